@@ -1,0 +1,227 @@
+//! The flags that several commands share.
+
+use std::path::PathBuf;
+
+use backfill_core::request::Parts;
+use backfill_core::{Error, Request, Result, Value};
+use backfill_dynamodb::{ConnectOptions, Connection};
+use clap::Args;
+
+/// Name of the checkpoint table where none is given; the one of a stack with the default name.
+pub const CHECKPOINT_TABLE: &str = "backfill-checkpoints";
+
+/// Where the tables are.
+#[derive(Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// Another endpoint than AWS's, such as http://127.0.0.1:8000.
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+    /// AWS region; default: environment and profile.
+    #[arg(long)]
+    region: Option<String>,
+    /// AWS profile.
+    #[arg(long)]
+    profile: Option<String>,
+}
+
+impl ConnectionArgs {
+    /// Connects, and refuses missing credentials.
+    pub async fn open(&self) -> Result<Connection> {
+        let connection = Connection::open(&ConnectOptions {
+            endpoint_url: self.endpoint_url.clone(),
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            local_credentials: false,
+        })
+        .await?;
+        connection.check_credentials().await?;
+        Ok(connection)
+    }
+}
+
+/// What is to be done: a spec file, flags, or both (a flag wins over the file).
+#[derive(Args)]
+#[command(next_help_heading = "Spec")]
+pub struct SpecArgs {
+    /// Table to migrate.
+    #[arg(long)]
+    table: Option<String>,
+    /// Set this attribute where it is missing; VALUE is JSON (1, "text", true, null, [..], {..}); repeatable.
+    #[arg(long, value_name = "ATTR=VALUE")]
+    set: Vec<String>,
+    /// The same with a value in DynamoDB's JSON, for any type: tags={"SS":["a"]}, blob={"B":"AAE="}.
+    #[arg(long, value_name = "ATTR=TYPED")]
+    set_typed: Vec<String>,
+    /// Condition expression that is true for an item still to be migrated (with --update).
+    #[arg(long, value_name = "EXPR")]
+    pending: Option<String>,
+    /// Update expression that makes it false.
+    #[arg(long, value_name = "EXPR")]
+    update: Option<String>,
+    /// Value placeholder of the expressions, as JSON: ':v=1'; repeatable.
+    #[arg(long, value_name = ":V=VALUE")]
+    value: Vec<String>,
+    /// The same in DynamoDB's JSON: ':v={"SS":["a"]}'.
+    #[arg(long, value_name = ":V=TYPED")]
+    value_typed: Vec<String>,
+    /// Name placeholder of the expressions: '#n=attribute'; repeatable.
+    #[arg(long, value_name = "#N=ATTR")]
+    name: Vec<String>,
+    /// JSON file with the same fields as the input of an execution.
+    #[arg(long, value_name = "FILE")]
+    spec: Option<PathBuf>,
+}
+
+/// How to run it.
+#[derive(Args, Default)]
+#[command(next_help_heading = "Settings")]
+pub struct SettingsArgs {
+    /// Scan segments, 1 to 1,000,000; default: by the size of the table.
+    #[arg(long, value_name = "N")]
+    segments: Option<u32>,
+    /// Segments at once [default: 8].
+    #[arg(long, value_name = "N")]
+    concurrency: Option<u32>,
+    /// Time of one chunk, such as 60s or 10m [default: 10m].
+    #[arg(long, value_name = "TIME")]
+    time_box: Option<String>,
+    /// Sweeps over the table before giving up [default: 3].
+    #[arg(long, value_name = "N")]
+    max_passes: Option<u32>,
+    /// Write capacity units per second for the whole run.
+    #[arg(long, value_name = "N")]
+    max_wcu: Option<u32>,
+    /// Read capacity units per second for the whole run.
+    #[arg(long, value_name = "N")]
+    max_rcu: Option<u32>,
+    /// Name of the run; default: made from table and spec, so that the same spec resumes its run.
+    #[arg(long, value_name = "ID")]
+    run_id: Option<String>,
+    /// Start over instead of resuming.
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// Puts file and flags together and checks the request.
+pub fn request(spec: &SpecArgs, settings: &SettingsArgs) -> Result<Request> {
+    let mut parts = match &spec.spec {
+        Some(path) => {
+            let json = std::fs::read_to_string(path).map_err(|error| {
+                Error::invalid("spec", format!("cannot read {}: {error}", path.display()))
+            })?;
+            Parts::from_json(&json)
+                .map_err(|error| error.context(format!("spec file {}", path.display())))?
+        }
+        None => Parts::default(),
+    };
+    for argument in &spec.set {
+        let (name, json) = split("set", argument, "test=1")?;
+        let value = Value::from_plain_json(json).map_err(|message| {
+            Error::invalid(
+                &format!("set.{name}"),
+                format!("{message} (text needs quotes: --set '{name}=\"text\"')"),
+            )
+        })?;
+        parts.set.insert(name.into(), value);
+    }
+    for argument in &spec.set_typed {
+        let (name, json) = split("set-typed", argument, "tags={\"SS\":[\"a\"]}")?;
+        parts
+            .set
+            .insert(name.into(), typed("set-typed", name, json)?);
+    }
+    for argument in &spec.value {
+        let (name, json) = split("value", argument, ":v=1")?;
+        let value = Value::from_plain_json(json)
+            .map_err(|message| Error::invalid(&format!("value.{name}"), message))?;
+        parts.values.insert(name.into(), value);
+    }
+    for argument in &spec.value_typed {
+        let (name, json) = split("value-typed", argument, ":v={\"SS\":[\"a\"]}")?;
+        parts
+            .values
+            .insert(name.into(), typed("value-typed", name, json)?);
+    }
+    for argument in &spec.name {
+        let (name, attribute) = split("name", argument, "#n=attribute")?;
+        parts.names.insert(name.into(), attribute.into());
+    }
+    let own = &mut parts.settings;
+    over(&mut parts.table, &spec.table);
+    over(&mut parts.pending, &spec.pending);
+    over(&mut parts.update, &spec.update);
+    over(&mut own.total_segments, &settings.segments);
+    over(&mut own.max_concurrency, &settings.concurrency);
+    over(&mut own.max_passes, &settings.max_passes);
+    over(&mut own.max_wcu, &settings.max_wcu);
+    over(&mut own.max_rcu, &settings.max_rcu);
+    over(&mut own.run_id, &settings.run_id);
+    own.fresh |= settings.fresh;
+    if let Some(text) = &settings.time_box {
+        own.time_box_seconds = Some(seconds(text)?);
+    }
+    parts.build()
+}
+
+fn over<T: Clone>(field: &mut Option<T>, flag: &Option<T>) {
+    if flag.is_some() {
+        field.clone_from(flag);
+    }
+}
+
+fn split<'a>(flag: &str, argument: &'a str, example: &str) -> Result<(&'a str, &'a str)> {
+    argument.split_once('=').ok_or_else(|| {
+        Error::invalid(
+            flag,
+            format!("expected NAME=VALUE, such as {example}, got {argument:?}"),
+        )
+    })
+}
+
+fn typed(flag: &str, name: &str, json: &str) -> Result<Value> {
+    serde_json::from_str(json).map_err(|error| {
+        Error::invalid(
+            &format!("{flag}.{name}"),
+            format!(
+                "expected DynamoDB's JSON, such as {{\"N\":\"1\"}} or {{\"SS\":[\"a\"]}}: {error}"
+            ),
+        )
+    })
+}
+
+/// `90`, `90s`, `10m`, `1h` as seconds.
+fn seconds(text: &str) -> Result<u64> {
+    let (digits, factor) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(digits) if text.ends_with('m') => (digits, 60),
+        Some(digits) if text.ends_with('h') => (digits, 3600),
+        Some(digits) => (digits, 1),
+        None => (text, 1),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(factor))
+        .ok_or_else(|| {
+            Error::invalid(
+                "time-box",
+                format!("expected a time such as 60s or 10m, got {text:?}"),
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn times_are_read_in_their_units() {
+        assert_eq!(seconds("90").unwrap(), 90);
+        assert_eq!(seconds("90s").unwrap(), 90);
+        assert_eq!(seconds("2m").unwrap(), 120);
+        assert_eq!(seconds("1h").unwrap(), 3600);
+        for bad in ["", "s", "1d", "-1s", "1.5m", "99999999999999999999h"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

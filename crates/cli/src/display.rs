@@ -1,0 +1,170 @@
+//! What people see, on stderr: progress while a run goes on, its summary, errors. JSON goes to stdout alone.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use backfill_core::Error;
+use backfill_core::checkpoint::{Counters, RunRecord, RunStatus};
+use backfill_core::progress::{Snapshot, Summary};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+/// How often a plain line is printed where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Prints an error with its causes, once.
+pub fn error(error: &Error) {
+    eprintln!("error: {}", error.report());
+}
+
+/// Prints one JSON object on stdout.
+pub fn json<T: Serialize>(object: &T) {
+    println!(
+        "{}",
+        serde_json::to_string(object).expect("results are plain data")
+    );
+}
+
+/// Shows snapshots of a run as they come: a bar on a terminal, plain lines elsewhere.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
+}
+
+impl Progress {
+    /// Nothing is shown before the first snapshot.
+    pub fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            bar.set_style(
+                ProgressStyle::with_template("{prefix} [{bar:30}] {msg}")
+                    .expect("a fixed template")
+                    .progress_chars("=> "),
+            );
+            bar
+        });
+        Progress {
+            bar,
+            last_line: None,
+        }
+    }
+
+    /// Shows a snapshot.
+    pub fn show(&mut self, snapshot: &Snapshot) {
+        let Some(current) = snapshot.current() else {
+            return;
+        };
+        let run = &snapshot.run;
+        let total = run.settings.total_segments;
+        let scanned = current.counters.scanned;
+        let text = if current.segments_exhausted == total {
+            format!("{} items swept, verifying", HumanCount(scanned))
+        } else {
+            format!(
+                "{} of about {} items, {} of {total} segments, {} updated",
+                HumanCount(scanned),
+                HumanCount(run.estimated_items.max(scanned)),
+                current.segments_exhausted,
+                HumanCount(current.counters.updated),
+            )
+        };
+        match &self.bar {
+            Some(bar) => {
+                bar.set_prefix(format!("pass {}", current.pass));
+                bar.set_length(run.estimated_items.max(scanned).max(1));
+                bar.set_position(if current.segments_exhausted == total {
+                    run.estimated_items.max(scanned).max(1)
+                } else {
+                    scanned
+                });
+                bar.set_message(text);
+            }
+            None => {
+                let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
+                if due {
+                    self.last_line = Some(Instant::now());
+                    eprintln!("pass {}: {text}", current.pass);
+                }
+            }
+        }
+    }
+
+    /// Clears the bar.
+    pub fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The result of a run in a few lines.
+pub fn summary(run: &RunRecord, summary: &Summary) {
+    eprintln!("{}", summary_text(run, summary));
+}
+
+/// The lines of [`summary`].
+pub fn summary_text(run: &RunRecord, summary: &Summary) -> String {
+    let verdict = match summary.status {
+        RunStatus::Succeeded => "succeeded: nothing is pending any more",
+        RunStatus::Incomplete => "incomplete: items remain",
+        RunStatus::Paused => "paused",
+        RunStatus::Cancelled => "cancelled",
+        RunStatus::Failed => "failed",
+        RunStatus::Running => "running",
+    };
+    let mut lines = vec![
+        format!(
+            "run {} on table {}: {verdict}",
+            summary.run_id, summary.table
+        ),
+        format!("  spec      {}", run.spec.describe()),
+        format!(
+            "  scanned   {} items in {} segments, {}",
+            HumanCount(summary.scanned),
+            summary.segments,
+            plural(summary.passes, "pass", "passes"),
+        ),
+        format!(
+            "  matched   {} = {} updated + {} raced + {} vanished + {} rejected",
+            HumanCount(summary.matched),
+            HumanCount(summary.updated),
+            HumanCount(summary.raced),
+            HumanCount(summary.vanished),
+            HumanCount(summary.rejected),
+        ),
+    ];
+    lines.push(match summary.remaining {
+        Some(remaining) => format!(
+            "  remaining {} by a strongly consistent count",
+            HumanCount(remaining)
+        ),
+        None => "  remaining not counted yet".into(),
+    });
+    for key in &summary.samples {
+        lines.push(format!("            {key}"));
+    }
+    lines.push(format!(
+        "  capacity  {:.1} read units, {:.1} write units",
+        summary.consumed_rcu, summary.consumed_wcu
+    ));
+    lines.push(format!("  time      {:.1} s", summary.elapsed_seconds));
+    lines.join("\n")
+}
+
+/// Counters of one pass in a line.
+pub fn counters_text(counters: &Counters) -> String {
+    format!(
+        "{} scanned, {} matched = {} updated + {} raced + {} vanished + {} rejected",
+        HumanCount(counters.scanned),
+        HumanCount(counters.matched),
+        HumanCount(counters.updated),
+        HumanCount(counters.raced),
+        HumanCount(counters.vanished),
+        HumanCount(counters.rejected),
+    )
+}
+
+/// "1 pass", "2 passes".
+pub fn plural(n: u32, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}

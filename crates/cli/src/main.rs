@@ -1,0 +1,128 @@
+//! The operator's command: `backfill run`, `verify`, `start`, `status`, `demo`.
+
+mod args;
+mod demo;
+mod display;
+mod run;
+mod start;
+mod status;
+mod verify;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use backfill_core::Error;
+use backfill_core::checkpoint::RunStatus;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Gives every item of a live DynamoDB table a new attribute, and proves that none is left without.
+#[derive(Parser)]
+#[command(name = "backfill", version, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 succeeded, 1 failed, 2 bad usage or input (nothing was touched), \
+    3 items remain, 4 paused or cancelled.\n\
+    Logs: set RUST_LOG=info or RUST_LOG=debug."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a backfill in this process, against AWS or any other endpoint.
+    Run(run::RunArgs),
+    /// Count what is pending, strongly consistent. Cannot write.
+    Verify(verify::VerifyArgs),
+    /// Start the deployed state machine and follow it to the end.
+    Start(start::StartArgs),
+    /// Show a run, from its durable records alone.
+    Status(status::StatusArgs),
+    /// Migrate a table of made-up items in an embedded database, to see how it goes.
+    Demo(demo::DemoArgs),
+}
+
+/// What a command ends with, as exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Succeeded,
+    Failed,
+    /// Bad usage or input; nothing was touched.
+    Refused,
+    ItemsRemain,
+    Stopped,
+}
+
+impl Ending {
+    /// The ending of a run in this state.
+    pub fn of(status: RunStatus) -> Ending {
+        match status {
+            RunStatus::Succeeded => Ending::Succeeded,
+            RunStatus::Incomplete => Ending::ItemsRemain,
+            RunStatus::Paused | RunStatus::Cancelled => Ending::Stopped,
+            RunStatus::Running | RunStatus::Failed => Ending::Failed,
+        }
+    }
+
+    /// The ending where an error came before anything was written.
+    pub fn before_writing(error: &Error) -> Ending {
+        if error.kind().is_refusal() {
+            Ending::Refused
+        } else {
+            Ending::Failed
+        }
+    }
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> ExitCode {
+        ExitCode::from(match ending {
+            Ending::Succeeded => 0,
+            Ending::Failed => 1,
+            Ending::Refused => 2,
+            Ending::ItemsRemain => 3,
+            Ending::Stopped => 4,
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| EnvFilter::new("warn,dynoxide=off")),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_target(false)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return Ending::Failed.into();
+        }
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(args).await,
+            Command::Verify(args) => verify::verify(args).await,
+            Command::Start(args) => start::start(args).await,
+            Command::Status(args) => status::status(args).await,
+            Command::Demo(args) => demo::demo(args).await,
+        }
+    });
+    match result {
+        Ok(ending) => ending.into(),
+        // Commands return an error only where nothing was written.
+        Err(error) => {
+            display::error(&error);
+            Ending::before_writing(&error).into()
+        }
+    }
+}

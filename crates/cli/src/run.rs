@@ -1,0 +1,230 @@
+//! `backfill run`: the engine in this process.
+
+use std::time::Duration;
+
+use backfill_core::checkpoint::RunStatus;
+use backfill_core::drive::Engine;
+use backfill_core::planner::{self, Planner, choose_settings};
+use backfill_core::ports::ReadAccess as _;
+use backfill_core::progress::{Snapshot, Summary, snapshot};
+use backfill_core::retry::Until;
+use backfill_core::verifier::{Verification, Verifier, count};
+use backfill_core::worker::Worker;
+use backfill_core::{ErrorKind, Request, Result};
+use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly, ReadWrite};
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, SettingsArgs, SpecArgs, request};
+use crate::{Ending, display};
+
+/// How often progress is read from the checkpoint table.
+const POLL: Duration = Duration::from_millis(500);
+
+#[derive(Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// Table that holds the checkpoints; created when missing.
+    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
+    checkpoint_table: String,
+    /// Count what would change; writes nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the result as one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command. An error means that nothing was written.
+pub async fn run(args: RunArgs) -> Result<Ending> {
+    let request = request(&args.spec, &args.settings)?;
+    let connection = args.connection.open().await?;
+    let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
+    if args.dry_run {
+        return dry_run(&request, &connection, description, args.json).await;
+    }
+    let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
+    checkpoints.create_if_missing().await?;
+    let (ending, _) = execute(&request, &connection, &checkpoints, args.json).await?;
+    if ending == Ending::Stopped {
+        eprintln!("to resume, run the same command again");
+    }
+    Ok(ending)
+}
+
+/// Runs a request with progress and summary, until it ends or the operator stops it. Returns how it ended, and
+/// the final state of its records. An error means that nothing was written.
+pub async fn execute(
+    request: &Request,
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    json: bool,
+) -> Result<(Ending, Option<Snapshot>)> {
+    let engine = Engine {
+        planner: Planner {
+            access: ReadOnly(connection.clone()),
+            store: checkpoints.clone(),
+        },
+        worker: Worker {
+            access: ReadWrite(connection.clone()),
+            store: checkpoints.clone(),
+        },
+        verifier: Verifier {
+            access: ReadOnly(connection.clone()),
+            store: checkpoints.clone(),
+        },
+    };
+    let stop = stop_on_signal();
+    let run_id = request.run_id();
+    let owner = owner();
+    let run = engine.run(request, &owner, &stop);
+    tokio::pin!(run);
+    let mut progress = display::Progress::new();
+    let result = loop {
+        tokio::select! {
+            result = &mut run => break result,
+            () = tokio::time::sleep(POLL) => {
+                // A failure to read progress is no failure of the run.
+                if let Ok(Some(snapshot)) = snapshot(checkpoints, &run_id).await
+                    && snapshot.run.owner == owner
+                {
+                    progress.show(&snapshot);
+                }
+            }
+        }
+    };
+    progress.finish();
+
+    // Records of this execution; none where it was refused before the run record was written.
+    let records = snapshot(checkpoints, &run_id)
+        .await?
+        .filter(|snapshot| snapshot.run.owner == owner);
+    let ending = match (&result, &records) {
+        (Ok(status), _) => Ending::of(*status),
+        (Err(error), None) => Ending::before_writing(error),
+        // DynamoDB refused an expression with the first request that used it.
+        (Err(error), Some(records)) if error.kind() == ErrorKind::InvalidSpec => {
+            if records.summary().matched == 0 {
+                Ending::Refused
+            } else {
+                Ending::Failed
+            }
+        }
+        (Err(_), Some(_)) => Ending::Failed,
+    };
+    if let Err(error) = &result {
+        display::error(error);
+    }
+    if let Some(records) = &records {
+        let mut summary = records.summary();
+        if result.is_err() {
+            summary.status = RunStatus::Failed;
+        }
+        display::summary(&records.run, &summary);
+        if json {
+            display::json(&summary);
+        }
+    }
+    Ok((ending, records))
+}
+
+/// Counts what a run would change. Only a reader is made here.
+async fn dry_run(
+    request: &Request,
+    connection: &Connection,
+    description: backfill_core::table::TableDescription,
+    json: bool,
+) -> Result<Ending> {
+    let begin = std::time::Instant::now();
+    let settings = choose_settings(&request.settings, description.size_bytes);
+    let reader = ReadOnly(connection.clone()).reader(&request.spec, &description.keys);
+    let until = Until {
+        stop: stop_on_signal(),
+        ..Until::after(Duration::from_secs(7 * 24 * 3600))
+    };
+    let counted = count(&reader, Verification::new(settings.total_segments), &until)
+        .await
+        .map_err(|error| error.context(format!("counting table {}", request.spec.table)))?;
+    let (status, ending) = match (counted.done, counted.remaining) {
+        (false, _) => (RunStatus::Cancelled, Ending::Stopped),
+        (true, 0) => (RunStatus::Succeeded, Ending::Succeeded),
+        (true, _) => (RunStatus::Incomplete, Ending::ItemsRemain),
+    };
+    if counted.done {
+        eprintln!(
+            "dry run: {} of {} items of table {} would change, such as",
+            counted.remaining, counted.scanned, request.spec.table
+        );
+        for key in &counted.samples {
+            eprintln!("  {key}");
+        }
+    } else {
+        eprintln!("dry run: stopped before the count was complete");
+    }
+    if json {
+        display::json(&Summary {
+            run_id: request.run_id(),
+            table: request.spec.table.clone(),
+            status,
+            passes: 0,
+            segments: settings.total_segments,
+            scanned: counted.scanned,
+            matched: 0,
+            updated: 0,
+            raced: 0,
+            vanished: 0,
+            rejected: 0,
+            remaining: counted.done.then_some(counted.remaining),
+            elapsed_seconds: begin.elapsed().as_secs_f64(),
+            consumed_rcu: counted.consumed_rcu,
+            consumed_wcu: 0.0,
+            samples: counted.samples,
+        });
+    }
+    Ok(ending)
+}
+
+/// Who runs it, for the run record.
+fn owner() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map_or_else(|| "local".into(), |host| host.trim().to_owned());
+    format!(
+        "process {} on {host} since {}",
+        std::process::id(),
+        backfill_core::checkpoint::now_ms()
+    )
+}
+
+/// Cancelled by the first SIGINT or SIGTERM; the second one ends the process at once.
+pub fn stop_on_signal() -> CancellationToken {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
+            return;
+        };
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if token.is_cancelled() {
+                std::process::exit(130);
+            }
+            eprintln!("stopping at the next checkpoint; press ctrl-C again to stop at once");
+            token.cancel();
+        }
+    });
+    stop
+}

@@ -1,0 +1,223 @@
+//! `backfill start`: starts the deployed state machine and follows it. Step Functions runs it; stopping here
+//! stops only the following.
+
+use std::time::Duration;
+
+use aws_sdk_sfn::Client;
+use aws_sdk_sfn::config::retry::RetryConfig;
+use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
+use aws_sdk_sfn::types::ExecutionStatus;
+use backfill_core::checkpoint::{RunStatus, now_ms};
+use backfill_core::progress::snapshot;
+use backfill_core::{Error, ErrorKind, Result};
+use backfill_dynamodb::{CheckpointTable, Connection};
+use clap::Args;
+
+use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs, request};
+use crate::{Ending, display, run};
+
+/// How often the execution and the checkpoint table are read.
+const POLL: Duration = Duration::from_secs(2);
+
+#[derive(Args)]
+pub struct StartArgs {
+    /// Stack that was deployed; its state machine has the same name.
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "state_machine_arn",
+        conflicts_with = "state_machine_arn"
+    )]
+    stack_name: Option<String>,
+    /// The state machine itself.
+    #[arg(long, value_name = "ARN")]
+    state_machine_arn: Option<String>,
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// The stack's checkpoint table, for the progress [default: STACK-checkpoints].
+    #[arg(long, value_name = "NAME")]
+    checkpoint_table: Option<String>,
+    /// Print the result as one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command. An error means that no execution was started.
+pub async fn start(args: StartArgs) -> Result<Ending> {
+    let request = request(&args.spec, &args.settings)?;
+    let connection = args.connection.open().await?;
+    let sfn = client(&connection);
+    let machine = match (&args.state_machine_arn, &args.stack_name) {
+        (Some(arn), _) => arn.clone(),
+        (None, Some(stack)) => find_state_machine(&sfn, stack, &connection).await?,
+        (None, None) => return Err(Error::invalid("stack-name", "expected a stack's name")),
+    };
+    let stack = machine.rsplit(':').next().unwrap_or(&machine);
+    let checkpoint_table = args
+        .checkpoint_table
+        .unwrap_or_else(|| format!("{stack}-checkpoints"));
+    let checkpoints = CheckpointTable::new(&connection, checkpoint_table);
+
+    // From here on ctrl-C means: stop following.
+    let stop = run::stop_on_signal();
+    let started = sfn
+        .start_execution()
+        .state_machine_arn(&machine)
+        .name(execution_name(&request.run_id()))
+        .input(request.to_json())
+        .send()
+        .await
+        .map_err(|error| failure(&format!("starting state machine {machine}"), error))?;
+    let execution = started.execution_arn();
+    eprintln!("started execution {execution}");
+
+    let run_id = request.run_id();
+    let mut progress = display::Progress::new();
+    let ended = loop {
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            () = stop.cancelled() => break None,
+        }
+        match sfn
+            .describe_execution()
+            .execution_arn(execution)
+            .send()
+            .await
+        {
+            Ok(description) if *description.status() != ExecutionStatus::Running => {
+                break Some(description);
+            }
+            Ok(_) => {}
+            // The run goes on without us; look again.
+            Err(error) => {
+                let error = failure("following the execution", error);
+                tracing::warn!("{}", error.report());
+            }
+        }
+        if let Ok(Some(snapshot)) = snapshot(&checkpoints, &run_id).await
+            && snapshot.run.owner == execution
+        {
+            progress.show(&snapshot);
+        }
+    };
+    progress.finish();
+
+    let records = match snapshot(&checkpoints, &run_id).await {
+        Ok(records) => records.filter(|records| records.run.owner == execution),
+        Err(error) => {
+            display::error(&error);
+            None
+        }
+    };
+    let ending = match &ended {
+        None => {
+            eprintln!(
+                "stopped following; the run goes on in AWS as execution {execution}\n\
+                 see it with: backfill status --run-id {run_id}"
+            );
+            Ending::Stopped
+        }
+        Some(description) => ending(description, records.as_ref().map(|r| r.run.status)),
+    };
+    if let Some(records) = &records {
+        let mut summary = records.summary();
+        // Step Functions may have ended the run before it could say so itself.
+        if let (Some(description), RunStatus::Running) = (&ended, summary.status) {
+            summary.status = match description.status() {
+                ExecutionStatus::Aborted => RunStatus::Cancelled,
+                _ => RunStatus::Failed,
+            };
+        }
+        display::summary(&records.run, &summary);
+        if args.json {
+            display::json(&summary);
+        }
+    }
+    Ok(ending)
+}
+
+/// What the end of an execution means, and why it failed where it did.
+fn ending(description: &DescribeExecutionOutput, recorded: Option<RunStatus>) -> Ending {
+    if *description.status() != ExecutionStatus::Succeeded {
+        eprintln!(
+            "error: execution {} ended as {}: {}",
+            description.execution_arn(),
+            description.status().as_str(),
+            [description.error(), description.cause()]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(": ")
+        );
+    }
+    let refused = description
+        .error()
+        .and_then(ErrorKind::from_name)
+        .is_some_and(ErrorKind::is_refusal);
+    match (description.status(), recorded) {
+        (ExecutionStatus::Aborted, _) => Ending::Stopped,
+        (_, None) if refused => Ending::Refused,
+        (_, Some(RunStatus::Running) | None) => match description.status() {
+            ExecutionStatus::Succeeded => Ending::Succeeded,
+            _ => Ending::Failed,
+        },
+        (_, Some(status)) => Ending::of(status),
+    }
+}
+
+fn client(connection: &Connection) -> Client {
+    let config = aws_sdk_sfn::config::Builder::from(connection.sdk_config())
+        .retry_config(RetryConfig::standard().with_max_attempts(5))
+        .build();
+    Client::from_conf(config)
+}
+
+/// The state machine with the stack's name: the template names it so.
+async fn find_state_machine(sfn: &Client, stack: &str, connection: &Connection) -> Result<String> {
+    let mut pages = sfn.list_state_machines().into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| failure("listing state machines", error))?;
+        if let Some(machine) = page
+            .state_machines()
+            .iter()
+            .find(|machine| machine.name() == stack)
+        {
+            return Ok(machine.state_machine_arn().to_owned());
+        }
+    }
+    Err(Error::invalid(
+        "stack-name",
+        format!(
+            "there is no state machine {stack} {}; check the stack's name and the region",
+            connection.place()
+        ),
+    ))
+}
+
+/// A name that no other execution has: at most 80 characters, of the run id's and the time.
+fn execution_name(run_id: &str) -> String {
+    let head: String = run_id
+        .chars()
+        .map(|c| if c == '.' { '-' } else { c })
+        .take(60)
+        .collect();
+    format!("{head}-{}", now_ms())
+}
+
+fn failure<E>(doing: &str, error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let code = error.code().unwrap_or_default();
+    let kind = match code {
+        "StateMachineDoesNotExist" | "InvalidArn" => ErrorKind::InvalidInput,
+        "AccessDeniedException" => ErrorKind::AccessDenied,
+        _ => ErrorKind::Internal,
+    };
+    Error::new(kind, format!("{doing} failed")).with_source(DisplayErrorContext(error).to_string())
+}

@@ -1,0 +1,238 @@
+//! The durable records of a run: one run record, and a segment record per segment and pass. Everything that a
+//! rerun, a status or a takeover needs stands here and nowhere else.
+
+use std::ops::AddAssign;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::spec::Spec;
+use crate::table::KeySchema;
+use crate::value::Key;
+
+/// Layout version of both records; a reader refuses any other.
+pub const VERSION: u32 = 1;
+
+/// How far a segment has come. Never a bare optional key: "not started" and "exhausted" are not the same
+/// nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cursor {
+    /// Scan from the beginning of the segment.
+    NotStarted,
+    /// Every item up to and including this key is acknowledged: the next ExclusiveStartKey.
+    After(Key),
+    /// Every item of the segment is acknowledged.
+    Exhausted,
+}
+
+impl Cursor {
+    /// The cursor behind a page that is wholly acknowledged: only a missing LastEvaluatedKey is the end of the
+    /// segment, however empty the page (promise: no-gap).
+    pub fn after_page(last_evaluated_key: Option<Key>) -> Cursor {
+        match last_evaluated_key {
+            Some(key) => Cursor::After(key),
+            None => Cursor::Exhausted,
+        }
+    }
+
+    /// The ExclusiveStartKey of the next page.
+    pub fn start_key(&self) -> Option<&Key> {
+        match self {
+            Cursor::After(key) => Some(key),
+            Cursor::NotStarted | Cursor::Exhausted => None,
+        }
+    }
+}
+
+/// What became of the items of a segment, a pass or a run.
+///
+/// `matched = updated + raced + vanished + rejected` (promise: accounting): an item counts as matched when its
+/// write is acknowledged, one way or another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counters {
+    /// Items that the scan evaluated.
+    pub scanned: u64,
+    /// Items for which `P` held when the scan read them.
+    pub matched: u64,
+    /// Items that our write changed.
+    pub updated: u64,
+    /// A live writer was first: `P` held no longer when our write arrived.
+    pub raced: u64,
+    /// Deleted or expired between scan and write.
+    pub vanished: u64,
+    /// DynamoDB refuses this item's update for good.
+    pub rejected: u64,
+    /// Read capacity units, as DynamoDB reported them.
+    pub consumed_rcu: f64,
+    /// Write capacity units of the target table and its indexes, as DynamoDB reported them.
+    pub consumed_wcu: f64,
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Counters) {
+        // Written out as a pattern, so that a new counter cannot be forgotten here.
+        let Counters {
+            scanned,
+            matched,
+            updated,
+            raced,
+            vanished,
+            rejected,
+            consumed_rcu,
+            consumed_wcu,
+        } = other;
+        self.scanned += scanned;
+        self.matched += matched;
+        self.updated += updated;
+        self.raced += raced;
+        self.vanished += vanished;
+        self.rejected += rejected;
+        self.consumed_rcu += consumed_rcu;
+        self.consumed_wcu += consumed_wcu;
+    }
+}
+
+impl std::iter::Sum for Counters {
+    fn sum<I: Iterator<Item = Counters>>(iter: I) -> Counters {
+        iter.fold(Counters::default(), |mut sum, counters| {
+            sum += counters;
+            sum
+        })
+    }
+}
+
+/// One segment in one pass of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentRecord {
+    pub run_id: String,
+    pub pass: u32,
+    pub segment: u32,
+    /// Grows with each claim; a checkpoint is accepted only from the latest (promise: one-owner).
+    pub generation: u64,
+    pub cursor: Cursor,
+    /// An item of this segment has shown that `U` makes `P` false.
+    #[serde(default)]
+    pub proven: bool,
+    /// Totals of this segment in this pass.
+    pub counters: Counters,
+}
+
+/// State of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    Running,
+    /// A strongly consistent count of `P` came to 0.
+    Succeeded,
+    /// The passes are used up and items remain.
+    Incomplete,
+    /// The operator stopped it; it can be resumed.
+    Paused,
+    /// The operator gave it up.
+    Cancelled,
+    /// An error ended it; it can be resumed.
+    Failed,
+}
+
+impl RunStatus {
+    /// The word in JSON and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            RunStatus::Running => "running",
+            RunStatus::Succeeded => "succeeded",
+            RunStatus::Incomplete => "incomplete",
+            RunStatus::Paused => "paused",
+            RunStatus::Cancelled => "cancelled",
+            RunStatus::Failed => "failed",
+        }
+    }
+
+    /// True where every pass that was granted is done, so that the next start begins a new pass; otherwise
+    /// the next start resumes.
+    pub fn is_finished(self) -> bool {
+        matches!(self, RunStatus::Succeeded | RunStatus::Incomplete)
+    }
+}
+
+/// The settings of a run, all chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    pub total_segments: u32,
+    pub max_concurrency: u32,
+    /// Seconds of a chunk.
+    pub time_box_seconds: u64,
+    /// Passes that one execution may make.
+    pub max_passes: u32,
+    /// Write capacity units per second for the whole run; none = unlimited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_wcu: Option<u32>,
+    /// Read capacity units per second for the whole run; none = unlimited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rcu: Option<u32>,
+}
+
+/// The last complete verification of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Items for which `P` held, counted with strongly consistent reads.
+    pub remaining: u64,
+    pub scanned: u64,
+    /// Up to ten keys of items that remain.
+    pub samples: Vec<Key>,
+    /// When the count was complete; milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// The record of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    pub version: u32,
+    pub run_id: String,
+    pub spec: Spec,
+    /// [`Spec::fingerprint`] of `spec`.
+    pub fingerprint: String,
+    pub keys: KeySchema,
+    /// [`crate::table::TableDescription::identity`]: cursors mean nothing in another table of the same name.
+    pub table_identity: String,
+    /// DynamoDB's own estimate when the execution started; for progress only.
+    pub estimated_items: u64,
+    pub settings: Settings,
+    pub status: RunStatus,
+    /// Why the run is in this state, for a person.
+    pub message: String,
+    /// The pass in which the run last started over; earlier ones do not count.
+    pub first_pass: u32,
+    /// The current pass, from 1.
+    pub pass: u32,
+    /// The pass after which the current execution gives up.
+    pub last_pass: u32,
+    /// Who runs it: the ARN of an execution, or host and process of a local run.
+    pub owner: String,
+    /// When the current or last execution started; milliseconds since 1970.
+    pub started_ms: u64,
+    /// When it ended; none while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+    /// Read capacity units of all verifications since `first_pass`.
+    pub verification_rcu: f64,
+    /// Grows with each change; a change is accepted only on top of the revision it was made from.
+    pub revision: u64,
+}
+
+impl RunRecord {
+    /// Number of passes begun since the run last started over.
+    pub fn passes(&self) -> u32 {
+        self.pass - self.first_pass + 1
+    }
+}
+
+/// Now, in milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_millis() as u64)
+}

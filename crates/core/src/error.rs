@@ -1,0 +1,157 @@
+//! The one error type: what failed, on what, and what to do; and a kind that decides what happens next.
+
+use std::fmt;
+
+/// Shorthand for a result whose error is [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What sort of failure it was. [`ErrorKind::name`] is the error name that Step Functions sees, so the
+/// state machine's `Retry` and `Catch` and the exit code of the command line both follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The operator's input is wrong; nothing was written.
+    InvalidInput,
+    /// DynamoDB refuses an expression or a value of the spec; nothing was written by the refused request.
+    InvalidSpec,
+    /// Under this run id there is a run with another spec or another number of segments.
+    RunMismatch,
+    /// The table does not exist where we looked.
+    TableNotFound,
+    /// The table exists but is not ACTIVE.
+    TableNotActive,
+    /// No AWS credentials were found.
+    MissingCredentials,
+    /// The credentials do not allow the call.
+    AccessDenied,
+    /// The update left the first migrated item pending.
+    UpdateDoesNotExtinguish,
+    /// Another worker has claimed the segment since; this one may not move the checkpoint.
+    Fenced,
+    /// The run record was changed by somebody else meanwhile.
+    Conflict,
+    /// The table or the account throttled the call.
+    Throttled,
+    /// The service or the network failed in a way that passes.
+    Unavailable,
+    /// Anything else: a bug of ours, or an answer that nobody expected.
+    Internal,
+}
+
+impl ErrorKind {
+    const ALL: [ErrorKind; 13] = [
+        ErrorKind::InvalidInput,
+        ErrorKind::InvalidSpec,
+        ErrorKind::RunMismatch,
+        ErrorKind::TableNotFound,
+        ErrorKind::TableNotActive,
+        ErrorKind::MissingCredentials,
+        ErrorKind::AccessDenied,
+        ErrorKind::UpdateDoesNotExtinguish,
+        ErrorKind::Fenced,
+        ErrorKind::Conflict,
+        ErrorKind::Throttled,
+        ErrorKind::Unavailable,
+        ErrorKind::Internal,
+    ];
+
+    /// The kind with this [`name`](ErrorKind::name), as an execution reports it.
+    pub fn from_name(name: &str) -> Option<ErrorKind> {
+        ErrorKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The error name as Step Functions sees it (`ErrorEquals`).
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidInput => "InvalidInput",
+            ErrorKind::InvalidSpec => "InvalidSpec",
+            ErrorKind::RunMismatch => "RunMismatch",
+            ErrorKind::TableNotFound => "TableNotFound",
+            ErrorKind::TableNotActive => "TableNotActive",
+            ErrorKind::MissingCredentials => "MissingCredentials",
+            ErrorKind::AccessDenied => "AccessDenied",
+            ErrorKind::UpdateDoesNotExtinguish => "UpdateDoesNotExtinguish",
+            ErrorKind::Fenced => "Fenced",
+            ErrorKind::Conflict => "Conflict",
+            ErrorKind::Throttled => "Throttled",
+            ErrorKind::Unavailable => "Unavailable",
+            ErrorKind::Internal => "Internal",
+        }
+    }
+
+    /// True where the same call may succeed a moment later.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, ErrorKind::Throttled | ErrorKind::Unavailable)
+    }
+
+    /// True where the input was refused before anything was written (exit code 2).
+    pub fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            ErrorKind::InvalidInput
+                | ErrorKind::InvalidSpec
+                | ErrorKind::RunMismatch
+                | ErrorKind::TableNotFound
+                | ErrorKind::TableNotActive
+                | ErrorKind::MissingCredentials
+        )
+    }
+}
+
+/// A failure: a sentence for a person, its [`ErrorKind`], and the cause where there is one.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// A refusal that names the offending field of the input and what was expected of it.
+    pub fn invalid(field: &str, message: impl fmt::Display) -> Self {
+        Error::new(ErrorKind::InvalidInput, format!("{field}: {message}"))
+    }
+
+    /// Adds the cause, to be shown once, at the edge.
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Puts `context` (`"segment 3 of run r"`) before the message.
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
+    /// The kind, which decides on retries and exit codes.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The message followed by every cause that says something new: for the edge of the program.
+    pub fn report(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let words = error.to_string();
+            if !text.contains(&words) {
+                text = format!("{text}: {words}");
+            }
+            cause = error.source();
+        }
+        text
+    }
+}

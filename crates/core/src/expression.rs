@@ -1,0 +1,123 @@
+//! The little that must be known of DynamoDB's expression language to combine an operator's expressions
+//! safely with ours. DynamoDB itself stays the judge of whether an expression is right.
+//!
+//! Condition, filter and update expressions have no string or number literals: every value is a
+//! `:placeholder` (Using expressions in DynamoDB, developer guide), so looking for placeholders and
+//! parentheses needs no quoting rules.
+
+/// Placeholders of ours begin with this; an operator's may not.
+pub const RESERVED: &str = "backfill_";
+
+/// The `#name` and `:value` placeholders of an expression, in order, each with its sigil.
+pub fn placeholders(expression: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = expression;
+    while let Some(start) = rest.find(['#', ':']) {
+        let word = &rest[start + 1..];
+        let length = word
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(word.len());
+        if length > 0 {
+            found.push(&rest[start..start + 1 + length]);
+        }
+        rest = &word[length..];
+    }
+    found
+}
+
+/// Refuses an expression that would not stay one operand between the parentheses of
+/// `attribute_exists(key) AND (…)`: `a = :x) OR (b = :y` would take the guard out of force.
+pub fn check_enclosed(expression: &str) -> Result<(), String> {
+    if expression.trim().is_empty() {
+        return Err("expected an expression, got nothing".into());
+    }
+    let mut depth = 0i32;
+    for c in expression.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth < 0 {
+            return Err("a closing parenthesis has no opening one before it".into());
+        }
+    }
+    if depth > 0 {
+        return Err("an opening parenthesis is never closed".into());
+    }
+    Ok(())
+}
+
+/// The top-level attributes (`name` or `#placeholder`) that an update expression writes: the first part of
+/// each path after `SET`, `REMOVE`, `ADD` and `DELETE`.
+pub fn update_targets(update: &str) -> Vec<&str> {
+    let mut targets = Vec::new();
+    let mut expecting = false;
+    let mut depth = 0i32;
+    let mut rest = update;
+    while let Some(c) = rest.chars().next() {
+        if c.is_ascii_alphanumeric() || matches!(c, '_' | '#' | ':' | '-') || !c.is_ascii() {
+            let length = rest
+                .find(|c: char| {
+                    c.is_whitespace()
+                        || matches!(c, '(' | ')' | ',' | '=' | '.' | '[' | ']' | '+' | '<' | '>')
+                })
+                .unwrap_or(rest.len());
+            let word = &rest[..length];
+            let keyword = ["SET", "REMOVE", "ADD", "DELETE"]
+                .iter()
+                .any(|keyword| word.eq_ignore_ascii_case(keyword));
+            if keyword && depth == 0 {
+                expecting = true;
+            } else if expecting {
+                targets.push(word);
+                expecting = false;
+            }
+            rest = &rest[length..];
+            continue;
+        }
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => expecting = true,
+            _ => {}
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_found_wherever_they_stand() {
+        assert_eq!(
+            placeholders("attribute_not_exists(#a.#b[0]) AND #c=:v1 OR size(#a)>:v_2"),
+            ["#a", "#b", "#c", ":v1", "#a", ":v_2"]
+        );
+        assert!(placeholders("a = b").is_empty());
+        assert!(placeholders("# : ##").is_empty());
+    }
+
+    #[test]
+    fn an_expression_cannot_leave_its_parentheses() {
+        check_enclosed("attribute_not_exists(a) AND (b = :x OR (c = :y))").unwrap();
+        assert!(check_enclosed("a = :x) OR (b = :y").is_err());
+        assert!(check_enclosed("(a = :x").is_err());
+        assert!(check_enclosed("  ").is_err());
+    }
+
+    #[test]
+    fn update_targets_are_the_written_attributes_only() {
+        assert_eq!(
+            update_targets(
+                "SET a = :x, #b.c[1] = if_not_exists(d, :y), e = list_append(f, :z) REMOVE g, h[0] add i :n DELETE #j :s"
+            ),
+            ["a", "#b", "e", "g", "h", "i", "#j"]
+        );
+        assert_eq!(update_targets("SET a=b+:x,c=d-:y"), ["a", "c"]);
+        assert_eq!(update_targets("SET a = (b + :x), c = :y"), ["a", "c"]);
+    }
+}

@@ -1,0 +1,416 @@
+//! The planner: turns a request into a durable run, says which segments are open, and decides how a pass
+//! ends. It writes run records and nothing else.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{Cursor, Proof, RunRecord, RunStatus, Settings, VERSION, now_ms};
+use crate::ports::{CheckpointReader, ReadAccess, RunStore};
+use crate::request::{RequestedSettings, check_run_id};
+use crate::retry::{PATIENCE, Until, retry};
+use crate::table::{TableDescription, default_segments, spread_order};
+use crate::value::Key;
+use crate::verifier::Verification;
+use crate::{Error, ErrorKind, Request, Result};
+
+/// Where the operator gives none.
+const DEFAULT_CONCURRENCY: u32 = 8;
+/// Ten minutes: long enough that a 30-day segment stays far below the 25,000 events of an execution's history,
+/// short enough for Lambda's 900 s.
+const DEFAULT_TIME_BOX_SECONDS: u64 = 600;
+const DEFAULT_PASSES: u32 = 3;
+
+/// Most segments in one plan. A list of 10,000 numbers of up to seven digits is 80 kB of JSON, far below the
+/// 256 KiB of state that Step Functions allows; more open segments are worked off in further rounds.
+const SEGMENTS_PER_PLAN: usize = 10_000;
+
+/// What is to be done next: the answer to `plan` and `next`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub run_id: String,
+    pub table: String,
+    pub pass: u32,
+    /// True while no item of this pass has shown that the update extinguishes the predicate: then the first of
+    /// `segments` gets a short chunk of its own, which looks for one.
+    pub prove: bool,
+    /// Open segments in the order in which to take them; at most [`SEGMENTS_PER_PLAN`], so ask again after
+    /// them. Empty: the pass is swept, and it is time to verify.
+    pub segments: Vec<u32>,
+    pub max_concurrency: u32,
+    /// The verification to begin with when no segment is open.
+    pub verification: Verification,
+}
+
+/// How a pass ended: the answer to `conclude`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Conclusion {
+    pub status: ConclusionStatus,
+    pub run_id: String,
+    /// The pass that is current now: with `next_pass`, the new one.
+    pub pass: u32,
+    pub remaining: u64,
+    /// Up to ten keys of items that remain.
+    pub samples: Vec<Key>,
+    /// For a person.
+    pub message: String,
+}
+
+/// What follows from a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConclusionStatus {
+    Succeeded,
+    NextPass,
+    Incomplete,
+}
+
+/// Describes the table that a spec names and refuses what cannot work on it. Reads only.
+pub async fn describe<A: ReadAccess>(access: &A, request: &Request) -> Result<TableDescription> {
+    let table = &request.spec.table;
+    let description = retry(&Until::after(PATIENCE), || access.describe(table)).await?;
+    if description.status != "ACTIVE" {
+        return Err(Error::new(
+            ErrorKind::TableNotActive,
+            format!(
+                "table: {table} is {}, expected ACTIVE; try again when it is",
+                description.status
+            ),
+        ));
+    }
+    request.spec.check_against(&description.keys)?;
+    Ok(description)
+}
+
+/// The settings of a request, with what the operator left open chosen for a table of this size.
+pub fn choose_settings(requested: &RequestedSettings, size_bytes: u64) -> Settings {
+    let max_concurrency = requested.max_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+    Settings {
+        total_segments: requested
+            .total_segments
+            .unwrap_or_else(|| default_segments(size_bytes, max_concurrency)),
+        max_concurrency,
+        time_box_seconds: requested
+            .time_box_seconds
+            .unwrap_or(DEFAULT_TIME_BOX_SECONDS),
+        max_passes: requested.max_passes.unwrap_or(DEFAULT_PASSES),
+        max_wcu: requested.max_wcu,
+        max_rcu: requested.max_rcu,
+    }
+}
+
+/// Plans runs on the tables of `access`, with their records in `store`.
+pub struct Planner<A, S> {
+    pub access: A,
+    pub store: S,
+}
+
+impl<A: ReadAccess, S: RunStore> Planner<A, S> {
+    /// Starts or resumes the run of a request on behalf of `owner`. Refuses bad input before anything is
+    /// written.
+    pub async fn plan(&self, request: &Request, owner: &str) -> Result<Plan> {
+        let description = describe(&self.access, request).await?;
+        let stored = load_stored(&self.store, &request.run_id()).await?;
+        let record = match stored {
+            None => new_run(request, &description, owner),
+            Some(stored) => continued_run(stored, request, &description, owner)?,
+        };
+        self.save(&record).await?;
+        tracing::info!(
+            run_id = record.run_id,
+            table = record.spec.table,
+            pass = record.pass,
+            total_segments = record.settings.total_segments,
+            "{}",
+            record.message
+        );
+        self.open_segments(&record).await
+    }
+
+    /// The segments that are still open in this pass of the run.
+    pub async fn next(&self, run_id: &str, pass: u32) -> Result<Plan> {
+        let record = load(&self.store, run_id, pass).await?;
+        self.open_segments(&record).await
+    }
+
+    async fn open_segments(&self, record: &RunRecord) -> Result<Plan> {
+        let started = retry(&Until::after(PATIENCE), || {
+            self.store.segments(&record.run_id, record.pass)
+        })
+        .await?;
+        let exhausted: BTreeSet<u32> = started
+            .iter()
+            .filter(|segment| segment.cursor == Cursor::Exhausted)
+            .map(|segment| segment.segment)
+            .collect();
+        Ok(Plan {
+            run_id: record.run_id.clone(),
+            table: record.spec.table.clone(),
+            pass: record.pass,
+            prove: !started.iter().any(|segment| segment.proven),
+            segments: spread_order(record.settings.total_segments)
+                .filter(|segment| !exhausted.contains(segment))
+                .take(SEGMENTS_PER_PLAN)
+                .collect(),
+            max_concurrency: record.settings.max_concurrency,
+            verification: Verification::new(record.settings.total_segments),
+        })
+    }
+
+    /// Records a complete verification and decides: succeeded, another pass, or incomplete. Saying it twice
+    /// changes nothing.
+    pub async fn conclude(
+        &self,
+        run_id: &str,
+        pass: u32,
+        verification: &Verification,
+    ) -> Result<Conclusion> {
+        if !verification.done {
+            return Err(Error::invalid("verification.done", "expected true"));
+        }
+        let mut record = load_any_pass(&self.store, run_id).await?;
+        let remaining = verification.remaining;
+        let conclusion = |status, pass, message: String| Conclusion {
+            status,
+            run_id: run_id.to_owned(),
+            pass,
+            remaining,
+            samples: verification.samples.clone(),
+            message,
+        };
+        if record.pass > pass {
+            // The answer to an earlier call for this pass was lost.
+            return Ok(conclusion(
+                ConclusionStatus::NextPass,
+                record.pass,
+                record.message,
+            ));
+        }
+        if record.status.is_finished() {
+            let status = match record.status {
+                RunStatus::Succeeded => ConclusionStatus::Succeeded,
+                _ => ConclusionStatus::Incomplete,
+            };
+            return Ok(conclusion(status, pass, record.message));
+        }
+        // Proof of an empty table says nothing about segments that nobody swept: all must be exhausted.
+        let open = self.open_segments(&record).await?.segments;
+        if !open.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "run {run_id}: verified although segment {} is still open",
+                    open[0]
+                ),
+            ));
+        }
+        let samples: Vec<String> = verification.samples.iter().map(Key::to_string).collect();
+        let status = if remaining == 0 {
+            record.status = RunStatus::Succeeded;
+            record.message = format!(
+                "nothing is pending: a strongly consistent count over {} items came to 0",
+                verification.scanned
+            );
+            ConclusionStatus::Succeeded
+        } else if record.pass < record.last_pass {
+            record.pass += 1;
+            record.message = format!(
+                "{remaining} items were still pending after pass {pass}, such as {}; beginning pass {}",
+                samples.join(", "),
+                record.pass
+            );
+            ConclusionStatus::NextPass
+        } else {
+            record.status = RunStatus::Incomplete;
+            record.message = format!(
+                "{remaining} items are still pending after {} passes, such as {}; start the run again for \
+                 further passes, and look for a writer that leaves the attribute out",
+                record.passes(),
+                samples.join(", ")
+            );
+            ConclusionStatus::Incomplete
+        };
+        record.ended_ms = record.status.is_finished().then(now_ms);
+        record.verification_rcu += verification.consumed_rcu;
+        record.proof = Some(Proof {
+            remaining,
+            scanned: verification.scanned,
+            samples: verification.samples.clone(),
+            at_ms: now_ms(),
+        });
+        record.revision += 1;
+        self.save(&record).await?;
+        tracing::info!(run_id, pass, remaining, "{}", record.message);
+        Ok(conclusion(status, record.pass, record.message))
+    }
+
+    /// Records that an error ended the run. Its checkpoints stay, so it can be resumed. A run that somebody
+    /// else has taken over (`Fenced`) goes on: its record is left alone.
+    pub async fn fail(&self, run_id: &str, error_name: &str, message: &str) -> Result<()> {
+        if error_name == ErrorKind::Fenced.name() {
+            return Ok(());
+        }
+        self.end(
+            run_id,
+            RunStatus::Failed,
+            &format!("{error_name}: {message}"),
+        )
+        .await
+    }
+
+    /// Records that the operator paused the run; starting it again resumes it.
+    pub async fn pause(&self, run_id: &str) -> Result<()> {
+        self.end(
+            run_id,
+            RunStatus::Paused,
+            "paused by the operator; start it again to resume",
+        )
+        .await
+    }
+
+    async fn end(&self, run_id: &str, status: RunStatus, message: &str) -> Result<()> {
+        let mut record = load_any_pass(&self.store, run_id).await?;
+        record.status = status;
+        record.message = message.to_owned();
+        record.ended_ms = Some(now_ms());
+        record.revision += 1;
+        self.save(&record).await
+    }
+
+    async fn save(&self, record: &RunRecord) -> Result<()> {
+        retry(&Until::after(PATIENCE), || self.store.save_run(record)).await
+    }
+}
+
+/// Reads a run record and refuses it where it is missing or another pass is current.
+pub(crate) async fn load<S: CheckpointReader>(
+    store: &S,
+    run_id: &str,
+    pass: u32,
+) -> Result<RunRecord> {
+    let record = load_any_pass(store, run_id).await?;
+    if record.pass != pass {
+        return Err(Error::new(
+            ErrorKind::Fenced,
+            format!(
+                "run {run_id}: pass {pass} was asked for, but {} made pass {} the current one",
+                record.owner, record.pass
+            ),
+        ));
+    }
+    Ok(record)
+}
+
+async fn load_any_pass<S: CheckpointReader>(store: &S, run_id: &str) -> Result<RunRecord> {
+    check_run_id(run_id)?;
+    load_stored(store, run_id).await?.ok_or_else(|| {
+        Error::invalid(
+            "run_id",
+            format!("there is no run {run_id} in the checkpoint table"),
+        )
+    })
+}
+
+async fn load_stored<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Option<RunRecord>> {
+    retry(&Until::after(PATIENCE), || store.run(run_id)).await
+}
+
+fn new_run(request: &Request, description: &TableDescription, owner: &str) -> RunRecord {
+    let settings = choose_settings(&request.settings, description.size_bytes);
+    let last_pass = settings.max_passes;
+    RunRecord {
+        version: VERSION,
+        run_id: request.run_id(),
+        fingerprint: request.spec.fingerprint(),
+        spec: request.spec.clone(),
+        keys: description.keys.clone(),
+        table_identity: description.identity.clone(),
+        estimated_items: description.item_count,
+        settings,
+        status: RunStatus::Running,
+        message: "started".into(),
+        first_pass: 1,
+        pass: 1,
+        last_pass,
+        owner: owner.into(),
+        started_ms: now_ms(),
+        ended_ms: None,
+        proof: None,
+        verification_rcu: 0.0,
+        revision: 1,
+    }
+}
+
+/// The record of a run that is there already: resumed, in a new pass, or started over.
+fn continued_run(
+    stored: RunRecord,
+    request: &Request,
+    description: &TableDescription,
+    owner: &str,
+) -> Result<RunRecord> {
+    let mut requested = request.settings.clone();
+    // Without a word from the operator a run keeps the segments that its cursors belong to.
+    let recreated = stored.table_identity != description.identity;
+    let over = requested.fresh || recreated;
+    if !over {
+        if stored.fingerprint != request.spec.fingerprint() {
+            return Err(Error::new(
+                ErrorKind::RunMismatch,
+                format!(
+                    "run_id: run {} has another spec\n  stored:    {}: {}\n  requested: {}: {}\n\
+                     give another run id, or start over with fresh",
+                    stored.run_id,
+                    stored.spec.table,
+                    stored.spec.describe(),
+                    request.spec.table,
+                    request.spec.describe(),
+                ),
+            ));
+        }
+        let total = stored.settings.total_segments;
+        match requested.total_segments {
+            Some(asked) if asked != total => {
+                return Err(Error::new(
+                    ErrorKind::RunMismatch,
+                    format!(
+                        "total_segments: run {} was cut into {total} segments, and {asked} were requested; \
+                         leave the number out to go on, give another run id, or start over with fresh",
+                        stored.run_id
+                    ),
+                ));
+            }
+            _ => requested.total_segments = Some(total),
+        }
+    }
+    let new = new_run(request, description, owner);
+    let settings = choose_settings(&requested, description.size_bytes);
+    let new_pass = over || stored.status.is_finished();
+    let pass = stored.pass + u32::from(new_pass);
+    Ok(RunRecord {
+        last_pass: pass + settings.max_passes - 1,
+        settings,
+        message: if recreated {
+            format!(
+                "started over: table {} was created anew since",
+                stored.spec.table
+            )
+        } else if over {
+            "started over as requested".into()
+        } else if new_pass {
+            format!(
+                "started again with pass {pass}; the run had {}",
+                stored.status.name()
+            )
+        } else {
+            format!(
+                "resumed in pass {pass}; the run was {}",
+                stored.status.name()
+            )
+        },
+        first_pass: if over { pass } else { stored.first_pass },
+        pass,
+        verification_rcu: if over { 0.0 } else { stored.verification_rcu },
+        revision: stored.revision + 1,
+        ..new
+    })
+}

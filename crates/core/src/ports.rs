@@ -1,0 +1,122 @@
+//! The two doors to the outside: the target table and the checkpoint store. Reading and writing are traits of
+//! their own, so that code which must not write (plan, dry run, verification) has nothing to write with.
+
+use std::future::Future;
+
+use crate::checkpoint::{RunRecord, SegmentRecord};
+use crate::table::{KeySchema, TableDescription};
+use crate::{Key, Result, Spec};
+
+/// Which slice of the table to read next.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRequest<'a> {
+    pub segment: u32,
+    pub total_segments: u32,
+    /// ExclusiveStartKey.
+    pub after: Option<&'a Key>,
+    /// Most items to evaluate; DynamoDB's own bound of 1 MB a page holds besides.
+    pub limit: u32,
+    /// Strongly consistent, at twice the read units.
+    pub consistent: bool,
+}
+
+/// One Scan response.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// Keys of the items for which `P` holds, in scan order. May be empty though `next` is there.
+    pub pending: Vec<Key>,
+    /// Items evaluated.
+    pub scanned: u64,
+    /// LastEvaluatedKey; `None` is the end of the segment, and nothing else is.
+    pub next: Option<Key>,
+    pub consumed_rcu: f64,
+}
+
+/// What became of one conditional write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Updated,
+    /// The item is there and `P` no longer holds: a live writer was first.
+    Raced,
+    /// The item is gone.
+    Vanished,
+    /// DynamoDB refuses this update on this item for good, with this reason.
+    Rejected(String),
+}
+
+/// An acknowledged write and the write units that it consumed, indexes included.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    pub outcome: Outcome,
+    pub consumed_wcu: f64,
+}
+
+/// Read access to the target table, for one spec.
+pub trait TableReader: Send + Sync {
+    /// Reads one page of pending keys. Retryable errors are for the caller to retry.
+    fn page(&self, request: PageRequest<'_>) -> impl Future<Output = Result<Page>> + Send;
+
+    /// Whether `P` holds for the item with this key now, by a strongly consistent read; false where the
+    /// item is gone.
+    fn is_pending(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send;
+}
+
+/// Write access to the target table: the guarded update of one item is all there is.
+pub trait TableWriter: Send + Sync {
+    /// Applies `U` to the item where `attribute_exists(<partition key>) AND (P)` holds at that moment.
+    fn update(&self, key: &Key) -> impl Future<Output = Result<Write>> + Send;
+}
+
+/// Read access to the tables of one account and region: all that a plan, a dry run and a verification get.
+pub trait ReadAccess: Send + Sync {
+    type Reader: TableReader;
+
+    /// Describes the table. `TableNotFound` where it does not exist.
+    fn describe(&self, table: &str) -> impl Future<Output = Result<TableDescription>> + Send;
+
+    /// A reader for this spec on its table.
+    fn reader(&self, spec: &Spec, keys: &KeySchema) -> Self::Reader;
+}
+
+/// Read and write access: what a worker gets.
+pub trait WriteAccess: ReadAccess {
+    type Writer: TableWriter;
+
+    /// A writer for this spec on its table.
+    fn writer(&self, spec: &Spec, keys: &KeySchema) -> Self::Writer;
+}
+
+/// Read access to the durable records.
+pub trait CheckpointReader: Send + Sync {
+    /// The run record, strongly consistent.
+    fn run(&self, run_id: &str) -> impl Future<Output = Result<Option<RunRecord>>> + Send;
+
+    /// The segment records of one pass, strongly consistent. A segment that was never claimed has none.
+    fn segments(
+        &self,
+        run_id: &str,
+        pass: u32,
+    ) -> impl Future<Output = Result<Vec<SegmentRecord>>> + Send;
+}
+
+/// Write access to the run record.
+pub trait RunStore: CheckpointReader {
+    /// Stores `record` as the successor of revision `record.revision - 1` (0: there was no record).
+    /// `Conflict` where the stored revision is another.
+    fn save_run(&self, record: &RunRecord) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Write access to segment records.
+pub trait SegmentStore: CheckpointReader {
+    /// Claims a segment: its generation grows by one, which fences off whoever had it. Creates the record
+    /// where there is none. Returns it as it stands now.
+    fn claim(
+        &self,
+        run_id: &str,
+        pass: u32,
+        segment: u32,
+    ) -> impl Future<Output = Result<SegmentRecord>> + Send;
+
+    /// Stores cursor and counters. `Fenced` where the stored generation is not `record.generation`.
+    fn checkpoint(&self, record: &SegmentRecord) -> impl Future<Output = Result<()>> + Send;
+}

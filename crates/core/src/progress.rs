@@ -1,0 +1,112 @@
+//! How a run stands, from its durable records alone: one snapshot feeds the progress of `run` and `start`,
+//! `status`, and every summary.
+
+use serde::Serialize;
+
+use crate::Result;
+use crate::checkpoint::{Counters, Cursor, RunRecord, RunStatus, now_ms};
+use crate::ports::CheckpointReader;
+use crate::retry::{PATIENCE, Until, retry};
+use crate::value::Key;
+
+/// One pass of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PassProgress {
+    pub pass: u32,
+    pub segments_exhausted: u32,
+    /// Claimed at least once and not exhausted.
+    pub segments_begun: u32,
+    pub counters: Counters,
+}
+
+/// A run and its passes since it last started over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    pub run: RunRecord,
+    pub passes: Vec<PassProgress>,
+}
+
+/// The result of a run as one JSON object: what `--json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    pub run_id: String,
+    pub table: String,
+    pub status: RunStatus,
+    pub passes: u32,
+    pub segments: u32,
+    pub scanned: u64,
+    pub matched: u64,
+    pub updated: u64,
+    pub raced: u64,
+    pub vanished: u64,
+    pub rejected: u64,
+    /// Items still pending by a strongly consistent count; null while no such count is complete.
+    pub remaining: Option<u64>,
+    /// Of the current or last execution.
+    pub elapsed_seconds: f64,
+    /// Of all passes and verifications.
+    pub consumed_rcu: f64,
+    pub consumed_wcu: f64,
+    /// Up to ten keys of items that remain, in DynamoDB's JSON.
+    pub samples: Vec<Key>,
+}
+
+/// Reads the records of a run; `None` where there is no such run.
+pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Option<Snapshot>> {
+    let until = Until::after(PATIENCE);
+    let Some(run) = retry(&until, || store.run(run_id)).await? else {
+        return Ok(None);
+    };
+    let mut passes = Vec::new();
+    for pass in run.first_pass..=run.pass {
+        let segments = retry(&until, || store.segments(run_id, pass)).await?;
+        let exhausted = segments
+            .iter()
+            .filter(|segment| segment.cursor == Cursor::Exhausted)
+            .count();
+        passes.push(PassProgress {
+            pass,
+            segments_exhausted: exhausted as u32,
+            segments_begun: (segments.len() - exhausted) as u32,
+            counters: segments.iter().map(|segment| segment.counters).sum(),
+        });
+    }
+    Ok(Some(Snapshot { run, passes }))
+}
+
+impl Snapshot {
+    /// The pass that is current.
+    pub fn current(&self) -> Option<&PassProgress> {
+        self.passes.last()
+    }
+
+    /// The run in one object.
+    pub fn summary(&self) -> Summary {
+        let run = &self.run;
+        let total: Counters = self.passes.iter().map(|pass| pass.counters).sum();
+        // A count made before a later pass began says nothing about now.
+        let proof = run.proof.as_ref().filter(|_| run.status.is_finished());
+        Summary {
+            run_id: run.run_id.clone(),
+            table: run.spec.table.clone(),
+            status: run.status,
+            passes: run.passes(),
+            segments: run.settings.total_segments,
+            scanned: total.scanned,
+            matched: total.matched,
+            updated: total.updated,
+            raced: total.raced,
+            vanished: total.vanished,
+            rejected: total.rejected,
+            remaining: proof.map(|proof| proof.remaining),
+            elapsed_seconds: run
+                .ended_ms
+                .unwrap_or_else(now_ms)
+                .saturating_sub(run.started_ms) as f64
+                / 1000.0,
+            consumed_rcu: total.consumed_rcu + run.verification_rcu,
+            consumed_wcu: total.consumed_wcu,
+            samples: proof.map_or_else(Vec::new, |proof| proof.samples.clone()),
+        }
+    }
+}

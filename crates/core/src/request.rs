@@ -1,0 +1,358 @@
+//! The operator's request: a spec and the settings of a run, read strictly from a spec file or from the
+//! input of a state machine execution (both are the same JSON).
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::spec::Spec;
+use crate::table::MAX_SEGMENTS;
+use crate::value::{Item, Value};
+use crate::{Error, Result};
+
+/// A spec and how to run it. Settings left out are chosen by the planner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub spec: Spec,
+    pub settings: RequestedSettings,
+}
+
+/// The settings that an operator may give.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RequestedSettings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_segments: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<u32>,
+    /// Seconds of one chunk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_box_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_passes: Option<u32>,
+    /// Write capacity units per second for the whole run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_wcu: Option<u32>,
+    /// Read capacity units per second for the whole run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_rcu: Option<u32>,
+    /// Start over instead of resuming.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
+}
+
+/// Most segments at once: what a distributed Map runs in parallel.
+pub const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
+/// Seconds of a chunk: a Lambda function lives 900 s, and the worker needs some of them to finish.
+pub const TIME_BOX_SECONDS: RangeInclusive<u64> = 1..=840;
+/// Passes of one execution.
+pub const PASSES: RangeInclusive<u32> = 1..=100;
+
+impl RequestedSettings {
+    /// Refuses values out of range, naming the field.
+    pub fn check(&self) -> Result<()> {
+        fn within<T: PartialOrd + std::fmt::Display>(
+            field: &str,
+            value: Option<T>,
+            range: RangeInclusive<T>,
+        ) -> Result<()> {
+            match value {
+                Some(value) if !range.contains(&value) => Err(Error::invalid(
+                    field,
+                    format!("{value} is outside {}..{}", range.start(), range.end()),
+                )),
+                _ => Ok(()),
+            }
+        }
+        within("total_segments", self.total_segments, 1..=MAX_SEGMENTS)?;
+        within("max_concurrency", self.max_concurrency, CONCURRENCY)?;
+        within("time_box_seconds", self.time_box_seconds, TIME_BOX_SECONDS)?;
+        within("max_passes", self.max_passes, PASSES)?;
+        within("max_wcu", self.max_wcu, 1..=u32::MAX)?;
+        within("max_rcu", self.max_rcu, 1..=u32::MAX)?;
+        match &self.run_id {
+            Some(id) => check_run_id(id),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A run id is 1 to 264 of the characters of a table name, so that `<table>-<8 hex digits>` always is one.
+pub fn check_run_id(id: &str) -> Result<()> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if id.is_empty() || id.len() > 264 || !id.chars().all(allowed) {
+        return Err(Error::invalid(
+            "run_id",
+            format!("{id:?} is not a run id; expected 1 to 264 of a-z A-Z 0-9 _ - ."),
+        ));
+    }
+    Ok(())
+}
+
+/// The JSON as it is written: plain values in `set` and `values`, DynamoDB's typed values in `set_typed` and
+/// `values_typed`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'a> {
+    table: Option<String>,
+    #[serde(default, borrow)]
+    set: BTreeMap<String, &'a RawValue>,
+    #[serde(default)]
+    set_typed: Item,
+    pending: Option<String>,
+    update: Option<String>,
+    #[serde(default)]
+    names: BTreeMap<String, String>,
+    #[serde(default, borrow)]
+    values: BTreeMap<String, &'a RawValue>,
+    #[serde(default)]
+    values_typed: Item,
+    run_id: Option<String>,
+    total_segments: Option<u32>,
+    max_concurrency: Option<u32>,
+    time_box_seconds: Option<u64>,
+    max_passes: Option<u32>,
+    max_wcu: Option<u32>,
+    max_rcu: Option<u32>,
+    #[serde(default)]
+    fresh: bool,
+}
+
+/// The parts of a request, from wherever they come, before they are put together and checked.
+#[derive(Debug, Default)]
+pub struct Parts {
+    pub table: Option<String>,
+    pub set: Item,
+    pub pending: Option<String>,
+    pub update: Option<String>,
+    pub names: BTreeMap<String, String>,
+    pub values: Item,
+    pub settings: RequestedSettings,
+}
+
+impl Parts {
+    /// Reads the JSON of a spec file or an execution input. Errors name the field.
+    pub fn from_json(json: &str) -> Result<Parts> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let document: Document =
+            serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+                let path = error.path().to_string();
+                let field = if path == "." { "input" } else { &path };
+                Error::invalid(field, error.inner())
+            })?;
+        deserializer
+            .end()
+            .map_err(|error| Error::invalid("input", error))?;
+        let mut parts = Parts {
+            table: document.table,
+            set: document.set_typed,
+            pending: document.pending,
+            update: document.update,
+            names: document.names,
+            values: document.values_typed,
+            settings: RequestedSettings {
+                run_id: document.run_id,
+                total_segments: document.total_segments,
+                max_concurrency: document.max_concurrency,
+                time_box_seconds: document.time_box_seconds,
+                max_passes: document.max_passes,
+                max_wcu: document.max_wcu,
+                max_rcu: document.max_rcu,
+                fresh: document.fresh,
+            },
+        };
+        for (field, plain, typed) in [
+            ("set", document.set, &mut parts.set),
+            ("values", document.values, &mut parts.values),
+        ] {
+            for (name, raw) in plain {
+                let value = Value::from_plain_json(raw.get())
+                    .map_err(|m| Error::invalid(&format!("{field}.{name}"), m))?;
+                if typed.insert(name.clone(), value).is_some() {
+                    return Err(Error::invalid(
+                        field,
+                        format!("{name} stands in {field} and in {field}_typed; give it once"),
+                    ));
+                }
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Puts the parts together and checks all that can be checked without the table.
+    pub fn build(self) -> Result<Request> {
+        let table = self
+            .table
+            .ok_or_else(|| Error::invalid("table", "expected the name of the table"))?;
+        let spec = match (self.set.is_empty(), self.pending, self.update) {
+            (false, None, None) => {
+                if !self.names.is_empty() || !self.values.is_empty() {
+                    return Err(Error::invalid(
+                        "set",
+                        "names and values belong to pending and update, not to set",
+                    ));
+                }
+                if self.set.contains_key("") {
+                    return Err(Error::invalid("set", "an attribute needs a name"));
+                }
+                for (name, value) in &self.set {
+                    value
+                        .check()
+                        .map_err(|m| Error::invalid(&format!("set.{name}"), m))?;
+                }
+                Spec::set_missing(table, self.set)
+            }
+            (true, Some(pending), Some(update)) => Spec {
+                table,
+                pending,
+                update,
+                names: self.names,
+                values: self.values,
+            },
+            (true, None, None) => {
+                return Err(Error::invalid(
+                    "set",
+                    "expected what to set, such as {\"test\":1}, or pending together with update",
+                ));
+            }
+            (true, Some(_), None) => {
+                return Err(Error::invalid("update", "expected beside pending"));
+            }
+            (true, None, Some(_)) => {
+                return Err(Error::invalid("pending", "expected beside update"));
+            }
+            (false, ..) => {
+                return Err(Error::invalid(
+                    "set",
+                    "give either set, or pending and update, not both",
+                ));
+            }
+        };
+        spec.check()?;
+        self.settings.check()?;
+        Ok(Request {
+            spec,
+            settings: self.settings,
+        })
+    }
+}
+
+impl Request {
+    /// Reads and checks a spec file or an execution input.
+    pub fn from_json(json: &str) -> Result<Request> {
+        Parts::from_json(json)?.build()
+    }
+
+    /// The request as an execution input, in the general form with every value typed exactly.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Out<'a> {
+            table: &'a str,
+            pending: &'a str,
+            update: &'a str,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            names: &'a BTreeMap<String, String>,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            values_typed: &'a Item,
+            #[serde(flatten)]
+            settings: &'a RequestedSettings,
+        }
+        serde_json::to_string(&Out {
+            table: &self.spec.table,
+            pending: &self.spec.pending,
+            update: &self.spec.update,
+            names: &self.spec.names,
+            values_typed: &self.spec.values,
+            settings: &self.settings,
+        })
+        .expect("a request is plain data")
+    }
+
+    /// The run that this request starts or resumes.
+    pub fn run_id(&self) -> String {
+        self.settings
+            .run_id
+            .clone()
+            .unwrap_or_else(|| self.spec.default_run_id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_input_is_enough() {
+        let request = Request::from_json(r#"{"table":"stuff","set":{"test":1}}"#).unwrap();
+        assert_eq!(request.spec.pending, "attribute_not_exists(#s0)");
+        assert_eq!(request.spec.values[":s0"], Value::N("1".into()));
+        assert_eq!(request.settings, RequestedSettings::default());
+        assert!(request.run_id().starts_with("stuff-"));
+    }
+
+    #[test]
+    fn a_request_survives_the_way_through_an_execution_input() {
+        let request = Request::from_json(
+            r##"{"table":"stuff","pending":"attribute_not_exists(#t)","update":"SET #t = :v",
+                "names":{"#t":"tags"},"values_typed":{":v":{"SS":["a"]}},"run_id":"r","total_segments":4,
+                "max_concurrency":2,"time_box_seconds":5,"max_passes":1,"max_wcu":10,"max_rcu":20,"fresh":true}"##,
+        )
+        .unwrap();
+        assert_eq!(Request::from_json(&request.to_json()).unwrap(), request);
+    }
+
+    #[test]
+    fn bad_input_is_refused_by_field() {
+        for (json, field) in [
+            (r#"{"tabel":"stuff","set":{"test":1}}"#, "tabel"),
+            (r#"{"set":{"test":1}}"#, "table:"),
+            (r#"{"table":"stuff"}"#, "set:"),
+            (r#"{"table":"stuff","set":{}}"#, "set:"),
+            (r#"{"table":"stuff","set":{"a":1e200}}"#, "set.a:"),
+            (r#"{"table":"stuff","set_typed":{"a":{"N":"x"}}}"#, "set.a:"),
+            (r#"{"table":"stuff","set_typed":{"a":1}}"#, "set_typed.a:"),
+            (
+                r#"{"table":"stuff","set":{"a":1},"set_typed":{"a":{"N":"1"}}}"#,
+                "set:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"pending":"x","update":"y"}"#,
+                "set:",
+            ),
+            (r#"{"table":"stuff","pending":"a = b"}"#, "update:"),
+            (
+                r#"{"table":"stuff","set":{"a":1},"total_segments":0}"#,
+                "total_segments:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"total_segments":1000001}"#,
+                "total_segments:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"total_segments":"8"}"#,
+                "total_segments:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"time_box_seconds":-1}"#,
+                "time_box_seconds:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"max_passes":0}"#,
+                "max_passes:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"run_id":"a/b"}"#,
+                "run_id:",
+            ),
+            (r#"{"table":"stuff","set":{"a":1}} x"#, "input:"),
+            ("[]", "input:"),
+        ] {
+            let error = Request::from_json(json).expect_err(json);
+            assert!(error.to_string().contains(field), "{json}: {error}");
+            assert!(error.kind().is_refusal());
+        }
+    }
+}

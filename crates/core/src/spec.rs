@@ -1,0 +1,379 @@
+//! The spec: a pending predicate, the update that extinguishes it, and the values that both name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::expression::{RESERVED, check_enclosed, placeholders, update_targets};
+use crate::table::KeySchema;
+use crate::value::Item;
+use crate::{Error, Result};
+
+/// What is to be done to which table. `P` is [`Spec::pending`], `U` is [`Spec::update`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Name of the target table.
+    pub table: String,
+    /// `P`: the condition expression that is true for an item still to be migrated.
+    pub pending: String,
+    /// `U`: the update expression that makes `P` false.
+    pub update: String,
+    /// `#name` → attribute, for `P` and `U`.
+    #[serde(default)]
+    pub names: BTreeMap<String, String>,
+    /// `:value` → value, for `P` and `U`.
+    #[serde(default)]
+    pub values: Item,
+}
+
+/// The expressions of a spec made ready for one table's keys. DynamoDB refuses placeholders that a request
+/// defines without using, so reads and writes have maps of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statements {
+    /// `P`, the filter of every scan.
+    pub filter: String,
+    /// The key attributes, all that a scan returns.
+    pub projection: String,
+    /// Names that `filter` and `projection` use.
+    pub read_names: BTreeMap<String, String>,
+    /// Values that `filter` uses.
+    pub read_values: Item,
+    /// `U`.
+    pub update: String,
+    /// `attribute_exists(<partition key>) AND (P)`, the condition of every write: an item that is gone is
+    /// not created, and one that a live writer has set is not touched.
+    pub condition: String,
+    /// Names that `update` and `condition` use.
+    pub write_names: BTreeMap<String, String>,
+    /// Values that `update` and `condition` use.
+    pub write_values: Item,
+}
+
+impl Spec {
+    /// The everyday form: every attribute of `set` that is missing is set. An attribute that is there, with
+    /// whatever value, stays.
+    pub fn set_missing(table: impl Into<String>, set: Item) -> Spec {
+        let mut spec = Spec {
+            table: table.into(),
+            pending: String::new(),
+            update: String::new(),
+            names: BTreeMap::new(),
+            values: BTreeMap::new(),
+        };
+        let several = set.len() > 1;
+        for (i, (name, value)) in set.into_iter().enumerate() {
+            let (or, comma) = if i == 0 { ("", "SET ") } else { (" OR ", ", ") };
+            // Writing to a String cannot fail.
+            let _ = write!(spec.pending, "{or}attribute_not_exists(#s{i})");
+            // Of several attributes some may be there already: those keep their value.
+            let _ = if several {
+                write!(spec.update, "{comma}#s{i} = if_not_exists(#s{i}, :s{i})")
+            } else {
+                write!(spec.update, "{comma}#s{i} = :s{i}")
+            };
+            spec.names.insert(format!("#s{i}"), name);
+            spec.values.insert(format!(":s{i}"), value);
+        }
+        spec
+    }
+
+    /// Refuses a spec that could not work on any table. Errors name the field.
+    pub fn check(&self) -> Result<()> {
+        check_table_name(&self.table).map_err(|m| Error::invalid("table", m))?;
+        check_enclosed(&self.pending).map_err(|m| Error::invalid("pending", m))?;
+        check_enclosed(&self.update).map_err(|m| Error::invalid("update", m))?;
+        if update_targets(&self.update).is_empty() {
+            return Err(Error::invalid(
+                "update",
+                "expected an update expression, such as SET #a = :v or REMOVE #a",
+            ));
+        }
+        let used: BTreeSet<&str> = placeholders(&self.pending)
+            .into_iter()
+            .chain(placeholders(&self.update))
+            .collect();
+        for (field, sigil, defined) in [
+            ("names", '#', self.names.keys().collect::<Vec<_>>()),
+            ("values", ':', self.values.keys().collect::<Vec<_>>()),
+        ] {
+            for placeholder in &defined {
+                if placeholders(placeholder) != [placeholder.as_str()]
+                    || !placeholder.starts_with(sigil)
+                {
+                    return Err(Error::invalid(
+                        field,
+                        format!(
+                            "{placeholder:?} is not a placeholder; expected {sigil} and then letters, digits or _"
+                        ),
+                    ));
+                }
+                if placeholder[1..].starts_with(RESERVED) {
+                    return Err(Error::invalid(
+                        field,
+                        format!("{placeholder} begins with {RESERVED}, which is reserved"),
+                    ));
+                }
+                if !used.contains(placeholder.as_str()) {
+                    return Err(Error::invalid(
+                        field,
+                        format!("{placeholder} is used neither in pending nor in update"),
+                    ));
+                }
+            }
+            for placeholder in used.iter().filter(|p| p.starts_with(sigil)) {
+                if !defined.iter().any(|d| d == placeholder) {
+                    return Err(Error::invalid(
+                        field,
+                        format!("{placeholder} is used in an expression but not defined"),
+                    ));
+                }
+            }
+        }
+        for (placeholder, attribute) in &self.names {
+            if attribute.is_empty() {
+                return Err(Error::invalid(
+                    "names",
+                    format!("{placeholder} names an empty attribute"),
+                ));
+            }
+        }
+        for (placeholder, value) in &self.values {
+            value
+                .check()
+                .map_err(|m| Error::invalid(&format!("values.{placeholder}"), m))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a spec that would change a key of the table: a key cannot be updated.
+    pub fn check_against(&self, keys: &KeySchema) -> Result<()> {
+        for target in update_targets(&self.update) {
+            let attribute = self.names.get(target).map_or(target, String::as_str);
+            if keys.names().any(|key| key == attribute) {
+                return Err(Error::invalid(
+                    "update",
+                    format!(
+                        "{attribute} is a key attribute of table {}, and DynamoDB cannot change a key; \
+                         name another attribute",
+                        self.table
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The SHA-256 of the spec in a canonical form, as 64 hexadecimal digits: equal specs, equal fingerprint.
+    pub fn fingerprint(&self) -> String {
+        let canonical = serde_json::to_string(self).expect("a spec is plain data");
+        Sha256::digest(canonical)
+            .iter()
+            .fold(String::new(), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
+    }
+
+    /// The run id of this spec on this table where the operator gives none: `<table>-<8 hex digits>`. The
+    /// same spec always gets the same id, which is how a rerun finds the run to resume.
+    pub fn default_run_id(&self) -> String {
+        format!("{}-{}", self.table, &self.fingerprint()[..8])
+    }
+
+    /// The expressions for a table with these keys.
+    pub fn statements(&self, keys: &KeySchema) -> Statements {
+        let used_by = |expressions: &[&str]| -> (BTreeMap<String, String>, Item) {
+            let used: BTreeSet<&str> = expressions.iter().flat_map(|e| placeholders(e)).collect();
+            (
+                self.names
+                    .iter()
+                    .filter(|(name, _)| used.contains(name.as_str()))
+                    .map(|(name, attribute)| (name.clone(), attribute.clone()))
+                    .collect(),
+                self.values
+                    .iter()
+                    .filter(|(name, _)| used.contains(name.as_str()))
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect(),
+            )
+        };
+        let (mut read_names, read_values) = used_by(&[&self.pending]);
+        let (mut write_names, write_values) = used_by(&[&self.pending, &self.update]);
+        let key_names: Vec<String> = keys
+            .names()
+            .enumerate()
+            .map(|(i, attribute)| {
+                let placeholder = format!("#{RESERVED}key{i}");
+                read_names.insert(placeholder.clone(), attribute.to_owned());
+                placeholder
+            })
+            .collect();
+        let partition_key = key_names[0].clone();
+        write_names.insert(partition_key.clone(), keys.hash.name.clone());
+        Statements {
+            filter: self.pending.clone(),
+            projection: key_names.join(", "),
+            read_names,
+            read_values,
+            update: self.update.clone(),
+            condition: format!("attribute_exists({partition_key}) AND ({})", self.pending),
+            write_names,
+            write_values,
+        }
+    }
+
+    /// The spec in one line, for messages that must show two specs side by side.
+    pub fn describe(&self) -> String {
+        let resolve = |expression: &str| {
+            let mut text = expression.to_owned();
+            // Longer placeholders first, so that #s1 does not replace the head of #s10.
+            let mut names: Vec<_> = self.names.iter().collect();
+            names.sort_by_key(|(placeholder, _)| std::cmp::Reverse(placeholder.len()));
+            for (placeholder, attribute) in names {
+                text = text.replace(placeholder.as_str(), attribute);
+            }
+            let mut values: Vec<_> = self.values.iter().collect();
+            values.sort_by_key(|(placeholder, _)| std::cmp::Reverse(placeholder.len()));
+            for (placeholder, value) in values {
+                let json = serde_json::to_string(value).expect("a value is plain data");
+                text = text.replace(placeholder.as_str(), &json);
+            }
+            text
+        };
+        format!("{} where {}", resolve(&self.update), resolve(&self.pending))
+    }
+}
+
+/// "Table names and index names must be between 3 and 255 characters long, and can contain only a-z A-Z 0-9
+/// _ - ." (Naming rules, developer guide).
+pub fn check_table_name(name: &str) -> std::result::Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if !(3..=255).contains(&name.len()) || !name.chars().all(allowed) {
+        return Err(format!(
+            "{name:?} is not a table name; expected 3 to 255 of a-z A-Z 0-9 _ - ."
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Value;
+    use crate::table::{KeyAttribute, KeyType};
+
+    fn number(n: u32) -> Value {
+        Value::N(n.to_string())
+    }
+
+    fn keys() -> KeySchema {
+        KeySchema {
+            hash: KeyAttribute::new("id", KeyType::S),
+            range: Some(KeyAttribute::new("created", KeyType::N)),
+        }
+    }
+
+    fn custom(pending: &str, update: &str) -> Spec {
+        Spec {
+            table: "stuff".into(),
+            pending: pending.into(),
+            update: update.into(),
+            names: BTreeMap::new(),
+            values: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn set_of_one_attribute_is_the_pair_of_the_design() {
+        let spec = Spec::set_missing("stuff", [("status".to_string(), number(1))].into());
+        spec.check().unwrap();
+        let statements = spec.statements(&keys());
+        assert_eq!(statements.filter, "attribute_not_exists(#s0)");
+        assert_eq!(statements.update, "SET #s0 = :s0");
+        assert_eq!(
+            statements.condition,
+            "attribute_exists(#backfill_key0) AND (attribute_not_exists(#s0))"
+        );
+        assert_eq!(statements.projection, "#backfill_key0, #backfill_key1");
+        assert!(
+            statements.read_values.is_empty(),
+            "the filter names no value"
+        );
+        assert_eq!(statements.write_names["#s0"], "status");
+    }
+
+    #[test]
+    fn set_of_several_attributes_keeps_those_that_are_there() {
+        let set = [("a".to_string(), number(1)), ("b".to_string(), number(2))].into();
+        let spec = Spec::set_missing("stuff", set);
+        spec.check().unwrap();
+        assert_eq!(
+            spec.pending,
+            "attribute_not_exists(#s0) OR attribute_not_exists(#s1)"
+        );
+        assert_eq!(
+            spec.update,
+            "SET #s0 = if_not_exists(#s0, :s0), #s1 = if_not_exists(#s1, :s1)"
+        );
+    }
+
+    #[test]
+    fn bad_specs_are_refused_by_field() {
+        let refused = |spec: &Spec, field: &str| {
+            let error = spec.check().expect_err("refused");
+            assert!(error.to_string().starts_with(field), "{error}");
+            assert!(error.kind().is_refusal());
+        };
+        refused(&custom("a = b) OR (c = d", "SET x = y"), "pending:");
+        refused(&custom("a = b", ""), "update:");
+        refused(&custom("a = b", "nonsense"), "update:");
+        refused(&custom("a = :x", "SET b = c"), "values:");
+        refused(&custom("#a = b", "SET b = c"), "names:");
+        let mut spec = custom("a = b", "SET c = d");
+        spec.values.insert(":unused".into(), number(1));
+        refused(&spec, "values:");
+        let mut spec = custom("#backfill_key0 = b", "SET c = d");
+        spec.names.insert("#backfill_key0".into(), "other".into());
+        refused(&spec, "names:");
+        let mut spec = custom("a = :v", "SET c = d");
+        spec.values.insert(":v".into(), Value::N("NaN".into()));
+        refused(&spec, "values.:v:");
+        spec = custom("a = b", "SET c = d");
+        spec.table = "no spaces".into();
+        refused(&spec, "table:");
+    }
+
+    #[test]
+    fn a_key_cannot_be_updated() {
+        for update in ["SET created = a", "REMOVE id", "SET x = y, created = z"] {
+            assert!(
+                custom("a = b", update).check_against(&keys()).is_err(),
+                "{update}"
+            );
+        }
+        let set = Spec::set_missing("stuff", [("id".to_string(), number(1))].into());
+        assert!(set.check_against(&keys()).is_err(), "through a placeholder");
+        custom("id = b", "SET x = created")
+            .check_against(&keys())
+            .unwrap();
+    }
+
+    #[test]
+    fn the_fingerprint_tells_specs_apart() {
+        let one = Spec::set_missing("stuff", [("test".to_string(), number(1))].into());
+        let two = Spec::set_missing("stuff", [("test".to_string(), number(2))].into());
+        assert_eq!(one.fingerprint(), one.clone().fingerprint());
+        assert_ne!(one.fingerprint(), two.fingerprint());
+        assert_eq!(
+            one.default_run_id(),
+            format!("stuff-{}", &one.fingerprint()[..8])
+        );
+        assert_eq!(
+            one.describe(),
+            r#"SET test = {"N":"1"} where attribute_not_exists(test)"#
+        );
+    }
+}

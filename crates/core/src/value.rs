@@ -1,0 +1,269 @@
+//! DynamoDB values, items and keys, and their two JSON forms: plain (`1`, `"a"`) and typed (`{"N":"1"}`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// Deepest nesting of lists and maps that DynamoDB stores ("Attributes nested up to 32 levels deep",
+/// Quotas in Amazon DynamoDB, Item attributes).
+pub const MAX_DEPTH: usize = 32;
+
+/// An attribute value. Numbers stay text, as on the wire, so that 38 digits survive.
+///
+/// Serialised, it is DynamoDB's own JSON: `{"S":"text"}`, `{"N":"1"}`, `{"B":"<base64>"}`, …
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Value {
+    S(String),
+    N(String),
+    B(Bytes),
+    #[serde(rename = "BOOL")]
+    Bool(bool),
+    #[serde(rename = "NULL")]
+    Null(bool),
+    L(Vec<Value>),
+    M(BTreeMap<String, Value>),
+    #[serde(rename = "SS")]
+    Ss(Vec<String>),
+    #[serde(rename = "NS")]
+    Ns(Vec<String>),
+    #[serde(rename = "BS")]
+    Bs(Vec<Bytes>),
+}
+
+/// Bytes that are base64 text in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        BASE64
+            .decode(&text)
+            .map(Bytes)
+            .map_err(|error| serde::de::Error::custom(format!("expected base64 of bytes: {error}")))
+    }
+}
+
+/// Attribute name → value.
+pub type Item = BTreeMap<String, Value>;
+
+/// The primary key of one item: one or two attributes. Displayed as typed JSON.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(pub Item);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl Value {
+    /// Reads plain JSON text: number → N, string → S, bool → BOOL, null → NULL, array → L, object → M.
+    /// Numbers keep every digit of the text. Errors say what DynamoDB could not store.
+    pub fn from_plain_json(json: &str) -> Result<Value, String> {
+        let raw: &RawValue = serde_json::from_str(json).map_err(|error| {
+            format!("expected JSON, such as 1, \"text\", true, null, [1] or {{\"a\":1}}: {error}")
+        })?;
+        let value = plain(raw, 0)?;
+        value.check()?;
+        Ok(value)
+    }
+
+    /// Refuses what DynamoDB would refuse in any item: numbers beyond 38 digits or its range, empty or
+    /// repeating sets, `{"NULL":false}`, nesting deeper than [`MAX_DEPTH`].
+    pub fn check(&self) -> Result<(), String> {
+        self.check_at(0)
+    }
+
+    fn check_at(&self, depth: usize) -> Result<(), String> {
+        if depth > MAX_DEPTH {
+            return Err(too_deep());
+        }
+        match self {
+            Value::N(number) => check_number(number),
+            Value::Null(false) => Err("NULL can only be true".into()),
+            Value::Ns(numbers) => {
+                numbers.iter().try_for_each(|n| check_number(n))?;
+                check_set(numbers)
+            }
+            Value::Ss(strings) => check_set(strings),
+            Value::Bs(blobs) => check_set(blobs),
+            Value::L(list) => list.iter().try_for_each(|v| v.check_at(depth + 1)),
+            Value::M(map) => map.values().try_for_each(|v| v.check_at(depth + 1)),
+            Value::S(_) | Value::B(_) | Value::Bool(_) | Value::Null(true) => Ok(()),
+        }
+    }
+
+    /// The DynamoDB type's letter, as key schemas name it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::S(_) => "S",
+            Value::N(_) => "N",
+            Value::B(_) => "B",
+            Value::Bool(_) => "BOOL",
+            Value::Null(_) => "NULL",
+            Value::L(_) => "L",
+            Value::M(_) => "M",
+            Value::Ss(_) => "SS",
+            Value::Ns(_) => "NS",
+            Value::Bs(_) => "BS",
+        }
+    }
+}
+
+fn too_deep() -> String {
+    format!("nested deeper than the {MAX_DEPTH} levels that DynamoDB stores")
+}
+
+fn plain(raw: &RawValue, depth: usize) -> Result<Value, String> {
+    if depth > MAX_DEPTH {
+        return Err(too_deep());
+    }
+    let text = raw.get();
+    let wrong = |error: serde_json::Error| error.to_string();
+    Ok(match text.as_bytes().first() {
+        Some(b'{') => {
+            let map: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(wrong)?;
+            Value::M(
+                map.into_iter()
+                    .map(|(name, raw)| Ok((name, plain(raw, depth + 1)?)))
+                    .collect::<Result<_, String>>()?,
+            )
+        }
+        Some(b'[') => {
+            let list: Vec<&RawValue> = serde_json::from_str(text).map_err(wrong)?;
+            Value::L(
+                list.into_iter()
+                    .map(|raw| plain(raw, depth + 1))
+                    .collect::<Result<_, String>>()?,
+            )
+        }
+        Some(b'"') => Value::S(serde_json::from_str(text).map_err(wrong)?),
+        Some(b't' | b'f') => Value::Bool(text == "true"),
+        Some(b'n') => Value::Null(true),
+        _ => Value::N(text.to_owned()),
+    })
+}
+
+fn check_set<T: Ord>(members: &[T]) -> Result<(), String> {
+    if members.is_empty() {
+        return Err("a set may not be empty".into());
+    }
+    let distinct: std::collections::BTreeSet<&T> = members.iter().collect();
+    if distinct.len() < members.len() {
+        return Err("a set may not hold the same member twice".into());
+    }
+    Ok(())
+}
+
+/// DynamoDB's numbers: up to 38 significant digits, magnitude 0 or 1E-130 to 9.99…E+125 (Supported data
+/// types and naming rules in Amazon DynamoDB, Number).
+fn check_number(text: &str) -> Result<(), String> {
+    let wrong = || format!("{text:?} is not a number");
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().map_err(|_| wrong())?),
+        None => (unsigned, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let significant = digits.trim_start_matches('0');
+    if significant.is_empty() {
+        return Ok(());
+    }
+    // The power of ten of the first significant digit.
+    let leading_zeros = (digits.len() - significant.len()) as i64;
+    let magnitude = (whole.len() as i64 - 1 - leading_zeros).saturating_add(exponent);
+    if significant.trim_end_matches('0').len() > 38 {
+        return Err(format!(
+            "{text} has more than the 38 significant digits that DynamoDB stores"
+        ));
+    }
+    if !(-130..=125).contains(&magnitude) {
+        return Err(format!(
+            "{text} is outside DynamoDB's range of 1E-130 to 9.99E+125"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_json_maps_to_the_documented_types_and_keeps_every_digit() {
+        let n = "12345678901234567890123456789012345678";
+        assert_eq!(Value::from_plain_json(n), Ok(Value::N(n.into())));
+        assert_eq!(
+            Value::from_plain_json("1.10"),
+            Ok(Value::N("1.10".into())),
+            "no float in between"
+        );
+        assert_eq!(
+            Value::from_plain_json(r#" {"a":[true,null,"x"]} "#),
+            Ok(Value::M(BTreeMap::from([(
+                "a".into(),
+                Value::L(vec![
+                    Value::Bool(true),
+                    Value::Null(true),
+                    Value::S("x".into())
+                ])
+            )])))
+        );
+        assert!(Value::from_plain_json("abc").is_err());
+        assert!(Value::from_plain_json("1 2").is_err());
+    }
+
+    #[test]
+    fn typed_json_round_trips_every_type() {
+        let json = r#"{"M":{"b":{"B":"AAH/"},"bs":{"BS":["AQ==","Ag=="]},"l":{"L":[{"N":"1"},{"NULL":true}]},"ns":{"NS":["1","2"]},"ss":{"SS":["a","b"]},"t":{"BOOL":true}}}"#;
+        let value: Value = serde_json::from_str(json).unwrap();
+        value.check().unwrap();
+        assert_eq!(serde_json::to_string(&value).unwrap(), json);
+        assert!(serde_json::from_str::<Value>(r#"{"S":"a","N":"1"}"#).is_err());
+        assert!(serde_json::from_str::<Value>(r#"{"X":"a"}"#).is_err());
+        assert!(serde_json::from_str::<Value>(r#"{"B":"not base64"}"#).is_err());
+    }
+
+    #[test]
+    fn values_that_dynamodb_cannot_store_are_refused() {
+        for bad in ["1e126", "1e-131", &"9".repeat(39), "1e999999999999999999"] {
+            assert!(Value::from_plain_json(bad).is_err(), "{bad}");
+        }
+        for good in [
+            "0",
+            "-0.0",
+            "1e125",
+            "1E-130",
+            "0.00012",
+            &"9".repeat(38),
+            &format!("1{}", "0".repeat(60)),
+        ] {
+            assert!(Value::from_plain_json(good).is_ok(), "{good}");
+        }
+        for bad in ["NaN", "", "--1", "1.2.3", "Infinity", "0x1", "."] {
+            assert!(Value::N(bad.into()).check().is_err(), "{bad}");
+        }
+        assert!(Value::Ss(vec![]).check().is_err());
+        assert!(Value::Ss(vec!["a".into(), "a".into()]).check().is_err());
+        assert!(Value::Null(false).check().is_err());
+        let nested = |levels| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(Value::from_plain_json(&nested(32)).is_ok());
+        assert!(Value::from_plain_json(&nested(33)).is_err());
+    }
+}

@@ -1,0 +1,193 @@
+//! The verifier: a strongly consistent count of the items for which `P` still holds. It only reads; where it
+//! is resumed, its state travels with the caller.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::checkpoint::Cursor;
+use crate::planner::load;
+use crate::ports::{CheckpointReader, PageRequest, ReadAccess, TableReader};
+use crate::retry::{Until, retry};
+use crate::{Key, Result};
+
+/// Segments counted at the same time.
+const SEGMENTS_AT_ONCE: usize = 8;
+
+/// Most segments that a verification needs: with [`SEGMENTS_AT_ONCE`] in work, more would only add requests.
+const MAX_VERIFY_SEGMENTS: u32 = 256;
+
+/// Items evaluated per page; above what 1 MB holds of most tables, since nothing is written per page.
+const PAGE_LIMIT: u32 = 5_000;
+
+/// Keys of remaining items that are kept as samples.
+const MAX_SAMPLES: usize = 10;
+
+/// A verification: how far it has come and what it has found. Bounded in size (at most
+/// [`SEGMENTS_AT_ONCE`] cursors and [`MAX_SAMPLES`] keys), so it fits into the state of an execution.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verification {
+    pub done: bool,
+    pub total_segments: u32,
+    /// Segments from this one on are not begun.
+    pub next_segment: u32,
+    /// Segments begun and not finished, each after this key.
+    pub open: Vec<OpenSegment>,
+    pub scanned: u64,
+    /// Items for which `P` holds.
+    pub remaining: u64,
+    /// Up to ten keys of such items.
+    pub samples: Vec<Key>,
+    pub consumed_rcu: f64,
+}
+
+/// A segment that the time box interrupted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenSegment {
+    pub segment: u32,
+    pub cursor: Cursor,
+}
+
+/// What the verifier is asked for: to go on with a verification of this pass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyRequest {
+    pub run_id: String,
+    pub pass: u32,
+    pub verification: Verification,
+}
+
+impl Verification {
+    /// A verification not yet begun, of a table cut into (at most) this many segments.
+    pub fn new(total_segments: u32) -> Self {
+        Verification {
+            total_segments: total_segments.min(MAX_VERIFY_SEGMENTS),
+            ..Verification::default()
+        }
+    }
+}
+
+/// Verifies runs on the tables of `access`, whose records it reads from `store`.
+pub struct Verifier<A, S> {
+    pub access: A,
+    pub store: S,
+}
+
+impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
+    /// Goes on with the verification until it is done, the run's time box or `latest` is over, or `stop` is
+    /// cancelled. Running out of time is not an error.
+    pub async fn verify(
+        &self,
+        request: VerifyRequest,
+        latest: Option<Instant>,
+        stop: &CancellationToken,
+    ) -> Result<Verification> {
+        let begin = Instant::now();
+        let run = load(&self.store, &request.run_id, request.pass).await?;
+        let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
+        let until = Until {
+            deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
+            stop: stop.clone(),
+        };
+        let reader = self.access.reader(&run.spec, &run.keys);
+        count(&reader, request.verification, &until)
+            .await
+            .map_err(|error| error.context(format!("verifying table {}", run.spec.table)))
+    }
+}
+
+/// Goes on with a verification until it is done or the time is over. Reads strongly consistently.
+pub async fn count<R: TableReader>(
+    reader: &R,
+    mut verification: Verification,
+    until: &Until,
+) -> Result<Verification> {
+    let total = verification.total_segments;
+    let interrupted = std::mem::take(&mut verification.open);
+    let untouched = (verification.next_segment..total).map(|segment| OpenSegment {
+        segment,
+        cursor: Cursor::NotStarted,
+    });
+    let segments = interrupted.into_iter().chain(untouched);
+    let mut counts = stream::iter(segments)
+        .map(|open| count_segment(reader, open, total, until))
+        .buffer_unordered(SEGMENTS_AT_ONCE);
+    while let Some(count) = counts.next().await {
+        let count = count?;
+        verification.scanned += count.scanned;
+        verification.remaining += count.remaining;
+        verification.consumed_rcu += count.consumed_rcu;
+        let room = MAX_SAMPLES - verification.samples.len();
+        verification
+            .samples
+            .extend(count.samples.into_iter().take(room));
+        if count.segment.cursor != Cursor::Exhausted {
+            verification.open.push(count.segment);
+        }
+    }
+    // Segments after the last one that was begun need no cursor each: the number of the first says it all.
+    verification.open.sort_by_key(|open| open.segment);
+    let mut next = total;
+    while verification
+        .open
+        .pop_if(|open| open.cursor == Cursor::NotStarted && open.segment + 1 == next)
+        .is_some()
+    {
+        next -= 1;
+    }
+    verification.next_segment = next;
+    verification.done = next == total && verification.open.is_empty();
+    Ok(verification)
+}
+
+/// What was counted in one segment until it ended or the time was over.
+struct SegmentCount {
+    segment: OpenSegment,
+    scanned: u64,
+    remaining: u64,
+    samples: Vec<Key>,
+    consumed_rcu: f64,
+}
+
+async fn count_segment<R: TableReader>(
+    reader: &R,
+    segment: OpenSegment,
+    total_segments: u32,
+    until: &Until,
+) -> Result<SegmentCount> {
+    let mut count = SegmentCount {
+        segment,
+        scanned: 0,
+        remaining: 0,
+        samples: Vec::new(),
+        consumed_rcu: 0.0,
+    };
+    while count.segment.cursor != Cursor::Exhausted && !until.is_over() {
+        let request = PageRequest {
+            segment: count.segment.segment,
+            total_segments,
+            after: count.segment.cursor.start_key(),
+            limit: PAGE_LIMIT,
+            consistent: true,
+        };
+        let page = match retry(until, || reader.page(request)).await {
+            Ok(page) => page,
+            Err(error) if until.excuses(&error) => break,
+            Err(error) => {
+                return Err(error.context(format!("segment {}", count.segment.segment)));
+            }
+        };
+        count.scanned += page.scanned;
+        count.remaining += page.pending.len() as u64;
+        count.consumed_rcu += page.consumed_rcu;
+        let room = MAX_SAMPLES - count.samples.len();
+        count.samples.extend(page.pending.into_iter().take(room));
+        count.segment.cursor = Cursor::after_page(page.next);
+    }
+    Ok(count)
+}

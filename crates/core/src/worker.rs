@@ -1,0 +1,299 @@
+//! The worker: one segment for one time box. Scan a page, write its pending items, checkpoint, again.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::checkpoint::{Counters, Cursor, SegmentRecord};
+use crate::planner::load;
+use crate::ports::{
+    Outcome, Page, PageRequest, SegmentStore, TableReader, TableWriter, Write, WriteAccess,
+};
+use crate::retry::{PATIENCE, Until, retry};
+use crate::{Error, ErrorKind, Key, Result};
+
+/// Items evaluated per page. Bounds what a crash repeats and how long a page takes; 300 kB of the first
+/// table's items, so that the read units lost to rounding (half a unit a page) stay below 2 %.
+const PAGE_LIMIT: u32 = 1_000;
+
+/// Conditional writes in flight per worker.
+const WRITES_IN_FLIGHT: usize = 16;
+
+/// The proving chunk looks no further than this many pages for an item to prove the update on.
+const PROVING_PAGES: u32 = 10;
+
+/// How long a checkpoint is tried again, also beyond the time box. A caller with a hard end (Lambda) must
+/// leave this much time between `latest` and that end.
+pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a worker is asked for: the next chunk of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chunk {
+    pub run_id: String,
+    pub pass: u32,
+    pub segment: u32,
+    /// A short chunk that ends as soon as one item has shown that the update extinguishes the predicate.
+    pub prove: bool,
+}
+
+/// What a worker returns. Never per-item data: Step Functions carries it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChunkReport {
+    /// The segment is exhausted.
+    pub done: bool,
+    /// Holds the LastEvaluatedKey to go on from; the checkpoint table has it as well.
+    pub cursor: Cursor,
+    /// Totals of the segment in this pass.
+    pub counters: Counters,
+}
+
+/// Migrates segments of the tables of `access`, with checkpoints in `store`.
+pub struct Worker<A, S> {
+    pub access: A,
+    pub store: S,
+}
+
+impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
+    /// Works on one segment until it is exhausted, the time box of the run or `latest` is over, or `stop` is
+    /// cancelled. Running out of time is not an error: the report says how far it came.
+    ///
+    /// Errors: `Fenced` where another worker has claimed the segment since; `UpdateDoesNotExtinguish`;
+    /// whatever the table refuses. The work that was acknowledged before an error is checkpointed.
+    pub async fn work(
+        &self,
+        chunk: &Chunk,
+        latest: Option<Instant>,
+        stop: &CancellationToken,
+    ) -> Result<ChunkReport> {
+        let begin = Instant::now();
+        let run = load(&self.store, &chunk.run_id, chunk.pass).await?;
+        if chunk.segment >= run.settings.total_segments {
+            return Err(Error::invalid(
+                "segment",
+                format!(
+                    "{} is outside 0..{} of run {}",
+                    chunk.segment,
+                    run.settings.total_segments - 1,
+                    run.run_id
+                ),
+            ));
+        }
+        let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
+        let until = Until {
+            deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
+            stop: stop.clone(),
+        };
+        let record = retry(&Until::after(PATIENCE), || {
+            self.store.claim(&run.run_id, run.pass, chunk.segment)
+        })
+        .await?;
+        let segment = Segment {
+            reader: self.access.reader(&run.spec, &run.keys),
+            writer: self.access.writer(&run.spec, &run.keys),
+            store: &self.store,
+            total_segments: run.settings.total_segments,
+            until,
+        };
+        segment.sweep(record, chunk.prove).await.map_err(|error| {
+            error.context(format!(
+                "table {}, segment {} of {}, run {}",
+                run.spec.table, chunk.segment, run.settings.total_segments, run.run_id
+            ))
+        })
+    }
+}
+
+/// A claimed segment with all that is needed to work on it.
+struct Segment<'a, R, W, S> {
+    reader: R,
+    writer: W,
+    store: &'a S,
+    total_segments: u32,
+    until: Until,
+}
+
+/// What became of a page: how far the acknowledged items reach without a gap, and what ended it early.
+struct PageResult {
+    counters: Counters,
+    /// The last key up to which every item is acknowledged; `None` where not even the first is.
+    acknowledged: Option<Key>,
+    /// Every item is acknowledged.
+    whole: bool,
+    failure: Option<Error>,
+    /// Whether an updated item was no longer pending, where that was looked at.
+    proof: Option<Result<()>>,
+}
+
+impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
+    /// The loop: page, writes, checkpoint. The cursor moves only over acknowledged items (promise: no-gap).
+    async fn sweep(&self, mut record: SegmentRecord, prove_only: bool) -> Result<ChunkReport> {
+        let mut pages = 0;
+        while record.cursor != Cursor::Exhausted && !self.until.is_over() {
+            if prove_only && (record.proven || pages == PROVING_PAGES) {
+                break;
+            }
+            let page = match self.read(&record).await {
+                Ok(page) => page,
+                Err(error) if self.until.excuses(&error) => break,
+                Err(error) => return Err(error),
+            };
+            // Every segment proves the pair on the first item that it updates.
+            let result = self.write(&page, record.proven).await;
+            record.proven |= matches!(result.proof, Some(Ok(())));
+            record.counters += result.counters;
+            record.counters.consumed_rcu += page.consumed_rcu;
+            if result.whole {
+                record.counters.scanned += page.scanned;
+                record.cursor = Cursor::after_page(page.next);
+            } else if let Some(key) = result.acknowledged {
+                // The next chunk scans the rest of this page again and counts it then.
+                record.counters.scanned += result.counters.matched;
+                record.cursor = Cursor::After(key);
+            }
+            self.checkpoint(&record).await?;
+            if let Some(error) = result.failure {
+                return Err(error);
+            }
+            if !result.whole {
+                break;
+            }
+            pages += 1;
+        }
+        Ok(ChunkReport {
+            done: record.cursor == Cursor::Exhausted,
+            cursor: record.cursor,
+            counters: record.counters,
+        })
+    }
+
+    async fn read(&self, record: &SegmentRecord) -> Result<Page> {
+        retry(&self.until, || {
+            self.reader.page(PageRequest {
+                segment: record.segment,
+                total_segments: self.total_segments,
+                after: record.cursor.start_key(),
+                limit: PAGE_LIMIT,
+                consistent: false,
+            })
+        })
+        .await
+    }
+
+    /// Saves the checkpoint, also when the time is over or the operator stops us: what is done must be
+    /// remembered.
+    async fn checkpoint(&self, record: &SegmentRecord) -> Result<()> {
+        retry(&Until::after(CHECKPOINT_PATIENCE), || {
+            self.store.checkpoint(record)
+        })
+        .await
+    }
+
+    /// Writes the pending items of a page, several at once, and waits for every write that was begun. What the
+    /// time box or an error leaves unacknowledged stays behind the cursor.
+    async fn write(&self, page: &Page, proven: bool) -> PageResult {
+        let mut result = PageResult {
+            counters: Counters::default(),
+            acknowledged: None,
+            whole: true,
+            failure: None,
+            proof: None,
+        };
+        let mut rest = page.pending.iter();
+        if !proven {
+            for key in rest.by_ref() {
+                let write = self.write_one(key).await;
+                let updated =
+                    matches!(&write, Ok(Some(write)) if write.outcome == Outcome::Updated);
+                result.take(key, write);
+                if updated {
+                    result.proof = Some(self.prove(key).await);
+                }
+                if updated || !result.whole {
+                    break;
+                }
+            }
+            if let Some(Err(error)) = result.proof {
+                result.proof = None;
+                result.whole = false;
+                result.failure = Some(error);
+            }
+            if !result.whole {
+                return result;
+            }
+        }
+        let mut writes = stream::iter(rest)
+            .map(|key| async move { (key, self.write_one(key).await) })
+            .buffered(WRITES_IN_FLIGHT);
+        while let Some((key, write)) = writes.next().await {
+            result.take(key, write);
+        }
+        result
+    }
+
+    /// One conditional write. `None`: not begun, or throttled until the time was over; not acknowledged.
+    async fn write_one(&self, key: &Key) -> Result<Option<Write>> {
+        if self.until.is_over() {
+            return Ok(None);
+        }
+        match retry(&self.until, || self.writer.update(key)).await {
+            Ok(write) => Ok(Some(write)),
+            Err(error) if self.until.excuses(&error) => Ok(None),
+            Err(error) => Err(error.context(format!("key {key}"))),
+        }
+    }
+
+    /// After our write `P` must be false, or going on would touch every item for nothing.
+    async fn prove(&self, key: &Key) -> Result<()> {
+        let is_pending = retry(&Until::after(PATIENCE), || self.reader.is_pending(key)).await?;
+        if is_pending {
+            return Err(Error::new(
+                ErrorKind::UpdateDoesNotExtinguish,
+                format!(
+                    "the update does not extinguish its predicate: the item with key {key} was updated and is \
+                     still pending; change update or pending so that an updated item no longer matches"
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl PageResult {
+    /// Takes note of one item's result; items must come in page order.
+    fn take(&mut self, key: &Key, write: Result<Option<Write>>) {
+        let write = match write {
+            Ok(Some(write)) => write,
+            Ok(None) => {
+                self.whole = false;
+                return;
+            }
+            Err(error) => {
+                self.whole = false;
+                self.failure.get_or_insert(error);
+                return;
+            }
+        };
+        self.counters.consumed_wcu += write.consumed_wcu;
+        match write.outcome {
+            // Acknowledged behind a gap: the cursor stays before it, but the item matches no more, so this
+            // is the only time that it can be counted.
+            Outcome::Updated => self.counters.updated += 1,
+            Outcome::Raced => self.counters.raced += 1,
+            Outcome::Vanished => self.counters.vanished += 1,
+            // This one still matches and will be tried again behind a gap; it counts when the cursor passes.
+            Outcome::Rejected(_) if !self.whole => return,
+            Outcome::Rejected(reason) => {
+                tracing::warn!(%key, reason, "DynamoDB refuses this item's update for good");
+                self.counters.rejected += 1;
+            }
+        }
+        self.counters.matched += 1;
+        if self.whole {
+            self.acknowledged = Some(key.clone());
+        }
+    }
+}

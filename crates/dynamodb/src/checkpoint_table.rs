@@ -1,0 +1,443 @@
+//! The checkpoint table: run records and segment records as items.
+//!
+//! | `run_id` (hash, S) | `record` (range, S)             | holds |
+//! |---|---|---|
+//! | the run            | `run`                           | a [`RunRecord`], attribute by attribute |
+//! | the run            | `pass#00001#segment#0000012`    | a [`SegmentRecord`] |
+//!
+//! Both carry `expires_at` (seconds since 1970), the table's TTL attribute.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TableStatus, TimeToLiveSpecification,
+};
+use backfill_core::checkpoint::{Counters, Cursor, RunRecord, SegmentRecord, VERSION, now_ms};
+use backfill_core::ports::{CheckpointReader, RunStore, SegmentStore};
+use backfill_core::{Error, ErrorKind, Result, Value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::connection::Connection;
+use crate::convert::{from_item, json_to_value, to_item, value_to_json};
+use crate::failure::failure;
+
+/// Records outlive the last change to them by this long; then DynamoDB's TTL removes them.
+const KEEP: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// How long a newly created checkpoint table may take to become ACTIVE.
+const CREATE_PATIENCE: Duration = Duration::from_secs(120);
+
+/// The sort key of the run record.
+const RUN: &str = "run";
+
+type Attributes = HashMap<String, AttributeValue>;
+
+/// The durable records, in one DynamoDB table.
+#[derive(Debug, Clone)]
+pub struct CheckpointTable {
+    connection: Connection,
+    name: String,
+}
+
+impl CheckpointTable {
+    /// The table called `name`; nothing is called yet.
+    pub fn new(connection: &Connection, name: impl Into<String>) -> Self {
+        CheckpointTable {
+            connection: connection.clone(),
+            name: name.into(),
+        }
+    }
+
+    /// Creates the table, on demand and with TTL, where it is missing; waits until it is ACTIVE.
+    pub async fn create_if_missing(&self) -> Result<()> {
+        let client = &self.connection.client;
+        let deadline = tokio::time::Instant::now() + CREATE_PATIENCE;
+        let mut created = false;
+        loop {
+            match client.describe_table().table_name(&self.name).send().await {
+                Ok(response) => {
+                    let status = response.table().and_then(|table| table.table_status());
+                    if status == Some(&TableStatus::Active) {
+                        break;
+                    }
+                }
+                Err(error) if error.code() == Some("ResourceNotFoundException") => {
+                    if !created {
+                        self.create().await?;
+                        created = true;
+                        continue;
+                    }
+                }
+                Err(error) => return Err(self.failed("describing", error)),
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format!("checkpoint table {} does not become ACTIVE", self.name),
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        if created {
+            let ttl = TimeToLiveSpecification::builder()
+                .attribute_name("expires_at")
+                .enabled(true)
+                .build()
+                .expect("both fields are set");
+            let enabled = client
+                .update_time_to_live()
+                .table_name(&self.name)
+                .time_to_live_specification(ttl)
+                .send()
+                .await;
+            if let Err(error) = enabled {
+                // Records that never expire do no harm.
+                let error = self.failed("enabling TTL on", error);
+                tracing::warn!(
+                    error = error.report(),
+                    "the records of runs will not expire"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Every run in the table, the latest started first. Reads the whole table.
+    pub async fn runs(&self) -> Result<Vec<RunRecord>> {
+        let mut runs: Vec<RunRecord> = Vec::new();
+        let mut after = None;
+        loop {
+            let response = self
+                .connection
+                .client
+                .scan()
+                .table_name(&self.name)
+                .filter_expression("#record = :run")
+                .expression_attribute_names("#record", "record")
+                .expression_attribute_values(":run", AttributeValue::S(RUN.into()))
+                .set_exclusive_start_key(after)
+                .send()
+                .await
+                .map_err(|error| self.failed("reading", error))?;
+            for attributes in response.items.unwrap_or_default() {
+                runs.push(read_record(&self.name, attributes)?);
+            }
+            after = response.last_evaluated_key;
+            if after.is_none() {
+                break;
+            }
+        }
+        runs.sort_by_key(|run| std::cmp::Reverse(run.started_ms));
+        Ok(runs)
+    }
+
+    async fn create(&self) -> Result<()> {
+        let attribute = |name: &str| {
+            AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(ScalarAttributeType::S)
+                .build()
+                .expect("both fields are set")
+        };
+        let key = |name: &str, role: KeyType| {
+            KeySchemaElement::builder()
+                .attribute_name(name)
+                .key_type(role)
+                .build()
+                .expect("both fields are set")
+        };
+        let result = self
+            .connection
+            .client
+            .create_table()
+            .table_name(&self.name)
+            .billing_mode(BillingMode::PayPerRequest)
+            .attribute_definitions(attribute("run_id"))
+            .attribute_definitions(attribute("record"))
+            .key_schema(key("run_id", KeyType::Hash))
+            .key_schema(key("record", KeyType::Range))
+            .send()
+            .await;
+        match result {
+            Ok(_) => {
+                tracing::info!(table = self.name, "created the checkpoint table");
+                Ok(())
+            }
+            // Somebody else creates it at the same moment.
+            Err(error) if error.code() == Some("ResourceInUseException") => Ok(()),
+            Err(error) => Err(self.failed("creating", error)),
+        }
+    }
+
+    fn failed<E>(&self, doing: &str, error: aws_sdk_dynamodb::error::SdkError<E>) -> Error
+    where
+        E: aws_sdk_dynamodb::error::ProvideErrorMetadata
+            + std::error::Error
+            + Send
+            + Sync
+            + 'static,
+    {
+        if error.code() == Some("ResourceNotFoundException") {
+            return Error::new(
+                ErrorKind::TableNotFound,
+                format!(
+                    "checkpoint-table: there is no checkpoint table {} {}; check its name, or the stack \
+                     that it belongs to",
+                    self.name,
+                    self.connection.place()
+                ),
+            );
+        }
+        let error = failure(&format!("{doing} checkpoint table {}", self.name), error);
+        // Its expressions are ours, so what it refuses is not the operator's spec.
+        if error.kind() == ErrorKind::InvalidSpec {
+            return Error::new(ErrorKind::Internal, error.to_string());
+        }
+        error
+    }
+
+    fn key(run_id: &str, record: &str) -> Attributes {
+        HashMap::from([
+            ("run_id".into(), AttributeValue::S(run_id.into())),
+            ("record".into(), AttributeValue::S(record.into())),
+        ])
+    }
+}
+
+fn segment_key(pass: u32, segment: u32) -> String {
+    format!("{}segment#{segment:07}", pass_prefix(pass))
+}
+
+fn pass_prefix(pass: u32) -> String {
+    format!("pass#{pass:05}#")
+}
+
+fn expires_at() -> AttributeValue {
+    AttributeValue::N((now_ms() / 1000 + KEEP.as_secs()).to_string())
+}
+
+fn to_attribute<T: Serialize>(record: &T) -> AttributeValue {
+    let json = serde_json::to_value(record).expect("records are plain data");
+    let item = [(String::new(), json_to_value(json))].into();
+    to_item(&item).remove("").expect("just put in")
+}
+
+/// A record as attributes, without its keys.
+fn to_attributes<T: Serialize>(record: &T) -> Attributes {
+    match to_attribute(record) {
+        AttributeValue::M(attributes) => attributes,
+        _ => unreachable!("records are structs"),
+    }
+}
+
+fn read_record<T: DeserializeOwned>(table: &str, attributes: Attributes) -> Result<T> {
+    let item = from_item(&attributes)?;
+    let name = match (item.get("run_id"), item.get("record")) {
+        (Some(Value::S(run_id)), Some(Value::S(record))) => format!("{record} of run {run_id}"),
+        _ => "without a name".into(),
+    };
+    let wrong = |why: String| {
+        Error::new(
+            ErrorKind::Internal,
+            format!(
+                "checkpoint table {table}: record {name} was not written by this version of backfill: {why}"
+            ),
+        )
+    };
+    if item.get("version") != Some(&Value::N(VERSION.to_string())) {
+        return Err(wrong(format!("expected version {VERSION}")));
+    }
+    let json = value_to_json(Value::M(item))
+        .ok_or_else(|| wrong("it holds a set or binary value".into()))?;
+    serde_json::from_value(json).map_err(|error| wrong(error.to_string()))
+}
+
+impl CheckpointReader for CheckpointTable {
+    async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
+        let response = self
+            .connection
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(Self::key(run_id, RUN)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| self.failed("reading", error))?;
+        response
+            .item
+            .map(|attributes| read_record(&self.name, attributes))
+            .transpose()
+    }
+
+    async fn segments(&self, run_id: &str, pass: u32) -> Result<Vec<SegmentRecord>> {
+        let mut records = Vec::new();
+        let mut after = None;
+        loop {
+            let response = self
+                .connection
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("run_id = :run AND begins_with(#record, :pass)")
+                .expression_attribute_names("#record", "record")
+                .expression_attribute_values(":run", AttributeValue::S(run_id.into()))
+                .expression_attribute_values(":pass", AttributeValue::S(pass_prefix(pass)))
+                .consistent_read(true)
+                .set_exclusive_start_key(after)
+                .send()
+                .await
+                .map_err(|error| self.failed("reading", error))?;
+            for attributes in response.items.unwrap_or_default() {
+                records.push(read_record(&self.name, attributes)?);
+            }
+            after = response.last_evaluated_key;
+            if after.is_none() {
+                return Ok(records);
+            }
+        }
+    }
+}
+
+impl RunStore for CheckpointTable {
+    async fn save_run(&self, record: &RunRecord) -> Result<()> {
+        let mut item = to_attributes(record);
+        item.extend(Self::key(&record.run_id, RUN));
+        let request = self
+            .connection
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let request = match record.revision {
+            1 => request.condition_expression("attribute_not_exists(run_id)"),
+            revision => request
+                .condition_expression("revision = :previous")
+                .expression_attribute_values(
+                    ":previous",
+                    AttributeValue::N((revision - 1).to_string()),
+                ),
+        };
+        let expiring = [("expires_at".to_string(), expires_at())];
+        let result = request
+            .set_item(Some(
+                item.iter()
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .chain(expiring)
+                    .collect(),
+            ))
+            .send()
+            .await;
+        let Err(error) = result else { return Ok(()) };
+        let Some(PutItemError::ConditionalCheckFailedException(check)) = error.as_service_error()
+        else {
+            return Err(self.failed("writing", error));
+        };
+        let stored: Option<RunRecord> = check
+            .item()
+            .cloned()
+            .map(|attributes| read_record(&self.name, attributes))
+            .transpose()?;
+        match stored {
+            // Our own write, whose answer was lost.
+            Some(stored) if stored == *record => Ok(()),
+            Some(stored) => Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "run {} was changed meanwhile by {}; see its status and try again",
+                    record.run_id, stored.owner
+                ),
+            )),
+            None => Err(Error::new(
+                ErrorKind::Conflict,
+                format!("the record of run {} was removed meanwhile", record.run_id),
+            )),
+        }
+    }
+}
+
+impl SegmentStore for CheckpointTable {
+    async fn claim(&self, run_id: &str, pass: u32, segment: u32) -> Result<SegmentRecord> {
+        let number = |n: u64| AttributeValue::N(n.to_string());
+        let response = self
+            .connection
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(Self::key(run_id, &segment_key(pass, segment))))
+            .update_expression(
+                "SET #generation = if_not_exists(#generation, :zero) + :one, \
+                 #cursor = if_not_exists(#cursor, :not_started), \
+                 #counters = if_not_exists(#counters, :none), \
+                 #pass = :pass, #segment = :segment, #version = :version, #expires_at = :expires_at",
+            )
+            .expression_attribute_names("#generation", "generation")
+            .expression_attribute_names("#cursor", "cursor")
+            .expression_attribute_names("#counters", "counters")
+            .expression_attribute_names("#pass", "pass")
+            .expression_attribute_names("#segment", "segment")
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":zero", number(0))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":not_started", to_attribute(&Cursor::NotStarted))
+            .expression_attribute_values(":none", to_attribute(&Counters::default()))
+            .expression_attribute_values(":pass", number(pass.into()))
+            .expression_attribute_values(":segment", number(segment.into()))
+            .expression_attribute_values(":version", number(VERSION.into()))
+            .expression_attribute_values(":expires_at", expires_at())
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await
+            .map_err(|error| self.failed("claiming a segment in", error))?;
+        read_record(&self.name, response.attributes.unwrap_or_default())
+    }
+
+    async fn checkpoint(&self, record: &SegmentRecord) -> Result<()> {
+        let result = self
+            .connection
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(Self::key(
+                &record.run_id,
+                &segment_key(record.pass, record.segment),
+            )))
+            .update_expression(
+                "SET #cursor = :cursor, #proven = :proven, #counters = :counters, \
+                 #expires_at = :expires_at",
+            )
+            // Only the latest claim may move the checkpoint (promise: one-owner).
+            .condition_expression("#generation = :generation")
+            .expression_attribute_names("#cursor", "cursor")
+            .expression_attribute_names("#proven", "proven")
+            .expression_attribute_names("#counters", "counters")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_names("#generation", "generation")
+            .expression_attribute_values(":cursor", to_attribute(&record.cursor))
+            .expression_attribute_values(":proven", AttributeValue::Bool(record.proven))
+            .expression_attribute_values(":counters", to_attribute(&record.counters))
+            .expression_attribute_values(":expires_at", expires_at())
+            .expression_attribute_values(
+                ":generation",
+                AttributeValue::N(record.generation.to_string()),
+            )
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
+                Err(Error::new(
+                    ErrorKind::Fenced,
+                    "another worker has claimed the segment since; this one stops",
+                ))
+            }
+            Err(error) => Err(self.failed("writing", error)),
+        }
+    }
+}

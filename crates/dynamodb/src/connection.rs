@@ -1,0 +1,113 @@
+//! One client per process, with every timeout and retry setting explicit.
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use backfill_core::{Error, ErrorKind, Result};
+
+/// Time to set up a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time for one call. A page of 1 MB takes a fraction of a second; what takes longer is lost.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where to connect; everything left out comes from the environment and the AWS profile.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    pub endpoint_url: Option<String>,
+    pub region: Option<String>,
+    pub profile: Option<String>,
+    /// Access key and secret, for a database that does not look at them.
+    pub local_credentials: bool,
+}
+
+/// A DynamoDB client and the words for where it points.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    pub(crate) client: Client,
+    sdk_config: SdkConfig,
+    place: String,
+}
+
+impl Connection {
+    /// Loads region and credentials and builds the client. Calls nothing.
+    ///
+    /// Errors: `InvalidInput` where no region is set.
+    pub async fn open(options: &ConnectOptions) -> Result<Connection> {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(CALL_TIMEOUT)
+            .operation_attempt_timeout(CALL_TIMEOUT)
+            .operation_timeout(CALL_TIMEOUT)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http)
+            .timeout_config(timeouts)
+            // The SDK's retries share a bucket of tokens and then fail fast; ours go on until the time box
+            // ends and see every throttled call.
+            .retry_config(RetryConfig::disabled());
+        if let Some(url) = &options.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        if let Some(region) = &options.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &options.profile {
+            loader = loader.profile_name(profile);
+        }
+        if options.local_credentials {
+            let credentials = Credentials::new("local", "local", None, None, "local");
+            loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials));
+        }
+        let sdk_config = loader.load().await;
+        let Some(region) = sdk_config.region() else {
+            return Err(Error::invalid(
+                "region",
+                "expected an AWS region; give --region, set AWS_REGION, or name it in the profile",
+            ));
+        };
+        let place = match sdk_config.endpoint_url() {
+            Some(url) => format!("at {url} (region {region})"),
+            None => format!("in region {region}"),
+        };
+        Ok(Connection {
+            client: Client::new(&sdk_config),
+            sdk_config,
+            place,
+        })
+    }
+
+    /// Refuses missing credentials at once, instead of at the first call.
+    pub async fn check_credentials(&self) -> Result<()> {
+        let missing = || {
+            Error::new(
+                ErrorKind::MissingCredentials,
+                "credentials: no AWS credentials were found; give --profile, sign in, or set \
+                 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            )
+        };
+        let provider = self.sdk_config.credentials_provider().ok_or_else(missing)?;
+        provider
+            .provide_credentials()
+            .await
+            .map(drop)
+            .map_err(|error| missing().with_source(error))
+    }
+
+    /// What the clients of other services share with this one.
+    pub fn sdk_config(&self) -> &SdkConfig {
+        &self.sdk_config
+    }
+
+    /// "in region eu-west-1", or "at http://… (region …)".
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+}

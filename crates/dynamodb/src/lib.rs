@@ -1,0 +1,13 @@
+//! The adapter to DynamoDB: the only crate that imports its SDK. Scan pages, guarded updates and the
+//! checkpoint table, behind the traits of [`backfill_core::ports`].
+
+mod checkpoint_table;
+mod connection;
+mod convert;
+mod failure;
+mod target_table;
+
+pub use checkpoint_table::CheckpointTable;
+pub use connection::{ConnectOptions, Connection};
+pub use convert::{from_item, to_item};
+pub use target_table::{ReadOnly, ReadWrite};

@@ -1,0 +1,311 @@
+//! The target table: description, pages of pending keys, the guarded update.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    KeyType as Role, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+    ScalarAttributeType,
+};
+use backfill_core::ports::{
+    Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
+};
+use backfill_core::spec::Statements;
+use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
+use backfill_core::{Error, ErrorKind, Key, Result, Spec};
+
+use crate::connection::Connection;
+use crate::convert::{from_item, to_item};
+use crate::failure::failure;
+
+/// Access that can only read: there is no code behind it that could write to a table.
+#[derive(Debug, Clone)]
+pub struct ReadOnly(pub Connection);
+
+/// Access that can also apply the guarded update.
+#[derive(Debug, Clone)]
+pub struct ReadWrite(pub Connection);
+
+/// Reads the pending keys of one table.
+pub struct Reader {
+    client: Client,
+    table: String,
+    keys: KeySchema,
+    statements: Statements,
+}
+
+/// Updates the pending items of one table.
+pub struct Writer {
+    client: Client,
+    table: String,
+    statements: Statements,
+}
+
+impl ReadAccess for ReadOnly {
+    type Reader = Reader;
+
+    async fn describe(&self, table: &str) -> Result<TableDescription> {
+        describe(&self.0, table).await
+    }
+
+    fn reader(&self, spec: &Spec, keys: &KeySchema) -> Reader {
+        Reader {
+            client: self.0.client.clone(),
+            table: spec.table.clone(),
+            keys: keys.clone(),
+            statements: spec.statements(keys),
+        }
+    }
+}
+
+impl ReadAccess for ReadWrite {
+    type Reader = Reader;
+
+    async fn describe(&self, table: &str) -> Result<TableDescription> {
+        describe(&self.0, table).await
+    }
+
+    fn reader(&self, spec: &Spec, keys: &KeySchema) -> Reader {
+        ReadOnly(self.0.clone()).reader(spec, keys)
+    }
+}
+
+impl WriteAccess for ReadWrite {
+    type Writer = Writer;
+
+    fn writer(&self, spec: &Spec, keys: &KeySchema) -> Writer {
+        Writer {
+            client: self.0.client.clone(),
+            table: spec.table.clone(),
+            statements: spec.statements(keys),
+        }
+    }
+}
+
+async fn describe(connection: &Connection, table: &str) -> Result<TableDescription> {
+    let response = connection
+        .client
+        .describe_table()
+        .table_name(table)
+        .send()
+        .await
+        .map_err(|error| {
+            if error.code() == Some("ResourceNotFoundException") {
+                return Error::new(
+                    ErrorKind::TableNotFound,
+                    format!(
+                        "table: there is no table {table} {}; check the name, the region and the account",
+                        connection.place()
+                    ),
+                );
+            }
+            failure(
+                &format!("describing table {table} {}", connection.place()),
+                error,
+            )
+        })?;
+    let odd = |what: &str| {
+        Error::new(
+            ErrorKind::Internal,
+            format!("the description of table {table} has no {what}"),
+        )
+    };
+    let description = response.table().ok_or_else(|| odd("table"))?;
+    let attribute = |role: &Role| -> Result<Option<KeyAttribute>> {
+        let Some(element) = description
+            .key_schema()
+            .iter()
+            .find(|element| element.key_type() == role)
+        else {
+            return Ok(None);
+        };
+        let name = element.attribute_name();
+        let definition = description
+            .attribute_definitions()
+            .iter()
+            .find(|definition| definition.attribute_name() == name)
+            .ok_or_else(|| odd("type for a key attribute"))?;
+        let kind = match definition.attribute_type() {
+            ScalarAttributeType::S => KeyType::S,
+            ScalarAttributeType::N => KeyType::N,
+            ScalarAttributeType::B => KeyType::B,
+            _ => return Err(odd("known type for a key attribute")),
+        };
+        Ok(Some(KeyAttribute::new(name, kind)))
+    };
+    let identity = description.table_id().map(str::to_owned).or_else(|| {
+        description
+            .creation_date_time()
+            .map(|time| time.as_secs_f64().to_string())
+    });
+    Ok(TableDescription {
+        name: table.to_owned(),
+        status: description
+            .table_status()
+            .map_or_else(|| "in an unknown state".into(), |s| s.as_str().to_owned()),
+        identity: identity.unwrap_or_default(),
+        keys: KeySchema {
+            hash: attribute(&Role::Hash)?.ok_or_else(|| odd("partition key"))?,
+            range: attribute(&Role::Range)?,
+        },
+        item_count: description.item_count().unwrap_or(0).max(0) as u64,
+        size_bytes: description.table_size_bytes().unwrap_or(0).max(0) as u64,
+    })
+}
+
+impl TableReader for Reader {
+    async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
+        let statements = &self.statements;
+        let response = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .segment(request.segment as i32)
+            .total_segments(request.total_segments as i32)
+            .set_exclusive_start_key(request.after.map(|key| to_item(&key.0)))
+            .limit(request.limit as i32)
+            .consistent_read(request.consistent)
+            .filter_expression(&statements.filter)
+            .projection_expression(&statements.projection)
+            .set_expression_attribute_names(Some(
+                statements.read_names.clone().into_iter().collect(),
+            ))
+            .set_expression_attribute_values(some_unless_empty(&statements.read_values))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| failure(&format!("scanning table {}", self.table), error))?;
+        Ok(Page {
+            pending: response
+                .items()
+                .iter()
+                .map(|item| Ok(Key(from_item(item)?)))
+                .collect::<Result<_>>()?,
+            scanned: response.scanned_count().max(0) as u64,
+            next: response
+                .last_evaluated_key()
+                .map(|key| Ok::<_, Error>(Key(from_item(key)?)))
+                .transpose()?,
+            consumed_rcu: response
+                .consumed_capacity()
+                .and_then(|capacity| capacity.capacity_units())
+                .unwrap_or(0.0),
+        })
+    }
+
+    /// A Query for the one key, filtered by `P`: GetItem knows no filter.
+    async fn is_pending(&self, key: &Key) -> Result<bool> {
+        let mut names = self.statements.read_names.clone();
+        let mut values = self.statements.read_values.clone();
+        let mut condition = Vec::new();
+        for (i, name) in self.keys.names().enumerate() {
+            let value = key.0.get(name).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Internal,
+                    format!("key {key} lacks the attribute {name}"),
+                )
+            })?;
+            condition.push(format!("#backfill_key{i} = :backfill_key{i}"));
+            names.insert(format!("#backfill_key{i}"), name.to_owned());
+            values.insert(format!(":backfill_key{i}"), value.clone());
+        }
+        let response = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression(condition.join(" AND "))
+            .filter_expression(&self.statements.filter)
+            .projection_expression(&self.statements.projection)
+            .set_expression_attribute_names(Some(names.into_iter().collect()))
+            .set_expression_attribute_values(Some(to_item(&values)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| {
+                failure(
+                    &format!("reading the item with key {key} of table {}", self.table),
+                    error,
+                )
+            })?;
+        Ok(response.count() > 0)
+    }
+}
+
+impl TableWriter for Writer {
+    async fn update(&self, key: &Key) -> Result<Write> {
+        let statements = &self.statements;
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(to_item(&key.0)))
+            .update_expression(&statements.update)
+            .condition_expression(&statements.condition)
+            .set_expression_attribute_names(Some(
+                statements.write_names.clone().into_iter().collect(),
+            ))
+            .set_expression_attribute_values(some_unless_empty(&statements.write_values))
+            // Tells an item that a live writer has set from one that is gone, at no cost.
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match result {
+            Ok(response) => Ok(Write {
+                outcome: Outcome::Updated,
+                consumed_wcu: response
+                    .consumed_capacity()
+                    .and_then(|capacity| capacity.capacity_units())
+                    .unwrap_or(0.0),
+            }),
+            Err(error) => refused(&self.table, error),
+        }
+    }
+}
+
+/// What a refused update means. DynamoDB reports no capacity with an error; a failed condition costs at least
+/// one unit (developer guide, Read and write operations), so one is counted.
+fn refused(table: &str, error: SdkError<UpdateItemError>) -> Result<Write> {
+    let outcome = match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(check)) => match check.item() {
+            Some(_) => Outcome::Raced,
+            None => Outcome::Vanished,
+        },
+        Some(UpdateItemError::ItemCollectionSizeLimitExceededException(limit)) => {
+            Outcome::Rejected(limit.to_string())
+        }
+        Some(other) if other.code() == Some("ValidationException") => {
+            match other.message().filter(|message| is_of_the_item(message)) {
+                Some(message) => Outcome::Rejected(message.to_owned()),
+                None => return Err(failure(&format!("updating table {table}"), error)),
+            }
+        }
+        _ => return Err(failure(&format!("updating table {table}"), error)),
+    };
+    Ok(Write {
+        outcome,
+        consumed_wcu: 1.0,
+    })
+}
+
+/// True where a ValidationException is about the content of this one item. Everything else is about the
+/// request, which is the same for every item, and ends the run.
+fn is_of_the_item(message: &str) -> bool {
+    const OF_THE_ITEM: [&str; 7] = [
+        "Item size to update has exceeded the maximum allowed size",
+        "Item size has exceeded the maximum allowed size",
+        "An operand in the update expression has an incorrect data type",
+        "The provided expression refers to an attribute that does not exist in the item",
+        "The document path provided in the update expression is invalid for update",
+        "Number overflow",
+        "Number underflow",
+    ];
+    OF_THE_ITEM.iter().any(|start| message.contains(start))
+}
+
+fn some_unless_empty(
+    values: &backfill_core::Item,
+) -> Option<std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>> {
+    // DynamoDB refuses an empty map: "ExpressionAttributeValues must not be empty".
+    (!values.is_empty()).then(|| to_item(values))
+}

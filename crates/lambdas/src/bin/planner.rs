@@ -1,0 +1,112 @@
+//! The planner function: starts and resumes runs, lists open segments, concludes passes, records failures.
+//! It reads table descriptions and writes run records; it cannot touch an item of a target table.
+
+use backfill_core::planner::{Conclusion, Plan, Planner};
+use backfill_core::verifier::Verification;
+use backfill_core::{Error, Request, Result};
+use backfill_dynamodb::ReadOnly;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// One struct for all actions, since an enum tagged by `action` would lose the digits of long numbers in
+/// `input`. Which fields an action needs is checked in [`main`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Event {
+    action: Action,
+    /// `plan`: ARN of the execution.
+    execution: Option<String>,
+    /// `plan`: the execution input as it came.
+    input: Option<Box<RawValue>>,
+    /// All others.
+    run_id: Option<String>,
+    /// `next`, `conclude`.
+    pass: Option<u32>,
+    /// `conclude`.
+    verification: Option<Verification>,
+    /// `fail`: the error output of a Catch.
+    error: Option<Caught>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Action {
+    /// Start or resume a run.
+    Plan,
+    /// Which segments are still open?
+    Next,
+    /// A verification is complete: what follows?
+    Conclude,
+    /// An error ended the execution.
+    Fail,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Caught {
+    error: String,
+    #[serde(default)]
+    cause: String,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Plan(Plan),
+    Conclusion(Conclusion),
+    Recorded { message: String },
+}
+
+fn main() -> std::result::Result<(), lambda_runtime::Error> {
+    backfill_lambdas::serve(async |setup, event: Event, _latest| {
+        let planner = Planner {
+            access: ReadOnly(setup.connection.clone()),
+            store: setup.checkpoints.clone(),
+        };
+        Ok(match event.action {
+            Action::Plan => {
+                let owner = given("execution", event.execution)?;
+                let request = Request::from_json(given("input", event.input)?.get())?;
+                Answer::Plan(planner.plan(&request, &owner).await?)
+            }
+            Action::Next => {
+                let run_id = given("run_id", event.run_id)?;
+                let pass = given("pass", event.pass)?;
+                Answer::Plan(planner.next(&run_id, pass).await?)
+            }
+            Action::Conclude => {
+                let run_id = given("run_id", event.run_id)?;
+                let pass = given("pass", event.pass)?;
+                let verification = given("verification", event.verification)?;
+                Answer::Conclusion(planner.conclude(&run_id, pass, &verification).await?)
+            }
+            Action::Fail => {
+                let run_id = given("run_id", event.run_id)?;
+                let caught = given("error", event.error)?;
+                let message = caught.message();
+                planner.fail(&run_id, &caught.error, &message).await?;
+                Answer::Recorded { message }
+            }
+        })
+    })
+}
+
+fn given<T>(field: &str, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| Error::invalid(field, "expected with this action"))
+}
+
+impl Caught {
+    /// The sentence inside the cause: for a failed function that is JSON with an `errorMessage`, and behind a
+    /// Map it is whatever the child's error said.
+    fn message(&self) -> String {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct FunctionError {
+            error_message: String,
+        }
+        match serde_json::from_str::<FunctionError>(&self.cause) {
+            Ok(error) => error.error_message,
+            Err(_) => self.cause.clone(),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The verifier function: counts what is still pending. It holds nothing that could write to a table.
+
+use backfill_core::verifier::{Verifier, VerifyRequest};
+use backfill_dynamodb::ReadOnly;
+use tokio_util::sync::CancellationToken;
+
+fn main() -> Result<(), lambda_runtime::Error> {
+    backfill_lambdas::serve(async |setup, request: VerifyRequest, latest| {
+        let verifier = Verifier {
+            access: ReadOnly(setup.connection.clone()),
+            store: setup.checkpoints.clone(),
+        };
+        verifier
+            .verify(request, Some(latest), &CancellationToken::new())
+            .await
+    })
+}

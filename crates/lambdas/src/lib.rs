@@ -1,0 +1,119 @@
+//! What the three functions share: start-up, strict parsing of the event, and errors by name.
+
+use std::future::Future;
+use std::time::Duration;
+
+use backfill_core::worker::CHECKPOINT_PATIENCE;
+use backfill_core::{Error, Result};
+use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+use tracing_subscriber::EnvFilter;
+
+/// Left between the end of our work and the end of the invocation: for the writes in flight, the last
+/// checkpoint, and the answer.
+const RESERVE: Duration = Duration::from_secs(15);
+const _: () = assert!(RESERVE.as_secs() > CHECKPOINT_PATIENCE.as_secs());
+
+/// Built once per process and used by every invocation.
+pub struct Setup {
+    pub connection: Connection,
+    pub checkpoints: CheckpointTable,
+}
+
+/// Error name and message as Step Functions sees them.
+#[derive(Debug)]
+struct Failure(Error);
+
+impl From<Failure> for Diagnostic {
+    fn from(failure: Failure) -> Diagnostic {
+        Diagnostic {
+            error_type: failure.0.kind().name().to_owned(),
+            error_message: failure.0.report(),
+        }
+    }
+}
+
+/// Runs a function until Lambda ends the process. `handle` gets the parsed event and the time by which it
+/// should be done.
+pub fn serve<E, O, F, Fut>(handle: F) -> std::result::Result<(), lambda_runtime::Error>
+where
+    E: DeserializeOwned,
+    O: Serialize,
+    F: Fn(std::sync::Arc<Setup>, E, Instant) -> Fut,
+    Fut: Future<Output = Result<O>>,
+{
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+        )
+        .with_ansi(false)
+        .init();
+    // One thread: a small Lambda has less than one processor.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let setup = std::sync::Arc::new(set_up().await.map_err(|error| error.report())?);
+            lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
+                let setup = setup.clone();
+                let handle = &handle;
+                async move {
+                    let result = match parse(event.payload.get()) {
+                        Ok(request) => handle(setup, request, latest(&event.context)).await,
+                        Err(error) => Err(error),
+                    };
+                    result.map_err(|error| {
+                        tracing::error!(
+                            request_id = event.context.request_id,
+                            error_name = error.kind().name(),
+                            "{}",
+                            error.report()
+                        );
+                        Failure(error)
+                    })
+                }
+            }))
+            .await
+        })
+}
+
+async fn set_up() -> Result<Setup> {
+    let name = std::env::var("CHECKPOINT_TABLE").map_err(|_| {
+        Error::invalid(
+            "CHECKPOINT_TABLE",
+            "expected the name of the checkpoint table in this environment variable",
+        )
+    })?;
+    let connection = Connection::open(&ConnectOptions::default()).await?;
+    let checkpoints = CheckpointTable::new(&connection, name);
+    Ok(Setup {
+        connection,
+        checkpoints,
+    })
+}
+
+/// Refuses an event that is not exactly what the function understands, naming the field.
+pub fn parse<E: DeserializeOwned>(json: &str) -> Result<E> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(
+        |error| {
+            let path = error.path().to_string();
+            let field = if path == "." { "event" } else { &path };
+            Error::invalid(field, error.inner())
+        },
+    )
+}
+
+/// The time by which an invocation must have finished its work.
+fn latest(context: &Context) -> Instant {
+    let left = context
+        .deadline()
+        .duration_since(std::time::SystemTime::now())
+        .unwrap_or_default();
+    // Where the function's timeout is shorter than the reserve, half of it must do.
+    Instant::now() + left.saturating_sub(RESERVE).max(left / 2)
+}
