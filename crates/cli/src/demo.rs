@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use backfill_core::value::Bytes;
+use backfill_core::value::{Bytes, with_sorted_sets};
 use backfill_core::{Error, ErrorKind, Item, Key, Request, Result, Value};
 use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
 use clap::Args;
@@ -139,7 +139,7 @@ fn check(database: &Database, args: &DemoArgs) -> std::result::Result<u64, Failu
                 expected.insert("test".into(), Value::N("1".into()));
                 migrated += 1;
             }
-            if sorted(found.clone()) != sorted(expected) {
+            if with_sorted_sets(found.clone()) != with_sorted_sets(expected) {
                 return Err(format!("the item with key {key} has changed: {found:?}").into());
             }
         }
@@ -159,18 +159,6 @@ fn key(item: &Item) -> Key {
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), item.get(name)?.clone())))
         .collect())
-}
-
-/// Sets have no order.
-fn sorted(mut item: Item) -> Item {
-    for value in item.values_mut() {
-        match value {
-            Value::Ss(set) | Value::Ns(set) => set.sort(),
-            Value::Bs(set) => set.sort(),
-            _ => {}
-        }
-    }
-    item
 }
 
 /// The `index`-th item: about 300 bytes with every kind of attribute, the same for the same seed.

@@ -202,6 +202,9 @@ pub struct RunRecord {
     pub status: RunStatus,
     /// Why the run is in this state, for a person.
     pub message: String,
+    /// The name of the error where the run failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// The pass in which the run last started over; earlier ones do not count.
     pub first_pass: u32,
     /// The current pass, from 1.

@@ -37,10 +37,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
             Ok(RunStatus::Paused) => self.planner.pause(&run_id).await?,
             Ok(_) => {}
             Err(error) => {
-                let recorded = self
-                    .planner
-                    .fail(&run_id, error.kind().name(), &error.report())
-                    .await;
+                let recorded = self.planner.fail(&run_id, owner, error.into()).await;
                 if let Err(second) = recorded {
                     tracing::warn!(
                         run_id,

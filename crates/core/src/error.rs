@@ -27,6 +27,8 @@ pub enum ErrorKind {
     UpdateDoesNotExtinguish,
     /// Another worker has claimed the segment since; this one may not move the checkpoint.
     Fenced,
+    /// The run was ended meanwhile: paused, cancelled or failed.
+    NotRunning,
     /// The run record was changed by somebody else meanwhile.
     Conflict,
     /// The table or the account throttled the call.
@@ -38,7 +40,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [ErrorKind; 13] = [
+    const ALL: [ErrorKind; 14] = [
         ErrorKind::InvalidInput,
         ErrorKind::InvalidSpec,
         ErrorKind::RunMismatch,
@@ -48,6 +50,7 @@ impl ErrorKind {
         ErrorKind::AccessDenied,
         ErrorKind::UpdateDoesNotExtinguish,
         ErrorKind::Fenced,
+        ErrorKind::NotRunning,
         ErrorKind::Conflict,
         ErrorKind::Throttled,
         ErrorKind::Unavailable,
@@ -71,6 +74,7 @@ impl ErrorKind {
             ErrorKind::AccessDenied => "AccessDenied",
             ErrorKind::UpdateDoesNotExtinguish => "UpdateDoesNotExtinguish",
             ErrorKind::Fenced => "Fenced",
+            ErrorKind::NotRunning => "NotRunning",
             ErrorKind::Conflict => "Conflict",
             ErrorKind::Throttled => "Throttled",
             ErrorKind::Unavailable => "Unavailable",

@@ -2,13 +2,14 @@
 //! ends. It writes run records and nothing else.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Cursor, Proof, RunRecord, RunStatus, Settings, VERSION, now_ms};
 use crate::ports::{CheckpointReader, ReadAccess, RunStore};
 use crate::request::{RequestedSettings, check_run_id};
-use crate::retry::{PATIENCE, Until, retry};
+use crate::retry::{PATIENCE, retry};
 use crate::table::{TableDescription, default_segments, spread_order};
 use crate::value::Key;
 use crate::verifier::Verification;
@@ -24,6 +25,9 @@ const DEFAULT_PASSES: u32 = 3;
 /// Most segments in one plan. A list of 10,000 numbers of up to seven digits is 80 kB of JSON, far below the
 /// 256 KiB of state that Step Functions allows; more open segments are worked off in further rounds.
 const SEGMENTS_PER_PLAN: usize = 10_000;
+
+/// How long a table's description is tried: an operator is waiting, and a wrong endpoint should be said soon.
+const DESCRIBE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is to be done next: the answer to `plan` and `next`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +60,22 @@ pub struct Conclusion {
     pub message: String,
 }
 
+/// What ended a run before its time: an error's name and its sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub error: String,
+    pub message: String,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Failure {
+            error: error.kind().name().to_owned(),
+            message: error.report(),
+        }
+    }
+}
+
 /// What follows from a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,7 +88,7 @@ pub enum ConclusionStatus {
 /// Describes the table that a spec names and refuses what cannot work on it. Reads only.
 pub async fn describe<A: ReadAccess>(access: &A, request: &Request) -> Result<TableDescription> {
     let table = &request.spec.table;
-    let description = retry(&Until::after(PATIENCE), || access.describe(table)).await?;
+    let description = retry(DESCRIBE_PATIENCE, || access.describe(table)).await?;
     if description.status != "ACTIVE" {
         return Err(Error::new(
             ErrorKind::TableNotActive,
@@ -134,7 +154,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     }
 
     async fn open_segments(&self, record: &RunRecord) -> Result<Plan> {
-        let started = retry(&Until::after(PATIENCE), || {
+        let started = retry(PATIENCE, || {
             self.store.segments(&record.run_id, record.pass)
         })
         .await?;
@@ -244,32 +264,39 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         Ok(conclusion(status, record.pass, record.message))
     }
 
-    /// Records that an error ended the run. Its checkpoints stay, so it can be resumed. A run that somebody
-    /// else has taken over (`Fenced`) goes on: its record is left alone.
-    pub async fn fail(&self, run_id: &str, error_name: &str, message: &str) -> Result<()> {
-        if error_name == ErrorKind::Fenced.name() {
-            return Ok(());
+    /// Records that an error ended the run of `owner`, and returns the failure that counts: the first one.
+    /// The checkpoints stay, so the run can be resumed. A run that somebody else has taken over goes on: its
+    /// record is left alone.
+    pub async fn fail(&self, run_id: &str, owner: &str, failure: Failure) -> Result<Failure> {
+        let mut record = load_any_pass(&self.store, run_id).await?;
+        if record.owner != owner {
+            return Ok(failure);
         }
-        self.end(
-            run_id,
-            RunStatus::Failed,
-            &format!("{error_name}: {message}"),
-        )
-        .await
+        if record.status != RunStatus::Running {
+            // Of the workers that fail one after the other the first knows why; the Map that they belong to
+            // knows only that there were too many.
+            return Ok(match record.error {
+                Some(error) => Failure {
+                    error,
+                    message: record.message,
+                },
+                None => failure,
+            });
+        }
+        record.error = Some(failure.error.clone());
+        self.end(record, RunStatus::Failed, &failure.message)
+            .await?;
+        Ok(failure)
     }
 
     /// Records that the operator paused the run; starting it again resumes it.
     pub async fn pause(&self, run_id: &str) -> Result<()> {
-        self.end(
-            run_id,
-            RunStatus::Paused,
-            "paused by the operator; start it again to resume",
-        )
-        .await
+        let record = load_any_pass(&self.store, run_id).await?;
+        let message = "paused by the operator; start it again to resume";
+        self.end(record, RunStatus::Paused, message).await
     }
 
-    async fn end(&self, run_id: &str, status: RunStatus, message: &str) -> Result<()> {
-        let mut record = load_any_pass(&self.store, run_id).await?;
+    async fn end(&self, mut record: RunRecord, status: RunStatus, message: &str) -> Result<()> {
         record.status = status;
         record.message = message.to_owned();
         record.ended_ms = Some(now_ms());
@@ -278,11 +305,11 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     }
 
     async fn save(&self, record: &RunRecord) -> Result<()> {
-        retry(&Until::after(PATIENCE), || self.store.save_run(record)).await
+        retry(PATIENCE, || self.store.save_run(record)).await
     }
 }
 
-/// Reads a run record and refuses it where it is missing or another pass is current.
+/// Reads a run record and refuses it where it is missing, another pass is current, or the run was ended.
 pub(crate) async fn load<S: CheckpointReader>(
     store: &S,
     run_id: &str,
@@ -295,6 +322,16 @@ pub(crate) async fn load<S: CheckpointReader>(
             format!(
                 "run {run_id}: pass {pass} was asked for, but {} made pass {} the current one",
                 record.owner, record.pass
+            ),
+        ));
+    }
+    if record.status != RunStatus::Running {
+        return Err(Error::new(
+            ErrorKind::NotRunning,
+            format!(
+                "run {run_id} is {}: {}; start it again to go on",
+                record.status.name(),
+                record.message
             ),
         ));
     }
@@ -312,7 +349,7 @@ async fn load_any_pass<S: CheckpointReader>(store: &S, run_id: &str) -> Result<R
 }
 
 async fn load_stored<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Option<RunRecord>> {
-    retry(&Until::after(PATIENCE), || store.run(run_id)).await
+    retry(PATIENCE, || store.run(run_id)).await
 }
 
 fn new_run(request: &Request, description: &TableDescription, owner: &str) -> RunRecord {
@@ -329,6 +366,7 @@ fn new_run(request: &Request, description: &TableDescription, owner: &str) -> Ru
         settings,
         status: RunStatus::Running,
         message: "started".into(),
+        error: None,
         first_pass: 1,
         pass: 1,
         last_pass,

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use crate::checkpoint::{RunRecord, SegmentRecord};
 use crate::table::{KeySchema, TableDescription};
-use crate::{Key, Result, Spec};
+use crate::{Item, Key, Result, Spec};
 
 /// Which slice of the table to read next.
 #[derive(Debug, Clone, Copy)]
@@ -56,15 +56,20 @@ pub trait TableReader: Send + Sync {
     /// Reads one page of pending keys. Retryable errors are for the caller to retry.
     fn page(&self, request: PageRequest<'_>) -> impl Future<Output = Result<Page>> + Send;
 
-    /// Whether `P` holds for the item with this key now, by a strongly consistent read; false where the
-    /// item is gone.
-    fn is_pending(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send;
+    /// The whole item with this key if `P` holds for it now, by a strongly consistent read.
+    fn pending_item(&self, key: &Key) -> impl Future<Output = Result<Option<Item>>> + Send;
 }
 
 /// Write access to the target table: the guarded update of one item is all there is.
 pub trait TableWriter: Send + Sync {
     /// Applies `U` to the item where `attribute_exists(<partition key>) AND (P)` holds at that moment.
     fn update(&self, key: &Key) -> impl Future<Output = Result<Write>> + Send;
+
+    /// The same, and returns the item as it is after an update that took effect.
+    fn update_and_show(
+        &self,
+        key: &Key,
+    ) -> impl Future<Output = Result<(Write, Option<Item>)>> + Send;
 }
 
 /// Read access to the tables of one account and region: all that a plan, a dry run and a verification get.

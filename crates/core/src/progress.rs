@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::checkpoint::{Counters, Cursor, RunRecord, RunStatus, now_ms};
 use crate::ports::CheckpointReader;
-use crate::retry::{PATIENCE, Until, retry};
+use crate::retry::{PATIENCE, retry};
 use crate::value::Key;
 
 /// One pass of a run.
@@ -53,13 +53,12 @@ pub struct Summary {
 
 /// Reads the records of a run; `None` where there is no such run.
 pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Option<Snapshot>> {
-    let until = Until::after(PATIENCE);
-    let Some(run) = retry(&until, || store.run(run_id)).await? else {
+    let Some(run) = retry(PATIENCE, || store.run(run_id)).await? else {
         return Ok(None);
     };
     let mut passes = Vec::new();
     for pass in run.first_pass..=run.pass {
-        let segments = retry(&until, || store.segments(run_id, pass)).await?;
+        let segments = retry(PATIENCE, || store.segments(run_id, pass)).await?;
         let exhausted = segments
             .iter()
             .filter(|segment| segment.cursor == Cursor::Exhausted)

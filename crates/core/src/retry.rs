@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{ErrorKind, Result};
 
 /// First upper bound of the random wait before trying again.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -33,43 +33,140 @@ impl Until {
     pub fn is_over(&self) -> bool {
         self.stop.is_cancelled() || Instant::now() >= self.deadline
     }
+}
 
-    /// True where [`retry`] gave up with `error` for no other reason than time: the table throttled until the
-    /// deadline, or the operator stopped the waiting. Out of time is not an error (promise: honest-end).
-    pub fn excuses(&self, error: &Error) -> bool {
-        error.kind() == ErrorKind::Throttled
-            || (error.kind().is_retryable() && self.stop.is_cancelled())
+/// How long the service may be unavailable to one call, without a break, before that is an error.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits between attempts: exponential with full jitter (AWS Architecture Blog, Exponential Backoff And Jitter).
+struct Backoff(Duration);
+
+impl Backoff {
+    fn new() -> Self {
+        Backoff(FIRST_BACKOFF)
+    }
+
+    fn next(&mut self) -> Duration {
+        let wait = self.0.mul_f64(fastrand::f64());
+        self.0 = (self.0 * 2).min(MAX_BACKOFF);
+        wait
     }
 }
 
-/// How long a single small call (describe, read or save a record) is tried again while the service is
-/// unavailable.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Calls `attempt` until it succeeds, fails in a way that trying again does not mend, or the time is over; then
-/// its last error is returned. Waits between attempts grow exponentially with full jitter (AWS Architecture
-/// Blog, Exponential Backoff And Jitter).
-pub async fn retry<T, F, Fut>(until: &Until, mut attempt: F) -> Result<T>
+/// Calls `attempt` until it succeeds or fails in a way that trying again does not mend. `None` where the time
+/// was over before: a table that throttles until the end of the time box is no error (promise: honest-end), and
+/// neither is a service that has been unavailable for less than [`PATIENCE`].
+pub async fn retry_until<T, F, Fut>(until: &Until, mut attempt: F) -> Result<Option<T>>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T>>,
 {
-    let mut bound = FIRST_BACKOFF;
+    let mut backoff = Backoff::new();
+    let mut unavailable_since = None;
     loop {
         let error = match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(error) if error.kind().is_retryable() && !until.is_over() => error,
-            Err(error) => return Err(error),
+            Ok(value) => return Ok(Some(value)),
+            Err(error) => error,
         };
-        let wait = bound.mul_f64(fastrand::f64());
-        if Instant::now() + wait >= until.deadline {
-            return Err(error);
+        match error.kind() {
+            ErrorKind::Throttled => unavailable_since = None,
+            ErrorKind::Unavailable => {
+                let since: Instant = *unavailable_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= PATIENCE {
+                    return Err(error);
+                }
+            }
+            _ => return Err(error),
+        }
+        let wait = backoff.next();
+        if until.is_over() || Instant::now() + wait >= until.deadline {
+            return Ok(None);
         }
         tracing::debug!(error = %error, wait_ms = wait.as_millis() as u64, "trying again");
         tokio::select! {
             () = sleep(wait) => {}
-            () = until.stop.cancelled() => return Err(error),
+            () = until.stop.cancelled() => return Ok(None),
         }
-        bound = (bound * 2).min(MAX_BACKOFF);
+    }
+}
+
+/// Calls `attempt` until it succeeds, fails in a way that trying again does not mend, or has failed for as long as
+/// `patience`. For single small calls that have to succeed before anything else makes sense.
+pub async fn retry<T, F, Fut>(patience: Duration, mut attempt: F) -> Result<T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    let begin = Instant::now();
+    let mut backoff = Backoff::new();
+    loop {
+        match attempt().await {
+            Err(error) if error.kind().is_retryable() && begin.elapsed() < patience => {
+                tracing::debug!(error = %error, "trying again");
+                sleep(backoff.next()).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    async fn failing(kind: ErrorKind) -> Result<()> {
+        sleep(Duration::from_millis(10)).await;
+        Err(Error::new(kind, "injected"))
+    }
+
+    /// honest-end: a table that throttles for the whole time box is no error, however long that is.
+    #[tokio::test(start_paused = true)]
+    async fn honest_end_when_throttled_to_the_end() {
+        let until = Until::after(Duration::from_secs(600));
+        let result = retry_until(&until, || failing(ErrorKind::Throttled)).await;
+        assert_eq!(result.unwrap(), None);
+        assert!(Instant::now() <= until.deadline, "it stops before the end");
+    }
+
+    /// honest-end: a service that stays unavailable is an error, after a minute of trying.
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_an_error() {
+        let begin = Instant::now();
+        let until = Until::after(Duration::from_secs(600));
+        let result = retry_until(&until, || failing(ErrorKind::Unavailable)).await;
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert!(begin.elapsed() >= PATIENCE && begin.elapsed() < PATIENCE * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_trying_again_does_not_mend_is_not_tried_again() {
+        let mut calls = 0;
+        let until = Until::after(Duration::from_secs(600));
+        let result = retry_until(&until, || {
+            calls += 1;
+            failing(ErrorKind::AccessDenied)
+        })
+        .await;
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::AccessDenied);
+        assert_eq!(calls, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stopping_ends_the_waiting() {
+        let until = Until::after(Duration::from_secs(600));
+        let stop = until.stop.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(5)).await;
+            stop.cancel();
+        });
+        let begin = Instant::now();
+        let result = retry_until(&until, || failing(ErrorKind::Throttled)).await;
+        assert_eq!(result.unwrap(), None);
+        assert!(
+            begin.elapsed() <= Duration::from_secs(11),
+            "{:?}",
+            begin.elapsed()
+        );
     }
 }

@@ -122,6 +122,32 @@ impl Value {
     }
 }
 
+/// The item with its sets in a fixed order, to compare items: sets have no order of their own.
+pub fn with_sorted_sets(item: Item) -> Item {
+    fn sorted(value: Value) -> Value {
+        match value {
+            Value::Ss(mut set) => {
+                set.sort();
+                Value::Ss(set)
+            }
+            Value::Ns(mut set) => {
+                set.sort();
+                Value::Ns(set)
+            }
+            Value::Bs(mut set) => {
+                set.sort();
+                Value::Bs(set)
+            }
+            Value::L(list) => Value::L(list.into_iter().map(sorted).collect()),
+            Value::M(map) => Value::M(with_sorted_sets(map)),
+            other => other,
+        }
+    }
+    item.into_iter()
+        .map(|(name, value)| (name, sorted(value)))
+        .collect()
+}
+
 fn too_deep() -> String {
     format!("nested deeper than the {MAX_DEPTH} levels that DynamoDB stores")
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::checkpoint::Cursor;
 use crate::planner::load;
 use crate::ports::{CheckpointReader, PageRequest, ReadAccess, TableReader};
-use crate::retry::{Until, retry};
+use crate::retry::{Until, retry_until};
 use crate::{Key, Result};
 
 /// Segments counted at the same time.
@@ -175,13 +175,10 @@ async fn count_segment<R: TableReader>(
             limit: PAGE_LIMIT,
             consistent: true,
         };
-        let page = match retry(until, || reader.page(request)).await {
-            Ok(page) => page,
-            Err(error) if until.excuses(&error) => break,
-            Err(error) => {
-                return Err(error.context(format!("segment {}", count.segment.segment)));
-            }
-        };
+        let page = retry_until(until, || reader.page(request))
+            .await
+            .map_err(|error| error.context(format!("segment {}", count.segment.segment)))?;
+        let Some(page) = page else { break };
         count.scanned += page.scanned;
         count.remaining += page.pending.len() as u64;
         count.consumed_rcu += page.consumed_rcu;

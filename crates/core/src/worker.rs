@@ -1,5 +1,6 @@
 //! The worker: one segment for one time box. Scan a page, write its pending items, checkpoint, again.
 
+use std::future::Future;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -12,7 +13,8 @@ use crate::planner::load;
 use crate::ports::{
     Outcome, Page, PageRequest, SegmentStore, TableReader, TableWriter, Write, WriteAccess,
 };
-use crate::retry::{PATIENCE, Until, retry};
+use crate::retry::{PATIENCE, Until, retry, retry_until};
+use crate::value::with_sorted_sets;
 use crate::{Error, ErrorKind, Key, Result};
 
 /// Items evaluated per page. Bounds what a crash repeats and how long a page takes; 300 kB of the first
@@ -87,7 +89,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
             stop: stop.clone(),
         };
-        let record = retry(&Until::after(PATIENCE), || {
+        let record = retry(PATIENCE, || {
             self.store.claim(&run.run_id, run.pass, chunk.segment)
         })
         .await?;
@@ -124,8 +126,8 @@ struct PageResult {
     /// Every item is acknowledged.
     whole: bool,
     failure: Option<Error>,
-    /// Whether an updated item was no longer pending, where that was looked at.
-    proof: Option<Result<()>>,
+    /// An updated item was seen to be pending no longer.
+    proven: bool,
 }
 
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
@@ -136,14 +138,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             if prove_only && (record.proven || pages == PROVING_PAGES) {
                 break;
             }
-            let page = match self.read(&record).await {
-                Ok(page) => page,
-                Err(error) if self.until.excuses(&error) => break,
-                Err(error) => return Err(error),
+            let Some(page) = self.read(&record).await? else {
+                break;
             };
             // Every segment proves the pair on the first item that it updates.
             let result = self.write(&page, record.proven).await;
-            record.proven |= matches!(result.proof, Some(Ok(())));
+            record.proven |= result.proven;
             record.counters += result.counters;
             record.counters.consumed_rcu += page.consumed_rcu;
             if result.whole {
@@ -170,8 +170,9 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         })
     }
 
-    async fn read(&self, record: &SegmentRecord) -> Result<Page> {
-        retry(&self.until, || {
+    /// The next page; `None` where the time is over.
+    async fn read(&self, record: &SegmentRecord) -> Result<Option<Page>> {
+        retry_until(&self.until, || {
             self.reader.page(PageRequest {
                 segment: record.segment,
                 total_segments: self.total_segments,
@@ -186,10 +187,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Saves the checkpoint, also when the time is over or the operator stops us: what is done must be
     /// remembered.
     async fn checkpoint(&self, record: &SegmentRecord) -> Result<()> {
-        retry(&Until::after(CHECKPOINT_PATIENCE), || {
-            self.store.checkpoint(record)
-        })
-        .await
+        retry(CHECKPOINT_PATIENCE, || self.store.checkpoint(record)).await
     }
 
     /// Writes the pending items of a page, several at once, and waits for every write that was begun. What the
@@ -200,29 +198,27 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             acknowledged: None,
             whole: true,
             failure: None,
-            proof: None,
+            proven: false,
         };
         let mut rest = page.pending.iter();
         if !proven {
             for key in rest.by_ref() {
-                let write = self.write_one(key).await;
-                let updated =
-                    matches!(&write, Ok(Some(write)) if write.outcome == Outcome::Updated);
-                result.take(key, write);
-                if updated {
-                    result.proof = Some(self.prove(key).await);
+                match self.write_and_prove(key).await {
+                    Ok((write, proof)) => {
+                        result.take(key, Ok(write));
+                        result.proven = matches!(proof, Proof::Extinguished);
+                        if let Proof::Failed(error) = proof {
+                            result.fail(error);
+                        }
+                    }
+                    Err(error) => result.fail(error),
                 }
-                if updated || !result.whole {
+                if !result.whole {
+                    return result;
+                }
+                if result.proven {
                     break;
                 }
-            }
-            if let Some(Err(error)) = result.proof {
-                result.proof = None;
-                result.whole = false;
-                result.failure = Some(error);
-            }
-            if !result.whole {
-                return result;
             }
         }
         let mut writes = stream::iter(rest)
@@ -234,35 +230,72 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         result
     }
 
-    /// One conditional write. `None`: not begun, or throttled until the time was over; not acknowledged.
+    /// One conditional write. `None`: not begun, or not acknowledged before the time was over.
     async fn write_one(&self, key: &Key) -> Result<Option<Write>> {
-        if self.until.is_over() {
-            return Ok(None);
-        }
-        match retry(&self.until, || self.writer.update(key)).await {
-            Ok(write) => Ok(Some(write)),
-            Err(error) if self.until.excuses(&error) => Ok(None),
-            Err(error) => Err(error.context(format!("key {key}"))),
-        }
+        self.attempt(key, || self.writer.update(key)).await
     }
 
-    /// After our write `P` must be false, or going on would touch every item for nothing.
-    async fn prove(&self, key: &Key) -> Result<()> {
-        let is_pending = retry(&Until::after(PATIENCE), || self.reader.is_pending(key)).await?;
-        if is_pending {
-            return Err(Error::new(
+    /// A write after which `P` must be false, or going on would touch every item for nothing. What is still
+    /// pending is held against what was written, since a live writer may have come in between.
+    async fn write_and_prove(&self, key: &Key) -> Result<(Option<Write>, Proof)> {
+        let shown = self
+            .attempt(key, || self.writer.update_and_show(key))
+            .await?;
+        let (write, written) = match shown {
+            Some((write, Some(written))) => (write, written),
+            Some((write, None)) => return Ok((Some(write), Proof::None)),
+            None => return Ok((None, Proof::None)),
+        };
+        let found = retry(PATIENCE, || self.reader.pending_item(key)).await;
+        let proof = match found {
+            Ok(None) => Proof::Extinguished,
+            Ok(Some(found)) if with_sorted_sets(found.clone()) != with_sorted_sets(written) => {
+                Proof::None
+            }
+            Ok(Some(_)) => Proof::Failed(Error::new(
                 ErrorKind::UpdateDoesNotExtinguish,
                 format!(
                     "the update does not extinguish its predicate: the item with key {key} was updated and is \
                      still pending; change update or pending so that an updated item no longer matches"
                 ),
-            ));
+            )),
+            // The write is acknowledged all the same; the next chunk proves on another item.
+            Err(error) => Proof::Failed(error),
+        };
+        Ok((Some(write), proof))
+    }
+
+    async fn attempt<T, F, Fut>(&self, key: &Key, write: F) -> Result<Option<T>>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        if self.until.is_over() {
+            return Ok(None);
         }
-        Ok(())
+        retry_until(&self.until, write)
+            .await
+            .map_err(|error| error.context(format!("key {key}")))
     }
 }
 
+/// What a written item says about the pair of predicate and update.
+enum Proof {
+    /// `P` is false now.
+    Extinguished,
+    /// It was not ours to write, or a live writer has changed it since.
+    None,
+    /// `P` is still true for what we wrote, or that could not be read.
+    Failed(Error),
+}
+
 impl PageResult {
+    /// Ends the page with an error.
+    fn fail(&mut self, error: Error) {
+        self.whole = false;
+        self.failure.get_or_insert(error);
+    }
+
     /// Takes note of one item's result; items must come in page order.
     fn take(&mut self, key: &Key, write: Result<Option<Write>>) {
         let write = match write {
@@ -271,11 +304,7 @@ impl PageResult {
                 self.whole = false;
                 return;
             }
-            Err(error) => {
-                self.whole = false;
-                self.failure.get_or_insert(error);
-                return;
-            }
+            Err(error) => return self.fail(error),
         };
         self.counters.consumed_wcu += write.consumed_wcu;
         match write.outcome {

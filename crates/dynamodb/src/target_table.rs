@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    KeyType as Role, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+    KeyType as Role, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
     ScalarAttributeType,
 };
 use backfill_core::ports::{
@@ -12,7 +12,7 @@ use backfill_core::ports::{
 };
 use backfill_core::spec::Statements;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
-use backfill_core::{Error, ErrorKind, Key, Result, Spec};
+use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec};
 
 use crate::connection::Connection;
 use crate::convert::{from_item, to_item};
@@ -194,7 +194,7 @@ impl TableReader for Reader {
     }
 
     /// A Query for the one key, filtered by `P`: GetItem knows no filter.
-    async fn is_pending(&self, key: &Key) -> Result<bool> {
+    async fn pending_item(&self, key: &Key) -> Result<Option<Item>> {
         let mut names = self.statements.read_names.clone();
         let mut values = self.statements.read_values.clone();
         let mut condition = Vec::new();
@@ -215,7 +215,6 @@ impl TableReader for Reader {
             .table_name(&self.table)
             .key_condition_expression(condition.join(" AND "))
             .filter_expression(&self.statements.filter)
-            .projection_expression(&self.statements.projection)
             .set_expression_attribute_names(Some(names.into_iter().collect()))
             .set_expression_attribute_values(Some(to_item(&values)))
             .consistent_read(true)
@@ -227,12 +226,22 @@ impl TableReader for Reader {
                     error,
                 )
             })?;
-        Ok(response.count() > 0)
+        response.items().first().map(from_item).transpose()
     }
 }
 
 impl TableWriter for Writer {
     async fn update(&self, key: &Key) -> Result<Write> {
+        Ok(self.send(key, ReturnValue::None).await?.0)
+    }
+
+    async fn update_and_show(&self, key: &Key) -> Result<(Write, Option<Item>)> {
+        self.send(key, ReturnValue::AllNew).await
+    }
+}
+
+impl Writer {
+    async fn send(&self, key: &Key, show: ReturnValue) -> Result<(Write, Option<Item>)> {
         let statements = &self.statements;
         let result = self
             .client
@@ -247,19 +256,22 @@ impl TableWriter for Writer {
             .set_expression_attribute_values(some_unless_empty(&statements.write_values))
             // Tells an item that a live writer has set from one that is gone, at no cost.
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_values(show)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
-        match result {
-            Ok(response) => Ok(Write {
-                outcome: Outcome::Updated,
-                consumed_wcu: response
-                    .consumed_capacity()
-                    .and_then(|capacity| capacity.capacity_units())
-                    .unwrap_or(0.0),
-            }),
-            Err(error) => refused(&self.table, error),
-        }
+        let response = match result {
+            Ok(response) => response,
+            Err(error) => return Ok((refused(&self.table, error)?, None)),
+        };
+        let write = Write {
+            outcome: Outcome::Updated,
+            consumed_wcu: response
+                .consumed_capacity()
+                .and_then(|capacity| capacity.capacity_units())
+                .unwrap_or(0.0),
+        };
+        Ok((write, response.attributes().map(from_item).transpose()?))
     }
 }
 

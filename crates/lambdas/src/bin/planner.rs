@@ -1,7 +1,7 @@
 //! The planner function: starts and resumes runs, lists open segments, concludes passes, records failures.
 //! It reads table descriptions and writes run records; it cannot touch an item of a target table.
 
-use backfill_core::planner::{Conclusion, Plan, Planner};
+use backfill_core::planner::{Conclusion, Failure, Plan, Planner};
 use backfill_core::verifier::Verification;
 use backfill_core::{Error, Request, Result};
 use backfill_dynamodb::ReadOnly;
@@ -14,11 +14,11 @@ use serde_json::value::RawValue;
 #[serde(deny_unknown_fields)]
 struct Event {
     action: Action,
-    /// `plan`: ARN of the execution.
+    /// `plan`, `fail`: ARN of the execution.
     execution: Option<String>,
     /// `plan`: the execution input as it came.
     input: Option<Box<RawValue>>,
-    /// All others.
+    /// All but `plan`.
     run_id: Option<String>,
     /// `next`, `conclude`.
     pass: Option<u32>,
@@ -54,7 +54,7 @@ struct Caught {
 enum Answer {
     Plan(Plan),
     Conclusion(Conclusion),
-    Recorded { message: String },
+    Failure(Failure),
 }
 
 fn main() -> std::result::Result<(), lambda_runtime::Error> {
@@ -82,10 +82,9 @@ fn main() -> std::result::Result<(), lambda_runtime::Error> {
             }
             Action::Fail => {
                 let run_id = given("run_id", event.run_id)?;
-                let caught = given("error", event.error)?;
-                let message = caught.message();
-                planner.fail(&run_id, &caught.error, &message).await?;
-                Answer::Recorded { message }
+                let owner = given("execution", event.execution)?;
+                let failure = given("error", event.error)?.into();
+                Answer::Failure(planner.fail(&run_id, &owner, failure).await?)
             }
         })
     })
@@ -95,18 +94,21 @@ fn given<T>(field: &str, value: Option<T>) -> Result<T> {
     value.ok_or_else(|| Error::invalid(field, "expected with this action"))
 }
 
-impl Caught {
-    /// The sentence inside the cause: for a failed function that is JSON with an `errorMessage`, and behind a
-    /// Map it is whatever the child's error said.
-    fn message(&self) -> String {
+impl From<Caught> for Failure {
+    /// The cause of a failed function is JSON with an `errorMessage` (Lambda, Function errors); any other cause is
+    /// the sentence itself.
+    fn from(caught: Caught) -> Failure {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct FunctionError {
             error_message: String,
         }
-        match serde_json::from_str::<FunctionError>(&self.cause) {
-            Ok(error) => error.error_message,
-            Err(_) => self.cause.clone(),
+        Failure {
+            error: caught.error,
+            message: match serde_json::from_str::<FunctionError>(&caught.cause) {
+                Ok(error) => error.error_message,
+                Err(_) => caught.cause,
+            },
         }
     }
 }

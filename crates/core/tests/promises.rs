@@ -1,0 +1,606 @@
+//! The promises of SEMANTICS.md, each under its name, held by the real planner, worker and verifier against a
+//! model table: random pages, random faults, live writers, and a crash at every step. All in virtual time.
+
+use std::time::Duration;
+
+use backfill_core::checkpoint::{Counters, Cursor, RunStatus};
+use backfill_core::drive::Engine;
+use backfill_core::planner::Planner;
+use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
+use backfill_core::progress::snapshot;
+use backfill_core::verifier::{Verifier, VerifyRequest};
+use backfill_core::worker::{Chunk, Worker};
+use backfill_core::{ErrorKind, Key, Request, Value};
+use backfill_testkit::{Faults, LiveWriter, ModelStore, ModelTable};
+use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
+
+/// Each property is tried on this many seeds.
+const CASES: u32 = 128;
+
+struct World {
+    faults: Faults,
+    table: ModelTable,
+    store: ModelStore,
+    request: Request,
+}
+
+impl World {
+    fn new(faults: Faults, items: u64, settings: &str) -> World {
+        let table = ModelTable::new(faults.clone(), items);
+        let store = ModelStore::with_witness(faults.clone(), &table);
+        World::with(faults, table, store, settings)
+    }
+
+    /// Live writers may put pending items behind a cursor, so nothing watches the checkpoints.
+    fn with_live_writers(faults: Faults, items: u64, settings: &str) -> World {
+        let table = ModelTable::new(faults.clone(), items);
+        let store = ModelStore::new(faults.clone());
+        World::with(faults, table, store, settings)
+    }
+
+    fn with(faults: Faults, table: ModelTable, store: ModelStore, settings: &str) -> World {
+        let json = format!(r#"{{"table":"stuff","set":{{"test":1}}{settings}}}"#);
+        World {
+            faults,
+            table,
+            store,
+            request: Request::from_json(&json).unwrap(),
+        }
+    }
+
+    fn planner(&self) -> Planner<ModelTable, ModelStore> {
+        Planner {
+            access: self.table.clone(),
+            store: self.store.clone(),
+        }
+    }
+
+    fn worker(&self) -> Worker<ModelTable, ModelStore> {
+        Worker {
+            access: self.table.clone(),
+            store: self.store.clone(),
+        }
+    }
+
+    fn verifier(&self) -> Verifier<ModelTable, ModelStore> {
+        Verifier {
+            access: self.table.clone(),
+            store: self.store.clone(),
+        }
+    }
+
+    async fn run(&self) -> backfill_core::Result<RunStatus> {
+        self.run_until(&CancellationToken::new()).await
+    }
+
+    async fn run_until(&self, stop: &CancellationToken) -> backfill_core::Result<RunStatus> {
+        let engine = Engine {
+            planner: self.planner(),
+            worker: self.worker(),
+            verifier: self.verifier(),
+        };
+        engine.run(&self.request, "a test", stop).await
+    }
+
+    async fn counters(&self) -> Counters {
+        let snapshot = snapshot(&self.store, &self.request.run_id())
+            .await
+            .unwrap()
+            .unwrap();
+        snapshot.passes.iter().map(|pass| pass.counters).sum()
+    }
+
+    /// Nothing but the missing `test` has changed, and each item was changed once.
+    fn assert_migrated(&self, before: &std::collections::BTreeMap<Key, backfill_core::Item>) {
+        let mut expected = before.clone();
+        for item in expected.values_mut() {
+            item.entry("test".into())
+                .or_insert_with(|| Value::N("1".into()));
+        }
+        assert_eq!(self.table.items(), expected);
+        assert!(self.table.updates().values().all(|&count| count == 1));
+    }
+}
+
+fn assert_accounted(counters: &Counters) {
+    let Counters {
+        matched,
+        updated,
+        raced,
+        vanished,
+        rejected,
+        ..
+    } = *counters;
+    assert_eq!(
+        matched,
+        updated + raced + vanished + rejected,
+        "{counters:?}"
+    );
+}
+
+/// Runs a future in virtual time.
+fn in_virtual_time<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(CASES))]
+
+    /// only-U, proof, accounting: whatever fails on the way, the table ends as it should and the figures add up.
+    #[test]
+    fn only_u_and_proof_under_random_faults(
+        seed: u64,
+        items in 0u64..120,
+        segments in 1u32..9,
+        concurrency in 1u32..5,
+        refuse in 0.0f64..0.3,
+        lose_reply in 0.0f64..0.1,
+    ) {
+        in_virtual_time(async {
+            let settings = format!(r#","total_segments":{segments},"max_concurrency":{concurrency}"#);
+            let world = World::new(Faults::random(seed, refuse, lose_reply), items, &settings);
+            let before = world.table.items();
+            assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+            world.assert_migrated(&before);
+            let counters = world.counters().await;
+            assert_accounted(&counters);
+            assert_eq!(counters.scanned, items);
+            if lose_reply == 0.0 {
+                assert_eq!(counters.updated, world.table.updates().len() as u64);
+            }
+        });
+    }
+
+    /// never-overwrite, never-resurrect, only-U: live writers work on the same keys, and whatever they left
+    /// behind is there at the end, but for a `test` that they left out.
+    #[test]
+    fn never_overwrite_and_never_resurrect_with_live_writers(
+        seed: u64,
+        segments in 1u32..9,
+        refuse in 0.0f64..0.2,
+        lose_reply in 0.0f64..0.1,
+    ) {
+        in_virtual_time(async {
+            let settings = format!(r#","total_segments":{segments},"max_passes":50"#);
+            let world = World::with_live_writers(Faults::random(seed, refuse, lose_reply), 80, &settings);
+            let before = world.table.items();
+            let writer = LiveWriter {
+                table: world.table.clone(),
+                seed: !seed,
+                ids: 120,
+                creates_pending: true,
+            };
+            let live = tokio::spawn(writer.work(400, Duration::from_millis(10)));
+            world.run().await.unwrap();
+            live.await.unwrap();
+            // The writers may have outlived the first run; this one meets a quiet table.
+            assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+
+            let history = world.table.history();
+            let after = world.table.items();
+            for (key, left) in &history {
+                match (left, after.get(key)) {
+                    (None, found) => assert_eq!(found, None, "resurrected {key}"),
+                    (Some(left), found) => {
+                        let mut expected = left.clone();
+                        expected.entry("test".into()).or_insert_with(|| Value::N("1".into()));
+                        // Where the live write came on top of our value, it kept it.
+                        assert_eq!(found, Some(&expected), "changed {key}");
+                    }
+                }
+            }
+            for (key, item) in before {
+                if !history.contains_key(&key) {
+                    let mut expected = item;
+                    expected.entry("test".into()).or_insert_with(|| Value::N("1".into()));
+                    assert_eq!(after.get(&key), Some(&expected));
+                }
+            }
+            assert_accounted(&world.counters().await);
+        });
+    }
+
+    /// accounting, honest-end: items that DynamoDB refuses for good are counted, do not stop the others, and
+    /// keep the run from succeeding.
+    #[test]
+    fn accounting_and_honest_end_with_rejected_items(seed: u64, segments in 1u32..5, refuse in 0.0f64..0.2) {
+        in_virtual_time(async {
+            let settings = format!(r#","total_segments":{segments},"max_passes":2"#);
+            let world = World::new(Faults::random(seed, refuse, 0.0), 50, &settings);
+            world.table.poison([3, 17, 40]);
+            assert_eq!(world.run().await.unwrap(), RunStatus::Incomplete);
+            let counters = world.counters().await;
+            assert_accounted(&counters);
+            assert_eq!(counters.rejected, 2 * 3, "three in each of two passes");
+            let summary = snapshot(&world.store, &world.request.run_id()).await.unwrap().unwrap().summary();
+            assert_eq!(summary.remaining, Some(3));
+            assert_eq!(summary.samples.len(), 3);
+        });
+    }
+
+    /// honest-end, resume: the operator may stop at any moment; the run is paused, and the next start ends it
+    /// with every item counted once.
+    #[test]
+    fn resume_after_a_pause_at_any_moment(seed: u64, pause_ms in 0u64..3000, refuse in 0.0f64..0.2) {
+        in_virtual_time(async {
+            let world = World::new(Faults::random(seed, refuse, 0.0), 100, r#","total_segments":4"#);
+            let before = world.table.items();
+            let stop = CancellationToken::new();
+            let trigger = stop.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                trigger.cancel();
+            });
+            let first = world.run_until(&stop).await.unwrap();
+            if first == RunStatus::Paused {
+                let run = world.store.run(&world.request.run_id()).await;
+                if let Ok(Some(run)) = run {
+                    assert_eq!(run.status, RunStatus::Paused);
+                }
+                assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+            }
+            world.assert_migrated(&before);
+            let counters = world.counters().await;
+            assert_accounted(&counters);
+            assert_eq!(counters.updated, 80);
+        });
+    }
+}
+
+/// no-gap, resume: the process dies at every step of a run, one step per case, and is started again. The
+/// table ends as after an undisturbed run; the store has watched every checkpoint (see `ModelStore`); and the
+/// work done twice is at most what was in flight: a page in each concurrent segment, and a verification.
+#[test]
+fn no_gap_and_resume_after_a_crash_at_every_step() {
+    const ITEMS: u64 = 24;
+    const SETTINGS: &str = r#","total_segments":3,"max_concurrency":2"#;
+    const PAGE: u64 = 4;
+    let undisturbed = in_virtual_time(async {
+        let world = World::new(Faults::none(7), ITEMS, SETTINGS);
+        world.run().await.unwrap();
+        world.faults.steps()
+    });
+    assert!(undisturbed > 100, "a run has many steps: {undisturbed}");
+    for step in 1..=undisturbed {
+        in_virtual_time(async {
+            let world = World::new(Faults::none(7), ITEMS, SETTINGS);
+            let before = world.table.items();
+            world.faults.crash_at(step);
+            tokio::select! {
+                result = world.run() => panic!("did not crash at step {step}: {result:?}"),
+                () = world.faults.crashed() => {}
+            }
+            world.faults.restart();
+            assert_eq!(
+                world.run().await.unwrap(),
+                RunStatus::Succeeded,
+                "step {step}"
+            );
+            world.assert_migrated(&before);
+            let summary = snapshot(&world.store, &world.request.run_id())
+                .await
+                .unwrap()
+                .unwrap()
+                .summary();
+            assert_accounted(&world.counters().await);
+            // What was written and not checkpointed is not pending any more, so it is counted nowhere.
+            assert!(summary.updated <= world.table.updates().len() as u64);
+            // Sweep and verification of the second process, and what the first had done beyond its
+            // checkpoints. A crash after the end makes the second process begin a new pass.
+            if summary.passes == 1 {
+                let repeated = world.table.evaluated().saturating_sub(2 * ITEMS);
+                assert!(
+                    repeated <= 2 * PAGE + ITEMS,
+                    "step {step}: {repeated} items were read again"
+                );
+            }
+        });
+    }
+}
+
+/// resume: a rerun goes on from the checkpointed keys, and the swept part is not read again.
+#[test]
+fn resume_goes_on_from_the_checkpointed_keys() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 100, r#","total_segments":2"#);
+        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let chunk = Chunk {
+            run_id: plan.run_id.clone(),
+            pass: 1,
+            segment: 0,
+            prove: false,
+        };
+        let never = CancellationToken::new();
+        let done = world.worker().work(&chunk, None, &never).await.unwrap();
+        assert!(done.done);
+        let read = world.table.evaluated();
+        assert_eq!(read, done.counters.scanned);
+
+        let again = world
+            .planner()
+            .plan(&world.request, "second")
+            .await
+            .unwrap();
+        assert_eq!(again.segments, [1], "segment 0 needs no more work");
+        assert!(!again.prove, "segment 0 has shown that the update works");
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        assert_eq!(world.table.evaluated(), 200, "a sweep and a verification");
+    });
+}
+
+/// one-owner: of two workers on one segment, the stale one cannot move the checkpoint.
+#[test]
+fn one_owner_per_segment() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 60, r#","total_segments":1"#);
+        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let chunk = Chunk {
+            run_id: plan.run_id.clone(),
+            pass: 1,
+            segment: 0,
+            prove: false,
+        };
+        let never = CancellationToken::new();
+        let (stale_worker, worker) = (world.worker(), world.worker());
+        let stale = stale_worker.work(&chunk, None, &never);
+        let owner = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            worker.work(&chunk, None, &never).await
+        };
+        let (stale, owner) = tokio::join!(stale, owner);
+        assert_eq!(stale.unwrap_err().kind(), ErrorKind::Fenced);
+        assert!(owner.unwrap().done);
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert_eq!(counters.scanned, 60, "nothing is counted twice");
+        assert!(world.table.updates().values().all(|&count| count == 1));
+    });
+}
+
+/// one-owner: a stale checkpoint is refused by the store, whatever it says.
+#[test]
+fn one_owner_in_the_store() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 10, "");
+        world.planner().plan(&world.request, "first").await.unwrap();
+        let run_id = world.request.run_id();
+        let mut stale = world.store.claim(&run_id, 1, 0).await.unwrap();
+        let latest = world.store.claim(&run_id, 1, 0).await.unwrap();
+        assert_eq!(latest.generation, stale.generation + 1);
+        stale.cursor = Cursor::Exhausted;
+        let refused = world.store.checkpoint(&stale).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Fenced);
+        world.store.checkpoint(&latest).await.unwrap();
+    });
+}
+
+/// honest-end: a time box ends a chunk with what remains, not with an error, and the chunks add up.
+#[test]
+fn honest_end_of_a_time_box() {
+    in_virtual_time(async {
+        let world = World::new(
+            Faults::none(3),
+            200,
+            r#","total_segments":1,"time_box_seconds":1"#,
+        );
+        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let chunk = Chunk {
+            run_id: plan.run_id.clone(),
+            pass: 1,
+            segment: 0,
+            prove: false,
+        };
+        let never = CancellationToken::new();
+        let mut chunks = 0;
+        loop {
+            let begin = tokio::time::Instant::now();
+            let report = world.worker().work(&chunk, None, &never).await.unwrap();
+            assert!(
+                begin.elapsed() < Duration::from_millis(1500),
+                "{:?}",
+                begin.elapsed()
+            );
+            chunks += 1;
+            if report.done {
+                assert_eq!(report.counters.scanned, 200);
+                assert_eq!(report.counters.updated, 160);
+                break;
+            }
+            assert!(
+                matches!(report.cursor, Cursor::After(_)),
+                "it says where to go on"
+            );
+        }
+        assert!(chunks > 2, "several chunks: {chunks}");
+    });
+}
+
+/// proof: items that appear behind the cursor bring another pass, and where the passes are used up the run
+/// says what remains.
+#[test]
+fn proof_brings_further_passes_or_says_what_remains() {
+    for (passes, expected) in [(2, RunStatus::Succeeded), (1, RunStatus::Incomplete)] {
+        in_virtual_time(async {
+            let settings = format!(r#","total_segments":2,"max_passes":{passes}"#);
+            let world = World::with_live_writers(Faults::none(5), 50, &settings);
+            let plan = world.planner().plan(&world.request, "first").await.unwrap();
+            let never = CancellationToken::new();
+            for segment in plan.segments {
+                let chunk = Chunk {
+                    run_id: plan.run_id.clone(),
+                    pass: 1,
+                    segment,
+                    prove: false,
+                };
+                world.worker().work(&chunk, None, &never).await.unwrap();
+            }
+            // Old application code writes items without the attribute, behind the cursors.
+            let old_code = LiveWriter {
+                table: world.table.clone(),
+                seed: 2,
+                ids: 60,
+                creates_pending: true,
+            };
+            old_code.work(60, Duration::from_millis(1)).await;
+            let left = world.table.count_pending(&world.request.spec);
+            assert!(left > 0);
+
+            assert_eq!(world.run().await.unwrap(), expected);
+            let summary = snapshot(&world.store, &plan.run_id)
+                .await
+                .unwrap()
+                .unwrap()
+                .summary();
+            let pending = world.table.count_pending(&world.request.spec);
+            assert_eq!(summary.remaining, Some(pending));
+            assert_eq!(summary.passes, passes);
+            match expected {
+                RunStatus::Succeeded => assert_eq!(pending, 0),
+                _ => {
+                    assert_eq!(pending, left);
+                    assert_eq!(summary.samples.len() as u64, left.min(10));
+                }
+            }
+        });
+    }
+}
+
+/// proof: no verdict without a complete count, and none while a segment is open.
+#[test]
+fn proof_needs_a_complete_count_of_a_swept_table() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 20, r#","total_segments":2"#);
+        let planner = world.planner();
+        let plan = planner.plan(&world.request, "first").await.unwrap();
+        let incomplete = planner
+            .conclude(&plan.run_id, 1, &plan.verification)
+            .await
+            .unwrap_err();
+        assert_eq!(incomplete.kind(), ErrorKind::InvalidInput);
+        let mut counted = plan.verification;
+        counted.done = true;
+        assert!(
+            planner.conclude(&plan.run_id, 1, &counted).await.is_err(),
+            "the segments are open"
+        );
+    });
+}
+
+/// A verification that is interrupted again and again comes to the same count.
+#[test]
+fn a_verification_resumes_where_its_time_box_ended() {
+    in_virtual_time(async {
+        let world = World::new(
+            Faults::random(9, 0.1, 0.05),
+            4000,
+            r#","total_segments":20,"time_box_seconds":1"#,
+        );
+        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let mut verification = plan.verification;
+        let mut rounds = 0;
+        while !verification.done {
+            let request = VerifyRequest {
+                run_id: plan.run_id.clone(),
+                pass: 1,
+                // Its state goes through JSON, as in Step Functions.
+                verification: serde_json::from_str(&serde_json::to_string(&verification).unwrap())
+                    .unwrap(),
+            };
+            verification = world
+                .verifier()
+                .verify(request, None, &CancellationToken::new())
+                .await
+                .unwrap();
+            rounds += 1;
+            assert!(rounds < 1000);
+        }
+        assert!(rounds > 1);
+        assert_eq!(verification.scanned, 4000);
+        assert_eq!(verification.remaining, 3200);
+        assert_eq!(verification.samples.len(), 10);
+    });
+}
+
+/// An update that does not extinguish its predicate is found on the first item, and no second one is touched.
+#[test]
+fn an_update_that_does_not_extinguish_touches_one_item() {
+    in_virtual_time(async {
+        let world = World::with_live_writers(Faults::none(1), 100, r#","total_segments":8"#);
+        world.table.make_updates_useless();
+        let error = world.run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UpdateDoesNotExtinguish);
+        assert_eq!(world.table.updates().len(), 1);
+        let run = world
+            .store
+            .run(&world.request.run_id())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(run.status, RunStatus::Failed);
+        // Resumed, it looks again.
+        assert!(world.run().await.is_err());
+        assert_eq!(world.table.updates().values().sum::<u64>(), 2);
+    });
+}
+
+/// Another spec or segment count under a run id is refused with both shown; the same spec with the same count
+/// resumes; fresh starts over.
+#[test]
+fn a_run_id_belongs_to_one_spec() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 10, r#","run_id":"r","total_segments":2"#);
+        let planner = world.planner();
+        planner.plan(&world.request, "first").await.unwrap();
+        let request = |json: &str| Request::from_json(json).unwrap();
+        let other = request(r#"{"table":"stuff","set":{"test":2},"run_id":"r"}"#);
+        let refused = planner.plan(&other, "second").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::RunMismatch);
+        assert!(refused.to_string().contains(r#"{"N":"1"}"#), "{refused}");
+        assert!(refused.to_string().contains(r#"{"N":"2"}"#), "{refused}");
+        let segments =
+            request(r#"{"table":"stuff","set":{"test":1},"run_id":"r","total_segments":3}"#);
+        let refused = planner.plan(&segments, "second").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::RunMismatch);
+        assert!(refused.to_string().contains("2 segments"), "{refused}");
+        assert!(
+            refused.to_string().contains("3 were requested"),
+            "{refused}"
+        );
+        let same = request(r#"{"table":"stuff","set":{"test":1},"run_id":"r"}"#);
+        assert_eq!(
+            planner.plan(&same, "second").await.unwrap().segments.len(),
+            2
+        );
+        let fresh = request(
+            r#"{"table":"stuff","set":{"test":2},"run_id":"r","total_segments":3,"fresh":true}"#,
+        );
+        let plan = planner.plan(&fresh, "third").await.unwrap();
+        assert_eq!((plan.pass, plan.segments.len()), (2, 3));
+    });
+}
+
+/// Two planners on one run record: the one that read an older revision cannot write.
+#[test]
+fn a_run_record_changes_only_from_its_latest_revision() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 10, "");
+        world.planner().plan(&world.request, "first").await.unwrap();
+        let run_id = world.request.run_id();
+        let mut stale = world.store.run(&run_id).await.unwrap().unwrap();
+        world
+            .planner()
+            .plan(&world.request, "second")
+            .await
+            .unwrap();
+        stale.revision += 1;
+        stale.owner = "first again".into();
+        let refused = world.store.save_run(&stale).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+    });
+}

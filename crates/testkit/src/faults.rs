@@ -1,0 +1,114 @@
+//! What can go wrong at a call, and the moment at which the process dies.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use backfill_core::{Error, ErrorKind, Result};
+use tokio::sync::Notify;
+
+/// Injects latency, errors and a crash into every call of the model table and store. Cloned handles share it.
+#[derive(Clone)]
+pub struct Faults {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    random: Mutex<fastrand::Rng>,
+    /// Probability that a call fails before it does anything.
+    refuse: f64,
+    /// Probability that a call does its work and the answer is lost.
+    lose_reply: f64,
+    /// Longest latency of a call, in milliseconds.
+    latency_ms: u64,
+    /// Every call has two steps: before and after it takes effect.
+    steps: AtomicU64,
+    /// The step at which the process dies; 0 is never.
+    crash_at: AtomicU64,
+    crashed: Notify,
+}
+
+impl Faults {
+    /// Latency only.
+    pub fn none(seed: u64) -> Self {
+        Faults::random(seed, 0.0, 0.0)
+    }
+
+    /// Calls fail with these probabilities: before they take effect, and after it.
+    pub fn random(seed: u64, refuse: f64, lose_reply: f64) -> Self {
+        Faults {
+            shared: Arc::new(Shared {
+                random: Mutex::new(fastrand::Rng::with_seed(seed)),
+                refuse,
+                lose_reply,
+                latency_ms: 20,
+                steps: AtomicU64::new(0),
+                crash_at: AtomicU64::new(0),
+                crashed: Notify::new(),
+            }),
+        }
+    }
+
+    /// The process dies at this step, counted from the beginning: from then on no call returns.
+    pub fn crash_at(&self, step: u64) {
+        self.shared.crash_at.store(step, Ordering::SeqCst);
+    }
+
+    /// A new process: calls return again.
+    pub fn restart(&self) {
+        self.shared.crash_at.store(0, Ordering::SeqCst);
+    }
+
+    /// Resolves when the process has died.
+    pub async fn crashed(&self) {
+        self.shared.crashed.notified().await;
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&self) -> u64 {
+        self.shared.steps.load(Ordering::SeqCst)
+    }
+
+    /// A random number from the shared source.
+    pub fn pick(&self, below: u64) -> u64 {
+        self.shared.random.lock().unwrap().u64(..below)
+    }
+
+    pub(crate) async fn before(&self) -> Result<()> {
+        tokio::time::sleep(Duration::from_millis(self.pick(self.shared.latency_ms))).await;
+        self.step().await;
+        let (chance, kind) = {
+            let mut random = self.shared.random.lock().unwrap();
+            (
+                random.f64(),
+                if random.bool() {
+                    ErrorKind::Throttled
+                } else {
+                    ErrorKind::Unavailable
+                },
+            )
+        };
+        if chance < self.shared.refuse {
+            return Err(Error::new(kind, "injected before the call"));
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn after(&self) -> Result<()> {
+        self.step().await;
+        if self.shared.random.lock().unwrap().f64() < self.shared.lose_reply {
+            return Err(Error::new(ErrorKind::Unavailable, "injected: reply lost"));
+        }
+        Ok(())
+    }
+
+    async fn step(&self) {
+        let step = self.shared.steps.fetch_add(1, Ordering::SeqCst) + 1;
+        let crash_at = self.shared.crash_at.load(Ordering::SeqCst);
+        if crash_at != 0 && step >= crash_at {
+            self.shared.crashed.notify_one();
+            // A dead process does nothing more; the test drops this future.
+            std::future::pending::<()>().await;
+        }
+    }
+}

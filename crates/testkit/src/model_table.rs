@@ -1,0 +1,329 @@
+//! The model of a table: items in hash order, segments as slices of the hash space, pages of random size.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use backfill_core::checkpoint::Cursor;
+use backfill_core::ports::{
+    Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
+};
+use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
+use backfill_core::{Item, Key, Result, Spec, Value};
+
+use crate::faults::Faults;
+
+/// Where an item lies: by the hash of its partition key, as in DynamoDB.
+type Position = (u64, Key);
+
+/// A table whose items are migrated by specs of the form [`Spec::set_missing`].
+#[derive(Clone)]
+pub struct ModelTable {
+    state: Arc<Mutex<State>>,
+    faults: Faults,
+}
+
+#[derive(Default)]
+struct State {
+    items: BTreeMap<Position, Item>,
+    /// Items whose update is refused for good.
+    poison: BTreeSet<Key>,
+    /// Our writes that took effect, by key.
+    updates: BTreeMap<Key, u64>,
+    /// Items that pages have evaluated.
+    evaluated: u64,
+    /// The update does not do what it should: it leaves the predicate true.
+    useless_update: bool,
+    /// What live writers left behind, by key: the item, or `None` where they deleted it.
+    history: BTreeMap<Key, Option<Item>>,
+}
+
+/// The model table as seen through one spec.
+pub struct ModelAccess {
+    table: ModelTable,
+    spec: Spec,
+}
+
+fn key_of(id: u64) -> Key {
+    Key(Item::from([
+        ("id".into(), Value::S(format!("item-{id:06}"))),
+        ("created".into(), Value::N((1_600_000_000 + id).to_string())),
+    ]))
+}
+
+fn position(key: &Key) -> Position {
+    let mut hasher = DefaultHasher::new();
+    key.0.get("id").hash(&mut hasher);
+    (hasher.finish(), key.clone())
+}
+
+fn segment_of(position: &Position, total: u32) -> u32 {
+    ((u128::from(position.0) * u128::from(total)) >> 64) as u32
+}
+
+fn is_pending(spec: &Spec, item: &Item) -> bool {
+    spec.names.values().any(|name| !item.contains_key(name))
+}
+
+fn apply(spec: &Spec, item: &mut Item) {
+    for (placeholder, name) in &spec.names {
+        let value = &spec.values[&placeholder.replace('#', ":")];
+        item.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+}
+
+impl ModelTable {
+    /// A table `stuff` with the items 0 to `count`; of each ten, two have a value for `test`.
+    pub fn new(faults: Faults, count: u64) -> Self {
+        let table = ModelTable {
+            state: Arc::default(),
+            faults,
+        };
+        let mut state = table.state.lock().unwrap();
+        for id in 0..count {
+            let key = key_of(id);
+            let mut item = key.0.clone();
+            item.insert("payload".into(), Value::S(format!("original {id}")));
+            item.insert("tags".into(), Value::Ss(vec!["a".into(), "b".into()]));
+            if id % 10 >= 8 {
+                item.insert("test".into(), Value::S("set before".into()));
+            }
+            state.items.insert(position(&key), item);
+        }
+        drop(state);
+        table
+    }
+
+    /// The update of these items is refused for good.
+    pub fn poison(&self, ids: impl IntoIterator<Item = u64>) {
+        self.state.lock().unwrap().poison = ids.into_iter().map(key_of).collect();
+    }
+
+    /// From now on updates leave the predicate true.
+    pub fn make_updates_useless(&self) {
+        self.state.lock().unwrap().useless_update = true;
+    }
+
+    /// All items by key.
+    pub fn items(&self) -> BTreeMap<Key, Item> {
+        let state = self.state.lock().unwrap();
+        state
+            .items
+            .iter()
+            .map(|((_, key), item)| (key.clone(), item.clone()))
+            .collect()
+    }
+
+    /// Number of items that the spec still has to migrate.
+    pub fn count_pending(&self, spec: &Spec) -> u64 {
+        let state = self.state.lock().unwrap();
+        state
+            .items
+            .values()
+            .filter(|item| is_pending(spec, item))
+            .count() as u64
+    }
+
+    /// Our writes that took effect, by key.
+    pub fn updates(&self) -> BTreeMap<Key, u64> {
+        self.state.lock().unwrap().updates.clone()
+    }
+
+    /// Items evaluated by all pages so far.
+    pub fn evaluated(&self) -> u64 {
+        self.state.lock().unwrap().evaluated
+    }
+
+    /// Keys of pending items that a cursor claims to have passed.
+    pub fn pending_behind(
+        &self,
+        spec: &Spec,
+        segment: u32,
+        total: u32,
+        cursor: &Cursor,
+    ) -> Vec<Key> {
+        let state = self.state.lock().unwrap();
+        state
+            .items
+            .iter()
+            .filter(|(at, _)| segment_of(at, total) == segment)
+            .filter(|(at, _)| match cursor {
+                Cursor::NotStarted => false,
+                Cursor::After(key) => **at <= position(key),
+                Cursor::Exhausted => true,
+            })
+            .filter(|((_, key), item)| is_pending(spec, item) && !state.poison.contains(key))
+            .map(|((_, key), _)| key.clone())
+            .collect()
+    }
+
+    /// What live writers left behind, by key; `None` where they deleted the item.
+    pub fn history(&self) -> BTreeMap<Key, Option<Item>> {
+        self.state.lock().unwrap().history.clone()
+    }
+}
+
+/// A live application on the same table: it sets `test` to values of its own, changes other attributes,
+/// deletes and creates items, and keeps the history.
+pub struct LiveWriter {
+    pub table: ModelTable,
+    pub seed: u64,
+    /// Ids that it works on.
+    pub ids: u64,
+    /// Whether it creates items without `test`, as old application code does.
+    pub creates_pending: bool,
+}
+
+impl LiveWriter {
+    /// Does this many operations, each after a random virtual time of up to `every`.
+    pub async fn work(self, operations: u64, every: Duration) {
+        let mut random = fastrand::Rng::with_seed(self.seed);
+        for n in 0..operations {
+            tokio::time::sleep(every.mul_f64(random.f64())).await;
+            let key = key_of(random.u64(..self.ids));
+            let at = position(&key);
+            let mut state = self.table.state.lock().unwrap();
+            let mut item = state.items.get(&at).cloned();
+            match (random.u8(..5), &mut item) {
+                (0, Some(item)) => {
+                    item.insert("test".into(), Value::S(format!("live {n}")));
+                }
+                (1, Some(item)) => {
+                    item.insert("payload".into(), Value::S(format!("live {n}")));
+                }
+                (2, item) => *item = None,
+                (3, item) => {
+                    let mut new = key.0.clone();
+                    new.insert("payload".into(), Value::S(format!("new {n}")));
+                    if !self.creates_pending || random.bool() {
+                        new.insert("test".into(), Value::S(format!("new {n}")));
+                    }
+                    *item = Some(new);
+                }
+                _ => continue,
+            }
+            match &item {
+                Some(item) => state.items.insert(at, item.clone()),
+                None => state.items.remove(&at),
+            };
+            state.history.insert(key, item);
+        }
+    }
+}
+
+impl ReadAccess for ModelTable {
+    type Reader = ModelAccess;
+
+    async fn describe(&self, table: &str) -> Result<TableDescription> {
+        self.faults.before().await?;
+        let count = self.state.lock().unwrap().items.len() as u64;
+        Ok(TableDescription {
+            name: table.to_owned(),
+            status: "ACTIVE".into(),
+            identity: "model".into(),
+            keys: KeySchema {
+                hash: KeyAttribute::new("id", KeyType::S),
+                range: Some(KeyAttribute::new("created", KeyType::N)),
+            },
+            item_count: count,
+            size_bytes: count * 300,
+        })
+    }
+
+    fn reader(&self, spec: &Spec, _keys: &KeySchema) -> ModelAccess {
+        ModelAccess {
+            table: self.clone(),
+            spec: spec.clone(),
+        }
+    }
+}
+
+impl WriteAccess for ModelTable {
+    type Writer = ModelAccess;
+
+    fn writer(&self, spec: &Spec, keys: &KeySchema) -> ModelAccess {
+        self.reader(spec, keys)
+    }
+}
+
+impl TableReader for ModelAccess {
+    /// Pages hold up to four items, so that many are empty and all are many.
+    async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
+        self.table.faults.before().await?;
+        let size = 1 + self.table.faults.pick(4).min(u64::from(request.limit) - 1);
+        let page = {
+            let mut state = self.table.state.lock().unwrap();
+            let after = request.after.map(position);
+            let in_segment: Vec<(Key, bool)> = state
+                .items
+                .iter()
+                .filter(|(at, _)| segment_of(at, request.total_segments) == request.segment)
+                .filter(|(at, _)| after.as_ref().is_none_or(|after| *at > after))
+                .map(|((_, key), item)| (key.clone(), is_pending(&self.spec, item)))
+                .take(size as usize)
+                .collect();
+            state.evaluated += in_segment.len() as u64;
+            Page {
+                scanned: in_segment.len() as u64,
+                // As in DynamoDB, a full page has a LastEvaluatedKey even where it is the last.
+                next: (in_segment.len() as u64 == size)
+                    .then(|| in_segment[size as usize - 1].0.clone()),
+                pending: in_segment
+                    .into_iter()
+                    .filter(|(_, pending)| *pending)
+                    .map(|(key, _)| key)
+                    .collect(),
+                consumed_rcu: if request.consistent { 1.0 } else { 0.5 },
+            }
+        };
+        self.table.faults.after().await?;
+        Ok(page)
+    }
+
+    async fn pending_item(&self, key: &Key) -> Result<Option<Item>> {
+        self.table.faults.before().await?;
+        let state = self.table.state.lock().unwrap();
+        Ok(state
+            .items
+            .get(&position(key))
+            .filter(|item| is_pending(&self.spec, item))
+            .cloned())
+    }
+}
+
+impl TableWriter for ModelAccess {
+    async fn update(&self, key: &Key) -> Result<Write> {
+        Ok(self.update_and_show(key).await?.0)
+    }
+
+    async fn update_and_show(&self, key: &Key) -> Result<(Write, Option<Item>)> {
+        self.table.faults.before().await?;
+        let mut shown = None;
+        let outcome = {
+            let mut state = self.table.state.lock().unwrap();
+            let at = position(key);
+            let useless = state.useless_update;
+            let poisoned = state.poison.contains(key);
+            match state.items.get_mut(&at) {
+                None => Outcome::Vanished,
+                Some(item) if !is_pending(&self.spec, item) => Outcome::Raced,
+                Some(_) if poisoned => Outcome::Rejected("poisoned".into()),
+                Some(item) => {
+                    if !useless {
+                        apply(&self.spec, item);
+                    }
+                    shown = Some(item.clone());
+                    *state.updates.entry(key.clone()).or_default() += 1;
+                    Outcome::Updated
+                }
+            }
+        };
+        self.table.faults.after().await?;
+        let write = Write {
+            outcome,
+            consumed_wcu: 1.0,
+        };
+        Ok((write, shown))
+    }
+}
