@@ -92,6 +92,20 @@ pub fn check_run_id(id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Reads one JSON document and nothing after it. Errors name the field, or `whole` where there is none to name.
+pub fn parse_strictly<'a, T: Deserialize<'a>>(json: &'a str, whole: &str) -> Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { whole } else { &path };
+        Error::invalid(field, error.inner())
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| Error::invalid(whole, error))?;
+    Ok(parsed)
+}
+
 /// The JSON as it is written: plain values in `set` and `values`, DynamoDB's typed values in `set_typed` and
 /// `values_typed`.
 #[derive(Debug, Default, Deserialize)]
@@ -136,16 +150,7 @@ pub struct Parts {
 impl Parts {
     /// Reads the JSON of a spec file or an execution input. Errors name the field.
     pub fn from_json(json: &str) -> Result<Parts> {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let document: Document =
-            serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-                let path = error.path().to_string();
-                let field = if path == "." { "input" } else { &path };
-                Error::invalid(field, error.inner())
-            })?;
-        deserializer
-            .end()
-            .map_err(|error| Error::invalid("input", error))?;
+        let document: Document = parse_strictly(json, "input")?;
         let mut parts = Parts {
             table: document.table,
             set: document.set_typed,
@@ -302,6 +307,32 @@ mod tests {
         )
         .unwrap();
         assert_eq!(Request::from_json(&request.to_json()).unwrap(), request);
+    }
+
+    #[test]
+    fn events_between_states_are_parsed_strictly() {
+        use crate::worker::Chunk;
+        let good = r#"{"run_id":"r","pass":1,"segment":0,"prove":false}"#;
+        assert_eq!(parse_strictly::<Chunk>(good, "event").unwrap().segment, 0);
+        for (bad, field) in [
+            (
+                r#"{"run_id":"r","pass":1,"segment":-1,"prove":false}"#,
+                "segment:",
+            ),
+            (
+                r#"{"run_id":"r","pass":1,"segment":0,"prove":false,"x":1}"#,
+                "x",
+            ),
+            (r#"{"run_id":"r","pass":1,"prove":false}"#, "segment"),
+            ("null", "event:"),
+            (
+                r#"{"run_id":"r","pass":1,"segment":0,"prove":false} {}"#,
+                "event:",
+            ),
+        ] {
+            let error = parse_strictly::<Chunk>(bad, "event").expect_err(bad);
+            assert!(error.to_string().contains(field), "{bad}: {error}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backfill_core::checkpoint::{Counters, Cursor, RunStatus};
 use backfill_core::drive::Engine;
-use backfill_core::planner::Planner;
+use backfill_core::planner::{Failure, Planner};
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
 use backfill_core::progress::snapshot;
 use backfill_core::verifier::{Verifier, VerifyRequest};
@@ -602,5 +602,90 @@ fn a_run_record_changes_only_from_its_latest_revision() {
         stale.owner = "first again".into();
         let refused = world.store.save_run(&stale).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Conflict);
+    });
+}
+
+/// A table that is not ACTIVE is refused before anything is written.
+#[test]
+fn a_table_that_is_not_active_is_refused() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 10, "");
+        world.table.set_status("CREATING");
+        let refused = world.run().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::TableNotActive);
+        assert!(refused.to_string().contains("CREATING"), "{refused}");
+        assert!(
+            world
+                .store
+                .run(&world.request.run_id())
+                .await
+                .unwrap()
+                .is_none()
+        );
+    });
+}
+
+/// no-gap: cursors mean nothing in another table of the same name, so the run starts over.
+#[test]
+fn no_gap_in_a_table_that_was_created_anew() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
+        let planner = world.planner();
+        let plan = planner.plan(&world.request, "first").await.unwrap();
+        let chunk = Chunk {
+            run_id: plan.run_id.clone(),
+            pass: 1,
+            segment: 0,
+            prove: false,
+        };
+        let never = CancellationToken::new();
+        world.worker().work(&chunk, None, &never).await.unwrap();
+        world.table.recreate();
+        let again = planner.plan(&world.request, "second").await.unwrap();
+        assert_eq!((again.pass, again.segments.len()), (2, 2));
+        let stale = world.worker().work(&chunk, None, &never).await.unwrap_err();
+        assert_eq!(stale.kind(), ErrorKind::Fenced, "the old pass is over");
+    });
+}
+
+/// honest-end: the first failure is the one that is told, a run that was taken over is left alone, and nobody
+/// works on for a run that has failed.
+#[test]
+fn honest_end_tells_the_first_failure() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
+        let planner = world.planner();
+        let plan = planner.plan(&world.request, "first").await.unwrap();
+        let failure = |error: &str| Failure {
+            error: error.into(),
+            message: format!("because of {error}"),
+        };
+        planner.plan(&world.request, "second").await.unwrap();
+        planner
+            .fail(&plan.run_id, "first", failure("Fenced"))
+            .await
+            .unwrap();
+        assert_eq!(
+            world.store.run(&plan.run_id).await.unwrap().unwrap().status,
+            RunStatus::Running,
+            "it belongs to the second owner"
+        );
+        let told = planner
+            .fail(&plan.run_id, "second", failure("AccessDenied"))
+            .await;
+        assert_eq!(told.unwrap(), failure("AccessDenied"));
+        let told = planner
+            .fail(&plan.run_id, "second", failure("TooMany"))
+            .await;
+        assert_eq!(told.unwrap(), failure("AccessDenied"));
+        let refused = planner.next(&plan.run_id, plan.pass).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotRunning);
+        let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
+        assert_eq!(run.error.as_deref(), Some("AccessDenied"));
+        assert_eq!(
+            world.run().await.unwrap(),
+            RunStatus::Succeeded,
+            "it can be resumed"
+        );
     });
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use backfill_core::request::parse_strictly;
 use backfill_core::worker::CHECKPOINT_PATIENCE;
 use backfill_core::{Error, Result};
 use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
@@ -63,7 +64,7 @@ where
                 let setup = setup.clone();
                 let handle = &handle;
                 async move {
-                    let result = match parse(event.payload.get()) {
+                    let result = match parse_strictly(event.payload.get(), "event") {
                         Ok(request) => handle(setup, request, latest(&event.context)).await,
                         Err(error) => Err(error),
                     };
@@ -97,17 +98,6 @@ async fn set_up() -> Result<Setup> {
     })
 }
 
-/// Refuses an event that is not exactly what the function understands, naming the field.
-pub fn parse<E: DeserializeOwned>(json: &str) -> Result<E> {
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(
-        |error| {
-            let path = error.path().to_string();
-            let field = if path == "." { "event" } else { &path };
-            Error::invalid(field, error.inner())
-        },
-    )
-}
-
 /// The time by which an invocation must have finished its work.
 fn latest(context: &Context) -> Instant {
     let left = context
@@ -116,4 +106,17 @@ fn latest(context: &Context) -> Instant {
         .unwrap_or_default();
     // Where the function's timeout is shorter than the reserve, half of it must do.
     Instant::now() + left.saturating_sub(RESERVE).max(left / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn step_functions_sees_the_name_of_the_error() {
+        let error = Error::new(backfill_core::ErrorKind::Fenced, "claimed since");
+        let diagnostic = Diagnostic::from(Failure(error));
+        assert_eq!(diagnostic.error_type, "Fenced");
+        assert_eq!(diagnostic.error_message, "claimed since");
+    }
 }

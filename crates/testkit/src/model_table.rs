@@ -37,6 +37,10 @@ struct State {
     useless_update: bool,
     /// What live writers left behind, by key: the item, or `None` where they deleted it.
     history: BTreeMap<Key, Option<Item>>,
+    /// Table status other than ACTIVE.
+    status: Option<String>,
+    /// How often the table was dropped and created anew.
+    recreated: u32,
 }
 
 /// The model table as seen through one spec.
@@ -103,6 +107,16 @@ impl ModelTable {
     /// From now on updates leave the predicate true.
     pub fn make_updates_useless(&self) {
         self.state.lock().unwrap().useless_update = true;
+    }
+
+    /// DescribeTable says this instead of ACTIVE.
+    pub fn set_status(&self, status: &str) {
+        self.state.lock().unwrap().status = Some(status.to_owned());
+    }
+
+    /// The table is dropped and created anew under its name, with the same items.
+    pub fn recreate(&self) {
+        self.state.lock().unwrap().recreated += 1;
     }
 
     /// All items by key.
@@ -217,11 +231,12 @@ impl ReadAccess for ModelTable {
 
     async fn describe(&self, table: &str) -> Result<TableDescription> {
         self.faults.before().await?;
-        let count = self.state.lock().unwrap().items.len() as u64;
+        let state = self.state.lock().unwrap();
+        let count = state.items.len() as u64;
         Ok(TableDescription {
             name: table.to_owned(),
-            status: "ACTIVE".into(),
-            identity: "model".into(),
+            status: state.status.clone().unwrap_or_else(|| "ACTIVE".into()),
+            identity: format!("model {}", state.recreated),
             keys: KeySchema {
                 hash: KeyAttribute::new("id", KeyType::S),
                 range: Some(KeyAttribute::new("created", KeyType::N)),
