@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use backfill_core::Error;
 use backfill_core::checkpoint::{Counters, RunRecord, RunStatus};
-use backfill_core::progress::{Snapshot, Summary};
+use backfill_core::ports::CheckpointReader;
+use backfill_core::progress::{Snapshot, Summary, snapshot};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -29,11 +30,14 @@ pub fn json<T: Serialize>(object: &T) {
 pub struct Progress {
     bar: Option<ProgressBar>,
     last_line: Option<Instant>,
+    /// Time between two readings.
+    every: Duration,
+    pause: Duration,
 }
 
 impl Progress {
-    /// Nothing is shown before the first snapshot.
-    pub fn new() -> Self {
+    /// Reads the records every so often. Nothing is shown before the first reading.
+    pub fn new(every: Duration) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.set_style(
@@ -46,11 +50,26 @@ impl Progress {
         Progress {
             bar,
             last_line: None,
+            every,
+            pause: every,
         }
     }
 
-    /// Shows a snapshot.
-    pub fn show(&mut self, snapshot: &Snapshot) {
+    /// Waits a while, then reads the records of the run and shows them if they are this owner's. A failure to
+    /// read them is no failure of the run.
+    pub async fn poll<S: CheckpointReader>(&mut self, records: &S, run_id: &str, owner: &str) {
+        tokio::time::sleep(self.pause).await;
+        let begin = Instant::now();
+        if let Ok(Some(snapshot)) = snapshot(records, run_id).await
+            && snapshot.run.owner == owner
+        {
+            self.show(&snapshot);
+        }
+        // A run of 100,000 segments has as many records: reading them must not become a load of its own.
+        self.pause = self.every.max(begin.elapsed() * 10);
+    }
+
+    fn show(&mut self, snapshot: &Snapshot) {
         let Some(current) = snapshot.current() else {
             return;
         };
@@ -61,7 +80,7 @@ impl Progress {
             format!("{} items swept, verifying", HumanCount(scanned))
         } else {
             format!(
-                "{} of about {} items, {} of {total} segments, {} updated",
+                "{} of about {} items, {} of {total} segments done, {} updated",
                 HumanCount(scanned),
                 HumanCount(run.estimated_items.max(scanned)),
                 current.segments_exhausted,

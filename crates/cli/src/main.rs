@@ -11,8 +11,9 @@ mod verify;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use backfill_core::Error;
 use backfill_core::checkpoint::RunStatus;
+use backfill_core::progress::Snapshot;
+use backfill_core::{Error, ErrorKind};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -55,12 +56,20 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// The ending of a run in this state.
-    pub fn of(status: RunStatus) -> Ending {
-        match status {
+    /// The ending of a run whose records say this.
+    pub fn of(records: &Snapshot) -> Ending {
+        let run = &records.run;
+        match run.status {
             RunStatus::Succeeded => Ending::Succeeded,
             RunStatus::Incomplete => Ending::ItemsRemain,
             RunStatus::Paused | RunStatus::Cancelled => Ending::Stopped,
+            // DynamoDB refused an expression with the first request that used it.
+            RunStatus::Failed
+                if run.error.as_deref() == Some(ErrorKind::InvalidSpec.name())
+                    && records.summary().matched == 0 =>
+            {
+                Ending::Refused
+            }
             RunStatus::Running | RunStatus::Failed => Ending::Failed,
         }
     }

@@ -10,7 +10,7 @@ use backfill_core::progress::{Snapshot, Summary, snapshot};
 use backfill_core::retry::Until;
 use backfill_core::verifier::{Verification, Verifier, count};
 use backfill_core::worker::Worker;
-use backfill_core::{ErrorKind, Request, Result};
+use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly, ReadWrite};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -84,18 +84,11 @@ pub async fn execute(
     let owner = owner();
     let run = engine.run(request, &owner, &stop);
     tokio::pin!(run);
-    let mut progress = display::Progress::new();
+    let mut progress = display::Progress::new(POLL);
     let result = loop {
         tokio::select! {
             result = &mut run => break result,
-            () = tokio::time::sleep(POLL) => {
-                // A failure to read progress is no failure of the run.
-                if let Ok(Some(snapshot)) = snapshot(checkpoints, &run_id).await
-                    && snapshot.run.owner == owner
-                {
-                    progress.show(&snapshot);
-                }
-            }
+            () = progress.poll(checkpoints, &run_id, &owner) => {}
         }
     };
     progress.finish();
@@ -105,17 +98,15 @@ pub async fn execute(
         .await?
         .filter(|snapshot| snapshot.run.owner == owner);
     let ending = match (&result, &records) {
-        (Ok(status), _) => Ending::of(*status),
         (Err(error), None) => Ending::before_writing(error),
-        // DynamoDB refused an expression with the first request that used it.
-        (Err(error), Some(records)) if error.kind() == ErrorKind::InvalidSpec => {
-            if records.summary().matched == 0 {
-                Ending::Refused
-            } else {
-                Ending::Failed
-            }
-        }
+        (Err(_), Some(records)) if records.run.status == RunStatus::Failed => Ending::of(records),
         (Err(_), Some(_)) => Ending::Failed,
+        (Ok(_), Some(records)) => Ending::of(records),
+        // Somebody else has started it again in the meantime.
+        (Ok(status), None) => match status {
+            RunStatus::Succeeded => Ending::Succeeded,
+            _ => Ending::Failed,
+        },
     };
     if let Err(error) = &result {
         display::error(error);

@@ -9,7 +9,7 @@ use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::ExecutionStatus;
 use backfill_core::checkpoint::{RunStatus, now_ms};
-use backfill_core::progress::snapshot;
+use backfill_core::progress::{Snapshot, snapshot};
 use backfill_core::{Error, ErrorKind, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 use clap::Args;
@@ -77,10 +77,10 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
     eprintln!("started execution {execution}");
 
     let run_id = request.run_id();
-    let mut progress = display::Progress::new();
+    let mut progress = display::Progress::new(POLL);
     let ended = loop {
         tokio::select! {
-            () = tokio::time::sleep(POLL) => {}
+            () = progress.poll(&checkpoints, &run_id, execution) => {}
             () = stop.cancelled() => break None,
         }
         match sfn
@@ -98,11 +98,6 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
                 let error = failure("following the execution", error);
                 tracing::warn!("{}", error.report());
             }
-        }
-        if let Ok(Some(snapshot)) = snapshot(&checkpoints, &run_id).await
-            && snapshot.run.owner == execution
-        {
-            progress.show(&snapshot);
         }
     };
     progress.finish();
@@ -122,7 +117,7 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
             );
             Ending::Stopped
         }
-        Some(description) => ending(description, records.as_ref().map(|r| r.run.status)),
+        Some(description) => ending(description, records.as_ref()),
     };
     if let Some(records) = &records {
         let mut summary = records.summary();
@@ -142,7 +137,7 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
 }
 
 /// What the end of an execution means, and why it failed where it did.
-fn ending(description: &DescribeExecutionOutput, recorded: Option<RunStatus>) -> Ending {
+fn ending(description: &DescribeExecutionOutput, records: Option<&Snapshot>) -> Ending {
     if *description.status() != ExecutionStatus::Succeeded {
         eprintln!(
             "error: execution {} ended as {}: {}",
@@ -159,14 +154,13 @@ fn ending(description: &DescribeExecutionOutput, recorded: Option<RunStatus>) ->
         .error()
         .and_then(ErrorKind::from_name)
         .is_some_and(ErrorKind::is_refusal);
-    match (description.status(), recorded) {
+    match (description.status(), records) {
+        (ExecutionStatus::Succeeded, _) => Ending::Succeeded,
         (ExecutionStatus::Aborted, _) => Ending::Stopped,
+        // The planner refused it, so there is no record of it.
         (_, None) if refused => Ending::Refused,
-        (_, Some(RunStatus::Running) | None) => match description.status() {
-            ExecutionStatus::Succeeded => Ending::Succeeded,
-            _ => Ending::Failed,
-        },
-        (_, Some(status)) => Ending::of(status),
+        (_, None) => Ending::Failed,
+        (_, Some(records)) => Ending::of(records),
     }
 }
 
