@@ -1,1 +1,997 @@
+//! The deployed system: the stack that `sam deploy` puts into the stand-in for AWS, its functions as processes, and the
+//! state machine in two interpreters. Tests that hold a promise bear its name.
+//!
+//! Each case has a table of its own and reads it through the AWS API, past the code under test. The cases share one
+//! deployment, and hold the line between the functions and DynamoDB in their hands (`backfill_e2e::wire`): what has to
+//! happen at a certain moment happens then, not by chance.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_sfn::types::ExecutionStatus;
+use backfill_core::checkpoint::{Cursor, RunStatus, SegmentRecord};
+use backfill_core::{Item, Key, Value};
+use backfill_dynamodb::to_item;
+use backfill_e2e::aws::{
+    Aws, CHECKPOINTS, Machine, Running, STACK, Table, assert_same, deployed, eventually, input,
+    run_id, run_to_end, second_interpreter, with_roles_enforced,
+};
+use backfill_e2e::command::Ended;
+use backfill_e2e::tables::{migrated, string};
+use backfill_e2e::wire::{Process, Tap, Verdict};
+use serde_json::{Value as Json, json};
+use tokio::sync::{OnceCell, watch};
+
+/// Per update, so that a worker makes 160 a second: a segment of more items needs several time boxes of one second.
+const SLOW: Duration = Duration::from_millis(100);
+
+/// `backfill start` of `test = 1` on a table.
+fn start(table: &str, more: &str) -> String {
+    format!("start --stack-name {STACK} --table {table} --set test=1 --json {more}")
+}
+
+/// What `backfill status` says of the run that an input starts.
+async fn status(aws: &Aws, input: &Json) -> Json {
+    let run_id = run_id(input);
+    let command = format!("status --json --checkpoint-table {CHECKPOINTS} --run-id {run_id}");
+    let ended = run_to_end(aws.backfill(&command)).await.expect_code(0);
+    ended.json()
+}
+
+fn count(result: &Json, field: &str) -> u64 {
+    let number = result[field].as_u64();
+    number.unwrap_or_else(|| panic!("{field} is no count: {result}"))
+}
+
+/// accounting: every matched item is accounted for, in total and in each segment, and the sum is the total.
+#[track_caller]
+fn assert_accounted(result: &Json, segments: &[SegmentRecord]) {
+    let parts = ["updated", "raced", "vanished", "rejected"].map(|field| count(result, field));
+    assert_eq!(
+        count(result, "matched"),
+        parts.iter().sum::<u64>(),
+        "{result}"
+    );
+    for SegmentRecord { counters, .. } in segments {
+        let parts = counters.updated + counters.raced + counters.vanished + counters.rejected;
+        assert_eq!(counters.matched, parts, "{counters:?}");
+    }
+    let total: u64 = segments.iter().map(|s| s.counters.matched).sum();
+    assert_eq!(total, count(result, "matched"), "{result}");
+}
+
+#[track_caller]
+fn assert_fields(result: &Json, expected: &[(&str, Json)]) {
+    for (field, expected) in expected {
+        assert_eq!(&result[field], expected, "{field} of {result}");
+    }
+}
+
+/// No function does more to a table than to describe, scan and query it and to update items under the guard.
+fn assert_guarded(tap: &Tap) {
+    for seen in tap.seen() {
+        let call = seen.call;
+        match call.operation.as_str() {
+            "DescribeTable" | "Scan" | "Query" => {}
+            "UpdateItem" => {
+                let guard = call.body["ConditionExpression"]
+                    .as_str()
+                    .unwrap_or_default();
+                assert!(guard.starts_with("attribute_exists("), "{call:?}");
+            }
+            _ => panic!("{call:?}"),
+        }
+    }
+}
+
+#[test]
+fn clean_run() {
+    deployed(async |aws| {
+        // The table that the stack has created.
+        let table = aws.fill("stuff", 400).await;
+        let input = input("stuff", json!({}));
+        let tap = aws.wire.listen("stuff");
+        let ended = run_to_end(aws.backfill(&start("stuff", "")))
+            .await
+            .expect_code(0);
+        table.assert_migrated().await;
+        assert_guarded(&tap);
+        let result = ended.json();
+        assert_fields(
+            &result,
+            &[
+                ("run_id", json!(run_id(&input))),
+                ("table", json!("stuff")),
+                ("status", json!("succeeded")),
+                ("passes", json!(1)),
+                ("scanned", json!(400)),
+                ("matched", json!(320)),
+                ("updated", json!(320)),
+                ("remaining", json!(0)),
+                ("samples", json!([])),
+            ],
+        );
+        assert_accounted(&result, &aws.segments(&input, 1).await);
+        let recorded = status(aws, &input).await;
+        for (field, value) in result.as_object().unwrap() {
+            assert_eq!(&recorded[field], value, "{field}");
+        }
+
+        // The same without our command, by the shortest input; a finished run begins a new pass.
+        let mut expected = migrated(&table.before);
+        for i in 0..5 {
+            let (key, mut item) = table.old_writer_adds(i).await;
+            item.insert("test".into(), Value::N("1".into()));
+            expected.insert(key, item);
+        }
+        let output = aws.machine.run(&input).await.expect_success();
+        assert_fields(
+            &output,
+            &[
+                ("run_id", json!(run_id(&input))),
+                ("status", json!("succeeded")),
+                ("pass", json!(2)),
+                ("remaining", json!(0)),
+            ],
+        );
+        assert_same(&table.now().await, &expected);
+        let recorded = status(aws, &input).await;
+        assert_fields(
+            &recorded,
+            &[
+                ("updated", json!(325)),
+                ("passes", json!(2)),
+                ("remaining", json!(0)),
+            ],
+        );
+    });
+}
+
+/// The roles of the functions are enough for a run, and open one table only.
+#[test]
+fn roles_allow_what_a_run_needs_and_no_other_table() {
+    with_roles_enforced(async |aws| {
+        let table = Arc::new(aws.fill("stuff", 100).await);
+        let (_tap, added) = old_writer(aws, &table, 3);
+        aws.machine
+            .run(&input("stuff", json!({})))
+            .await
+            .expect_success();
+        let mut expected = table.before.clone();
+        expected.extend(added.get().expect("they were added").clone());
+        assert_same(&table.now().await, &migrated(&expected));
+
+        let other = aws.table("other", 10).await;
+        let execution = aws.machine.run(&input("other", json!({}))).await;
+        let cause = execution.expect_failure("AccessDenied");
+        assert!(cause.contains("dynamodb:DescribeTable"), "{cause}");
+        other.assert_untouched().await;
+    });
+}
+
+async fn several_chunks(aws: &Aws, machine: &Machine, name: &str) {
+    // 400 updates per segment: three time boxes at least.
+    let table = aws.table(name, 1000).await;
+    let _slow = aws.wire.slow_down(name, SLOW);
+    let input = input(name, json!({"total_segments": 2, "time_box_seconds": 1}));
+    let execution = machine.run(&input).await;
+    let arn = execution.arn.clone();
+    execution.expect_success();
+    // A child asks for its next chunk itself: all are done after one round.
+    assert_eq!(machine.rounds(&arn).await, 1);
+    table.assert_migrated().await;
+    let segments = aws.segments(&input, 1).await;
+    assert_eq!(segments.len(), 2);
+    for segment in &segments {
+        // Each chunk claims its segment. One of them may have been the proving chunk, which is not in the Map.
+        assert!(segment.generation >= 3, "{segment:?}");
+        assert_eq!(segment.cursor, Cursor::Exhausted);
+    }
+    let result = status(aws, &input).await;
+    assert_fields(
+        &result,
+        &[
+            ("status", json!("succeeded")),
+            ("passes", json!(1)),
+            ("updated", json!(table.pending())),
+        ],
+    );
+    assert_accounted(&result, &segments);
+}
+
+#[test]
+fn several_chunks_per_segment() {
+    deployed(async |aws| several_chunks(aws, &aws.machine, "several-chunks").await);
+}
+
+/// The process of a worker is killed in the middle of a page: the state machine starts another chunk, which goes on
+/// from the checkpoint.
+#[test]
+fn a_worker_that_crashes_once_is_retried() {
+    deployed(async |aws| {
+        let table = aws.table("crash", 200).await;
+        // Segment 0 has the proving chunk, which has a retry of its own; the crash is to be in the Map.
+        let (armed, updates) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
+        let tap = aws.wire.tap("crash", move |call| {
+            if call.is_sweep() && call.segment() == Some(1) {
+                armed.store(true, Ordering::SeqCst);
+            }
+            let crashes = call.is_update()
+                && armed.load(Ordering::SeqCst)
+                && updates.fetch_add(1, Ordering::SeqCst) == 9;
+            if crashes {
+                call.process().kill();
+            }
+            async move {
+                if crashes {
+                    Verdict::Break
+                } else {
+                    Verdict::Forward
+                }
+            }
+        });
+        let input = input("crash", json!({"total_segments": 2}));
+        let execution = aws.machine.run(&input).await;
+        let arn = execution.arn.clone();
+        execution.expect_success();
+        table.assert_migrated().await;
+        assert_guarded(&tap);
+
+        let mut errors = Vec::new();
+        for child in aws.machine.children(&arn).await {
+            errors.extend(aws.machine.failed_tasks(&child.arn).await);
+        }
+        assert_eq!(errors, ["Runtime.ExitError"]);
+        let result = status(aws, &input).await;
+        assert_fields(
+            &result,
+            &[
+                ("status", json!("succeeded")),
+                ("passes", json!(1)),
+                // The page that was lost counts once.
+                ("scanned", json!(200)),
+            ],
+        );
+        // What the crashed process wrote is pending no more, so nobody counts it: the nine updates before, and those
+        // that were in flight.
+        let uncounted = table.pending() - count(&result, "updated");
+        assert!((1..9 + 16).contains(&uncounted), "{uncounted}: {result}");
+        assert_accounted(&result, &aws.segments(&input, 1).await);
+    });
+}
+
+/// A run whose execution was stopped with two of four segments swept and a cursor in each of the others.
+struct Stopped {
+    table: Table,
+    input: Json,
+    /// The execution that was stopped.
+    arn: String,
+    /// Its workers in the middle of a chunk: Step Functions forgets them, nobody stops them.
+    stale: Vec<Process>,
+    /// The segments at the time, by number.
+    segments: Vec<SegmentRecord>,
+}
+
+async fn stop_in_the_middle(aws: &Aws, name: &str) -> Stopped {
+    let table = aws.table(name, 1200).await;
+    let settings = "--segments 4 --time-box 1s";
+    let input = input(name, json!({}));
+    let stale = Arc::new(Mutex::new(BTreeMap::new()));
+    let frozen = stale.clone();
+    let tap = aws.wire.tap(name, move |call| {
+        // The second half of the segments comes to its second chunk, and no further.
+        if call.is_sweep() && call.segment() >= Some(2) && call.start_key().is_some() {
+            let process = call.process();
+            process.freeze();
+            frozen.lock().unwrap().insert(call.segment(), process);
+        }
+        async move {
+            if call.is_update() {
+                tokio::time::sleep(SLOW).await;
+            }
+            Verdict::Forward
+        }
+    });
+    let command = Running::start(&mut aws.backfill(&start(name, settings)));
+    let segments = eventually("two segments swept, two in work", async || {
+        let segments = aws.segments(&input, 1).await;
+        let swept = |segment: &&SegmentRecord| segment.cursor == Cursor::Exhausted;
+        let ready = segments.iter().filter(swept).count() == 2 && stale.lock().unwrap().len() == 2;
+        ready.then_some(segments)
+    })
+    .await;
+    let arn = aws.run_record(&input).await.expect("it runs").owner;
+    aws.machine.stop(&arn).await;
+    let ended = command.end().await.expect_code(4);
+    let result = ended.json();
+    assert_fields(
+        &result,
+        &[("status", json!("cancelled")), ("remaining", json!(null))],
+    );
+    assert_accounted(&result, &segments);
+    drop(tap);
+    let stale = stale.lock().unwrap().values().copied().collect();
+    Stopped {
+        table,
+        input,
+        arn,
+        stale,
+        segments,
+    }
+}
+
+/// What another engine made of a stopped run, with the calls on the table that it took.
+async fn assert_resumed(aws: &Aws, stopped: Stopped, ended: Ended, tap: Tap) {
+    let Stopped {
+        table,
+        input,
+        segments,
+        ..
+    } = &stopped;
+    table.assert_migrated().await;
+    assert_guarded(&tap);
+    // Each open segment goes on after its cursor, and no other one is read again.
+    let mut first_pages = BTreeMap::new();
+    for call in tap.sweeps() {
+        let page = (call.segment().unwrap() as u32, call.start_key());
+        first_pages.entry(page.0).or_insert(page.1);
+    }
+    let cursors: BTreeMap<u32, Option<Key>> = segments[2..]
+        .iter()
+        .map(|segment| (segment.segment, segment.cursor.start_key().cloned()))
+        .collect();
+    assert!(cursors.values().all(Option::is_some), "{cursors:?}");
+    assert_eq!(first_pages, cursors);
+
+    let result = ended.expect_code(0).json();
+    assert_fields(
+        &result,
+        &[
+            ("run_id", json!(run_id(input))),
+            ("status", json!("succeeded")),
+            ("passes", json!(1)),
+            ("segments", json!(4)),
+            ("updated", json!(table.pending())),
+            ("raced", json!(0)),
+            ("remaining", json!(0)),
+        ],
+    );
+    // Of a page that the time box interrupts, the acknowledged items count; the rest is read again and counts then.
+    let scanned = count(&result, "scanned");
+    assert!(
+        (table.pending()..=table.before.len() as u64).contains(&scanned),
+        "{result}"
+    );
+    let after = aws.segments(input, 1).await;
+    assert_accounted(&result, &after);
+
+    // one-owner: the workers of the stopped execution wake up, and can do no harm any more.
+    let record = aws.run_record(input).await;
+    for process in &stopped.stale {
+        process.thaw();
+    }
+    let children = eventually("the end of the stale workers", async || {
+        let children = aws.machine.children(&stopped.arn).await;
+        let ended = children
+            .iter()
+            .all(|c| c.status != ExecutionStatus::Running);
+        ended.then_some(children)
+    })
+    .await;
+    let stale: Vec<_> = children
+        .into_iter()
+        .filter(|child| child.status == ExecutionStatus::Failed)
+        .collect();
+    assert_eq!(stale.len(), 2, "{stale:#?}");
+    for child in stale {
+        // Refused at its checkpoint; or at its next chunk, where it took its answer for lost.
+        assert!(
+            ["Fenced", "NotRunning"].contains(&child.error.as_str()),
+            "{child:#?}"
+        );
+    }
+    assert_eq!(aws.run_record(input).await, record);
+    assert_eq!(aws.segments(input, 1).await, after);
+    table.assert_migrated().await;
+    let stopped = aws.machine.execution(&stopped.arn).await;
+    assert_eq!(stopped.status, ExecutionStatus::Aborted);
+}
+
+/// resume, one-owner: an execution stopped in the middle and started again.
+#[test]
+fn resume_and_one_owner_after_a_stopped_execution() {
+    deployed(async |aws| {
+        let stopped = stop_in_the_middle(aws, "stopped").await;
+        let tap = aws.wire.listen("stopped");
+        let ended = run_to_end(aws.backfill(&start("stopped", ""))).await;
+        // One child per segment that was open.
+        let arn = aws.run_record(&stopped.input).await.unwrap().owner;
+        let children = aws.machine.children(&arn).await;
+        let segments: BTreeSet<_> = children
+            .iter()
+            .map(|c| c.input["segment"].as_u64())
+            .collect();
+        assert_eq!(segments, BTreeSet::from([Some(2), Some(3)]));
+        assert_resumed(aws, stopped, ended, tap).await;
+    });
+}
+
+/// resume: a local run takes over from a stopped execution.
+#[test]
+fn resume_and_one_owner_in_a_local_run_after_a_stopped_execution() {
+    deployed(async |aws| {
+        let stopped = stop_in_the_middle(aws, "stopped-run").await;
+        let tap = aws.wire.listen("stopped-run");
+        let ended = run_to_end(local_run(aws, "stopped-run", "")).await;
+        assert_resumed(aws, stopped, ended, tap).await;
+    });
+}
+
+/// `backfill run` beside the stack: on the same line to DynamoDB and with the stack's checkpoints.
+fn local_run(aws: &Aws, table: &str, more: &str) -> std::process::Command {
+    let run =
+        format!("run --table {table} --set test=1 --checkpoint-table {CHECKPOINTS} --json {more}");
+    aws.backfill_at(&aws.wire.endpoint, &run)
+}
+
+/// resume: the deployed system takes over from an interrupted local run.
+#[test]
+fn resume_of_a_local_run_in_an_execution() {
+    deployed(async |aws| {
+        let table = aws.table("taken-over", 600).await;
+        let input = input("taken-over", json!({}));
+        let slow = aws.wire.slow_down("taken-over", SLOW);
+        let mut run = local_run(aws, "taken-over", "--segments 4 --concurrency 1");
+        let run = Running::start(&mut run);
+        eventually("a segment swept and one in work", async || {
+            let segments = aws.segments(&input, 1).await;
+            let updates = slow.seen().into_iter().filter(|seen| seen.call.is_update());
+            let swept = segments.first()?.counters.updated;
+            (updates.count() as u64 > swept + 10 && swept > 0).then_some(())
+        })
+        .await;
+        run.interrupt();
+        let paused = run.end().await.expect_code(4).json();
+        assert_fields(&paused, &[("status", json!("paused"))]);
+        assert!(count(&paused, "updated") < table.pending(), "{paused}");
+        let before = aws.segments(&input, 1).await;
+        drop(slow);
+
+        let tap = aws.wire.listen("taken-over");
+        let ended = run_to_end(aws.backfill(&start("taken-over", "")))
+            .await
+            .expect_code(0);
+        table.assert_migrated().await;
+        let result = ended.json();
+        assert_fields(
+            &result,
+            &[
+                ("run_id", paused["run_id"].clone()),
+                ("status", json!("succeeded")),
+                ("passes", json!(1)),
+                ("segments", json!(4)),
+                ("updated", json!(table.pending())),
+                ("raced", json!(0)),
+                ("remaining", json!(0)),
+            ],
+        );
+        assert_accounted(&result, &aws.segments(&input, 1).await);
+        for call in tap.sweeps() {
+            let segment = call.segment().unwrap() as u32;
+            if let Some(before) = before.iter().find(|before| before.segment == segment) {
+                assert_ne!(before.cursor, Cursor::Exhausted, "swept twice: {call:?}");
+                assert_eq!(call.start_key().as_ref(), before.cursor.start_key());
+            }
+        }
+    });
+}
+
+/// The items that an old writer has added, once it has.
+type Added = Arc<OnceCell<Vec<(Key, Item)>>>;
+
+/// As soon as all segments are swept and the count begins, an old writer adds items without `test`: they are behind
+/// every cursor.
+fn old_writer(aws: &Aws, table: &Arc<Table>, items: u64) -> (Tap, Added) {
+    let added = Added::default();
+    let (once, writes) = (added.clone(), table.clone());
+    let tap = aws.wire.tap(&table.name, move |call| {
+        let (once, table) = (once.clone(), writes.clone());
+        async move {
+            if call.is_count() {
+                // All pages of the count wait for it.
+                once.get_or_init(async || {
+                    let mut added = Vec::new();
+                    for i in 0..items {
+                        added.push(table.old_writer_adds(i).await);
+                    }
+                    added
+                })
+                .await;
+            }
+            Verdict::Forward
+        }
+    });
+    (tap, added)
+}
+
+async fn second_pass(aws: &Aws, machine: &Machine, name: &str) {
+    let table = Arc::new(aws.table(name, 100).await);
+    let input = input(name, json!({"total_segments": 2}));
+    let (_tap, added) = old_writer(aws, &table, 3);
+    let output = machine.run(&input).await.expect_success();
+    assert_fields(
+        &output,
+        &[
+            ("status", json!("succeeded")),
+            ("pass", json!(2)),
+            ("remaining", json!(0)),
+        ],
+    );
+    let mut expected = table.before.clone();
+    expected.extend(added.get().expect("they were added").clone());
+    assert_same(&table.now().await, &migrated(&expected));
+    let result = status(aws, &input).await;
+    assert_fields(
+        &result,
+        &[
+            ("status", json!("succeeded")),
+            ("passes", json!(2)),
+            ("updated", json!(table.pending() + 3)),
+            ("remaining", json!(0)),
+        ],
+    );
+    let mut segments = aws.segments(&input, 1).await;
+    segments.extend(aws.segments(&input, 2).await);
+    assert_accounted(&result, &segments);
+}
+
+/// proof: items that come in behind the cursor are found by the count, and make a second pass.
+#[test]
+fn proof_finds_what_an_old_writer_adds_behind_the_cursor() {
+    deployed(async |aws| second_pass(aws, &aws.machine, "second-pass").await);
+}
+
+/// honest-end: where the passes run out, everyone is told what remains.
+#[test]
+fn honest_end_where_passes_run_out() {
+    deployed(async |aws| {
+        let table = Arc::new(aws.table("passes", 100).await);
+        let input = input("passes", json!({}));
+        let (tap, added) = old_writer(aws, &table, 3);
+        let command = start("passes", "--max-passes 1");
+        let ended = run_to_end(aws.backfill(&command)).await.expect_code(3);
+        drop(tap);
+        let added = added.get().expect("they were added").clone();
+        let result = ended.json();
+        assert_fields(
+            &result,
+            &[
+                ("status", json!("incomplete")),
+                ("passes", json!(1)),
+                ("updated", json!(table.pending())),
+                ("remaining", json!(3)),
+            ],
+        );
+        let samples: BTreeSet<Key> = serde_json::from_value(result["samples"].clone()).unwrap();
+        assert_eq!(samples, added.iter().map(|(key, _)| key.clone()).collect());
+        let mut expected = migrated(&table.before);
+        expected.extend(added);
+        assert_same(&table.now().await, &expected);
+        let record = aws.run_record(&input).await.unwrap();
+        assert_eq!(record.status, RunStatus::Incomplete);
+        let execution = aws.machine.execution(&record.owner).await;
+        let cause = execution.expect_failure("Backfill.ItemsRemain");
+        assert!(cause.contains("3 items are still pending"), "{cause}");
+        assert!(ended.stderr.contains("Backfill.ItemsRemain"), "{ended:?}");
+
+        // Started again it has passes again.
+        let ended = run_to_end(aws.backfill(&command)).await.expect_code(0);
+        assert_fields(
+            &ended.json(),
+            &[("passes", json!(2)), ("remaining", json!(0))],
+        );
+        assert_same(&table.now().await, &migrated(&expected));
+    });
+}
+
+/// Bad input ends the execution with the name of the error and the field, and nothing is written anywhere.
+#[test]
+fn bad_input_is_refused_before_anything_is_written() {
+    deployed(async |aws| {
+        let table = aws.table("refused", 20).await;
+        let tap = aws.wire.listen("refused");
+        let good = input("refused", json!({}));
+        for (bad, error, words) in [
+            (
+                input("refused", json!({"tabel": 1})),
+                "InvalidInput",
+                "tabel",
+            ),
+            (
+                input("refused", json!({"max_passes": "3"})),
+                "InvalidInput",
+                "max_passes",
+            ),
+            (
+                input("refused", json!({"set": {"id": 1}})),
+                "InvalidInput",
+                "key attribute",
+            ),
+            (input("nowhere", json!({})), "TableNotFound", "nowhere"),
+            (json!([]), "InvalidInput", "input"),
+        ] {
+            let cause = aws.machine.run(&bad).await.expect_failure(error);
+            assert!(cause.contains(words), "{cause}");
+        }
+        let ended = run_to_end(aws.backfill(&start("nowhere", "")))
+            .await
+            .expect_code(2);
+        assert_eq!(ended.stdout, "");
+        for words in [
+            "TableNotFound",
+            "there is no table nowhere",
+            &aws.wire.endpoint,
+        ] {
+            assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+        }
+        assert_eq!(aws.run_record(&good).await, None);
+        assert_eq!(aws.run_record(&input("nowhere", json!({}))).await, None);
+
+        // Another spec or number of segments under the id of a run: refused with both shown, and the run stays.
+        let mine = input("refused", json!({"run_id": "refused", "total_segments": 2}));
+        aws.machine.run(&mine).await.expect_success();
+        table.assert_migrated().await;
+        let record = aws.run_record(&mine).await;
+        let updates = tap
+            .seen()
+            .iter()
+            .filter(|seen| seen.call.is_update())
+            .count();
+        assert_eq!(
+            updates as u64,
+            table.pending(),
+            "none before the good input"
+        );
+        for (more, words) in [
+            ("--set other=7", [r#"{"N":"1"}"#, r#"{"N":"7"}"#]),
+            ("--segments 5", ["2 segments", "5 were requested"]),
+        ] {
+            let command = start("refused", &format!("--run-id refused {more}"));
+            let ended = run_to_end(aws.backfill(&command)).await.expect_code(2);
+            for words in words {
+                // The cause is JSON in JSON.
+                let stderr = ended.stderr.replace('\\', "");
+                assert!(stderr.contains(words), "{words}: {stderr}");
+            }
+        }
+        assert_eq!(aws.run_record(&mine).await, record);
+        table.assert_migrated().await;
+    });
+}
+
+/// honest-end: an expression that DynamoDB refuses ends the run with DynamoDB's own message, before a second segment is
+/// begun.
+#[test]
+fn honest_end_of_a_spec_that_dynamodb_refuses() {
+    deployed(async |aws| {
+        let table = aws.table("invalid", 50).await;
+        let mut command = aws.backfill(&format!(
+            "start --stack-name {STACK} --table invalid --run-id invalid --json --value :v=1"
+        ));
+        command.args(["--pending", "attribute_not_exists(a)"]);
+        // `status` is a reserved word.
+        command.args(["--update", "SET a = :v, status = :v"]);
+        let ended = run_to_end(command).await.expect_code(2);
+        table.assert_untouched().await;
+        assert_fields(
+            &ended.json(),
+            &[("status", json!("failed")), ("matched", json!(0))],
+        );
+        let invalid = input("invalid", json!({"run_id": "invalid"}));
+        let record = aws.run_record(&invalid).await.unwrap();
+        assert_eq!(record.status, RunStatus::Failed);
+        assert_eq!(record.error.as_deref(), Some("InvalidSpec"));
+        let execution = aws.machine.execution(&record.owner).await;
+        let cause = execution.expect_failure("InvalidSpec");
+        assert!(cause.contains("Invalid UpdateExpression"), "{cause}");
+        assert_eq!(record.message, cause);
+        assert!(ended.stderr.contains(&cause), "{}", ended.stderr);
+        assert_eq!(aws.segments(&invalid, 1).await.len(), 1);
+    });
+}
+
+/// honest-end: an error of one worker that trying again does not mend ends the run with its own name and message, not
+/// with the Map's; mended, the run goes on.
+#[test]
+fn honest_end_of_a_worker_that_fails_for_good() {
+    deployed(async |aws| {
+        let table = aws.table("denied", 400).await;
+        let input = input("denied", json!({}));
+        let updates = Arc::new(AtomicU64::new(0));
+        let tap = aws.wire.tap("denied", move |call| {
+            let nth = call
+                .is_update()
+                .then(|| updates.fetch_add(1, Ordering::SeqCst));
+            async move {
+                // By then the proving chunk is over.
+                if nth >= Some(200) {
+                    return Verdict::Refuse {
+                        code: "AccessDeniedException",
+                        message: "somebody took the permission away",
+                    };
+                }
+                Verdict::Forward
+            }
+        });
+        let ended = run_to_end(aws.backfill(&start("denied", "")))
+            .await
+            .expect_code(1);
+        drop(tap);
+        let result = ended.json();
+        assert_fields(
+            &result,
+            &[("status", json!("failed")), ("remaining", json!(null))],
+        );
+        let segments = aws.segments(&input, 1).await;
+        assert_accounted(&result, &segments);
+        let record = aws.run_record(&input).await.unwrap();
+        assert_eq!(record.status, RunStatus::Failed);
+        assert_eq!(record.error.as_deref(), Some("AccessDenied"));
+        let execution = aws.machine.execution(&record.owner).await;
+        let cause = execution.expect_failure("AccessDenied");
+        assert!(
+            cause.contains("somebody took the permission away"),
+            "{cause}"
+        );
+        assert!(cause.contains("table denied, segment "), "{cause}");
+        assert_eq!(record.message, cause);
+        // Whatever was acknowledged is in the checkpoints.
+        let migrated = table.now().await;
+        let written = migrated
+            .iter()
+            .filter(|(key, item)| table.before[*key] != **item);
+        assert_eq!(written.count() as u64, count(&result, "updated"));
+        assert_eq!(count(&result, "updated"), 200);
+
+        let ended = run_to_end(aws.backfill(&start("denied", "")))
+            .await
+            .expect_code(0);
+        assert_fields(
+            &ended.json(),
+            &[
+                ("status", json!("succeeded")),
+                ("passes", json!(1)),
+                ("updated", json!(table.pending())),
+            ],
+        );
+        table.assert_migrated().await;
+    });
+}
+
+/// polite, honest-end: a table that throttles is waited for, in the worker itself.
+#[test]
+fn polite_to_a_table_that_throttles() {
+    deployed(async |aws| {
+        let table = aws.table("throttled", 200).await;
+        let updates = AtomicU64::new(0);
+        let _tap = aws.wire.tap("throttled", move |call| {
+            let throttled =
+                call.is_update() && updates.fetch_add(1, Ordering::SeqCst).is_multiple_of(3);
+            async move {
+                if throttled {
+                    return Verdict::Refuse {
+                        code: "ProvisionedThroughputExceededException",
+                        message: "The level of configured provisioned throughput was exceeded",
+                    };
+                }
+                Verdict::Forward
+            }
+        });
+        let input = input("throttled", json!({"total_segments": 2}));
+        let execution = aws.machine.run(&input).await;
+        for child in aws.machine.children(&execution.arn).await {
+            let failed = aws.machine.failed_tasks(&child.arn).await;
+            assert_eq!(failed, [""; 0]);
+        }
+        execution.expect_success();
+        table.assert_migrated().await;
+        let updated = count(&status(aws, &input).await, "updated");
+        assert_eq!(updated, table.pending());
+    });
+}
+
+/// What a live application does to an item, on top of what the backfill does.
+#[derive(Clone, Copy, PartialEq)]
+enum Live {
+    /// Sets a value of its own, over whatever is there.
+    Sets,
+    Deletes,
+}
+
+impl Live {
+    async fn act(self, aws: &Aws, table: &str, key: &Key, value: &str) {
+        let client = &aws.client;
+        match self {
+            Live::Sets => {
+                let update = client
+                    .update_item()
+                    .table_name(table)
+                    .set_key(Some(to_item(&key.0)))
+                    .update_expression("SET test = :live")
+                    .condition_expression("attribute_exists(id)")
+                    .expression_attribute_values(":live", string(value));
+                update.send().await.expect("a live write");
+            }
+            Live::Deletes => {
+                let delete = client
+                    .delete_item()
+                    .table_name(table)
+                    .set_key(Some(to_item(&key.0)));
+                delete.send().await.expect("a live delete");
+            }
+        }
+    }
+}
+
+/// never-overwrite, never-resurrect, only-U, accounting: a live application sets and deletes items all the time while
+/// the deployed backfill runs, some of them in the very moment between the page that finds an item pending and the
+/// update of it.
+#[test]
+fn never_overwrite_and_never_resurrect_deployed() {
+    deployed(async |aws| {
+        const NAME: &str = "live";
+        let table = aws.table(NAME, 800).await;
+        // By the item's place in the table: raced, vanished (both at the last moment), and the application's own.
+        let part = |remainder: usize| -> BTreeSet<Key> {
+            let pending = table
+                .before
+                .iter()
+                .filter(|(_, item)| !item.contains_key("test"));
+            let part = pending.enumerate().filter(|(i, _)| i % 8 == remainder);
+            part.map(|(_, (key, _))| key.clone()).collect()
+        };
+        let (raced, vanished, set, deleted) = (part(0), part(1), part(2), part(3));
+        let at_last = {
+            let (raced, vanished) = (raced.clone(), vanished.clone());
+            aws.wire.tap(NAME, move |call| {
+                let key = call.is_update().then(|| call.key());
+                let live = key.as_ref().and_then(|key| match () {
+                    () if raced.contains(key) => Some(Live::Sets),
+                    () if vanished.contains(key) => Some(Live::Deletes),
+                    () => None,
+                });
+                async move {
+                    if let (Some(live), Some(key)) = (live, &key) {
+                        live.act(aws, NAME, key, "at the last moment").await;
+                    } else if key.is_some() {
+                        // Time for the others.
+                        tokio::time::sleep(SLOW).await;
+                    }
+                    Verdict::Forward
+                }
+            })
+        };
+        let run = Running::start(&mut aws.backfill(&start(NAME, "--segments 4")));
+        // Round after round over its own items, until the backfill has ended.
+        let (ended, over) = watch::channel(false);
+        let application = tokio::spawn({
+            let (set, deleted) = (set.clone(), deleted.clone());
+            async move {
+                let mut rounds = 0;
+                let mut deletes = deleted.iter();
+                while !*over.borrow() {
+                    for key in &set {
+                        Live::Sets
+                            .act(aws, NAME, key, &format!("round {rounds}"))
+                            .await;
+                        if let Some(key) = deletes.next() {
+                            Live::Deletes.act(aws, NAME, key, "").await;
+                        }
+                    }
+                    rounds += 1;
+                }
+                rounds
+            }
+        });
+        let result = run.end().await;
+        ended.send(true).expect("the application is there");
+        let rounds = application.await.expect("the application works");
+        let result = result.expect_code(0).json();
+        drop(at_last);
+
+        let mut expected = migrated(&table.before);
+        for key in raced.iter().chain(&set) {
+            let value = match raced.contains(key) {
+                true => "at the last moment".to_owned(),
+                false => format!("round {}", rounds - 1),
+            };
+            expected
+                .get_mut(key)
+                .unwrap()
+                .insert("test".into(), Value::S(value));
+        }
+        expected.retain(|key, _| !vanished.contains(key) && !deleted.contains(key));
+        assert_same(&table.now().await, &expected);
+
+        assert_fields(
+            &result,
+            &[
+                ("status", json!("succeeded")),
+                ("passes", json!(1)),
+                ("remaining", json!(0)),
+            ],
+        );
+        assert_accounted(&result, &aws.segments(&input(NAME, json!({})), 1).await);
+        // The application's own items may have been first or second.
+        let bounds = |least: &BTreeSet<Key>, more: &BTreeSet<Key>| {
+            least.len() as u64..=(least.len() + more.len()) as u64
+        };
+        let (by, at) = (count(&result, "raced"), bounds(&raced, &set));
+        assert!(at.contains(&by), "raced: {by} in {at:?}");
+        let (by, at) = (count(&result, "vanished"), bounds(&vanished, &deleted));
+        assert!(at.contains(&by), "vanished: {by} in {at:?}");
+    });
+}
+
+/// Ctrl-C stops the following, not the run, and says so.
+#[test]
+fn interrupting_start_leaves_the_run_alone() {
+    deployed(async |aws| {
+        let table = aws.table("unwatched", 100).await;
+        let input = input("unwatched", json!({}));
+        let (let_go, held) = watch::channel(false);
+        let _tap = aws.wire.tap("unwatched", move |call| {
+            let mut held = held.clone();
+            async move {
+                if call.is_update() {
+                    let _ = held.wait_for(|let_go| *let_go).await;
+                }
+                Verdict::Forward
+            }
+        });
+        let command = Running::start(&mut aws.backfill(&start("unwatched", "")));
+        let arn = eventually("the run", async || {
+            Some(aws.run_record(&input).await?.owner)
+        })
+        .await;
+        command.interrupt();
+        let ended = command.end().await.expect_code(4);
+        assert!(ended.stderr.contains("the run goes on"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&arn), "{}", ended.stderr);
+        assert_fields(&ended.json(), &[("status", json!("running"))]);
+        let_go.send(true).expect("updates are held");
+        aws.machine.end_of(&arn).await.expect_success();
+        table.assert_migrated().await;
+    });
+}
+
+#[test]
+fn second_interpreter_clean_run() {
+    second_interpreter(async |aws, moto| {
+        let table = aws.table("moto-clean", 200).await;
+        let output = moto
+            .run(&input("moto-clean", json!({})))
+            .await
+            .expect_success();
+        assert_fields(
+            &output,
+            &[("status", json!("succeeded")), ("pass", json!(1))],
+        );
+        table.assert_migrated().await;
+    });
+}
+
+#[test]
+fn second_interpreter_several_chunks_per_segment() {
+    second_interpreter(async |aws, moto| several_chunks(aws, moto, "moto-several-chunks").await);
+}
+
+#[test]
+fn second_interpreter_second_pass() {
+    second_interpreter(async |aws, moto| second_pass(aws, moto, "moto-second-pass").await);
+}

@@ -1,1 +1,759 @@
+//! The `backfill` command against the embedded database, over HTTP as against AWS. Tests that hold a promise bear
+//! its name.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use backfill_core::{Item, Key, Value};
+use backfill_e2e::command::{Ended, backfill};
+use backfill_e2e::database::Embedded;
+use backfill_e2e::tables::{self, STUFF_KEYS, migrated, read_all, string, stuff};
+use serde_json::{Value as Json, json};
+
+const RUN: &str = "run --table stuff --set test=1 --json";
+
+async fn all(database: &Embedded) -> BTreeMap<Key, Item> {
+    read_all(&database.client, "stuff", STUFF_KEYS).await
+}
+
+#[track_caller]
+fn assert_accounted(result: &Json) {
+    let n = |field: &str| result[field].as_u64().expect("a count");
+    assert_eq!(
+        n("matched"),
+        n("updated") + n("raced") + n("vanished") + n("rejected"),
+        "{result}"
+    );
+}
+
+/// Waits until the checkpoint table says that something was updated and the run still goes on.
+async fn wait_for_progress(database: &Embedded) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let records = database
+            .client
+            .scan()
+            .table_name("backfill-checkpoints")
+            .consistent_read(true)
+            .send()
+            .await;
+        let updated = records.is_ok_and(|records| {
+            records.items().iter().any(|record| {
+                record
+                    .get("counters")
+                    .and_then(|counters| counters.as_m().ok())
+                    .and_then(|counters| counters["updated"].as_n().ok())
+                    .is_some_and(|updated| updated != "0")
+            })
+        });
+        if updated {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no progress");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn signal(child: &std::process::Child, name: &str) {
+    let status = std::process::Command::new("sh")
+        .args(["-c", &format!("kill -{name} {}", child.id())])
+        .status();
+    assert!(status.expect("sh runs").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_migrates_and_checks_itself() {
+    let ended = Ended::run(&mut backfill("demo --items 3000 --json".split(' '))).expect_code(0);
+    let result = ended.json();
+    assert_eq!(result["status"], "succeeded");
+    assert_eq!(result["scanned"], 3000);
+    assert_eq!(result["remaining"], 0);
+    assert!(
+        ended.stderr.contains("checked by reading the table"),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// only-U, proof, accounting: every attribute of every type outside `test` stays as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_u_changes_and_proof_is_given() {
+    let database = Embedded::with_stuff(1500).await;
+    let before = all(&database).await;
+    let ended = Ended::run(&mut database.backfill(RUN)).expect_code(0);
+    assert_eq!(all(&database).await, migrated(&before));
+    let result = ended.json();
+    assert_accounted(&result);
+    let fields: BTreeSet<&str> = result
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        fields,
+        "run_id table status passes segments scanned matched updated raced vanished rejected remaining \
+         elapsed_seconds consumed_rcu consumed_wcu samples"
+            .split(' ')
+            .collect()
+    );
+    for (field, expected) in [
+        ("table", json!("stuff")),
+        ("status", json!("succeeded")),
+        ("passes", json!(1)),
+        ("scanned", json!(1500)),
+        ("matched", json!(1200)),
+        ("updated", json!(1200)),
+        ("remaining", json!(0)),
+        ("samples", json!([])),
+    ] {
+        assert_eq!(result[field], expected, "{field}");
+    }
+    assert!(result["consumed_wcu"].as_f64().unwrap() >= 1200.0);
+    assert!(result["consumed_rcu"].as_f64().unwrap() > 0.0);
+
+    // The durable records say the same.
+    let status = Ended::run(&mut database.backfill("status --json"))
+        .expect_code(0)
+        .json();
+    for field in fields
+        .into_iter()
+        .filter(|field| *field != "elapsed_seconds")
+    {
+        assert_eq!(status[field], result[field], "{field}");
+    }
+    let people = Ended::run(&mut database.backfill("status")).expect_code(0);
+    assert!(people.stdout.contains("1,200 updated"), "{}", people.stdout);
+}
+
+/// read-only: a dry run and a verification count, and leave the table and the list of tables as they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn read_only_dry_run_and_verify() {
+    let database = Embedded::with_stuff(500).await;
+    let before = all(&database).await;
+    let dry = Ended::run(&mut database.backfill(&format!("{RUN} --dry-run"))).expect_code(3);
+    assert_eq!(dry.json()["remaining"], 400);
+    assert_eq!(dry.json()["updated"], 0);
+    let verify = "verify --table stuff --set test=1 --json";
+    let result = Ended::run(&mut database.backfill(verify))
+        .expect_code(3)
+        .json();
+    assert_eq!(result["remaining"], 400);
+    assert_eq!(result["scanned"], 500);
+    let samples = result["samples"].as_array().unwrap();
+    assert_eq!(samples.len(), 10);
+    for sample in samples {
+        let key: Key = serde_json::from_value(sample.clone()).unwrap();
+        assert!(!before[&key].contains_key("test"), "{key}");
+    }
+    assert_eq!(all(&database).await, before);
+    assert_eq!(database.table_names().await, ["stuff"]);
+
+    Ended::run(&mut database.backfill(RUN)).expect_code(0);
+    let result = Ended::run(&mut database.backfill(verify))
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        (&result["remaining"], &result["samples"]),
+        (&json!(0), &json!([]))
+    );
+    Ended::run(&mut database.backfill(&format!("{RUN} --dry-run"))).expect_code(0);
+}
+
+/// resume, honest-end: SIGINT stops at a checkpoint with exit code 4, and the next start goes on from there.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_an_interrupt() {
+    const ITEMS: u64 = 6000;
+    for name in ["INT", "TERM"] {
+        let database = Embedded::with_stuff(ITEMS).await;
+        let before = all(&database).await;
+        let run = format!("{RUN} --segments 4 --concurrency 1");
+        let child = database.backfill(&run).spawn().unwrap();
+        wait_for_progress(&database).await;
+        signal(&child, name);
+        let first = Ended::of(child).expect_code(4);
+        let paused = first.json();
+        assert_eq!(paused["status"], "paused");
+        assert_eq!(paused["remaining"], Json::Null, "not counted yet");
+        assert!(first.stderr.contains("resume"), "{}", first.stderr);
+        let scanned = paused["scanned"].as_u64().unwrap();
+        assert!(0 < scanned && scanned < ITEMS, "{paused}");
+        assert_accounted(&paused);
+
+        let result = Ended::run(&mut database.backfill(&run))
+            .expect_code(0)
+            .json();
+        assert_eq!(result["run_id"], paused["run_id"]);
+        assert_eq!(result["passes"], 1, "the same pass goes on");
+        assert_eq!(
+            result["updated"],
+            ITEMS * 8 / 10,
+            "each item once over both"
+        );
+        // An interrupted page counts its acknowledged items; the rest of it is read again.
+        let total = result["scanned"].as_u64().unwrap();
+        assert!(total <= ITEMS && total > ITEMS - 1000, "{result}");
+        assert_accounted(&result);
+        assert_eq!(all(&database).await, migrated(&before));
+    }
+}
+
+/// resume, no-gap: SIGKILL at a random moment loses nothing; at most the page in flight is read again.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_a_kill_leaves_no_gap() {
+    const ITEMS: u64 = 5000;
+    let database = Embedded::with_stuff(ITEMS).await;
+    let before = all(&database).await;
+    let run = format!("{RUN} --segments 4 --concurrency 2");
+    let mut kills = 0;
+    let result = loop {
+        let mut child = database.backfill(&run).spawn().unwrap();
+        if kills < 3 {
+            wait_for_progress(&database).await;
+            tokio::time::sleep(Duration::from_millis(100 * kills)).await;
+            signal(&child, "KILL");
+            child.wait().unwrap();
+            kills += 1;
+        } else {
+            break Ended::of(child).expect_code(0).json();
+        }
+    };
+    assert_eq!(all(&database).await, migrated(&before));
+    assert_accounted(&result);
+    // What was written but not checkpointed is pending no more, so nobody counts it.
+    assert!(result["updated"].as_u64().unwrap() <= ITEMS * 8 / 10);
+    assert!(result["scanned"].as_u64().unwrap() <= ITEMS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_run_begins_a_new_pass_and_fresh_starts_over() {
+    let database = Embedded::with_stuff(300).await;
+    let first = Ended::run(&mut database.backfill(RUN))
+        .expect_code(0)
+        .json();
+    let late: Vec<Item> = (300..310)
+        .map(|i| {
+            let mut item = stuff(i);
+            item.remove("test");
+            item
+        })
+        .collect();
+    tables::put_all(&database.client, "stuff", &late).await;
+    let second = Ended::run(&mut database.backfill(RUN))
+        .expect_code(0)
+        .json();
+    assert_eq!(second["run_id"], first["run_id"]);
+    assert_eq!(
+        (&second["passes"], &second["updated"]),
+        (&json!(2), &json!(250))
+    );
+    let fresh = Ended::run(&mut database.backfill(&format!("{RUN} --fresh")))
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        (&fresh["passes"], &fresh["updated"]),
+        (&json!(1), &json!(0))
+    );
+    assert_eq!(fresh["scanned"], 310);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_spec_or_segment_count_under_a_run_id_is_refused_with_both_shown() {
+    let database = Embedded::with_stuff(100).await;
+    let run = "run --table stuff --run-id r --segments 2 --json";
+    Ended::run(database.backfill(run).args(["--set", "test=1"])).expect_code(0);
+    let before = all(&database).await;
+    let refused = Ended::run(database.backfill(run).args(["--set", "other=7"])).expect_code(2);
+    assert!(
+        refused.stderr.contains(r#"SET test = {"N":"1"}"#),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains(r#"SET other = {"N":"7"}"#),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(refused.stdout, "");
+    let run = "run --table stuff --run-id r --segments 5 --set test=1";
+    let refused = Ended::run(&mut database.backfill(run)).expect_code(2);
+    assert!(
+        refused.stderr.contains("2 segments, and 5"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(all(&database).await, before);
+}
+
+/// Hash only, hash and range; keys of type S, N (38 digits) and B; reserved words in `--set`.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_key_schema() {
+    let database = Embedded::start().await;
+    let value = |kind: &str, i: u64| match kind {
+        "S" => Value::S(format!("key {i} #:'\"(")),
+        "N" => Value::N(format!("1234567890123456789012345678901234{i:04}")),
+        _ => {
+            let bytes = ["AA==", "//8=", "AQID"][i as usize % 3];
+            serde_json::from_value(json!({"B": bytes})).unwrap()
+        }
+    };
+    let schemas: [tables::Keys; 7] = [
+        &[("id", "S")],
+        &[("id", "N")],
+        &[("id", "B")],
+        &[("id", "S"), ("sort", "S")],
+        &[("status", "N"), ("name", "B")],
+        &[("id", "B"), ("order", "N")],
+        &[("a.b", "S"), ("c-d", "N")],
+    ];
+    for (n, keys) in schemas.into_iter().enumerate() {
+        let table = format!("table-{n}");
+        tables::create(&database.client, &table, keys).await;
+        let items: Vec<Item> = (0..40u64)
+            .map(|i| {
+                let mut item: Item = keys
+                    .iter()
+                    .enumerate()
+                    // The partition key takes few values, so that collections have several items.
+                    .map(|(place, (name, kind))| {
+                        let varies = place + 1 == keys.len();
+                        (
+                            (*name).to_owned(),
+                            value(kind, if varies { i } else { i % 3 }),
+                        )
+                    })
+                    .collect();
+                item.insert("payload".into(), Value::N("0.1".into()));
+                item
+            })
+            .collect();
+        let distinct: BTreeMap<Key, Item> = items
+            .into_iter()
+            .map(|item| (tables::key_of(&item, keys), item))
+            .collect();
+        let items: Vec<Item> = distinct.into_values().collect();
+        tables::put_all(&database.client, &table, &items).await;
+        let before = read_all(&database.client, &table, keys).await;
+        let set = r#"where={"name":["x",1.50,null,true]}"#;
+        let result = Ended::run(
+            database
+                .backfill(&format!(
+                    "run --table {table} --json --segments 3 --set values=1"
+                ))
+                .args(["--set", set]),
+        )
+        .expect_code(0)
+        .json();
+        assert_eq!(result["updated"], before.len(), "{table}");
+        let added: Item = serde_json::from_value(json!({
+            "values": {"N": "1"},
+            "where": {"M": {"name": {"L": [{"S": "x"}, {"N": "1.5"}, {"NULL": true}, {"BOOL": true}]}}},
+        }))
+        .unwrap();
+        let mut expected = before;
+        for item in expected.values_mut() {
+            item.extend(added.clone());
+        }
+        assert_eq!(
+            read_all(&database.client, &table, keys).await,
+            expected,
+            "{table}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_predicate_and_any_type() {
+    let database = Embedded::with_stuff(60).await;
+    // Typed values: sets and binary.
+    Ended::run(
+        database
+            .backfill("run --table stuff --json")
+            .args(["--set-typed", r#"labels={"SS":["x","y"]}"#])
+            .args(["--set-typed", r#"blob={"B":"AAE="}"#]),
+    )
+    .expect_code(0);
+    for item in all(&database).await.values() {
+        assert_eq!(item["labels"], Value::Ss(vec!["x".into(), "y".into()]));
+        assert_eq!(
+            serde_json::to_value(&item["blob"]).unwrap(),
+            json!({"B": "AAE="})
+        );
+    }
+    // A predicate of one's own, from flags.
+    let result = Ended::run(
+        database
+            .backfill("run --table stuff --json")
+            .args(["--pending", "#s = :old AND attribute_exists(#n)"])
+            .args(["--update", "SET #s = :new REMOVE #e"])
+            .args([
+                "--name",
+                "#s=active",
+                "--name",
+                "#n=name",
+                "--name",
+                "#e=empty",
+            ])
+            .args(["--value", ":old=false", "--value", ":new=\"no\""]),
+    )
+    .expect_code(0)
+    .json();
+    assert_eq!(result["updated"], 60);
+    for item in all(&database).await.values() {
+        assert_eq!(item["active"], Value::S("no".into()));
+        assert!(!item.contains_key("empty"));
+    }
+    // And from a file, which is also an execution's input.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let spec = r##"{"table":"stuff","pending":"contains(#t, :x)","update":"DELETE #t :xs",
+        "names":{"#t":"labels"},"values":{":x":"x"},"values_typed":{":xs":{"SS":["x"]}},"total_segments":2}"##;
+    std::fs::write(file.path(), spec).unwrap();
+    let result = Ended::run(
+        database
+            .backfill("run --json")
+            .arg("--spec")
+            .arg(file.path()),
+    )
+    .expect_code(0)
+    .json();
+    assert_eq!(
+        (&result["updated"], &result["segments"]),
+        (&json!(60), &json!(2))
+    );
+}
+
+/// Of several attributes, those that are there keep their value.
+#[tokio::test(flavor = "multi_thread")]
+async fn never_overwrite_one_attribute_for_the_sake_of_another() {
+    let database = Embedded::with_stuff(50).await;
+    let before = all(&database).await;
+    Ended::run(&mut database.backfill("run --table stuff --set test=1 --set more=2"))
+        .expect_code(0);
+    let mut expected = migrated(&before);
+    for item in expected.values_mut() {
+        item.insert("more".into(), Value::N("2".into()));
+    }
+    assert_eq!(all(&database).await, expected);
+}
+
+/// Found on the first migrated item: no second one is touched, and the run fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_does_not_extinguish_stops_at_the_first_item() {
+    let database = Embedded::with_stuff(200).await;
+    let before = all(&database).await;
+    let ended = Ended::run(
+        database
+            .backfill("run --table stuff --json")
+            .args(["--pending", "attribute_not_exists(test)"])
+            .args(["--update", "SET extra = :v", "--value", ":v=1"]),
+    )
+    .expect_code(1);
+    assert!(
+        ended.stderr.contains("does not extinguish"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(ended.json()["status"], "failed");
+    let after = all(&database).await;
+    let changed = after
+        .iter()
+        .filter(|(key, item)| before[key] != **item)
+        .count();
+    assert_eq!(changed, 1);
+}
+
+/// Bad input: exit code 2, the field named, and nothing written anywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_refused_before_anything_is_written() {
+    let database = Embedded::with_stuff(20).await;
+    let before = all(&database).await;
+    let place = format!("{} (region us-east-1)", database.endpoint);
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--set", "test=1"], &["table:"]),
+        (&["--table", "stuff"], &["set:"]),
+        (&["--table", "stuff", "--set", "test"], &["set:", "test=1"]),
+        (
+            &["--table", "stuff", "--set", "test=abc"],
+            &["set.test:", "JSON"],
+        ),
+        (&["--table", "stuff", "--set", "test=1e999"], &["set.test:"]),
+        (
+            &["--table", "stuff", "--set-typed", r#"test={"SS":[]}"#],
+            &["set.test:", "empty"],
+        ),
+        (
+            &["--table", "missing", "--set", "test=1"],
+            &["table:", "missing", &place],
+        ),
+        (
+            &["--table", "stuff", "--set", "id=1"],
+            &["update:", "key attribute"],
+        ),
+        (
+            &["--table", "stuff", "--set", "test=1", "--segments", "0"],
+            &["total_segments:", "1..1000000"],
+        ),
+        (
+            &[
+                "--table",
+                "stuff",
+                "--set",
+                "test=1",
+                "--segments",
+                "1000001",
+            ],
+            &["total_segments:"],
+        ),
+        (
+            &["--table", "stuff", "--set", "test=1", "--time-box", "0s"],
+            &["time_box_seconds:"],
+        ),
+        (
+            &["--table", "stuff", "--set", "test=1", "--time-box", "soon"],
+            &["time-box:"],
+        ),
+        (
+            &["--table", "stuff", "--set", "test=1", "--run-id", "a b"],
+            &["run_id:"],
+        ),
+        (
+            &[
+                "--table",
+                "stuff",
+                "--pending",
+                "a = :x) OR (b = :x",
+                "--update",
+                "SET a = :x",
+                "--value",
+                ":x=1",
+            ],
+            &["pending:", "parenthesis"],
+        ),
+        (
+            &[
+                "--table",
+                "stuff",
+                "--pending",
+                "a = :x",
+                "--update",
+                "SET a = :y",
+                "--value",
+                ":y=1",
+            ],
+            &["values:", ":x"],
+        ),
+        (
+            &["--table", "stuff", "--spec", "no-such-file.json"],
+            &["spec:", "no-such-file.json"],
+        ),
+        (
+            &["--table", "stuff", "--set", "test=1", "--unknown"],
+            &["--unknown"],
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let ended = Ended::run(database.backfill("run --json").args(*arguments)).expect_code(2);
+        for words in *expected {
+            assert!(
+                ended.stderr.contains(words),
+                "{arguments:?}: {words}: {}",
+                ended.stderr
+            );
+        }
+        assert_eq!(ended.stdout, "", "{arguments:?}");
+    }
+    assert_eq!(
+        database.table_names().await,
+        ["stuff"],
+        "no checkpoint table was made"
+    );
+    assert_eq!(all(&database).await, before);
+}
+
+/// DynamoDB's own message on an expression is passed on, and no item is touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_expressions_are_refused_with_dynamodbs_message() {
+    let database = Embedded::with_stuff(20).await;
+    let before = all(&database).await;
+    for (pending, update, message) in [
+        ("attribute_not_exists(", "SET a = b", "parenthesis"),
+        ("nonsense here", "SET a = b", "Invalid FilterExpression"),
+        (
+            "attribute_not_exists(test)",
+            "SET test = = :v",
+            "Invalid UpdateExpression",
+        ),
+        (
+            "attribute_not_exists(test)",
+            "SET status = :v",
+            "Invalid UpdateExpression",
+        ),
+    ] {
+        let ended = Ended::run(
+            database
+                .backfill("run --table stuff")
+                .args(["--pending", pending, "--update", update])
+                .args(if update.contains(":v") {
+                    &["--value", ":v=1"][..]
+                } else {
+                    &[]
+                }),
+        )
+        .expect_code(2);
+        assert!(ended.stderr.contains(message), "{}", ended.stderr);
+    }
+    assert_eq!(all(&database).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_credentials_and_regions_are_refused() {
+    let database = Embedded::with_stuff(1).await;
+    let home = tempfile::tempdir().unwrap();
+    let command = || {
+        let mut command = database.backfill(RUN);
+        command.env("HOME", home.path());
+        command
+    };
+    let ended = Ended::run(command().env_remove("AWS_ACCESS_KEY_ID")).expect_code(2);
+    assert!(ended.stderr.contains("credentials:"), "{}", ended.stderr);
+    let ended = Ended::run(command().env_remove("AWS_REGION")).expect_code(2);
+    assert!(ended.stderr.contains("region:"), "{}", ended.stderr);
+    Ended::run(
+        command()
+            .env_remove("AWS_REGION")
+            .args(["--region", "eu-west-1"]),
+    )
+    .expect_code(0);
+}
+
+/// An endpoint where nobody answers: exit code 1 after a few tries, with the cause.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_at_the_endpoint() {
+    let port = backfill_e2e::command::free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let ended = Ended::run(backfill(RUN.split(' ')).args(["--endpoint-url", &url])).expect_code(1);
+    assert!(ended.stderr.contains(&url), "{}", ended.stderr);
+    assert!(ended.stderr.contains("refused"), "{}", ended.stderr);
+}
+
+/// never-overwrite, never-resurrect: an application sets `test` to values of its own, deletes items, and creates
+/// others, on the keys that are being migrated. Whatever it left behind is what is there at the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn never_overwrite_and_never_resurrect_beside_a_live_application() {
+    const ITEMS: u64 = 4000;
+    let database = Embedded::with_stuff(ITEMS).await;
+    let before = all(&database).await;
+    let child = database
+        .backfill(&format!("{RUN} --segments 4"))
+        .spawn()
+        .unwrap();
+    let mut left: BTreeMap<Key, Option<Value>> = BTreeMap::new();
+    let mut random = fastrand::Rng::with_seed(4);
+    wait_for_progress(&database).await;
+    // As many as fit beside the run: it goes on while this loop does, and ends when it ends.
+    let client = &database.client;
+    for n in 0..1500u64 {
+        let item = stuff(random.u64(..ITEMS));
+        let key = tables::key_of(&item, STUFF_KEYS);
+        let mine = Value::S(format!("live {n}"));
+        match random.u8(..3) {
+            0 => {
+                client
+                    .delete_item()
+                    .table_name("stuff")
+                    .set_key(Some(backfill_dynamodb::to_item(&key.0)))
+                    .send()
+                    .await
+                    .unwrap();
+                left.insert(key, None);
+            }
+            1 => {
+                // The new application code: sets its value, also over ours, and creates what is not there.
+                client
+                    .update_item()
+                    .table_name("stuff")
+                    .set_key(Some(backfill_dynamodb::to_item(&key.0)))
+                    .update_expression("SET test = :v")
+                    .expression_attribute_values(":v", string(format!("live {n}")))
+                    .send()
+                    .await
+                    .unwrap();
+                left.insert(key, Some(mine));
+            }
+            _ => {
+                let mut item = item;
+                item.insert("test".into(), mine.clone());
+                tables::put_all(client, "stuff", &[item]).await;
+                left.insert(key, Some(mine));
+            }
+        }
+    }
+    let result = Ended::of(child).expect_code(0).json();
+    assert_accounted(&result);
+    let after = all(&database).await;
+    for (key, value) in &left {
+        match value {
+            None => assert!(!after.contains_key(key), "{key} was resurrected"),
+            Some(value) => assert_eq!(&after[key]["test"], value, "{key} was overwritten"),
+        }
+    }
+    for (key, item) in migrated(&before) {
+        if !left.contains_key(&key) {
+            assert_eq!(after.get(&key), Some(&item));
+        }
+    }
+}
+
+/// no-gap: pages without a pending item, but with a LastEvaluatedKey, are not the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_gap_at_empty_pages() {
+    let database = Embedded::start().await;
+    tables::create(&database.client, "stuff", STUFF_KEYS).await;
+    // Pages evaluate 1,000 items, and five items of 4,000 are pending: most pages come back empty.
+    let items: Vec<Item> = (0..4000)
+        .map(|i| {
+            let mut item = stuff(i);
+            item.insert("test".into(), Value::Bool(true));
+            if i % 800 == 0 {
+                item.remove("test");
+            }
+            item
+        })
+        .collect();
+    tables::put_all(&database.client, "stuff", &items).await;
+    let result = Ended::run(&mut database.backfill(&format!("{RUN} --segments 1")))
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        (&result["scanned"], &result["updated"]),
+        (&json!(4000), &json!(5))
+    );
+}
+
+/// honest-end: where the passes are used up, the exit code is 3 and the keys of what remains are shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_end_with_items_that_remain() {
+    let database = Embedded::with_stuff(100).await;
+    // Arithmetic on a string: DynamoDB refuses the update of these items for good.
+    let ended = Ended::run(
+        database
+            .backfill("run --table stuff --json --max-passes 1")
+            .args(["--pending", "attribute_not_exists(amount)"])
+            .args([
+                "--update",
+                "SET amount = created + #n",
+                "--name",
+                "#n=count",
+            ]),
+    );
+    // Every item lacks `count`, so every update is refused.
+    let ended = ended.expect_code(3);
+    let result = ended.json();
+    assert_eq!(result["status"], "incomplete");
+    assert_eq!(
+        (&result["remaining"], &result["rejected"]),
+        (&json!(100), &json!(100))
+    );
+    assert_eq!(result["samples"].as_array().unwrap().len(), 10);
+    assert_accounted(&result);
+}

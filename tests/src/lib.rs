@@ -1,4 +1,7 @@
 //! What the end-to-end tests share: the `backfill` command as a process, and tables through the AWS API.
 
+pub mod aws;
 pub mod command;
+pub mod database;
 pub mod tables;
+pub mod wire;

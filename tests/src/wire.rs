@@ -1,0 +1,373 @@
+//! The line between the deployed functions and DynamoDB, in the hands of the tests: they see every call on a table
+//! and may delay it, refuse it, or do something at exactly that moment. What a live system does by chance, a test does
+//! on purpose.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use backfill_core::{Item, Key};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::SendRequest;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value as Json;
+use tokio::net::{TcpListener, TcpStream};
+
+/// A call to DynamoDB.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// `Scan`, `UpdateItem`, …
+    pub operation: String,
+    pub body: Json,
+    sender: SocketAddr,
+    receiver: SocketAddr,
+}
+
+impl Call {
+    /// The table that it names; empty where it names none.
+    pub fn table(&self) -> &str {
+        self.body["TableName"].as_str().unwrap_or_default()
+    }
+
+    /// True for a guarded update of an item.
+    pub fn is_update(&self) -> bool {
+        self.operation == "UpdateItem"
+    }
+
+    /// True for a page of a sweep, as workers read it.
+    pub fn is_sweep(&self) -> bool {
+        self.operation == "Scan" && !self.is_count()
+    }
+
+    /// True for a page of a verification: a strongly consistent scan.
+    pub fn is_count(&self) -> bool {
+        self.operation == "Scan" && self.body["ConsistentRead"] == true
+    }
+
+    /// The segment of a scan.
+    pub fn segment(&self) -> Option<u64> {
+        self.body["Segment"].as_u64()
+    }
+
+    /// The key after which a page of a scan begins; none at the beginning of a segment.
+    pub fn start_key(&self) -> Option<Key> {
+        serde_json::from_value(self.body["ExclusiveStartKey"].clone()).ok()
+    }
+
+    /// The key of the item that an update is about.
+    pub fn key(&self) -> Key {
+        let key: Item = serde_json::from_value(self.body["Key"].clone()).expect("an item's key");
+        Key(key)
+    }
+
+    /// The function's process that sent it.
+    pub fn process(&self) -> Process {
+        let pid = owner_of(self.sender, self.receiver).expect("the sender of a call is alive");
+        let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        assert!(
+            program.file_name() == Some("bootstrap".as_ref()),
+            "process {pid} is not a function but {}",
+            program.display()
+        );
+        Process { pid }
+    }
+}
+
+/// A process of a deployed function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    pid: u32,
+}
+
+impl Process {
+    /// Ends it at once, in the middle of what it does.
+    pub fn kill(self) {
+        signal(self.pid, "KILL");
+    }
+
+    /// Stops it where it is, as a machine does that is out of breath: it does not know that time passes.
+    pub fn freeze(self) {
+        signal(self.pid, "STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(self) {
+        signal(self.pid, "CONT");
+    }
+}
+
+/// Sends a signal to one process.
+pub fn signal(pid: u32, name: &str) {
+    // The shell's own `kill`: not every system has a program of that name.
+    let mut command = Command::new("sh");
+    let status = command
+        .args(["-c", &format!("kill -{name} {pid}")])
+        .status();
+    assert!(status.expect("sh runs").success(), "kill -{name} {pid}");
+}
+
+/// What is to become of a call.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    Forward,
+    /// DynamoDB's answer would be this error.
+    Refuse {
+        code: &'static str,
+        message: &'static str,
+    },
+    /// The connection ends without an answer.
+    Break,
+}
+
+/// A call as it went.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub call: Call,
+    /// HTTP status of the answer that was passed back; none where there was none (yet).
+    pub status: Option<u16>,
+}
+
+type Hook = dyn Fn(Call) -> Pin<Box<dyn Future<Output = Verdict> + Send>> + Send + Sync;
+
+#[derive(Clone)]
+struct Tapped {
+    hook: Arc<Hook>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+type Taps = Arc<Mutex<HashMap<String, Tapped>>>;
+
+/// The line: an HTTP proxy on a port of 127.0.0.1.
+pub struct Wire {
+    pub endpoint: String,
+    taps: Taps,
+}
+
+impl Wire {
+    /// Opens a line to the server on this port of 127.0.0.1, which need not be there yet.
+    pub async fn open(upstream: u16) -> Wire {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await;
+        let listener = listener.expect("there is a free port");
+        let receiver = listener.local_addr().expect("it is bound");
+        let taps = Taps::default();
+        let line = taps.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, sender)) = listener.accept().await {
+                // Small messages to and fro: Nagle's algorithm would add 40 ms to each.
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(serve(stream, sender, receiver, upstream, line.clone()));
+            }
+        });
+        Wire {
+            endpoint: format!("http://{receiver}"),
+            taps,
+        }
+    }
+
+    /// Shows every call on a table to `hook`, which decides on it, until the tap is dropped. Replaces an earlier tap on
+    /// that table.
+    pub fn tap<F, Fut>(&self, table: &str, hook: F) -> Tap
+    where
+        F: Fn(Call) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Verdict> + Send + 'static,
+    {
+        let tapped = Tapped {
+            hook: Arc::new(move |call| Box::pin(hook(call))),
+            seen: Arc::default(),
+        };
+        lock(&self.taps).insert(table.to_owned(), tapped.clone());
+        Tap {
+            table: table.to_owned(),
+            taps: self.taps.clone(),
+            tapped,
+        }
+    }
+
+    /// Takes down every call on a table and lets it pass.
+    pub fn listen(&self, table: &str) -> Tap {
+        self.tap(table, async |_| Verdict::Forward)
+    }
+
+    /// Lets every update of a table wait this long, so that a few hundred items take more than a second.
+    pub fn slow_down(&self, table: &str, by: Duration) -> Tap {
+        self.tap(table, move |call| async move {
+            if call.is_update() {
+                tokio::time::sleep(by).await;
+            }
+            Verdict::Forward
+        })
+    }
+}
+
+/// The calls on one table, while it lives.
+pub struct Tap {
+    table: String,
+    taps: Taps,
+    tapped: Tapped,
+}
+
+impl Tap {
+    /// The calls so far, in the order in which they came.
+    pub fn seen(&self) -> Vec<Seen> {
+        lock(&self.tapped.seen).clone()
+    }
+
+    /// Those that workers swept the table with.
+    pub fn sweeps(&self) -> Vec<Call> {
+        let seen = self.seen().into_iter().map(|seen| seen.call);
+        seen.filter(Call::is_sweep).collect()
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        let mut taps = lock(&self.taps);
+        let mine = |tapped: &Tapped| Arc::ptr_eq(&tapped.seen, &self.tapped.seen);
+        if taps.get(&self.table).is_some_and(mine) {
+            taps.remove(&self.table);
+        }
+    }
+}
+
+/// A case that panicked must not take the others with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The connection to the server, once there is one.
+type Behind = tokio::sync::Mutex<Option<SendRequest<Full<Bytes>>>>;
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+
+/// One connection of a client, with one to the server behind it.
+async fn serve(
+    stream: TcpStream,
+    sender: SocketAddr,
+    receiver: SocketAddr,
+    upstream: u16,
+    taps: Taps,
+) {
+    let behind = Arc::new(Behind::default());
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        answer(
+            request,
+            sender,
+            receiver,
+            upstream,
+            taps.clone(),
+            behind.clone(),
+        )
+    });
+    // Where either side goes away, the other one notices by itself.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    sender: SocketAddr,
+    receiver: SocketAddr,
+    upstream: u16,
+    taps: Taps,
+    behind: Arc<Behind>,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let target = parts.headers.get("x-amz-target");
+    let operation = target.and_then(|target| target.to_str().ok()?.split('.').next_back());
+    let call = Call {
+        operation: operation.unwrap_or_default().to_owned(),
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+        sender,
+        receiver,
+    };
+    let tapped = lock(&taps).get(call.table()).cloned();
+    let request = Request::from_parts(parts, Full::new(body));
+    let Some(tapped) = tapped else {
+        return forward(&behind, upstream, request).await;
+    };
+    let place = {
+        let mut seen = lock(&tapped.seen);
+        seen.push(Seen {
+            call: call.clone(),
+            status: None,
+        });
+        seen.len() - 1
+    };
+    let response = match (tapped.hook)(call).await {
+        Verdict::Forward => forward(&behind, upstream, request).await?,
+        Verdict::Refuse { code, message } => refusal(code, message),
+        Verdict::Break => return Err("broken on purpose".into()),
+    };
+    lock(&tapped.seen)[place].status = Some(response.status().as_u16());
+    Ok(response)
+}
+
+async fn forward(
+    behind: &Behind,
+    upstream: u16,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let mut behind = behind.lock().await;
+    // The server closes a connection that has been idle for a while.
+    let ready = match behind.as_mut() {
+        Some(connection) => connection.ready().await.is_ok(),
+        None => false,
+    };
+    if !ready {
+        let stream = TcpStream::connect(("127.0.0.1", upstream)).await?;
+        stream.set_nodelay(true)?;
+        let (connection, driver) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(driver);
+        *behind = Some(connection);
+    }
+    let connection = behind.as_mut().expect("just connected");
+    let response = connection.send_request(request).await?;
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok(Response::from_parts(parts, Full::new(body)))
+}
+
+fn refusal(code: &str, message: &str) -> Response<Full<Bytes>> {
+    let body = serde_json::json!({
+        "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
+        "message": message,
+    });
+    Response::builder()
+        .status(400)
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(Full::new(body.to_string().into()))
+        .expect("a plain response")
+}
+
+/// The process that holds the connection from `sender` to `receiver`, as Linux tells it.
+fn owner_of(sender: SocketAddr, receiver: SocketAddr) -> Option<u32> {
+    let connections = std::fs::read_to_string("/proc/net/tcp").expect("Linux's list of sockets");
+    let [from, to] = [sender, receiver].map(|address| format!(":{:04X}", address.port()));
+    let socket = connections.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, local, remote, _, _, _, _, _, _, inode, ..] = fields[..] else {
+            return None;
+        };
+        (local.ends_with(&from) && remote.ends_with(&to)).then(|| format!("socket:[{inode}]"))
+    })?;
+    let processes = std::fs::read_dir("/proc").expect("Linux's list of processes");
+    processes.flatten().find_map(|process| {
+        let pid = process.file_name().to_str()?.parse().ok()?;
+        let files = std::fs::read_dir(process.path().join("fd")).ok()?;
+        let holds = |file: std::fs::DirEntry| {
+            std::fs::read_link(file.path()).is_ok_and(|target| target == Path::new(&socket))
+        };
+        files.flatten().any(holds).then_some(pid)
+    })
+}
