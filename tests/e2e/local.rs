@@ -403,6 +403,20 @@ async fn any_predicate_and_any_type() {
         assert_eq!(item["active"], Value::S("no".into()));
         assert!(!item.contains_key("empty"));
     }
+    // A predicate may name a key attribute and stand in parentheses.
+    let result = Ended::run(
+        database
+            .backfill("run --table stuff --json")
+            .args([
+                "--pending",
+                "(attribute_not_exists(late) AND created >= :t)",
+            ])
+            .args(["--update", "SET late = :v", "--value", ":v=true"])
+            .args(["--value", ":t=1600000000030"]),
+    )
+    .expect_code(0)
+    .json();
+    assert_eq!(result["updated"], 30);
     // And from a file, which is also an execution's input.
     let file = tempfile::NamedTempFile::new().unwrap();
     let spec = r##"{"table":"stuff","pending":"contains(#t, :x)","update":"DELETE #t :xs",

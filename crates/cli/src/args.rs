@@ -103,6 +103,16 @@ pub struct SettingsArgs {
     fresh: bool,
 }
 
+impl SettingsArgs {
+    /// For commands that know no other setting.
+    pub fn with_segments(segments: Option<u32>) -> Self {
+        SettingsArgs {
+            segments,
+            ..SettingsArgs::default()
+        }
+    }
+}
+
 /// Puts file and flags together and checks the request.
 pub fn request(spec: &SpecArgs, settings: &SettingsArgs) -> Result<Request> {
     let mut parts = match &spec.spec {

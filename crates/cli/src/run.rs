@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use backfill_core::checkpoint::RunStatus;
 use backfill_core::drive::Engine;
-use backfill_core::planner::{self, Planner, choose_settings};
-use backfill_core::ports::ReadAccess as _;
+use backfill_core::planner::{self, Planner};
 use backfill_core::progress::{Snapshot, Summary, snapshot};
-use backfill_core::retry::Until;
-use backfill_core::verifier::{Verification, Verifier, count};
+use backfill_core::table::TableDescription;
+use backfill_core::verifier::Verifier;
 use backfill_core::worker::Worker;
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly, ReadWrite};
@@ -16,6 +15,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, SettingsArgs, SpecArgs, request};
+use crate::verify::Counted;
 use crate::{Ending, display};
 
 /// How often progress is read from the checkpoint table.
@@ -40,7 +40,7 @@ pub struct RunArgs {
     json: bool,
 }
 
-/// Runs the command. An error means that nothing was written.
+/// Runs the command. An error means that no item was touched.
 pub async fn run(args: RunArgs) -> Result<Ending> {
     let request = request(&args.spec, &args.settings)?;
     let connection = args.connection.open().await?;
@@ -58,7 +58,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
 }
 
 /// Runs a request with progress and summary, until it ends or the operator stops it. Returns how it ended, and
-/// the final state of its records. An error means that nothing was written.
+/// the final state of its records. An error means that no item was touched.
 pub async fn execute(
     request: &Request,
     connection: &Connection,
@@ -82,7 +82,8 @@ pub async fn execute(
     let stop = stop_on_signal();
     let run_id = request.run_id();
     let owner = owner();
-    let run = engine.run(request, &owner, &stop);
+    let plan = engine.planner.plan(request, &owner).await?;
+    let run = engine.drive(plan, &owner, &stop);
     tokio::pin!(run);
     let mut progress = display::Progress::new(POLL);
     let result = loop {
@@ -93,20 +94,18 @@ pub async fn execute(
     };
     progress.finish();
 
-    // Records of this execution; none where it was refused before the run record was written.
-    let records = snapshot(checkpoints, &run_id)
-        .await?
-        .filter(|snapshot| snapshot.run.owner == owner);
+    let records = match snapshot(checkpoints, &run_id).await {
+        // Somebody else may have taken the run over in the meantime.
+        Ok(records) => records.filter(|records| records.run.owner == owner),
+        Err(error) => {
+            display::error(&error.context("reading the records of the run"));
+            None
+        }
+    };
     let ending = match (&result, &records) {
-        (Err(error), None) => Ending::before_writing(error),
-        (Err(_), Some(records)) if records.run.status == RunStatus::Failed => Ending::of(records),
-        (Err(_), Some(_)) => Ending::Failed,
-        (Ok(_), Some(records)) => Ending::of(records),
-        // Somebody else has started it again in the meantime.
-        (Ok(status), None) => match status {
-            RunStatus::Succeeded => Ending::Succeeded,
-            _ => Ending::Failed,
-        },
+        (Ok(status), None) if *status == RunStatus::Succeeded => Ending::Succeeded,
+        (_, Some(records)) if records.run.status != RunStatus::Running => Ending::of(records),
+        _ => Ending::Failed,
     };
     if let Err(error) = &result {
         display::error(error);
@@ -128,53 +127,34 @@ pub async fn execute(
 async fn dry_run(
     request: &Request,
     connection: &Connection,
-    description: backfill_core::table::TableDescription,
+    description: TableDescription,
     json: bool,
 ) -> Result<Ending> {
-    let begin = std::time::Instant::now();
-    let settings = choose_settings(&request.settings, description.size_bytes);
-    let reader = ReadOnly(connection.clone()).reader(&request.spec, &description.keys);
-    let until = Until {
-        stop: stop_on_signal(),
-        ..Until::after(Duration::from_secs(7 * 24 * 3600))
+    let counted = Counted::new(request, &ReadOnly(connection.clone()), &description).await?;
+    eprintln!("dry run: {}", counted.sentence(request));
+    let (status, ending) = match counted.ending() {
+        Ending::Stopped => (RunStatus::Cancelled, Ending::Stopped),
+        Ending::ItemsRemain => (RunStatus::Incomplete, Ending::ItemsRemain),
+        ending => (RunStatus::Succeeded, ending),
     };
-    let counted = count(&reader, Verification::new(settings.total_segments), &until)
-        .await
-        .map_err(|error| error.context(format!("counting table {}", request.spec.table)))?;
-    let (status, ending) = match (counted.done, counted.remaining) {
-        (false, _) => (RunStatus::Cancelled, Ending::Stopped),
-        (true, 0) => (RunStatus::Succeeded, Ending::Succeeded),
-        (true, _) => (RunStatus::Incomplete, Ending::ItemsRemain),
-    };
-    if counted.done {
-        eprintln!(
-            "dry run: {} of {} items of table {} would change, such as",
-            counted.remaining, counted.scanned, request.spec.table
-        );
-        for key in &counted.samples {
-            eprintln!("  {key}");
-        }
-    } else {
-        eprintln!("dry run: stopped before the count was complete");
-    }
     if json {
         display::json(&Summary {
             run_id: request.run_id(),
             table: request.spec.table.clone(),
             status,
             passes: 0,
-            segments: settings.total_segments,
-            scanned: counted.scanned,
+            segments: counted.segments,
+            scanned: counted.verification.scanned,
             matched: 0,
             updated: 0,
             raced: 0,
             vanished: 0,
             rejected: 0,
-            remaining: counted.done.then_some(counted.remaining),
-            elapsed_seconds: begin.elapsed().as_secs_f64(),
-            consumed_rcu: counted.consumed_rcu,
+            remaining: counted.remaining(),
+            elapsed_seconds: counted.elapsed_seconds,
+            consumed_rcu: counted.verification.consumed_rcu,
             consumed_wcu: 0.0,
-            samples: counted.samples,
+            samples: counted.verification.samples,
         });
     }
     Ok(ending)

@@ -20,6 +20,9 @@ use crate::{Ending, display, run};
 /// How often the execution and the checkpoint table are read.
 const POLL: Duration = Duration::from_secs(2);
 
+/// Failed looks at the execution, one after the other, before following is given up.
+const MAX_ERRORS: u32 = 10;
+
 #[derive(Args)]
 pub struct StartArgs {
     /// Stack that was deployed; its state machine has the same name.
@@ -78,6 +81,7 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
 
     let run_id = request.run_id();
     let mut progress = display::Progress::new(POLL);
+    let mut errors = 0;
     let ended = loop {
         tokio::select! {
             () = progress.poll(&checkpoints, &run_id, execution) => {}
@@ -92,10 +96,17 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
             Ok(description) if *description.status() != ExecutionStatus::Running => {
                 break Some(description);
             }
-            Ok(_) => {}
-            // The run goes on without us; look again.
+            Ok(_) => errors = 0,
+            // The run goes on without us; look again, but not for ever.
             Err(error) => {
                 let error = failure("following the execution", error);
+                errors += 1;
+                if errors == MAX_ERRORS {
+                    display::error(&error.context(format!(
+                        "cannot follow execution {execution}, which goes on in AWS"
+                    )));
+                    return Ok(Ending::Failed);
+                }
                 tracing::warn!("{}", error.report());
             }
         }
@@ -155,12 +166,13 @@ fn ending(description: &DescribeExecutionOutput, records: Option<&Snapshot>) -> 
         .and_then(ErrorKind::from_name)
         .is_some_and(ErrorKind::is_refusal);
     match (description.status(), records) {
-        (ExecutionStatus::Succeeded, _) => Ending::Succeeded,
         (ExecutionStatus::Aborted, _) => Ending::Stopped,
+        // The durable record has the last word.
+        (_, Some(records)) => Ending::of(records),
+        (ExecutionStatus::Succeeded, None) => Ending::Succeeded,
         // The planner refused it, so there is no record of it.
         (_, None) if refused => Ending::Refused,
         (_, None) => Ending::Failed,
-        (_, Some(records)) => Ending::of(records),
     }
 }
 

@@ -1,13 +1,13 @@
 //! `backfill verify`: the proof on its own. Only a reader is made here.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use backfill_core::Result;
 use backfill_core::planner::{choose_settings, describe};
 use backfill_core::ports::ReadAccess as _;
 use backfill_core::retry::Until;
-use backfill_core::value::Key;
+use backfill_core::table::TableDescription;
 use backfill_core::verifier::{Verification, count};
+use backfill_core::{Key, Request, Result};
 use backfill_dynamodb::ReadOnly;
 use clap::Args;
 use serde::Serialize;
@@ -16,12 +16,16 @@ use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs, request};
 use crate::run::stop_on_signal;
 use crate::{Ending, display};
 
+/// Longer than any table takes to count from one machine.
+const COUNT_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
+
 #[derive(Args)]
 pub struct VerifyArgs {
     #[command(flatten)]
     spec: SpecArgs,
-    #[command(flatten)]
-    settings: SettingsArgs,
+    /// Scan segments, 1 to 1,000,000; default: by the size of the table.
+    #[arg(long, value_name = "N")]
+    segments: Option<u32>,
     #[command(flatten)]
     connection: ConnectionArgs,
     /// Print the result as one JSON object on stdout.
@@ -41,45 +45,86 @@ struct Verified {
     elapsed_seconds: f64,
 }
 
+/// A strongly consistent count of what is pending, for `verify` and for a dry run.
+pub struct Counted {
+    pub verification: Verification,
+    pub segments: u32,
+    pub elapsed_seconds: f64,
+}
+
+impl Counted {
+    /// Counts until every segment is read or the operator stops it.
+    pub async fn new(
+        request: &Request,
+        access: &ReadOnly,
+        description: &TableDescription,
+    ) -> Result<Counted> {
+        let begin = Instant::now();
+        let settings = choose_settings(&request.settings, description.size_bytes);
+        let reader = access.reader(&request.spec, &description.keys);
+        let until = Until {
+            stop: stop_on_signal(),
+            ..Until::after(COUNT_PATIENCE)
+        };
+        let verification = count(&reader, Verification::new(settings.total_segments), &until)
+            .await
+            .map_err(|error| error.context(format!("counting table {}", request.spec.table)))?;
+        Ok(Counted {
+            verification,
+            segments: settings.total_segments,
+            elapsed_seconds: begin.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Items that are pending; `None` where the count was stopped.
+    pub fn remaining(&self) -> Option<u64> {
+        self.verification
+            .done
+            .then_some(self.verification.remaining)
+    }
+
+    /// What the count means as exit code.
+    pub fn ending(&self) -> Ending {
+        match self.remaining() {
+            None => Ending::Stopped,
+            Some(0) => Ending::Succeeded,
+            Some(_) => Ending::ItemsRemain,
+        }
+    }
+
+    /// The count for people, with its samples.
+    pub fn sentence(&self, request: &Request) -> String {
+        let Some(remaining) = self.remaining() else {
+            return "stopped before the count was complete".into();
+        };
+        let mut text = format!(
+            "{remaining} of {} items of table {} are pending, by a strongly consistent count",
+            self.verification.scanned, request.spec.table
+        );
+        for key in &self.verification.samples {
+            text.push_str(&format!("\n  {key}"));
+        }
+        text
+    }
+}
+
 /// Runs the command.
 pub async fn verify(args: VerifyArgs) -> Result<Ending> {
-    let begin = std::time::Instant::now();
-    let request = request(&args.spec, &args.settings)?;
+    let settings = SettingsArgs::with_segments(args.segments);
+    let request = request(&args.spec, &settings)?;
     let access = ReadOnly(args.connection.open().await?);
     let description = describe(&access, &request).await?;
-    let settings = choose_settings(&request.settings, description.size_bytes);
-    let reader = access.reader(&request.spec, &description.keys);
-    let until = Until {
-        stop: stop_on_signal(),
-        ..Until::after(Duration::from_secs(7 * 24 * 3600))
-    };
-    let counted = count(&reader, Verification::new(settings.total_segments), &until)
-        .await
-        .map_err(|error| error.context(format!("verifying table {}", request.spec.table)))?;
-    if counted.done {
-        eprintln!(
-            "{} of {} items of table {} are pending, by a strongly consistent count",
-            counted.remaining, counted.scanned, request.spec.table
-        );
-        for key in &counted.samples {
-            eprintln!("  {key}");
-        }
-    } else {
-        eprintln!("stopped before the count was complete");
-    }
-    let ending = match (counted.done, counted.remaining) {
-        (false, _) => Ending::Stopped,
-        (true, 0) => Ending::Succeeded,
-        (true, _) => Ending::ItemsRemain,
-    };
+    let counted = Counted::new(&request, &access, &description).await?;
+    eprintln!("{}", counted.sentence(&request));
+    let ending = counted.ending();
     if args.json {
         display::json(&Verified {
+            remaining: counted.remaining(),
             table: request.spec.table,
-            remaining: counted.done.then_some(counted.remaining),
-            scanned: counted.scanned,
-            samples: counted.samples,
-            consumed_rcu: counted.consumed_rcu,
-            elapsed_seconds: begin.elapsed().as_secs_f64(),
+            scanned: counted.verification.scanned,
+            samples: counted.verification.samples,
+            consumed_rcu: counted.verification.consumed_rcu,
+            elapsed_seconds: counted.elapsed_seconds,
         });
     }
     Ok(ending)

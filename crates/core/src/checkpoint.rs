@@ -114,7 +114,7 @@ pub struct SegmentRecord {
     pub cursor: Cursor,
     /// An item of this segment has shown that `U` makes `P` false.
     #[serde(default)]
-    pub proven: bool,
+    pub trial_passed: bool,
     /// Totals of this segment in this pass.
     pub counters: Counters,
 }
@@ -190,6 +190,8 @@ pub struct Proof {
 pub struct RunRecord {
     pub version: u32,
     pub run_id: String,
+    /// As JSON text: written out as attributes, a deeply nested value would pass DynamoDB's 32 levels.
+    #[serde(with = "json_text")]
     pub spec: Spec,
     /// [`Spec::fingerprint`] of `spec`.
     pub fingerprint: String,
@@ -230,6 +232,23 @@ impl RunRecord {
     /// Number of passes begun since the run last started over.
     pub fn passes(&self) -> u32 {
         self.pass - self.first_pass + 1
+    }
+}
+
+/// A field stored as JSON text.
+mod json_text {
+    use serde::de::{DeserializeOwned, Error as _};
+    use serde::ser::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&serde_json::to_string(value).map_err(S::Error::custom)?)
+    }
+
+    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<T, D::Error> {
+        serde_json::from_str(&String::deserialize(from)?).map_err(D::Error::custom)
     }
 }
 

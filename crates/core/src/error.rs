@@ -87,7 +87,7 @@ impl ErrorKind {
         matches!(self, ErrorKind::Throttled | ErrorKind::Unavailable)
     }
 
-    /// True where the input was refused before anything was written (exit code 2).
+    /// True where the operator's input or set-up is at fault. Before an item was touched that is exit code 2.
     pub fn is_refusal(self) -> bool {
         matches!(
             self,

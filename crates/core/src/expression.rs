@@ -48,6 +48,23 @@ pub fn check_enclosed(expression: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The expression without the parentheses that enclose all of it: DynamoDB refuses `((a = :x))` with "The
+/// expression has redundant parentheses".
+pub fn without_outer_parentheses(expression: &str) -> &str {
+    let trimmed = expression.trim();
+    let Some(inside) = trimmed
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'))
+    else {
+        return trimmed;
+    };
+    // `(a) OR (b)` begins and ends with one as well, but inside it leaves its parentheses.
+    match check_enclosed(inside) {
+        Ok(()) => without_outer_parentheses(inside),
+        Err(_) => trimmed,
+    }
+}
+
 /// The top-level attributes (`name` or `#placeholder`) that an update expression writes: the first part of
 /// each path after `SET`, `REMOVE`, `ADD` and `DELETE`.
 pub fn update_targets(update: &str) -> Vec<&str> {

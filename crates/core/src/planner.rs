@@ -17,8 +17,8 @@ use crate::{Error, ErrorKind, Request, Result};
 
 /// Where the operator gives none.
 const DEFAULT_CONCURRENCY: u32 = 8;
-/// Ten minutes: long enough that a 30-day segment stays far below the 25,000 events of an execution's history,
-/// short enough for Lambda's 900 s.
+/// Ten minutes: short enough for Lambda's 900 s, and long enough that a child execution, at seven events a chunk,
+/// stays below its 25,000 events of history for 24 days.
 const DEFAULT_TIME_BOX_SECONDS: u64 = 600;
 const DEFAULT_PASSES: u32 = 3;
 
@@ -33,11 +33,10 @@ const DESCRIBE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub run_id: String,
-    pub table: String,
     pub pass: u32,
     /// True while no item of this pass has shown that the update extinguishes the predicate: then the first of
-    /// `segments` gets a short chunk of its own, which looks for one.
-    pub prove: bool,
+    /// `segments` gets a short trial chunk of its own, which looks for one.
+    pub trial: bool,
     /// Open segments in the order in which to take them; at most [`SEGMENTS_PER_PLAN`], so ask again after
     /// them. Empty: the pass is swept, and it is time to verify.
     pub segments: Vec<u32>,
@@ -144,12 +143,17 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             "{}",
             record.message
         );
-        self.open_segments(&record).await
+        let plan = self.open_segments(&record).await;
+        if let Err(error) = &plan {
+            // The caller knows of no run yet, so nobody else will record this.
+            self.fail(&record.run_id, owner, error.into()).await?;
+        }
+        plan
     }
 
-    /// The segments that are still open in this pass of the run.
-    pub async fn next(&self, run_id: &str, pass: u32) -> Result<Plan> {
-        let record = load(&self.store, run_id, pass).await?;
+    /// The segments that are still open in this pass of `owner`'s run.
+    pub async fn next(&self, run_id: &str, pass: u32, owner: &str) -> Result<Plan> {
+        let record = load(&self.store, run_id, pass, owner).await?;
         self.open_segments(&record).await
     }
 
@@ -165,9 +169,8 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             .collect();
         Ok(Plan {
             run_id: record.run_id.clone(),
-            table: record.spec.table.clone(),
             pass: record.pass,
-            prove: !started.iter().any(|segment| segment.proven),
+            trial: !started.iter().any(|segment| segment.trial_passed),
             segments: spread_order(record.settings.total_segments)
                 .filter(|segment| !exhausted.contains(segment))
                 .take(SEGMENTS_PER_PLAN)
@@ -183,12 +186,13 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         &self,
         run_id: &str,
         pass: u32,
+        owner: &str,
         verification: &Verification,
     ) -> Result<Conclusion> {
         if !verification.done {
             return Err(Error::invalid("verification.done", "expected true"));
         }
-        let mut record = load_any_pass(&self.store, run_id).await?;
+        let mut record = load_owned(&self.store, run_id, owner).await?;
         let remaining = verification.remaining;
         let conclusion = |status, pass, message: String| Conclusion {
             status,
@@ -213,6 +217,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             };
             return Ok(conclusion(status, pass, record.message));
         }
+        require_running(&record)?;
         // Proof of an empty table says nothing about segments that nobody swept: all must be exhausted.
         let open = self.open_segments(&record).await?.segments;
         if !open.is_empty() {
@@ -268,9 +273,9 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     /// The checkpoints stay, so the run can be resumed. A run that somebody else has taken over goes on: its
     /// record is left alone.
     pub async fn fail(&self, run_id: &str, owner: &str, failure: Failure) -> Result<Failure> {
-        let mut record = load_any_pass(&self.store, run_id).await?;
+        let mut record = load_any(&self.store, run_id).await?;
         if record.owner != owner {
-            return Ok(failure);
+            return Ok((&taken_over(&record, owner)).into());
         }
         if record.status != RunStatus::Running {
             // Of the workers that fail one after the other the first knows why; the Map that they belong to
@@ -289,9 +294,13 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         Ok(failure)
     }
 
-    /// Records that the operator paused the run; starting it again resumes it.
-    pub async fn pause(&self, run_id: &str) -> Result<()> {
-        let record = load_any_pass(&self.store, run_id).await?;
+    /// Records that the operator paused `owner`'s run; starting it again resumes it. A run that has ended, or that
+    /// somebody else has taken over, is left alone.
+    pub async fn pause(&self, run_id: &str, owner: &str) -> Result<()> {
+        let record = load_any(&self.store, run_id).await?;
+        if record.owner != owner || record.status != RunStatus::Running {
+            return Ok(());
+        }
         let message = "paused by the operator; start it again to resume";
         self.end(record, RunStatus::Paused, message).await
     }
@@ -309,36 +318,66 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     }
 }
 
-/// Reads a run record and refuses it where it is missing, another pass is current, or the run was ended.
+/// Reads a run record for work on one of its passes. Refuses it where it is missing (`InvalidInput`), belongs to
+/// somebody else or has gone on to another pass (`Fenced`), or was ended (`NotRunning`).
 pub(crate) async fn load<S: CheckpointReader>(
     store: &S,
     run_id: &str,
     pass: u32,
+    owner: &str,
 ) -> Result<RunRecord> {
-    let record = load_any_pass(store, run_id).await?;
+    let record = load_owned(store, run_id, owner).await?;
     if record.pass != pass {
         return Err(Error::new(
             ErrorKind::Fenced,
             format!(
-                "run {run_id}: pass {pass} was asked for, but {} made pass {} the current one",
-                record.owner, record.pass
+                "run {run_id}: pass {pass} was asked for, but pass {} is the current one",
+                record.pass
             ),
         ));
     }
-    if record.status != RunStatus::Running {
-        return Err(Error::new(
-            ErrorKind::NotRunning,
-            format!(
-                "run {run_id} is {}: {}; start it again to go on",
-                record.status.name(),
-                record.message
-            ),
-        ));
+    require_running(&record)?;
+    Ok(record)
+}
+
+fn require_running(record: &RunRecord) -> Result<()> {
+    if record.status == RunStatus::Running {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::NotRunning,
+        format!(
+            "run {} is {}: {}; start it again to go on",
+            record.run_id,
+            record.status.name(),
+            record.message
+        ),
+    ))
+}
+
+async fn load_owned<S: CheckpointReader>(
+    store: &S,
+    run_id: &str,
+    owner: &str,
+) -> Result<RunRecord> {
+    let record = load_any(store, run_id).await?;
+    if record.owner != owner {
+        return Err(taken_over(&record, owner));
     }
     Ok(record)
 }
 
-async fn load_any_pass<S: CheckpointReader>(store: &S, run_id: &str) -> Result<RunRecord> {
+fn taken_over(record: &RunRecord, former: &str) -> Error {
+    Error::new(
+        ErrorKind::Fenced,
+        format!(
+            "run {} was taken over by {}; {former} stops here",
+            record.run_id, record.owner
+        ),
+    )
+}
+
+async fn load_any<S: CheckpointReader>(store: &S, run_id: &str) -> Result<RunRecord> {
     check_run_id(run_id)?;
     load_stored(store, run_id).await?.ok_or_else(|| {
         Error::invalid(
@@ -387,24 +426,24 @@ fn continued_run(
     owner: &str,
 ) -> Result<RunRecord> {
     let mut requested = request.settings.clone();
-    // Without a word from the operator a run keeps the segments that its cursors belong to.
-    let recreated = stored.table_identity != description.identity;
+    if !requested.fresh && stored.fingerprint != request.spec.fingerprint() {
+        return Err(Error::new(
+            ErrorKind::RunMismatch,
+            format!(
+                "run_id: run {} has another spec\n  stored:    {}: {}\n  requested: {}: {}\n\
+                 give another run id, or start over with fresh",
+                stored.run_id,
+                stored.spec.table,
+                stored.spec.describe(),
+                request.spec.table,
+                request.spec.describe(),
+            ),
+        ));
+    }
+    // Cursors mean nothing in another table of the same name.
+    let recreated = !requested.fresh && stored.table_identity != description.identity;
     let over = requested.fresh || recreated;
     if !over {
-        if stored.fingerprint != request.spec.fingerprint() {
-            return Err(Error::new(
-                ErrorKind::RunMismatch,
-                format!(
-                    "run_id: run {} has another spec\n  stored:    {}: {}\n  requested: {}: {}\n\
-                     give another run id, or start over with fresh",
-                    stored.run_id,
-                    stored.spec.table,
-                    stored.spec.describe(),
-                    request.spec.table,
-                    request.spec.describe(),
-                ),
-            ));
-        }
         let total = stored.settings.total_segments;
         match requested.total_segments {
             Some(asked) if asked != total => {
@@ -417,6 +456,7 @@ fn continued_run(
                     ),
                 ));
             }
+            // Without a word from the operator a run keeps the segments that its cursors belong to.
             _ => requested.total_segments = Some(total),
         }
     }

@@ -55,12 +55,9 @@ pub struct Write {
 pub trait TableReader: Send + Sync {
     /// Reads one page of pending keys. Retryable errors are for the caller to retry.
     fn page(&self, request: PageRequest<'_>) -> impl Future<Output = Result<Page>> + Send;
-
-    /// The whole item with this key if `P` holds for it now, by a strongly consistent read.
-    fn pending_item(&self, key: &Key) -> impl Future<Output = Result<Option<Item>>> + Send;
 }
 
-/// Write access to the target table: the guarded update of one item is all there is.
+/// Write access to the target table: the guarded update of one item is all there is, and a look at its effect.
 pub trait TableWriter: Send + Sync {
     /// Applies `U` to the item where `attribute_exists(<partition key>) AND (P)` holds at that moment.
     fn update(&self, key: &Key) -> impl Future<Output = Result<Write>> + Send;
@@ -70,6 +67,9 @@ pub trait TableWriter: Send + Sync {
         &self,
         key: &Key,
     ) -> impl Future<Output = Result<(Write, Option<Item>)>> + Send;
+
+    /// The whole item with this key if `P` holds for it at this moment, as DynamoDB sees it; changes nothing.
+    fn pending_item(&self, key: &Key) -> impl Future<Output = Result<Option<Item>>> + Send;
 }
 
 /// Read access to the tables of one account and region: all that a plan, a dry run and a verification get.

@@ -312,21 +312,24 @@ mod tests {
     #[test]
     fn events_between_states_are_parsed_strictly() {
         use crate::worker::Chunk;
-        let good = r#"{"run_id":"r","pass":1,"segment":0,"prove":false}"#;
+        let good = r#"{"run_id":"r","pass":1,"segment":0,"owner":"o","trial":false}"#;
         assert_eq!(parse_strictly::<Chunk>(good, "event").unwrap().segment, 0);
         for (bad, field) in [
             (
-                r#"{"run_id":"r","pass":1,"segment":-1,"prove":false}"#,
+                r#"{"run_id":"r","pass":1,"segment":-1,"owner":"o","trial":false}"#,
                 "segment:",
             ),
             (
-                r#"{"run_id":"r","pass":1,"segment":0,"prove":false,"x":1}"#,
+                r#"{"run_id":"r","pass":1,"segment":0,"owner":"o","trial":false,"x":1}"#,
                 "x",
             ),
-            (r#"{"run_id":"r","pass":1,"prove":false}"#, "segment"),
+            (
+                r#"{"run_id":"r","pass":1,"owner":"o","trial":false}"#,
+                "segment",
+            ),
             ("null", "event:"),
             (
-                r#"{"run_id":"r","pass":1,"segment":0,"prove":false} {}"#,
+                r#"{"run_id":"r","pass":1,"segment":0,"owner":"o","trial":false} {}"#,
                 "event:",
             ),
         ] {

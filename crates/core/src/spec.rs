@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::expression::{RESERVED, check_enclosed, placeholders, update_targets};
+use crate::expression::{
+    RESERVED, check_enclosed, placeholders, update_targets, without_outer_parentheses,
+};
 use crate::table::KeySchema;
 use crate::value::Item;
 use crate::{Error, Result};
@@ -46,6 +48,10 @@ pub struct Statements {
     /// `attribute_exists(<partition key>) AND (P)`, the condition of every write: an item that is gone is
     /// not created, and one that a live writer has set is not touched.
     pub condition: String,
+    /// `attribute_not_exists(<partition key>) OR NOT (P)`: true where nothing is pending under the key.
+    pub not_pending: String,
+    /// Names that `not_pending` uses; its values are `read_values`.
+    pub check_names: BTreeMap<String, String>,
     /// Names that `update` and `condition` use.
     pub write_names: BTreeMap<String, String>,
     /// Values that `update` and `condition` use.
@@ -201,6 +207,7 @@ impl Spec {
             )
         };
         let (mut read_names, read_values) = used_by(&[&self.pending]);
+        let mut check_names = read_names.clone();
         let (mut write_names, write_values) = used_by(&[&self.pending, &self.update]);
         let key_names: Vec<String> = keys
             .names()
@@ -213,13 +220,17 @@ impl Spec {
             .collect();
         let partition_key = key_names[0].clone();
         write_names.insert(partition_key.clone(), keys.hash.name.clone());
+        check_names.insert(partition_key.clone(), keys.hash.name.clone());
+        let pending = without_outer_parentheses(&self.pending);
         Statements {
             filter: self.pending.clone(),
             projection: key_names.join(", "),
             read_names,
             read_values,
             update: self.update.clone(),
-            condition: format!("attribute_exists({partition_key}) AND ({})", self.pending),
+            condition: format!("attribute_exists({partition_key}) AND ({pending})"),
+            not_pending: format!("attribute_not_exists({partition_key}) OR NOT ({pending})"),
+            check_names,
             write_names,
             write_values,
         }
@@ -318,6 +329,19 @@ mod tests {
             spec.update,
             "SET #s0 = if_not_exists(#s0, :s0), #s1 = if_not_exists(#s1, :s1)"
         );
+    }
+
+    #[test]
+    fn the_condition_has_no_redundant_parentheses() {
+        for (pending, inside) in [
+            ("(a = :x)", "a = :x"),
+            (" ( (a = :x OR b = :x) ) ", "a = :x OR b = :x"),
+            ("(a = :x) OR (b = :x)", "(a = :x) OR (b = :x)"),
+        ] {
+            let condition = custom(pending, "SET c = d").statements(&keys()).condition;
+            let expected = format!("attribute_exists(#backfill_key0) AND ({inside})");
+            assert_eq!(condition, expected);
+        }
     }
 
     #[test]

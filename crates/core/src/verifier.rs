@@ -1,6 +1,7 @@
 //! The verifier: a strongly consistent count of the items for which `P` still holds. It only reads; where it
 //! is resumed, its state travels with the caller.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -59,6 +60,8 @@ pub struct OpenSegment {
 pub struct VerifyRequest {
     pub run_id: String,
     pub pass: u32,
+    /// Who asks: the owner of the run.
+    pub owner: String,
     pub verification: Verification,
 }
 
@@ -88,7 +91,7 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
         stop: &CancellationToken,
     ) -> Result<Verification> {
         let begin = Instant::now();
-        let run = load(&self.store, &request.run_id, request.pass).await?;
+        let run = load(&self.store, &request.run_id, request.pass, &request.owner).await?;
         let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
         let until = Until {
             deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
@@ -114,8 +117,10 @@ pub async fn count<R: TableReader>(
         cursor: Cursor::NotStarted,
     });
     let segments = interrupted.into_iter().chain(untouched);
+    // Where one segment has run out of time, no other is begun: what is open stays bounded.
+    let out_of_time = AtomicBool::new(false);
     let mut counts = stream::iter(segments)
-        .map(|open| count_segment(reader, open, total, until))
+        .map(|open| count_segment(reader, open, total, until, &out_of_time))
         .buffer_unordered(SEGMENTS_AT_ONCE);
     while let Some(count) = counts.next().await {
         let count = count?;
@@ -159,6 +164,7 @@ async fn count_segment<R: TableReader>(
     segment: OpenSegment,
     total_segments: u32,
     until: &Until,
+    out_of_time: &AtomicBool,
 ) -> Result<SegmentCount> {
     let mut count = SegmentCount {
         segment,
@@ -167,7 +173,14 @@ async fn count_segment<R: TableReader>(
         samples: Vec::new(),
         consumed_rcu: 0.0,
     };
-    while count.segment.cursor != Cursor::Exhausted && !until.is_over() {
+    if out_of_time.load(Ordering::Relaxed) {
+        return Ok(count);
+    }
+    while count.segment.cursor != Cursor::Exhausted {
+        if until.is_over() {
+            out_of_time.store(true, Ordering::Relaxed);
+            break;
+        }
         let request = PageRequest {
             segment: count.segment.segment,
             total_segments,
@@ -178,7 +191,10 @@ async fn count_segment<R: TableReader>(
         let page = retry_until(until, || reader.page(request))
             .await
             .map_err(|error| error.context(format!("segment {}", count.segment.segment)))?;
-        let Some(page) = page else { break };
+        let Some(page) = page else {
+            out_of_time.store(true, Ordering::Relaxed);
+            break;
+        };
         count.scanned += page.scanned;
         count.remaining += page.pending.len() as u64;
         count.consumed_rcu += page.consumed_rcu;

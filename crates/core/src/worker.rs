@@ -1,6 +1,7 @@
 //! The worker: one segment for one time box. Scan a page, write its pending items, checkpoint, again.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -24,8 +25,8 @@ const PAGE_LIMIT: u32 = 1_000;
 /// Conditional writes in flight per worker.
 const WRITES_IN_FLIGHT: usize = 16;
 
-/// The proving chunk looks no further than this many pages for an item to prove the update on.
-const PROVING_PAGES: u32 = 10;
+/// The trial chunk looks no further than this many pages for an item to try the update on.
+const TRIAL_PAGES: u32 = 10;
 
 /// How long a checkpoint is tried again, also beyond the time box. A caller with a hard end (Lambda) must
 /// leave this much time between `latest` and that end.
@@ -38,8 +39,11 @@ pub struct Chunk {
     pub run_id: String,
     pub pass: u32,
     pub segment: u32,
-    /// A short chunk that ends as soon as one item has shown that the update extinguishes the predicate.
-    pub prove: bool,
+    /// Who asks: the owner of the run.
+    pub owner: String,
+    /// A short chunk that ends with the page on which one item has shown that the update extinguishes the
+    /// predicate.
+    pub trial: bool,
 }
 
 /// What a worker returns. Never per-item data: Step Functions carries it.
@@ -72,7 +76,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         stop: &CancellationToken,
     ) -> Result<ChunkReport> {
         let begin = Instant::now();
-        let run = load(&self.store, &chunk.run_id, chunk.pass).await?;
+        let run = load(&self.store, &chunk.run_id, chunk.pass, &chunk.owner).await?;
         if chunk.segment >= run.settings.total_segments {
             return Err(Error::invalid(
                 "segment",
@@ -100,7 +104,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             total_segments: run.settings.total_segments,
             until,
         };
-        segment.sweep(record, chunk.prove).await.map_err(|error| {
+        segment.sweep(record, chunk.trial).await.map_err(|error| {
             error.context(format!(
                 "table {}, segment {} of {}, run {}",
                 run.spec.table, chunk.segment, run.settings.total_segments, run.run_id
@@ -118,41 +122,36 @@ struct Segment<'a, R, W, S> {
     until: Until,
 }
 
-/// What became of a page: how far the acknowledged items reach without a gap, and what ended it early.
+/// What became of the items of a page.
 struct PageResult {
     counters: Counters,
-    /// The last key up to which every item is acknowledged; `None` where not even the first is.
-    acknowledged: Option<Key>,
     /// Every item is acknowledged.
     whole: bool,
     failure: Option<Error>,
     /// An updated item was seen to be pending no longer.
-    proven: bool,
+    trial_passed: bool,
 }
 
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
-    /// The loop: page, writes, checkpoint. The cursor moves only over acknowledged items (promise: no-gap).
-    async fn sweep(&self, mut record: SegmentRecord, prove_only: bool) -> Result<ChunkReport> {
+    /// The loop: page, writes, checkpoint. The cursor moves only over pages of which every item is acknowledged
+    /// (promise: no-gap).
+    async fn sweep(&self, mut record: SegmentRecord, trial_only: bool) -> Result<ChunkReport> {
         let mut pages = 0;
         while record.cursor != Cursor::Exhausted && !self.until.is_over() {
-            if prove_only && (record.proven || pages == PROVING_PAGES) {
+            if trial_only && (record.trial_passed || pages == TRIAL_PAGES) {
                 break;
             }
             let Some(page) = self.read(&record).await? else {
                 break;
             };
-            // Every segment proves the pair on the first item that it updates.
-            let result = self.write(&page, record.proven).await;
-            record.proven |= result.proven;
+            // Every segment tries the pair on the first item that it updates.
+            let result = self.write(&page, record.trial_passed).await;
+            record.trial_passed |= result.trial_passed;
             record.counters += result.counters;
             record.counters.consumed_rcu += page.consumed_rcu;
             if result.whole {
                 record.counters.scanned += page.scanned;
                 record.cursor = Cursor::after_page(page.next);
-            } else if let Some(key) = result.acknowledged {
-                // The next chunk scans the rest of this page again and counts it then.
-                record.counters.scanned += result.counters.matched;
-                record.cursor = Cursor::After(key);
             }
             self.checkpoint(&record).await?;
             if let Some(error) = result.failure {
@@ -190,42 +189,53 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         retry(CHECKPOINT_PATIENCE, || self.store.checkpoint(record)).await
     }
 
-    /// Writes the pending items of a page, several at once, and waits for every write that was begun. What the
-    /// time box or an error leaves unacknowledged stays behind the cursor.
-    async fn write(&self, page: &Page, proven: bool) -> PageResult {
+    /// Writes the pending items of a page, several at once, and waits for every write that was begun. After an error
+    /// none is begun any more. Whoever reads the page again finds only what was left: an item that was written
+    /// matches no longer.
+    async fn write(&self, page: &Page, trial_passed: bool) -> PageResult {
         let mut result = PageResult {
             counters: Counters::default(),
-            acknowledged: None,
             whole: true,
             failure: None,
-            proven: false,
+            trial_passed,
         };
         let mut rest = page.pending.iter();
-        if !proven {
-            for key in rest.by_ref() {
-                match self.write_and_prove(key).await {
-                    Ok((write, proof)) => {
-                        result.take(key, Ok(write));
-                        result.proven = matches!(proof, Proof::Extinguished);
-                        if let Proof::Failed(error) = proof {
-                            result.fail(error);
-                        }
+        while result.whole && !result.trial_passed {
+            let Some(key) = rest.next() else { break };
+            match self.write_and_try(key).await {
+                Ok((write, trial)) => {
+                    result.take(key, Ok(write));
+                    match trial {
+                        Trial::Passed => result.trial_passed = true,
+                        Trial::Open => {}
+                        Trial::Failed(error) => result.fail(error),
                     }
-                    Err(error) => result.fail(error),
                 }
-                if !result.whole {
-                    return result;
-                }
-                if result.proven {
-                    break;
-                }
+                Err(error) => result.fail(error),
             }
         }
+        let failed = AtomicBool::new(!result.whole);
         let mut writes = stream::iter(rest)
-            .map(|key| async move { (key, self.write_one(key).await) })
-            .buffered(WRITES_IN_FLIGHT);
+            .map(|key| {
+                let failed = &failed;
+                async move {
+                    if failed.load(Ordering::Relaxed) {
+                        return (key, Ok(None));
+                    }
+                    let write = self.write_one(key).await;
+                    failed.fetch_or(write.is_err(), Ordering::Relaxed);
+                    (key, write)
+                }
+            })
+            .buffer_unordered(WRITES_IN_FLIGHT);
         while let Some((key, write)) = writes.next().await {
             result.take(key, write);
+        }
+        drop(writes);
+        if !result.whole {
+            // A rejected item still matches and is tried again with its page: it counts when the page is whole.
+            result.counters.matched -= result.counters.rejected;
+            result.counters.rejected = 0;
         }
         result
     }
@@ -237,32 +247,30 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
 
     /// A write after which `P` must be false, or going on would touch every item for nothing. What is still
     /// pending is held against what was written, since a live writer may have come in between.
-    async fn write_and_prove(&self, key: &Key) -> Result<(Option<Write>, Proof)> {
+    async fn write_and_try(&self, key: &Key) -> Result<(Option<Write>, Trial)> {
         let shown = self
             .attempt(key, || self.writer.update_and_show(key))
             .await?;
         let (write, written) = match shown {
             Some((write, Some(written))) => (write, written),
-            Some((write, None)) => return Ok((Some(write), Proof::None)),
-            None => return Ok((None, Proof::None)),
+            Some((write, None)) => return Ok((Some(write), Trial::Open)),
+            None => return Ok((None, Trial::Open)),
         };
-        let found = retry(PATIENCE, || self.reader.pending_item(key)).await;
-        let proof = match found {
-            Ok(None) => Proof::Extinguished,
+        let trial = match retry(PATIENCE, || self.writer.pending_item(key)).await {
+            Ok(None) => Trial::Passed,
             Ok(Some(found)) if with_sorted_sets(found.clone()) != with_sorted_sets(written) => {
-                Proof::None
+                Trial::Open
             }
-            Ok(Some(_)) => Proof::Failed(Error::new(
+            Ok(Some(_)) => Trial::Failed(Error::new(
                 ErrorKind::UpdateDoesNotExtinguish,
                 format!(
                     "the update does not extinguish its predicate: the item with key {key} was updated and is \
                      still pending; change update or pending so that an updated item no longer matches"
                 ),
             )),
-            // The write is acknowledged all the same; the next chunk proves on another item.
-            Err(error) => Proof::Failed(error),
+            Err(error) => Trial::Failed(error.context(format!("trying the update on key {key}"))),
         };
-        Ok((Some(write), proof))
+        Ok((Some(write), trial))
     }
 
     async fn attempt<T, F, Fut>(&self, key: &Key, write: F) -> Result<Option<T>>
@@ -280,12 +288,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
 }
 
 /// What a written item says about the pair of predicate and update.
-enum Proof {
+enum Trial {
     /// `P` is false now.
-    Extinguished,
-    /// It was not ours to write, or a live writer has changed it since.
-    None,
-    /// `P` is still true for what we wrote, or that could not be read.
+    Passed,
+    /// Nothing: it was not ours to write, or a live writer has changed it since.
+    Open,
+    /// `P` is still true for what we wrote, or that could not be found out. The write is acknowledged all the same.
     Failed(Error),
 }
 
@@ -296,7 +304,7 @@ impl PageResult {
         self.failure.get_or_insert(error);
     }
 
-    /// Takes note of one item's result; items must come in page order.
+    /// Takes note of one item's result.
     fn take(&mut self, key: &Key, write: Result<Option<Write>>) {
         let write = match write {
             Ok(Some(write)) => write,
@@ -306,23 +314,16 @@ impl PageResult {
             }
             Err(error) => return self.fail(error),
         };
+        self.counters.matched += 1;
         self.counters.consumed_wcu += write.consumed_wcu;
         match write.outcome {
-            // Acknowledged behind a gap: the cursor stays before it, but the item matches no more, so this
-            // is the only time that it can be counted.
             Outcome::Updated => self.counters.updated += 1,
             Outcome::Raced => self.counters.raced += 1,
             Outcome::Vanished => self.counters.vanished += 1,
-            // This one still matches and will be tried again behind a gap; it counts when the cursor passes.
-            Outcome::Rejected(_) if !self.whole => return,
             Outcome::Rejected(reason) => {
                 tracing::warn!(%key, reason, "DynamoDB refuses this item's update for good");
                 self.counters.rejected += 1;
             }
-        }
-        self.counters.matched += 1;
-        if self.whole {
-            self.acknowledged = Some(key.clone());
         }
     }
 }

@@ -80,7 +80,8 @@ impl World {
             worker: self.worker(),
             verifier: self.verifier(),
         };
-        engine.run(&self.request, "a test", stop).await
+        let plan = engine.planner.plan(&self.request, "a test").await?;
+        engine.drive(plan, "a test", stop).await
     }
 
     async fn counters(&self) -> Counters {
@@ -119,8 +120,9 @@ fn assert_accounted(counters: &Counters) {
     );
 }
 
-/// Runs a future in virtual time.
+/// Runs a future in virtual time, the waits between retries included in what the seed decides.
 fn in_virtual_time<F: Future>(future: F) -> F::Output {
+    fastrand::seed(1);
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -314,7 +316,8 @@ fn resume_goes_on_from_the_checkpointed_keys() {
             run_id: plan.run_id.clone(),
             pass: 1,
             segment: 0,
-            prove: false,
+            owner: "first".into(),
+            trial: false,
         };
         let never = CancellationToken::new();
         let done = world.worker().work(&chunk, None, &never).await.unwrap();
@@ -328,7 +331,7 @@ fn resume_goes_on_from_the_checkpointed_keys() {
             .await
             .unwrap();
         assert_eq!(again.segments, [1], "segment 0 needs no more work");
-        assert!(!again.prove, "segment 0 has shown that the update works");
+        assert!(!again.trial, "segment 0 has shown that the update works");
         assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
         assert_eq!(world.table.evaluated(), 200, "a sweep and a verification");
     });
@@ -344,7 +347,8 @@ fn one_owner_per_segment() {
             run_id: plan.run_id.clone(),
             pass: 1,
             segment: 0,
-            prove: false,
+            owner: "first".into(),
+            trial: false,
         };
         let never = CancellationToken::new();
         let (stale_worker, worker) = (world.worker(), world.worker());
@@ -394,7 +398,8 @@ fn honest_end_of_a_time_box() {
             run_id: plan.run_id.clone(),
             pass: 1,
             segment: 0,
-            prove: false,
+            owner: "first".into(),
+            trial: false,
         };
         let never = CancellationToken::new();
         let mut chunks = 0;
@@ -436,7 +441,8 @@ fn proof_brings_further_passes_or_says_what_remains() {
                     run_id: plan.run_id.clone(),
                     pass: 1,
                     segment,
-                    prove: false,
+                    owner: "first".into(),
+                    trial: false,
                 };
                 world.worker().work(&chunk, None, &never).await.unwrap();
             }
@@ -448,6 +454,8 @@ fn proof_brings_further_passes_or_says_what_remains() {
                 creates_pending: true,
             };
             old_code.work(60, Duration::from_millis(1)).await;
+            // Until then a sweep, which reads eventually consistent, may miss them.
+            tokio::time::sleep(Duration::from_secs(2)).await;
             let left = world.table.count_pending(&world.request.spec);
             assert!(left > 0);
 
@@ -479,14 +487,17 @@ fn proof_needs_a_complete_count_of_a_swept_table() {
         let planner = world.planner();
         let plan = planner.plan(&world.request, "first").await.unwrap();
         let incomplete = planner
-            .conclude(&plan.run_id, 1, &plan.verification)
+            .conclude(&plan.run_id, 1, "first", &plan.verification)
             .await
             .unwrap_err();
         assert_eq!(incomplete.kind(), ErrorKind::InvalidInput);
         let mut counted = plan.verification;
         counted.done = true;
         assert!(
-            planner.conclude(&plan.run_id, 1, &counted).await.is_err(),
+            planner
+                .conclude(&plan.run_id, 1, "first", &counted)
+                .await
+                .is_err(),
             "the segments are open"
         );
     });
@@ -508,6 +519,7 @@ fn a_verification_resumes_where_its_time_box_ended() {
             let request = VerifyRequest {
                 run_id: plan.run_id.clone(),
                 pass: 1,
+                owner: "first".into(),
                 // Its state goes through JSON, as in Step Functions.
                 verification: serde_json::from_str(&serde_json::to_string(&verification).unwrap())
                     .unwrap(),
@@ -632,17 +644,21 @@ fn no_gap_in_a_table_that_was_created_anew() {
         let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
         let planner = world.planner();
         let plan = planner.plan(&world.request, "first").await.unwrap();
-        let chunk = Chunk {
+        let mut chunk = Chunk {
             run_id: plan.run_id.clone(),
             pass: 1,
             segment: 0,
-            prove: false,
+            owner: "first".into(),
+            trial: false,
         };
         let never = CancellationToken::new();
         world.worker().work(&chunk, None, &never).await.unwrap();
         world.table.recreate();
         let again = planner.plan(&world.request, "second").await.unwrap();
         assert_eq!((again.pass, again.segments.len()), (2, 2));
+        let stale = world.worker().work(&chunk, None, &never).await.unwrap_err();
+        assert_eq!(stale.kind(), ErrorKind::Fenced, "another owner");
+        chunk.owner = "second".into();
         let stale = world.worker().work(&chunk, None, &never).await.unwrap_err();
         assert_eq!(stale.kind(), ErrorKind::Fenced, "the old pass is over");
     });
@@ -661,10 +677,12 @@ fn honest_end_tells_the_first_failure() {
             message: format!("because of {error}"),
         };
         planner.plan(&world.request, "second").await.unwrap();
-        planner
-            .fail(&plan.run_id, "first", failure("Fenced"))
+        let told = planner
+            .fail(&plan.run_id, "first", failure("TooMany"))
             .await
             .unwrap();
+        assert_eq!(told.error, "Fenced");
+        assert!(told.message.contains("second"), "{}", told.message);
         assert_eq!(
             world.store.run(&plan.run_id).await.unwrap().unwrap().status,
             RunStatus::Running,
@@ -678,7 +696,10 @@ fn honest_end_tells_the_first_failure() {
             .fail(&plan.run_id, "second", failure("TooMany"))
             .await;
         assert_eq!(told.unwrap(), failure("AccessDenied"));
-        let refused = planner.next(&plan.run_id, plan.pass).await.unwrap_err();
+        let refused = planner
+            .next(&plan.run_id, plan.pass, "second")
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NotRunning);
         let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
         assert_eq!(run.error.as_deref(), Some("AccessDenied"));
@@ -687,5 +708,90 @@ fn honest_end_tells_the_first_failure() {
             RunStatus::Succeeded,
             "it can be resumed"
         );
+    });
+}
+
+/// one-owner: whoever was replaced as the owner of a run can neither work, plan, conclude, pause nor fail it.
+#[test]
+fn one_owner_per_run() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
+        let planner = world.planner();
+        let plan = planner.plan(&world.request, "first").await.unwrap();
+        let run_id = &plan.run_id;
+        planner.plan(&world.request, "second").await.unwrap();
+        let chunk = Chunk {
+            run_id: run_id.clone(),
+            pass: 1,
+            segment: 0,
+            owner: "first".into(),
+            trial: false,
+        };
+        let never = CancellationToken::new();
+        let mut errors = vec![
+            world.worker().work(&chunk, None, &never).await.unwrap_err(),
+            planner.next(run_id, 1, "first").await.unwrap_err(),
+        ];
+        let mut counted = plan.verification;
+        counted.done = true;
+        errors.push(
+            planner
+                .conclude(run_id, 1, "first", &counted)
+                .await
+                .unwrap_err(),
+        );
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+            assert!(
+                error.to_string().contains("second"),
+                "it says who has it: {error}"
+            );
+        }
+        planner.pause(run_id, "first").await.unwrap();
+        let run = world.store.run(run_id).await.unwrap().unwrap();
+        assert_eq!(
+            (run.status, run.owner.as_str()),
+            (RunStatus::Running, "second")
+        );
+        planner.pause(run_id, "second").await.unwrap();
+        let run = world.store.run(run_id).await.unwrap().unwrap();
+        assert_eq!(run.status, RunStatus::Paused);
+    });
+}
+
+/// A run id that belongs to another table is refused, also where that table is another one in identity.
+#[test]
+fn a_run_id_belongs_to_one_table() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 10, r#","run_id":"r""#);
+        world.planner().plan(&world.request, "first").await.unwrap();
+        world.table.recreate();
+        let other =
+            Request::from_json(r#"{"table":"other","set":{"test":1},"run_id":"r"}"#).unwrap();
+        let refused = world.planner().plan(&other, "second").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::RunMismatch);
+        assert!(refused.to_string().contains("stuff"), "{refused}");
+        assert!(refused.to_string().contains("other"), "{refused}");
+    });
+}
+
+/// no-gap, honest-end: an error that trying again does not mend ends the chunk; what was acknowledged is
+/// checkpointed, no further write is begun, and the next start goes on.
+#[test]
+fn no_gap_after_an_error_in_the_middle_of_a_page() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 60, r#","total_segments":1"#);
+        let before = world.table.items();
+        world.faults.deny_after(150);
+        let error = world.run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AccessDenied);
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert_eq!(counters.updated, world.table.updates().len() as u64);
+        assert!(counters.updated > 0);
+        world.faults.restart();
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        world.assert_migrated(&before);
+        assert_eq!(world.counters().await.updated, 48);
     });
 }

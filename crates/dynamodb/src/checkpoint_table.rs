@@ -409,18 +409,18 @@ impl SegmentStore for CheckpointTable {
                 &segment_key(record.pass, record.segment),
             )))
             .update_expression(
-                "SET #cursor = :cursor, #proven = :proven, #counters = :counters, \
+                "SET #cursor = :cursor, #trial_passed = :trial_passed, #counters = :counters, \
                  #expires_at = :expires_at",
             )
             // Only the latest claim may move the checkpoint (promise: one-owner).
             .condition_expression("#generation = :generation")
             .expression_attribute_names("#cursor", "cursor")
-            .expression_attribute_names("#proven", "proven")
+            .expression_attribute_names("#trial_passed", "trial_passed")
             .expression_attribute_names("#counters", "counters")
             .expression_attribute_names("#expires_at", "expires_at")
             .expression_attribute_names("#generation", "generation")
             .expression_attribute_values(":cursor", to_attribute(&record.cursor))
-            .expression_attribute_values(":proven", AttributeValue::Bool(record.proven))
+            .expression_attribute_values(":trial_passed", AttributeValue::Bool(record.trial_passed))
             .expression_attribute_values(":counters", to_attribute(&record.counters))
             .expression_attribute_values(":expires_at", expires_at())
             .expression_attribute_values(

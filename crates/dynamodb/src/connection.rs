@@ -13,7 +13,7 @@ use backfill_core::{Error, ErrorKind, Result};
 /// Time to set up a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time for one call. A page of 1 MB takes a fraction of a second; what takes longer is lost.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where to connect; everything left out comes from the environment and the AWS profile.
 #[derive(Debug, Clone, Default)]

@@ -37,6 +37,21 @@ where
     }
 }
 
+/// The same for a code inside a response: the reason for which a transaction was cancelled (API reference,
+/// CancellationReason). Its codes are those of the exceptions without their endings.
+pub(crate) fn failure_of_code(doing: &str, code: &str, message: Option<&str>) -> Error {
+    let kind = match code {
+        "ThrottlingError" | "ProvisionedThroughputExceeded" => ErrorKind::Throttled,
+        "TransactionConflict" => ErrorKind::Unavailable,
+        "ValidationError" => ErrorKind::InvalidSpec,
+        _ => ErrorKind::Internal,
+    };
+    Error::new(
+        kind,
+        format!("{doing} failed with {code}: {}", message.unwrap_or("")),
+    )
+}
+
 /// Error codes of DynamoDB (developer guide, Error handling with DynamoDB).
 fn kind_of_code(code: &str, status: u16) -> (ErrorKind, &'static str) {
     match code {
@@ -44,11 +59,13 @@ fn kind_of_code(code: &str, status: u16) -> (ErrorKind, &'static str) {
         | "ThrottlingException"
         | "ThrottledException"
         | "RequestLimitExceeded" => (ErrorKind::Throttled, ""),
+        // The conflicts are with a live transaction, or with another region, on this very item.
         "InternalServerError"
         | "InternalServerErrorException"
         | "ServiceUnavailable"
         | "ServiceUnavailableException"
-        | "TransactionInProgressException" => (ErrorKind::Unavailable, ""),
+        | "TransactionConflictException"
+        | "ReplicatedWriteConflictException" => (ErrorKind::Unavailable, ""),
         "ResourceNotFoundException" => (ErrorKind::TableNotFound, ""),
         "ValidationException" => (ErrorKind::InvalidSpec, ""),
         "AccessDeniedException" => (
@@ -85,5 +102,38 @@ where
         )
     } else {
         (ErrorKind::Internal, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_tried_again_and_what_does_not_is_not() {
+        for (code, status, kind) in [
+            (
+                "ProvisionedThroughputExceededException",
+                400,
+                ErrorKind::Throttled,
+            ),
+            ("ThrottlingException", 400, ErrorKind::Throttled),
+            ("RequestLimitExceeded", 400, ErrorKind::Throttled),
+            ("InternalServerError", 500, ErrorKind::Unavailable),
+            // A live transaction, or another region, works on the same item.
+            ("TransactionConflictException", 400, ErrorKind::Unavailable),
+            (
+                "ReplicatedWriteConflictException",
+                400,
+                ErrorKind::Unavailable,
+            ),
+            ("", 503, ErrorKind::Unavailable),
+            ("ValidationException", 400, ErrorKind::InvalidSpec),
+            ("AccessDeniedException", 400, ErrorKind::AccessDenied),
+            ("ExpiredTokenException", 400, ErrorKind::MissingCredentials),
+            ("SomethingNew", 400, ErrorKind::Internal),
+        ] {
+            assert_eq!(kind_of_code(code, status).0, kind, "{code}");
+        }
     }
 }

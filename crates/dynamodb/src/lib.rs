@@ -8,6 +8,6 @@ mod failure;
 mod target_table;
 
 pub use checkpoint_table::CheckpointTable;
-pub use connection::{ConnectOptions, Connection};
+pub use connection::{CALL_TIMEOUT, ConnectOptions, Connection};
 pub use convert::{from_item, to_item};
 pub use target_table::{ReadOnly, ReadWrite};

@@ -2,10 +2,11 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    KeyType as Role, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    ScalarAttributeType,
+    ConditionCheck, KeyType as Role, ReturnConsumedCapacity, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TransactWriteItem,
 };
 use backfill_core::ports::{
     Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
@@ -16,7 +17,7 @@ use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec};
 
 use crate::connection::Connection;
 use crate::convert::{from_item, to_item};
-use crate::failure::failure;
+use crate::failure::{failure, failure_of_code};
 
 /// Access that can only read: there is no code behind it that could write to a table.
 #[derive(Debug, Clone)]
@@ -30,7 +31,6 @@ pub struct ReadWrite(pub Connection);
 pub struct Reader {
     client: Client,
     table: String,
-    keys: KeySchema,
     statements: Statements,
 }
 
@@ -52,7 +52,6 @@ impl ReadAccess for ReadOnly {
         Reader {
             client: self.0.client.clone(),
             table: spec.table.clone(),
-            keys: keys.clone(),
             statements: spec.statements(keys),
         }
     }
@@ -192,42 +191,6 @@ impl TableReader for Reader {
                 .unwrap_or(0.0),
         })
     }
-
-    /// A Query for the one key, filtered by `P`: GetItem knows no filter.
-    async fn pending_item(&self, key: &Key) -> Result<Option<Item>> {
-        let mut names = self.statements.read_names.clone();
-        let mut values = self.statements.read_values.clone();
-        let mut condition = Vec::new();
-        for (i, name) in self.keys.names().enumerate() {
-            let value = key.0.get(name).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Internal,
-                    format!("key {key} lacks the attribute {name}"),
-                )
-            })?;
-            condition.push(format!("#backfill_key{i} = :backfill_key{i}"));
-            names.insert(format!("#backfill_key{i}"), name.to_owned());
-            values.insert(format!(":backfill_key{i}"), value.clone());
-        }
-        let response = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression(condition.join(" AND "))
-            .filter_expression(&self.statements.filter)
-            .set_expression_attribute_names(Some(names.into_iter().collect()))
-            .set_expression_attribute_values(Some(to_item(&values)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| {
-                failure(
-                    &format!("reading the item with key {key} of table {}", self.table),
-                    error,
-                )
-            })?;
-        response.items().first().map(from_item).transpose()
-    }
 }
 
 impl TableWriter for Writer {
@@ -237,6 +200,47 @@ impl TableWriter for Writer {
 
     async fn update_and_show(&self, key: &Key) -> Result<(Write, Option<Item>)> {
         self.send(key, ReturnValue::AllNew).await
+    }
+
+    /// A transaction of nothing but a ConditionCheck, which writes nothing: GetItem knows no condition, and the
+    /// filter of a Query may not name a key attribute, as `P` may. The check is that `P` does not hold, so that
+    /// its failure brings the item along.
+    async fn pending_item(&self, key: &Key) -> Result<Option<Item>> {
+        let statements = &self.statements;
+        let doing = format!("checking the item with key {key} of table {}", self.table);
+        let check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(to_item(&key.0)))
+            .condition_expression(&statements.not_pending)
+            .set_expression_attribute_names(Some(
+                statements.check_names.clone().into_iter().collect(),
+            ))
+            .set_expression_attribute_values(some_unless_empty(&statements.read_values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Internal, &doing).with_source(error))?;
+        let result = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().condition_check(check).build())
+            .send()
+            .await;
+        let Err(error) = result else { return Ok(None) };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+            error.as_service_error()
+        else {
+            return Err(failure(&doing, error));
+        };
+        let reason = cancelled.cancellation_reasons().first();
+        match reason.and_then(|reason| Some((reason.code()?, reason.item()))) {
+            Some(("ConditionalCheckFailed", Some(item))) => Ok(Some(from_item(item)?)),
+            Some((code, _)) => Err(failure_of_code(
+                &doing,
+                code,
+                reason.and_then(|reason| reason.message()),
+            )),
+            None => Err(failure(&doing, error)),
+        }
     }
 }
 
@@ -303,7 +307,7 @@ fn refused(table: &str, error: SdkError<UpdateItemError>) -> Result<Write> {
 /// True where a ValidationException is about the content of this one item. Everything else is about the
 /// request, which is the same for every item, and ends the run.
 fn is_of_the_item(message: &str) -> bool {
-    const OF_THE_ITEM: [&str; 7] = [
+    const OF_THE_ITEM: [&str; 11] = [
         "Item size to update has exceeded the maximum allowed size",
         "Item size has exceeded the maximum allowed size",
         "An operand in the update expression has an incorrect data type",
@@ -311,6 +315,10 @@ fn is_of_the_item(message: &str) -> bool {
         "The document path provided in the update expression is invalid for update",
         "Number overflow",
         "Number underflow",
+        "Attempting to store more than 38 significant digits",
+        "Nesting Levels have exceeded supported limits",
+        "Type mismatch for Index Key",
+        "update a secondary index key to a value that is not supported",
     ];
     OF_THE_ITEM.iter().any(|start| message.contains(start))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backfill_core::request::parse_strictly;
 use backfill_core::worker::CHECKPOINT_PATIENCE;
 use backfill_core::{Error, Result};
-use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
+use backfill_dynamodb::{CALL_TIMEOUT, CheckpointTable, ConnectOptions, Connection};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,10 +14,11 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
-/// Left between the end of our work and the end of the invocation: for the writes in flight, the last
-/// checkpoint, and the answer.
-const RESERVE: Duration = Duration::from_secs(15);
-const _: () = assert!(RESERVE.as_secs() > CHECKPOINT_PATIENCE.as_secs());
+/// Left between the end of our work and the end of the invocation: for a write that was just begun, for a checkpoint
+/// that is tried again until its patience ends and then once more.
+const RESERVE: Duration = Duration::from_secs(32);
+const _: () =
+    assert!(RESERVE.as_secs() > 2 * CALL_TIMEOUT.as_secs() + CHECKPOINT_PATIENCE.as_secs());
 
 /// Built once per process and used by every invocation.
 pub struct Setup {

@@ -26,6 +26,8 @@ struct Shared {
     /// The step at which the process dies; 0 is never.
     crash_at: AtomicU64,
     crashed: Notify,
+    /// The step from which on the target table denies access; 0 is never.
+    deny_after: AtomicU64,
 }
 
 impl Faults {
@@ -45,6 +47,7 @@ impl Faults {
                 steps: AtomicU64::new(0),
                 crash_at: AtomicU64::new(0),
                 crashed: Notify::new(),
+                deny_after: AtomicU64::new(0),
             }),
         }
     }
@@ -54,9 +57,26 @@ impl Faults {
         self.shared.crash_at.store(step, Ordering::SeqCst);
     }
 
-    /// A new process: calls return again.
+    /// From this step on the target table denies every access, until [`Faults::restart`].
+    pub fn deny_after(&self, step: u64) {
+        self.shared.deny_after.store(step, Ordering::SeqCst);
+    }
+
+    /// A new process: calls return again, and access is allowed.
     pub fn restart(&self) {
         self.shared.crash_at.store(0, Ordering::SeqCst);
+        self.shared.deny_after.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn check_access(&self) -> Result<()> {
+        let deny_after = self.shared.deny_after.load(Ordering::SeqCst);
+        if deny_after != 0 && self.steps() >= deny_after {
+            return Err(Error::new(
+                ErrorKind::AccessDenied,
+                "injected: access denied",
+            ));
+        }
+        Ok(())
     }
 
     /// Resolves when the process has died.

@@ -107,7 +107,7 @@ impl SegmentStore for ModelStore {
                     segment,
                     generation: 0,
                     cursor: Cursor::NotStarted,
-                    proven: false,
+                    trial_passed: false,
                     counters: Counters::default(),
                 });
             record.generation += 1;

@@ -1,5 +1,6 @@
 //! The model of a table: items in hash order, segments as slices of the hash space, pages of random size.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,13 @@ use backfill_core::ports::{
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 use backfill_core::{Item, Key, Result, Spec, Value};
 
+use tokio::time::Instant;
+
 use crate::faults::Faults;
+
+/// For how long an eventually consistent read may miss a change: "usually within one second or less" (developer
+/// guide, Read consistency).
+const STALE: Duration = Duration::from_secs(1);
 
 /// Where an item lies: by the hash of its partition key, as in DynamoDB.
 type Position = (u64, Key);
@@ -27,6 +34,8 @@ pub struct ModelTable {
 #[derive(Default)]
 struct State {
     items: BTreeMap<Position, Item>,
+    /// When an item last changed, and what was there before: what an eventually consistent read may still see.
+    before: BTreeMap<Position, (Instant, Option<Item>)>,
     /// Items whose update is refused for good.
     poison: BTreeSet<Key>,
     /// Our writes that took effect, by key.
@@ -47,6 +56,17 @@ struct State {
 pub struct ModelAccess {
     table: ModelTable,
     spec: Spec,
+}
+
+impl State {
+    /// Puts or removes an item.
+    fn set(&mut self, at: &Position, item: Option<Item>) {
+        let before = match item {
+            Some(item) => self.items.insert(at.clone(), item),
+            None => self.items.remove(at),
+        };
+        self.before.insert(at.clone(), (Instant::now(), before));
+    }
 }
 
 fn key_of(id: u64) -> Key {
@@ -217,10 +237,7 @@ impl LiveWriter {
                 }
                 _ => continue,
             }
-            match &item {
-                Some(item) => state.items.insert(at, item.clone()),
-                None => state.items.remove(&at),
-            };
+            state.set(&at, item.clone());
             state.history.insert(key, item);
         }
     }
@@ -266,12 +283,25 @@ impl TableReader for ModelAccess {
     /// Pages hold up to four items, so that many are empty and all are many.
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
         self.table.faults.before().await?;
+        self.table.faults.check_access()?;
         let size = 1 + self.table.faults.pick(4).min(u64::from(request.limit) - 1);
         let page = {
             let mut state = self.table.state.lock().unwrap();
             let after = request.after.map(position);
-            let in_segment: Vec<(Key, bool)> = state
-                .items
+            // An eventually consistent page sees some items as they were before their last change.
+            let mut seen = Cow::Borrowed(&state.items);
+            if !request.consistent {
+                let seen = seen.to_mut();
+                for (at, (changed, before)) in &state.before {
+                    if changed.elapsed() < STALE && self.table.faults.pick(4) == 0 {
+                        match before {
+                            Some(item) => seen.insert(at.clone(), item.clone()),
+                            None => seen.remove(at),
+                        };
+                    }
+                }
+            }
+            let in_segment: Vec<(Key, bool)> = seen
                 .iter()
                 .filter(|(at, _)| segment_of(at, request.total_segments) == request.segment)
                 .filter(|(at, _)| after.as_ref().is_none_or(|after| *at > after))
@@ -295,16 +325,6 @@ impl TableReader for ModelAccess {
         self.table.faults.after().await?;
         Ok(page)
     }
-
-    async fn pending_item(&self, key: &Key) -> Result<Option<Item>> {
-        self.table.faults.before().await?;
-        let state = self.table.state.lock().unwrap();
-        Ok(state
-            .items
-            .get(&position(key))
-            .filter(|item| is_pending(&self.spec, item))
-            .cloned())
-    }
 }
 
 impl TableWriter for ModelAccess {
@@ -314,21 +334,23 @@ impl TableWriter for ModelAccess {
 
     async fn update_and_show(&self, key: &Key) -> Result<(Write, Option<Item>)> {
         self.table.faults.before().await?;
+        self.table.faults.check_access()?;
         let mut shown = None;
         let outcome = {
             let mut state = self.table.state.lock().unwrap();
             let at = position(key);
             let useless = state.useless_update;
             let poisoned = state.poison.contains(key);
-            match state.items.get_mut(&at) {
+            match state.items.get(&at).cloned() {
                 None => Outcome::Vanished,
-                Some(item) if !is_pending(&self.spec, item) => Outcome::Raced,
+                Some(item) if !is_pending(&self.spec, &item) => Outcome::Raced,
                 Some(_) if poisoned => Outcome::Rejected("poisoned".into()),
-                Some(item) => {
+                Some(mut item) => {
                     if !useless {
-                        apply(&self.spec, item);
+                        apply(&self.spec, &mut item);
                     }
                     shown = Some(item.clone());
+                    state.set(&at, Some(item));
                     *state.updates.entry(key.clone()).or_default() += 1;
                     Outcome::Updated
                 }
@@ -340,5 +362,15 @@ impl TableWriter for ModelAccess {
             consumed_wcu: 1.0,
         };
         Ok((write, shown))
+    }
+
+    async fn pending_item(&self, key: &Key) -> Result<Option<Item>> {
+        self.table.faults.before().await?;
+        let state = self.table.state.lock().unwrap();
+        Ok(state
+            .items
+            .get(&position(key))
+            .filter(|item| is_pending(&self.spec, item))
+            .cloned())
     }
 }

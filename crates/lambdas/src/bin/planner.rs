@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 #[serde(deny_unknown_fields)]
 struct Event {
     action: Action,
-    /// `plan`, `fail`: ARN of the execution.
-    execution: Option<String>,
+    /// ARN of the execution, which owns its run.
+    owner: String,
     /// `plan`: the execution input as it came.
     input: Option<Box<RawValue>>,
     /// All but `plan`.
@@ -63,26 +63,29 @@ fn main() -> std::result::Result<(), lambda_runtime::Error> {
             access: ReadOnly(setup.connection.clone()),
             store: setup.checkpoints.clone(),
         };
+        let owner = event.owner;
         Ok(match event.action {
             Action::Plan => {
-                let owner = given("execution", event.execution)?;
                 let request = Request::from_json(given("input", event.input)?.get())?;
                 Answer::Plan(planner.plan(&request, &owner).await?)
             }
             Action::Next => {
                 let run_id = given("run_id", event.run_id)?;
                 let pass = given("pass", event.pass)?;
-                Answer::Plan(planner.next(&run_id, pass).await?)
+                Answer::Plan(planner.next(&run_id, pass, &owner).await?)
             }
             Action::Conclude => {
                 let run_id = given("run_id", event.run_id)?;
                 let pass = given("pass", event.pass)?;
                 let verification = given("verification", event.verification)?;
-                Answer::Conclusion(planner.conclude(&run_id, pass, &verification).await?)
+                Answer::Conclusion(
+                    planner
+                        .conclude(&run_id, pass, &owner, &verification)
+                        .await?,
+                )
             }
             Action::Fail => {
                 let run_id = given("run_id", event.run_id)?;
-                let owner = given("execution", event.execution)?;
                 let failure = given("error", event.error)?.into();
                 Answer::Failure(planner.fail(&run_id, &owner, failure).await?)
             }
