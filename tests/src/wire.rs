@@ -117,6 +117,8 @@ pub fn signal(pid: u32, name: &str) {
 #[derive(Debug, Clone)]
 pub enum Verdict {
     Forward,
+    /// Passed on with this Limit: a page of so many items, of which a small table then has several.
+    ShortPage(u32),
     /// DynamoDB's answer would be this error.
     Refuse {
         code: &'static str,
@@ -303,8 +305,17 @@ async fn answer(
         });
         seen.len() - 1
     };
+    let mut body = call.body.clone();
     let response = match (tapped.hook)(call).await {
         Verdict::Forward => forward(&behind, upstream, request).await?,
+        Verdict::ShortPage(limit) => {
+            body["Limit"] = limit.into();
+            let body = Bytes::from(body.to_string());
+            let (mut parts, _) = request.into_parts();
+            parts.headers.insert("content-length", body.len().into());
+            let request = Request::from_parts(parts, Full::new(body));
+            forward(&behind, upstream, request).await?
+        }
         Verdict::Refuse { code, message } => refusal(code, message),
         Verdict::Break => return Err("broken on purpose".into()),
     };
