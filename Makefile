@@ -19,10 +19,11 @@ test: check template-check e2e
 tools:
 	tools/install
 
+# The whole workspace each time, so that every step finds the dependencies built with the same features.
 rust-check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) test --workspace --exclude backfill-e2e --locked
+	$(CARGO) test --workspace --lib --bins --test promises --locked
 
 # The definition still has its ${...} placeholders where a deployment puts in ARNs.
 definition-check:
@@ -40,8 +41,8 @@ lambdas:
 
 e2e: lambdas
 	tools/install ministack moto
-	$(CARGO) build --locked
-	$(CARGO) test -p backfill-e2e --locked
+	$(CARGO) build --workspace --all-targets --locked
+	$(CARGO) test --workspace --test adapter --test local --test deployed --locked
 
 clean:
 	$(CARGO) clean

@@ -69,12 +69,13 @@ fn assert_fields(result: &Json, expected: &[(&str, Json)]) {
     }
 }
 
-/// No function does more to a table than to describe, scan and query it and to update items under the guard.
+/// No function does more to a table than to describe and scan it, to check items, and to update them under the guard.
 fn assert_guarded(tap: &Tap) {
     for seen in tap.seen() {
         let call = seen.call;
         match call.operation.as_str() {
-            "DescribeTable" | "Scan" | "Query" => {}
+            "DescribeTable" | "Scan" => {}
+            _ if call.is_check() => {}
             "UpdateItem" => {
                 let guard = call.body["ConditionExpression"]
                     .as_str()
@@ -185,7 +186,7 @@ async fn several_chunks(aws: &Aws, machine: &Machine, name: &str) {
     let segments = aws.segments(&input, 1).await;
     assert_eq!(segments.len(), 2);
     for segment in &segments {
-        // Each chunk claims its segment. One of them may have been the proving chunk, which is not in the Map.
+        // Each chunk claims its segment. One of them may have been the trial chunk, which is not in the Map.
         assert!(segment.generation >= 3, "{segment:?}");
         assert_eq!(segment.cursor, Cursor::Exhausted);
     }
@@ -212,7 +213,7 @@ fn several_chunks_per_segment() {
 fn a_worker_that_crashes_once_is_retried() {
     deployed(async |aws| {
         let table = aws.table("crash", 200).await;
-        // Segment 0 has the proving chunk, which has a retry of its own; the crash is to be in the Map.
+        // Segment 0 has the trial chunk, which has a retry of its own; the crash is to be in the Map.
         let (armed, updates) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicU64::new(0)),
@@ -724,7 +725,7 @@ fn honest_end_of_a_worker_that_fails_for_good() {
                 .is_update()
                 .then(|| updates.fetch_add(1, Ordering::SeqCst));
             async move {
-                // By then the proving chunk is over.
+                // By then the trial chunk is over.
                 if nth >= Some(200) {
                     return Verdict::Refuse {
                         code: "AccessDeniedException",

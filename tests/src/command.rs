@@ -90,16 +90,6 @@ impl From<Output> for Ended {
     }
 }
 
-/// A server that a test has started; ended by its PID when the test ends, however that is.
-pub struct Server(pub Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A port of 127.0.0.1 that is free now.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0))

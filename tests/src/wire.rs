@@ -31,9 +31,24 @@ pub struct Call {
 }
 
 impl Call {
-    /// The table that it names; empty where it names none.
+    /// The table that it names, in a transaction the one of its first action; empty where it names none.
     pub fn table(&self) -> &str {
-        self.body["TableName"].as_str().unwrap_or_default()
+        let action = self.body["TransactItems"][0].as_object();
+        let action = action.and_then(|action| action.values().next());
+        let named = action.unwrap_or(&self.body);
+        named["TableName"].as_str().unwrap_or_default()
+    }
+
+    /// True for a transaction that only looks at items.
+    pub fn is_check(&self) -> bool {
+        let actions = self.body["TransactItems"].as_array();
+        let only_checks = |action: &Json| {
+            action
+                .as_object()
+                .is_some_and(|action| action.keys().eq(["ConditionCheck"]))
+        };
+        self.operation == "TransactWriteItems"
+            && actions.is_some_and(|actions| actions.iter().all(only_checks))
     }
 
     /// True for a guarded update of an item.

@@ -89,10 +89,10 @@ pub struct SettingsArgs {
     /// Sweeps over the table before giving up [default: 3].
     #[arg(long, value_name = "N")]
     max_passes: Option<u32>,
-    /// Write capacity units per second for the whole run.
+    /// Write capacity units per second for the whole run (stored, not enforced yet).
     #[arg(long, value_name = "N")]
     max_wcu: Option<u32>,
-    /// Read capacity units per second for the whole run.
+    /// Read capacity units per second for the whole run (stored, not enforced yet).
     #[arg(long, value_name = "N")]
     max_rcu: Option<u32>,
     /// Name of the run; default: made from table and spec, so that the same spec resumes its run.

@@ -72,7 +72,7 @@ pub async fn demo(args: DemoArgs) -> Result<Ending> {
     let request = Request::from_json(r#"{"table":"stuff","set":{"test":1}}"#)?;
     let checkpoints = CheckpointTable::new(&connection, CHECKPOINT_TABLE);
     checkpoints.create_if_missing().await?;
-    let (ending, _) = run::execute(&request, &connection, &checkpoints, args.json).await?;
+    let ending = run::execute(&request, &connection, &checkpoints, args.json).await?;
     server.abort();
 
     if ending == Ending::Succeeded {

@@ -128,7 +128,7 @@ fn main() -> ExitCode {
     });
     match result {
         Ok(ending) => ending.into(),
-        // Commands return an error only where nothing was written.
+        // Where items may have been touched, commands say so themselves and return their ending.
         Err(error) => {
             display::error(&error);
             Ending::before_writing(&error).into()

@@ -5,7 +5,9 @@ use std::time::Duration;
 use backfill_core::checkpoint::RunStatus;
 use backfill_core::drive::Engine;
 use backfill_core::planner::{self, Planner};
-use backfill_core::progress::{Snapshot, Summary, snapshot};
+use backfill_core::ports::{PageRequest, ReadAccess as _, TableReader as _};
+use backfill_core::progress::{Summary, snapshot};
+use backfill_core::retry::{PATIENCE, Until, retry};
 use backfill_core::table::TableDescription;
 use backfill_core::verifier::Verifier;
 use backfill_core::worker::Worker;
@@ -48,23 +50,39 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     if args.dry_run {
         return dry_run(&request, &connection, description, args.json).await;
     }
+    // DynamoDB judges the predicate before even the checkpoint table is created.
+    let reader = ReadOnly(connection.clone()).reader(&request.spec, &description.keys);
+    let first_item = PageRequest {
+        segment: 0,
+        total_segments: 1,
+        after: None,
+        limit: 1,
+        consistent: false,
+    };
+    retry(&Until::after(PATIENCE), || reader.page(first_item)).await?;
+
     let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
     checkpoints.create_if_missing().await?;
-    let (ending, _) = execute(&request, &connection, &checkpoints, args.json).await?;
+    let ending = execute(&request, &connection, &checkpoints, args.json).await?;
     if ending == Ending::Stopped {
-        eprintln!("to resume, run the same command again");
+        let without = if request.settings.fresh {
+            " without fresh"
+        } else {
+            ""
+        };
+        eprintln!("to resume, run the same command again{without}");
     }
     Ok(ending)
 }
 
-/// Runs a request with progress and summary, until it ends or the operator stops it. Returns how it ended, and
-/// the final state of its records. An error means that no item was touched.
+/// Runs a request with progress and summary, until it ends or the operator stops it. Returns how it ended; an
+/// error means that no item was touched.
 pub async fn execute(
     request: &Request,
     connection: &Connection,
     checkpoints: &CheckpointTable,
     json: bool,
-) -> Result<(Ending, Option<Snapshot>)> {
+) -> Result<Ending> {
     let engine = Engine {
         planner: Planner {
             access: ReadOnly(connection.clone()),
@@ -79,7 +97,8 @@ pub async fn execute(
             store: checkpoints.clone(),
         },
     };
-    let stop = stop_on_signal();
+    let stop =
+        stop_on_signal("stopping at the next checkpoint; press ctrl-C again to stop at once");
     let run_id = request.run_id();
     let owner = owner();
     let plan = engine.planner.plan(request, &owner).await?;
@@ -110,17 +129,20 @@ pub async fn execute(
     if let Err(error) = &result {
         display::error(error);
     }
-    if let Some(records) = &records {
-        let mut summary = records.summary();
-        if result.is_err() {
-            summary.status = RunStatus::Failed;
-        }
-        display::summary(&records.run, &summary);
-        if json {
-            display::json(&summary);
-        }
+    let mut summary = match &records {
+        Some(records) => records.summary(),
+        None => Summary::without_records(request, result.unwrap_or(RunStatus::Failed)),
+    };
+    if summary.status == RunStatus::Running {
+        summary.status = RunStatus::Failed;
     }
-    Ok((ending, records))
+    if let Some(records) = &records {
+        display::summary(&records.run, &summary);
+    }
+    if json {
+        display::json(&summary);
+    }
+    Ok(ending)
 }
 
 /// Counts what a run would change. Only a reader is made here.
@@ -139,22 +161,13 @@ async fn dry_run(
     };
     if json {
         display::json(&Summary {
-            run_id: request.run_id(),
-            table: request.spec.table.clone(),
-            status,
-            passes: 0,
             segments: counted.segments,
             scanned: counted.verification.scanned,
-            matched: 0,
-            updated: 0,
-            raced: 0,
-            vanished: 0,
-            rejected: 0,
             remaining: counted.remaining(),
             elapsed_seconds: counted.elapsed_seconds,
             consumed_rcu: counted.verification.consumed_rcu,
-            consumed_wcu: 0.0,
             samples: counted.verification.samples,
+            ..Summary::without_records(request, status)
         });
     }
     Ok(ending)
@@ -173,8 +186,8 @@ fn owner() -> String {
     )
 }
 
-/// Cancelled by the first SIGINT or SIGTERM; the second one ends the process at once.
-pub fn stop_on_signal() -> CancellationToken {
+/// Cancelled by the first SIGINT or SIGTERM, with these words; the second one ends the process at once.
+pub fn stop_on_signal(words: &'static str) -> CancellationToken {
     use tokio::signal::unix::{SignalKind, signal};
     let stop = CancellationToken::new();
     let token = stop.clone();
@@ -193,7 +206,7 @@ pub fn stop_on_signal() -> CancellationToken {
             if token.is_cancelled() {
                 std::process::exit(130);
             }
-            eprintln!("stopping at the next checkpoint; press ctrl-C again to stop at once");
+            eprintln!("{words}");
             token.cancel();
         }
     });

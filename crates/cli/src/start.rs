@@ -9,9 +9,10 @@ use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::ExecutionStatus;
 use backfill_core::checkpoint::{RunStatus, now_ms};
-use backfill_core::progress::{Snapshot, snapshot};
+use backfill_core::planner::Planner;
+use backfill_core::progress::{Snapshot, Summary, snapshot};
 use backfill_core::{Error, ErrorKind, Result};
-use backfill_dynamodb::{CheckpointTable, Connection};
+use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
 
 use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs, request};
@@ -64,10 +65,10 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
     let checkpoint_table = args
         .checkpoint_table
         .unwrap_or_else(|| format!("{stack}-checkpoints"));
-    let checkpoints = CheckpointTable::new(&connection, checkpoint_table);
+    let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
 
     // From here on ctrl-C means: stop following.
-    let stop = run::stop_on_signal();
+    let stop = run::stop_on_signal("stopping to follow; the run goes on");
     let started = sfn
         .start_execution()
         .state_machine_arn(&machine)
@@ -102,10 +103,8 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
                 let error = failure("following the execution", error);
                 errors += 1;
                 if errors == MAX_ERRORS {
-                    display::error(&error.context(format!(
-                        "cannot follow execution {execution}, which goes on in AWS"
-                    )));
-                    return Ok(Ending::Failed);
+                    display::error(&error);
+                    break None;
                 }
                 tracing::warn!("{}", error.report());
             }
@@ -113,6 +112,22 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
     };
     progress.finish();
 
+    if let Some(description) = &ended
+        && *description.status() == ExecutionStatus::Aborted
+    {
+        // Aborted, the execution could not say so itself.
+        let planner = Planner {
+            access: ReadOnly(connection.clone()),
+            store: checkpoints.clone(),
+        };
+        let recorded = planner.stop(&run_id, execution, RunStatus::Cancelled).await;
+        if let Err(error) = recorded {
+            tracing::warn!(
+                error = error.report(),
+                "could not record that the run was aborted"
+            );
+        }
+    }
     let records = match snapshot(&checkpoints, &run_id).await {
         Ok(records) => records.filter(|records| records.run.owner == execution),
         Err(error) => {
@@ -120,29 +135,41 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
             None
         }
     };
-    let ending = match &ended {
+    let (ending, status) = match &ended {
         None => {
             eprintln!(
                 "stopped following; the run goes on in AWS as execution {execution}\n\
-                 see it with: backfill status --run-id {run_id}"
+                 see it with: backfill status --checkpoint-table {checkpoint_table} --run-id {run_id}"
             );
-            Ending::Stopped
+            let gave_up = errors == MAX_ERRORS;
+            let ending = if gave_up {
+                Ending::Failed
+            } else {
+                Ending::Stopped
+            };
+            (ending, RunStatus::Running)
         }
-        Some(description) => ending(description, records.as_ref()),
-    };
-    if let Some(records) = &records {
-        let mut summary = records.summary();
-        // Step Functions may have ended the run before it could say so itself.
-        if let (Some(description), RunStatus::Running) = (&ended, summary.status) {
-            summary.status = match description.status() {
+        Some(description) => {
+            let status = match description.status() {
+                ExecutionStatus::Succeeded => RunStatus::Succeeded,
                 ExecutionStatus::Aborted => RunStatus::Cancelled,
                 _ => RunStatus::Failed,
             };
+            (ending(description, records.as_ref()), status)
         }
+    };
+    let mut summary = match &records {
+        Some(records) => records.summary(),
+        None => Summary::without_records(&request, status),
+    };
+    if summary.status == RunStatus::Running {
+        summary.status = status;
+    }
+    if let Some(records) = &records {
         display::summary(&records.run, &summary);
-        if args.json {
-            display::json(&summary);
-        }
+    }
+    if args.json && ending != Ending::Refused {
+        display::json(&summary);
     }
     Ok(ending)
 }

@@ -63,7 +63,7 @@ impl Counted {
         let settings = choose_settings(&request.settings, description.size_bytes);
         let reader = access.reader(&request.spec, &description.keys);
         let until = Until {
-            stop: stop_on_signal(),
+            stop: stop_on_signal("stopping the count"),
             ..Until::after(COUNT_PATIENCE)
         };
         let verification = count(&reader, Verification::new(settings.total_segments), &until)

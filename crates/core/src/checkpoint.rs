@@ -66,7 +66,8 @@ pub struct Counters {
     pub rejected: u64,
     /// Read capacity units, as DynamoDB reported them.
     pub consumed_rcu: f64,
-    /// Write capacity units of the target table and its indexes, as DynamoDB reported them.
+    /// Write capacity units of the target table and its indexes, as DynamoDB reported them; where it reports none
+    /// (a failed condition), the least that it costs.
     pub consumed_wcu: f64,
 }
 
@@ -109,6 +110,8 @@ pub struct SegmentRecord {
     pub run_id: String,
     pub pass: u32,
     pub segment: u32,
+    /// [`RunRecord::revision`] on whose behalf it was claimed last.
+    pub run_revision: u64,
     /// Grows with each claim; a checkpoint is accepted only from the latest (promise: one-owner).
     pub generation: u64,
     pub cursor: Cursor,
@@ -130,7 +133,7 @@ pub enum RunStatus {
     Incomplete,
     /// The operator stopped it; it can be resumed.
     Paused,
-    /// The operator gave it up.
+    /// The operator aborted its execution; it can be resumed.
     Cancelled,
     /// An error ended it; it can be resumed.
     Failed,
@@ -165,10 +168,10 @@ pub struct Settings {
     pub time_box_seconds: u64,
     /// Passes that one execution may make.
     pub max_passes: u32,
-    /// Write capacity units per second for the whole run; none = unlimited.
+    /// Write capacity units per second for the whole run; stored, not enforced yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_wcu: Option<u32>,
-    /// Read capacity units per second for the whole run; none = unlimited.
+    /// Read capacity units per second for the whole run; stored, not enforced yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rcu: Option<u32>,
 }

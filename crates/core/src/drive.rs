@@ -10,7 +10,7 @@ use crate::Result;
 use crate::checkpoint::RunStatus;
 use crate::planner::{ConclusionStatus, Plan, Planner};
 use crate::ports::{ReadAccess, RunStore, SegmentStore, WriteAccess};
-use crate::retry::retry;
+use crate::retry::{Until, retry};
 use crate::verifier::{Verifier, VerifyRequest};
 use crate::worker::{Chunk, Worker};
 
@@ -25,6 +25,21 @@ pub struct Engine<R, W, S> {
 /// machine's Retry goes on.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(600);
 
+fn outage(stop: &CancellationToken) -> Until {
+    Until {
+        stop: stop.clone(),
+        ..Until::after(OUTAGE_PATIENCE)
+    }
+}
+
+/// An outage that the operator did not want to wait out is no error.
+fn unless_stopped<T>(result: Result<T>, stop: &CancellationToken) -> Result<Option<T>> {
+    match result {
+        Err(error) if error.kind().is_retryable() && stop.is_cancelled() => Ok(None),
+        result => result.map(Some),
+    }
+}
+
 impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> {
     /// Drives a planned run of `owner` to its end: until it succeeded, the passes are used up, or `stop` is
     /// cancelled (then the run is paused). The run record says the same as the answer; an error is recorded as
@@ -38,7 +53,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
         let run_id = plan.run_id.clone();
         let ended = self.passes(plan, owner, stop).await;
         match &ended {
-            Ok(RunStatus::Paused) => self.planner.pause(&run_id, owner).await?,
+            Ok(RunStatus::Paused) => self.planner.stop(&run_id, owner, RunStatus::Paused).await?,
             Ok(_) => {}
             Err(error) => {
                 let recorded = self.planner.fail(&run_id, owner, error.into()).await;
@@ -79,10 +94,13 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
                 if stop.is_cancelled() {
                     return Ok(RunStatus::Paused);
                 }
-                request.verification = retry(OUTAGE_PATIENCE, || {
+                let verified = retry(&outage(stop), || {
                     self.verifier.verify(request.clone(), None, stop)
                 })
-                .await?;
+                .await;
+                if let Some(verification) = unless_stopped(verified, stop)? {
+                    request.verification = verification;
+                }
             }
             let conclusion = self
                 .planner
@@ -141,7 +159,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
             owner: owner.to_owned(),
             trial,
         };
-        let report = retry(OUTAGE_PATIENCE, || self.worker.work(&chunk, None, stop)).await?;
-        Ok(report.done)
+        let worked = retry(&outage(stop), || self.worker.work(&chunk, None, stop)).await;
+        Ok(unless_stopped(worked, stop)?.is_some_and(|report| report.done))
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{Cursor, Proof, RunRecord, RunStatus, Settings, VERSION, now_ms};
 use crate::ports::{CheckpointReader, ReadAccess, RunStore};
 use crate::request::{RequestedSettings, check_run_id};
-use crate::retry::{PATIENCE, retry};
+use crate::retry::{PATIENCE, Until, retry};
 use crate::table::{TableDescription, default_segments, spread_order};
 use crate::value::Key;
 use crate::verifier::Verification;
@@ -87,7 +87,7 @@ pub enum ConclusionStatus {
 /// Describes the table that a spec names and refuses what cannot work on it. Reads only.
 pub async fn describe<A: ReadAccess>(access: &A, request: &Request) -> Result<TableDescription> {
     let table = &request.spec.table;
-    let description = retry(DESCRIBE_PATIENCE, || access.describe(table)).await?;
+    let description = retry(&Until::after(DESCRIBE_PATIENCE), || access.describe(table)).await?;
     if description.status != "ACTIVE" {
         return Err(Error::new(
             ErrorKind::TableNotActive,
@@ -146,7 +146,10 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         let plan = self.open_segments(&record).await;
         if let Err(error) = &plan {
             // The caller knows of no run yet, so nobody else will record this.
-            self.fail(&record.run_id, owner, error.into()).await?;
+            let recorded = self.fail(&record.run_id, owner, error.into()).await;
+            if let Err(second) = recorded {
+                tracing::warn!(error = second.report(), "could not record the failure");
+            }
         }
         plan
     }
@@ -158,7 +161,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     }
 
     async fn open_segments(&self, record: &RunRecord) -> Result<Plan> {
-        let started = retry(PATIENCE, || {
+        let started = retry(&Until::after(PATIENCE), || {
             self.store.segments(&record.run_id, record.pass)
         })
         .await?;
@@ -294,15 +297,15 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         Ok(failure)
     }
 
-    /// Records that the operator paused `owner`'s run; starting it again resumes it. A run that has ended, or that
-    /// somebody else has taken over, is left alone.
-    pub async fn pause(&self, run_id: &str, owner: &str) -> Result<()> {
+    /// Records that the operator stopped `owner`'s run (`Paused` or `Cancelled`); starting it again resumes it. A
+    /// run that has ended, or that somebody else has taken over, is left alone.
+    pub async fn stop(&self, run_id: &str, owner: &str, status: RunStatus) -> Result<()> {
         let record = load_any(&self.store, run_id).await?;
         if record.owner != owner || record.status != RunStatus::Running {
             return Ok(());
         }
-        let message = "paused by the operator; start it again to resume";
-        self.end(record, RunStatus::Paused, message).await
+        let message = "stopped by the operator; start it again to resume";
+        self.end(record, status, message).await
     }
 
     async fn end(&self, mut record: RunRecord, status: RunStatus, message: &str) -> Result<()> {
@@ -314,7 +317,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     }
 
     async fn save(&self, record: &RunRecord) -> Result<()> {
-        retry(PATIENCE, || self.store.save_run(record)).await
+        retry(&Until::after(PATIENCE), || self.store.save_run(record)).await
     }
 }
 
@@ -388,7 +391,7 @@ async fn load_any<S: CheckpointReader>(store: &S, run_id: &str) -> Result<RunRec
 }
 
 async fn load_stored<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Option<RunRecord>> {
-    retry(PATIENCE, || store.run(run_id)).await
+    retry(&Until::after(PATIENCE), || store.run(run_id)).await
 }
 
 fn new_run(request: &Request, description: &TableDescription, owner: &str) -> RunRecord {

@@ -113,12 +113,12 @@ pub trait RunStore: CheckpointReader {
 
 /// Write access to segment records.
 pub trait SegmentStore: CheckpointReader {
-    /// Claims a segment: its generation grows by one, which fences off whoever had it. Creates the record
-    /// where there is none. Returns it as it stands now.
+    /// Claims a segment of the run's current pass: its generation grows by one, which fences off whoever had it.
+    /// Creates the record where there is none. Returns it as it stands now. `Fenced` where it was claimed on
+    /// behalf of a later revision of the run: a former owner that is late cannot fence off its successor.
     fn claim(
         &self,
-        run_id: &str,
-        pass: u32,
+        run: &RunRecord,
         segment: u32,
     ) -> impl Future<Output = Result<SegmentRecord>> + Send;
 

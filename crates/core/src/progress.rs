@@ -3,11 +3,11 @@
 
 use serde::Serialize;
 
-use crate::Result;
 use crate::checkpoint::{Counters, Cursor, RunRecord, RunStatus, now_ms};
 use crate::ports::CheckpointReader;
-use crate::retry::{PATIENCE, retry};
+use crate::retry::{PATIENCE, Until, retry};
 use crate::value::Key;
+use crate::{Request, Result};
 
 /// One pass of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,14 +51,38 @@ pub struct Summary {
     pub samples: Vec<Key>,
 }
 
+impl Summary {
+    /// Of a run of which nothing is known but its state; its counters are those of nothing done.
+    pub fn without_records(request: &Request, status: RunStatus) -> Summary {
+        Summary {
+            run_id: request.run_id(),
+            table: request.spec.table.clone(),
+            status,
+            passes: 0,
+            segments: 0,
+            scanned: 0,
+            matched: 0,
+            updated: 0,
+            raced: 0,
+            vanished: 0,
+            rejected: 0,
+            remaining: None,
+            elapsed_seconds: 0.0,
+            consumed_rcu: 0.0,
+            consumed_wcu: 0.0,
+            samples: Vec::new(),
+        }
+    }
+}
+
 /// Reads the records of a run; `None` where there is no such run.
 pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Option<Snapshot>> {
-    let Some(run) = retry(PATIENCE, || store.run(run_id)).await? else {
+    let Some(run) = retry(&Until::after(PATIENCE), || store.run(run_id)).await? else {
         return Ok(None);
     };
     let mut passes = Vec::new();
     for pass in run.first_pass..=run.pass {
-        let segments = retry(PATIENCE, || store.segments(run_id, pass)).await?;
+        let segments = retry(&Until::after(PATIENCE), || store.segments(run_id, pass)).await?;
         let exhausted = segments
             .iter()
             .filter(|segment| segment.cursor == Cursor::Exhausted)

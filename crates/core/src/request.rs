@@ -33,10 +33,10 @@ pub struct RequestedSettings {
     pub time_box_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_passes: Option<u32>,
-    /// Write capacity units per second for the whole run.
+    /// Write capacity units per second for the whole run; stored, not enforced yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_wcu: Option<u32>,
-    /// Read capacity units per second for the whole run.
+    /// Read capacity units per second for the whole run; stored, not enforced yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_rcu: Option<u32>,
     /// Start over instead of resuming.

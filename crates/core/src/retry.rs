@@ -90,20 +90,22 @@ where
     }
 }
 
-/// Calls `attempt` until it succeeds, fails in a way that trying again does not mend, or has failed for as long as
-/// `patience`. For single small calls that have to succeed before anything else makes sense.
-pub async fn retry<T, F, Fut>(patience: Duration, mut attempt: F) -> Result<T>
+/// Like [`retry_until`], but where the time is over the last error is returned: for what has to succeed before
+/// anything else makes sense.
+pub async fn retry<T, F, Fut>(until: &Until, mut attempt: F) -> Result<T>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T>>,
 {
-    let begin = Instant::now();
     let mut backoff = Backoff::new();
     loop {
         match attempt().await {
-            Err(error) if error.kind().is_retryable() && begin.elapsed() < patience => {
+            Err(error) if error.kind().is_retryable() && !until.is_over() => {
                 tracing::debug!(error = %error, "trying again");
-                sleep(backoff.next()).await;
+                tokio::select! {
+                    () = sleep(backoff.next()) => {}
+                    () = until.stop.cancelled() => return Err(error),
+                }
             }
             result => return result,
         }

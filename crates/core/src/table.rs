@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::{Item, Key};
-
 /// Most segments that a parallel scan can have (Scan, TotalSegments: "maximum value of 1000000").
 pub const MAX_SEGMENTS: u32 = 1_000_000;
 
@@ -48,20 +46,11 @@ impl KeySchema {
             .chain(&self.range)
             .map(|attribute| attribute.name.as_str())
     }
-
-    /// The key of `item`; `None` where the item lacks a key attribute, which DynamoDB never returns.
-    pub fn key_of(&self, item: &Item) -> Option<Key> {
-        self.names()
-            .map(|name| Some((name.to_owned(), item.get(name)?.clone())))
-            .collect::<Option<Item>>()
-            .map(Key)
-    }
 }
 
 /// What DescribeTable says, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableDescription {
-    pub name: String,
     /// `ACTIVE`, `CREATING`, …
     pub status: String,
     /// Tells a table from a later one of the same name: its id, or its creation time where it has none.

@@ -104,22 +104,6 @@ impl Value {
             Value::S(_) | Value::B(_) | Value::Bool(_) | Value::Null(true) => Ok(()),
         }
     }
-
-    /// The DynamoDB type's letter, as key schemas name it.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Value::S(_) => "S",
-            Value::N(_) => "N",
-            Value::B(_) => "B",
-            Value::Bool(_) => "BOOL",
-            Value::Null(_) => "NULL",
-            Value::L(_) => "L",
-            Value::M(_) => "M",
-            Value::Ss(_) => "SS",
-            Value::Ns(_) => "NS",
-            Value::Bs(_) => "BS",
-        }
-    }
 }
 
 /// The item with its sets in a fixed order, to compare items: sets have no order of their own.

@@ -18,8 +18,7 @@ use crate::retry::{PATIENCE, Until, retry, retry_until};
 use crate::value::with_sorted_sets;
 use crate::{Error, ErrorKind, Key, Result};
 
-/// Items evaluated per page. Bounds what a crash repeats and how long a page takes; 300 kB of the first
-/// table's items, so that the read units lost to rounding (half a unit a page) stay below 2 %.
+/// Items evaluated per page. Bounds what a crash repeats and how long a page takes; 300 kB of items of 300 B, so that the read units lost to rounding (half a unit a page) stay below 2 %.
 const PAGE_LIMIT: u32 = 1_000;
 
 /// Conditional writes in flight per worker.
@@ -31,6 +30,16 @@ const TRIAL_PAGES: u32 = 10;
 /// How long a checkpoint is tried again, also beyond the time box. A caller with a hard end (Lambda) must
 /// leave this much time between `latest` and that end.
 pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the trial's check is tried again; like [`CHECKPOINT_PATIENCE`], also beyond the time box.
+pub const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Write units of the trial's check, at least: "two database reads or writes" for each item in a transaction
+/// (developer guide, Capacity management for transactions).
+const CHECK_WCU: f64 = 2.0;
+
+/// How often a worker looks whether the run still is its owner's and goes on.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What a worker is asked for: the next chunk of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,8 +102,8 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
             stop: stop.clone(),
         };
-        let record = retry(PATIENCE, || {
-            self.store.claim(&run.run_id, run.pass, chunk.segment)
+        let record = retry(&Until::after(PATIENCE), || {
+            self.store.claim(&run, chunk.segment)
         })
         .await?;
         let segment = Segment {
@@ -102,6 +111,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             writer: self.access.writer(&run.spec, &run.keys),
             store: &self.store,
             total_segments: run.settings.total_segments,
+            owner: &chunk.owner,
             until,
         };
         segment.sweep(record, chunk.trial).await.map_err(|error| {
@@ -119,6 +129,7 @@ struct Segment<'a, R, W, S> {
     writer: W,
     store: &'a S,
     total_segments: u32,
+    owner: &'a str,
     until: Until,
 }
 
@@ -137,9 +148,15 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// (promise: no-gap).
     async fn sweep(&self, mut record: SegmentRecord, trial_only: bool) -> Result<ChunkReport> {
         let mut pages = 0;
+        let mut looked = Instant::now();
         while record.cursor != Cursor::Exhausted && !self.until.is_over() {
             if trial_only && (record.trial_passed || pages == TRIAL_PAGES) {
                 break;
+            }
+            // Whoever stops or takes over the run should not have to wait for the end of a time box.
+            if looked.elapsed() >= LOOK_EVERY {
+                load(self.store, &record.run_id, record.pass, self.owner).await?;
+                looked = Instant::now();
             }
             let Some(page) = self.read(&record).await? else {
                 break;
@@ -186,7 +203,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Saves the checkpoint, also when the time is over or the operator stops us: what is done must be
     /// remembered.
     async fn checkpoint(&self, record: &SegmentRecord) -> Result<()> {
-        retry(CHECKPOINT_PATIENCE, || self.store.checkpoint(record)).await
+        retry(&Until::after(CHECKPOINT_PATIENCE), || {
+            self.store.checkpoint(record)
+        })
+        .await
     }
 
     /// Writes the pending items of a page, several at once, and waits for every write that was begun. After an error
@@ -251,12 +271,17 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         let shown = self
             .attempt(key, || self.writer.update_and_show(key))
             .await?;
-        let (write, written) = match shown {
+        let (mut write, written) = match shown {
             Some((write, Some(written))) => (write, written),
             Some((write, None)) => return Ok((Some(write), Trial::Open)),
             None => return Ok((None, Trial::Open)),
         };
-        let trial = match retry(PATIENCE, || self.writer.pending_item(key)).await {
+        let checked = retry(&Until::after(TRIAL_PATIENCE), || {
+            self.writer.pending_item(key)
+        })
+        .await;
+        write.consumed_wcu += CHECK_WCU;
+        let trial = match checked {
             Ok(None) => Trial::Passed,
             Ok(Some(found)) if with_sorted_sets(found.clone()) != with_sorted_sets(written) => {
                 Trial::Open

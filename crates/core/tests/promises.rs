@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backfill_core::checkpoint::{Counters, Cursor, RunStatus};
 use backfill_core::drive::Engine;
-use backfill_core::planner::{Failure, Planner};
+use backfill_core::planner::{Failure, Plan, Planner};
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
 use backfill_core::progress::snapshot;
 use backfill_core::verifier::{Verifier, VerifyRequest};
@@ -118,6 +118,17 @@ fn assert_accounted(counters: &Counters) {
         updated + raced + vanished + rejected,
         "{counters:?}"
     );
+}
+
+/// A chunk of a segment in the first pass of a run that `first` owns.
+fn first_chunk(plan: &Plan, segment: u32) -> Chunk {
+    Chunk {
+        run_id: plan.run_id.clone(),
+        pass: 1,
+        segment,
+        owner: "first".into(),
+        trial: false,
+    }
 }
 
 /// Runs a future in virtual time, the waits between retries included in what the seed decides.
@@ -312,13 +323,7 @@ fn resume_goes_on_from_the_checkpointed_keys() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 100, r#","total_segments":2"#);
         let plan = world.planner().plan(&world.request, "first").await.unwrap();
-        let chunk = Chunk {
-            run_id: plan.run_id.clone(),
-            pass: 1,
-            segment: 0,
-            owner: "first".into(),
-            trial: false,
-        };
+        let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let done = world.worker().work(&chunk, None, &never).await.unwrap();
         assert!(done.done);
@@ -343,13 +348,7 @@ fn one_owner_per_segment() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 60, r#","total_segments":1"#);
         let plan = world.planner().plan(&world.request, "first").await.unwrap();
-        let chunk = Chunk {
-            run_id: plan.run_id.clone(),
-            pass: 1,
-            segment: 0,
-            owner: "first".into(),
-            trial: false,
-        };
+        let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let (stale_worker, worker) = (world.worker(), world.worker());
         let stale = stale_worker.work(&chunk, None, &never);
@@ -374,13 +373,25 @@ fn one_owner_in_the_store() {
         let world = World::new(Faults::none(1), 10, "");
         world.planner().plan(&world.request, "first").await.unwrap();
         let run_id = world.request.run_id();
-        let mut stale = world.store.claim(&run_id, 1, 0).await.unwrap();
-        let latest = world.store.claim(&run_id, 1, 0).await.unwrap();
+        let run = world.store.run(&run_id).await.unwrap().unwrap();
+        let mut stale = world.store.claim(&run, 0).await.unwrap();
+        let latest = world.store.claim(&run, 0).await.unwrap();
         assert_eq!(latest.generation, stale.generation + 1);
         stale.cursor = Cursor::Exhausted;
         let refused = world.store.checkpoint(&stale).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Fenced);
         world.store.checkpoint(&latest).await.unwrap();
+
+        // A worker of the former owner that read the run record before it changed hands comes too late to claim.
+        world
+            .planner()
+            .plan(&world.request, "second")
+            .await
+            .unwrap();
+        let successor = world.store.run(&run_id).await.unwrap().unwrap();
+        world.store.claim(&successor, 0).await.unwrap();
+        let refused = world.store.claim(&run, 0).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Fenced);
     });
 }
 
@@ -394,13 +405,7 @@ fn honest_end_of_a_time_box() {
             r#","total_segments":1,"time_box_seconds":1"#,
         );
         let plan = world.planner().plan(&world.request, "first").await.unwrap();
-        let chunk = Chunk {
-            run_id: plan.run_id.clone(),
-            pass: 1,
-            segment: 0,
-            owner: "first".into(),
-            trial: false,
-        };
+        let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let mut chunks = 0;
         loop {
@@ -436,14 +441,8 @@ fn proof_brings_further_passes_or_says_what_remains() {
             let world = World::with_live_writers(Faults::none(5), 50, &settings);
             let plan = world.planner().plan(&world.request, "first").await.unwrap();
             let never = CancellationToken::new();
-            for segment in plan.segments {
-                let chunk = Chunk {
-                    run_id: plan.run_id.clone(),
-                    pass: 1,
-                    segment,
-                    owner: "first".into(),
-                    trial: false,
-                };
+            for &segment in &plan.segments {
+                let chunk = first_chunk(&plan, segment);
                 world.worker().work(&chunk, None, &never).await.unwrap();
             }
             // Old application code writes items without the attribute, behind the cursors.
@@ -644,13 +643,7 @@ fn no_gap_in_a_table_that_was_created_anew() {
         let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
         let planner = world.planner();
         let plan = planner.plan(&world.request, "first").await.unwrap();
-        let mut chunk = Chunk {
-            run_id: plan.run_id.clone(),
-            pass: 1,
-            segment: 0,
-            owner: "first".into(),
-            trial: false,
-        };
+        let mut chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         world.worker().work(&chunk, None, &never).await.unwrap();
         world.table.recreate();
@@ -720,13 +713,7 @@ fn one_owner_per_run() {
         let plan = planner.plan(&world.request, "first").await.unwrap();
         let run_id = &plan.run_id;
         planner.plan(&world.request, "second").await.unwrap();
-        let chunk = Chunk {
-            run_id: run_id.clone(),
-            pass: 1,
-            segment: 0,
-            owner: "first".into(),
-            trial: false,
-        };
+        let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let mut errors = vec![
             world.worker().work(&chunk, None, &never).await.unwrap_err(),
@@ -747,13 +734,14 @@ fn one_owner_per_run() {
                 "it says who has it: {error}"
             );
         }
-        planner.pause(run_id, "first").await.unwrap();
+        let paused = RunStatus::Paused;
+        planner.stop(run_id, "first", paused).await.unwrap();
         let run = world.store.run(run_id).await.unwrap().unwrap();
         assert_eq!(
             (run.status, run.owner.as_str()),
             (RunStatus::Running, "second")
         );
-        planner.pause(run_id, "second").await.unwrap();
+        planner.stop(run_id, "second", paused).await.unwrap();
         let run = world.store.run(run_id).await.unwrap().unwrap();
         assert_eq!(run.status, RunStatus::Paused);
     });
@@ -782,7 +770,7 @@ fn no_gap_after_an_error_in_the_middle_of_a_page() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 60, r#","total_segments":1"#);
         let before = world.table.items();
-        world.faults.deny_after(150);
+        world.faults.fail_after(150, ErrorKind::AccessDenied);
         let error = world.run().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AccessDenied);
         let counters = world.counters().await;
@@ -793,5 +781,62 @@ fn no_gap_after_an_error_in_the_middle_of_a_page() {
         assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
         world.assert_migrated(&before);
         assert_eq!(world.counters().await.updated, 48);
+    });
+}
+
+/// one-owner, honest-end: a worker in the middle of a long chunk notices within seconds that its run was stopped.
+#[test]
+fn one_owner_is_looked_for_during_a_chunk() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 6000, r#","total_segments":1"#);
+        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let chunk = first_chunk(&plan, 0);
+        let never = CancellationToken::new();
+        let (worker, planner) = (world.worker(), world.planner());
+        let work = worker.work(&chunk, None, &never);
+        let stop = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            planner
+                .stop(&plan.run_id, "first", RunStatus::Paused)
+                .await
+                .unwrap();
+            tokio::time::Instant::now()
+        };
+        let (ended, stopped) = tokio::join!(work, stop);
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::NotRunning);
+        assert!(
+            stopped.elapsed() < Duration::from_secs(6),
+            "{:?}",
+            stopped.elapsed()
+        );
+        let segments = world.store.segments(&plan.run_id, 1).await.unwrap();
+        assert!(
+            matches!(segments[0].cursor, Cursor::After(_)),
+            "its checkpoint stands"
+        );
+    });
+}
+
+/// resume, honest-end: the operator need not wait out an outage.
+#[test]
+fn honest_end_when_stopped_during_an_outage() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 60, r#","total_segments":2"#);
+        world.faults.fail_after(100, ErrorKind::Unavailable);
+        let stop = CancellationToken::new();
+        let trigger = stop.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(200)).await;
+            trigger.cancel();
+        });
+        let begin = tokio::time::Instant::now();
+        assert_eq!(world.run_until(&stop).await.unwrap(), RunStatus::Paused);
+        assert!(
+            begin.elapsed() < Duration::from_secs(280),
+            "{:?}",
+            begin.elapsed()
+        );
+        world.faults.restart();
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
     });
 }

@@ -18,6 +18,7 @@ use aws_sdk_dynamodb::types::{
 };
 use backfill_core::checkpoint::{Counters, Cursor, RunRecord, SegmentRecord, VERSION, now_ms};
 use backfill_core::ports::{CheckpointReader, RunStore, SegmentStore};
+use backfill_core::retry::{PATIENCE, Until, retry};
 use backfill_core::{Error, ErrorKind, Result, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -55,6 +56,10 @@ impl CheckpointTable {
 
     /// Creates the table, on demand and with TTL, where it is missing; waits until it is ACTIVE.
     pub async fn create_if_missing(&self) -> Result<()> {
+        retry(&Until::after(CREATE_PATIENCE), || self.try_to_create()).await
+    }
+
+    async fn try_to_create(&self) -> Result<()> {
         let client = &self.connection.client;
         let deadline = tokio::time::Instant::now() + CREATE_PATIENCE;
         let mut created = false;
@@ -109,6 +114,10 @@ impl CheckpointTable {
 
     /// Every run in the table, the latest started first. Reads the whole table.
     pub async fn runs(&self) -> Result<Vec<RunRecord>> {
+        retry(&Until::after(PATIENCE), || self.read_runs()).await
+    }
+
+    async fn read_runs(&self) -> Result<Vec<RunRecord>> {
         let mut runs: Vec<RunRecord> = Vec::new();
         let mut after = None;
         loop {
@@ -362,20 +371,26 @@ impl RunStore for CheckpointTable {
 }
 
 impl SegmentStore for CheckpointTable {
-    async fn claim(&self, run_id: &str, pass: u32, segment: u32) -> Result<SegmentRecord> {
+    async fn claim(&self, run: &RunRecord, segment: u32) -> Result<SegmentRecord> {
         let number = |n: u64| AttributeValue::N(n.to_string());
         let response = self
             .connection
             .client
             .update_item()
             .table_name(&self.name)
-            .set_key(Some(Self::key(run_id, &segment_key(pass, segment))))
+            .set_key(Some(Self::key(&run.run_id, &segment_key(run.pass, segment))))
             .update_expression(
                 "SET #generation = if_not_exists(#generation, :zero) + :one, \
                  #cursor = if_not_exists(#cursor, :not_started), \
                  #counters = if_not_exists(#counters, :none), \
-                 #pass = :pass, #segment = :segment, #version = :version, #expires_at = :expires_at",
+                 #run_revision = :run_revision, #pass = :pass, #segment = :segment, #version = :version, \
+                 #expires_at = :expires_at",
             )
+            .condition_expression(
+                "attribute_not_exists(#run_revision) OR #run_revision <= :run_revision",
+            )
+            .expression_attribute_names("#run_revision", "run_revision")
+            .expression_attribute_values(":run_revision", number(run.revision))
             .expression_attribute_names("#generation", "generation")
             .expression_attribute_names("#cursor", "cursor")
             .expression_attribute_names("#counters", "counters")
@@ -387,14 +402,22 @@ impl SegmentStore for CheckpointTable {
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":not_started", to_attribute(&Cursor::NotStarted))
             .expression_attribute_values(":none", to_attribute(&Counters::default()))
-            .expression_attribute_values(":pass", number(pass.into()))
+            .expression_attribute_values(":pass", number(run.pass.into()))
             .expression_attribute_values(":segment", number(segment.into()))
             .expression_attribute_values(":version", number(VERSION.into()))
             .expression_attribute_values(":expires_at", expires_at())
             .return_values(ReturnValue::AllNew)
             .send()
             .await
-            .map_err(|error| self.failed("claiming a segment in", error))?;
+            .map_err(|error| {
+                if error.code() == Some("ConditionalCheckFailedException") {
+                    return Error::new(
+                        ErrorKind::Fenced,
+                        format!("segment {segment} was claimed for a later owner of the run"),
+                    );
+                }
+                self.failed("claiming a segment in", error)
+            })?;
         read_record(&self.name, response.attributes.unwrap_or_default())
     }
 

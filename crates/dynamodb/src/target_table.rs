@@ -138,7 +138,6 @@ async fn describe(connection: &Connection, table: &str) -> Result<TableDescripti
             .map(|time| time.as_secs_f64().to_string())
     });
     Ok(TableDescription {
-        name: table.to_owned(),
         status: description
             .table_status()
             .map_or_else(|| "in an unknown state".into(), |s| s.as_str().to_owned()),

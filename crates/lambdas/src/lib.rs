@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use backfill_core::request::parse_strictly;
-use backfill_core::worker::CHECKPOINT_PATIENCE;
+use backfill_core::worker::{CHECKPOINT_PATIENCE, TRIAL_PATIENCE};
 use backfill_core::{Error, Result};
 use backfill_dynamodb::{CALL_TIMEOUT, CheckpointTable, ConnectOptions, Connection};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
@@ -14,11 +14,13 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
-/// Left between the end of our work and the end of the invocation: for a write that was just begun, for a checkpoint
-/// that is tried again until its patience ends and then once more.
-const RESERVE: Duration = Duration::from_secs(32);
-const _: () =
-    assert!(RESERVE.as_secs() > 2 * CALL_TIMEOUT.as_secs() + CHECKPOINT_PATIENCE.as_secs());
+/// Left between the end of our work and the end of the invocation: for a write that was just begun, then for the
+/// trial's check and the checkpoint, which are tried again until their patience ends and then once more.
+const RESERVE: Duration = Duration::from_secs(52);
+const _: () = assert!(
+    RESERVE.as_secs()
+        > 3 * CALL_TIMEOUT.as_secs() + TRIAL_PATIENCE.as_secs() + CHECKPOINT_PATIENCE.as_secs()
+);
 
 /// Built once per process and used by every invocation.
 pub struct Setup {

@@ -26,8 +26,8 @@ struct Shared {
     /// The step at which the process dies; 0 is never.
     crash_at: AtomicU64,
     crashed: Notify,
-    /// The step from which on the target table denies access; 0 is never.
-    deny_after: AtomicU64,
+    /// The step from which on the target table fails, and how.
+    fail_after: Mutex<Option<(u64, ErrorKind)>>,
 }
 
 impl Faults {
@@ -47,7 +47,7 @@ impl Faults {
                 steps: AtomicU64::new(0),
                 crash_at: AtomicU64::new(0),
                 crashed: Notify::new(),
-                deny_after: AtomicU64::new(0),
+                fail_after: Mutex::new(None),
             }),
         }
     }
@@ -57,26 +57,24 @@ impl Faults {
         self.shared.crash_at.store(step, Ordering::SeqCst);
     }
 
-    /// From this step on the target table denies every access, until [`Faults::restart`].
-    pub fn deny_after(&self, step: u64) {
-        self.shared.deny_after.store(step, Ordering::SeqCst);
+    /// From this step on every access to the target table fails like this, until [`Faults::restart`].
+    pub fn fail_after(&self, step: u64, kind: ErrorKind) {
+        *self.shared.fail_after.lock().unwrap() = Some((step, kind));
     }
 
-    /// A new process: calls return again, and access is allowed.
+    /// A new process: calls return again, and the table answers.
     pub fn restart(&self) {
         self.shared.crash_at.store(0, Ordering::SeqCst);
-        self.shared.deny_after.store(0, Ordering::SeqCst);
+        *self.shared.fail_after.lock().unwrap() = None;
     }
 
     pub(crate) fn check_access(&self) -> Result<()> {
-        let deny_after = self.shared.deny_after.load(Ordering::SeqCst);
-        if deny_after != 0 && self.steps() >= deny_after {
-            return Err(Error::new(
-                ErrorKind::AccessDenied,
-                "injected: access denied",
-            ));
+        match *self.shared.fail_after.lock().unwrap() {
+            Some((step, kind)) if self.steps() >= step => {
+                Err(Error::new(kind, "injected for good"))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Resolves when the process has died.

@@ -43,17 +43,6 @@ impl ModelStore {
             ..ModelStore::new(faults)
         }
     }
-
-    /// All segment records.
-    pub fn all_segments(&self) -> Vec<SegmentRecord> {
-        self.state
-            .lock()
-            .unwrap()
-            .segments
-            .values()
-            .cloned()
-            .collect()
-    }
 }
 
 impl CheckpointReader for ModelStore {
@@ -94,22 +83,27 @@ impl RunStore for ModelStore {
 }
 
 impl SegmentStore for ModelStore {
-    async fn claim(&self, run_id: &str, pass: u32, segment: u32) -> Result<SegmentRecord> {
+    async fn claim(&self, run: &RunRecord, segment: u32) -> Result<SegmentRecord> {
         self.faults.before().await?;
         let record = {
             let mut state = self.state.lock().unwrap();
             let record = state
                 .segments
-                .entry((run_id.to_owned(), pass, segment))
+                .entry((run.run_id.clone(), run.pass, segment))
                 .or_insert_with(|| SegmentRecord {
-                    run_id: run_id.to_owned(),
-                    pass,
+                    run_id: run.run_id.clone(),
+                    pass: run.pass,
                     segment,
+                    run_revision: run.revision,
                     generation: 0,
                     cursor: Cursor::NotStarted,
                     trial_passed: false,
                     counters: Counters::default(),
                 });
+            if record.run_revision > run.revision {
+                return Err(Error::new(ErrorKind::Fenced, "claimed for a later owner"));
+            }
+            record.run_revision = run.revision;
             record.generation += 1;
             record.clone()
         };

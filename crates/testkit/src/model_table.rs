@@ -246,12 +246,11 @@ impl LiveWriter {
 impl ReadAccess for ModelTable {
     type Reader = ModelAccess;
 
-    async fn describe(&self, table: &str) -> Result<TableDescription> {
+    async fn describe(&self, _table: &str) -> Result<TableDescription> {
         self.faults.before().await?;
         let state = self.state.lock().unwrap();
         let count = state.items.len() as u64;
         Ok(TableDescription {
-            name: table.to_owned(),
             status: state.status.clone().unwrap_or_else(|| "ACTIVE".into()),
             identity: format!("model {}", state.recreated),
             keys: KeySchema {
