@@ -56,9 +56,9 @@ impl Call {
         self.operation == "UpdateItem"
     }
 
-    /// True for a page of a sweep, as workers read it.
+    /// True for a page of a sweep, as workers read it; not for the one item by which `run` has the predicate judged.
     pub fn is_sweep(&self) -> bool {
-        self.operation == "Scan" && !self.is_count()
+        self.operation == "Scan" && !self.is_count() && self.body["Limit"] != 1
     }
 
     /// True for a page of a verification: a strongly consistent scan.

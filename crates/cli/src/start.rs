@@ -168,7 +168,8 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
     if let Some(records) = &records {
         display::summary(&records.run, &summary);
     }
-    if args.json && ending != Ending::Refused {
+    // Where the input was refused there is no run to speak of.
+    if args.json && (records.is_some() || ending != Ending::Refused) {
         display::json(&summary);
     }
     Ok(ending)
