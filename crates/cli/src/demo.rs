@@ -225,6 +225,13 @@ fn made_up(seed: u64, index: u64) -> Item {
             ])),
         ),
         (
+            "note".into(),
+            text(&format!(
+                "left with the neighbour at number {}, ring twice",
+                random.u32(1..200)
+            )),
+        ),
+        (
             "visits".into(),
             Value::L((0..3).map(|_| number(random.u64(..1_000_000))).collect()),
         ),
