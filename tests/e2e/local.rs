@@ -8,6 +8,7 @@ use backfill_core::{Item, Key, Value};
 use backfill_e2e::command::{Ended, backfill};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::tables::{self, STUFF_KEYS, migrated, read_all, string, stuff};
+use backfill_e2e::wire::signal;
 use serde_json::{Value as Json, json};
 
 const RUN: &str = "run --table stuff --set test=1 --json";
@@ -52,13 +53,6 @@ async fn wait_for_progress(database: &Embedded) {
         assert!(Instant::now() < deadline, "no progress");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-fn signal(child: &std::process::Child, name: &str) {
-    let status = std::process::Command::new("sh")
-        .args(["-c", &format!("kill -{name} {}", child.id())])
-        .status();
-    assert!(status.expect("sh runs").success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +164,7 @@ async fn resume_after_an_interrupt() {
         let run = format!("{RUN} --segments 4 --concurrency 1");
         let child = database.backfill(&run).spawn().unwrap();
         wait_for_progress(&database).await;
-        signal(&child, name);
+        signal(child.id(), name);
         let first = Ended::of(child).expect_code(4);
         let paused = first.json();
         assert_eq!(paused["status"], "paused");
@@ -211,7 +205,7 @@ async fn resume_after_a_kill_leaves_no_gap() {
         if kills < 3 {
             wait_for_progress(&database).await;
             tokio::time::sleep(Duration::from_millis(100 * kills)).await;
-            signal(&child, "KILL");
+            signal(child.id(), "KILL");
             child.wait().unwrap();
             kills += 1;
         } else {
@@ -502,6 +496,17 @@ async fn bad_input_is_refused_before_anything_is_written() {
         (
             &["--table", "stuff", "--set", "id=1"],
             &["update:", "key attribute"],
+        ),
+        (
+            &[
+                "--table",
+                "stuff",
+                "--set",
+                "test=1",
+                "--set-typed",
+                r#"test={"N":"2"}"#,
+            ],
+            &["set-typed:", "twice"],
         ),
         (
             &["--table", "stuff", "--set", "test=1", "--segments", "0"],

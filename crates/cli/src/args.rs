@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use backfill_core::request::Parts;
-use backfill_core::{Error, Request, Result, Value};
+use backfill_core::{Error, Item, Request, Result, Value};
 use backfill_dynamodb::{ConnectOptions, Connection};
 use clap::Args;
 
@@ -125,6 +125,7 @@ pub fn request(spec: &SpecArgs, settings: &SettingsArgs) -> Result<Request> {
         }
         None => Parts::default(),
     };
+    let mut set = Item::new();
     for argument in &spec.set {
         let (name, json) = split("set", argument, "test=1")?;
         let value = Value::from_plain_json(json).map_err(|message| {
@@ -133,26 +134,27 @@ pub fn request(spec: &SpecArgs, settings: &SettingsArgs) -> Result<Request> {
                 format!("{message} (text needs quotes: --set '{name}=\"text\"')"),
             )
         })?;
-        parts.set.insert(name.into(), value);
+        once("set", name, set.insert(name.into(), value))?;
     }
     for argument in &spec.set_typed {
         let (name, json) = split("set-typed", argument, "tags={\"SS\":[\"a\"]}")?;
-        parts
-            .set
-            .insert(name.into(), typed("set-typed", name, json)?);
+        let value = typed("set-typed", name, json)?;
+        once("set-typed", name, set.insert(name.into(), value))?;
     }
+    parts.set.extend(set);
+    let mut values = Item::new();
     for argument in &spec.value {
         let (name, json) = split("value", argument, ":v=1")?;
         let value = Value::from_plain_json(json)
             .map_err(|message| Error::invalid(&format!("value.{name}"), message))?;
-        parts.values.insert(name.into(), value);
+        once("value", name, values.insert(name.into(), value))?;
     }
     for argument in &spec.value_typed {
         let (name, json) = split("value-typed", argument, ":v={\"SS\":[\"a\"]}")?;
-        parts
-            .values
-            .insert(name.into(), typed("value-typed", name, json)?);
+        let value = typed("value-typed", name, json)?;
+        once("value-typed", name, values.insert(name.into(), value))?;
     }
+    parts.values.extend(values);
     for argument in &spec.name {
         let (name, attribute) = split("name", argument, "#n=attribute")?;
         parts.names.insert(name.into(), attribute.into());
@@ -187,6 +189,17 @@ fn split<'a>(flag: &str, argument: &'a str, example: &str) -> Result<(&'a str, &
             format!("expected NAME=VALUE, such as {example}, got {argument:?}"),
         )
     })
+}
+
+/// Refuses a name that was given before, in the plain or in the typed form.
+fn once(flag: &str, name: &str, earlier: Option<Value>) -> Result<()> {
+    match earlier {
+        None => Ok(()),
+        Some(_) => Err(Error::invalid(
+            flag,
+            format!("{name} is given twice; give it once"),
+        )),
+    }
 }
 
 fn typed(flag: &str, name: &str, json: &str) -> Result<Value> {
