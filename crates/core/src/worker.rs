@@ -18,7 +18,8 @@ use crate::retry::{PATIENCE, Until, retry, retry_until};
 use crate::value::with_sorted_sets;
 use crate::{Error, ErrorKind, Key, Result};
 
-/// Items evaluated per page. Bounds what a crash repeats and how long a page takes; 300 kB of items of 300 B, so that the read units lost to rounding (half a unit a page) stay below 2 %.
+/// Items evaluated per page. Bounds what a crash repeats and how long a page takes. Of items of 300 B that is
+/// 300 kB, so that the read units lost to rounding (half a unit a page) stay below 2 %.
 const PAGE_LIMIT: u32 = 1_000;
 
 /// Conditional writes in flight per worker.
