@@ -662,7 +662,7 @@ async fn never_overwrite_and_never_resurrect_beside_a_live_application() {
     const ITEMS: u64 = 4000;
     let database = Embedded::with_stuff(ITEMS).await;
     let before = all(&database).await;
-    let child = database
+    let mut child = database
         .backfill(&format!("{RUN} --segments 4"))
         .spawn()
         .unwrap();
@@ -672,6 +672,13 @@ async fn never_overwrite_and_never_resurrect_beside_a_live_application() {
     // As many as fit beside the run: it goes on while this loop does, and ends when it ends.
     let client = &database.client;
     for n in 0..1500u64 {
+        if n == 100 {
+            let ended = child.try_wait().unwrap();
+            assert_eq!(
+                ended, None,
+                "the run was over before the application had begun"
+            );
+        }
         let item = stuff(random.u64(..ITEMS));
         let key = tables::key_of(&item, STUFF_KEYS);
         let mine = Value::S(format!("live {n}"));
