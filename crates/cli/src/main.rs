@@ -59,18 +59,14 @@ impl Ending {
     /// The ending of a run whose records say this.
     pub fn of(records: &Snapshot) -> Ending {
         let run = &records.run;
-        match run.status {
-            RunStatus::Succeeded => Ending::Succeeded,
-            RunStatus::Incomplete => Ending::ItemsRemain,
-            RunStatus::Paused | RunStatus::Cancelled => Ending::Stopped,
-            // DynamoDB refused an expression with the first request that used it.
-            RunStatus::Failed
-                if run.error.as_deref() == Some(ErrorKind::InvalidSpec.name())
-                    && records.summary().matched == 0 =>
-            {
-                Ending::Refused
-            }
-            RunStatus::Running | RunStatus::Failed => Ending::Failed,
+        // DynamoDB refused an expression with the first request that used it.
+        let refused = run.status == RunStatus::Failed
+            && run.error.as_deref() == Some(ErrorKind::InvalidSpec.name())
+            && records.summary().matched == 0;
+        if refused {
+            Ending::Refused
+        } else {
+            run.status.into()
         }
     }
 
@@ -80,6 +76,17 @@ impl Ending {
             Ending::Refused
         } else {
             Ending::Failed
+        }
+    }
+}
+
+impl From<RunStatus> for Ending {
+    fn from(status: RunStatus) -> Ending {
+        match status {
+            RunStatus::Succeeded => Ending::Succeeded,
+            RunStatus::Incomplete => Ending::ItemsRemain,
+            RunStatus::Paused | RunStatus::Cancelled => Ending::Stopped,
+            RunStatus::Running | RunStatus::Failed => Ending::Failed,
         }
     }
 }

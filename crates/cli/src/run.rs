@@ -121,11 +121,6 @@ pub async fn execute(
             None
         }
     };
-    let ending = match (&result, &records) {
-        (Ok(status), None) if *status == RunStatus::Succeeded => Ending::Succeeded,
-        (_, Some(records)) if records.run.status != RunStatus::Running => Ending::of(records),
-        _ => Ending::Failed,
-    };
     if let Err(error) = &result {
         display::error(error);
     }
@@ -133,9 +128,11 @@ pub async fn execute(
         Some(records) => records.summary(),
         None => Summary::without_records(request, result.unwrap_or(RunStatus::Failed)),
     };
+    // A failure that could not be recorded.
     if summary.status == RunStatus::Running {
         summary.status = RunStatus::Failed;
     }
+    let ending = records.as_ref().map_or(summary.status.into(), Ending::of);
     if let Some(records) = &records {
         display::summary(&records.run, &summary);
     }

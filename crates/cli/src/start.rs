@@ -9,7 +9,7 @@ use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::ExecutionStatus;
 use backfill_core::checkpoint::{RunStatus, now_ms};
-use backfill_core::planner::Planner;
+use backfill_core::planner::{Failure, Planner};
 use backfill_core::progress::{Snapshot, Summary, snapshot};
 use backfill_core::{Error, ErrorKind, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
@@ -178,15 +178,14 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
 /// What the end of an execution means, and why it failed where it did.
 fn ending(description: &DescribeExecutionOutput, records: Option<&Snapshot>) -> Ending {
     if *description.status() != ExecutionStatus::Succeeded {
+        let Failure { error, message } = Failure::caught(
+            description.error().unwrap_or("no error is given"),
+            description.cause().unwrap_or_default(),
+        );
         eprintln!(
-            "error: execution {} ended as {}: {}",
+            "error: execution {} ended as {}: {error}: {message}",
             description.execution_arn(),
             description.status().as_str(),
-            [description.error(), description.cause()]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join(": ")
         );
     }
     let refused = description

@@ -66,6 +66,25 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// From an error output of Step Functions. The cause of a failed function is JSON with an `errorMessage`
+    /// (Lambda developer guide, Function errors); any other cause is the sentence itself.
+    pub fn caught(error: &str, cause: &str) -> Failure {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct FunctionError {
+            error_message: String,
+        }
+        Failure {
+            error: error.to_owned(),
+            message: match serde_json::from_str::<FunctionError>(cause) {
+                Ok(function) => function.error_message,
+                Err(_) => cause.to_owned(),
+            },
+        }
+    }
+}
+
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         Failure {
@@ -494,4 +513,23 @@ fn continued_run(
         revision: stored.revision + 1,
         ..new
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caught_error_says_its_sentence() {
+        for (cause, message) in [
+            (r#"{"errorType":"InvalidSpec","errorMessage":"no"}"#, "no"),
+            ("A threshold was exceeded.", "A threshold was exceeded."),
+            (r#"{"other":1}"#, r#"{"other":1}"#),
+            ("", ""),
+        ] {
+            let failure = Failure::caught("InvalidSpec", cause);
+            assert_eq!(failure.error, "InvalidSpec");
+            assert_eq!(failure.message, message);
+        }
+    }
 }

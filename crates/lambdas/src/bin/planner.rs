@@ -86,7 +86,8 @@ fn main() -> std::result::Result<(), lambda_runtime::Error> {
             }
             Action::Fail => {
                 let run_id = given("run_id", event.run_id)?;
-                let failure = given("error", event.error)?.into();
+                let caught = given("error", event.error)?;
+                let failure = Failure::caught(&caught.error, &caught.cause);
                 Answer::Failure(planner.fail(&run_id, &owner, failure).await?)
             }
         })
@@ -95,23 +96,4 @@ fn main() -> std::result::Result<(), lambda_runtime::Error> {
 
 fn given<T>(field: &str, value: Option<T>) -> Result<T> {
     value.ok_or_else(|| Error::invalid(field, "expected with this action"))
-}
-
-impl From<Caught> for Failure {
-    /// The cause of a failed function is JSON with an `errorMessage` (Lambda, Function errors); any other cause is
-    /// the sentence itself.
-    fn from(caught: Caught) -> Failure {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct FunctionError {
-            error_message: String,
-        }
-        Failure {
-            error: caught.error,
-            message: match serde_json::from_str::<FunctionError>(&caught.cause) {
-                Ok(error) => error.error_message,
-                Err(_) => caught.cause,
-            },
-        }
-    }
 }
