@@ -628,6 +628,7 @@ async fn invalid_expressions_are_refused_with_dynamodbs_message() {
 async fn missing_credentials_and_regions_are_refused() {
     let database = Embedded::with_stuff(1).await;
     let home = tempfile::tempdir().unwrap();
+    let nobody = format!("http://127.0.0.1:{}", backfill_e2e::command::free_port());
     let command = || {
         let mut command = database.backfill(RUN);
         command.env("HOME", home.path());
@@ -637,6 +638,21 @@ async fn missing_credentials_and_regions_are_refused() {
     assert!(ended.stderr.contains("credentials:"), "{}", ended.stderr);
     let ended = Ended::run(command().env_remove("AWS_REGION")).expect_code(2);
     assert!(ended.stderr.contains("region:"), "{}", ended.stderr);
+    let ended = Ended::run(
+        command()
+            .env_remove("AWS_REGION")
+            // Nobody is at the metadata service either, and what the SDK has to say of that is not for the operator.
+            .env_remove("AWS_EC2_METADATA_DISABLED")
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &nobody)
+            .args(["--profile", "nobody"]),
+    )
+    .expect_code(2);
+    assert!(
+        ended.stderr.starts_with("error: region:"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("profile nobody"), "{}", ended.stderr);
     Ended::run(
         command()
             .env_remove("AWS_REGION")

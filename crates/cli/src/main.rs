@@ -103,12 +103,14 @@ impl From<Ending> for ExitCode {
     }
 }
 
+/// Our own warnings. Those of the libraries say in many lines what our errors say in one.
+const DEFAULT_LOG: &str = "off,backfill=warn,backfill_core=warn,backfill_dynamodb=warn";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
-            EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| EnvFilter::new("warn,dynoxide=off")),
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG)),
         )
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())

@@ -68,9 +68,15 @@ impl Connection {
         }
         let sdk_config = loader.load().await;
         let Some(region) = sdk_config.region() else {
+            let profile = match &options.profile {
+                Some(name) => format!("profile {name}"),
+                None => "the profile".into(),
+            };
             return Err(Error::invalid(
                 "region",
-                "expected an AWS region; give --region, set AWS_REGION, or name it in the profile",
+                format!(
+                    "expected an AWS region; give --region, set AWS_REGION, or name it in {profile}"
+                ),
             ));
         };
         let place = match sdk_config.endpoint_url() {
