@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use backfill_core::ports::{
-    Outcome, PageRequest, ReadAccess as _, TableReader as _, TableWriter, WriteAccess as _,
+    Outcome, PageRequest, ReadAccess as _, TableReader as _, TableWriter, Write, WriteAccess as _,
+    WriterKind,
 };
 use backfill_core::table::KeySchema;
 use backfill_core::{ErrorKind, Item, Key, Request, Spec, Value};
@@ -41,8 +43,8 @@ impl Table {
         }
     }
 
-    fn writer(&self, spec: &Spec) -> impl TableWriter + use<> {
-        ReadWrite(self.connection.clone()).writer(spec, &self.keys)
+    fn writer(&self, spec: &Spec, kind: WriterKind) -> impl TableWriter + use<> {
+        ReadWrite::new(self.connection.clone()).writer(spec, &self.keys, kind)
     }
 
     async fn items(&self) -> BTreeMap<Key, Item> {
@@ -62,100 +64,178 @@ fn key(i: u64) -> Key {
     key_of(&stuff(i), STUFF_KEYS)
 }
 
+/// Both writers do the same.
+const KINDS: [WriterKind; 2] = [WriterKind::Batch, WriterKind::UpdateItem];
+
+/// The writes of these keys as the worker sends them.
+async fn write(writer: &impl TableWriter, keys: &[Key]) -> backfill_core::Result<Vec<Write>> {
+    let mut writes = Vec::new();
+    for keys in keys.chunks(writer.batch_size()) {
+        let batch = writer.update_batch(keys).await?;
+        assert_eq!(batch.outcomes.len(), keys.len());
+        for outcome in batch.outcomes {
+            writes.push(Write {
+                outcome: outcome?,
+                consumed_wcu: batch.consumed_wcu / keys.len() as f64,
+            });
+        }
+    }
+    Ok(writes)
+}
+
+async fn outcome(writer: &impl TableWriter, key: Key) -> Outcome {
+    write(writer, &[key]).await.unwrap().remove(0).outcome
+}
+
 /// only-U: an item that lacks the attribute gets it, and nothing else changes; what it cost is known.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_u_on_a_pending_item() {
-    let table = Table::with_items(3).await;
-    let mut expected = table.items().await;
-    let write = table.writer(&set_test()).update(&key(1)).await.unwrap();
-    assert_eq!(write.outcome, Outcome::Updated);
-    assert!(write.consumed_wcu >= 1.0);
-    expected
-        .get_mut(&key(1))
-        .unwrap()
-        .insert("test".into(), Value::N("1".into()));
-    assert_eq!(table.items().await, expected);
+    for kind in KINDS {
+        let table = Table::with_items(3).await;
+        let mut expected = table.items().await;
+        let writer = table.writer(&set_test(), kind);
+        let write = write(&writer, &[key(1)]).await.unwrap().remove(0);
+        assert_eq!(write.outcome, Outcome::Updated);
+        assert!(write.consumed_wcu >= 1.0);
+        expected
+            .get_mut(&key(1))
+            .unwrap()
+            .insert("test".into(), Value::N("1".into()));
+        assert_eq!(table.items().await, expected);
+    }
 }
 
 /// never-overwrite: an item that a live writer has set since the scan stays as it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn never_overwrite_an_item_that_was_set_since() {
-    let table = Table::with_items(10).await;
-    let before = table.items().await;
-    assert!(before[&key(8)].contains_key("test"));
-    let write = table.writer(&set_test()).update(&key(8)).await.unwrap();
-    assert_eq!(write.outcome, Outcome::Raced);
-    assert_eq!(table.items().await, before);
+    for kind in KINDS {
+        let table = Table::with_items(10).await;
+        let before = table.items().await;
+        assert!(before[&key(8)].contains_key("test"));
+        let writer = table.writer(&set_test(), kind);
+        assert_eq!(outcome(&writer, key(8)).await, Outcome::Raced);
+        assert_eq!(table.items().await, before);
+    }
 }
 
 /// never-overwrite also where P is an OR, whose parts the guard must not come between.
 #[tokio::test(flavor = "multi_thread")]
 async fn never_overwrite_with_a_predicate_of_alternatives() {
-    let table = Table::with_items(10).await;
-    let before = table.items().await;
-    let alternatives = spec(
-        r##"{"table":"stuff","pending":"(attribute_not_exists(test) OR #n = :n)","update":"SET test = :v",
-            "names":{"#n":"name"},"values":{":n":"Nobody",":v":1}}"##,
-    );
-    let writer = table.writer(&alternatives);
-    assert_eq!(
-        writer.update(&key(8)).await.unwrap().outcome,
-        Outcome::Raced
-    );
-    assert_eq!(
-        writer.update(&key(99)).await.unwrap().outcome,
-        Outcome::Vanished
-    );
-    assert_eq!(table.items().await, before);
-    assert_eq!(
-        writer.update(&key(1)).await.unwrap().outcome,
-        Outcome::Updated
-    );
+    for kind in KINDS {
+        let table = Table::with_items(10).await;
+        let before = table.items().await;
+        let alternatives = spec(
+            r##"{"table":"stuff","pending":"(attribute_not_exists(test) OR #n = :n)","update":"SET test = :v",
+                "names":{"#n":"name"},"values":{":n":"Nobody",":v":1}}"##,
+        );
+        let writer = table.writer(&alternatives, kind);
+        assert_eq!(outcome(&writer, key(8)).await, Outcome::Raced);
+        assert_eq!(outcome(&writer, key(99)).await, Outcome::Vanished);
+        assert_eq!(table.items().await, before);
+        assert_eq!(outcome(&writer, key(1)).await, Outcome::Updated);
+    }
 }
 
 /// never-resurrect: an item that was deleted since the scan is not created again.
 #[tokio::test(flavor = "multi_thread")]
 async fn never_resurrect_an_item_that_was_deleted_since() {
-    let table = Table::with_items(3).await;
-    let client = &table.database.client;
-    client
-        .delete_item()
-        .table_name("stuff")
-        .set_key(Some(to_item(&key(1).0)))
-        .send()
-        .await
-        .unwrap();
-    let before = table.items().await;
-    let write = table.writer(&set_test()).update(&key(1)).await.unwrap();
-    assert_eq!(write.outcome, Outcome::Vanished);
-    assert_eq!(table.items().await, before);
+    for kind in KINDS {
+        let table = Table::with_items(3).await;
+        let client = &table.database.client;
+        client
+            .delete_item()
+            .table_name("stuff")
+            .set_key(Some(to_item(&key(1).0)))
+            .send()
+            .await
+            .unwrap();
+        let before = table.items().await;
+        let writer = table.writer(&set_test(), kind);
+        assert_eq!(outcome(&writer, key(1)).await, Outcome::Vanished);
+        assert_eq!(table.items().await, before);
+    }
 }
 
 /// accounting: what DynamoDB refuses because of the item is a rejection; what it refuses because of the request is
 /// an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn accounting_of_what_dynamodb_refuses() {
-    let table = Table::with_items(3).await;
-    let before = table.items().await;
-    let pending = r#""table":"stuff","pending":"attribute_not_exists(test)""#;
-    for update in [
-        r##""update":"SET test = #n + :one","names":{"#n":"name"},"values":{":one":1}"##,
-        r#""update":"SET test = missing_attribute""#,
-        r#""update":"SET price.xyz = :one, test = :one","values":{":one":1}"#,
-    ] {
-        let spec = spec(&format!("{{{pending},{update}}}"));
-        let write = table.writer(&spec).update(&key(1)).await.unwrap();
-        assert!(
-            matches!(write.outcome, Outcome::Rejected(_)),
-            "{update}: {write:?}"
-        );
+    for kind in KINDS {
+        let table = Table::with_items(3).await;
+        let before = table.items().await;
+        let pending = r#""table":"stuff","pending":"attribute_not_exists(test)""#;
+        for update in [
+            r##""update":"SET test = #n + :one","names":{"#n":"name"},"values":{":one":1}"##,
+            r#""update":"SET test = missing_attribute""#,
+            r#""update":"SET price.xyz = :one, test = :one","values":{":one":1}"#,
+        ] {
+            let spec = spec(&format!("{{{pending},{update}}}"));
+            let outcome = outcome(&table.writer(&spec, kind), key(1)).await;
+            assert!(
+                matches!(outcome, Outcome::Rejected(_)),
+                "{update}: {outcome:?}"
+            );
+        }
+        let invalid = spec(&format!(
+            r#"{{{pending},"update":"SET test = = :one","values":{{":one":1}}}}"#
+        ));
+        let writer = table.writer(&invalid, kind);
+        let error = write(&writer, &[key(1)]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidSpec);
+        assert_eq!(table.items().await, before);
     }
-    let invalid = spec(&format!(
-        r#"{{{pending},"update":"SET test = = :one","values":{{":one":1}}}}"#
-    ));
-    let error = table.writer(&invalid).update(&key(1)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidSpec);
-    assert_eq!(table.items().await, before);
+}
+
+/// accounting: a batch in which every item meets another fate says of each the same as UpdateItem does, leaves the same
+/// table and costs the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_a_mixed_batch_by_both_writers() {
+    let mut results = Vec::new();
+    for kind in KINDS {
+        let table = Table::with_items(40).await;
+        for gone in [3, 21] {
+            let deleted = table.database.client.delete_item().table_name("stuff");
+            let deleted = deleted.set_key(Some(to_item(&key(gone).0)));
+            deleted.send().await.unwrap();
+        }
+        // Every fourth item has no room for the attribute any more.
+        for full in (0..40).step_by(4) {
+            let update = table.database.client.update_item().table_name("stuff");
+            let update = update
+                .set_key(Some(to_item(&key(full).0)))
+                .update_expression("SET filler = :filler")
+                .expression_attribute_values(
+                    ":filler",
+                    AttributeValue::S("x".repeat(400 * 1024 - 400)),
+                );
+            update.send().await.unwrap();
+        }
+        let big = spec(&format!(
+            r#"{{"table":"stuff","set":{{"test":"{}"}}}}"#,
+            "y".repeat(1_000)
+        ));
+        let writer = table.writer(&big, kind);
+        assert_eq!(
+            writer.batch_size(),
+            if kind == WriterKind::Batch { 25 } else { 1 }
+        );
+        // What a rejected update costs is known of batches alone, so those come apart.
+        let (full, others): (Vec<u64>, Vec<u64>) = (0..40).partition(|i| i % 4 == 0);
+        let others: Vec<Key> = others.into_iter().map(key).collect();
+        let full: Vec<Key> = full.into_iter().map(key).collect();
+        let mut writes = write(&writer, &others).await.unwrap();
+        let consumed: f64 = writes.iter().map(|write| write.consumed_wcu).sum();
+        writes.extend(write(&writer, &full).await.unwrap());
+        let outcomes: Vec<Outcome> = writes.into_iter().map(|write| write.outcome).collect();
+        let of = |sort: fn(&Outcome) -> bool| outcomes.iter().filter(|o| sort(o)).count();
+        assert_eq!(of(|o| matches!(o, Outcome::Vanished)), 2, "{outcomes:?}");
+        assert_eq!(of(|o| matches!(o, Outcome::Raced)), 8, "{outcomes:?}");
+        assert_eq!(of(|o| matches!(o, Outcome::Rejected(_))), 8, "{outcomes:?}");
+        results.push((outcomes, table.items().await, consumed.round()));
+    }
+    assert_eq!(results[0].0, results[1].0);
+    assert!(results[0].1 == results[1].1, "the tables differ");
+    assert_eq!(results[0].2, results[1].2);
 }
 
 /// What is pending is known for any predicate, one that names a key attribute too.
@@ -174,12 +254,16 @@ async fn a_pending_item_is_shown_whole() {
         (by_key.clone(), 4, true),
         (by_key, 5, false),
     ] {
-        let found = table.writer(&spec).pending_item(&key(i)).await.unwrap();
+        let found = table
+            .writer(&spec, WriterKind::Batch)
+            .pending_item(&key(i))
+            .await
+            .unwrap();
         let found = found.map(backfill_core::value::with_sorted_sets);
         assert_eq!(found.as_ref(), pending.then(|| &items[&key(i)]), "item {i}");
     }
     assert_eq!(table.items().await, items, "looking changes nothing");
-    let writer = table.writer(&set_test());
+    let writer = table.writer(&set_test(), WriterKind::Batch);
     let (write, shown) = writer.update_and_show(&key(1)).await.unwrap();
     assert_eq!(write.outcome, Outcome::Updated);
     let shown = backfill_core::value::with_sorted_sets(shown.unwrap());

@@ -20,6 +20,9 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value as Json;
 use tokio::net::{TcpListener, TcpStream};
 
+/// How long a slow table takes for an update, or for four of a batch.
+const SLOW: Duration = Duration::from_millis(100);
+
 /// A call to DynamoDB.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -31,8 +34,13 @@ pub struct Call {
 }
 
 impl Call {
-    /// The table that it names, in a transaction the one of its first action; empty where it names none.
+    /// The table that it names, in a transaction or a batch the one of its first part; empty where it names none.
     pub fn table(&self) -> &str {
+        if let Some(statement) = self.statements().first() {
+            // UPDATE "stuff" SET …
+            let text = statement["Statement"].as_str().unwrap_or_default();
+            return text.split('"').nth(1).unwrap_or_default();
+        }
         let action = self.body["TransactItems"][0].as_object();
         let action = action.and_then(|action| action.values().next());
         let named = action.unwrap_or(&self.body);
@@ -51,9 +59,36 @@ impl Call {
             && actions.is_some_and(|actions| actions.iter().all(only_checks))
     }
 
-    /// True for a guarded update of an item.
+    fn statements(&self) -> &[Json] {
+        self.body["Statements"]
+            .as_array()
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// True for guarded updates, of one item or of several.
     pub fn is_update(&self) -> bool {
-        self.operation == "UpdateItem"
+        self.updates() > 0
+    }
+
+    /// How many items it is to update.
+    pub fn updates(&self) -> u64 {
+        match self.operation.as_str() {
+            "UpdateItem" => 1,
+            "BatchExecuteStatement" => self.statements().len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// Whether every update in it is guarded: it names a condition, and cannot create an item.
+    pub fn is_guarded(&self) -> bool {
+        let condition = self.body["ConditionExpression"].as_str();
+        match self.operation.as_str() {
+            "UpdateItem" => condition.is_some_and(|guard| guard.starts_with("attribute_exists(")),
+            _ => self.statements().iter().all(|statement| {
+                let text = statement["Statement"].as_str().unwrap_or_default();
+                text.starts_with("UPDATE ") && text.contains("= ? AND (")
+            }),
+        }
     }
 
     /// True for a page of a sweep, as workers read it; not for the one item by which `run` has the predicate judged.
@@ -66,6 +101,11 @@ impl Call {
         self.operation == "Scan" && self.body["ConsistentRead"] == true
     }
 
+    /// Waits as long as its updates would take a slow table.
+    pub async fn dawdle(&self) {
+        tokio::time::sleep(SLOW * self.updates().div_ceil(4) as u32).await;
+    }
+
     /// The segment of a scan.
     pub fn segment(&self) -> Option<u64> {
         self.body["Segment"].as_u64()
@@ -76,10 +116,24 @@ impl Call {
         serde_json::from_value(self.body["ExclusiveStartKey"].clone()).ok()
     }
 
-    /// The key of the item that an update is about.
-    pub fn key(&self) -> Key {
-        let key: Item = serde_json::from_value(self.body["Key"].clone()).expect("an item's key");
-        Key(key)
+    /// The keys of the items that it is to update.
+    pub fn keys(&self) -> Vec<Key> {
+        if self.operation == "UpdateItem" {
+            let key: Item = serde_json::from_value(self.body["Key"].clone()).expect("a key");
+            return vec![Key(key)];
+        }
+        let key = |statement: &Json| {
+            // UPDATE "stuff" SET "test" = ? WHERE "id" = ? AND "created" = ? AND (…)
+            let text = statement["Statement"].as_str().expect("a statement");
+            let (set, condition) = text.split_once(" WHERE ").expect("a condition");
+            let (key, _) = condition.split_once(" AND (").expect("a predicate");
+            let parameters = &statement["Parameters"].as_array().expect("parameters")
+                [set.matches('?').count()..];
+            let names = key.split('"').skip(1).step_by(2).map(str::to_owned);
+            let value = |json: &Json| serde_json::from_value(json.clone()).expect("a value");
+            Key(names.zip(parameters.iter().map(value)).collect())
+        };
+        self.statements().iter().map(key).collect()
     }
 
     /// The function's process that sent it.
@@ -136,6 +190,12 @@ pub enum Verdict {
     ShortPage(u32),
     /// DynamoDB's answer would be this error.
     Refuse {
+        code: &'static str,
+        message: &'static str,
+    },
+    /// Of a batch, every n-th statement fails like this, and the others are passed on.
+    FailStatements {
+        every: usize,
         code: &'static str,
         message: &'static str,
     },
@@ -212,12 +272,10 @@ impl Wire {
         self.tap(table, async |_| Verdict::Forward)
     }
 
-    /// Lets every update of a table wait this long, so that a few hundred items take more than a second.
-    pub fn slow_down(&self, table: &str, by: Duration) -> Tap {
-        self.tap(table, move |call| async move {
-            if call.is_update() {
-                tokio::time::sleep(by).await;
-            }
+    /// Lets the updates of a table wait, so that a few hundred items take more than a second.
+    pub fn slow_down(&self, table: &str) -> Tap {
+        self.tap(table, |call| async move {
+            call.dawdle().await;
             Verdict::Forward
         })
     }
@@ -325,11 +383,33 @@ async fn answer(
         Verdict::Forward => forward(&behind, upstream, request).await?,
         Verdict::ShortPage(limit) => {
             body["Limit"] = limit.into();
-            let body = Bytes::from(body.to_string());
-            let (mut parts, _) = request.into_parts();
-            parts.headers.insert("content-length", body.len().into());
-            let request = Request::from_parts(parts, Full::new(body));
-            forward(&behind, upstream, request).await?
+            forward(&behind, upstream, with_body(request, &body)).await?
+        }
+        Verdict::FailStatements {
+            every,
+            code,
+            message,
+        } => {
+            let statements = body["Statements"].as_array_mut().expect("a batch");
+            let asked = statements.len();
+            let mut nth = 0;
+            statements.retain(|_| {
+                nth += 1;
+                nth % every != 0
+            });
+            let none = statements.is_empty();
+            let mut answer = if none {
+                serde_json::json!({"Responses": []})
+            } else {
+                let answer = forward(&behind, upstream, with_body(request, &body)).await?;
+                serde_json::from_slice(&answer.into_body().collect().await?.to_bytes())?
+            };
+            let responses = answer["Responses"].as_array_mut().expect("answers");
+            for nth in (every..=asked).step_by(every) {
+                let error = serde_json::json!({"Error": {"Code": code, "Message": message}});
+                responses.insert(nth - 1, error);
+            }
+            json_response(200, &answer)
         }
         Verdict::Refuse { code, message } => refusal(code, message),
         Verdict::Break => return Err("broken on purpose".into()),
@@ -364,13 +444,24 @@ async fn forward(
     Ok(Response::from_parts(parts, Full::new(body)))
 }
 
+fn with_body(request: Request<Full<Bytes>>, body: &Json) -> Request<Full<Bytes>> {
+    let body = Bytes::from(body.to_string());
+    let (mut parts, _) = request.into_parts();
+    parts.headers.insert("content-length", body.len().into());
+    Request::from_parts(parts, Full::new(body))
+}
+
 fn refusal(code: &str, message: &str) -> Response<Full<Bytes>> {
     let body = serde_json::json!({
         "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
         "message": message,
     });
+    json_response(400, &body)
+}
+
+fn json_response(status: u16, body: &Json) -> Response<Full<Bytes>> {
     Response::builder()
-        .status(400)
+        .status(status)
         .header("content-type", "application/x-amz-json-1.0")
         .body(Full::new(body.to_string().into()))
         .expect("a plain response")

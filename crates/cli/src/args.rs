@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use backfill_core::ports::WriterKind;
 use backfill_core::request::Parts;
 use backfill_core::{Error, Item, Request, Result, Value};
 use backfill_dynamodb::{ConnectOptions, Connection};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Name of the checkpoint table where none is given; the one of a stack with the default name.
 pub const CHECKPOINT_TABLE: &str = "backfill-checkpoints";
@@ -89,18 +90,37 @@ pub struct SettingsArgs {
     /// Sweeps over the table before giving up [default: 3].
     #[arg(long, value_name = "N")]
     max_passes: Option<u32>,
-    /// Write capacity units per second for the whole run (stored, not enforced yet).
+    /// Write capacity units per second for the whole run, indexes included [default: no limit].
     #[arg(long, value_name = "N")]
     max_wcu: Option<u32>,
-    /// Read capacity units per second for the whole run (stored, not enforced yet).
+    /// Read capacity units per second for the whole run [default: no limit].
     #[arg(long, value_name = "N")]
     max_rcu: Option<u32>,
+    /// Request that carries the updates: batches of PartiQL statements, or UpdateItem [default: batch].
+    #[arg(long, value_name = "KIND", value_enum)]
+    writer: Option<Writer>,
     /// Name of the run; default: made from table and spec, so that the same spec resumes its run.
     #[arg(long, value_name = "ID")]
     run_id: Option<String>,
     /// Start over instead of resuming.
     #[arg(long)]
     fresh: bool,
+}
+
+/// [`WriterKind`] on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Writer {
+    Batch,
+    UpdateItem,
+}
+
+impl From<Writer> for WriterKind {
+    fn from(writer: Writer) -> Self {
+        match writer {
+            Writer::Batch => WriterKind::Batch,
+            Writer::UpdateItem => WriterKind::UpdateItem,
+        }
+    }
 }
 
 impl SettingsArgs {
@@ -169,6 +189,7 @@ pub fn request(spec: &SpecArgs, settings: &SettingsArgs) -> Result<Request> {
     over(&mut own.max_wcu, &settings.max_wcu);
     over(&mut own.max_rcu, &settings.max_rcu);
     over(&mut own.run_id, &settings.run_id);
+    over(&mut own.writer, &settings.writer.map(WriterKind::from));
     own.fresh |= settings.fresh;
     if let Some(text) = &settings.time_box {
         own.time_box_seconds = Some(seconds(text)?);

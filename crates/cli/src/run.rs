@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backfill_core::budget::Share;
 use backfill_core::checkpoint::RunStatus;
 use backfill_core::drive::Engine;
 use backfill_core::planner::{self, Planner};
@@ -88,10 +89,11 @@ pub async fn execute(
             access: ReadOnly(connection.clone()),
             store: checkpoints.clone(),
         },
-        worker: Worker {
-            access: ReadWrite(connection.clone()),
-            store: checkpoints.clone(),
-        },
+        worker: Worker::new(
+            ReadWrite::new(connection.clone()),
+            checkpoints.clone(),
+            Share::Whole,
+        ),
         verifier: Verifier {
             access: ReadOnly(connection.clone()),
             store: checkpoints.clone(),

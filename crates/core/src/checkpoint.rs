@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::pace::BoundBy;
+use crate::ports::WriterKind;
 use crate::spec::Spec;
 use crate::table::KeySchema;
 use crate::value::Key;
@@ -69,6 +71,9 @@ pub struct Counters {
     /// Write capacity units of the target table and its indexes, as DynamoDB reported them; where it reports none
     /// (a failed condition), the least that it costs.
     pub consumed_wcu: f64,
+    /// Requests, and statements of batches, that the table throttled.
+    #[serde(default)]
+    pub throttles: u64,
 }
 
 impl AddAssign for Counters {
@@ -83,6 +88,7 @@ impl AddAssign for Counters {
             rejected,
             consumed_rcu,
             consumed_wcu,
+            throttles,
         } = other;
         self.scanned += scanned;
         self.matched += matched;
@@ -92,6 +98,7 @@ impl AddAssign for Counters {
         self.rejected += rejected;
         self.consumed_rcu += consumed_rcu;
         self.consumed_wcu += consumed_wcu;
+        self.throttles += throttles;
     }
 }
 
@@ -118,6 +125,9 @@ pub struct SegmentRecord {
     /// An item of this segment has shown that `U` makes `P` false.
     #[serde(default)]
     pub trial_passed: bool,
+    /// What bounded its rate before the last checkpoint.
+    #[serde(default)]
+    pub bound_by: BoundBy,
     /// Totals of this segment in this pass.
     pub counters: Counters,
 }
@@ -168,12 +178,15 @@ pub struct Settings {
     pub time_box_seconds: u64,
     /// Passes that one execution may make.
     pub max_passes: u32,
-    /// Write capacity units per second for the whole run; stored, not enforced yet.
+    /// Write capacity units per second for the whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_wcu: Option<u32>,
-    /// Read capacity units per second for the whole run; stored, not enforced yet.
+    /// Read capacity units per second for the whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rcu: Option<u32>,
+    /// The request that carries the updates.
+    #[serde(default)]
+    pub writer: WriterKind,
 }
 
 /// The last complete verification of a run.

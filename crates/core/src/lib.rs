@@ -6,10 +6,13 @@
 //! pending any more. The three are driven by Step Functions in AWS and by [`drive`] in process; they are
 //! the same code. The database and the checkpoint store are reached through the traits in [`ports`].
 
+pub mod budget;
 pub mod checkpoint;
 pub mod drive;
 mod error;
 pub mod expression;
+pub mod pace;
+pub mod partiql;
 pub mod planner;
 pub mod ports;
 pub mod progress;

@@ -134,6 +134,7 @@ pub fn choose_settings(requested: &RequestedSettings, size_bytes: u64) -> Settin
         max_passes: requested.max_passes.unwrap_or(DEFAULT_PASSES),
         max_wcu: requested.max_wcu,
         max_rcu: requested.max_rcu,
+        writer: requested.writer.unwrap_or_default(),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::future::Future;
 
+use serde::{Deserialize, Serialize};
+
 use crate::checkpoint::{RunRecord, SegmentRecord};
 use crate::table::{KeySchema, TableDescription};
 use crate::{Item, Key, Result, Spec};
@@ -51,14 +53,42 @@ pub struct Write {
     pub consumed_wcu: f64,
 }
 
+/// One acknowledged request of guarded updates.
+#[derive(Debug)]
+pub struct Batch {
+    /// What became of each key, in the order of the request. An error is about this key alone.
+    pub outcomes: Vec<Result<Outcome>>,
+    /// Write units of the whole request, indexes and failed conditions included.
+    pub consumed_wcu: f64,
+}
+
+/// The request that carries the guarded updates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriterKind {
+    /// BatchExecuteStatement where it can do what the spec asks, else UpdateItem.
+    #[default]
+    Batch,
+    /// UpdateItem.
+    UpdateItem,
+}
+
 /// Read access to the target table, for one spec.
 pub trait TableReader: Send + Sync {
     /// Reads one page of pending keys. Retryable errors are for the caller to retry.
     fn page(&self, request: PageRequest<'_>) -> impl Future<Output = Result<Page>> + Send;
 }
 
-/// Write access to the target table: the guarded update of one item is all there is, and a look at its effect.
+/// Write access to the target table: the guarded update is all there is, of one item or of several, and a look at its
+/// effect.
 pub trait TableWriter: Send + Sync {
+    /// Most keys in one [`TableWriter::update_batch`]. 1 where batches turn out to be impossible, so ask each time.
+    fn batch_size(&self) -> usize;
+
+    /// Applies `U` to each of these items, at most [`TableWriter::batch_size`] and none twice, as
+    /// [`TableWriter::update`] does, in one request that is not atomic. An error is about the request as a whole.
+    fn update_batch(&self, keys: &[Key]) -> impl Future<Output = Result<Batch>> + Send;
+
     /// Applies `U` to the item where `attribute_exists(<partition key>) AND (P)` holds at that moment.
     fn update(&self, key: &Key) -> impl Future<Output = Result<Write>> + Send;
 
@@ -88,7 +118,7 @@ pub trait WriteAccess: ReadAccess {
     type Writer: TableWriter;
 
     /// A writer for this spec on its table.
-    fn writer(&self, spec: &Spec, keys: &KeySchema) -> Self::Writer;
+    fn writer(&self, spec: &Spec, keys: &KeySchema, kind: WriterKind) -> Self::Writer;
 }
 
 /// Read access to the durable records.
@@ -102,6 +132,9 @@ pub trait CheckpointReader: Send + Sync {
         run_id: &str,
         pass: u32,
     ) -> impl Future<Output = Result<Vec<SegmentRecord>>> + Send;
+
+    /// How many segments of one pass are exhausted.
+    fn exhausted(&self, run_id: &str, pass: u32) -> impl Future<Output = Result<u32>> + Send;
 }
 
 /// Write access to the run record.
@@ -122,6 +155,7 @@ pub trait SegmentStore: CheckpointReader {
         segment: u32,
     ) -> impl Future<Output = Result<SegmentRecord>> + Send;
 
-    /// Stores cursor and counters. `Fenced` where the stored generation is not `record.generation`.
+    /// Stores cursor and counters. `Fenced` where the stored generation is not `record.generation`. With the checkpoint
+    /// that exhausts a segment [`CheckpointReader::exhausted`] grows by one, in the same step.
     fn checkpoint(&self, record: &SegmentRecord) -> impl Future<Output = Result<()>> + Send;
 }

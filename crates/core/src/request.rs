@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::ports::WriterKind;
 use crate::spec::Spec;
 use crate::table::MAX_SEGMENTS;
 use crate::value::{Item, Value};
@@ -33,12 +34,14 @@ pub struct RequestedSettings {
     pub time_box_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_passes: Option<u32>,
-    /// Write capacity units per second for the whole run; stored, not enforced yet.
+    /// Write capacity units per second for the whole run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_wcu: Option<u32>,
-    /// Read capacity units per second for the whole run; stored, not enforced yet.
+    /// Read capacity units per second for the whole run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_rcu: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writer: Option<WriterKind>,
     /// Start over instead of resuming.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fresh: bool,
@@ -131,6 +134,7 @@ struct Document<'a> {
     max_passes: Option<u32>,
     max_wcu: Option<u32>,
     max_rcu: Option<u32>,
+    writer: Option<WriterKind>,
     #[serde(default)]
     fresh: bool,
 }
@@ -166,6 +170,7 @@ impl Parts {
                 max_passes: document.max_passes,
                 max_wcu: document.max_wcu,
                 max_rcu: document.max_rcu,
+                writer: document.writer,
                 fresh: document.fresh,
             },
         };

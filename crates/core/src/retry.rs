@@ -33,6 +33,14 @@ impl Until {
     pub fn is_over(&self) -> bool {
         self.stop.is_cancelled() || Instant::now() >= self.deadline
     }
+
+    /// Waits for that.
+    pub async fn over(&self) {
+        tokio::select! {
+            () = tokio::time::sleep_until(self.deadline) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
 }
 
 /// How long the service may be unavailable to one call, without a break, before that is an error.

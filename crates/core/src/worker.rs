@@ -1,29 +1,35 @@
-//! The worker: one segment for one time box. Scan a page, write its pending items, checkpoint, again.
+//! The worker: one segment for one time box. Pages are read ahead, written several batches at once, and checkpointed in
+//! their order.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join;
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::checkpoint::{Counters, Cursor, SegmentRecord};
+use crate::budget::{Budget, Share};
+use crate::checkpoint::{Counters, Cursor, RunRecord, SegmentRecord};
+use crate::pace::{MAX_WINDOW, Pace};
 use crate::planner::load;
 use crate::ports::{
-    Outcome, Page, PageRequest, SegmentStore, TableReader, TableWriter, Write, WriteAccess,
+    Batch, Outcome, Page, PageRequest, SegmentStore, TableReader, TableWriter, Write, WriteAccess,
 };
 use crate::retry::{PATIENCE, Until, retry, retry_until};
 use crate::value::with_sorted_sets;
-use crate::{Error, ErrorKind, Key, Result};
+use crate::{Error, ErrorKind, Item, Key, Result};
 
-/// Items evaluated per page. Bounds what a crash repeats and how long a page takes. Of items of 300 B that is
-/// 300 kB, so that the read units lost to rounding (half a unit a page) stay below 2 %.
+/// Most items evaluated per page. Bounds what a crash repeats, the memory of a segment, and how long a page takes. Of
+/// items of 300 B that is 300 kB, so that the read units lost to rounding (half a unit a page) stay below 2 %.
 const PAGE_LIMIT: u32 = 1_000;
 
-/// Conditional writes in flight per worker.
-const WRITES_IN_FLIGHT: usize = 16;
+/// Pages in work at once: while one is written to its end, the next is begun.
+const PAGES_IN_WORK: usize = 2;
+
+/// A page should be written within this many seconds of the present rate, so that checkpoints stay frequent.
+const PAGE_SECONDS: f64 = 5.0;
 
 /// The trial chunk looks no further than this many pages for an item to try the update on.
 const TRIAL_PAGES: u32 = 10;
@@ -69,11 +75,21 @@ pub struct ChunkReport {
 
 /// Migrates segments of the tables of `access`, with checkpoints in `store`.
 pub struct Worker<A, S> {
-    pub access: A,
-    pub store: S,
+    access: A,
+    store: S,
+    budget: Budget,
 }
 
 impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
+    /// A worker whose segments together use this share of the run's budget.
+    pub fn new(access: A, store: S, share: Share) -> Self {
+        Worker {
+            access,
+            store,
+            budget: Budget::new(share),
+        }
+    }
+
     /// Works on one segment until it is exhausted, the time box of the run or `latest` is over, or `stop` is
     /// cancelled. Running out of time is not an error: the report says how far it came.
     ///
@@ -101,27 +117,89 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
         let until = Until {
             deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
-            stop: stop.clone(),
+            // Its own, so that it can stop itself without stopping others.
+            stop: stop.child_token(),
         };
-        let record = retry(&Until::after(PATIENCE), || {
+        let mut record = retry(&Until::after(PATIENCE), || {
             self.store.claim(&run, chunk.segment)
         })
         .await?;
+        self.follow(&run).await?;
         let segment = Segment {
             reader: self.access.reader(&run.spec, &run.keys),
-            writer: self.access.writer(&run.spec, &run.keys),
+            writer: self
+                .access
+                .writer(&run.spec, &run.keys, run.settings.writer),
             store: &self.store,
             total_segments: run.settings.total_segments,
-            owner: &chunk.owner,
+            pace: Pace::new(
+                &self.budget,
+                per_item(record.counters.consumed_wcu, record.counters.matched),
+                per_item(record.counters.consumed_rcu, record.counters.scanned),
+            ),
             until,
         };
-        segment.sweep(record, chunk.trial).await.map_err(|error| {
+        let swept = {
+            let sweep = segment.sweep(&mut record, chunk.trial);
+            tokio::pin!(sweep);
+            tokio::select! {
+                swept = &mut sweep => swept,
+                // Whoever stops or takes over the run should not have to wait for the end of a time box.
+                error = self.watch(chunk) => {
+                    segment.until.stop.cancel();
+                    // What is in flight is still waited for and checkpointed, if the segment is still ours.
+                    sweep.await.and(Err(error))
+                }
+            }
+        };
+        swept.map_err(|error| {
             error.context(format!(
                 "table {}, segment {} of {}, run {}",
                 run.spec.table, chunk.segment, run.settings.total_segments, run.run_id
             ))
+        })?;
+        Ok(ChunkReport {
+            done: record.cursor == Cursor::Exhausted,
+            cursor: record.cursor,
+            counters: record.counters,
         })
     }
+
+    /// Looks every few seconds whether the run still is its owner's and goes on, and at what rate. Returns when it
+    /// does not.
+    async fn watch(&self, chunk: &Chunk) -> Error {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let looked = async {
+                let run = load(&self.store, &chunk.run_id, chunk.pass, &chunk.owner).await?;
+                self.follow(&run).await
+            };
+            if let Err(error) = looked.await {
+                return error;
+            }
+        }
+    }
+
+    /// Takes the budget from the run as it stands now.
+    async fn follow(&self, run: &RunRecord) -> Result<()> {
+        let settings = &run.settings;
+        let exhausted = if self.budget.is_shared()
+            && (settings.max_wcu.is_some() || settings.max_rcu.is_some())
+        {
+            retry(&Until::after(PATIENCE), || {
+                self.store.exhausted(&run.run_id, run.pass)
+            })
+            .await?
+        } else {
+            0
+        };
+        self.budget.set(settings, exhausted);
+        Ok(())
+    }
+}
+
+fn per_item(units: f64, items: u64) -> Option<f64> {
+    (units > 0.0 && items > 0).then(|| units / items as f64)
 }
 
 /// A claimed segment with all that is needed to work on it.
@@ -130,75 +208,118 @@ struct Segment<'a, R, W, S> {
     writer: W,
     store: &'a S,
     total_segments: u32,
-    owner: &'a str,
+    pace: Pace<'a>,
     until: Until,
 }
 
 /// What became of the items of a page.
+#[derive(Default)]
 struct PageResult {
+    scanned: u64,
+    next: Option<Key>,
     counters: Counters,
-    /// Every item is acknowledged.
-    whole: bool,
+    /// Not every item is acknowledged.
+    cut: bool,
     failure: Option<Error>,
     /// An updated item was seen to be pending no longer.
     trial_passed: bool,
 }
 
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
-    /// The loop: page, writes, checkpoint. The cursor moves only over pages of which every item is acknowledged
-    /// (promise: no-gap).
-    async fn sweep(&self, mut record: SegmentRecord, trial_only: bool) -> Result<ChunkReport> {
+    /// Sweeps the segment from its cursor on. A trial ends with the page on which an item has passed it.
+    async fn sweep(&self, record: &mut SegmentRecord, trial_only: bool) -> Result<()> {
         let mut pages = 0;
-        let mut looked = Instant::now();
         while record.cursor != Cursor::Exhausted && !self.until.is_over() {
             if trial_only && (record.trial_passed || pages == TRIAL_PAGES) {
                 break;
             }
-            // Whoever stops or takes over the run should not have to wait for the end of a time box.
-            if looked.elapsed() >= LOOK_EVERY {
-                load(self.store, &record.run_id, record.pass, self.owner).await?;
-                looked = Instant::now();
-            }
-            let Some(page) = self.read(&record).await? else {
-                break;
+            // Every segment tries the pair on the first item that it updates, and writes no other before.
+            let most = if trial_only || !record.trial_passed {
+                1
+            } else {
+                usize::MAX
             };
-            // Every segment tries the pair on the first item that it updates.
-            let result = self.write(&page, record.trial_passed).await;
-            record.trial_passed |= result.trial_passed;
-            record.counters += result.counters;
-            record.counters.consumed_rcu += page.consumed_rcu;
-            if result.whole {
-                record.counters.scanned += page.scanned;
-                record.cursor = Cursor::after_page(page.next);
-            }
-            self.checkpoint(&record).await?;
-            if let Some(error) = result.failure {
-                return Err(error);
-            }
-            if !result.whole {
-                break;
-            }
             pages += 1;
+            self.pages(record, most).await?;
         }
-        Ok(ChunkReport {
-            done: record.cursor == Cursor::Exhausted,
-            cursor: record.cursor,
-            counters: record.counters,
-        })
+        Ok(())
     }
 
-    /// The next page; `None` where the time is over.
-    async fn read(&self, record: &SegmentRecord) -> Result<Option<Page>> {
-        retry_until(&self.until, || {
-            self.reader.page(PageRequest {
-                segment: record.segment,
+    /// The pipeline. Pages are read one after the other, ahead of those in work; their results come back in page order,
+    /// so that the cursor moves only over pages of which every item is acknowledged (promise: no-gap). While a
+    /// checkpoint is saved, reading and writing go on.
+    async fn pages(&self, record: &mut SegmentRecord, most: usize) -> Result<()> {
+        let trial_passed = record.trial_passed;
+        let pending = record.counters.matched as f64 / (record.counters.scanned as f64).max(1.0);
+        let segment = record.segment;
+        let pages = stream::unfold(record.cursor.clone(), move |cursor| {
+            self.read(segment, cursor, pending)
+        });
+        let mut results = std::pin::pin!(
+            pages
+                .take(most)
+                .map(|page| self.write(page, trial_passed))
+                .buffered(PAGES_IN_WORK)
+        );
+        let mut cut = false;
+        let mut failure = None;
+        let mut next = results.next().await;
+        while let Some(mut result) = next {
+            cut |= result.cut;
+            failure = failure.or(result.failure.take());
+            result.add_to(record, cut);
+            let (bound_by, throttles) = self.pace.review();
+            record.bound_by = bound_by;
+            record.counters.throttles += throttles;
+            let (saved, following) = join(self.checkpoint(record), results.next()).await;
+            saved?;
+            next = following;
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// The page behind `cursor`, and the cursor behind that page. `None` where there is none, or where the time is over.
+    async fn read(
+        &self,
+        segment: u32,
+        cursor: Cursor,
+        pending: f64,
+    ) -> Option<(Result<Page>, Cursor)> {
+        if cursor == Cursor::Exhausted || self.until.is_over() {
+            return None;
+        }
+        let limit = self.pace.items_per_page(PAGE_LIMIT, PAGE_SECONDS, pending);
+        let read = retry_until(&self.until, || async {
+            let Some(turn) = self.pace.read(limit as usize, &self.until).await else {
+                return Ok(None);
+            };
+            let request = PageRequest {
+                segment,
                 total_segments: self.total_segments,
-                after: record.cursor.start_key(),
-                limit: PAGE_LIMIT,
+                after: cursor.start_key(),
+                limit,
                 consistent: false,
-            })
-        })
-        .await
+            };
+            match self.reader.page(request).await {
+                Ok(page) => {
+                    turn.end(page.scanned, page.consumed_rcu);
+                    Ok(Some(page))
+                }
+                Err(error) => {
+                    turn.failed(&error);
+                    Err(error)
+                }
+            }
+        });
+        match read.await {
+            Ok(page) => {
+                let page = page.flatten()?;
+                let next = Cursor::after_page(page.next.clone());
+                Some((Ok(page), next))
+            }
+            // Nothing is read behind an error.
+            Err(error) => Some((Err(error), Cursor::Exhausted)),
+        }
     }
 
     /// Saves the checkpoint, also when the time is over or the operator stops us: what is done must be
@@ -210,146 +331,259 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         .await
     }
 
-    /// Writes the pending items of a page, several at once, and waits for every write that was begun. After an error
-    /// none is begun any more. Whoever reads the page again finds only what was left: an item that was written
-    /// matches no longer.
-    async fn write(&self, page: &Page, trial_passed: bool) -> PageResult {
+    /// Writes the pending items of a page, several batches at once, and waits for every write that was begun. After an
+    /// error none is begun any more, of this page or another. Whoever reads the page again finds only what was left: an
+    /// item that was written matches no longer.
+    async fn write(&self, page: Result<Page>, trial_passed: bool) -> PageResult {
         let mut result = PageResult {
-            counters: Counters::default(),
-            whole: true,
-            failure: None,
             trial_passed,
+            ..PageResult::default()
         };
-        let mut rest = page.pending.iter();
-        while result.whole && !result.trial_passed {
-            let Some(key) = rest.next() else { break };
-            match self.write_and_try(key).await {
-                Ok((write, trial)) => {
-                    result.take(key, Ok(write));
-                    match trial {
-                        Trial::Passed => result.trial_passed = true,
-                        Trial::Open => {}
-                        Trial::Failed(error) => result.fail(error),
-                    }
-                }
-                Err(error) => result.fail(error),
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                self.fail(&mut result, error);
+                return result;
             }
+        };
+        result.scanned = page.scanned;
+        result.next = page.next;
+        result.counters.consumed_rcu = page.consumed_rcu;
+        let mut rest = &page.pending[..];
+        while !result.cut && !result.trial_passed {
+            let Some((key, others)) = rest.split_first() else {
+                break;
+            };
+            rest = others;
+            self.write_and_try(key, &mut result).await;
         }
-        let failed = AtomicBool::new(!result.whole);
-        let mut writes = stream::iter(rest)
-            .map(|key| {
-                let failed = &failed;
-                async move {
-                    if failed.load(Ordering::Relaxed) {
-                        return (key, Ok(None));
-                    }
-                    let write = self.write_one(key).await;
-                    failed.fetch_or(write.is_err(), Ordering::Relaxed);
-                    (key, write)
-                }
-            })
-            .buffer_unordered(WRITES_IN_FLIGHT);
-        while let Some((key, write)) = writes.next().await {
-            result.take(key, write);
+        if result.cut {
+            return result;
         }
-        drop(writes);
-        if !result.whole {
-            // A rejected item still matches and is tried again with its page: it counts when the page is whole.
-            result.counters.matched -= result.counters.rejected;
-            result.counters.rejected = 0;
+        let batches = stream::unfold(rest, |rest| async move {
+            let most = self.pace.items_per_write(self.writer.batch_size());
+            let (batch, rest) = rest.split_at(most.min(rest.len()));
+            (!batch.is_empty()).then_some((batch, rest))
+        });
+        let mut written = std::pin::pin!(
+            batches
+                .map(|keys| async move { (keys, self.write_batch(keys).await) })
+                .buffer_unordered(MAX_WINDOW)
+        );
+        while let Some((keys, batch)) = written.next().await {
+            result.counters.consumed_wcu += batch.consumed_wcu;
+            for (key, outcome) in keys.iter().zip(batch.outcomes) {
+                self.take(&mut result, key, outcome);
+            }
         }
         result
     }
 
-    /// One conditional write. `None`: not begun, or not acknowledged before the time was over.
-    async fn write_one(&self, key: &Key) -> Result<Option<Write>> {
-        self.attempt(key, || self.writer.update(key)).await
+    /// One request of guarded updates. What it leaves open for a single item, that item's own UpdateItem settles: it
+    /// says why the table throttles, and is the judge of what is valid.
+    async fn write_batch(&self, keys: &[Key]) -> BatchResult {
+        let sent = self.attempt(keys.len(), || self.writer.update_batch(keys));
+        let mut result = match sent.await {
+            Ok(Some(batch)) => BatchResult {
+                outcomes: batch.outcomes.into_iter().map(|o| o.map(Some)).collect(),
+                consumed_wcu: batch.consumed_wcu,
+            },
+            Ok(None) => BatchResult {
+                outcomes: keys.iter().map(|_| Ok(None)).collect(),
+                consumed_wcu: 0.0,
+            },
+            Err(error) => {
+                let of_keys = match keys {
+                    [key] => format!("key {key}"),
+                    [first, ..] => format!("{} keys from {first} on", keys.len()),
+                    [] => "no key".into(),
+                };
+                let mut outcomes = vec![Err(error.context(of_keys))];
+                outcomes.resize_with(keys.len(), || Ok(None));
+                return BatchResult {
+                    outcomes,
+                    consumed_wcu: 0.0,
+                };
+            }
+        };
+        let left_open = |outcome: &Result<Option<Outcome>>| {
+            let kind = outcome.as_ref().err().map(Error::kind);
+            kind.is_some_and(|kind| kind.is_retryable() || kind == ErrorKind::InvalidSpec)
+        };
+        let open: Vec<usize> = (0..keys.len())
+            .filter(|&i| left_open(&result.outcomes[i]))
+            .collect();
+        let mut alone = stream::iter(open)
+            .map(|i| async move { (i, self.write_alone(&keys[i]).await) })
+            .buffer_unordered(MAX_WINDOW);
+        while let Some((i, written)) = alone.next().await {
+            result.outcomes[i] = written.map(|write| {
+                let write = write?;
+                result.consumed_wcu += write.consumed_wcu;
+                Some(write.outcome)
+            });
+        }
+        drop(alone);
+        result
+    }
+
+    /// One guarded update by itself. `None`: not begun, or not acknowledged before the time was over.
+    async fn write_alone(&self, key: &Key) -> Result<Option<Write>> {
+        self.attempt(1, || self.writer.update(key))
+            .await
+            .map_err(|error| error.context(format!("key {key}")))
     }
 
     /// A write after which `P` must be false, or going on would touch every item for nothing. What is still
     /// pending is held against what was written, since a live writer may have come in between.
-    async fn write_and_try(&self, key: &Key) -> Result<(Option<Write>, Trial)> {
-        let shown = self
-            .attempt(key, || self.writer.update_and_show(key))
-            .await?;
-        let (mut write, written) = match shown {
-            Some((write, Some(written))) => (write, written),
-            Some((write, None)) => return Ok((Some(write), Trial::Open)),
-            None => return Ok((None, Trial::Open)),
+    async fn write_and_try(&self, key: &Key, result: &mut PageResult) {
+        let shown = self.attempt(1, || self.writer.update_and_show(key)).await;
+        let (write, written) = match shown {
+            Ok(Some((write, written))) => (write, written),
+            Ok(None) => return self.take(result, key, Ok(None)),
+            Err(error) => return self.fail(result, error.context(format!("key {key}"))),
         };
+        result.counters.consumed_wcu += write.consumed_wcu;
+        self.take(result, key, Ok(Some(write.outcome)));
+        let Some(written) = written else { return };
         let checked = retry(&Until::after(TRIAL_PATIENCE), || {
             self.writer.pending_item(key)
         })
         .await;
-        write.consumed_wcu += CHECK_WCU;
-        let trial = match checked {
-            Ok(None) => Trial::Passed,
-            Ok(Some(found)) if with_sorted_sets(found.clone()) != with_sorted_sets(written) => {
-                Trial::Open
-            }
-            Ok(Some(_)) => Trial::Failed(Error::new(
-                ErrorKind::UpdateDoesNotExtinguish,
-                format!(
-                    "the update does not extinguish its predicate: the item with key {key} was updated and is \
-                     still pending; change update or pending so that an updated item no longer matches"
+        result.counters.consumed_wcu += CHECK_WCU;
+        self.pace.extra_write(CHECK_WCU);
+        match checked {
+            Ok(None) => result.trial_passed = true,
+            // A live writer has changed it since: that says nothing.
+            Ok(Some(found)) if with_sorted_sets(found.clone()) != with_sorted_sets(written) => {}
+            Ok(Some(_)) => self.fail(
+                result,
+                Error::new(
+                    ErrorKind::UpdateDoesNotExtinguish,
+                    format!(
+                        "the update does not extinguish its predicate: the item with key {key} was updated and is \
+                         still pending; change update or pending so that an updated item no longer matches"
+                    ),
                 ),
-            )),
-            Err(error) => Trial::Failed(error.context(format!("trying the update on key {key}"))),
-        };
-        Ok((Some(write), trial))
+            ),
+            // Whether it is still pending could not be found out. The write is acknowledged all the same.
+            Err(error) => self.fail(
+                result,
+                error.context(format!("trying the update on key {key}")),
+            ),
+        }
     }
 
-    async fn attempt<T, F, Fut>(&self, key: &Key, write: F) -> Result<Option<T>>
+    /// Sends a write when its turn has come, and again where that may help. `None`: not begun, or not acknowledged
+    /// before the time was over.
+    async fn attempt<T, F, Fut>(&self, items: usize, write: F) -> Result<Option<T>>
     where
-        F: FnMut() -> Fut,
+        T: Written,
+        F: Fn() -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        if self.until.is_over() {
-            return Ok(None);
-        }
-        retry_until(&self.until, write)
-            .await
-            .map_err(|error| error.context(format!("key {key}")))
-    }
-}
-
-/// What a written item says about the pair of predicate and update.
-enum Trial {
-    /// `P` is false now.
-    Passed,
-    /// Nothing: it was not ours to write, or a live writer has changed it since.
-    Open,
-    /// `P` is still true for what we wrote, or that could not be found out. The write is acknowledged all the same.
-    Failed(Error),
-}
-
-impl PageResult {
-    /// Ends the page with an error.
-    fn fail(&mut self, error: Error) {
-        self.whole = false;
-        self.failure.get_or_insert(error);
+        let sent = retry_until(&self.until, || async {
+            let Some(turn) = self.pace.write(items, &self.until).await else {
+                return Ok(None);
+            };
+            match write().await {
+                Ok(written) => {
+                    turn.end_write(written.consumed_wcu(), written.throttles());
+                    Ok(Some(written))
+                }
+                Err(error) => {
+                    turn.failed(&error);
+                    Err(error)
+                }
+            }
+        });
+        Ok(sent.await?.flatten())
     }
 
     /// Takes note of one item's result.
-    fn take(&mut self, key: &Key, write: Result<Option<Write>>) {
-        let write = match write {
-            Ok(Some(write)) => write,
+    fn take(&self, result: &mut PageResult, key: &Key, outcome: Result<Option<Outcome>>) {
+        let counters = &mut result.counters;
+        match outcome {
+            Ok(Some(Outcome::Updated)) => counters.updated += 1,
+            Ok(Some(Outcome::Raced)) => counters.raced += 1,
+            Ok(Some(Outcome::Vanished)) => counters.vanished += 1,
+            Ok(Some(Outcome::Rejected(reason))) => {
+                tracing::warn!(%key, reason, "DynamoDB refuses this item's update for good");
+                counters.rejected += 1;
+            }
             Ok(None) => {
-                self.whole = false;
+                result.cut = true;
                 return;
             }
-            Err(error) => return self.fail(error),
-        };
-        self.counters.matched += 1;
-        self.counters.consumed_wcu += write.consumed_wcu;
-        match write.outcome {
-            Outcome::Updated => self.counters.updated += 1,
-            Outcome::Raced => self.counters.raced += 1,
-            Outcome::Vanished => self.counters.vanished += 1,
-            Outcome::Rejected(reason) => {
-                tracing::warn!(%key, reason, "DynamoDB refuses this item's update for good");
-                self.counters.rejected += 1;
-            }
+            Err(error) => return self.fail(result, error),
         }
+        counters.matched += 1;
+    }
+
+    /// Ends the page, and the sweep, with an error.
+    fn fail(&self, result: &mut PageResult, error: Error) {
+        result.cut = true;
+        result.failure.get_or_insert(error);
+        self.until.stop.cancel();
+    }
+}
+
+impl PageResult {
+    /// Adds what was done to the record; the cursor moves where neither this page nor one before it was `cut`.
+    fn add_to(mut self, record: &mut SegmentRecord, cut: bool) {
+        if cut {
+            // A rejected item still matches and is tried again with its page: it counts when the page is whole.
+            self.counters.matched -= self.counters.rejected;
+            self.counters.rejected = 0;
+        } else {
+            self.counters.scanned = self.scanned;
+            record.cursor = Cursor::after_page(self.next);
+        }
+        record.counters += self.counters;
+        record.trial_passed |= self.trial_passed;
+    }
+}
+
+/// What became of the keys of one request; `None` where it was not begun or not acknowledged in time.
+struct BatchResult {
+    outcomes: Vec<Result<Option<Outcome>>>,
+    consumed_wcu: f64,
+}
+
+/// An answer to a write.
+trait Written {
+    fn consumed_wcu(&self) -> f64;
+    /// Parts of it that the table throttled.
+    fn throttles(&self) -> u64;
+}
+
+impl Written for Write {
+    fn consumed_wcu(&self) -> f64 {
+        self.consumed_wcu
+    }
+
+    fn throttles(&self) -> u64 {
+        0
+    }
+}
+
+impl Written for (Write, Option<Item>) {
+    fn consumed_wcu(&self) -> f64 {
+        self.0.consumed_wcu
+    }
+
+    fn throttles(&self) -> u64 {
+        0
+    }
+}
+
+impl Written for Batch {
+    fn consumed_wcu(&self) -> f64 {
+        self.consumed_wcu
+    }
+
+    fn throttles(&self) -> u64 {
+        let throttled = |outcome: &&Result<Outcome>| matches!(outcome, Err(error) if error.kind() == ErrorKind::Throttled);
+        self.outcomes.iter().filter(throttled).count() as u64
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use backfill_core::budget::Share;
 use backfill_core::checkpoint::{Counters, Cursor, RunStatus};
 use backfill_core::drive::Engine;
 use backfill_core::planner::{Failure, Plan, Planner};
@@ -57,10 +58,7 @@ impl World {
     }
 
     fn worker(&self) -> Worker<ModelTable, ModelStore> {
-        Worker {
-            access: self.table.clone(),
-            store: self.store.clone(),
-        }
+        Worker::new(self.table.clone(), self.store.clone(), Share::OfWorker)
     }
 
     fn verifier(&self) -> Verifier<ModelTable, ModelStore> {
@@ -401,7 +399,7 @@ fn honest_end_of_a_time_box() {
     in_virtual_time(async {
         let world = World::new(
             Faults::none(3),
-            200,
+            1_000,
             r#","total_segments":1,"time_box_seconds":1"#,
         );
         let plan = world.planner().plan(&world.request, "first").await.unwrap();
@@ -418,8 +416,8 @@ fn honest_end_of_a_time_box() {
             );
             chunks += 1;
             if report.done {
-                assert_eq!(report.counters.scanned, 200);
-                assert_eq!(report.counters.updated, 160);
+                assert_eq!(report.counters.scanned, 1_000);
+                assert_eq!(report.counters.updated, 800);
                 break;
             }
             assert!(

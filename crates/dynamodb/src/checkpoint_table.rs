@@ -4,17 +4,20 @@
 //! |---|---|---|
 //! | the run            | `run`                           | a [`RunRecord`], attribute by attribute |
 //! | the run            | `pass#00001#segment#0000012`    | a [`SegmentRecord`] |
+//! | the run            | `exhausted#00001`               | how many segments of the pass are exhausted |
 //!
-//! Both carry `expires_at` (seconds since 1970), the table's TTL attribute.
+//! All carry `expires_at` (seconds since 1970), the table's TTL attribute.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ReturnValue,
     ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TableStatus, TimeToLiveSpecification,
+    TransactWriteItem, Update,
 };
 use backfill_core::checkpoint::{Counters, Cursor, RunRecord, SegmentRecord, VERSION, now_ms};
 use backfill_core::ports::{CheckpointReader, RunStore, SegmentStore};
@@ -25,7 +28,7 @@ use serde::de::DeserializeOwned;
 
 use crate::connection::Connection;
 use crate::convert::{from_item, json_to_value, to_item, value_to_json};
-use crate::failure::failure;
+use crate::failure::{failure, failure_of_code};
 
 /// Records outlive the last change to them by this long; then DynamoDB's TTL removes them.
 const KEEP: Duration = Duration::from_secs(400 * 24 * 3600);
@@ -35,6 +38,9 @@ const CREATE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// The sort key of the run record.
 const RUN: &str = "run";
+
+/// The attribute that counts the exhausted segments of a pass.
+const EXHAUSTED: &str = "exhausted";
 
 type Attributes = HashMap<String, AttributeValue>;
 
@@ -226,6 +232,10 @@ fn pass_prefix(pass: u32) -> String {
     format!("pass#{pass:05}#")
 }
 
+fn exhausted_key(pass: u32) -> String {
+    format!("exhausted#{pass:05}")
+}
+
 fn expires_at() -> AttributeValue {
     AttributeValue::N((now_ms() / 1000 + KEEP.as_secs()).to_string())
 }
@@ -310,6 +320,23 @@ impl CheckpointReader for CheckpointTable {
                 return Ok(records);
             }
         }
+    }
+
+    async fn exhausted(&self, run_id: &str, pass: u32) -> Result<u32> {
+        let response = self
+            .connection
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(Self::key(run_id, &exhausted_key(pass))))
+            .send()
+            .await
+            .map_err(|error| self.failed("reading", error))?;
+        let count = response.item().and_then(|item| item.get(EXHAUSTED));
+        Ok(match count {
+            Some(AttributeValue::N(count)) => count.parse().unwrap_or(0),
+            _ => 0,
+        })
     }
 }
 
@@ -422,45 +449,117 @@ impl SegmentStore for CheckpointTable {
     }
 
     async fn checkpoint(&self, record: &SegmentRecord) -> Result<()> {
-        let result = self
-            .connection
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(Self::key(
-                &record.run_id,
-                &segment_key(record.pass, record.segment),
-            )))
-            .update_expression(
-                "SET #cursor = :cursor, #trial_passed = :trial_passed, #counters = :counters, \
-                 #expires_at = :expires_at",
-            )
-            // Only the latest claim may move the checkpoint (promise: one-owner).
-            .condition_expression("#generation = :generation")
-            .expression_attribute_names("#cursor", "cursor")
-            .expression_attribute_names("#trial_passed", "trial_passed")
-            .expression_attribute_names("#counters", "counters")
-            .expression_attribute_names("#expires_at", "expires_at")
-            .expression_attribute_names("#generation", "generation")
-            .expression_attribute_values(":cursor", to_attribute(&record.cursor))
-            .expression_attribute_values(":trial_passed", AttributeValue::Bool(record.trial_passed))
-            .expression_attribute_values(":counters", to_attribute(&record.counters))
-            .expression_attribute_values(":expires_at", expires_at())
-            .expression_attribute_values(
-                ":generation",
+        let key = Self::key(&record.run_id, &segment_key(record.pass, record.segment));
+        let names = Some(HashMap::from([
+            ("#cursor".to_owned(), "cursor".to_owned()),
+            ("#trial_passed".to_owned(), "trial_passed".to_owned()),
+            ("#bound_by".to_owned(), "bound_by".to_owned()),
+            ("#counters".to_owned(), "counters".to_owned()),
+            ("#expires_at".to_owned(), "expires_at".to_owned()),
+            ("#generation".to_owned(), "generation".to_owned()),
+        ]));
+        let mut values = HashMap::from([
+            (":cursor".to_owned(), to_attribute(&record.cursor)),
+            (
+                ":trial_passed".to_owned(),
+                AttributeValue::Bool(record.trial_passed),
+            ),
+            (":bound_by".to_owned(), to_attribute(&record.bound_by)),
+            (":counters".to_owned(), to_attribute(&record.counters)),
+            (":expires_at".to_owned(), expires_at()),
+            (
+                ":generation".to_owned(),
                 AttributeValue::N(record.generation.to_string()),
+            ),
+        ]);
+        const UPDATE: &str = "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
+                              #counters = :counters, #expires_at = :expires_at";
+        let fenced = || {
+            Error::new(
+                ErrorKind::Fenced,
+                "another worker has claimed the segment since; this one stops",
             )
+        };
+        let client = &self.connection.client;
+        if record.cursor != Cursor::Exhausted {
+            let result = client
+                .update_item()
+                .table_name(&self.name)
+                .set_key(Some(key))
+                .update_expression(UPDATE)
+                // Only the latest claim may move the checkpoint (promise: one-owner).
+                .condition_expression("#generation = :generation")
+                .set_expression_attribute_names(names)
+                .set_expression_attribute_values(Some(values))
+                .send()
+                .await;
+            return match result {
+                Ok(_) => Ok(()),
+                Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
+                    Err(fenced())
+                }
+                Err(error) => Err(self.failed("writing", error)),
+            };
+        }
+        // The last checkpoint and the count of exhausted segments change together, and once.
+        let internal = |error| Error::new(ErrorKind::Internal, "a checkpoint").with_source(error);
+        values.insert(":exhausted".into(), to_attribute(&Cursor::Exhausted));
+        let checkpoint = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(key))
+            .update_expression(UPDATE)
+            .condition_expression("#generation = :generation AND #cursor <> :exhausted")
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(Some(values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(internal)?;
+        let count = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(Self::key(&record.run_id, &exhausted_key(record.pass))))
+            .update_expression("ADD #exhausted :one SET #expires_at = :expires_at")
+            .expression_attribute_names("#exhausted", EXHAUSTED)
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":one", AttributeValue::N("1".into()))
+            .expression_attribute_values(":expires_at", expires_at())
+            .build()
+            .map_err(internal)?;
+        let result = client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().update(checkpoint).build())
+            .transact_items(TransactWriteItem::builder().update(count).build())
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
-                Err(Error::new(
-                    ErrorKind::Fenced,
-                    "another worker has claimed the segment since; this one stops",
-                ))
-            }
-            Err(error) => Err(self.failed("writing", error)),
+        let Err(error) = result else { return Ok(()) };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+            error.as_service_error()
+        else {
+            return Err(self.failed("writing", error));
+        };
+        let reasons = cancelled.cancellation_reasons();
+        let of_checkpoint = reasons.first();
+        if of_checkpoint.and_then(|reason| reason.code()) == Some("ConditionalCheckFailed") {
+            let stored = of_checkpoint
+                .and_then(|reason| reason.item())
+                .and_then(|item| item.get("generation"));
+            return match stored {
+                // Our own write, whose answer was lost.
+                Some(AttributeValue::N(stored)) if *stored == record.generation.to_string() => {
+                    Ok(())
+                }
+                _ => Err(fenced()),
+            };
         }
+        let reason = reasons
+            .iter()
+            .find(|reason| reason.code().is_some_and(|code| code != "None"));
+        Err(match reason {
+            Some(reason) => failure_of_code(
+                &format!("writing checkpoint table {}", self.name),
+                reason.code().unwrap_or_default(),
+                reason.message(),
+            ),
+            None => self.failed("writing", error),
+        })
     }
 }

@@ -21,7 +21,8 @@ pub fn from_item(item: &HashMap<String, AttributeValue>) -> Result<Item> {
         .collect()
 }
 
-fn to_value(value: &Value) -> AttributeValue {
+/// A value for a request.
+pub(crate) fn to_value(value: &Value) -> AttributeValue {
     match value {
         Value::S(s) => AttributeValue::S(s.clone()),
         Value::N(n) => AttributeValue::N(n.clone()),

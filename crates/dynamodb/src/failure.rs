@@ -1,6 +1,10 @@
 //! From the SDK's errors to ours: which are worth another try, which are the operator's to mend.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ThrottlingReason;
 use backfill_core::{Error, ErrorKind};
 
 /// Says that `doing` ("scanning table stuff") failed, with the service's own message.
@@ -37,19 +41,55 @@ where
     }
 }
 
-/// The same for a code inside a response: the reason for which a transaction was cancelled (API reference,
-/// CancellationReason). Its codes are those of the exceptions without their endings.
+/// The same for a code inside a response: the reason for which a transaction was cancelled, or the error of a
+/// statement in a batch (API reference, CancellationReason, BatchStatementError).
 pub(crate) fn failure_of_code(doing: &str, code: &str, message: Option<&str>) -> Error {
     let kind = match code {
-        "ThrottlingError" | "ProvisionedThroughputExceeded" => ErrorKind::Throttled,
-        "TransactionConflict" => ErrorKind::Unavailable,
+        "ThrottlingError" | "ProvisionedThroughputExceeded" | "RequestLimitExceeded" => {
+            ErrorKind::Throttled
+        }
+        "TransactionConflict" | "InternalServerError" => ErrorKind::Unavailable,
         "ValidationError" => ErrorKind::InvalidSpec,
+        "AccessDenied" => ErrorKind::AccessDenied,
+        "ResourceNotFound" => ErrorKind::TableNotFound,
         _ => ErrorKind::Internal,
     };
     Error::new(
         kind,
         format!("{doing} failed with {code}: {}", message.unwrap_or("")),
     )
+}
+
+/// " (TableWriteKeyRangeThroughputExceeded on arn:…)": why the table throttled, where it says so.
+fn throttling_reasons(reasons: &[ThrottlingReason]) -> String {
+    let named: BTreeSet<String> = reasons
+        .iter()
+        .filter_map(|reason| {
+            let resource = reason.resource().unwrap_or("an unnamed resource");
+            Some(format!("{} on {resource}", reason.reason()?))
+        })
+        .collect();
+    if named.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", named.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// A refused UpdateItem, with the reasons for throttling.
+pub(crate) fn update_failure(doing: &str, error: SdkError<UpdateItemError>) -> Error {
+    let reasons = match error.as_service_error() {
+        Some(UpdateItemError::ProvisionedThroughputExceededException(throttled)) => {
+            throttling_reasons(throttled.throttling_reasons())
+        }
+        Some(UpdateItemError::ThrottlingException(throttled)) => {
+            throttling_reasons(throttled.throttling_reasons())
+        }
+        Some(UpdateItemError::RequestLimitExceeded(throttled)) => {
+            throttling_reasons(throttled.throttling_reasons())
+        }
+        _ => String::new(),
+    };
+    failure(&format!("{doing}{reasons}"), error)
 }
 
 /// Error codes of DynamoDB (developer guide, Error handling with DynamoDB).

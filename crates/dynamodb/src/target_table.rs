@@ -1,23 +1,29 @@
-//! The target table: description, pages of pending keys, the guarded update.
+//! The target table: description, pages of pending keys, the guarded updates.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    ConditionCheck, KeyType as Role, ReturnConsumedCapacity, ReturnValue,
-    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TransactWriteItem,
+    BatchStatementError, BatchStatementRequest, ConditionCheck, KeyType as Role,
+    ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType,
+    TransactWriteItem,
 };
+use backfill_core::partiql::{BATCH_SIZE, Statement};
 use backfill_core::ports::{
-    Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
+    Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
+    WriterKind,
 };
 use backfill_core::spec::Statements;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec};
 
 use crate::connection::Connection;
-use crate::convert::{from_item, to_item};
-use crate::failure::{failure, failure_of_code};
+use crate::convert::{from_item, to_item, to_value};
+use crate::failure::{failure, failure_of_code, update_failure};
 
 /// Access that can only read: there is no code behind it that could write to a table.
 #[derive(Debug, Clone)]
@@ -25,7 +31,41 @@ pub struct ReadOnly(pub Connection);
 
 /// Access that can also apply the guarded update.
 #[derive(Debug, Clone)]
-pub struct ReadWrite(pub Connection);
+pub struct ReadWrite {
+    connection: Connection,
+    without_batches: WithoutBatches,
+}
+
+/// Fingerprints of the specs that batches cannot write: PartiQL cannot express them, or endpoint or role do not allow
+/// it. Shared by all writers of a process, so that the reason is said once.
+#[derive(Debug, Clone, Default)]
+struct WithoutBatches(Arc<Mutex<BTreeSet<String>>>);
+
+impl WithoutBatches {
+    fn contains(&self, fingerprint: &str) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(fingerprint)
+    }
+
+    fn add(&self, table: &str, fingerprint: &str, reason: &str) {
+        let mut specs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if specs.insert(fingerprint.to_owned()) {
+            tracing::warn!(table, "writing by UpdateItem instead of batches: {reason}");
+        }
+    }
+}
+
+impl ReadWrite {
+    /// Access through this connection.
+    pub fn new(connection: Connection) -> Self {
+        ReadWrite {
+            connection,
+            without_batches: WithoutBatches::default(),
+        }
+    }
+}
 
 /// Reads the pending keys of one table.
 pub struct Reader {
@@ -39,6 +79,10 @@ pub struct Writer {
     client: Client,
     table: String,
     statements: Statements,
+    /// The update in PartiQL, where it is to be sent in batches.
+    partiql: Option<Statement>,
+    without_batches: WithoutBatches,
+    fingerprint: String,
 }
 
 impl ReadAccess for ReadOnly {
@@ -61,22 +105,38 @@ impl ReadAccess for ReadWrite {
     type Reader = Reader;
 
     async fn describe(&self, table: &str) -> Result<TableDescription> {
-        describe(&self.0, table).await
+        describe(&self.connection, table).await
     }
 
     fn reader(&self, spec: &Spec, keys: &KeySchema) -> Reader {
-        ReadOnly(self.0.clone()).reader(spec, keys)
+        ReadOnly(self.connection.clone()).reader(spec, keys)
     }
 }
 
 impl WriteAccess for ReadWrite {
     type Writer = Writer;
 
-    fn writer(&self, spec: &Spec, keys: &KeySchema) -> Writer {
+    fn writer(&self, spec: &Spec, keys: &KeySchema, kind: WriterKind) -> Writer {
+        let fingerprint = spec.fingerprint();
+        let partiql = match kind {
+            WriterKind::UpdateItem => None,
+            WriterKind::Batch if self.without_batches.contains(&fingerprint) => None,
+            WriterKind::Batch => match Statement::new(spec, keys) {
+                Ok(statement) => Some(statement),
+                Err(what) => {
+                    let reason = format!("PartiQL cannot safely express {what}");
+                    self.without_batches.add(&spec.table, &fingerprint, &reason);
+                    None
+                }
+            },
+        };
         Writer {
-            client: self.0.client.clone(),
+            client: self.connection.client.clone(),
             table: spec.table.clone(),
             statements: spec.statements(keys),
+            partiql,
+            without_batches: self.without_batches.clone(),
+            fingerprint,
         }
     }
 }
@@ -193,6 +253,17 @@ impl TableReader for Reader {
 }
 
 impl TableWriter for Writer {
+    fn batch_size(&self) -> usize {
+        self.statement().map_or(1, |_| BATCH_SIZE)
+    }
+
+    async fn update_batch(&self, keys: &[Key]) -> Result<Batch> {
+        match self.statement() {
+            Some(statement) => self.execute(statement, keys).await,
+            None => self.update_each(keys).await,
+        }
+    }
+
     async fn update(&self, key: &Key) -> Result<Write> {
         Ok(self.send(key, ReturnValue::None).await?.0)
     }
@@ -244,6 +315,133 @@ impl TableWriter for Writer {
 }
 
 impl Writer {
+    /// The statement to send in batches, where that is possible.
+    fn statement(&self) -> Option<&Statement> {
+        self.partiql
+            .as_ref()
+            .filter(|_| !self.without_batches.contains(&self.fingerprint))
+    }
+
+    fn give_up_batches(&self, reason: &str) {
+        self.without_batches
+            .add(&self.table, &self.fingerprint, reason);
+    }
+
+    /// A batch of one: more are only asked for while batches are possible.
+    async fn update_each(&self, keys: &[Key]) -> Result<Batch> {
+        let mut batch = Batch {
+            outcomes: Vec::with_capacity(keys.len()),
+            consumed_wcu: 0.0,
+        };
+        for key in keys {
+            match self.update(key).await {
+                Ok(write) => {
+                    batch.consumed_wcu += write.consumed_wcu;
+                    batch.outcomes.push(Ok(write.outcome));
+                }
+                Err(error) if keys.len() == 1 => return Err(error),
+                Err(error) => batch.outcomes.push(Err(error)),
+            }
+        }
+        Ok(batch)
+    }
+
+    /// One BatchExecuteStatement. A statement that a batch cannot settle is left with an error; UpdateItem has more to
+    /// say of it, such as the reasons for throttling.
+    async fn execute(&self, statement: &Statement, keys: &[Key]) -> Result<Batch> {
+        let doing = format!("updating table {}", self.table);
+        let statements = keys
+            .iter()
+            .map(|key| {
+                BatchStatementRequest::builder()
+                    .statement(&statement.text)
+                    .set_parameters(Some(statement.parameters(key).map(to_value).collect()))
+                    // Tells an item that a live writer has set from one that is gone, at no cost.
+                    .return_values_on_condition_check_failure(
+                        ReturnValuesOnConditionCheckFailure::AllOld,
+                    )
+                    .build()
+                    .map_err(|error| Error::new(ErrorKind::Internal, &doing).with_source(error))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let result = self
+            .client
+            .batch_execute_statement()
+            .set_statements(Some(statements))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        let response = match result {
+            Ok(response) => response,
+            Err(error) => {
+                let refused = matches!(
+                    error.code(),
+                    Some("AccessDeniedException" | "UnknownOperationException")
+                );
+                let error = failure(&doing, error);
+                if !refused {
+                    return Err(error);
+                }
+                // Nothing was written. UpdateItem says whether that is allowed.
+                self.give_up_batches(&error.to_string());
+                return self.update_each(keys).await;
+            }
+        };
+        let responses = response.responses.unwrap_or_default();
+        if responses.len() != keys.len() {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "{doing}: a batch of {} statements has {} answers",
+                    keys.len(),
+                    responses.len()
+                ),
+            ));
+        }
+        // The total holds what failed statements cost too; it is missing where all failed, and each costs at least one
+        // unit (as dynoxide observed of the service, and as for UpdateItem).
+        let consumed_wcu = response
+            .consumed_capacity
+            .as_deref()
+            .and_then(|tables| tables.first())
+            .and_then(|table| table.capacity_units())
+            .unwrap_or(keys.len() as f64);
+        Ok(Batch {
+            outcomes: responses
+                .into_iter()
+                .map(|response| match response.error {
+                    None => Ok(Outcome::Updated),
+                    Some(error) => self.refused_statement(&doing, error),
+                })
+                .collect(),
+            consumed_wcu,
+        })
+    }
+
+    /// What the error of one statement means (API reference, BatchStatementError).
+    fn refused_statement(&self, doing: &str, error: BatchStatementError) -> Result<Outcome> {
+        let code = error.code.as_ref().map_or("", |code| code.as_str());
+        let message = error.message.unwrap_or_default();
+        match code {
+            "ConditionalCheckFailed" => Ok(match error.item {
+                Some(_) => Outcome::Raced,
+                None => Outcome::Vanished,
+            }),
+            "ItemCollectionSizeLimitExceeded" => Ok(Outcome::Rejected(message)),
+            "ValidationError" if is_of_the_item(&message) => Ok(Outcome::Rejected(message)),
+            _ => {
+                let error = failure_of_code(doing, code, Some(&message));
+                if matches!(
+                    error.kind(),
+                    ErrorKind::AccessDenied | ErrorKind::InvalidSpec
+                ) {
+                    self.give_up_batches(&error.to_string());
+                }
+                Err(error)
+            }
+        }
+    }
+
     async fn send(&self, key: &Key, show: ReturnValue) -> Result<(Write, Option<Item>)> {
         let statements = &self.statements;
         let result = self
@@ -292,10 +490,10 @@ fn refused(table: &str, error: SdkError<UpdateItemError>) -> Result<Write> {
         Some(other) if other.code() == Some("ValidationException") => {
             match other.message().filter(|message| is_of_the_item(message)) {
                 Some(message) => Outcome::Rejected(message.to_owned()),
-                None => return Err(failure(&format!("updating table {table}"), error)),
+                None => return Err(update_failure(&format!("updating table {table}"), error)),
             }
         }
-        _ => return Err(failure(&format!("updating table {table}"), error)),
+        _ => return Err(update_failure(&format!("updating table {table}"), error)),
     };
     Ok(Write {
         outcome,

@@ -95,6 +95,10 @@ impl Faults {
     pub(crate) async fn before(&self) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(self.pick(self.shared.latency_ms))).await;
         self.step().await;
+        self.refuse()
+    }
+
+    fn refuse(&self) -> Result<()> {
         let (chance, kind) = {
             let mut random = self.shared.random.lock().unwrap();
             (
@@ -110,6 +114,12 @@ impl Faults {
             return Err(Error::new(kind, "injected before the call"));
         }
         Ok(())
+    }
+
+    /// One statement of a batch fails before it takes effect, as often as a call does.
+    pub(crate) async fn statement(&self) -> Result<()> {
+        self.step().await;
+        self.refuse()
     }
 
     pub(crate) async fn after(&self) -> Result<()> {

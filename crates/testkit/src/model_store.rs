@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use backfill_core::checkpoint::{Counters, Cursor, RunRecord, SegmentRecord};
+use backfill_core::pace::BoundBy;
 use backfill_core::ports::{CheckpointReader, RunStore, SegmentStore};
 use backfill_core::{Error, ErrorKind, Result};
 
@@ -61,6 +62,12 @@ impl CheckpointReader for ModelStore {
             .cloned()
             .collect())
     }
+
+    async fn exhausted(&self, run_id: &str, pass: u32) -> Result<u32> {
+        let segments = self.segments(run_id, pass).await?;
+        let exhausted = |segment: &&SegmentRecord| segment.cursor == Cursor::Exhausted;
+        Ok(segments.iter().filter(exhausted).count() as u32)
+    }
 }
 
 impl RunStore for ModelStore {
@@ -98,6 +105,7 @@ impl SegmentStore for ModelStore {
                     generation: 0,
                     cursor: Cursor::NotStarted,
                     trial_passed: false,
+                    bound_by: BoundBy::default(),
                     counters: Counters::default(),
                 });
             if record.run_revision > run.revision {

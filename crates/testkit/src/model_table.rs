@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backfill_core::checkpoint::Cursor;
+use backfill_core::partiql::BATCH_SIZE;
 use backfill_core::ports::{
-    Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
+    Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
+    WriterKind,
 };
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 use backfill_core::{Item, Key, Result, Spec, Value};
@@ -273,7 +275,7 @@ impl ReadAccess for ModelTable {
 impl WriteAccess for ModelTable {
     type Writer = ModelAccess;
 
-    fn writer(&self, spec: &Spec, keys: &KeySchema) -> ModelAccess {
+    fn writer(&self, spec: &Spec, keys: &KeySchema, _kind: WriterKind) -> ModelAccess {
         self.reader(spec, keys)
     }
 }
@@ -326,7 +328,58 @@ impl TableReader for ModelAccess {
     }
 }
 
+impl ModelAccess {
+    /// The guarded update on the state itself, and the item after it.
+    fn apply(&self, key: &Key) -> (Outcome, Option<Item>) {
+        let mut state = self.table.state.lock().unwrap();
+        let at = position(key);
+        let useless = state.useless_update;
+        let poisoned = state.poison.contains(key);
+        match state.items.get(&at).cloned() {
+            None => (Outcome::Vanished, None),
+            Some(item) if !is_pending(&self.spec, &item) => (Outcome::Raced, None),
+            Some(_) if poisoned => (Outcome::Rejected("poisoned".into()), None),
+            Some(mut item) => {
+                if !useless {
+                    apply(&self.spec, &mut item);
+                }
+                state.set(&at, Some(item.clone()));
+                *state.updates.entry(key.clone()).or_default() += 1;
+                (Outcome::Updated, Some(item))
+            }
+        }
+    }
+}
+
 impl TableWriter for ModelAccess {
+    fn batch_size(&self) -> usize {
+        BATCH_SIZE
+    }
+
+    /// Single statements fail as single requests do: before they take effect, or with their answer lost.
+    async fn update_batch(&self, keys: &[Key]) -> Result<Batch> {
+        let distinct: BTreeSet<&Key> = keys.iter().collect();
+        assert!(keys.len() <= BATCH_SIZE && distinct.len() == keys.len());
+        let faults = &self.table.faults;
+        faults.before().await?;
+        faults.check_access()?;
+        let mut batch = Batch {
+            outcomes: Vec::new(),
+            consumed_wcu: 0.0,
+        };
+        for key in keys {
+            // A crash may come between two statements: a batch is not atomic.
+            if let Err(error) = faults.statement().await {
+                batch.outcomes.push(Err(error));
+                continue;
+            }
+            batch.outcomes.push(Ok(self.apply(key).0));
+            batch.consumed_wcu += 1.0;
+        }
+        faults.after().await?;
+        Ok(batch)
+    }
+
     async fn update(&self, key: &Key) -> Result<Write> {
         Ok(self.update_and_show(key).await?.0)
     }
@@ -334,27 +387,7 @@ impl TableWriter for ModelAccess {
     async fn update_and_show(&self, key: &Key) -> Result<(Write, Option<Item>)> {
         self.table.faults.before().await?;
         self.table.faults.check_access()?;
-        let mut shown = None;
-        let outcome = {
-            let mut state = self.table.state.lock().unwrap();
-            let at = position(key);
-            let useless = state.useless_update;
-            let poisoned = state.poison.contains(key);
-            match state.items.get(&at).cloned() {
-                None => Outcome::Vanished,
-                Some(item) if !is_pending(&self.spec, &item) => Outcome::Raced,
-                Some(_) if poisoned => Outcome::Rejected("poisoned".into()),
-                Some(mut item) => {
-                    if !useless {
-                        apply(&self.spec, &mut item);
-                    }
-                    shown = Some(item.clone());
-                    state.set(&at, Some(item));
-                    *state.updates.entry(key.clone()).or_default() += 1;
-                    Outcome::Updated
-                }
-            }
-        };
+        let (outcome, shown) = self.apply(key);
         self.table.faults.after().await?;
         let write = Write {
             outcome,

@@ -1,0 +1,568 @@
+//! The pace of one segment: how many writes are in flight, how fast the table lets us, and what holds us back.
+//!
+//! Two controllers, each for what it can see. The number of requests in flight starts low, grows while that makes the
+//! segment faster and is halved by throttling; it finds the best rate whatever the latency of a request. The ceiling is
+//! a rate: throttling sets it below what the table has just accepted, at once, and from there it comes back slowly.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use crate::budget::{Bucket, Budget, REQUEST_SECONDS};
+use crate::retry::Until;
+use crate::{Error, ErrorKind};
+
+/// Writes in flight at first.
+const FIRST_WINDOW: usize = 2;
+/// Most writes in flight of one segment.
+pub const MAX_WINDOW: usize = 64;
+/// A wider window must make the segment faster by at least this factor to stay.
+const WORTH_IT: f64 = 1.05;
+/// How long a window that did not help is not tried again.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+
+/// Throttling sets the ceiling to this part of what the table has accepted last.
+const BACK_OFF: f64 = 0.85;
+/// Time in which the ceiling comes back to where the table throttled; it goes on beyond, slowly at first (the curve
+/// of CUBIC congestion control, RFC 9438).
+const COME_BACK: f64 = 60.0;
+/// Throttling within this time after the ceiling was lowered tells nothing new.
+const SETTLE: Duration = Duration::from_millis(500);
+/// Over how long the accepted rate is measured.
+const MEASURE: Duration = Duration::from_secs(2);
+/// No ceiling is lower: units per second.
+const LEAST: f64 = 1.0;
+
+/// What bounds the rate of a segment at present.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundBy {
+    /// Nothing of these: it reads on and finds little to write.
+    #[default]
+    None,
+    /// The operator's budget.
+    Budget,
+    /// The table throttles.
+    Throttled,
+    /// The time that a request takes, at the number in flight that is best.
+    Latency,
+}
+
+impl BoundBy {
+    /// The word in JSON and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            BoundBy::None => "none",
+            BoundBy::Budget => "budget",
+            BoundBy::Throttled => "throttled",
+            BoundBy::Latency => "latency",
+        }
+    }
+}
+
+/// Where the time of requests goes, since it was last asked.
+#[derive(Debug, Default)]
+struct Usage {
+    budget: Duration,
+    throttled: Duration,
+    service: Duration,
+}
+
+/// The pace of one segment, for its reads and its writes.
+#[derive(Debug)]
+pub struct Pace<'a> {
+    budget: &'a Budget,
+    window: Window,
+    writes: Side,
+    reads: Side,
+}
+
+/// What is known of one kind of request.
+#[derive(Debug)]
+struct Side {
+    ceiling: Ceiling,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Units that an item costs.
+    per_item: f64,
+    /// Whether that was measured.
+    measured: bool,
+    usage: Usage,
+    since: Instant,
+    throttles: u64,
+}
+
+/// A request that may be sent now. To be ended by [`Turn::end`]; dropped, it has cost nothing.
+pub struct Turn<'a> {
+    bucket: &'a Bucket,
+    side: &'a Side,
+    window: Option<(&'a Window, OwnedSemaphorePermit)>,
+    taken: f64,
+    items: usize,
+    sent: Instant,
+    waited: Duration,
+    ended: bool,
+    _request: SemaphorePermit<'a>,
+}
+
+impl<'a> Pace<'a> {
+    /// A fresh pace. `per_write` and `per_read` are the units that an item is known to cost, where it is.
+    pub fn new(budget: &'a Budget, per_write: Option<f64>, per_read: Option<f64>) -> Self {
+        Pace {
+            budget,
+            window: Window::new(),
+            writes: Side::new(per_write, 1.0),
+            // An item of 300 B, read eventually consistent.
+            reads: Side::new(per_read, 0.04),
+        }
+    }
+
+    /// Most items that a write should carry, so that it takes little of the budget at once.
+    pub fn items_per_write(&self, most: usize) -> usize {
+        let rate = self.budget.write.rate().min(self.writes.ceiling.rate());
+        let items = rate * REQUEST_SECONDS / self.writes.per_item();
+        (items as usize).clamp(1, most)
+    }
+
+    /// Most items that a page should hold: little of the budget at once, and no more than can be written in
+    /// `seconds`, where `pending` of the items read so far had to be.
+    pub fn items_per_page(&self, most: u32, seconds: f64, pending: f64) -> u32 {
+        let rate = self.budget.read.rate().min(self.reads.ceiling.rate());
+        let by_reads = rate * 2.0 * REQUEST_SECONDS / self.reads.per_item();
+        let rate = self.budget.write.rate().min(self.writes.ceiling.rate());
+        let by_writes = (rate * seconds / (self.writes.per_item() * pending.max(0.01))).max(25.0);
+        let unknown = rate.is_finite() && !self.reads.lock().measured;
+        let most = if unknown { most.min(25) } else { most };
+        (by_reads.min(by_writes) as u32).clamp(1, most)
+    }
+
+    /// Waits for the turn of a write of this many items; `None` where the time was over before.
+    pub async fn write(&self, items: usize, until: &Until) -> Option<Turn<'_>> {
+        let slot = tokio::select! {
+            slot = self.window.slot() => slot,
+            () = until.over() => return None,
+        };
+        let mut turn =
+            Turn::wait(&self.writes, &self.budget.write, self.budget, items, until).await?;
+        turn.window = Some((&self.window, slot));
+        Some(turn)
+    }
+
+    /// The same for a page of at most this many items.
+    pub async fn read(&self, items: usize, until: &Until) -> Option<Turn<'_>> {
+        Turn::wait(&self.reads, &self.budget.read, self.budget, items, until).await
+    }
+
+    /// Units that were consumed beside any turn.
+    pub fn extra_write(&self, units: f64) {
+        self.budget.write.settle(0.0, units);
+    }
+
+    /// What bounded the rate since this was last asked, and how often the table throttled.
+    pub fn review(&self) -> (BoundBy, u64) {
+        let (writes, write_throttles, elapsed) = self.writes.review();
+        let (reads, read_throttles, _) = self.reads.review();
+        let bound = |usage: &Usage, available: Duration| {
+            let used = usage.budget + usage.throttled + usage.service;
+            if used * 2 < available {
+                return BoundBy::None;
+            }
+            let most = usage.budget.max(usage.throttled).max(usage.service);
+            if usage.throttled == most {
+                BoundBy::Throttled
+            } else if usage.budget == most {
+                BoundBy::Budget
+            } else {
+                BoundBy::Latency
+            }
+        };
+        let mut by = bound(&writes, elapsed * self.window.limit() as u32);
+        if by == BoundBy::None {
+            // Waiting for pages: unless something holds the reads back, nothing does.
+            by = match bound(&reads, elapsed) {
+                BoundBy::Latency => BoundBy::None,
+                other => other,
+            };
+        }
+        (by, write_throttles + read_throttles)
+    }
+}
+
+impl Side {
+    fn new(per_item: Option<f64>, otherwise: f64) -> Self {
+        Side {
+            ceiling: Ceiling::new(),
+            known: Mutex::new(Known {
+                per_item: per_item.unwrap_or(otherwise),
+                measured: per_item.is_some(),
+                usage: Usage::default(),
+                since: Instant::now(),
+                throttles: 0,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn per_item(&self) -> f64 {
+        self.lock().per_item
+    }
+
+    fn review(&self) -> (Usage, u64, Duration) {
+        let mut known = self.lock();
+        let elapsed = known.since.elapsed();
+        known.since = Instant::now();
+        (
+            std::mem::take(&mut known.usage),
+            std::mem::take(&mut known.throttles),
+            elapsed,
+        )
+    }
+}
+
+impl<'a> Turn<'a> {
+    async fn wait(
+        side: &'a Side,
+        bucket: &'a Bucket,
+        budget: &'a Budget,
+        items: usize,
+        until: &Until,
+    ) -> Option<Turn<'a>> {
+        let taken = side.per_item() * items as f64;
+        let begin = Instant::now();
+        let allowed = side.ceiling.take(taken, until).await;
+        let throttled = begin.elapsed();
+        let paid = allowed && bucket.take(taken, until).await;
+        let waited = begin.elapsed();
+        {
+            let mut known = side.lock();
+            known.usage.throttled += throttled;
+            known.usage.budget += waited - throttled;
+        }
+        if !paid {
+            return None;
+        }
+        let request = budget.requests.acquire().await.ok()?;
+        Some(Turn {
+            bucket,
+            side,
+            window: None,
+            taken,
+            items,
+            sent: Instant::now(),
+            waited,
+            ended: false,
+            _request: request,
+        })
+    }
+
+    /// The request was answered: this many items at a cost of this many units.
+    pub fn end(self, items: u64, units: f64) {
+        self.over(items, units, 0);
+    }
+
+    /// The same for a write of all its items, of which the table throttled some.
+    pub fn end_write(self, units: f64, throttles: u64) {
+        let items = (self.items as u64).saturating_sub(throttles);
+        self.over(items, units, throttles);
+    }
+
+    /// The request failed as a whole.
+    pub fn failed(self, error: &Error) {
+        match error.kind() {
+            ErrorKind::Throttled => self.over(0, 0.0, 1),
+            // It may have been carried out, and its answer lost.
+            ErrorKind::Unavailable => {
+                let taken = self.taken;
+                self.over(0, taken, 0);
+            }
+            _ => {}
+        }
+    }
+
+    fn over(mut self, items: u64, units: f64, throttles: u64) {
+        self.ended = true;
+        let service = self.sent.elapsed();
+        self.bucket.settle(self.taken, units);
+        self.side.ceiling.accepted(units);
+        {
+            let mut known = self.side.lock();
+            known.usage.service += service;
+            known.throttles += throttles;
+            if items > 0 && units > 0.0 {
+                let cost = units / items as f64;
+                // Single requests differ; what counts is what many cost.
+                let weight = if known.measured { 0.2 } else { 1.0 };
+                known.per_item += (cost - known.per_item) * weight;
+                known.measured = true;
+            }
+        }
+        if throttles > 0 {
+            self.side.ceiling.throttled();
+        }
+        if let Some((window, slot)) = self.window.take() {
+            window.end(slot, units, self.waited, service, throttles > 0);
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.bucket.settle(self.taken, 0.0);
+        }
+    }
+}
+
+/// How many writes may be in flight.
+#[derive(Debug)]
+struct Window {
+    slots: std::sync::Arc<Semaphore>,
+    state: Mutex<WindowState>,
+}
+
+#[derive(Debug)]
+struct WindowState {
+    limit: usize,
+    /// Permits in the semaphore or in use; more than `limit` for a moment after it was lowered.
+    permits: usize,
+    /// Requests still to end before the round is measured: they began before the window was changed.
+    warm_up: usize,
+    /// Requests that ended in this round, their units, and when it began.
+    ended: usize,
+    units: f64,
+    began: Instant,
+    /// Time that they waited for their turn, and that they took.
+    waited: Duration,
+    service: Duration,
+    /// While a wider window is tried: the one before, and the rate that it reached.
+    trying: Option<(usize, f64)>,
+    /// Doubles until that does not help, or the table throttles.
+    doubling: bool,
+    next_try: Instant,
+}
+
+impl Window {
+    fn new() -> Self {
+        Window {
+            slots: std::sync::Arc::new(Semaphore::new(FIRST_WINDOW)),
+            state: Mutex::new(WindowState {
+                limit: FIRST_WINDOW,
+                permits: FIRST_WINDOW,
+                warm_up: 0,
+                ended: 0,
+                units: 0.0,
+                began: Instant::now(),
+                waited: Duration::ZERO,
+                service: Duration::ZERO,
+                trying: None,
+                doubling: true,
+                next_try: Instant::now(),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WindowState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn limit(&self) -> usize {
+        self.lock().limit
+    }
+
+    async fn slot(&self) -> OwnedSemaphorePermit {
+        let slot = self.slots.clone().acquire_owned().await;
+        slot.expect("the semaphore is never closed")
+    }
+
+    fn end(
+        &self,
+        slot: OwnedSemaphorePermit,
+        units: f64,
+        waited: Duration,
+        service: Duration,
+        throttled: bool,
+    ) {
+        let mut state = self.lock();
+        if throttled {
+            state.throttled();
+        } else {
+            let all_in_use = self.slots.available_permits() == 0;
+            state.ended(units, waited, service, all_in_use);
+        }
+        if state.permits > state.limit {
+            slot.forget();
+            state.permits -= 1;
+        } else if state.permits < state.limit {
+            self.slots.add_permits(state.limit - state.permits);
+            state.permits = state.limit;
+        }
+    }
+}
+
+impl WindowState {
+    fn throttled(&mut self) {
+        // Once per round: all that were in flight together tell the same.
+        if self.warm_up == 0 {
+            self.limit = (self.limit / 2).max(1);
+            self.doubling = false;
+            self.trying = None;
+            self.next_try = Instant::now() + PROBE_EVERY;
+            self.begin_round();
+        } else {
+            self.warm_up -= 1;
+        }
+    }
+
+    fn ended(&mut self, units: f64, waited: Duration, service: Duration, all_in_use: bool) {
+        if self.warm_up > 0 {
+            self.warm_up -= 1;
+            if self.warm_up == 0 {
+                self.began = Instant::now();
+            }
+            return;
+        }
+        self.ended += 1;
+        self.units += units;
+        self.waited += waited;
+        self.service += service;
+        if self.ended < 2 * self.limit {
+            return;
+        }
+        // A window that is not filled, or that waits for something else, says nothing about its size.
+        let telling = all_in_use && self.waited * 4 < self.service;
+        let rate = self.units / self.began.elapsed().as_secs_f64().max(1e-6);
+        match self.trying.take() {
+            Some((before, reached)) if telling && rate < reached * WORTH_IT => {
+                self.limit = before;
+                self.doubling = false;
+                self.next_try = Instant::now() + PROBE_EVERY;
+            }
+            _ if telling && self.limit < MAX_WINDOW && Instant::now() >= self.next_try => {
+                self.trying = Some((self.limit, rate));
+                let more = if self.doubling {
+                    self.limit
+                } else {
+                    (self.limit / 4).max(1)
+                };
+                self.limit = (self.limit + more).min(MAX_WINDOW);
+            }
+            _ => {}
+        }
+        self.begin_round();
+    }
+
+    fn begin_round(&mut self) {
+        self.warm_up = self.limit;
+        self.ended = 0;
+        self.units = 0.0;
+        self.waited = Duration::ZERO;
+        self.service = Duration::ZERO;
+    }
+}
+
+/// The rate at which the table lets us, as far as we know: none until it throttles.
+#[derive(Debug)]
+struct Ceiling {
+    bucket: Bucket,
+    state: Mutex<CeilingState>,
+}
+
+#[derive(Debug)]
+struct CeilingState {
+    /// When the table throttled last, and the rate that it accepted then.
+    cut: Option<(Instant, f64)>,
+    /// What was accepted, and when, as far back as [`MEASURE`] and not beyond the last cut.
+    accepted: VecDeque<(Instant, f64)>,
+    measured_since: Instant,
+}
+
+impl CeilingState {
+    fn rate(&self) -> f64 {
+        let Some((at, before)) = self.cut else {
+            return f64::INFINITY;
+        };
+        let t = (at.elapsed().as_secs_f64() - COME_BACK) / COME_BACK;
+        (before * (1.0 + (1.0 - BACK_OFF) * t * t * t)).max(LEAST)
+    }
+
+    fn forget_the_old(&mut self) {
+        let now = Instant::now();
+        if now.duration_since(self.measured_since) > MEASURE {
+            self.measured_since = now - MEASURE;
+        }
+        while self
+            .accepted
+            .front()
+            .is_some_and(|(at, _)| *at < self.measured_since)
+        {
+            self.accepted.pop_front();
+        }
+    }
+}
+
+impl Ceiling {
+    fn new() -> Self {
+        Ceiling {
+            bucket: Bucket::unlimited(),
+            state: Mutex::new(CeilingState {
+                cut: None,
+                accepted: VecDeque::new(),
+                measured_since: Instant::now(),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CeilingState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Units per second that are allowed now.
+    fn rate(&self) -> f64 {
+        self.lock().rate()
+    }
+
+    async fn take(&self, units: f64, until: &Until) -> bool {
+        self.bucket.set_rate(self.rate());
+        self.bucket.take(units, until).await
+    }
+
+    fn accepted(&self, units: f64) {
+        let mut state = self.lock();
+        state.accepted.push_back((Instant::now(), units));
+        state.forget_the_old();
+    }
+
+    fn throttled(&self) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        if state
+            .cut
+            .is_some_and(|(at, _)| now.duration_since(at) < SETTLE)
+        {
+            return;
+        }
+        state.forget_the_old();
+        let units: f64 = state.accepted.iter().map(|(_, units)| units).sum();
+        let measured = now
+            .duration_since(state.measured_since)
+            .as_secs_f64()
+            .max(0.05);
+        let before = (units / measured).min(state.rate()).max(LEAST);
+        state.cut = Some((now, before));
+        state.accepted.clear();
+        state.measured_since = now;
+        let rate = state.rate();
+        drop(state);
+        self.bucket.set_rate(rate);
+    }
+}

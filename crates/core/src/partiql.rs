@@ -1,0 +1,400 @@
+//! The guarded update as a PartiQL statement, for BatchExecuteStatement.
+//!
+//! Only what means the same in both languages is translated, by AWS's own description of PartiQL (developer guide,
+//! PartiQL for DynamoDB: update statements, functions, operators). What is left out on purpose: `NOT`, `<>` and
+//! comparisons with NULL, where a language with three truth values may differ; functions that PartiQL does not
+//! document, such as `if_not_exists`; conditions on key attributes, of which a statement may name each but once.
+//! Such a spec is written by UpdateItem.
+
+use crate::table::KeySchema;
+use crate::{Key, Spec, Value};
+
+/// Most statements in one BatchExecuteStatement (API reference, BatchExecuteStatement).
+pub const BATCH_SIZE: usize = 25;
+
+/// Longest statement (API reference, BatchStatementRequest: "Maximum length of 8192").
+const MAX_STATEMENT: usize = 8_192;
+
+/// `UPDATE … SET … WHERE <full key> AND (<P>)`. It can only change an item that is there: a missing one fails the
+/// condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The text, with a `?` for each parameter.
+    pub text: String,
+    /// Parameters of `SET`, before those of the key.
+    before_key: Vec<Value>,
+    /// Names of the key attributes.
+    key: Vec<String>,
+    /// Parameters of `P`, after those of the key.
+    after_key: Vec<Value>,
+}
+
+impl Statement {
+    /// The statement for a spec on a table with these keys. Errors say what PartiQL cannot express, for a person.
+    pub fn new(spec: &Spec, keys: &KeySchema) -> Result<Statement, String> {
+        let mut update = Translation::new(spec, keys, &spec.update);
+        update.clauses()?;
+        let mut pending = Translation::new(spec, keys, &spec.pending);
+        pending.alternatives()?;
+        if let Some(rest) = pending.rest.first() {
+            return Err(format!("{rest} in the predicate"));
+        }
+        let key: Vec<String> = keys.names().map(str::to_owned).collect();
+        let mut text = format!("UPDATE {}{} WHERE ", quoted(&spec.table)?, update.text);
+        for name in &key {
+            text.push_str(&quoted(name)?);
+            text.push_str(" = ? AND ");
+        }
+        text.push_str(&format!("({})", pending.text));
+        if text.len() > MAX_STATEMENT {
+            return Err(format!("a statement of {} characters", text.len()));
+        }
+        Ok(Statement {
+            text,
+            before_key: update.parameters,
+            key,
+            after_key: pending.parameters,
+        })
+    }
+
+    /// The parameters for one item, in the order of the text.
+    pub fn parameters<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Value> {
+        let of_key = self.key.iter().filter_map(|name| key.0.get(name));
+        self.before_key.iter().chain(of_key).chain(&self.after_key)
+    }
+}
+
+/// A name in double quotes. What a quote inside would mean is not documented.
+fn quoted(name: &str) -> Result<String, String> {
+    if name.is_empty() || name.contains(['"', '\\', '`']) || name.chars().any(char::is_control) {
+        return Err(format!("the name {name:?}"));
+    }
+    Ok(format!("\"{name}\""))
+}
+
+/// Words, comparators and single marks of an expression.
+fn tokens(expression: &str) -> Vec<&str> {
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '#' | ':') || !c.is_ascii();
+    let mut found = Vec::new();
+    let mut rest = expression.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let length = if is_word(first) {
+            rest.find(|c| !is_word(c)).unwrap_or(rest.len())
+        } else if ["<=", ">=", "<>"].iter().any(|two| rest.starts_with(two)) {
+            2
+        } else {
+            first.len_utf8()
+        };
+        found.push(&rest[..length]);
+        rest = rest[length..].trim_start();
+    }
+    found
+}
+
+/// One expression on its way into PartiQL.
+struct Translation<'a> {
+    spec: &'a Spec,
+    keys: &'a KeySchema,
+    rest: Vec<&'a str>,
+    text: String,
+    parameters: Vec<Value>,
+}
+
+impl<'a> Translation<'a> {
+    fn new(spec: &'a Spec, keys: &'a KeySchema, expression: &'a str) -> Self {
+        let mut rest = tokens(expression);
+        rest.reverse();
+        Translation {
+            spec,
+            keys,
+            rest,
+            text: String::new(),
+            parameters: Vec::new(),
+        }
+    }
+
+    fn peek(&self) -> &'a str {
+        self.rest.last().copied().unwrap_or_default()
+    }
+
+    fn next(&mut self) -> &'a str {
+        self.rest.pop().unwrap_or_default()
+    }
+
+    /// Takes the next token if it is this word, in any case.
+    fn take(&mut self, word: &str) -> bool {
+        let found = self.peek().eq_ignore_ascii_case(word);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    fn expect(&mut self, mark: &str) -> Result<(), String> {
+        match self.next() {
+            found if found == mark => Ok(()),
+            found => Err(format!("{found:?} where {mark} is expected")),
+        }
+    }
+
+    /// `SET path = :value, …` and `REMOVE path, …`, in any order.
+    fn clauses(&mut self) -> Result<(), String> {
+        while !self.rest.is_empty() {
+            let clause = self.next().to_ascii_uppercase();
+            loop {
+                match clause.as_str() {
+                    "SET" => {
+                        self.text.push_str(" SET ");
+                        self.path()?;
+                        self.expect("=")?;
+                        self.text.push_str(" = ");
+                        self.value(|_| true)?;
+                    }
+                    "REMOVE" => {
+                        self.text.push_str(" REMOVE ");
+                        self.path()?;
+                    }
+                    _ => return Err(format!("{clause} in the update")),
+                }
+                if !self.take(",") {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `a AND b OR c`, with the same precedence in both languages.
+    fn alternatives(&mut self) -> Result<(), String> {
+        loop {
+            self.condition()?;
+            if self.take("AND") {
+                self.text.push_str(" AND ");
+            } else if self.take("OR") {
+                self.text.push_str(" OR ");
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn condition(&mut self) -> Result<(), String> {
+        if self.take("(") {
+            self.text.push('(');
+            self.alternatives()?;
+            self.text.push(')');
+            return self.expect(")");
+        }
+        let is_call = self.rest.len() > 1 && self.rest[self.rest.len() - 2] == "(";
+        if is_call {
+            return self.function();
+        }
+        self.path()?;
+        match self.next() {
+            comparator @ ("=" | "<" | "<=" | ">" | ">=") => {
+                self.text.push_str(&format!(" {comparator} "));
+                self.value(is_scalar)
+            }
+            word if word.eq_ignore_ascii_case("BETWEEN") => {
+                self.text.push_str(" BETWEEN ");
+                self.value(is_scalar)?;
+                if !self.take("AND") {
+                    return Err("BETWEEN without AND".into());
+                }
+                self.text.push_str(" AND ");
+                self.value(is_scalar)
+            }
+            other => Err(format!("{other} in the predicate")),
+        }
+    }
+
+    fn function(&mut self) -> Result<(), String> {
+        let name = self.next();
+        self.expect("(")?;
+        match name {
+            "attribute_exists" => {
+                self.path()?;
+                self.text.push_str(" IS NOT MISSING");
+            }
+            "attribute_not_exists" => {
+                self.path()?;
+                self.text.push_str(" IS MISSING");
+            }
+            "begins_with" | "contains" => {
+                self.text.push_str(&format!("{name}("));
+                self.path()?;
+                self.expect(",")?;
+                self.text.push_str(", ");
+                self.value(is_scalar)?;
+                self.text.push(')');
+            }
+            _ => return Err(format!("{name}(…)")),
+        }
+        self.expect(")")
+    }
+
+    /// `name.#placeholder[1]`: every name in quotes.
+    fn path(&mut self) -> Result<(), String> {
+        self.name()?;
+        loop {
+            if self.take(".") {
+                self.text.push('.');
+                self.name()?;
+            } else if self.take("[") {
+                let index = self.next();
+                if index.is_empty() || !index.bytes().all(|b| b.is_ascii_digit()) {
+                    return Err(format!("{index:?} as an index"));
+                }
+                self.text.push_str(&format!("[{index}]"));
+                self.expect("]")?;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn name(&mut self) -> Result<(), String> {
+        let word = self.next();
+        let name = match self.spec.names.get(word) {
+            Some(name) => name,
+            None if word.starts_with(|c: char| c.is_alphabetic() || c == '_') => word,
+            None => return Err(format!("{word:?} where a name is expected")),
+        };
+        let top_level = !self.text.ends_with('.');
+        if top_level && self.keys.names().any(|key| key == name) {
+            return Err(format!("a second condition on the key attribute {name}"));
+        }
+        self.text.push_str(&quoted(name)?);
+        Ok(())
+    }
+
+    fn value(&mut self, allowed: fn(&Value) -> bool) -> Result<(), String> {
+        let word = self.next();
+        match self.spec.values.get(word) {
+            Some(value) if allowed(value) => {
+                self.text.push('?');
+                self.parameters.push(value.clone());
+                Ok(())
+            }
+            Some(_) => Err(format!("a comparison with the type of {word}")),
+            None => Err(format!("{word:?} where a value is expected")),
+        }
+    }
+}
+
+fn is_scalar(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::S(_) | Value::N(_) | Value::B(_) | Value::Bool(_)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Request;
+    use crate::table::{KeyAttribute, KeyType};
+
+    fn translated(json: &str) -> Result<Statement, String> {
+        let keys = KeySchema {
+            hash: KeyAttribute::new("id", KeyType::S),
+            range: Some(KeyAttribute::new("created", KeyType::N)),
+        };
+        let spec = Request::from_json(json).unwrap().spec;
+        spec.check().unwrap();
+        Statement::new(&spec, &keys)
+    }
+
+    #[test]
+    fn the_everyday_spec_names_the_full_key_and_the_predicate() {
+        let statement = translated(r#"{"table":"stuff","set":{"test":1}}"#).unwrap();
+        assert_eq!(
+            statement.text,
+            r#"UPDATE "stuff" SET "test" = ? WHERE "id" = ? AND "created" = ? AND ("test" IS MISSING)"#
+        );
+        let key = Key([
+            ("created".to_string(), Value::N("7".into())),
+            ("id".to_string(), Value::S("a".into())),
+        ]
+        .into());
+        let parameters: Vec<&Value> = statement.parameters(&key).collect();
+        assert_eq!(
+            parameters,
+            [
+                &Value::N("1".into()),
+                &Value::S("a".into()),
+                &Value::N("7".into())
+            ]
+        );
+    }
+
+    #[test]
+    fn what_both_languages_share_is_translated_with_its_values_in_order() {
+        let statement = translated(
+            r##"{"table":"stuff",
+                "pending":"(#v < :v OR attribute_not_exists(a.#v[2])) AND begins_with(b, :p) AND c between :v and :w",
+                "update":"REMOVE d, e.f SET #v = :w, g[0] = :l",
+                "names":{"#v":"a name, with \u00e4 ? and 'quotes'"},"values":{":v":1,":w":2,":p":"x",":l":[null]}}"##,
+        )
+        .unwrap();
+        let name = r#""a name, with ä ? and 'quotes'""#;
+        assert_eq!(
+            statement.text,
+            format!(
+                r#"UPDATE "stuff" REMOVE "d" REMOVE "e"."f" SET {name} = ? SET "g"[0] = ? WHERE "id" = ? AND "created" = ? AND (({name} < ? OR "a".{name}[2] IS MISSING) AND begins_with("b", ?) AND "c" BETWEEN ? AND ?)"#
+            )
+        );
+        let n = |n: &str| Value::N(n.into());
+        assert_eq!(
+            statement.before_key,
+            [n("2"), Value::L(vec![Value::Null(true)])]
+        );
+        assert_eq!(
+            statement.after_key,
+            [n("1"), Value::S("x".into()), n("1"), n("2")]
+        );
+    }
+
+    #[test]
+    fn what_may_mean_something_else_is_left_to_update_item() {
+        for (pending, update) in [
+            ("NOT attribute_exists(a)", "SET a = :v"),
+            ("a <> :v", "SET a = :v"),
+            ("a = :null", "SET a = :v"),
+            ("a = b", "SET a = :v"),
+            (":v = a", "SET a = :v"),
+            ("a IN (:v)", "SET a = :v"),
+            ("size(a) = :v", "SET a = :v"),
+            ("attribute_not_exists(a) AND created < :v", "SET a = :v"),
+            ("attribute_not_exists(#q)", "SET #q = :v"),
+            ("attribute_not_exists(a)", "SET a = if_not_exists(a, :v)"),
+            ("attribute_not_exists(a)", "SET a = a + :v"),
+            ("attribute_not_exists(a)", "SET a = b"),
+            ("attribute_not_exists(a)", "ADD a :v"),
+            (
+                "attribute_not_exists(a) attribute_not_exists(b)",
+                "SET a = :v",
+            ),
+        ] {
+            let mut spec = Request::from_json(r#"{"table":"stuff","set":{"x":1}}"#)
+                .unwrap()
+                .spec;
+            spec.pending = pending.into();
+            spec.update = update.into();
+            spec.names = [("#q".to_string(), "a\"b".to_string())].into();
+            spec.values = [
+                (":v".to_string(), Value::N("1".into())),
+                (":null".to_string(), Value::Null(true)),
+            ]
+            .into();
+            let keys = KeySchema {
+                hash: KeyAttribute::new("id", KeyType::S),
+                range: Some(KeyAttribute::new("created", KeyType::N)),
+            };
+            let statement = Statement::new(&spec, &keys);
+            assert!(statement.is_err(), "{pending}; {update}: {statement:?}");
+        }
+        let names = "x".repeat(9_000);
+        assert!(translated(&format!(r#"{{"table":"stuff","set":{{"{names}":1}}}}"#)).is_err());
+    }
+}
