@@ -42,7 +42,7 @@ lambdas:
 e2e: lambdas
 	tools/install ministack moto
 	$(CARGO) build --workspace --all-targets --locked
-	$(CARGO) test --workspace --test adapter --test local --test deployed --locked
+	$(CARGO) test --workspace --test adapter --test engine --test local --test deployed --locked
 
 clean:
 	$(CARGO) clean

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backfill_core::{Item, Key};
 use http_body_util::{BodyExt as _, Full};
@@ -209,6 +209,10 @@ pub struct Seen {
     pub call: Call,
     /// HTTP status of the answer that was passed back; none where there was none (yet).
     pub status: Option<u16>,
+    /// Capacity units that the answer reports.
+    pub consumed: f64,
+    /// When the answer was passed back, or else when the call came.
+    pub at: Instant,
 }
 
 type Hook = dyn Fn(Call) -> Pin<Box<dyn Future<Output = Verdict> + Send>> + Send + Sync;
@@ -375,6 +379,8 @@ async fn answer(
         seen.push(Seen {
             call: call.clone(),
             status: None,
+            consumed: 0.0,
+            at: Instant::now(),
         });
         seen.len() - 1
     };
@@ -414,8 +420,26 @@ async fn answer(
         Verdict::Refuse { code, message } => refusal(code, message),
         Verdict::Break => return Err("broken on purpose".into()),
     };
-    lock(&tapped.seen)[place].status = Some(response.status().as_u16());
-    Ok(response)
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    {
+        let seen = &mut lock(&tapped.seen)[place];
+        seen.status = Some(parts.status.as_u16());
+        seen.consumed = consumed(&body);
+        seen.at = Instant::now();
+    }
+    Ok(Response::from_parts(parts, Full::new(body)))
+}
+
+/// The units in an answer; a batch reports them table by table.
+fn consumed(answer: &[u8]) -> f64 {
+    let answer: Json = serde_json::from_slice(answer).unwrap_or_default();
+    let capacity = &answer["ConsumedCapacity"];
+    let units = |capacity: &Json| capacity["CapacityUnits"].as_f64().unwrap_or(0.0);
+    match capacity.as_array() {
+        Some(tables) => tables.iter().map(units).sum(),
+        None => units(capacity),
+    }
 }
 
 async fn forward(

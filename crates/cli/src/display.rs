@@ -163,8 +163,11 @@ pub fn summary_text(run: &RunRecord, summary: &Summary) -> String {
         lines.push(format!("            {key}"));
     }
     lines.push(format!(
-        "  capacity  {:.1} read units, {:.1} write units",
-        summary.consumed_rcu, summary.consumed_wcu
+        "  capacity  {:.1} read units, {:.1} write units; {}; throttled {} times",
+        summary.consumed_rcu,
+        summary.consumed_wcu,
+        budget_text(summary.max_wcu, summary.max_rcu),
+        HumanCount(summary.throttles),
     ));
     lines.push(format!("  time      {:.1} s", summary.elapsed_seconds));
     lines.join("\n")
@@ -181,6 +184,16 @@ pub fn counters_text(counters: &Counters) -> String {
         HumanCount(counters.vanished),
         HumanCount(counters.rejected),
     )
+}
+
+/// "at most 500 write and 100 read units/s".
+pub fn budget_text(max_wcu: Option<u32>, max_rcu: Option<u32>) -> String {
+    match (max_wcu, max_rcu) {
+        (None, None) => "no limit".into(),
+        (Some(wcu), None) => format!("at most {wcu} write units/s"),
+        (None, Some(rcu)) => format!("at most {rcu} read units/s"),
+        (Some(wcu), Some(rcu)) => format!("at most {wcu} write and {rcu} read units/s"),
+    }
 }
 
 /// "1 pass", "2 passes".

@@ -1,8 +1,9 @@
-//! The operator's command: `backfill run`, `verify`, `start`, `status`, `demo`.
+//! The operator's command: `backfill run`, `verify`, `start`, `status`, `rate`, `demo`.
 
 mod args;
 mod demo;
 mod display;
+mod rate;
 mod run;
 mod start;
 mod status;
@@ -40,6 +41,8 @@ enum Command {
     Start(start::StartArgs),
     /// Show a run, from its durable records alone.
     Status(status::StatusArgs),
+    /// Change the budget of a run while it goes on.
+    Rate(rate::RateArgs),
     /// Migrate a table of made-up items in an embedded database, to see how it goes.
     Demo(demo::DemoArgs),
 }
@@ -132,6 +135,7 @@ fn main() -> ExitCode {
             Command::Verify(args) => verify::verify(args).await,
             Command::Start(args) => start::start(args).await,
             Command::Status(args) => status::status(args).await,
+            Command::Rate(args) => rate::rate(args).await,
             Command::Demo(args) => demo::demo(args).await,
         }
     });

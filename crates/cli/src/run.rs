@@ -94,10 +94,7 @@ pub async fn execute(
             checkpoints.clone(),
             Share::Whole,
         ),
-        verifier: Verifier {
-            access: ReadOnly(connection.clone()),
-            store: checkpoints.clone(),
-        },
+        verifier: Verifier::new(ReadOnly(connection.clone()), checkpoints.clone()),
     };
     let stop =
         stop_on_signal("stopping at the next checkpoint; press ctrl-C again to stop at once");

@@ -1,5 +1,6 @@
 //! `backfill status`: a run as its durable records tell it.
 
+use backfill_core::checkpoint::RunStatus;
 use backfill_core::progress::{PassProgress, Summary, snapshot};
 use backfill_core::{Error, Result};
 use backfill_dynamodb::CheckpointTable;
@@ -95,6 +96,17 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             pass.segments_begun,
             display::counters_text(&pass.counters)
         );
+        if !pass.bound_by.is_empty() && snapshot.run.status == RunStatus::Running {
+            let bounds: Vec<String> = pass
+                .bound_by
+                .iter()
+                .map(|(by, segments)| {
+                    let segments = display::plural(*segments, "segment", "segments");
+                    format!("{} ({segments})", by.name())
+                })
+                .collect();
+            println!("    rate bound by {}", bounds.join(", "));
+        }
     }
     Ok(Ending::Succeeded)
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use backfill_core::budget::{Budget, Share};
 use backfill_core::planner::{choose_settings, describe};
 use backfill_core::ports::ReadAccess as _;
 use backfill_core::retry::Until;
@@ -66,7 +67,10 @@ impl Counted {
             stop: stop_on_signal("stopping the count"),
             ..Until::after(COUNT_PATIENCE)
         };
-        let verification = count(&reader, Verification::new(settings.total_segments), &until)
+        let budget = Budget::new(Share::Whole);
+        budget.set(&settings, 0);
+        let verification = Verification::new(settings.total_segments);
+        let verification = count(&reader, verification, &budget, &until)
             .await
             .map_err(|error| error.context(format!("counting table {}", request.spec.table)))?;
         Ok(Counted {

@@ -13,8 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::budget::{Bucket, Budget, REQUEST_SECONDS};
+use crate::ports::{Page, PageRequest, TableReader};
 use crate::retry::Until;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Result};
 
 /// Writes in flight at first.
 const FIRST_WINDOW: usize = 2;
@@ -34,6 +35,8 @@ const COME_BACK: f64 = 60.0;
 const SETTLE: Duration = Duration::from_millis(500);
 /// Over how long the accepted rate is measured.
 const MEASURE: Duration = Duration::from_secs(2);
+/// Items of the first page under a budget, when nobody knows how large they are.
+const UNKNOWN_ITEMS: u32 = 25;
 /// No ceiling is lower: units per second.
 const LEAST: f64 = 1.0;
 
@@ -131,16 +134,21 @@ impl<'a> Pace<'a> {
         (items as usize).clamp(1, most)
     }
 
-    /// Most items that a page should hold: little of the budget at once, and no more than can be written in
-    /// `seconds`, where `pending` of the items read so far had to be.
-    pub fn items_per_page(&self, most: u32, seconds: f64, pending: f64) -> u32 {
+    /// Most items that a page should hold, so that it takes little of the budget at once.
+    pub fn items_per_read(&self, most: u32) -> u32 {
         let rate = self.budget.read.rate().min(self.reads.ceiling.rate());
-        let by_reads = rate * 2.0 * REQUEST_SECONDS / self.reads.per_item();
+        let items = rate * 2.0 * REQUEST_SECONDS / self.reads.per_item();
+        let most = match rate.is_finite() && !self.reads.lock().measured {
+            true => most.min(UNKNOWN_ITEMS),
+            false => most,
+        };
+        (items as u32).clamp(1, most)
+    }
+
+    /// Items that can be written in this time at the present rate; infinitely many where nothing bounds it.
+    pub fn items_written_in(&self, seconds: f64) -> f64 {
         let rate = self.budget.write.rate().min(self.writes.ceiling.rate());
-        let by_writes = (rate * seconds / (self.writes.per_item() * pending.max(0.01))).max(25.0);
-        let unknown = rate.is_finite() && !self.reads.lock().measured;
-        let most = if unknown { most.min(25) } else { most };
-        (by_reads.min(by_writes) as u32).clamp(1, most)
+        rate * seconds / self.writes.per_item()
     }
 
     /// Waits for the turn of a write of this many items; `None` where the time was over before.
@@ -155,9 +163,28 @@ impl<'a> Pace<'a> {
         Some(turn)
     }
 
-    /// The same for a page of at most this many items.
-    pub async fn read(&self, items: usize, until: &Until) -> Option<Turn<'_>> {
-        Turn::wait(&self.reads, &self.budget.read, self.budget, items, until).await
+    /// Reads a page when its turn has come; `None` where the time was over before.
+    pub async fn page<R: TableReader>(
+        &self,
+        reader: &R,
+        request: PageRequest<'_>,
+        until: &Until,
+    ) -> Result<Option<Page>> {
+        let items = request.limit as usize;
+        let turn = Turn::wait(&self.reads, &self.budget.read, self.budget, items, until).await;
+        let Some(turn) = turn else {
+            return Ok(None);
+        };
+        match reader.page(request).await {
+            Ok(page) => {
+                turn.end(page.scanned, page.consumed_rcu);
+                Ok(Some(page))
+            }
+            Err(error) => {
+                turn.failed(&error);
+                Err(error)
+            }
+        }
     }
 
     /// Units that were consumed beside any turn.

@@ -277,6 +277,7 @@ impl<'a> Translation<'a> {
                 Ok(())
             }
             Some(_) => Err(format!("a comparison with the type of {word}")),
+            None if self.peek() == "(" => Err(format!("{word}(…)")),
             None => Err(format!("{word:?} where a value is expected")),
         }
     }

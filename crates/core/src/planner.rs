@@ -2,6 +2,7 @@
 //! ends. It writes run records and nothing else.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,12 @@ const SEGMENTS_PER_PLAN: usize = 10_000;
 
 /// How long a table's description is tried: an operator is waiting, and a wrong endpoint should be said soon.
 const DESCRIBE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often worker and verifier look whether the run still is its owner's and goes on, and at what rate.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Changes of a run record are made again, on top of what somebody else has changed, this often.
+const MAX_CONFLICTS: u32 = 20;
 
 /// What is to be done next: the answer to `plan` and `next`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,6 +145,28 @@ pub fn choose_settings(requested: &RequestedSettings, size_bytes: u64) -> Settin
     }
 }
 
+/// A change of the budget: what is left out stays, and `Some(None)` takes the limit away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rate {
+    pub max_wcu: Option<Option<u32>>,
+    pub max_rcu: Option<Option<u32>>,
+}
+
+/// A change of the run record, made again where somebody else has changed it in between.
+async fn despite_conflicts<T, F, Fut>(change: F) -> Result<T>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    for _ in 1..MAX_CONFLICTS {
+        match change().await {
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            result => return result,
+        }
+    }
+    change().await
+}
+
 /// Plans runs on the tables of `access`, with their records in `store`.
 pub struct Planner<A, S> {
     pub access: A,
@@ -206,6 +235,16 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     /// Records a complete verification and decides: succeeded, another pass, or incomplete. Saying it twice
     /// changes nothing.
     pub async fn conclude(
+        &self,
+        run_id: &str,
+        pass: u32,
+        owner: &str,
+        verification: &Verification,
+    ) -> Result<Conclusion> {
+        despite_conflicts(|| self.try_to_conclude(run_id, pass, owner, verification)).await
+    }
+
+    async fn try_to_conclude(
         &self,
         run_id: &str,
         pass: u32,
@@ -296,6 +335,10 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     /// The checkpoints stay, so the run can be resumed. A run that somebody else has taken over goes on: its
     /// record is left alone.
     pub async fn fail(&self, run_id: &str, owner: &str, failure: Failure) -> Result<Failure> {
+        despite_conflicts(|| self.try_to_fail(run_id, owner, failure.clone())).await
+    }
+
+    async fn try_to_fail(&self, run_id: &str, owner: &str, failure: Failure) -> Result<Failure> {
         let mut record = load_any(&self.store, run_id).await?;
         if record.owner != owner {
             return Ok((&taken_over(&record, owner)).into());
@@ -320,12 +363,46 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     /// Records that the operator stopped `owner`'s run (`Paused` or `Cancelled`); starting it again resumes it. A
     /// run that has ended, or that somebody else has taken over, is left alone.
     pub async fn stop(&self, run_id: &str, owner: &str, status: RunStatus) -> Result<()> {
-        let record = load_any(&self.store, run_id).await?;
-        if record.owner != owner || record.status != RunStatus::Running {
-            return Ok(());
-        }
-        let message = "stopped by the operator; start it again to resume";
-        self.end(record, status, message).await
+        despite_conflicts(|| async {
+            let record = load_any(&self.store, run_id).await?;
+            if record.owner != owner || record.status != RunStatus::Running {
+                return Ok(());
+            }
+            let message = "stopped by the operator; start it again to resume";
+            self.end(record, status, message).await
+        })
+        .await
+    }
+
+    /// Changes the budget of a run, also while it goes on: its workers follow within ten seconds. Returns the settings
+    /// before and after. Refuses a run that has ended.
+    pub async fn set_rate(&self, run_id: &str, rate: Rate) -> Result<(Settings, Settings)> {
+        despite_conflicts(|| async {
+            let mut record = load_any(&self.store, run_id).await?;
+            if record.status.is_finished() {
+                return Err(Error::invalid(
+                    "run_id",
+                    format!(
+                        "run {run_id} has ended ({}); give the rate when it is started again",
+                        record.status.name()
+                    ),
+                ));
+            }
+            let before = record.settings.clone();
+            if let Some(max_wcu) = rate.max_wcu {
+                record.settings.max_wcu = max_wcu;
+            }
+            if let Some(max_rcu) = rate.max_rcu {
+                record.settings.max_rcu = max_rcu;
+            }
+            let after = record.settings.clone();
+            if after != before {
+                record.revision += 1;
+                self.save(&record).await?;
+            }
+            Ok((before, after))
+        })
+        .await
     }
 
     async fn end(&self, mut record: RunRecord, status: RunStatus, message: &str) -> Result<()> {
@@ -482,6 +559,10 @@ fn continued_run(
             // Without a word from the operator a run keeps the segments that its cursors belong to.
             _ => requested.total_segments = Some(total),
         }
+        // Nor does a budget go away by itself.
+        requested.max_wcu = requested.max_wcu.or(stored.settings.max_wcu);
+        requested.max_rcu = requested.max_rcu.or(stored.settings.max_rcu);
+        requested.writer = requested.writer.or(Some(stored.settings.writer));
     }
     let new = new_run(request, description, owner);
     let settings = choose_settings(&requested, description.size_bytes);

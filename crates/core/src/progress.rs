@@ -1,9 +1,12 @@
 //! How a run stands, from its durable records alone: one snapshot feeds the progress of `run` and `start`,
 //! `status`, and every summary.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::checkpoint::{Counters, Cursor, RunRecord, RunStatus, now_ms};
+use crate::pace::BoundBy;
 use crate::ports::CheckpointReader;
 use crate::retry::{PATIENCE, Until, retry};
 use crate::value::Key;
@@ -16,6 +19,8 @@ pub struct PassProgress {
     pub segments_exhausted: u32,
     /// Claimed at least once and not exhausted.
     pub segments_begun: u32,
+    /// How many of those were bound by what before their last checkpoint.
+    pub bound_by: BTreeMap<BoundBy, u32>,
     pub counters: Counters,
 }
 
@@ -47,6 +52,11 @@ pub struct Summary {
     /// Of all passes and verifications.
     pub consumed_rcu: f64,
     pub consumed_wcu: f64,
+    /// Requests, and statements of batches, that the table throttled.
+    pub throttles: u64,
+    /// Capacity units per second that the run may use; null without a limit.
+    pub max_wcu: Option<u32>,
+    pub max_rcu: Option<u32>,
     /// Up to ten keys of items that remain, in DynamoDB's JSON.
     pub samples: Vec<Key>,
 }
@@ -70,6 +80,9 @@ impl Summary {
             elapsed_seconds: 0.0,
             consumed_rcu: 0.0,
             consumed_wcu: 0.0,
+            throttles: 0,
+            max_wcu: request.settings.max_wcu,
+            max_rcu: request.settings.max_rcu,
             samples: Vec::new(),
         }
     }
@@ -87,8 +100,15 @@ pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Op
             .iter()
             .filter(|segment| segment.cursor == Cursor::Exhausted)
             .count();
+        let mut bound_by = BTreeMap::new();
+        for segment in &segments {
+            if segment.cursor != Cursor::Exhausted {
+                *bound_by.entry(segment.bound_by).or_default() += 1;
+            }
+        }
         passes.push(PassProgress {
             pass,
+            bound_by,
             segments_exhausted: exhausted as u32,
             segments_begun: (segments.len() - exhausted) as u32,
             counters: segments.iter().map(|segment| segment.counters).sum(),
@@ -129,6 +149,9 @@ impl Snapshot {
                 / 1000.0,
             consumed_rcu: total.consumed_rcu + run.verification_rcu,
             consumed_wcu: total.consumed_wcu,
+            throttles: total.throttles,
+            max_wcu: run.settings.max_wcu,
+            max_rcu: run.settings.max_rcu,
             samples: proof.map_or_else(Vec::new, |proof| proof.samples.clone()),
         }
     }

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::{Budget, Share};
 use crate::checkpoint::Cursor;
-use crate::planner::load;
+use crate::pace::Pace;
+use crate::planner::{LOOK_EVERY, load};
 use crate::ports::{CheckpointReader, PageRequest, ReadAccess, TableReader};
 use crate::retry::{Until, retry_until};
-use crate::{Key, Result};
+use crate::{Error, Key, Result};
 
 /// Segments counted at the same time.
 const SEGMENTS_AT_ONCE: usize = 8;
@@ -77,11 +79,21 @@ impl Verification {
 
 /// Verifies runs on the tables of `access`, whose records it reads from `store`.
 pub struct Verifier<A, S> {
-    pub access: A,
-    pub store: S,
+    access: A,
+    store: S,
+    budget: Budget,
 }
 
 impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
+    /// A verifier. It works while no worker does, so all of the run's budget is its own.
+    pub fn new(access: A, store: S) -> Self {
+        Verifier {
+            access,
+            store,
+            budget: Budget::new(Share::Whole),
+        }
+    }
+
     /// Goes on with the verification until it is done, the run's time box or `latest` is over, or `stop` is
     /// cancelled. Running out of time is not an error.
     pub async fn verify(
@@ -97,17 +109,33 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
             deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
             stop: stop.clone(),
         };
+        self.budget.set(&run.settings, 0);
         let reader = self.access.reader(&run.spec, &run.keys);
-        count(&reader, request.verification, &until)
-            .await
-            .map_err(|error| error.context(format!("verifying table {}", run.spec.table)))
+        let counted = tokio::select! {
+            counted = count(&reader, request.verification.clone(), &self.budget, &until) => counted,
+            error = self.watch(&request) => Err(error),
+        };
+        counted.map_err(|error| error.context(format!("verifying table {}", run.spec.table)))
+    }
+
+    /// Looks every few seconds whether the run still is its owner's and goes on, and at what rate. Returns when it
+    /// does not.
+    async fn watch(&self, request: &VerifyRequest) -> Error {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            match load(&self.store, &request.run_id, request.pass, &request.owner).await {
+                Ok(run) => self.budget.set(&run.settings, 0),
+                Err(error) => return error,
+            }
+        }
     }
 }
 
-/// Goes on with a verification until it is done or the time is over. Reads strongly consistently.
+/// Goes on with a verification until it is done or the time is over. Reads strongly consistently, within the budget.
 pub async fn count<R: TableReader>(
     reader: &R,
     mut verification: Verification,
+    budget: &Budget,
     until: &Until,
 ) -> Result<Verification> {
     let total = verification.total_segments;
@@ -119,8 +147,9 @@ pub async fn count<R: TableReader>(
     let segments = interrupted.into_iter().chain(untouched);
     // Where one segment has run out of time, no other is begun: what is open stays bounded.
     let out_of_time = AtomicBool::new(false);
+    let pace = Pace::new(budget, None, None);
     let mut counts = stream::iter(segments)
-        .map(|open| count_segment(reader, open, total, until, &out_of_time))
+        .map(|open| count_segment(reader, open, total, &pace, until, &out_of_time))
         .buffer_unordered(SEGMENTS_AT_ONCE);
     while let Some(count) = counts.next().await {
         let count = count?;
@@ -163,6 +192,7 @@ async fn count_segment<R: TableReader>(
     reader: &R,
     segment: OpenSegment,
     total_segments: u32,
+    pace: &Pace<'_>,
     until: &Until,
     out_of_time: &AtomicBool,
 ) -> Result<SegmentCount> {
@@ -185,13 +215,13 @@ async fn count_segment<R: TableReader>(
             segment: count.segment.segment,
             total_segments,
             after: count.segment.cursor.start_key(),
-            limit: PAGE_LIMIT,
+            limit: pace.items_per_read(PAGE_LIMIT),
             consistent: true,
         };
-        let page = retry_until(until, || reader.page(request))
+        let page = retry_until(until, || pace.page(reader, request, until))
             .await
             .map_err(|error| error.context(format!("segment {}", count.segment.segment)))?;
-        let Some(page) = page else {
+        let Some(page) = page.flatten() else {
             out_of_time.store(true, Ordering::Relaxed);
             break;
         };

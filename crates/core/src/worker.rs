@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::{Budget, Share};
 use crate::checkpoint::{Counters, Cursor, RunRecord, SegmentRecord};
 use crate::pace::{MAX_WINDOW, Pace};
-use crate::planner::load;
+use crate::planner::{LOOK_EVERY, load};
 use crate::ports::{
     Batch, Outcome, Page, PageRequest, SegmentStore, TableReader, TableWriter, Write, WriteAccess,
 };
@@ -28,8 +28,10 @@ const PAGE_LIMIT: u32 = 1_000;
 /// Pages in work at once: while one is written to its end, the next is begun.
 const PAGES_IN_WORK: usize = 2;
 
-/// A page should be written within this many seconds of the present rate, so that checkpoints stay frequent.
+/// A page should be written within this many seconds of the present rate, so that checkpoints stay frequent; but it
+/// holds this many items, or reading costs too much.
 const PAGE_SECONDS: f64 = 5.0;
+const LEAST_PER_PAGE: u32 = 25;
 
 /// The trial chunk looks no further than this many pages for an item to try the update on.
 const TRIAL_PAGES: u32 = 10;
@@ -44,9 +46,6 @@ pub const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
 /// Write units of the trial's check, at least: "two database reads or writes" for each item in a transaction
 /// (developer guide, Capacity management for transactions).
 const CHECK_WCU: f64 = 2.0;
-
-/// How often a worker looks whether the run still is its owner's and goes on.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What a worker is asked for: the next chunk of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,28 +287,18 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         if cursor == Cursor::Exhausted || self.until.is_over() {
             return None;
         }
-        let limit = self.pace.items_per_page(PAGE_LIMIT, PAGE_SECONDS, pending);
-        let read = retry_until(&self.until, || async {
-            let Some(turn) = self.pace.read(limit as usize, &self.until).await else {
-                return Ok(None);
-            };
-            let request = PageRequest {
-                segment,
-                total_segments: self.total_segments,
-                after: cursor.start_key(),
-                limit,
-                consistent: false,
-            };
-            match self.reader.page(request).await {
-                Ok(page) => {
-                    turn.end(page.scanned, page.consumed_rcu);
-                    Ok(Some(page))
-                }
-                Err(error) => {
-                    turn.failed(&error);
-                    Err(error)
-                }
-            }
+        let writable = self.pace.items_written_in(PAGE_SECONDS) / pending.max(0.01);
+        let limit = PAGE_LIMIT.min(writable.max(f64::from(LEAST_PER_PAGE)) as u32);
+        let limit = self.pace.items_per_read(limit);
+        let request = PageRequest {
+            segment,
+            total_segments: self.total_segments,
+            after: cursor.start_key(),
+            limit,
+            consistent: false,
+        };
+        let read = retry_until(&self.until, || {
+            self.pace.page(&self.reader, request, &self.until)
         });
         match read.await {
             Ok(page) => {

@@ -62,10 +62,7 @@ impl World {
     }
 
     fn verifier(&self) -> Verifier<ModelTable, ModelStore> {
-        Verifier {
-            access: self.table.clone(),
-            store: self.store.clone(),
-        }
+        Verifier::new(self.table.clone(), self.store.clone())
     }
 
     async fn run(&self) -> backfill_core::Result<RunStatus> {

@@ -6,10 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 fn main() -> Result<(), lambda_runtime::Error> {
     backfill_lambdas::serve(async |setup, request: VerifyRequest, latest| {
-        let verifier = Verifier {
-            access: ReadOnly(setup.connection.clone()),
-            store: setup.checkpoints.clone(),
-        };
+        let verifier = Verifier::new(
+            ReadOnly(setup.connection.clone()),
+            setup.checkpoints.clone(),
+        );
         verifier
             .verify(request, Some(latest), &CancellationToken::new())
             .await

@@ -1,0 +1,96 @@
+//! `backfill rate`: changes the budget of a run, wherever it goes on.
+
+use backfill_core::checkpoint::Settings;
+use backfill_core::planner::{Planner, Rate};
+use backfill_core::{Error, Result};
+use backfill_dynamodb::{CheckpointTable, ReadOnly};
+use clap::Args;
+use serde::Serialize;
+
+use crate::args::{CHECKPOINT_TABLE, ConnectionArgs};
+use crate::{Ending, display};
+
+#[derive(Args)]
+pub struct RateArgs {
+    /// Which run.
+    #[arg(long, value_name = "ID")]
+    run_id: String,
+    /// Write capacity units per second for the whole run, or none.
+    #[arg(long, value_name = "N|none", required_unless_present = "max_rcu")]
+    max_wcu: Option<String>,
+    /// Read capacity units per second for the whole run, or none.
+    #[arg(long, value_name = "N|none")]
+    max_rcu: Option<String>,
+    /// Table that holds the checkpoints.
+    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
+    checkpoint_table: String,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// Print the budget before and after as one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Changed<'a> {
+    run_id: &'a str,
+    before: Budget,
+    after: Budget,
+}
+
+#[derive(Serialize)]
+struct Budget {
+    max_wcu: Option<u32>,
+    max_rcu: Option<u32>,
+}
+
+impl From<&Settings> for Budget {
+    fn from(settings: &Settings) -> Self {
+        Budget {
+            max_wcu: settings.max_wcu,
+            max_rcu: settings.max_rcu,
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn rate(args: RateArgs) -> Result<Ending> {
+    let rate = Rate {
+        max_wcu: parse("max_wcu", args.max_wcu.as_deref())?,
+        max_rcu: parse("max_rcu", args.max_rcu.as_deref())?,
+    };
+    let connection = args.connection.open().await?;
+    let planner = Planner {
+        store: CheckpointTable::new(&connection, &args.checkpoint_table),
+        access: ReadOnly(connection),
+    };
+    let (before, after) = planner.set_rate(&args.run_id, rate).await?;
+    eprintln!(
+        "run {}: {} -> {}",
+        args.run_id,
+        display::budget_text(before.max_wcu, before.max_rcu),
+        display::budget_text(after.max_wcu, after.max_rcu)
+    );
+    if args.json {
+        display::json(&Changed {
+            run_id: &args.run_id,
+            before: (&before).into(),
+            after: (&after).into(),
+        });
+    }
+    Ok(Ending::Succeeded)
+}
+
+fn parse(field: &str, text: Option<&str>) -> Result<Option<Option<u32>>> {
+    let Some(text) = text else { return Ok(None) };
+    if text == "none" {
+        return Ok(Some(None));
+    }
+    match text.parse() {
+        Ok(units) if units > 0 => Ok(Some(Some(units))),
+        _ => Err(Error::invalid(
+            field,
+            format!("{text:?} is not a rate; expected a number from 1 on, or none"),
+        )),
+    }
+}
