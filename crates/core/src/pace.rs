@@ -26,13 +26,25 @@ const WORTH_IT: f64 = 1.05;
 /// How long a window that did not help is not tried again.
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 
+/// Until the table throttles for the first time the ceiling begins here, in units per second, and doubles in so many
+/// seconds: a partition that has little left is not met with full force.
+const START: f64 = 250.0;
+const DOUBLES_IN: f64 = 0.25;
 /// Throttling sets the ceiling to this part of what the table has accepted last.
-const BACK_OFF: f64 = 0.85;
-/// Time in which the ceiling comes back to where the table throttled; it goes on beyond, slowly at first (the curve
-/// of CUBIC congestion control, RFC 9438).
-const COME_BACK: f64 = 60.0;
+const BACK_OFF: f64 = 0.75;
+/// From there it comes back along the curve of CUBIC congestion control (RFC 9438), fast at first and slowly near the
+/// old limit, within so many units, and so many seconds at the latest. Counted in units, because to find the limit
+/// costs live traffic about as many throttled writes as it makes while we make one: so it loses the same small part
+/// however fast we are and however many workers share a partition.
+const COME_BACK_UNITS: f64 = 4_000.0;
+const COME_BACK_SECONDS: f64 = 60.0;
+/// Where the table does not throttle at the old limit either, there is more room than before: the ceiling doubles in so
+/// many seconds.
+const MORE_IN: f64 = 15.0;
 /// Throttling within this time after the ceiling was lowered tells nothing new.
-const SETTLE: Duration = Duration::from_millis(500);
+const SETTLE: Duration = Duration::from_millis(250);
+/// So many statements more must be throttled before they say as much as their number does.
+const FEW: f64 = 20.0;
 /// Over how long the accepted rate is measured.
 const MEASURE: Duration = Duration::from_secs(2);
 /// Items of the first page under a budget, when nobody knows how large they are.
@@ -320,7 +332,7 @@ impl<'a> Turn<'a> {
         self.ended = true;
         let service = self.sent.elapsed();
         self.bucket.settle(self.taken, units);
-        self.side.ceiling.accepted(units);
+        self.side.ceiling.answered(units, items, throttles);
         {
             let mut known = self.side.lock();
             known.usage.service += service;
@@ -332,9 +344,6 @@ impl<'a> Turn<'a> {
                 known.per_item += (cost - known.per_item) * weight;
                 known.measured = true;
             }
-        }
-        if throttles > 0 {
-            self.side.ceiling.throttled();
         }
         if let Some((window, slot)) = self.window.take() {
             window.end(slot, units, self.waited, service, throttles > 0);
@@ -506,45 +515,102 @@ struct Ceiling {
 
 #[derive(Debug)]
 struct CeilingState {
-    /// When the table throttled last, and the rate that it accepted then.
-    cut: Option<(Instant, f64)>,
-    /// What was accepted, and when, as far back as [`MEASURE`] and not beyond the last cut.
-    accepted: VecDeque<(Instant, f64)>,
+    /// When the table throttled last, if it ever did, and the rate that it accepted then.
+    cut: Option<Instant>,
+    accepted_then: f64,
+    /// How far the ceiling had come back when it was last looked at: 1 is all the way. Before the first cut, when the
+    /// segment began.
+    back: f64,
+    changed: Instant,
+    /// What was answered, as far back as [`MEASURE`] and not beyond the last cut.
+    answers: VecDeque<Answer>,
     measured_since: Instant,
+}
+
+/// What a request came to.
+#[derive(Debug)]
+struct Answer {
+    at: Instant,
+    units: f64,
+    items: u64,
+    throttles: u64,
 }
 
 impl CeilingState {
     fn rate(&self) -> f64 {
-        let Some((at, before)) = self.cut else {
-            return f64::INFINITY;
+        let seconds = self.changed.elapsed().as_secs_f64();
+        if self.cut.is_none() {
+            return START * (seconds / DOUBLES_IN).exp2();
+        }
+        let t = self.back + seconds / COME_BACK_SECONDS - 1.0;
+        let curve = if t < 0.0 {
+            1.0 + (1.0 - BACK_OFF) * t * t * t
+        } else {
+            (t * COME_BACK_SECONDS / MORE_IN).exp2()
         };
-        let t = (at.elapsed().as_secs_f64() - COME_BACK) / COME_BACK;
-        (before * (1.0 + (1.0 - BACK_OFF) * t * t * t)).max(LEAST)
+        (self.accepted_then * curve).max(LEAST)
     }
 
-    fn forget_the_old(&mut self) {
-        let now = Instant::now();
+    fn add(&mut self, answer: Answer) {
+        let now = answer.at;
+        if self.cut.is_some() {
+            let seconds = now.duration_since(self.changed).as_secs_f64() / COME_BACK_SECONDS;
+            let units = if self.back < 1.0 {
+                answer.units / COME_BACK_UNITS
+            } else {
+                0.0
+            };
+            self.back += seconds.max(units);
+            self.changed = now;
+        }
+        self.answers.push_back(answer);
         if now.duration_since(self.measured_since) > MEASURE {
             self.measured_since = now - MEASURE;
         }
         while self
-            .accepted
+            .answers
             .front()
-            .is_some_and(|(at, _)| *at < self.measured_since)
+            .is_some_and(|answer| answer.at < self.measured_since)
         {
-            self.accepted.pop_front();
+            self.answers.pop_front();
         }
+    }
+
+    /// Lowers the ceiling below what the table has accepted of late.
+    fn cut(&mut self, now: Instant) {
+        let sum = |of: fn(&Answer) -> f64| self.answers.iter().map(of).sum::<f64>();
+        let measured = now.duration_since(self.measured_since).as_secs_f64();
+        let mut before = self.rate();
+        // Just after a cut too little is known of the rate.
+        if self.cut.is_none() || measured > 1.0 {
+            before = before.min(sum(|answer| answer.units) / measured.max(0.05));
+        }
+        // A few throttled statements may be chance, many are not.
+        let (items, throttles) = (
+            sum(|answer| answer.items as f64) + FEW,
+            sum(|answer| answer.throttles as f64),
+        );
+        self.accepted_then = (before * items / (items + throttles)).max(LEAST);
+        self.back = 0.0;
+        self.changed = now;
+        self.cut = Some(now);
+        self.answers.clear();
+        self.measured_since = now;
     }
 }
 
 impl Ceiling {
     fn new() -> Self {
+        let now = Instant::now();
         Ceiling {
             bucket: Bucket::unlimited(),
             state: Mutex::new(CeilingState {
+                accepted_then: f64::INFINITY,
+                back: 1.0,
+                changed: now,
                 cut: None,
-                accepted: VecDeque::new(),
-                measured_since: Instant::now(),
+                answers: VecDeque::new(),
+                measured_since: now,
             }),
         }
     }
@@ -563,31 +629,20 @@ impl Ceiling {
         self.bucket.take(units, until).await
     }
 
-    fn accepted(&self, units: f64) {
+    fn answered(&self, units: f64, items: u64, throttles: u64) {
         let mut state = self.lock();
-        state.accepted.push_back((Instant::now(), units));
-        state.forget_the_old();
-    }
-
-    fn throttled(&self) {
-        let mut state = self.lock();
-        let now = Instant::now();
-        if state
-            .cut
-            .is_some_and(|(at, _)| now.duration_since(at) < SETTLE)
-        {
+        let at = Instant::now();
+        state.add(Answer {
+            at,
+            units,
+            items,
+            throttles,
+        });
+        let settled = state.cut.is_none_or(|cut| at.duration_since(cut) >= SETTLE);
+        if throttles == 0 || !settled {
             return;
         }
-        state.forget_the_old();
-        let units: f64 = state.accepted.iter().map(|(_, units)| units).sum();
-        let measured = now
-            .duration_since(state.measured_since)
-            .as_secs_f64()
-            .max(0.05);
-        let before = (units / measured).min(state.rate()).max(LEAST);
-        state.cut = Some((now, before));
-        state.accepted.clear();
-        state.measured_since = now;
+        state.cut(at);
         let rate = state.rate();
         drop(state);
         self.bucket.set_rate(rate);

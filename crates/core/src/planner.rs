@@ -223,10 +223,13 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             run_id: record.run_id.clone(),
             pass: record.pass,
             trial: !started.iter().any(|segment| segment.trial_passed),
-            segments: spread_order(record.settings.total_segments)
-                .filter(|segment| !exhausted.contains(segment))
-                .take(SEGMENTS_PER_PLAN)
-                .collect(),
+            segments: spread_order(
+                record.settings.total_segments,
+                record.settings.max_concurrency,
+            )
+            .filter(|segment| !exhausted.contains(segment))
+            .take(SEGMENTS_PER_PLAN)
+            .collect(),
             max_concurrency: record.settings.max_concurrency,
             verification: Verification::new(record.settings.total_segments),
         })

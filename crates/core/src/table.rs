@@ -75,20 +75,19 @@ pub fn default_segments(size_bytes: u64, max_concurrency: u32) -> u32 {
         .min(u64::from(MAX_SEGMENTS)) as u32
 }
 
-/// The order in which segments are taken: by their number with its bits reversed, so that segments worked on
-/// at the same time lie far apart in the hash space. Neighbours share partitions, and a partition takes
-/// 1,000 write units a second.
-pub fn spread_order(total: u32) -> impl Iterator<Item = u32> {
-    let bits = u32::BITS - total.saturating_sub(1).leading_zeros();
-    (0..1u64 << bits)
-        .map(move |i| {
-            if bits == 0 {
-                0
-            } else {
-                (i as u32).reverse_bits() >> (u32::BITS - bits)
-            }
+/// The order in which segments are taken by this many workers: the first of each of as many equal lanes, then the second
+/// of each, and so on. So segments worked on at the same time lie evenly over the hash space. Neighbours share
+/// partitions, and a partition takes 1,000 write units a second.
+pub fn spread_order(total: u32, workers: u32) -> impl Iterator<Item = u32> {
+    let lanes = u64::from(workers.clamp(1, total.max(1)));
+    let begin = move |lane: u64| (lane * u64::from(total) / lanes) as u32;
+    let rows = total.div_ceil(lanes as u32);
+    (0..rows).flat_map(move |row| {
+        (0..lanes).filter_map(move |lane| {
+            let segment = begin(lane) + row;
+            (segment < begin(lane + 1)).then_some(segment)
         })
-        .filter(move |&segment| segment < total)
+    })
 }
 
 #[cfg(test)]
@@ -96,17 +95,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_segment_comes_once_and_neighbours_come_far_apart() {
-        for total in [1, 2, 3, 7, 8, 100, 1000] {
-            let order: Vec<u32> = spread_order(total).collect();
+    fn every_segment_comes_once_and_concurrent_ones_lie_far_apart() {
+        for (total, workers) in [(1, 8), (2, 1), (3, 2), (7, 3), (100, 10), (1000, 7)] {
+            let order: Vec<u32> = spread_order(total, workers).collect();
             let mut sorted = order.clone();
             sorted.sort_unstable();
             assert_eq!(sorted, (0..total).collect::<Vec<_>>(), "{total}");
+            // Whichever workers are at work at the same time, no two are closer than half their even distance.
+            for at_work in order.windows(workers.min(total) as usize) {
+                let mut at_work = at_work.to_vec();
+                at_work.sort_unstable();
+                let least = at_work.windows(2).map(|pair| pair[1] - pair[0]).min();
+                assert!(
+                    least.is_none_or(|least| least >= total / workers / 2),
+                    "{at_work:?}"
+                );
+            }
         }
-        assert_eq!(
-            spread_order(8).collect::<Vec<_>>(),
-            [0, 4, 2, 6, 1, 5, 3, 7]
-        );
+        let order: Vec<u32> = spread_order(8, 4).collect();
+        assert_eq!(order, [0, 2, 4, 6, 1, 3, 5, 7]);
     }
 
     #[test]

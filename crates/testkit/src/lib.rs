@@ -5,6 +5,7 @@
 mod faults;
 mod model_store;
 mod model_table;
+pub mod simulation;
 
 pub use faults::Faults;
 pub use model_store::ModelStore;
