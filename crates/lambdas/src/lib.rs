@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 /// Left between the end of our work and the end of the invocation: for a write that was just begun, then for the
 /// trial's check and the checkpoint, which are tried again until their patience ends and then once more.
@@ -50,12 +51,9 @@ where
     F: Fn(std::sync::Arc<Setup>, E, Instant) -> Fut,
     Fut: Future<Output = Result<O>>,
 {
-    tracing_subscriber::fmt()
-        .json()
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-        )
-        .with_ansi(false)
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().json())
+        .with(log_filter(std::env::var("RUST_LOG").ok().as_deref()))
         .init();
     // One thread: a small Lambda has less than one processor.
     tokio::runtime::Builder::new_current_thread()
@@ -84,6 +82,14 @@ where
             }))
             .await
         })
+}
+
+/// What is logged: everything from info on, or as RUST_LOG says (`debug`, or `warn,backfill_core=debug`).
+// Not EnvFilter, which brings an engine for regular expressions into each function.
+fn log_filter(directives: Option<&str>) -> Targets {
+    directives
+        .and_then(|directives| directives.parse().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
 async fn set_up() -> Result<Setup> {
@@ -121,5 +127,18 @@ mod tests {
         let diagnostic = Diagnostic::from(Failure(error));
         assert_eq!(diagnostic.error_type, "Fenced");
         assert_eq!(diagnostic.error_message, "claimed since");
+    }
+
+    #[test]
+    fn rust_log_decides_what_is_logged_and_info_is_the_default() {
+        use tracing::Level;
+        let logs = |directives, target, level| log_filter(directives).would_enable(target, &level);
+        for without_directives in [None, Some("=not a level=")] {
+            assert!(logs(without_directives, "backfill_core", Level::INFO));
+            assert!(!logs(without_directives, "backfill_core", Level::DEBUG));
+        }
+        let chosen = Some("warn,backfill_core=debug");
+        assert!(logs(chosen, "backfill_core::retry", Level::DEBUG));
+        assert!(!logs(chosen, "aws_config", Level::INFO));
     }
 }
