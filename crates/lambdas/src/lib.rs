@@ -6,7 +6,7 @@ use std::time::Duration;
 use backfill_core::request::parse_strictly;
 use backfill_core::worker::{CHECKPOINT_PATIENCE, TRIAL_PATIENCE};
 use backfill_core::{Error, Result};
-use backfill_dynamodb::{CALL_TIMEOUT, CheckpointTable, ConnectOptions, Connection};
+use backfill_dynamodb::{CALL_TIMEOUT, CheckpointTable, Connection};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -60,7 +60,7 @@ where
         .enable_all()
         .build()?
         .block_on(async {
-            let setup = std::sync::Arc::new(set_up().await.map_err(|error| error.report())?);
+            let setup = std::sync::Arc::new(set_up().map_err(|error| error.report())?);
             lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
                 let setup = setup.clone();
                 let handle = &handle;
@@ -92,14 +92,14 @@ fn log_filter(directives: Option<&str>) -> Targets {
         .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
-async fn set_up() -> Result<Setup> {
+fn set_up() -> Result<Setup> {
     let name = std::env::var("CHECKPOINT_TABLE").map_err(|_| {
         Error::invalid(
             "CHECKPOINT_TABLE",
             "expected the name of the checkpoint table in this environment variable",
         )
     })?;
-    let connection = Connection::open(&ConnectOptions::default()).await?;
+    let connection = Connection::from_environment()?;
     let checkpoints = CheckpointTable::new(&connection, name);
     Ok(Setup {
         connection,
