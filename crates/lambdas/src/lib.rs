@@ -1,5 +1,7 @@
 //! What the three functions share: start-up, strict parsing of the event, and errors by name.
 
+mod panics;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -55,6 +57,7 @@ where
         .with(tracing_subscriber::fmt::layer().json())
         .with(log_filter(std::env::var("RUST_LOG").ok().as_deref()))
         .init();
+    panics::report_panics();
     // One thread: a small Lambda has less than one processor.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -65,10 +68,12 @@ where
                 let setup = setup.clone();
                 let handle = &handle;
                 async move {
+                    panics::belong_to(Some(&event.context.request_id));
                     let result = match parse_strictly(event.payload.get(), "event") {
                         Ok(request) => handle(setup, request, latest(&event.context)).await,
                         Err(error) => Err(error),
                     };
+                    panics::belong_to(None);
                     result.map_err(|error| {
                         tracing::error!(
                             request_id = event.context.request_id,
