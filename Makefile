@@ -40,6 +40,7 @@ lambdas:
 	$(SAM) build --build-dir $(SAM_BUILD_DIR) --parameter-overrides Architecture=x86_64
 
 e2e: lambdas
+	$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR)
 	tools/install ministack moto
 	$(CARGO) build --workspace --all-targets --locked
 	$(CARGO) test --workspace --test adapter --test engine --test local --test deployed --locked
