@@ -1,6 +1,6 @@
 # make check   the quick loop: format, lints, unit and property tests, the state machine's definition
 # make test    everything, with the end-to-end tests; what CI runs
-# make bench   measures against other ways to do it, into bench/RESULTS.md (half an hour; see bench/README.md)
+# make bench   measures against other ways to do it, into bench/RESULTS.md (20 minutes; see bench/README.md)
 # make tools   installs the pinned tools into .tools (check and test do so when they need to)
 # make clean   removes everything that the other targets have made
 

@@ -199,10 +199,23 @@ def run(contender, database, name):
     return json.loads(usage.read_text()), out.read_text()
 
 
+def busy_cores():
+    """Cores that others keep busy, over a second in which nothing of ours runs."""
+
+    def ticks():
+        values = [int(value) for value in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+        return sum(values), values[3] + values[4]
+
+    total, idle = ticks()
+    time.sleep(1)
+    total_after, idle_after = ticks()
+    return (1 - (idle_after - idle) / (total_after - total)) * os.cpu_count()
+
+
 def measure(contender, items, name):
     """One measurement: fresh database, contender, check. Its files begin with this name."""
     with Database(items, name.with_name(f"{name.name}.database.log")) as database:
-        load, before = os.getloadavg()[0], database.cpu_seconds()
+        busy, before = busy_cores(), database.cpu_seconds()
         taken, printed = run(contender, database, name)
         record = {
             "contender": contender.key,
@@ -211,7 +224,7 @@ def measure(contender, items, name):
             "wall_seconds": taken["wall_seconds"],
             "peak_bytes": taken["peak_bytes"],
             "database_cpu_seconds": database.cpu_seconds() - before,
-            "load_before": load,
+            "busy_before": busy,
         }
         if contender.key in ("e", "f"):
             # A run ends with a verification. The same again tells how much of the run that was.
@@ -468,6 +481,8 @@ def main():
     if "e" in args.only and "--writer" not in usage:
         missing["e"] = "this build of `backfill` has one writer only"
         contenders = [c for c in contenders if c.key != "e"]
+    if not contenders:
+        raise BenchError("there is nothing to measure")
 
     folder = WORK / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
@@ -485,7 +500,7 @@ def main():
                 f"{purpose} round {turn_number}: {contender.key:>4} {items:>9,} items: "
                 f"{number(record['cpu_seconds'] * per):>6} CPU s per 100,000, "
                 f"{items / record['wall_seconds']:>7,.0f} items/s, {number(record['peak_bytes'] / 1e6):>5} MB "
-                f"(load before {record['load_before']:.1f}; {time.monotonic() - begin:.0f} s in all)",
+                f"({record['busy_before']:.1f} cores busy before; {time.monotonic() - begin:.0f} s in all)",
                 flush=True,
             )
 
@@ -499,6 +514,8 @@ def main():
                 for size in args.sizes:
                     turn("growth", ours, size, turn_number, growth_records)
 
+    busy = statistics.median(record["busy_before"] for record in records + growth_records)
+    about.append(f"in the second before each measurement, others kept {busy:.1f} cores busy (median)")
     text = report(records, growth_records, missing, about, args.rounds)
     if args.out.exists():
         _, heading, notes = args.out.read_text().partition(NOTES)
