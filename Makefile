@@ -1,5 +1,6 @@
 # make check   the quick loop: format, lints, unit and property tests, the state machine's definition
 # make test    everything, with the end-to-end tests; what CI runs
+# make bench   measures against other ways to do it, into bench/RESULTS.md (20 minutes; see bench/README.md)
 # make tools   installs the pinned tools into .tools (check and test do so when they need to)
 # make clean   removes everything that the other targets have made
 
@@ -10,7 +11,7 @@ SAM_BUILD_DIR := target/sam
 # sam finds cargo-lambda by the PATH, and asks for a region even where it needs none.
 SAM := PATH="$(CURDIR)/.tools/sam/bin:$$PATH" AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 sam
 
-.PHONY: check test tools clean rust-check definition-check template-check lambdas e2e
+.PHONY: check test bench tools clean rust-check definition-check template-check lambdas e2e
 
 check: rust-check definition-check
 
@@ -45,6 +46,12 @@ e2e: lambdas
 	$(CARGO) build --workspace --all-targets --locked
 	$(CARGO) test --workspace --test adapter --test engine --test local --test deployed --locked
 
+# For a trial: make bench BENCH='--items 5000 --rounds 1 --sizes= --out target/bench/trial.md'
+bench:
+	tools/install bench
+	$(CARGO) build --release --package backfill-cli --package backfill-bench --locked
+	.tools/bench/bin/python bench/run.py $(BENCH)
+
 clean:
 	$(CARGO) clean
-	rm -rf target .aws-sam .tools
+	rm -rf target .aws-sam .tools bench/contenders/node_modules
