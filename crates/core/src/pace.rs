@@ -17,9 +17,9 @@ use crate::ports::{Page, PageRequest, TableReader};
 use crate::retry::Until;
 use crate::{Error, ErrorKind, Result};
 
-/// Writes in flight at first.
+/// Full writes in flight at first.
 const FIRST_WINDOW: usize = 2;
-/// Most writes in flight of one segment.
+/// Most full writes in flight of one segment.
 pub const MAX_WINDOW: usize = 64;
 /// A wider window must make the segment faster by at least this factor to stay.
 const WORTH_IT: f64 = 1.05;
@@ -41,8 +41,8 @@ const COME_BACK_SECONDS: f64 = 60.0;
 /// Where the table does not throttle at the old limit either, there is more room than before: the ceiling doubles in so
 /// many seconds.
 const MORE_IN: f64 = 15.0;
-/// Throttling within this time after the ceiling was lowered tells nothing new.
-const SETTLE: Duration = Duration::from_millis(250);
+/// How long the table may need to recover after the ceiling was lowered.
+const SETTLE: Duration = Duration::from_millis(100);
 /// So many statements more must be throttled before they say as much as their number does.
 const FEW: f64 = 20.0;
 /// Over how long the accepted rate is measured.
@@ -128,11 +128,17 @@ pub struct Turn<'a> {
 }
 
 impl<'a> Pace<'a> {
-    /// A fresh pace. `per_write` and `per_read` are the units that an item is known to cost, where it is.
-    pub fn new(budget: &'a Budget, per_write: Option<f64>, per_read: Option<f64>) -> Self {
+    /// A fresh pace. A full write has this many items; `per_write` and `per_read` are the units that an item is known
+    /// to cost, where it is.
+    pub fn new(
+        budget: &'a Budget,
+        batch_size: usize,
+        per_write: Option<f64>,
+        per_read: Option<f64>,
+    ) -> Self {
         Pace {
             budget,
-            window: Window::new(),
+            window: Window::new(batch_size),
             writes: Side::new(per_write, 1.0),
             // An item of 300 B, read eventually consistent.
             reads: Side::new(per_read, 0.04),
@@ -166,7 +172,7 @@ impl<'a> Pace<'a> {
     /// Waits for the turn of a write of this many items; `None` where the time was over before.
     pub async fn write(&self, items: usize, until: &Until) -> Option<Turn<'_>> {
         let slot = tokio::select! {
-            slot = self.window.slot() => slot,
+            slot = self.window.slot(items) => slot,
             () = until.over() => return None,
         };
         let mut turn =
@@ -222,7 +228,7 @@ impl<'a> Pace<'a> {
                 BoundBy::Latency
             }
         };
-        let mut by = bound(&writes, elapsed * self.window.limit() as u32);
+        let mut by = bound(&writes, elapsed * self.window.writes() as u32);
         if by == BoundBy::None {
             // Waiting for pages: unless something holds the reads back, nothing does.
             by = match bound(&reads, elapsed) {
@@ -332,7 +338,9 @@ impl<'a> Turn<'a> {
         self.ended = true;
         let service = self.sent.elapsed();
         self.bucket.settle(self.taken, units);
-        self.side.ceiling.answered(units, items, throttles);
+        self.side
+            .ceiling
+            .answered(self.sent, units, items, throttles);
         {
             let mut known = self.side.lock();
             known.usage.service += service;
@@ -359,9 +367,10 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// How many writes may be in flight.
+/// How many items may be in writes in flight: those of so many full writes, or as many single ones.
 #[derive(Debug)]
 struct Window {
+    batch_size: usize,
     slots: std::sync::Arc<Semaphore>,
     state: Mutex<WindowState>,
 }
@@ -371,9 +380,9 @@ struct WindowState {
     limit: usize,
     /// Permits in the semaphore or in use; more than `limit` for a moment after it was lowered.
     permits: usize,
-    /// Requests still to end before the round is measured: they began before the window was changed.
+    /// Items still to end before the round is measured: their writes began before the window was changed.
     warm_up: usize,
-    /// Requests that ended in this round, their units, and when it began.
+    /// Items of writes that ended in this round, their units, and when it began.
     ended: usize,
     units: f64,
     began: Instant,
@@ -388,12 +397,14 @@ struct WindowState {
 }
 
 impl Window {
-    fn new() -> Self {
+    fn new(batch_size: usize) -> Self {
+        let first = FIRST_WINDOW * batch_size;
         Window {
-            slots: std::sync::Arc::new(Semaphore::new(FIRST_WINDOW)),
+            batch_size,
+            slots: std::sync::Arc::new(Semaphore::new(first)),
             state: Mutex::new(WindowState {
-                limit: FIRST_WINDOW,
-                permits: FIRST_WINDOW,
+                limit: first,
+                permits: first,
                 warm_up: 0,
                 ended: 0,
                 units: 0.0,
@@ -411,33 +422,45 @@ impl Window {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn limit(&self) -> usize {
-        self.lock().limit
+    /// Full writes that may be in flight.
+    fn writes(&self) -> usize {
+        self.lock().limit / self.batch_size
     }
 
-    async fn slot(&self) -> OwnedSemaphorePermit {
-        let slot = self.slots.clone().acquire_owned().await;
+    async fn slot(&self, items: usize) -> OwnedSemaphorePermit {
+        let slot = self.slots.clone().acquire_many_owned(items as u32).await;
         slot.expect("the semaphore is never closed")
     }
 
     fn end(
         &self,
-        slot: OwnedSemaphorePermit,
+        mut slot: OwnedSemaphorePermit,
         units: f64,
         waited: Duration,
         service: Duration,
         throttled: bool,
     ) {
+        let items = slot.num_permits();
         let mut state = self.lock();
         if throttled {
-            state.throttled();
+            state.throttled(items, self.batch_size);
         } else {
-            let all_in_use = self.slots.available_permits() == 0;
-            state.ended(units, waited, service, all_in_use);
+            let all_in_use = self.slots.available_permits() < self.batch_size;
+            let write = EndedWrite {
+                items,
+                units,
+                waited,
+                service,
+                all_in_use,
+            };
+            state.ended(&write, self.batch_size);
         }
         if state.permits > state.limit {
-            slot.forget();
-            state.permits -= 1;
+            let surplus = items.min(state.permits - state.limit);
+            if let Some(surplus) = slot.split(surplus) {
+                surplus.forget();
+            }
+            state.permits -= surplus;
         } else if state.permits < state.limit {
             self.slots.add_permits(state.limit - state.permits);
             state.permits = state.limit;
@@ -445,52 +468,60 @@ impl Window {
     }
 }
 
+/// A write that has ended.
+struct EndedWrite {
+    items: usize,
+    units: f64,
+    waited: Duration,
+    service: Duration,
+    all_in_use: bool,
+}
+
 impl WindowState {
-    fn throttled(&mut self) {
+    fn throttled(&mut self, items: usize, batch_size: usize) {
         // Once per round: all that were in flight together tell the same.
         if self.warm_up == 0 {
-            self.limit = (self.limit / 2).max(1);
+            self.limit = (self.limit / 2).max(batch_size);
             self.doubling = false;
             self.trying = None;
-            self.next_try = Instant::now() + PROBE_EVERY;
             self.begin_round();
         } else {
-            self.warm_up -= 1;
+            self.warm_up = self.warm_up.saturating_sub(items);
         }
     }
 
-    fn ended(&mut self, units: f64, waited: Duration, service: Duration, all_in_use: bool) {
+    fn ended(&mut self, write: &EndedWrite, batch_size: usize) {
         if self.warm_up > 0 {
-            self.warm_up -= 1;
+            self.warm_up = self.warm_up.saturating_sub(write.items);
             if self.warm_up == 0 {
                 self.began = Instant::now();
             }
             return;
         }
-        self.ended += 1;
-        self.units += units;
-        self.waited += waited;
-        self.service += service;
+        self.ended += write.items;
+        self.units += write.units;
+        self.waited += write.waited;
+        self.service += write.service;
         if self.ended < 2 * self.limit {
             return;
         }
         // A window that is not filled, or that waits for something else, says nothing about its size.
-        let telling = all_in_use && self.waited * 4 < self.service;
+        let telling = write.all_in_use && self.waited * 4 < self.service;
         let rate = self.units / self.began.elapsed().as_secs_f64().max(1e-6);
+        let most = MAX_WINDOW * batch_size;
         match self.trying.take() {
             Some((before, reached)) if telling && rate < reached * WORTH_IT => {
                 self.limit = before;
                 self.doubling = false;
                 self.next_try = Instant::now() + PROBE_EVERY;
             }
-            _ if telling && self.limit < MAX_WINDOW && Instant::now() >= self.next_try => {
+            _ if telling && self.limit < most && Instant::now() >= self.next_try => {
                 self.trying = Some((self.limit, rate));
-                let more = if self.doubling {
-                    self.limit
-                } else {
-                    (self.limit / 4).max(1)
+                let more = match self.doubling {
+                    true => self.limit,
+                    false => (self.limit / 4).max(batch_size),
                 };
-                self.limit = (self.limit + more).min(MAX_WINDOW);
+                self.limit = (self.limit + more).min(most);
             }
             _ => {}
         }
@@ -629,7 +660,7 @@ impl Ceiling {
         self.bucket.take(units, until).await
     }
 
-    fn answered(&self, units: f64, items: u64, throttles: u64) {
+    fn answered(&self, sent: Instant, units: f64, items: u64, throttles: u64) {
         let mut state = self.lock();
         let at = Instant::now();
         state.add(Answer {
@@ -638,7 +669,8 @@ impl Ceiling {
             items,
             throttles,
         });
-        let settled = state.cut.is_none_or(|cut| at.duration_since(cut) >= SETTLE);
+        // What was sent before the last cut, or just after it, tells nothing new.
+        let settled = state.cut.is_none_or(|cut| sent >= cut + SETTLE);
         if throttles == 0 || !settled {
             return;
         }

@@ -101,8 +101,10 @@ mod tests {
             let mut sorted = order.clone();
             sorted.sort_unstable();
             assert_eq!(sorted, (0..total).collect::<Vec<_>>(), "{total}");
-            // Whichever workers are at work at the same time, no two are closer than half their even distance.
-            for at_work in order.windows(workers.min(total) as usize) {
+            // Whichever workers are at work at the same time, no two are closer than half their even distance. (The last
+            // row may have gaps.)
+            let rows = &order[..order.len() - total.min(workers) as usize];
+            for at_work in rows.windows(workers.min(total) as usize) {
                 let mut at_work = at_work.to_vec();
                 at_work.sort_unstable();
                 let least = at_work.windows(2).map(|pair| pair[1] - pair[0]).min();

@@ -147,7 +147,7 @@ pub async fn count<R: TableReader>(
     let segments = interrupted.into_iter().chain(untouched);
     // Where one segment has run out of time, no other is begun: what is open stays bounded.
     let out_of_time = AtomicBool::new(false);
-    let pace = Pace::new(budget, None, None);
+    let pace = Pace::new(budget, 1, None, None);
     let mut counts = stream::iter(segments)
         .map(|open| count_segment(reader, open, total, &pace, until, &out_of_time))
         .buffer_unordered(SEGMENTS_AT_ONCE);

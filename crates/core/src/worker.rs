@@ -124,19 +124,21 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         })
         .await?;
         self.follow(&run).await?;
+        let writer = self
+            .access
+            .writer(&run.spec, &run.keys, run.settings.writer);
         let segment = Segment {
             reader: self.access.reader(&run.spec, &run.keys),
-            writer: self
-                .access
-                .writer(&run.spec, &run.keys, run.settings.writer),
             store: &self.store,
             total_segments: run.settings.total_segments,
             pace: Pace::new(
                 &self.budget,
+                writer.batch_size(),
                 per_item(record.counters.consumed_wcu, record.counters.matched),
                 per_item(record.counters.consumed_rcu, record.counters.scanned),
             ),
             until,
+            writer,
         };
         let swept = {
             let sweep = segment.sweep(&mut record, chunk.trial);

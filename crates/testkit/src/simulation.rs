@@ -549,7 +549,6 @@ pub async fn simulate(
     let worker = |share| Worker::new(table.clone(), store.clone(), share);
     let stop = CancellationToken::new();
     let owner = "the simulation";
-    let begin = Instant::now();
     let mut plan = planner().plan(&request, owner).await?;
     let engine = Engine {
         planner: planner(),
@@ -598,7 +597,6 @@ pub async fn simulate(
     let settings = &snapshot.run.settings;
     let (bound_seconds, bound_by) = bound(&scenario, settings.max_wcu, settings.max_rcu);
     let sweep_seconds = seconds.len() as f64;
-    let _ = begin;
     Ok(Report {
         summary: snapshot.summary(),
         sweep_seconds,
@@ -606,6 +604,17 @@ pub async fn simulate(
         bound_by,
         seconds,
     })
+}
+
+/// Live writes that the same table accepts and throttles in this time while nothing else is going on.
+pub async fn without_backfill(scenario: Scenario, time: Duration) -> (u64, u64) {
+    let mut state = State::new(scenario);
+    state.live(time.as_secs_f64());
+    let sum = |of: fn(&Second) -> u64| state.seconds.iter().map(of).sum();
+    (
+        sum(|second| second.live),
+        sum(|second| second.live_throttled),
+    )
 }
 
 /// A chunk in a worker of its own, as a Lambda function is; true where the segment is done.

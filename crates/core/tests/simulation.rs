@@ -1,0 +1,246 @@
+//! Budget, politeness and speed of large runs, in the simulation of the testkit: real planner, workers and verifier on a
+//! model table with partitions, in virtual time. Nothing here depends on the machine.
+
+use std::time::Duration;
+
+use backfill_core::request::RequestedSettings;
+use backfill_testkit::simulation::{Driver, Report, Scenario, Second, simulate, without_backfill};
+
+fn in_virtual_time<F: Future>(future: F) -> F::Output {
+    // The waits between retries are random too.
+    fastrand::seed(1);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+fn run(scenario: Scenario, settings: RequestedSettings, driver: Driver) -> Report {
+    in_virtual_time(simulate(scenario, settings, driver)).unwrap()
+}
+
+fn settings(segments: u32, concurrency: u32) -> RequestedSettings {
+    RequestedSettings {
+        total_segments: Some(segments),
+        max_concurrency: Some(concurrency),
+        ..RequestedSettings::default()
+    }
+}
+
+/// Per second over every stretch of ten, without the first seconds of the sweep and the last, in which segments end one
+/// after the other and those that are left need up to five seconds to notice.
+fn any_ten_seconds(report: &Report, of: fn(&Second) -> f64) -> Vec<f64> {
+    let steady = &report.seconds[3..report.seconds.len() - 10];
+    steady
+        .windows(10)
+        .map(|ten| ten.iter().map(of).sum::<f64>() / 10.0)
+        .collect()
+}
+
+#[track_caller]
+fn assert_kept(rates: &[f64], budget: f64) {
+    assert!(rates.len() > 10, "{}", rates.len());
+    for rate in rates {
+        let share = rate / budget;
+        assert!((0.97..=1.01).contains(&share), "{share} in {rates:?}");
+    }
+}
+
+/// budget: used up and never passed over any ten seconds, by one process and by many workers that come and go, for items
+/// that cost several units, and with the index counted.
+#[test]
+fn budget_of_writes_over_any_ten_seconds() {
+    for (driver, segments, concurrency, max_wcu) in [
+        (Driver::InProcess, 8, 8, 3_000),
+        (Driver::InProcess, 64, 64, 1_000),
+        (Driver::Lambda, 40, 10, 2_000),
+        (Driver::Lambda, 8, 4, 500),
+    ] {
+        let scenario = Scenario {
+            items: u64::from(max_wcu) * 12,
+            item_bytes: 1_500,
+            indexes: 1,
+            partitions: 10,
+            ..Scenario::default()
+        };
+        let budget = RequestedSettings {
+            max_wcu: Some(max_wcu),
+            ..settings(segments, concurrency)
+        };
+        let report = run(scenario, budget, driver);
+        assert_eq!(report.summary.throttles, 0);
+        assert_kept(
+            &any_ten_seconds(&report, |second| second.wcu),
+            max_wcu.into(),
+        );
+    }
+}
+
+/// budget: the same for reads, where little is to be written.
+#[test]
+fn budget_of_reads_over_any_ten_seconds() {
+    for driver in [Driver::InProcess, Driver::Lambda] {
+        let scenario = Scenario {
+            items: 250_000,
+            pending: 0.01,
+            partitions: 10,
+            ..Scenario::default()
+        };
+        let budget = RequestedSettings {
+            max_rcu: Some(200),
+            ..settings(16, 4)
+        };
+        let report = run(scenario, budget, driver);
+        assert_kept(&any_ten_seconds(&report, |second| second.rcu), 200.0);
+    }
+}
+
+/// budget: the last segment of a run, which holds most of its items, gets all of it.
+#[test]
+fn budget_goes_to_the_workers_that_are_left() {
+    let scenario = Scenario {
+        items: 60_000,
+        collection: 50_000,
+        partitions: 4,
+        ..Scenario::default()
+    };
+    let budget = RequestedSettings {
+        max_wcu: Some(800),
+        ..settings(4, 4)
+    };
+    let report = run(scenario, budget, Driver::Lambda);
+    // Of 10,000 items the other three hold 7,500; each gets a quarter of the budget.
+    let alone = &report.seconds[20..report.seconds.len() - 3];
+    let rate = alone.iter().map(|second| second.wcu).sum::<f64>() / alone.len() as f64;
+    assert!((0.97 * 800.0..=1.01 * 800.0).contains(&rate), "{rate}");
+}
+
+/// polite: live traffic that leaves little room loses less than 0.1 percentage points more than without us, and what it
+/// leaves is used.
+#[test]
+fn polite_to_live_traffic_on_a_table_near_its_limit() {
+    for live_wcu in [3_000.0, 3_600.0] {
+        let scenario = Scenario {
+            items: 150_000,
+            partitions: 4,
+            table_wcu: 4_000.0,
+            live_wcu,
+            ..Scenario::default()
+        };
+        let report = run(scenario.clone(), settings(4, 4), Driver::Lambda);
+        let sum = |of: fn(&Second) -> u64| report.seconds.iter().map(of).sum::<u64>() as f64;
+        let share = |accepted: f64, throttled: f64| throttled / (accepted + throttled);
+        let with = share(
+            sum(|second| second.live),
+            sum(|second| second.live_throttled),
+        );
+        let time = Duration::from_secs_f64(report.sweep_seconds);
+        let (accepted, throttled) = in_virtual_time(without_backfill(scenario, time));
+        let without = share(accepted as f64, throttled as f64);
+        assert!(with - without < 0.001, "{with} against {without}");
+        assert!(report.summary.throttles > 0, "it has come near the limit");
+        let rate = 150_000.0 / report.sweep_seconds;
+        assert!(rate > 0.5 * (4_000.0 - live_wcu), "{rate}");
+    }
+}
+
+/// The hottest partition against the mean, over ten seconds.
+fn hottest(report: &Report) -> f64 {
+    let steady = &report.seconds[3..report.seconds.len() - 3];
+    let ratio = |ten: &[Second]| {
+        let mut partitions = vec![0.0; ten[0].by_partition.len()];
+        for second in ten {
+            for (sum, units) in partitions.iter_mut().zip(&second.by_partition) {
+                *sum += units;
+            }
+        }
+        let mean = partitions.iter().sum::<f64>() / partitions.len() as f64;
+        partitions.into_iter().fold(0.0, f64::max) / mean
+    };
+    steady.windows(10).map(ratio).fold(0.0, f64::max)
+}
+
+/// Segments at work at the same time lie apart: no partition is hot, where the order of their numbers makes one.
+#[test]
+fn segments_spread_over_the_partitions() {
+    for (segments, concurrency, partitions) in [(80, 8, 8), (100, 10, 10), (64, 8, 10)] {
+        let scenario = Scenario {
+            items: 60_000,
+            partitions,
+            // So that the order decides, and not the limit of a partition.
+            partition_wcu: 10_000.0,
+            ..Scenario::default()
+        };
+        let budget = RequestedSettings {
+            max_wcu: Some(1_500),
+            ..settings(segments, concurrency)
+        };
+        let spread = hottest(&run(scenario.clone(), budget.clone(), Driver::Lambda));
+        assert!(spread <= 1.5, "{spread}");
+        let naive = hottest(&run(scenario, budget, Driver::LambdaInNaiveOrder));
+        assert!(naive >= 4.0, "{naive}");
+    }
+}
+
+/// One huge item collection stays in one segment and on one partition: it gets as many writes in flight as that takes,
+/// also where the service works off a batch one statement after the other, in a tenth of a second.
+#[test]
+fn a_huge_item_collection_gets_what_its_partition_takes() {
+    let scenario = Scenario {
+        items: 160_000,
+        collection: 150_000,
+        partitions: 4,
+        latency: Duration::from_millis(10),
+        statement_latency: Duration::from_millis(4),
+        ..Scenario::default()
+    };
+    let report = run(scenario, settings(8, 8), Driver::InProcess);
+    assert_eq!(report.bound_by, "the hottest partition");
+    let longer = report.sweep_seconds / report.bound_seconds;
+    assert!(longer < 1.1, "{longer}");
+}
+
+/// A run takes hardly longer than the table and the budget allow.
+#[test]
+fn runs_are_within_five_percent_of_the_physical_bound() {
+    let ten_partitions = Scenario {
+        items: 1_000_000,
+        partitions: 10,
+        ..Scenario::default()
+    };
+    // An on-demand table that has never seen traffic.
+    let on_demand = Scenario {
+        items: 400_000,
+        partitions: 4,
+        table_wcu: 4_000.0,
+        table_rcu: 12_000.0,
+        ..Scenario::default()
+    };
+    let thousand_partitions = Scenario {
+        items: 4_000_000,
+        partitions: 1_000,
+        ..Scenario::default()
+    };
+    for (scenario, segments, concurrency, max_wcu) in [
+        (ten_partitions.clone(), 10, 10, None),
+        (ten_partitions, 100, 10, Some(10_000)),
+        (on_demand.clone(), 4, 4, None),
+        (on_demand, 40, 4, Some(4_000)),
+        (thousand_partitions, 400, 40, Some(40_000)),
+    ] {
+        let budget = RequestedSettings {
+            max_wcu,
+            ..settings(segments, concurrency)
+        };
+        let report = run(scenario, budget, Driver::Lambda);
+        let longer = report.sweep_seconds / report.bound_seconds;
+        assert!(
+            (0.97..=1.05).contains(&longer),
+            "{segments} segments: {longer} of {} s ({})",
+            report.bound_seconds,
+            report.bound_by
+        );
+    }
+}
