@@ -1,9 +1,10 @@
 //! The flags that several commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use backfill_core::cost::Prices;
 use backfill_core::ports::WriterKind;
-use backfill_core::request::Parts;
+use backfill_core::request::{Parts, RequestedSettings};
 use backfill_core::{Error, Item, Request, Result, Value};
 use backfill_dynamodb::{ConnectOptions, Connection};
 use clap::{Args, ValueEnum};
@@ -124,6 +125,22 @@ impl From<Writer> for WriterKind {
 }
 
 impl SettingsArgs {
+    /// Puts the flags over the settings of a file.
+    fn over(&self, settings: &mut RequestedSettings) -> Result<()> {
+        over(&mut settings.total_segments, &self.segments);
+        over(&mut settings.max_concurrency, &self.concurrency);
+        over(&mut settings.max_passes, &self.max_passes);
+        over(&mut settings.max_wcu, &self.max_wcu);
+        over(&mut settings.max_rcu, &self.max_rcu);
+        over(&mut settings.run_id, &self.run_id);
+        over(&mut settings.writer, &self.writer.map(WriterKind::from));
+        settings.fresh |= self.fresh;
+        if let Some(text) = &self.time_box {
+            settings.time_box_seconds = Some(seconds(text)?);
+        }
+        Ok(())
+    }
+
     /// For commands that know no other setting.
     pub fn with_segments(segments: Option<u32>) -> Self {
         SettingsArgs {
@@ -183,18 +200,41 @@ pub fn request(spec: &SpecArgs, settings: &SettingsArgs) -> Result<Request> {
     over(&mut parts.table, &spec.table);
     over(&mut parts.pending, &spec.pending);
     over(&mut parts.update, &spec.update);
-    over(&mut own.total_segments, &settings.segments);
-    over(&mut own.max_concurrency, &settings.concurrency);
-    over(&mut own.max_passes, &settings.max_passes);
-    over(&mut own.max_wcu, &settings.max_wcu);
-    over(&mut own.max_rcu, &settings.max_rcu);
-    over(&mut own.run_id, &settings.run_id);
-    over(&mut own.writer, &settings.writer.map(WriterKind::from));
-    own.fresh |= settings.fresh;
-    if let Some(text) = &settings.time_box {
-        own.time_box_seconds = Some(seconds(text)?);
-    }
+    settings.over(own)?;
     parts.build()
+}
+
+/// The settings alone, checked.
+pub fn settings(args: &SettingsArgs) -> Result<RequestedSettings> {
+    let mut settings = RequestedSettings::default();
+    args.over(&mut settings)?;
+    settings.check()?;
+    Ok(settings)
+}
+
+/// What is paid.
+#[derive(Args, Default)]
+pub struct PriceArgs {
+    /// JSON file with prices, to override those built in.
+    #[arg(long, value_name = "FILE")]
+    price_file: Option<PathBuf>,
+}
+
+impl PriceArgs {
+    /// The prices of the file, or those built in.
+    pub fn read(&self) -> Result<Prices> {
+        prices(self.price_file.as_deref())
+    }
+}
+
+fn prices(file: Option<&Path>) -> Result<Prices> {
+    let Some(path) = file else {
+        return Ok(Prices::default());
+    };
+    let place = path.display();
+    let json = std::fs::read_to_string(path)
+        .map_err(|error| Error::invalid("price-file", format!("cannot read {place}: {error}")))?;
+    Prices::from_json(&json).map_err(|error| error.context(format!("price file {place}")))
 }
 
 fn over<T: Clone>(field: &mut Option<T>, flag: &Option<T>) {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use backfill_core::cost::Prices;
 use backfill_core::value::{Bytes, with_sorted_sets};
 use backfill_core::{Error, ErrorKind, Item, Key, Request, Result, Value};
 use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
@@ -72,7 +73,14 @@ pub async fn demo(args: DemoArgs) -> Result<Ending> {
     let request = Request::from_json(r#"{"table":"stuff","set":{"test":1}}"#)?;
     let checkpoints = CheckpointTable::new(&connection, CHECKPOINT_TABLE);
     checkpoints.create_if_missing().await?;
-    let ending = run::execute(&request, &connection, &checkpoints, args.json).await?;
+    let ending = run::execute(
+        &request,
+        &connection,
+        &checkpoints,
+        &Prices::default(),
+        args.json,
+    )
+    .await?;
     server.abort();
 
     if ending == Ending::Succeeded {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use backfill_core::Error;
 use backfill_core::checkpoint::{Counters, RunRecord, RunStatus};
+use backfill_core::cost::{Bill, Prices};
 use backfill_core::ports::CheckpointReader;
 use backfill_core::progress::{Snapshot, Summary, snapshot};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -117,12 +118,12 @@ impl Progress {
 }
 
 /// The result of a run in a few lines.
-pub fn summary(run: &RunRecord, summary: &Summary) {
-    eprintln!("{}", summary_text(run, summary));
+pub fn summary(run: &RunRecord, summary: &Summary, prices: &Prices) {
+    eprintln!("{}", summary_text(run, summary, prices));
 }
 
 /// The lines of [`summary`].
-pub fn summary_text(run: &RunRecord, summary: &Summary) -> String {
+pub fn summary_text(run: &RunRecord, summary: &Summary, prices: &Prices) -> String {
     let verdict = match summary.status {
         RunStatus::Succeeded => "succeeded: nothing is pending any more",
         RunStatus::Incomplete => "incomplete: items remain",
@@ -169,6 +170,10 @@ pub fn summary_text(run: &RunRecord, summary: &Summary) -> String {
         budget_text(summary.max_wcu, summary.max_rcu),
         HumanCount(summary.throttles),
     ));
+    lines.push(format!(
+        "  cost      {}",
+        bill_text(&summary.cost_usd, prices)
+    ));
     lines.push(format!("  time      {:.1} s", summary.elapsed_seconds));
     lines.join("\n")
 }
@@ -183,6 +188,28 @@ pub fn counters_text(counters: &Counters) -> String {
         HumanCount(counters.raced),
         HumanCount(counters.vanished),
         HumanCount(counters.rejected),
+    )
+}
+
+/// The bill in a line, per million items where there were any.
+pub fn bill_text(bill: &Bill, prices: &Prices) -> String {
+    let per_million = match bill.per_million_items {
+        Some(usd) => format!("{usd:.3} USD per million items, "),
+        None => String::new(),
+    };
+    format!(
+        "{per_million}{:.4} USD in all: writes {:.4}, scan {:.4}, verification {:.4}, checkpoints {:.4}, Lambda {:.4} + \
+         {:.4} for requests, state transitions {:.4} (on demand, {}, {})",
+        bill.total,
+        bill.writes,
+        bill.scan,
+        bill.verification,
+        bill.checkpoints,
+        bill.lambda_duration,
+        bill.lambda_requests,
+        bill.state_transitions,
+        prices.region,
+        prices.date,
     )
 }
 

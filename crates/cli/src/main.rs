@@ -1,10 +1,11 @@
-//! The operator's command: `backfill run`, `verify`, `start`, `status`, `rate`, `demo`.
+//! The operator's command: `backfill run`, `verify`, `start`, `status`, `rate`, `simulate`, `demo`.
 
 mod args;
 mod demo;
 mod display;
 mod rate;
 mod run;
+mod simulate;
 mod start;
 mod status;
 mod verify;
@@ -43,6 +44,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Change the budget of a run while it goes on.
     Rate(rate::RateArgs),
+    /// Simulate a run in virtual time: duration, rate, bounds, cost.
+    Simulate(simulate::SimulateArgs),
     /// Migrate a table of made-up items in an embedded database, to see how it goes.
     Demo(demo::DemoArgs),
 }
@@ -65,7 +68,7 @@ impl Ending {
         // DynamoDB refused an expression with the first request that used it.
         let refused = run.status == RunStatus::Failed
             && run.error.as_deref() == Some(ErrorKind::InvalidSpec.name())
-            && records.summary().matched == 0;
+            && records.passes.iter().all(|pass| pass.counters.matched == 0);
         if refused {
             Ending::Refused
         } else {
@@ -136,6 +139,7 @@ fn main() -> ExitCode {
             Command::Start(args) => start::start(args).await,
             Command::Status(args) => status::status(args).await,
             Command::Rate(args) => rate::rate(args).await,
+            Command::Simulate(args) => simulate::run(args).await,
             Command::Demo(args) => demo::demo(args).await,
         }
     });

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use backfill_core::budget::Share;
 use backfill_core::checkpoint::RunStatus;
+use backfill_core::cost::Prices;
 use backfill_core::drive::Engine;
 use backfill_core::planner::{self, Planner};
 use backfill_core::ports::{PageRequest, ReadAccess as _, TableReader as _};
@@ -17,7 +18,7 @@ use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly, ReadWrite};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, SettingsArgs, SpecArgs, request};
+use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
 use crate::verify::Counted;
 use crate::{Ending, display};
 
@@ -32,6 +33,8 @@ pub struct RunArgs {
     settings: SettingsArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
     /// Table that holds the checkpoints; created when missing.
     #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
     checkpoint_table: String,
@@ -46,6 +49,7 @@ pub struct RunArgs {
 /// Runs the command. An error means that no item was touched.
 pub async fn run(args: RunArgs) -> Result<Ending> {
     let request = request(&args.spec, &args.settings)?;
+    let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
     if args.dry_run {
@@ -64,7 +68,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
 
     let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
     checkpoints.create_if_missing().await?;
-    let ending = execute(&request, &connection, &checkpoints, args.json).await?;
+    let ending = execute(&request, &connection, &checkpoints, &prices, args.json).await?;
     if ending == Ending::Stopped {
         let without = if request.settings.fresh {
             " without fresh"
@@ -82,6 +86,7 @@ pub async fn execute(
     request: &Request,
     connection: &Connection,
     checkpoints: &CheckpointTable,
+    prices: &Prices,
     json: bool,
 ) -> Result<Ending> {
     let engine = Engine {
@@ -124,7 +129,7 @@ pub async fn execute(
         display::error(error);
     }
     let mut summary = match &records {
-        Some(records) => records.summary(),
+        Some(records) => records.summary(prices),
         None => Summary::without_records(request, result.unwrap_or(RunStatus::Failed)),
     };
     // A failure that could not be recorded.
@@ -133,7 +138,7 @@ pub async fn execute(
     }
     let ending = records.as_ref().map_or(summary.status.into(), Ending::of);
     if let Some(records) = &records {
-        display::summary(&records.run, &summary);
+        display::summary(&records.run, &summary, prices);
     }
     if json {
         display::json(&summary);

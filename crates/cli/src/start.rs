@@ -15,7 +15,7 @@ use backfill_core::{Error, ErrorKind, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
 
-use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs, request};
+use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
 use crate::{Ending, display, run};
 
 /// How often the execution and the checkpoint table are read.
@@ -43,6 +43,8 @@ pub struct StartArgs {
     settings: SettingsArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
     /// The stack's checkpoint table, for the progress [default: STACK-checkpoints].
     #[arg(long, value_name = "NAME")]
     checkpoint_table: Option<String>,
@@ -54,6 +56,7 @@ pub struct StartArgs {
 /// Runs the command. An error means that no execution was started.
 pub async fn start(args: StartArgs) -> Result<Ending> {
     let request = request(&args.spec, &args.settings)?;
+    let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let sfn = client(&connection);
     let machine = match (&args.state_machine_arn, &args.stack_name) {
@@ -159,14 +162,14 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
         }
     };
     let mut summary = match &records {
-        Some(records) => records.summary(),
+        Some(records) => records.summary(&prices),
         None => Summary::without_records(&request, status),
     };
     if summary.status == RunStatus::Running {
         summary.status = status;
     }
     if let Some(records) = &records {
-        display::summary(&records.run, &summary);
+        display::summary(&records.run, &summary, &prices);
     }
     // Where the input was refused there is no run to speak of.
     if args.json && (records.is_some() || ending != Ending::Refused) {

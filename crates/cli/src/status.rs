@@ -7,7 +7,7 @@ use backfill_dynamodb::CheckpointTable;
 use clap::Args;
 use serde::Serialize;
 
-use crate::args::{CHECKPOINT_TABLE, ConnectionArgs};
+use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs};
 use crate::{Ending, display};
 
 #[derive(Args)]
@@ -20,6 +20,8 @@ pub struct StatusArgs {
     checkpoint_table: String,
     #[command(flatten)]
     connection: ConnectionArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
     /// Print the state as one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -37,6 +39,7 @@ struct Status {
 
 /// Runs the command.
 pub async fn status(args: StatusArgs) -> Result<Ending> {
+    let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
     let run_id = match args.run_id {
@@ -74,7 +77,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             ),
         )
     })?;
-    let summary = snapshot.summary();
+    let summary = snapshot.summary(&prices);
     if args.json {
         display::json(&Status {
             summary,
@@ -84,7 +87,10 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
         });
         return Ok(Ending::Succeeded);
     }
-    println!("{}", display::summary_text(&snapshot.run, &summary));
+    println!(
+        "{}",
+        display::summary_text(&snapshot.run, &summary, &prices)
+    );
     println!("  because   {}", snapshot.run.message);
     println!("  by        {}", snapshot.run.owner);
     for pass in &snapshot.passes {

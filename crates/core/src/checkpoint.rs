@@ -74,6 +74,9 @@ pub struct Counters {
     /// Requests, and statements of batches, that the table throttled.
     #[serde(default)]
     pub throttles: u64,
+    /// Seconds that workers were at work.
+    #[serde(default)]
+    pub worked_seconds: f64,
 }
 
 impl AddAssign for Counters {
@@ -89,6 +92,7 @@ impl AddAssign for Counters {
             consumed_rcu,
             consumed_wcu,
             throttles,
+            worked_seconds,
         } = other;
         self.scanned += scanned;
         self.matched += matched;
@@ -99,6 +103,7 @@ impl AddAssign for Counters {
         self.consumed_rcu += consumed_rcu;
         self.consumed_wcu += consumed_wcu;
         self.throttles += throttles;
+        self.worked_seconds += worked_seconds;
     }
 }
 
@@ -240,6 +245,9 @@ pub struct RunRecord {
     pub proof: Option<Proof>,
     /// Read capacity units of all verifications since `first_pass`.
     pub verification_rcu: f64,
+    /// Seconds of all verifications since `first_pass`.
+    #[serde(default)]
+    pub verification_seconds: f64,
     /// Grows with each change; a change is accepted only on top of the revision it was made from.
     pub revision: u64,
 }

@@ -8,6 +8,7 @@
 
 pub mod budget;
 pub mod checkpoint;
+pub mod cost;
 pub mod drive;
 mod error;
 pub mod expression;

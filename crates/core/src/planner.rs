@@ -322,6 +322,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         };
         record.ended_ms = record.status.is_finished().then(now_ms);
         record.verification_rcu += verification.consumed_rcu;
+        record.verification_seconds += verification.seconds;
         record.proof = Some(Proof {
             remaining,
             scanned: verification.scanned,
@@ -517,6 +518,7 @@ fn new_run(request: &Request, description: &TableDescription, owner: &str) -> Ru
         ended_ms: None,
         proof: None,
         verification_rcu: 0.0,
+        verification_seconds: 0.0,
         revision: 1,
     }
 }
@@ -595,6 +597,11 @@ fn continued_run(
         first_pass: if over { pass } else { stored.first_pass },
         pass,
         verification_rcu: if over { 0.0 } else { stored.verification_rcu },
+        verification_seconds: if over {
+            0.0
+        } else {
+            stored.verification_seconds
+        },
         revision: stored.revision + 1,
         ..new
     })

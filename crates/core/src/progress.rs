@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::checkpoint::{Counters, Cursor, RunRecord, RunStatus, now_ms};
+use crate::cost::{Bill, Prices, Use};
 use crate::pace::BoundBy;
 use crate::ports::CheckpointReader;
 use crate::retry::{PATIENCE, Until, retry};
@@ -19,6 +20,8 @@ pub struct PassProgress {
     pub segments_exhausted: u32,
     /// Claimed at least once and not exhausted.
     pub segments_begun: u32,
+    /// Chunks that workers have begun.
+    pub chunks: u64,
     /// How many of those were bound by what before their last checkpoint.
     pub bound_by: BTreeMap<BoundBy, u32>,
     pub counters: Counters,
@@ -59,6 +62,8 @@ pub struct Summary {
     pub max_rcu: Option<u32>,
     /// Up to ten keys of items that remain, in DynamoDB's JSON.
     pub samples: Vec<Key>,
+    /// What the run has cost so far.
+    pub cost_usd: Bill,
 }
 
 impl Summary {
@@ -84,6 +89,7 @@ impl Summary {
             max_wcu: request.settings.max_wcu,
             max_rcu: request.settings.max_rcu,
             samples: Vec::new(),
+            cost_usd: Bill::default(),
         }
     }
 }
@@ -108,6 +114,7 @@ pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Op
         }
         passes.push(PassProgress {
             pass,
+            chunks: segments.iter().map(|segment| segment.generation).sum(),
             bound_by,
             segments_exhausted: exhausted as u32,
             segments_begun: (segments.len() - exhausted) as u32,
@@ -123,8 +130,8 @@ impl Snapshot {
         self.passes.last()
     }
 
-    /// The run in one object.
-    pub fn summary(&self) -> Summary {
+    /// The run in one object, with its cost at these prices.
+    pub fn summary(&self, prices: &Prices) -> Summary {
         let run = &self.run;
         let total: Counters = self.passes.iter().map(|pass| pass.counters).sum();
         // A count made before a later pass began says nothing about now.
@@ -153,6 +160,7 @@ impl Snapshot {
             max_wcu: run.settings.max_wcu,
             max_rcu: run.settings.max_rcu,
             samples: proof.map_or_else(Vec::new, |proof| proof.samples.clone()),
+            cost_usd: Use::of(self).bill(prices),
         }
     }
 }

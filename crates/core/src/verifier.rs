@@ -46,6 +46,9 @@ pub struct Verification {
     /// Up to ten keys of such items.
     pub samples: Vec<Key>,
     pub consumed_rcu: f64,
+    /// Seconds that it has taken.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 /// A segment that the time box interrupted.
@@ -138,6 +141,7 @@ pub async fn count<R: TableReader>(
     budget: &Budget,
     until: &Until,
 ) -> Result<Verification> {
+    let begin = Instant::now();
     let total = verification.total_segments;
     let interrupted = std::mem::take(&mut verification.open);
     let untouched = (verification.next_segment..total).map(|segment| OpenSegment {
@@ -175,6 +179,7 @@ pub async fn count<R: TableReader>(
         next -= 1;
     }
     verification.next_segment = next;
+    verification.seconds += begin.elapsed().as_secs_f64();
     verification.done = next == total && verification.open.is_empty();
     Ok(verification)
 }

@@ -137,6 +137,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 per_item(record.counters.consumed_wcu, record.counters.matched),
                 per_item(record.counters.consumed_rcu, record.counters.scanned),
             ),
+            begin,
             until,
             writer,
         };
@@ -210,6 +211,7 @@ struct Segment<'a, R, W, S> {
     store: &'a S,
     total_segments: u32,
     pace: Pace<'a>,
+    begin: Instant,
     until: Until,
 }
 
@@ -229,6 +231,7 @@ struct PageResult {
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Sweeps the segment from its cursor on. A trial ends with the page on which an item has passed it.
     async fn sweep(&self, record: &mut SegmentRecord, trial_only: bool) -> Result<()> {
+        let worked_before = record.counters.worked_seconds;
         let mut pages = 0;
         while record.cursor != Cursor::Exhausted && !self.until.is_over() {
             if trial_only && (record.trial_passed || pages == TRIAL_PAGES) {
@@ -241,7 +244,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 usize::MAX
             };
             pages += 1;
-            self.pages(record, most).await?;
+            self.pages(record, most, worked_before).await?;
         }
         Ok(())
     }
@@ -249,7 +252,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// The pipeline. Pages are read one after the other, ahead of those in work; their results come back in page order,
     /// so that the cursor moves only over pages of which every item is acknowledged (promise: no-gap). While a
     /// checkpoint is saved, reading and writing go on.
-    async fn pages(&self, record: &mut SegmentRecord, most: usize) -> Result<()> {
+    async fn pages(
+        &self,
+        record: &mut SegmentRecord,
+        most: usize,
+        worked_before: f64,
+    ) -> Result<()> {
         let trial_passed = record.trial_passed;
         let pending = record.counters.matched as f64 / (record.counters.scanned as f64).max(1.0);
         let segment = record.segment;
@@ -272,6 +280,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             let (bound_by, throttles) = self.pace.review();
             record.bound_by = bound_by;
             record.counters.throttles += throttles;
+            record.counters.worked_seconds = worked_before + self.begin.elapsed().as_secs_f64();
             let (saved, following) = join(self.checkpoint(record), results.next()).await;
             saved?;
             next = following;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use backfill_core::budget::Share;
 use backfill_core::checkpoint::{Counters, Cursor, RunStatus};
+use backfill_core::cost::Prices;
 use backfill_core::drive::Engine;
 use backfill_core::planner::{Failure, Plan, Planner};
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
@@ -226,7 +227,7 @@ proptest! {
             let counters = world.counters().await;
             assert_accounted(&counters);
             assert_eq!(counters.rejected, 2 * 3, "three in each of two passes");
-            let summary = snapshot(&world.store, &world.request.run_id()).await.unwrap().unwrap().summary();
+            let summary = snapshot(&world.store, &world.request.run_id()).await.unwrap().unwrap().summary(&Prices::default());
             assert_eq!(summary.remaining, Some(3));
             assert_eq!(summary.samples.len(), 3);
         });
@@ -295,7 +296,7 @@ fn no_gap_and_resume_after_a_crash_at_every_step() {
                 .await
                 .unwrap()
                 .unwrap()
-                .summary();
+                .summary(&Prices::default());
             assert_accounted(&world.counters().await);
             // What was written and not checkpointed is not pending any more, so it is counted nowhere.
             assert!(summary.updated <= world.table.updates().len() as u64);
@@ -458,7 +459,7 @@ fn proof_brings_further_passes_or_says_what_remains() {
                 .await
                 .unwrap()
                 .unwrap()
-                .summary();
+                .summary(&Prices::default());
             let pending = world.table.count_pending(&world.request.spec);
             assert_eq!(summary.remaining, Some(pending));
             assert_eq!(summary.passes, passes);

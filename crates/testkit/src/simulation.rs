@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use backfill_core::budget::Share;
 use backfill_core::checkpoint::RunStatus;
+use backfill_core::cost::{Prices, Use};
 use backfill_core::drive::Engine;
 use backfill_core::partiql::BATCH_SIZE;
 use backfill_core::planner::{Plan, Planner};
@@ -120,6 +121,8 @@ pub struct Second {
 #[derive(Debug)]
 pub struct Report {
     pub summary: Summary,
+    /// What was used, for a bill.
+    pub used: Use,
     /// Seconds until every segment was swept, without the verification.
     pub sweep_seconds: f64,
     /// The shortest time in which the table and the budget let that many units pass: the larger of all units over the
@@ -598,7 +601,8 @@ pub async fn simulate(
     let (bound_seconds, bound_by) = bound(&scenario, settings.max_wcu, settings.max_rcu);
     let sweep_seconds = seconds.len() as f64;
     Ok(Report {
-        summary: snapshot.summary(),
+        used: Use::of(&snapshot),
+        summary: snapshot.summary(&Prices::default()),
         sweep_seconds,
         bound_seconds,
         bound_by,

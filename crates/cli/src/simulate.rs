@@ -1,0 +1,303 @@
+//! `backfill simulate`: how long a run would take, at what rate, and what bounds it. The real engine on a model table, in
+//! virtual time; nothing is called.
+
+use std::time::Duration;
+
+use backfill_core::cost::{Bill, Prices};
+use backfill_core::request::RequestedSettings;
+use backfill_core::{Error, ErrorKind, Result};
+use backfill_testkit::simulation::{Driver, Report, Scenario, Second, simulate};
+use clap::Args;
+use indicatif::HumanCount;
+use serde::Serialize;
+
+use crate::args::{PriceArgs, SettingsArgs};
+use crate::{Ending, args, display};
+
+/// Items that are simulated one by one; of a larger table as many, evenly, which then stand for more.
+const MAX_ITEMS: u64 = 5_000_000;
+
+/// Columns and rows of the plot.
+const COLUMNS: usize = 64;
+const ROWS: usize = 8;
+
+#[derive(Args)]
+pub struct SimulateArgs {
+    /// Items of the table.
+    #[arg(long, value_name = "N")]
+    items: u64,
+    /// Bytes of an item.
+    #[arg(long, value_name = "BYTES", default_value_t = 300)]
+    item_size: u64,
+    /// Part of the items that is pending, 0 to 1.
+    #[arg(long, value_name = "PART", default_value_t = 1.0)]
+    pending: f64,
+    /// Indexes that the update writes to.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    indexes: u32,
+    /// Write units per second that the table takes [default: 40000, the quota of a table].
+    #[arg(long, value_name = "N", conflicts_with = "on_demand")]
+    table_wcu: Option<u32>,
+    /// Read units per second that the table takes.
+    #[arg(long, value_name = "N", default_value_t = 40_000)]
+    table_rcu: u32,
+    /// A new on-demand table: 4,000 write units per second, growing where it is hot.
+    #[arg(long)]
+    on_demand: bool,
+    /// Partitions [default: one per 10 GB, and one per 1,000 write units of the table].
+    #[arg(long, value_name = "N")]
+    partitions: Option<u32>,
+    /// Write units per second of live traffic.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    live_wcu: u32,
+    /// Milliseconds of a request.
+    #[arg(long, value_name = "MS", default_value_t = 5.0)]
+    latency_ms: f64,
+    /// Milliseconds that each further statement of a batch adds.
+    #[arg(long, value_name = "MS", default_value_t = 0.4)]
+    statement_ms: f64,
+    /// One process as `backfill run`, instead of a Lambda function per segment.
+    #[arg(long)]
+    in_process: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
+    /// Print the result as one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Simulated {
+    items: u64,
+    /// Items that one simulated item stands for.
+    scale: f64,
+    seconds: f64,
+    bound_seconds: f64,
+    bound_by: &'static str,
+    segments: u32,
+    partitions: u32,
+    throttles: u64,
+    live_throttled: f64,
+    cost_usd: Bill,
+    /// Write units per second in each second of the simulation.
+    wcu: Vec<f64>,
+}
+
+/// Runs the command.
+pub async fn run(args: SimulateArgs) -> Result<Ending> {
+    let settings = args::settings(&args.settings)?;
+    let prices = args.prices.read()?;
+    let (scenario, scale) = scenario(&args)?;
+    let driver = match args.in_process {
+        true => Driver::InProcess,
+        false => Driver::Lambda,
+    };
+    let max_wcu = settings.max_wcu;
+    let report = in_virtual_time(scenario.clone(), settings, driver).await?;
+    let bill = bill(&report, &scenario, scale, driver, &prices);
+    let sum = |of: fn(&Second) -> u64| report.seconds.iter().map(of).sum::<u64>();
+    let live_throttled = sum(|second| second.live_throttled) as f64
+        / (sum(|second| second.live) + sum(|second| second.live_throttled)).max(1) as f64;
+    println!("{}", plot(&report.seconds, scale, max_wcu, &scenario));
+    println!(
+        "{} items of {} B on {} partitions, {} segments: {} at {:.0} write units/s",
+        HumanCount(args.items),
+        args.item_size,
+        HumanCount(scenario.partitions.into()),
+        report.summary.segments,
+        duration(report.sweep_seconds * scale),
+        report.summary.consumed_wcu / report.sweep_seconds.max(1.0),
+    );
+    println!(
+        "  bound     {} by {}; the run takes {:.0} % of that",
+        duration(report.bound_seconds * scale),
+        report.bound_by,
+        100.0 * report.sweep_seconds / report.bound_seconds
+    );
+    if args.live_wcu > 0 {
+        println!(
+            "  live      {:.3} % of live writes throttled",
+            100.0 * live_throttled
+        );
+    }
+    println!("  cost      {}", display::bill_text(&bill, &prices));
+    if scale > 1.0 {
+        println!(
+            "  scale     each simulated item stands for {scale:.0}: the rates are real, times are multiplied, so that \
+             beginnings and ends weigh more than they would"
+        );
+    }
+    if args.json {
+        display::json(&Simulated {
+            items: args.items,
+            scale,
+            seconds: report.sweep_seconds * scale,
+            bound_seconds: report.bound_seconds * scale,
+            bound_by: report.bound_by,
+            segments: report.summary.segments,
+            partitions: scenario.partitions,
+            throttles: report.summary.throttles,
+            live_throttled,
+            cost_usd: bill,
+            wcu: report.seconds.iter().map(|second| second.wcu).collect(),
+        });
+    }
+    Ok(Ending::Succeeded)
+}
+
+/// The table of the arguments, and how many items one of it stands for.
+fn scenario(args: &SimulateArgs) -> Result<(Scenario, f64)> {
+    if args.items == 0 {
+        return Err(Error::invalid("items", "expected at least one"));
+    }
+    if !(1..=400 * 1024).contains(&args.item_size) {
+        return Err(Error::invalid("item-size", "expected 1 to 409600 bytes"));
+    }
+    if !(0.0..=1.0).contains(&args.pending) {
+        return Err(Error::invalid("pending", "expected a part from 0 to 1"));
+    }
+    let milliseconds = |field, ms: f64| {
+        Duration::try_from_secs_f64(ms / 1e3)
+            .map_err(|_| Error::invalid(field, format!("{ms} is not a time")))
+    };
+    let table_wcu = match args.on_demand {
+        true => 4_000,
+        false => args.table_wcu.unwrap_or(40_000),
+    };
+    if table_wcu == 0 || args.partitions == Some(0) {
+        return Err(Error::invalid(
+            "partitions",
+            "a table has at least one, and some capacity",
+        ));
+    }
+    // A partition holds about 10 GB and takes 1,000 write units a second.
+    let by_size = (u128::from(args.items) * u128::from(args.item_size)).div_ceil(10_000_000_000);
+    let partitions = args
+        .partitions
+        .unwrap_or_else(|| (by_size as u32).max(table_wcu.div_ceil(1_000)));
+    let simulated = args.items.min(MAX_ITEMS);
+    let scenario = Scenario {
+        items: simulated,
+        item_bytes: args.item_size,
+        pending: args.pending,
+        indexes: args.indexes,
+        partitions,
+        table_wcu: match args.on_demand {
+            true => 40_000.0,
+            false => table_wcu.into(),
+        },
+        table_rcu: args.table_rcu.into(),
+        // What "sustained" means AWS does not say; ten minutes is a guess on the safe side.
+        split_after: args.on_demand.then_some(Duration::from_secs(600)),
+        live_wcu: args.live_wcu.into(),
+        latency: milliseconds("latency-ms", args.latency_ms)?,
+        statement_latency: milliseconds("statement-ms", args.statement_ms)?,
+        ..Scenario::default()
+    };
+    Ok((scenario, args.items as f64 / simulated as f64))
+}
+
+/// In a thread of its own, because its clock is not the process's.
+async fn in_virtual_time(
+    scenario: Scenario,
+    settings: RequestedSettings,
+    driver: Driver,
+) -> Result<Report> {
+    let simulated = tokio::task::spawn_blocking(move || {
+        fastrand::seed(scenario.seed);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build();
+        let runtime = runtime
+            .map_err(|error| Error::new(ErrorKind::Internal, "cannot start").with_source(error))?;
+        runtime.block_on(simulate(scenario, settings, driver))
+    });
+    simulated
+        .await
+        .map_err(|error| Error::new(ErrorKind::Internal, "the simulation").with_source(error))?
+}
+
+fn bill(report: &Report, scenario: &Scenario, scale: f64, driver: Driver, prices: &Prices) -> Bill {
+    let mut used = report.used;
+    used.in_aws = driver == Driver::Lambda;
+    // A verification reads everything once, strongly consistently.
+    used.verification_read_units = scenario.items as f64 * scenario.item_bytes as f64 / 4096.0;
+    for amount in [
+        &mut used.items,
+        &mut used.scanned,
+        &mut used.write_units,
+        &mut used.scan_read_units,
+        &mut used.verification_read_units,
+        &mut used.worker_seconds,
+        &mut used.verifier_seconds,
+    ] {
+        *amount *= scale;
+    }
+    used.bill(prices)
+}
+
+/// Write units per second over time, and below what bound them.
+fn plot(seconds: &[Second], scale: f64, max_wcu: Option<u32>, scenario: &Scenario) -> String {
+    let per_column = seconds.len().div_ceil(COLUMNS).max(1);
+    let columns: Vec<&[Second]> = seconds.chunks(per_column).collect();
+    let rates: Vec<f64> = columns
+        .iter()
+        .map(|column| column.iter().map(|second| second.wcu).sum::<f64>() / column.len() as f64)
+        .collect();
+    let top = rates.iter().copied().fold(1.0, f64::max);
+    let mut lines = Vec::new();
+    for row in (0..ROWS).rev() {
+        let label = match row {
+            _ if row == ROWS - 1 => format!("{top:>8.0}"),
+            0 => format!("{:>8}", 0),
+            _ => " ".repeat(8),
+        };
+        let bars: String = rates
+            .iter()
+            .map(|rate| {
+                let eighths = (rate / top * (ROWS * 8) as f64) as i64 - (row * 8) as i64;
+                [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][eighths.clamp(0, 8) as usize]
+            })
+            .collect();
+        lines.push(format!("{label} │{bars}"));
+    }
+    let marks: String = columns
+        .iter()
+        .zip(&rates)
+        .map(|(column, rate)| {
+            let throttled = column.iter().any(|second| second.throttles > 0);
+            let at = |limit: f64| *rate >= 0.95 * limit;
+            match max_wcu {
+                Some(budget) if at(budget.into()) => 'b',
+                _ if throttled => 't',
+                _ if at(scenario.table_wcu) => 't',
+                _ => '·',
+            }
+        })
+        .collect();
+    lines.push(format!("bound by  {marks}"));
+    lines.push(format!(
+        "          0{:>width$}",
+        duration(seconds.len() as f64 * scale),
+        width = columns.len().saturating_sub(1)
+    ));
+    lines.push(
+        "          b the budget, t the table (throttled), · neither: latency, or beginning and end"
+            .into(),
+    );
+    format!("write units/s\n{}", lines.join("\n"))
+}
+
+/// "12 s", "3 min 20 s", "7 h 5 min".
+fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s} s"),
+        (h, m, _) => format!("{h} h {m} min"),
+    }
+}

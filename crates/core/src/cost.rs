@@ -1,0 +1,227 @@
+//! What a run costs, part by part.
+
+use serde::{Deserialize, Serialize};
+
+use crate::progress::Snapshot;
+use crate::request::parse_strictly;
+use crate::{Error, Result};
+
+/// Prices in USD. Those built in are us-east-1's for on-demand tables and arm64 functions, looked up on 2026-11-20: DynamoDB's
+/// since its reduction of November 2024, Lambda's and Step Functions' (standard workflows) from their price pages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prices {
+    pub region: String,
+    /// Of what day they are.
+    pub date: String,
+    pub million_write_units: f64,
+    pub million_read_units: f64,
+    pub lambda_gb_second: f64,
+    pub million_lambda_requests: f64,
+    pub thousand_state_transitions: f64,
+}
+
+impl Default for Prices {
+    fn default() -> Self {
+        Prices {
+            region: "us-east-1".into(),
+            date: "2026-11-20".into(),
+            million_write_units: 0.625,
+            million_read_units: 0.125,
+            lambda_gb_second: 0.000_013_333_4,
+            million_lambda_requests: 0.20,
+            thousand_state_transitions: 0.025,
+        }
+    }
+}
+
+impl Prices {
+    /// Reads a price file: the fields of [`Prices`] as JSON; what it leaves out stays as built in.
+    pub fn from_json(json: &str) -> Result<Prices> {
+        let prices: Prices = parse_strictly(json, "prices")?;
+        for (field, price) in [
+            ("million_write_units", prices.million_write_units),
+            ("million_read_units", prices.million_read_units),
+            ("lambda_gb_second", prices.lambda_gb_second),
+            ("million_lambda_requests", prices.million_lambda_requests),
+            (
+                "thousand_state_transitions",
+                prices.thousand_state_transitions,
+            ),
+        ] {
+            if !(price.is_finite() && price >= 0.0) {
+                return Err(Error::invalid(field, format!("{price} is not a price")));
+            }
+        }
+        Ok(prices)
+    }
+}
+
+/// Memory of the functions in GB: the defaults of the template.
+const WORKER_GB: f64 = 0.25;
+const VERIFIER_GB: f64 = 0.5;
+
+/// States entered by an execution beside those of its segments: Plan, AnyOpen, Trial, Backfill, NextSegments, AnyOpen,
+/// Verify, Verified, Conclude, Concluded, Succeeded.
+const TRANSITIONS_PER_PASS: f64 = 11.0;
+/// States entered per segment beside its chunks: the start of its iteration, and Done.
+const TRANSITIONS_PER_SEGMENT: f64 = 2.0;
+/// States entered per chunk: Work, SegmentDone.
+const TRANSITIONS_PER_CHUNK: f64 = 2.0;
+/// Functions called per pass beside the workers: planner three times, verifier once.
+const CALLS_PER_PASS: f64 = 4.0;
+/// Items between two checkpoints, at most.
+const ITEMS_PER_CHECKPOINT: f64 = 1_000.0;
+/// Write units of the checkpoint table per chunk beside its checkpoints: its claim, and what a transaction costs more.
+const UNITS_PER_CHUNK: f64 = 5.0;
+/// Seconds between two looks at the run record, and the read units of one.
+const LOOK_SECONDS: f64 = 5.0;
+const UNITS_PER_LOOK: f64 = 2.0;
+
+/// What a run has used, or is going to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Use {
+    /// Items that were to be written.
+    pub items: f64,
+    /// Items read.
+    pub scanned: f64,
+    pub write_units: f64,
+    pub scan_read_units: f64,
+    pub verification_read_units: f64,
+    /// Seconds of all workers together.
+    pub worker_seconds: f64,
+    pub verifier_seconds: f64,
+    pub passes: f64,
+    pub segments: f64,
+    pub chunks: f64,
+    /// In Lambda and Step Functions, or in a process of the operator's.
+    pub in_aws: bool,
+}
+
+/// The bill in USD.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Bill {
+    pub writes: f64,
+    pub scan: f64,
+    pub verification: f64,
+    pub checkpoints: f64,
+    pub lambda_duration: f64,
+    pub lambda_requests: f64,
+    pub state_transitions: f64,
+    pub total: f64,
+    /// The total per million items that were to be written; null where there were none.
+    pub per_million_items: Option<f64>,
+}
+
+impl Use {
+    /// What a run has used by its records. Checkpoints and state transitions are computed from pages and chunks.
+    pub fn of(snapshot: &Snapshot) -> Use {
+        let run = &snapshot.run;
+        let mut used = Use {
+            verification_read_units: run.verification_rcu,
+            verifier_seconds: run.verification_seconds,
+            passes: snapshot.passes.len() as f64,
+            // The owner of a run in AWS is the ARN of its execution.
+            in_aws: run.owner.starts_with("arn:"),
+            ..Use::default()
+        };
+        for pass in &snapshot.passes {
+            used.items += pass.counters.matched as f64;
+            used.scanned += pass.counters.scanned as f64;
+            used.write_units += pass.counters.consumed_wcu;
+            used.scan_read_units += pass.counters.consumed_rcu;
+            used.worker_seconds += pass.counters.worked_seconds;
+            used.segments += f64::from(pass.segments_exhausted + pass.segments_begun);
+            used.chunks += pass.chunks as f64;
+        }
+        used
+    }
+
+    /// What that costs.
+    pub fn bill(&self, prices: &Prices) -> Bill {
+        let millions = 1e-6;
+        let checkpoint_writes = self.scanned / ITEMS_PER_CHECKPOINT + self.chunks * UNITS_PER_CHUNK;
+        let looks = (self.worker_seconds + self.verifier_seconds) / LOOK_SECONDS;
+        let lambda = if self.in_aws { 1.0 } else { 0.0 };
+        let gb_seconds = self.worker_seconds * WORKER_GB + self.verifier_seconds * VERIFIER_GB;
+        let transitions = self.passes * TRANSITIONS_PER_PASS
+            + self.segments * TRANSITIONS_PER_SEGMENT
+            + self.chunks * TRANSITIONS_PER_CHUNK;
+        let calls = self.passes * CALLS_PER_PASS + self.chunks;
+        let mut bill = Bill {
+            writes: self.write_units * millions * prices.million_write_units,
+            scan: self.scan_read_units * millions * prices.million_read_units,
+            verification: self.verification_read_units * millions * prices.million_read_units,
+            checkpoints: checkpoint_writes * millions * prices.million_write_units
+                + looks * UNITS_PER_LOOK * millions * prices.million_read_units,
+            lambda_duration: lambda * gb_seconds * prices.lambda_gb_second,
+            lambda_requests: lambda * calls * millions * prices.million_lambda_requests,
+            state_transitions: lambda * transitions / 1e3 * prices.thousand_state_transitions,
+            total: 0.0,
+            per_million_items: None,
+        };
+        bill.total = bill.writes + bill.scan + bill.verification + bill.beside_the_table();
+        bill.per_million_items = (self.items > 0.0).then(|| bill.total / self.items * 1e6);
+        bill
+    }
+}
+
+impl Bill {
+    /// Everything but the units of the target table.
+    pub fn beside_the_table(&self) -> f64 {
+        self.checkpoints + self.lambda_duration + self.lambda_requests + self.state_transitions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million items of 300 B, each worker at 1,000 write units per second.
+    fn a_million() -> Use {
+        Use {
+            items: 1e6,
+            scanned: 1e6,
+            write_units: 1e6,
+            scan_read_units: 1e6 * 300.0 / 8192.0,
+            verification_read_units: 1e6 * 300.0 / 4096.0,
+            worker_seconds: 1_000.0,
+            verifier_seconds: 60.0,
+            passes: 1.0,
+            segments: 2.0,
+            chunks: 3.0,
+            in_aws: true,
+        }
+    }
+
+    #[test]
+    fn everything_but_the_tables_own_units_is_below_two_cents_per_million() {
+        let bill = a_million().bill(&Prices::default());
+        assert!(bill.beside_the_table() < 0.02, "{bill:?}");
+        assert_eq!(bill.writes, 0.625);
+        let total = bill.per_million_items.unwrap();
+        assert!((0.63..0.66).contains(&total), "{total}");
+        let at_home = Use {
+            in_aws: false,
+            ..a_million()
+        };
+        let bill = at_home.bill(&Prices::default());
+        assert_eq!(bill.lambda_duration + bill.state_transitions, 0.0);
+    }
+
+    #[test]
+    fn a_price_file_overrides_what_it_names() {
+        let prices =
+            Prices::from_json(r#"{"region":"eu-west-1","million_write_units":0.7}"#).unwrap();
+        assert_eq!(prices.million_write_units, 0.7);
+        assert_eq!(prices.million_read_units, 0.125);
+        for (json, field) in [
+            (r#"{"million_write_units":-1}"#, "million_write_units"),
+            (r#"{"typo":1}"#, "typo"),
+            (r#"{"lambda_gb_second":"x"}"#, "lambda_gb_second"),
+        ] {
+            let error = Prices::from_json(json).unwrap_err().to_string();
+            assert!(error.contains(field), "{error}");
+        }
+    }
+}
