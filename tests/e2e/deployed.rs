@@ -220,8 +220,8 @@ fn a_worker_that_crashes_once_is_retried() {
                 ),
                 false => (0, 0),
             };
-            // The trial's own update and a batch have passed.
-            let crashes = (before..before + now).contains(&26);
+            // In the middle of the page.
+            let crashes = (before..before + now).contains(&40);
             if crashes {
                 call.process().kill();
             }

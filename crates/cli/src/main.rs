@@ -19,6 +19,10 @@ use backfill_core::{Error, ErrorKind};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+// The SDK makes many small allocations for each request.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Gives every item of a live DynamoDB table a new attribute, and proves that none is left without.
 #[derive(Parser)]
 #[command(name = "backfill", version, arg_required_else_help = true)]
@@ -122,10 +126,13 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         .init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    // One thread carries far more requests than a table takes, and several would mostly wake each other. The demo has the
+    // database in the same process.
+    let mut builder = match cli.command {
+        Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: cannot start: {error}");

@@ -156,7 +156,8 @@ impl<'a> Pace<'a> {
     pub fn items_per_read(&self, most: u32) -> u32 {
         let rate = self.budget.read.rate().min(self.reads.ceiling.rate());
         let items = rate * 2.0 * REQUEST_SECONDS / self.reads.per_item();
-        let most = match rate.is_finite() && !self.reads.lock().measured {
+        let budgeted = self.budget.read.rate().is_finite();
+        let most = match budgeted && !self.reads.lock().measured {
             true => most.min(UNKNOWN_ITEMS),
             false => most,
         };
@@ -179,6 +180,14 @@ impl<'a> Pace<'a> {
             Turn::wait(&self.writes, &self.budget.write, self.budget, items, until).await?;
         turn.window = Some((&self.window, slot));
         Some(turn)
+    }
+
+    /// Waits for room in memory for one more page; `None` where the time was over before.
+    pub async fn room_for_page(&self, until: &Until) -> Option<SemaphorePermit<'a>> {
+        tokio::select! {
+            room = self.budget.pages.acquire() => room.ok(),
+            () = until.over() => None,
+        }
     }
 
     /// Reads a page when its turn has come; `None` where the time was over before.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join;
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -294,10 +295,11 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         segment: u32,
         cursor: Cursor,
         pending: f64,
-    ) -> Option<(Result<Page>, Cursor)> {
+    ) -> Option<(Result<(Page, SemaphorePermit<'_>)>, Cursor)> {
         if cursor == Cursor::Exhausted || self.until.is_over() {
             return None;
         }
+        let room = self.pace.room_for_page(&self.until).await?;
         let writable = self.pace.items_written_in(PAGE_SECONDS) / pending.max(0.01);
         let limit = PAGE_LIMIT.min(writable.max(f64::from(LEAST_PER_PAGE)) as u32);
         let limit = self.pace.items_per_read(limit);
@@ -315,7 +317,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             Ok(page) => {
                 let page = page.flatten()?;
                 let next = Cursor::after_page(page.next.clone());
-                Some((Ok(page), next))
+                Some((Ok((page, room)), next))
             }
             // Nothing is read behind an error.
             Err(error) => Some((Err(error), Cursor::Exhausted)),
@@ -334,12 +336,16 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Writes the pending items of a page, several batches at once, and waits for every write that was begun. After an
     /// error none is begun any more, of this page or another. Whoever reads the page again finds only what was left: an
     /// item that was written matches no longer.
-    async fn write(&self, page: Result<Page>, trial_passed: bool) -> PageResult {
+    async fn write(
+        &self,
+        page: Result<(Page, SemaphorePermit<'_>)>,
+        trial_passed: bool,
+    ) -> PageResult {
         let mut result = PageResult {
             trial_passed,
             ..PageResult::default()
         };
-        let page = match page {
+        let (page, _room) = match page {
             Ok(page) => page,
             Err(error) => {
                 self.fail(&mut result, error);
