@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use backfill_core::checkpoint::{Cursor, RunStatus, SegmentRecord};
@@ -797,6 +798,63 @@ fn polite_to_a_table_that_throttles() {
         table.assert_migrated().await;
         let updated = count(&status(aws, &input).await, "updated");
         assert_eq!(updated, table.pending());
+    });
+}
+
+/// budget: workers in Lambda share it, and follow a new one within ten seconds.
+#[test]
+fn budget_is_shared_and_followed_deployed() {
+    deployed(async |aws| {
+        let table = aws.table("budget", 600).await;
+        let input = input("budget", json!({}));
+        let tap = aws.wire.listen("budget");
+        let command =
+            Running::start(&mut aws.backfill(&start("budget", "--segments 4 --max-wcu 20")));
+        let updates = || -> Vec<_> {
+            let seen = tap.seen().into_iter();
+            seen.filter(|seen| seen.call.is_update()).collect()
+        };
+        let first = eventually("the first update of the Map", async || {
+            // Before it comes the trial chunk, alone.
+            let segments = aws.segments(&input, 1).await;
+            (segments.len() > 1).then(Instant::now)
+        })
+        .await;
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let consumed: f64 = updates()
+            .iter()
+            .filter(|seen| seen.at > first)
+            .map(|seen| seen.consumed)
+            .sum();
+        let allowed = 20.0 * first.elapsed().as_secs_f64();
+        // Each of the four may have a request more.
+        assert!(
+            (0.5 * allowed..=allowed + 8.0).contains(&consumed),
+            "{consumed} of {allowed}"
+        );
+
+        let rate = format!(
+            "rate --checkpoint-table {CHECKPOINTS} --run-id {} --max-wcu 4000",
+            run_id(&input)
+        );
+        run_to_end(aws.backfill(&rate)).await.expect_code(0);
+        let changed = Instant::now();
+        let result = command.end().await.expect_code(0).json();
+        // Nearly all was still to be done, and takes a second at the new rate.
+        let last = updates().last().expect("updates").at;
+        assert!(
+            last < changed + Duration::from_secs(12),
+            "{:?}",
+            last - changed
+        );
+        assert_fields(
+            &result,
+            &[
+                ("updated", json!(table.pending())),
+                ("max_wcu", json!(4000)),
+            ],
+        );
+        table.assert_migrated().await;
     });
 }
 

@@ -24,7 +24,7 @@ pub const MAX_WINDOW: usize = 64;
 /// A wider window must make the segment faster by at least this factor to stay.
 const WORTH_IT: f64 = 1.05;
 /// How long a window that did not help is not tried again.
-const PROBE_EVERY: Duration = Duration::from_secs(15);
+const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// Until the table throttles for the first time the ceiling begins here, in units per second, and doubles in so many
 /// seconds: a partition that has little left is not met with full force.
@@ -94,6 +94,8 @@ pub struct Pace<'a> {
     window: Window,
     writes: Side,
     reads: Side,
+    /// Part of the items read of late that has to be written.
+    pending: Mutex<f64>,
 }
 
 /// What is known of one kind of request.
@@ -142,6 +144,7 @@ impl<'a> Pace<'a> {
             writes: Side::new(per_write, 1.0),
             // An item of 300 B, read eventually consistent.
             reads: Side::new(per_read, 0.04),
+            pending: Mutex::new(1.0),
         }
     }
 
@@ -164,10 +167,18 @@ impl<'a> Pace<'a> {
         (items as u32).clamp(1, most)
     }
 
-    /// Items that can be written in this time at the present rate; infinitely many where nothing bounds it.
-    pub fn items_written_in(&self, seconds: f64) -> f64 {
-        let rate = self.budget.write.rate().min(self.writes.ceiling.rate());
-        rate * seconds / self.writes.per_item()
+    /// Items that can be read and written in this time at the present rate; infinitely many where nothing bounds it.
+    pub fn items_in(&self, seconds: f64) -> f64 {
+        let budget = self.budget.write.rate();
+        if budget.is_finite() && !self.writes.lock().measured {
+            return f64::from(UNKNOWN_ITEMS);
+        }
+        let rate = budget.min(self.writes.ceiling.rate());
+        rate * seconds / (self.writes.per_item() * self.pending().max(0.01))
+    }
+
+    fn pending(&self) -> MutexGuard<'_, f64> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the turn of a write of this many items; `None` where the time was over before.
@@ -205,6 +216,11 @@ impl<'a> Pace<'a> {
         match reader.page(request).await {
             Ok(page) => {
                 turn.end(page.scanned, page.consumed_rcu);
+                if page.scanned > 0 {
+                    let part = page.pending.len() as f64 / page.scanned as f64;
+                    let mut pending = self.pending();
+                    *pending += (part - *pending) * 0.3;
+                }
                 Ok(Some(page))
             }
             Err(error) => {
@@ -493,6 +509,7 @@ impl WindowState {
             self.limit = (self.limit / 2).max(batch_size);
             self.doubling = false;
             self.trying = None;
+            self.next_try = Instant::now();
             self.begin_round();
         } else {
             self.warm_up = self.warm_up.saturating_sub(items);

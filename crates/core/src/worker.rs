@@ -260,10 +260,9 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         worked_before: f64,
     ) -> Result<()> {
         let trial_passed = record.trial_passed;
-        let pending = record.counters.matched as f64 / (record.counters.scanned as f64).max(1.0);
         let segment = record.segment;
         let pages = stream::unfold(record.cursor.clone(), move |cursor| {
-            self.read(segment, cursor, pending)
+            self.read(segment, cursor)
         });
         let mut results = std::pin::pin!(
             pages
@@ -294,14 +293,13 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         &self,
         segment: u32,
         cursor: Cursor,
-        pending: f64,
     ) -> Option<(Result<(Page, SemaphorePermit<'_>)>, Cursor)> {
         if cursor == Cursor::Exhausted || self.until.is_over() {
             return None;
         }
         let room = self.pace.room_for_page(&self.until).await?;
-        let writable = self.pace.items_written_in(PAGE_SECONDS) / pending.max(0.01);
-        let limit = PAGE_LIMIT.min(writable.max(f64::from(LEAST_PER_PAGE)) as u32);
+        let writable = self.pace.items_in(PAGE_SECONDS) as u32;
+        let limit = writable.clamp(LEAST_PER_PAGE, PAGE_LIMIT);
         let limit = self.pace.items_per_read(limit);
         let request = PageRequest {
             segment,
