@@ -87,7 +87,7 @@ async fn only_u_changes_and_proof_is_given() {
     assert_eq!(
         fields,
         "run_id table status passes segments scanned matched updated raced vanished rejected remaining \
-         elapsed_seconds consumed_rcu consumed_wcu samples"
+         elapsed_seconds consumed_rcu consumed_wcu throttles max_wcu max_rcu cost_usd samples"
             .split(' ')
             .collect()
     );
@@ -817,4 +817,110 @@ async fn honest_end_with_items_that_remain() {
     );
     assert_eq!(result["samples"].as_array().unwrap().len(), 10);
     assert_accounted(&result);
+}
+
+/// What a simulation says follows from what it is asked, and nothing is called for it.
+#[test]
+fn a_simulation_answers_for_the_operators_own_figures() {
+    let simulate = |more: &str| {
+        let arguments =
+            format!("simulate --items 60000 --partitions 4 --segments 8 --concurrency 4 {more}");
+        Ended::run(backfill(arguments.split_whitespace()).env_remove("AWS_REGION"))
+    };
+    let budgeted = simulate("--max-wcu 1000 --json").expect_code(0);
+    let result = budgeted.json();
+    assert_eq!(result["bound_by"], "write units");
+    assert_eq!(result["bound_seconds"], 60.0);
+    let seconds = result["seconds"].as_f64().unwrap();
+    assert!((60.0..65.0).contains(&seconds), "{result}");
+    let writes = result["cost_usd"]["writes"].as_f64().unwrap();
+    assert!((0.0375..0.038).contains(&writes), "{result}");
+    let people = budgeted.stderr;
+    for words in [
+        "bound by  ",
+        "bbbb",
+        "write units/s",
+        "60,000 items of 300 B on 4 partitions",
+    ] {
+        assert!(people.contains(words), "{words}: {people}");
+    }
+    let free = simulate("").expect_code(0);
+    assert!(
+        free.stdout.contains("by the hottest partition"),
+        "{}",
+        free.stdout
+    );
+
+    let prices = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        &prices,
+        r#"{"million_write_units":1000,"region":"elsewhere"}"#,
+    )
+    .unwrap();
+    let priced = simulate(&format!("--json --price-file {}", prices.path().display()));
+    let priced = priced.expect_code(0);
+    let writes = priced.json()["cost_usd"]["writes"].as_f64().unwrap();
+    assert!((60.0..61.0).contains(&writes), "{writes}");
+    assert!(priced.stderr.contains("elsewhere"), "{}", priced.stderr);
+
+    for (more, field) in [
+        ("--pending 2", "pending"),
+        ("--item-size 0", "item-size"),
+        ("--max-wcu 0", "max_wcu"),
+        ("--price-file /nowhere", "price-file"),
+    ] {
+        let refused = simulate(more).expect_code(2);
+        assert!(refused.stderr.contains(field), "{more}: {}", refused.stderr);
+        assert_eq!(refused.stdout, "");
+    }
+}
+
+/// Bad rates are refused, by field; a run that has ended has no rate.
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_that_cannot_be_are_refused() {
+    let database = Embedded::with_stuff(10).await;
+    let run = |arguments: String| Ended::run(&mut database.backfill(&arguments));
+    run(format!("{RUN} --run-id mine")).expect_code(0);
+    for (arguments, words) in [
+        ("--run-id mine --max-wcu 5", "has ended (succeeded)"),
+        ("--run-id other --max-wcu 5", "there is no run other"),
+        ("--run-id mine --max-wcu 0", "max_wcu"),
+        ("--run-id mine --max-rcu fast", "max_rcu"),
+        ("--run-id mine", "--max-wcu"),
+    ] {
+        let refused = run(format!("rate {arguments}")).expect_code(2);
+        assert!(
+            refused.stderr.contains(words),
+            "{words}: {}",
+            refused.stderr
+        );
+    }
+}
+
+/// A dry run says how the table would be cut, and what the run would cost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_explains_segments_and_cost() {
+    let database = Embedded::with_stuff(100).await;
+    let dry = database
+        .backfill(&format!("{RUN} --dry-run --max-wcu 40"))
+        .output()
+        .unwrap();
+    let dry = Ended::from(dry).expect_code(3);
+    for words in [
+        "8 segments (one per worker; by size (0 MB, 256 MiB each) it would be 1), 8 at once",
+        "80 units, and as many more for each index that the update touches: 2 s at 40 units/s",
+        "USD per million items",
+    ] {
+        assert!(dry.stderr.contains(words), "{words}: {}", dry.stderr);
+    }
+    let given = database
+        .backfill(&format!("{RUN} --dry-run --segments 3"))
+        .output()
+        .unwrap();
+    let given = Ended::from(given).expect_code(3);
+    assert!(
+        given.stderr.contains("3 segments (as given)"),
+        "{}",
+        given.stderr
+    );
 }

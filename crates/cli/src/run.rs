@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use backfill_core::budget::Share;
 use backfill_core::checkpoint::RunStatus;
-use backfill_core::cost::Prices;
+use backfill_core::cost::{Prices, Use, units_per_write};
 use backfill_core::drive::Engine;
 use backfill_core::planner::{self, Planner};
 use backfill_core::ports::{PageRequest, ReadAccess as _, TableReader as _};
 use backfill_core::progress::{Summary, snapshot};
 use backfill_core::retry::{PATIENCE, Until, retry};
-use backfill_core::table::TableDescription;
-use backfill_core::verifier::Verifier;
+use backfill_core::table::{TableDescription, explain_segments};
+use backfill_core::verifier::{Verification, Verifier};
 use backfill_core::worker::Worker;
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly, ReadWrite};
@@ -53,7 +53,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     let connection = args.connection.open().await?;
     let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
     if args.dry_run {
-        return dry_run(&request, &connection, description, args.json).await;
+        return dry_run(&request, &connection, description, &prices, args.json).await;
     }
     // DynamoDB judges the predicate before even the checkpoint table is created.
     let reader = ReadOnly(connection.clone()).reader(&request.spec, &description.keys);
@@ -151,10 +151,20 @@ async fn dry_run(
     request: &Request,
     connection: &Connection,
     description: TableDescription,
+    prices: &Prices,
     json: bool,
 ) -> Result<Ending> {
     let counted = Counted::new(request, &ReadOnly(connection.clone()), &description).await?;
     eprintln!("dry run: {}", counted.sentence(request));
+    if let Some(pending) = counted.remaining() {
+        plan(
+            request,
+            &description,
+            &counted.verification,
+            pending,
+            prices,
+        );
+    }
     let (status, ending) = match counted.ending() {
         Ending::Stopped => (RunStatus::Cancelled, Ending::Stopped),
         Ending::ItemsRemain => (RunStatus::Incomplete, Ending::ItemsRemain),
@@ -172,6 +182,43 @@ async fn dry_run(
         });
     }
     Ok(ending)
+}
+
+/// What a run would do with what a dry run has counted.
+fn plan(
+    request: &Request,
+    description: &TableDescription,
+    counted: &Verification,
+    pending: u64,
+    prices: &Prices,
+) {
+    let settings = planner::choose_settings(&request.settings, description.size_bytes);
+    let segments = explain_segments(
+        settings.total_segments,
+        description.size_bytes,
+        settings.max_concurrency,
+    );
+    eprintln!("  segments  {segments}");
+    let units = pending as f64 * units_per_write(counted.scanned, counted.consumed_rcu);
+    // Without a budget, what one partition takes.
+    let rate = f64::from(settings.max_wcu.unwrap_or(1_000));
+    let seconds = units / rate;
+    let at_once = f64::from(settings.total_segments.min(settings.max_concurrency));
+    let used = Use::estimate(
+        counted.scanned,
+        pending,
+        counted.consumed_rcu,
+        settings.total_segments,
+        seconds * at_once,
+    );
+    eprintln!(
+        "  writes    {units:.0} units, and as many more for each index that the update touches: {seconds:.0} s at {rate} \
+         units/s"
+    );
+    eprintln!(
+        "  cost      {}",
+        display::bill_text(&used.bill(prices), prices)
+    );
 }
 
 /// Who runs it, for the run record.

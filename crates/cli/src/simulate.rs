@@ -101,8 +101,8 @@ pub async fn run(args: SimulateArgs) -> Result<Ending> {
     let sum = |of: fn(&Second) -> u64| report.seconds.iter().map(of).sum::<u64>();
     let live_throttled = sum(|second| second.live_throttled) as f64
         / (sum(|second| second.live) + sum(|second| second.live_throttled)).max(1) as f64;
-    println!("{}", plot(&report.seconds, scale, max_wcu, &scenario));
-    println!(
+    let mut lines = vec![plot(&report.seconds, scale, max_wcu, &scenario)];
+    lines.push(format!(
         "{} items of {} B on {} partitions, {} segments: {} at {:.0} write units/s",
         HumanCount(args.items),
         args.item_size,
@@ -110,27 +110,31 @@ pub async fn run(args: SimulateArgs) -> Result<Ending> {
         report.summary.segments,
         duration(report.sweep_seconds * scale),
         report.summary.consumed_wcu / report.sweep_seconds.max(1.0),
-    );
-    println!(
+    ));
+    lines.push(format!(
         "  bound     {} by {}; the run takes {:.0} % of that",
         duration(report.bound_seconds * scale),
         report.bound_by,
         100.0 * report.sweep_seconds / report.bound_seconds
-    );
+    ));
     if args.live_wcu > 0 {
-        println!(
+        lines.push(format!(
             "  live      {:.3} % of live writes throttled",
             100.0 * live_throttled
-        );
+        ));
     }
-    println!("  cost      {}", display::bill_text(&bill, &prices));
+    lines.push(format!(
+        "  cost      {}",
+        display::bill_text(&bill, &prices)
+    ));
     if scale > 1.0 {
-        println!(
+        lines.push(format!(
             "  scale     each simulated item stands for {scale:.0}: the rates are real, times are multiplied, so that \
              beginnings and ends weigh more than they would"
-        );
+        ));
     }
     if args.json {
+        eprintln!("{}", lines.join("\n"));
         display::json(&Simulated {
             items: args.items,
             scale,
@@ -144,6 +148,8 @@ pub async fn run(args: SimulateArgs) -> Result<Ending> {
             cost_usd: bill,
             wcu: report.seconds.iter().map(|second| second.wcu).collect(),
         });
+    } else {
+        println!("{}", lines.join("\n"));
     }
     Ok(Ending::Succeeded)
 }

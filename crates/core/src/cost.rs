@@ -137,6 +137,30 @@ impl Use {
         used
     }
 
+    /// What a run in AWS will use at least, after a strongly consistent count of `scanned` items, of which `pending`, for
+    /// `read_units`; indexes are not in it. `worker_seconds` are those of all workers together.
+    pub fn estimate(
+        scanned: u64,
+        pending: u64,
+        read_units: f64,
+        segments: u32,
+        worker_seconds: f64,
+    ) -> Use {
+        Use {
+            items: pending as f64,
+            scanned: scanned as f64,
+            write_units: pending as f64 * units_per_write(scanned, read_units),
+            scan_read_units: read_units / 2.0,
+            verification_read_units: read_units,
+            worker_seconds,
+            verifier_seconds: 0.0,
+            passes: 1.0,
+            segments: segments.into(),
+            chunks: f64::from(segments) + 1.0,
+            in_aws: true,
+        }
+    }
+
     /// What that costs.
     pub fn bill(&self, prices: &Prices) -> Bill {
         let millions = 1e-6;
@@ -164,6 +188,16 @@ impl Use {
         bill.per_million_items = (self.items > 0.0).then(|| bill.total / self.items * 1e6);
         bill
     }
+}
+
+/// Write units of an update at least, by the mean size of the items that so many strongly consistent read units read.
+pub fn units_per_write(scanned: u64, read_units: f64) -> f64 {
+    if scanned == 0 {
+        return 1.0;
+    }
+    (read_units * 4096.0 / scanned as f64 / 1024.0)
+        .ceil()
+        .max(1.0)
 }
 
 impl Bill {

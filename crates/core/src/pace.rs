@@ -201,18 +201,19 @@ impl<'a> Pace<'a> {
         }
     }
 
-    /// Reads a page when its turn has come; `None` where the time was over before.
+    /// Waits for the turn of a page of this many items; `None` where the time was over before.
+    pub async fn read(&self, items: u32, until: &Until) -> Option<Turn<'_>> {
+        let items = items as usize;
+        Turn::wait(&self.reads, &self.budget.read, self.budget, items, until).await
+    }
+
+    /// Reads a page whose turn has come.
     pub async fn page<R: TableReader>(
         &self,
+        turn: Turn<'_>,
         reader: &R,
         request: PageRequest<'_>,
-        until: &Until,
-    ) -> Result<Option<Page>> {
-        let items = request.limit as usize;
-        let turn = Turn::wait(&self.reads, &self.budget.read, self.budget, items, until).await;
-        let Some(turn) = turn else {
-            return Ok(None);
-        };
+    ) -> Result<Page> {
         match reader.page(request).await {
             Ok(page) => {
                 turn.end(page.scanned, page.consumed_rcu);
@@ -221,7 +222,7 @@ impl<'a> Pace<'a> {
                     let mut pending = self.pending();
                     *pending += (part - *pending) * 0.3;
                 }
-                Ok(Some(page))
+                Ok(page)
             }
             Err(error) => {
                 turn.failed(&error);

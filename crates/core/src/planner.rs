@@ -11,7 +11,7 @@ use crate::checkpoint::{Cursor, Proof, RunRecord, RunStatus, Settings, VERSION, 
 use crate::ports::{CheckpointReader, ReadAccess, RunStore};
 use crate::request::{RequestedSettings, check_run_id};
 use crate::retry::{PATIENCE, Until, retry};
-use crate::table::{TableDescription, default_segments, spread_order};
+use crate::table::{TableDescription, default_segments, explain_segments, spread_order};
 use crate::value::Key;
 use crate::verifier::Verification;
 use crate::{Error, ErrorKind, Request, Result};
@@ -498,6 +498,11 @@ async fn load_stored<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Opt
 fn new_run(request: &Request, description: &TableDescription, owner: &str) -> RunRecord {
     let settings = choose_settings(&request.settings, description.size_bytes);
     let last_pass = settings.max_passes;
+    let segments = explain_segments(
+        settings.total_segments,
+        description.size_bytes,
+        settings.max_concurrency,
+    );
     RunRecord {
         version: VERSION,
         run_id: request.run_id(),
@@ -508,7 +513,7 @@ fn new_run(request: &Request, description: &TableDescription, owner: &str) -> Ru
         estimated_items: description.item_count,
         settings,
         status: RunStatus::Running,
-        message: "started".into(),
+        message: format!("started with {segments}"),
         error: None,
         first_pass: 1,
         pass: 1,

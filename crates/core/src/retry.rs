@@ -61,26 +61,37 @@ impl Backoff {
     }
 }
 
-/// Calls `attempt` until it succeeds or fails in a way that trying again does not mend. `None` where the time
-/// was over before: a table that throttles until the end of the time box is no error (promise: honest-end), and
-/// neither is a service that has been unavailable for less than [`PATIENCE`].
-pub async fn retry_until<T, F, Fut>(until: &Until, mut attempt: F) -> Result<Option<T>>
+/// Calls `attempt`, each time when its `turn` has come, until it succeeds or fails in a way that trying again does not
+/// mend. `None` where the time was over before: a table that throttles until the end of the time box is no error
+/// (promise: honest-end), and neither is a service that has been unavailable for less than [`PATIENCE`]. Waiting for a
+/// turn, which can take minutes under a small budget, is no unavailability.
+pub async fn retry_until<T, Turn, W, A, Waiting, Attempt>(
+    until: &Until,
+    turn: W,
+    attempt: A,
+) -> Result<Option<T>>
 where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T>>,
+    W: Fn() -> Waiting,
+    Waiting: Future<Output = Option<Turn>>,
+    A: Fn(Turn) -> Attempt,
+    Attempt: Future<Output = Result<T>>,
 {
     let mut backoff = Backoff::new();
-    let mut unavailable_since = None;
+    let mut unavailable = Duration::ZERO;
     loop {
-        let error = match attempt().await {
+        let Some(turn) = turn().await else {
+            return Ok(None);
+        };
+        let begin = Instant::now();
+        let error = match attempt(turn).await {
             Ok(value) => return Ok(Some(value)),
             Err(error) => error,
         };
         match error.kind() {
-            ErrorKind::Throttled => unavailable_since = None,
+            ErrorKind::Throttled => unavailable = Duration::ZERO,
             ErrorKind::Unavailable => {
-                let since: Instant = *unavailable_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= PATIENCE {
+                unavailable += begin.elapsed();
+                if unavailable >= PATIENCE {
                     return Err(error);
                 }
             }
@@ -89,6 +100,9 @@ where
         let wait = backoff.next();
         if until.is_over() || Instant::now() + wait >= until.deadline {
             return Ok(None);
+        }
+        if error.kind() == ErrorKind::Unavailable {
+            unavailable += wait;
         }
         tracing::debug!(error = %error, wait_ms = wait.as_millis() as u64, "trying again");
         tokio::select! {
@@ -130,11 +144,27 @@ mod tests {
         Err(Error::new(kind, "injected"))
     }
 
+    async fn at_once() -> Option<()> {
+        Some(())
+    }
+
+    /// Turns that are minutes apart are not an outage of minutes.
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_a_turn_is_no_outage() {
+        let until = Until::after(Duration::from_secs(1_200));
+        let turn = || async {
+            sleep(Duration::from_secs(90)).await;
+            (!until.is_over()).then_some(())
+        };
+        let result = retry_until(&until, turn, |()| failing(ErrorKind::Unavailable)).await;
+        assert_eq!(result.unwrap(), None);
+    }
+
     /// honest-end: a table that throttles for the whole time box is no error, however long that is.
     #[tokio::test(start_paused = true)]
     async fn honest_end_when_throttled_to_the_end() {
         let until = Until::after(Duration::from_secs(600));
-        let result = retry_until(&until, || failing(ErrorKind::Throttled)).await;
+        let result = retry_until(&until, at_once, |()| failing(ErrorKind::Throttled)).await;
         assert_eq!(result.unwrap(), None);
         assert!(Instant::now() <= until.deadline, "it stops before the end");
     }
@@ -144,22 +174,22 @@ mod tests {
     async fn an_outage_is_an_error() {
         let begin = Instant::now();
         let until = Until::after(Duration::from_secs(600));
-        let result = retry_until(&until, || failing(ErrorKind::Unavailable)).await;
+        let result = retry_until(&until, at_once, |()| failing(ErrorKind::Unavailable)).await;
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Unavailable);
         assert!(begin.elapsed() >= PATIENCE && begin.elapsed() < PATIENCE * 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_trying_again_does_not_mend_is_not_tried_again() {
-        let mut calls = 0;
+        let calls = std::cell::Cell::new(0);
         let until = Until::after(Duration::from_secs(600));
-        let result = retry_until(&until, || {
-            calls += 1;
+        let result = retry_until(&until, at_once, |()| {
+            calls.set(calls.get() + 1);
             failing(ErrorKind::AccessDenied)
         })
         .await;
         assert_eq!(result.unwrap_err().kind(), ErrorKind::AccessDenied);
-        assert_eq!(calls, 1);
+        assert_eq!(calls.get(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -171,7 +201,7 @@ mod tests {
             stop.cancel();
         });
         let begin = Instant::now();
-        let result = retry_until(&until, || failing(ErrorKind::Throttled)).await;
+        let result = retry_until(&until, at_once, |()| failing(ErrorKind::Throttled)).await;
         assert_eq!(result.unwrap(), None);
         assert!(
             begin.elapsed() <= Duration::from_secs(11),

@@ -75,6 +75,25 @@ pub fn default_segments(size_bytes: u64, max_concurrency: u32) -> u32 {
         .min(u64::from(MAX_SEGMENTS)) as u32
 }
 
+/// Why there are so many, for a person.
+pub fn explain_segments(total: u32, size_bytes: u64, max_concurrency: u32) -> String {
+    let by_size = size_bytes.div_ceil(BYTES_PER_SEGMENT).max(1);
+    let why = if total != default_segments(size_bytes, max_concurrency) {
+        "as given".into()
+    } else if u64::from(total) == by_size {
+        format!("one per 256 MiB of {} MB", size_bytes / 1_000_000)
+    } else {
+        format!(
+            "one per worker; by size ({} MB, 256 MiB each) it would be {by_size}",
+            size_bytes / 1_000_000
+        )
+    };
+    format!(
+        "{total} segments ({why}), {} at once, evenly spaced over the table",
+        total.min(max_concurrency)
+    )
+}
+
 /// The order in which segments are taken by this many workers: the first of each of as many equal lanes, then the second
 /// of each, and so on. So segments worked on at the same time lie evenly over the hash space. Neighbours share
 /// partitions, and a partition takes 1,000 write units a second.

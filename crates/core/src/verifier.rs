@@ -223,10 +223,14 @@ async fn count_segment<R: TableReader>(
             limit: pace.items_per_read(PAGE_LIMIT),
             consistent: true,
         };
-        let page = retry_until(until, || pace.page(reader, request, until))
-            .await
-            .map_err(|error| error.context(format!("segment {}", count.segment.segment)))?;
-        let Some(page) = page.flatten() else {
+        let page = retry_until(
+            until,
+            || pace.read(request.limit, until),
+            |turn| pace.page(turn, reader, request),
+        )
+        .await
+        .map_err(|error| error.context(format!("segment {}", count.segment.segment)))?;
+        let Some(page) = page else {
             out_of_time.store(true, Ordering::Relaxed);
             break;
         };

@@ -308,12 +308,14 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             limit,
             consistent: false,
         };
-        let read = retry_until(&self.until, || {
-            self.pace.page(&self.reader, request, &self.until)
-        });
+        let read = retry_until(
+            &self.until,
+            || self.pace.read(limit, &self.until),
+            |turn| self.pace.page(turn, &self.reader, request),
+        );
         match read.await {
             Ok(page) => {
-                let page = page.flatten()?;
+                let page = page?;
                 let next = Cursor::after_page(page.next.clone());
                 Some((Ok((page, room)), next))
             }
@@ -486,22 +488,21 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        let sent = retry_until(&self.until, || async {
-            let Some(turn) = self.pace.write(items, &self.until).await else {
-                return Ok(None);
-            };
-            match write().await {
+        retry_until(
+            &self.until,
+            || self.pace.write(items, &self.until),
+            async |turn| match write().await {
                 Ok(written) => {
                     turn.end_write(written.consumed_wcu(), written.throttles());
-                    Ok(Some(written))
+                    Ok(written)
                 }
                 Err(error) => {
                     turn.failed(&error);
                     Err(error)
                 }
-            }
-        });
-        Ok(sent.await?.flatten())
+            },
+        )
+        .await
     }
 
     /// Takes note of one item's result.
