@@ -30,6 +30,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// seconds: a partition that has little left is not met with full force.
 const START: f64 = 250.0;
 const DOUBLES_IN: f64 = 0.25;
+/// A single write should take no more than this many seconds of the ceiling, which need not be as exact as the budget.
+const CEILING_REQUEST_SECONDS: f64 = 0.1;
 /// Throttling sets the ceiling to this part of what the table has accepted last.
 const BACK_OFF: f64 = 0.75;
 /// From there it comes back along the curve of CUBIC congestion control (RFC 9438), fast at first and slowly near the
@@ -43,7 +45,7 @@ const COME_BACK_SECONDS: f64 = 60.0;
 const MORE_IN: f64 = 15.0;
 /// How long the table may need to recover after the ceiling was lowered.
 const SETTLE: Duration = Duration::from_millis(100);
-/// So many statements more must be throttled before they say as much as their number does.
+/// So few items say little: of what is accepted, and of how much is throttled.
 const FEW: f64 = 20.0;
 /// Over how long the accepted rate is measured.
 const MEASURE: Duration = Duration::from_secs(2);
@@ -150,8 +152,9 @@ impl<'a> Pace<'a> {
 
     /// Most items that a write should carry, so that it takes little of the budget at once.
     pub fn items_per_write(&self, most: usize) -> usize {
-        let rate = self.budget.write.rate().min(self.writes.ceiling.rate());
-        let items = rate * REQUEST_SECONDS / self.writes.per_item();
+        let budget = self.budget.write.rate() * REQUEST_SECONDS;
+        let ceiling = self.writes.ceiling.rate() * CEILING_REQUEST_SECONDS;
+        let items = budget.min(ceiling) / self.writes.per_item();
         (items as usize).clamp(1, most)
     }
 
@@ -638,17 +641,19 @@ impl CeilingState {
     fn cut(&mut self, now: Instant) {
         let sum = |of: fn(&Answer) -> f64| self.answers.iter().map(of).sum::<f64>();
         let measured = now.duration_since(self.measured_since).as_secs_f64();
-        let mut before = self.rate();
-        // Just after a cut too little is known of the rate.
-        if self.cut.is_none() || measured > 1.0 {
-            before = before.min(sum(|answer| answer.units) / measured.max(0.05));
-        }
+        let items = sum(|answer| answer.items as f64);
+        let throttles = sum(|answer| answer.throttles as f64);
+        let rate = self.rate();
+        let before = match self.cut {
+            // Just after a cut, or after a few items, too little is known of what the table accepts.
+            _ if items >= FEW && (self.cut.is_none() || measured > 1.0) => {
+                rate.min(sum(|answer| answer.units) / measured.max(0.05))
+            }
+            Some(_) => rate,
+            None => rate.min(START),
+        };
         // A few throttled statements may be chance, many are not.
-        let (items, throttles) = (
-            sum(|answer| answer.items as f64) + FEW,
-            sum(|answer| answer.throttles as f64),
-        );
-        self.accepted_then = (before * items / (items + throttles)).max(LEAST);
+        self.accepted_then = (before * (items + FEW) / (items + FEW + throttles)).max(LEAST);
         self.back = 0.0;
         self.changed = now;
         self.cut = Some(now);
