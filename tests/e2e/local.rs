@@ -875,14 +875,16 @@ fn a_simulation_answers_for_the_operators_own_figures() {
     }
 }
 
-/// Bad rates are refused, by field; a run that has ended has no rate.
+/// Bad rates are refused, by field; that of a run which has ended holds when it is started again.
 #[tokio::test(flavor = "multi_thread")]
 async fn rates_that_cannot_be_are_refused() {
     let database = Embedded::with_stuff(10).await;
     let run = |arguments: String| Ended::run(&mut database.backfill(&arguments));
     run(format!("{RUN} --run-id mine")).expect_code(0);
+    run("rate --run-id mine --max-wcu 5".into()).expect_code(0);
+    let again = run(format!("{RUN} --run-id mine")).expect_code(0);
+    assert_eq!(again.json()["max_wcu"], 5);
     for (arguments, words) in [
-        ("--run-id mine --max-wcu 5", "has ended (succeeded)"),
         ("--run-id other --max-wcu 5", "there is no run other"),
         ("--run-id mine --max-wcu 0", "max_wcu"),
         ("--run-id mine --max-rcu fast", "max_rcu"),

@@ -173,7 +173,7 @@ fn scenario(args: &SimulateArgs) -> Result<(Scenario, f64)> {
         true => 4_000,
         false => args.table_wcu.unwrap_or(40_000),
     };
-    if table_wcu == 0 || args.partitions == Some(0) {
+    if table_wcu == 0 || args.table_rcu == 0 || args.partitions == Some(0) {
         return Err(Error::invalid(
             "partitions",
             "a table has at least one, and some capacity",

@@ -1,5 +1,6 @@
 //! The run's budget in capacity units per second, and this process's share of it.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Budget {
     pub read: Bucket,
     pub requests: Semaphore,
     pub pages: Semaphore,
+    /// Segments of this process that are at work.
+    pub segments: AtomicU32,
 }
 
 impl Budget {
@@ -51,6 +54,7 @@ impl Budget {
             read: Bucket::unlimited(),
             requests: Semaphore::new(REQUESTS_IN_FLIGHT),
             pages: Semaphore::new(PAGES_IN_MEMORY),
+            segments: AtomicU32::new(0),
         }
     }
 
@@ -137,7 +141,8 @@ impl Bucket {
             return;
         }
         if state.rate.is_finite() {
-            state.refill(0.0);
+            // What is saved up is for the next request to judge.
+            state.refill(f64::INFINITY);
         } else {
             state.level = 0.0;
             state.at = Instant::now();
@@ -157,6 +162,9 @@ impl Bucket {
             () = until.over() => return false,
         };
         loop {
+            if until.is_over() {
+                return false;
+            }
             let changed = self.changed.notified();
             let wait = {
                 let mut state = self.state();

@@ -5,6 +5,7 @@
 //! a rate: throttling sets it below what the table has just accepted, at once, and from there it comes back slowly.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -118,7 +119,7 @@ struct Known {
     throttles: u64,
 }
 
-/// A request that may be sent now. To be ended by [`Turn::end`]; dropped, it has cost nothing.
+/// A request that may be sent now. To be ended by [`Turn::end`] or its like; dropped, what was taken for it goes back.
 pub struct Turn<'a> {
     bucket: &'a Bucket,
     side: &'a Side,
@@ -140,6 +141,7 @@ impl<'a> Pace<'a> {
         per_write: Option<f64>,
         per_read: Option<f64>,
     ) -> Self {
+        budget.segments.fetch_add(1, Ordering::Relaxed);
         Pace {
             budget,
             window: Window::new(batch_size),
@@ -176,7 +178,8 @@ impl<'a> Pace<'a> {
         if budget.is_finite() && !self.writes.lock().measured {
             return f64::from(UNKNOWN_ITEMS);
         }
-        let rate = budget.min(self.writes.ceiling.rate());
+        let segments = self.budget.segments.load(Ordering::Relaxed).max(1);
+        let rate = (budget / f64::from(segments)).min(self.writes.ceiling.rate());
         rate * seconds / (self.writes.per_item() * self.pending().max(0.01))
     }
 
@@ -266,6 +269,12 @@ impl<'a> Pace<'a> {
             };
         }
         (by, write_throttles + read_throttles)
+    }
+}
+
+impl Drop for Pace<'_> {
+    fn drop(&mut self) {
+        self.budget.segments.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -649,7 +658,8 @@ impl CeilingState {
             _ if items >= FEW && (self.cut.is_none() || measured > 1.0) => {
                 rate.min(sum(|answer| answer.units) / measured.max(0.05))
             }
-            Some(_) => rate,
+            // Long after it, the ceiling may have gone up to nowhere.
+            Some(_) => rate.min(self.accepted_then.max(START)),
             None => rate.min(START),
         };
         // A few throttled statements may be chance, many are not.

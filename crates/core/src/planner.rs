@@ -378,20 +378,11 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         .await
     }
 
-    /// Changes the budget of a run, also while it goes on: its workers follow within ten seconds. Returns the settings
-    /// before and after. Refuses a run that has ended.
+    /// Changes the budget of a run, also while it goes on: its workers follow within ten seconds. A run that has ended has
+    /// the new one when it is started again. Returns the settings before and after.
     pub async fn set_rate(&self, run_id: &str, rate: Rate) -> Result<(Settings, Settings)> {
         despite_conflicts(|| async {
             let mut record = load_any(&self.store, run_id).await?;
-            if record.status.is_finished() {
-                return Err(Error::invalid(
-                    "run_id",
-                    format!(
-                        "run {run_id} has ended ({}); give the rate when it is started again",
-                        record.status.name()
-                    ),
-                ));
-            }
             let before = record.settings.clone();
             if let Some(max_wcu) = rate.max_wcu {
                 record.settings.max_wcu = max_wcu;
@@ -569,6 +560,8 @@ fn continued_run(
             // Without a word from the operator a run keeps the segments that its cursors belong to.
             _ => requested.total_segments = Some(total),
         }
+    }
+    if !requested.fresh {
         // Nor does a budget go away by itself.
         requested.max_wcu = requested.max_wcu.or(stored.settings.max_wcu);
         requested.max_rcu = requested.max_rcu.or(stored.settings.max_rcu);

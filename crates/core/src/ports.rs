@@ -133,7 +133,7 @@ pub trait CheckpointReader: Send + Sync {
         pass: u32,
     ) -> impl Future<Output = Result<Vec<SegmentRecord>>> + Send;
 
-    /// How many segments of one pass are exhausted.
+    /// How many segments of one pass are known to be exhausted: never more than there are, and seldom fewer.
     fn exhausted(&self, run_id: &str, pass: u32) -> impl Future<Output = Result<u32>> + Send;
 }
 
@@ -156,6 +156,6 @@ pub trait SegmentStore: CheckpointReader {
     ) -> impl Future<Output = Result<SegmentRecord>> + Send;
 
     /// Stores cursor and counters. `Fenced` where the stored generation is not `record.generation`. With the checkpoint
-    /// that exhausts a segment [`CheckpointReader::exhausted`] grows by one, in the same step.
+    /// that exhausts a segment [`CheckpointReader::exhausted`] grows by one, at most.
     fn checkpoint(&self, record: &SegmentRecord) -> impl Future<Output = Result<()>> + Send;
 }

@@ -4,7 +4,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use futures_util::future::join;
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::SemaphorePermit;
@@ -272,18 +271,31 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         );
         let mut cut = false;
         let mut failure = None;
-        let mut next = results.next().await;
-        while let Some(mut result) = next {
-            cut |= result.cut;
-            failure = failure.or(result.failure.take());
-            result.add_to(record, cut);
+        let mut written: Vec<PageResult> = results.next().await.into_iter().collect();
+        let mut over = written.is_empty();
+        while !written.is_empty() {
+            for mut result in written.drain(..) {
+                cut |= result.cut;
+                failure = failure.or(result.failure.take());
+                result.add_to(record, cut);
+            }
             let (bound_by, throttles) = self.pace.review();
             record.bound_by = bound_by;
             record.counters.throttles += throttles;
             record.counters.worked_seconds = worked_before + self.begin.elapsed().as_secs_f64();
-            let (saved, following) = join(self.checkpoint(record), results.next()).await;
-            saved?;
-            next = following;
+            let mut saving = std::pin::pin!(self.checkpoint(record));
+            loop {
+                tokio::select! {
+                    saved = &mut saving => break saved?,
+                    result = results.next(), if !over => match result {
+                        Some(result) => written.push(result),
+                        None => over = true,
+                    },
+                }
+            }
+            if written.is_empty() && !over {
+                written.extend(results.next().await);
+            }
         }
         failure.map_or(Ok(()), Err)
     }
@@ -414,7 +426,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         };
         let left_open = |outcome: &Result<Option<Outcome>>| {
             let kind = outcome.as_ref().err().map(Error::kind);
-            kind.is_some_and(|kind| kind.is_retryable() || kind == ErrorKind::InvalidSpec)
+            kind.is_some_and(|kind| {
+                let of_partiql = [ErrorKind::InvalidSpec, ErrorKind::AccessDenied];
+                kind.is_retryable() || of_partiql.contains(&kind)
+            })
         };
         let open: Vec<usize> = (0..keys.len())
             .filter(|&i| left_open(&result.outcomes[i]))

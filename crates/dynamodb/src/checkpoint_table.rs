@@ -13,11 +13,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ReturnValue,
     ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TableStatus, TimeToLiveSpecification,
-    TransactWriteItem, Update,
 };
 use backfill_core::checkpoint::{Counters, Cursor, RunRecord, SegmentRecord, VERSION, now_ms};
 use backfill_core::ports::{CheckpointReader, RunStore, SegmentStore};
@@ -28,7 +26,7 @@ use serde::de::DeserializeOwned;
 
 use crate::connection::Connection;
 use crate::convert::{from_item, json_to_value, to_item, value_to_json};
-use crate::failure::{failure, failure_of_code};
+use crate::failure::failure;
 
 /// Records outlive the last change to them by this long; then DynamoDB's TTL removes them.
 const KEEP: Duration = Duration::from_secs(400 * 24 * 3600);
@@ -458,7 +456,7 @@ impl SegmentStore for CheckpointTable {
             ("#expires_at".to_owned(), "expires_at".to_owned()),
             ("#generation".to_owned(), "generation".to_owned()),
         ]));
-        let mut values = HashMap::from([
+        let values = HashMap::from([
             (":cursor".to_owned(), to_attribute(&record.cursor)),
             (
                 ":trial_passed".to_owned(),
@@ -472,49 +470,47 @@ impl SegmentStore for CheckpointTable {
                 AttributeValue::N(record.generation.to_string()),
             ),
         ]);
-        const UPDATE: &str = "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
-                              #counters = :counters, #expires_at = :expires_at";
-        let fenced = || {
-            Error::new(
-                ErrorKind::Fenced,
-                "another worker has claimed the segment since; this one stops",
-            )
-        };
-        let client = &self.connection.client;
-        if record.cursor != Cursor::Exhausted {
-            let result = client
-                .update_item()
-                .table_name(&self.name)
-                .set_key(Some(key))
-                .update_expression(UPDATE)
-                // Only the latest claim may move the checkpoint (promise: one-owner).
-                .condition_expression("#generation = :generation")
-                .set_expression_attribute_names(names)
-                .set_expression_attribute_values(Some(values))
-                .send()
-                .await;
-            return match result {
-                Ok(_) => Ok(()),
-                Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
-                    Err(fenced())
-                }
-                Err(error) => Err(self.failed("writing", error)),
-            };
-        }
-        // The last checkpoint and the count of exhausted segments change together, and once.
-        let internal = |error| Error::new(ErrorKind::Internal, "a checkpoint").with_source(error);
-        values.insert(":exhausted".into(), to_attribute(&Cursor::Exhausted));
-        let checkpoint = Update::builder()
+        let result = self
+            .connection
+            .client
+            .update_item()
             .table_name(&self.name)
             .set_key(Some(key))
-            .update_expression(UPDATE)
-            .condition_expression("#generation = :generation AND #cursor <> :exhausted")
+            .update_expression(
+                "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
+                 #counters = :counters, #expires_at = :expires_at",
+            )
+            // Only the latest claim may move the checkpoint (promise: one-owner).
+            .condition_expression("#generation = :generation")
             .set_expression_attribute_names(names)
             .set_expression_attribute_values(Some(values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .map_err(internal)?;
-        let count = Update::builder()
+            .send()
+            .await;
+        match result {
+            Ok(_) => {}
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
+                return Err(Error::new(
+                    ErrorKind::Fenced,
+                    "another worker has claimed the segment since; this one stops",
+                ));
+            }
+            Err(error) => return Err(self.failed("writing", error)),
+        }
+        if record.cursor == Cursor::Exhausted {
+            self.count_exhausted(record).await;
+        }
+        Ok(())
+    }
+}
+
+impl CheckpointTable {
+    /// Adds a segment to those that are exhausted in its pass. Once and never again: a segment that is not counted
+    /// leaves the others a smaller share of the budget, one that is counted twice a larger one.
+    async fn count_exhausted(&self, record: &SegmentRecord) {
+        let counted = self
+            .connection
+            .client
+            .update_item()
             .table_name(&self.name)
             .set_key(Some(Self::key(&record.run_id, &exhausted_key(record.pass))))
             .update_expression("ADD #exhausted :one SET #expires_at = :expires_at")
@@ -522,44 +518,11 @@ impl SegmentStore for CheckpointTable {
             .expression_attribute_names("#expires_at", "expires_at")
             .expression_attribute_values(":one", AttributeValue::N("1".into()))
             .expression_attribute_values(":expires_at", expires_at())
-            .build()
-            .map_err(internal)?;
-        let result = client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().update(checkpoint).build())
-            .transact_items(TransactWriteItem::builder().update(count).build())
             .send()
             .await;
-        let Err(error) = result else { return Ok(()) };
-        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
-            error.as_service_error()
-        else {
-            return Err(self.failed("writing", error));
-        };
-        let reasons = cancelled.cancellation_reasons();
-        let of_checkpoint = reasons.first();
-        if of_checkpoint.and_then(|reason| reason.code()) == Some("ConditionalCheckFailed") {
-            let stored = of_checkpoint
-                .and_then(|reason| reason.item())
-                .and_then(|item| item.get("generation"));
-            return match stored {
-                // Our own write, whose answer was lost.
-                Some(AttributeValue::N(stored)) if *stored == record.generation.to_string() => {
-                    Ok(())
-                }
-                _ => Err(fenced()),
-            };
+        if let Err(error) = counted {
+            let error = self.failed("counting an exhausted segment in", error);
+            tracing::debug!(error = error.report(), "a segment is not counted");
         }
-        let reason = reasons
-            .iter()
-            .find(|reason| reason.code().is_some_and(|code| code != "None"));
-        Err(match reason {
-            Some(reason) => failure_of_code(
-                &format!("writing checkpoint table {}", self.name),
-                reason.code().unwrap_or_default(),
-                reason.message(),
-            ),
-            None => self.failed("writing", error),
-        })
     }
 }

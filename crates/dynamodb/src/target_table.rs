@@ -376,7 +376,11 @@ impl Writer {
             Err(error) => {
                 let refused = matches!(
                     error.code(),
-                    Some("AccessDeniedException" | "UnknownOperationException")
+                    Some(
+                        "AccessDeniedException"
+                            | "UnknownOperationException"
+                            | "ValidationException"
+                    )
                 );
                 let error = failure(&doing, error);
                 if !refused {
@@ -398,22 +402,24 @@ impl Writer {
                 ),
             ));
         }
-        // The total holds what failed statements cost too; it is missing where all failed, and each costs at least one
-        // unit (as dynoxide observed of the service, and as for UpdateItem).
-        let consumed_wcu = response
-            .consumed_capacity
-            .as_deref()
-            .and_then(|tables| tables.first())
-            .and_then(|table| table.capacity_units())
-            .unwrap_or(keys.len() as f64);
+        let outcomes: Vec<Result<Outcome>> = responses
+            .into_iter()
+            .map(|response| match response.error {
+                None => Ok(Outcome::Updated),
+                Some(error) => self.refused_statement(&doing, error),
+            })
+            .collect();
+        // The total holds what failed statements cost too; it is missing where none succeeded, and then each that was
+        // carried out costs at least one unit (as dynoxide observed of the service, and as for UpdateItem).
+        let consumed_wcu = match response.consumed_capacity {
+            Some(tables) => tables
+                .iter()
+                .filter_map(|table| table.capacity_units())
+                .sum(),
+            None => outcomes.iter().filter(|outcome| outcome.is_ok()).count() as f64,
+        };
         Ok(Batch {
-            outcomes: responses
-                .into_iter()
-                .map(|response| match response.error {
-                    None => Ok(Outcome::Updated),
-                    Some(error) => self.refused_statement(&doing, error),
-                })
-                .collect(),
+            outcomes,
             consumed_wcu,
         })
     }

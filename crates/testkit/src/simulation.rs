@@ -552,6 +552,7 @@ pub async fn simulate(
     let worker = |share| Worker::new(table.clone(), store.clone(), share);
     let stop = CancellationToken::new();
     let owner = "the simulation";
+    let begin = Instant::now();
     let mut plan = planner().plan(&request, owner).await?;
     let engine = Engine {
         planner: planner(),
@@ -593,13 +594,11 @@ pub async fn simulate(
     let snapshot = snapshot(&store, &request.run_id()).await?;
     let snapshot = snapshot.expect("the run has a record");
     let state = table.lock();
-    // The verification reads, and writes nothing.
-    let last_write = state.seconds.iter().rposition(|second| second.wcu > 0.0);
+    let sweep_seconds = begin.elapsed().as_secs_f64() - snapshot.run.verification_seconds;
     let mut seconds = state.seconds.clone();
-    seconds.truncate(last_write.map_or(0, |last| last + 1));
+    seconds.truncate(sweep_seconds.ceil() as usize);
     let settings = &snapshot.run.settings;
     let (bound_seconds, bound_by) = bound(&scenario, settings.max_wcu, settings.max_rcu);
-    let sweep_seconds = seconds.len() as f64;
     Ok(Report {
         used: Use::of(&snapshot),
         summary: snapshot.summary(&Prices::default()),
