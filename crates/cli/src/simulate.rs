@@ -213,14 +213,7 @@ async fn in_virtual_time(
     driver: Driver,
 ) -> Result<Report> {
     let simulated = tokio::task::spawn_blocking(move || {
-        fastrand::seed(scenario.seed);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build();
-        let runtime = runtime
-            .map_err(|error| Error::new(ErrorKind::Internal, "cannot start").with_source(error))?;
-        runtime.block_on(simulate(scenario, settings, driver))
+        backfill_testkit::in_virtual_time(scenario.seed, simulate(scenario, settings, driver))
     });
     simulated
         .await

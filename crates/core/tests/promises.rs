@@ -127,15 +127,8 @@ fn first_chunk(plan: &Plan, segment: u32) -> Chunk {
     }
 }
 
-/// Runs a future in virtual time, the waits between retries included in what the seed decides.
 fn in_virtual_time<F: Future>(future: F) -> F::Output {
-    fastrand::seed(1);
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-        .block_on(future)
+    backfill_testkit::in_virtual_time(1, future)
 }
 
 proptest! {

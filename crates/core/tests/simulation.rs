@@ -7,14 +7,7 @@ use backfill_core::request::RequestedSettings;
 use backfill_testkit::simulation::{Driver, Report, Scenario, Second, simulate, without_backfill};
 
 fn in_virtual_time<F: Future>(future: F) -> F::Output {
-    // The waits between retries are random too.
-    fastrand::seed(1);
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-        .block_on(future)
+    backfill_testkit::in_virtual_time(1, future)
 }
 
 fn run(scenario: Scenario, settings: RequestedSettings, driver: Driver) -> Report {
