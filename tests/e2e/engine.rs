@@ -1,6 +1,7 @@
 //! The engine as DynamoDB sees it: `backfill run` against the embedded database, with a proxy in between that counts
 //! requests and capacity, and throttles or refuses them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::{
@@ -121,6 +122,40 @@ async fn polite_to_statements_that_are_throttled() {
         json!({"matched": 400, "updated": 400, "raced": 0, "throttles": throttled}),
     );
     assert_eq!(line.items().await, migrated(&before));
+}
+
+/// polite: why the table throttles is part of the status.
+#[tokio::test(flavor = "multi_thread")]
+async fn polite_and_says_why_the_table_throttles() {
+    let line = Line::with_items(200).await;
+    let singles = AtomicU64::new(0);
+    let _tap = line.wire.tap("stuff", move |call| {
+        let nth = (call.operation == "UpdateItem").then(|| singles.fetch_add(1, Ordering::SeqCst));
+        async move {
+            match (call.operation.as_str(), nth) {
+                ("BatchExecuteStatement", _) => Verdict::FailStatements {
+                    every: 20,
+                    code: "ThrottlingError",
+                    message: "Rate exceeded",
+                },
+                // Behind the trials of the segments.
+                (_, Some(4..8)) => Verdict::Throttle {
+                    reason: "TableWriteKeyRangeThroughputExceeded",
+                    resource: "arn:aws:dynamodb:us-east-1:0:table/stuff",
+                },
+                _ => Verdict::Forward,
+            }
+        }
+    });
+    let ended = line.run(&format!("{RUN} --run-id why --segments 2")).await;
+    assert_counts(&ended.expect_code(0).json(), json!({"updated": 160}));
+    let status = line.run("status --run-id why").await.expect_code(0);
+    for words in [
+        "throttled: updating table stuff",
+        "TableWriteKeyRangeThroughputExceeded on arn:aws:dynamodb:us-east-1:0:table/stuff",
+    ] {
+        assert!(status.stdout.contains(words), "{words}: {}", status.stdout);
+    }
 }
 
 /// accounting: an item that DynamoDB refuses for good is rejected by its statement; a statement's error that nobody

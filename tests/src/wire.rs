@@ -199,6 +199,11 @@ pub enum Verdict {
         code: &'static str,
         message: &'static str,
     },
+    /// DynamoDB throttles the call, and says why.
+    Throttle {
+        reason: &'static str,
+        resource: &'static str,
+    },
     /// The connection ends without an answer.
     Break,
 }
@@ -418,6 +423,14 @@ async fn answer(
             json_response(200, &answer)
         }
         Verdict::Refuse { code, message } => refusal(code, message),
+        Verdict::Throttle { reason, resource } => json_response(
+            400,
+            &serde_json::json!({
+                "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+                "message": "The level of configured provisioned throughput was exceeded",
+                "ThrottlingReasons": [{"reason": reason, "resource": resource}],
+            }),
+        ),
         Verdict::Break => return Err("broken on purpose".into()),
     };
     let (parts, body) = response.into_parts();

@@ -113,6 +113,9 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
                 .collect();
             println!("    rate bound by {}", bounds.join(", "));
         }
+        if let Some(throttled_by) = &pass.throttled_by {
+            println!("    throttled: {throttled_by}");
+        }
     }
     Ok(Ending::Succeeded)
 }

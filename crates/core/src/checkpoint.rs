@@ -133,6 +133,9 @@ pub struct SegmentRecord {
     /// What bounded its rate before the last checkpoint.
     #[serde(default)]
     pub bound_by: BoundBy,
+    /// What the table said when it throttled this segment last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled_by: Option<String>,
     /// Totals of this segment in this pass.
     pub counters: Counters,
 }

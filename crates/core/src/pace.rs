@@ -82,6 +82,16 @@ impl BoundBy {
     }
 }
 
+/// How a segment fared for a while.
+#[derive(Debug)]
+pub struct Review {
+    pub bound_by: BoundBy,
+    /// Requests, and statements of batches, that the table throttled.
+    pub throttles: u64,
+    /// What the table said when it throttled last, with its reasons where it gave any.
+    pub throttled_by: Option<String>,
+}
+
 /// Where the time of requests goes, since it was last asked.
 #[derive(Debug, Default)]
 struct Usage {
@@ -117,6 +127,8 @@ struct Known {
     usage: Usage,
     since: Instant,
     throttles: u64,
+    /// What the table said when it throttled last.
+    throttled_by: Option<String>,
 }
 
 /// A request that may be sent now. To be ended by [`Turn::end`] or its like; dropped, what was taken for it goes back.
@@ -242,10 +254,10 @@ impl<'a> Pace<'a> {
         self.budget.write.settle(0.0, units);
     }
 
-    /// What bounded the rate since this was last asked, and how often the table throttled.
-    pub fn review(&self) -> (BoundBy, u64) {
-        let (writes, write_throttles, elapsed) = self.writes.review();
-        let (reads, read_throttles, _) = self.reads.review();
+    /// What bounded the rate since this was last asked, and what throttled it.
+    pub fn review(&self) -> Review {
+        let (writes, write_throttles, write_throttled_by, elapsed) = self.writes.review();
+        let (reads, read_throttles, read_throttled_by, _) = self.reads.review();
         let bound = |usage: &Usage, available: Duration| {
             let used = usage.budget + usage.throttled + usage.service;
             if used * 2 < available {
@@ -268,7 +280,11 @@ impl<'a> Pace<'a> {
                 other => other,
             };
         }
-        (by, write_throttles + read_throttles)
+        Review {
+            bound_by: by,
+            throttles: write_throttles + read_throttles,
+            throttled_by: write_throttled_by.or(read_throttled_by),
+        }
     }
 }
 
@@ -288,6 +304,7 @@ impl Side {
                 usage: Usage::default(),
                 since: Instant::now(),
                 throttles: 0,
+                throttled_by: None,
             }),
         }
     }
@@ -300,13 +317,14 @@ impl Side {
         self.lock().per_item
     }
 
-    fn review(&self) -> (Usage, u64, Duration) {
+    fn review(&self) -> (Usage, u64, Option<String>, Duration) {
         let mut known = self.lock();
         let elapsed = known.since.elapsed();
         known.since = Instant::now();
         (
             std::mem::take(&mut known.usage),
             std::mem::take(&mut known.throttles),
+            known.throttled_by.take(),
             elapsed,
         )
     }
@@ -362,7 +380,10 @@ impl<'a> Turn<'a> {
     /// The request failed as a whole.
     pub fn failed(self, error: &Error) {
         match error.kind() {
-            ErrorKind::Throttled => self.over(0, 0.0, 1),
+            ErrorKind::Throttled => {
+                self.side.lock().throttled_by = Some(error.to_string());
+                self.over(0, 0.0, 1);
+            }
             // It may have been carried out, and its answer lost.
             ErrorKind::Unavailable => {
                 let taken = self.taken;

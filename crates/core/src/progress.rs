@@ -24,6 +24,8 @@ pub struct PassProgress {
     pub chunks: u64,
     /// How many of those were bound by what before their last checkpoint.
     pub bound_by: BTreeMap<BoundBy, u32>,
+    /// What the table said when it throttled one of the segments last.
+    pub throttled_by: Option<String>,
     pub counters: Counters,
 }
 
@@ -116,6 +118,9 @@ pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Op
             pass,
             chunks: segments.iter().map(|segment| segment.generation).sum(),
             bound_by,
+            throttled_by: segments
+                .iter()
+                .find_map(|segment| segment.throttled_by.clone()),
             segments_exhausted: exhausted as u32,
             segments_begun: (segments.len() - exhausted) as u32,
             counters: segments.iter().map(|segment| segment.counters).sum(),

@@ -279,9 +279,13 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 failure = failure.or(result.failure.take());
                 result.add_to(record, cut);
             }
-            let (bound_by, throttles) = self.pace.review();
-            record.bound_by = bound_by;
-            record.counters.throttles += throttles;
+            let review = self.pace.review();
+            record.bound_by = review.bound_by;
+            record.counters.throttles += review.throttles;
+            if let Some(throttled_by) = review.throttled_by {
+                tracing::info!(segment, throttles = review.throttles, "{throttled_by}");
+                record.throttled_by = Some(throttled_by);
+            }
             record.counters.worked_seconds = worked_before + self.begin.elapsed().as_secs_f64();
             let mut saving = std::pin::pin!(self.checkpoint(record));
             loop {

@@ -452,6 +452,7 @@ impl SegmentStore for CheckpointTable {
             ("#cursor".to_owned(), "cursor".to_owned()),
             ("#trial_passed".to_owned(), "trial_passed".to_owned()),
             ("#bound_by".to_owned(), "bound_by".to_owned()),
+            ("#throttled_by".to_owned(), "throttled_by".to_owned()),
             ("#counters".to_owned(), "counters".to_owned()),
             ("#expires_at".to_owned(), "expires_at".to_owned()),
             ("#generation".to_owned(), "generation".to_owned()),
@@ -463,6 +464,10 @@ impl SegmentStore for CheckpointTable {
                 AttributeValue::Bool(record.trial_passed),
             ),
             (":bound_by".to_owned(), to_attribute(&record.bound_by)),
+            (
+                ":throttled_by".to_owned(),
+                to_attribute(&record.throttled_by),
+            ),
             (":counters".to_owned(), to_attribute(&record.counters)),
             (":expires_at".to_owned(), expires_at()),
             (
@@ -478,7 +483,7 @@ impl SegmentStore for CheckpointTable {
             .set_key(Some(key))
             .update_expression(
                 "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
-                 #counters = :counters, #expires_at = :expires_at",
+                 #throttled_by = :throttled_by, #counters = :counters, #expires_at = :expires_at",
             )
             // Only the latest claim may move the checkpoint (promise: one-owner).
             .condition_expression("#generation = :generation")

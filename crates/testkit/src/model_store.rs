@@ -106,6 +106,7 @@ impl SegmentStore for ModelStore {
                     cursor: Cursor::NotStarted,
                     trial_passed: false,
                     bound_by: BoundBy::default(),
+                    throttled_by: None,
                     counters: Counters::default(),
                 });
             if record.run_revision > run.revision {
