@@ -1,0 +1,182 @@
+//! The rate at which the table lets us: throttling sets it below what the table has just accepted, at once, and from there
+//! it comes back slowly.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::budget::Bucket;
+use crate::retry::Until;
+
+/// Until the table throttles for the first time the ceiling begins here, in units per second, and doubles in so many
+/// seconds: a partition that has little left is not met with full force.
+const START: f64 = 250.0;
+const DOUBLES_IN: f64 = 0.25;
+/// Throttling sets the ceiling to this part of what the table has accepted last.
+const BACK_OFF: f64 = 0.75;
+/// From there it comes back along the curve of CUBIC congestion control (RFC 9438), fast at first and slowly near the
+/// old limit, within so many units, and so many seconds at the latest. Counted in units, because to find the limit
+/// costs live traffic about as many throttled writes as it makes while we make one: so it loses the same small part
+/// however fast we are and however many workers share a partition.
+const COME_BACK_UNITS: f64 = 4_000.0;
+const COME_BACK_SECONDS: f64 = 60.0;
+/// Where the table does not throttle at the old limit either, there is more room than before: the ceiling doubles in so
+/// many seconds.
+const MORE_IN: f64 = 15.0;
+/// How long the table may need to recover after the ceiling was lowered.
+const SETTLE: Duration = Duration::from_millis(100);
+/// So few items say little: of what is accepted, and of how much is throttled.
+const FEW: f64 = 20.0;
+/// Over how long the accepted rate is measured.
+const MEASURE: Duration = Duration::from_secs(2);
+/// No ceiling is lower: units per second.
+const LEAST: f64 = 1.0;
+
+/// The rate at which the table lets us, as far as we know: none until it throttles.
+#[derive(Debug)]
+pub struct Ceiling {
+    bucket: Bucket,
+    state: Mutex<CeilingState>,
+}
+
+#[derive(Debug)]
+struct CeilingState {
+    /// When the table throttled last, if it ever did, and the rate that it accepted then.
+    cut: Option<Instant>,
+    accepted_then: f64,
+    /// How far the ceiling had come back when it was last looked at: 1 is all the way. Before the first cut, when the
+    /// segment began.
+    back: f64,
+    changed: Instant,
+    /// What was answered, as far back as [`MEASURE`] and not beyond the last cut.
+    answers: VecDeque<Answer>,
+    measured_since: Instant,
+}
+
+/// What a request came to.
+#[derive(Debug)]
+struct Answer {
+    at: Instant,
+    units: f64,
+    items: u64,
+    throttles: u64,
+}
+
+impl CeilingState {
+    fn rate(&self) -> f64 {
+        let seconds = self.changed.elapsed().as_secs_f64();
+        if self.cut.is_none() {
+            return START * (seconds / DOUBLES_IN).exp2();
+        }
+        let t = self.back + seconds / COME_BACK_SECONDS - 1.0;
+        let curve = if t < 0.0 {
+            1.0 + (1.0 - BACK_OFF) * t * t * t
+        } else {
+            (t * COME_BACK_SECONDS / MORE_IN).exp2()
+        };
+        (self.accepted_then * curve).max(LEAST)
+    }
+
+    fn add(&mut self, answer: Answer) {
+        let now = answer.at;
+        if self.cut.is_some() {
+            let seconds = now.duration_since(self.changed).as_secs_f64() / COME_BACK_SECONDS;
+            let units = if self.back < 1.0 {
+                answer.units / COME_BACK_UNITS
+            } else {
+                0.0
+            };
+            self.back += seconds.max(units);
+            self.changed = now;
+        }
+        self.answers.push_back(answer);
+        if now.duration_since(self.measured_since) > MEASURE {
+            self.measured_since = now - MEASURE;
+        }
+        while self
+            .answers
+            .front()
+            .is_some_and(|answer| answer.at < self.measured_since)
+        {
+            self.answers.pop_front();
+        }
+    }
+
+    /// Lowers the ceiling below what the table has accepted of late.
+    fn cut(&mut self, now: Instant) {
+        let sum = |of: fn(&Answer) -> f64| self.answers.iter().map(of).sum::<f64>();
+        let measured = now.duration_since(self.measured_since).as_secs_f64();
+        let items = sum(|answer| answer.items as f64);
+        let throttles = sum(|answer| answer.throttles as f64);
+        let rate = self.rate();
+        let before = match self.cut {
+            // Just after a cut, or after a few items, too little is known of what the table accepts.
+            _ if items >= FEW && (self.cut.is_none() || measured > 1.0) => {
+                rate.min(sum(|answer| answer.units) / measured.max(0.05))
+            }
+            // Long after it, the ceiling may have gone up to nowhere.
+            Some(_) => rate.min(self.accepted_then.max(START)),
+            None => rate.min(START),
+        };
+        // A few throttled statements may be chance, many are not.
+        self.accepted_then = (before * (items + FEW) / (items + FEW + throttles)).max(LEAST);
+        self.back = 0.0;
+        self.changed = now;
+        self.cut = Some(now);
+        self.answers.clear();
+        self.measured_since = now;
+    }
+}
+
+impl Ceiling {
+    pub fn new() -> Self {
+        let now = Instant::now();
+        Ceiling {
+            bucket: Bucket::unlimited(),
+            state: Mutex::new(CeilingState {
+                accepted_then: f64::INFINITY,
+                back: 1.0,
+                changed: now,
+                cut: None,
+                answers: VecDeque::new(),
+                measured_since: now,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CeilingState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Units per second that are allowed now.
+    pub fn rate(&self) -> f64 {
+        self.lock().rate()
+    }
+
+    pub async fn take(&self, units: f64, until: &Until) -> bool {
+        self.bucket.set_rate(self.rate());
+        self.bucket.take(units, until).await
+    }
+
+    pub fn answered(&self, sent: Instant, units: f64, items: u64, throttles: u64) {
+        let mut state = self.lock();
+        let at = Instant::now();
+        state.add(Answer {
+            at,
+            units,
+            items,
+            throttles,
+        });
+        // What was sent before the last cut, or just after it, tells nothing new.
+        let settled = state.cut.is_none_or(|cut| sent >= cut + SETTLE);
+        if throttles == 0 || !settled {
+            return;
+        }
+        state.cut(at);
+        let rate = state.rate();
+        drop(state);
+        self.bucket.set_rate(rate);
+    }
+}
