@@ -364,14 +364,11 @@ async fn budget_is_kept_and_followed() {
     let begin = writes[0].at + Duration::from_secs(1);
     let windows = per_ten_seconds(&writes, begin..at);
     assert!(windows.len() > 20, "{}", windows.len());
-    let mut shares: Vec<f64> = windows.iter().map(|units| units / 4_000.0).collect();
-    shares.sort_by(f64::total_cmp);
-    let median = shares[shares.len() / 2];
-    assert!((0.97..=1.0).contains(&median), "{median}");
-    // Where this machine stalls for a moment, answers move from one stretch to the next. (In virtual time nothing stalls:
-    // see the simulation, where 97 % to 101 % hold for every stretch.)
-    let (least, most) = (shares[0], shares[shares.len() - 1]);
-    assert!(least > 0.93 && most < 1.03, "{least} to {most}");
+    let shares = windows.iter().map(|units| units / 4_000.0);
+    let (least, most) = shares.fold((f64::MAX, 0.0), |(least, most): (f64, f64), share| {
+        (least.min(share), most.max(share))
+    });
+    assert!(least >= 0.97 && most <= 1.01, "{least} to {most}");
     let last = writes.last().unwrap().at;
     let after = at + Duration::from_secs(6);
     let fast: Vec<&Seen> = writes.iter().filter(|seen| seen.at > after).collect();

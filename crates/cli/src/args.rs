@@ -1,6 +1,6 @@
 //! The flags that several commands share.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use backfill_core::cost::Prices;
 use backfill_core::ports::WriterKind;
@@ -223,18 +223,15 @@ pub struct PriceArgs {
 impl PriceArgs {
     /// The prices of the file, or those built in.
     pub fn read(&self) -> Result<Prices> {
-        prices(self.price_file.as_deref())
+        let Some(path) = &self.price_file else {
+            return Ok(Prices::default());
+        };
+        let place = path.display();
+        let json = std::fs::read_to_string(path).map_err(|error| {
+            Error::invalid("price-file", format!("cannot read {place}: {error}"))
+        })?;
+        Prices::from_json(&json).map_err(|error| error.context(format!("price file {place}")))
     }
-}
-
-fn prices(file: Option<&Path>) -> Result<Prices> {
-    let Some(path) = file else {
-        return Ok(Prices::default());
-    };
-    let place = path.display();
-    let json = std::fs::read_to_string(path)
-        .map_err(|error| Error::invalid("price-file", format!("cannot read {place}: {error}")))?;
-    Prices::from_json(&json).map_err(|error| error.context(format!("price file {place}")))
 }
 
 fn over<T: Clone>(field: &mut Option<T>, flag: &Option<T>) {
