@@ -11,8 +11,15 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{
     Credentials, ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient,
 };
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+};
+use aws_types::service_config::ServiceConfigKey;
 use backfill_core::{Error, ErrorKind, Result};
+
+use crate::direct::Direct;
 
 /// Time to set up a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -33,6 +40,8 @@ pub struct ConnectOptions {
 #[derive(Debug, Clone)]
 pub struct Connection {
     pub(crate) client: Client,
+    /// For the calls of the inner loop.
+    pub(crate) direct: Direct,
     sdk_config: SdkConfig,
     place: String,
 }
@@ -42,8 +51,9 @@ impl Connection {
     ///
     /// Errors: `InvalidInput` where no region is set.
     pub async fn open(options: &ConnectOptions) -> Result<Connection> {
+        let connector = connector();
         let mut loader = aws_config::defaults(behavior())
-            .http_client(http_client())
+            .http_client(client_of(&connector))
             .timeout_config(timeouts())
             .stalled_stream_protection(stalled_streams())
             .retry_config(retries());
@@ -61,7 +71,7 @@ impl Connection {
             loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials));
         }
         let sdk_config = loader.load().await;
-        let Some(region) = sdk_config.region() else {
+        if sdk_config.region().is_none() {
             let profile = match &options.profile {
                 Some(name) => format!("profile {name}"),
                 None => "the profile".into(),
@@ -72,10 +82,52 @@ impl Connection {
                     "expected an AWS region; give --region, set AWS_REGION, or name it in {profile}"
                 ),
             ));
+        }
+        // As the SDK does it: an option first, then what environment and profile say of DynamoDB, then of every service.
+        let of_dynamodb = sdk_config.service_config().and_then(|config| {
+            config.load_config(
+                ServiceConfigKey::builder()
+                    .service_id("DynamoDB")
+                    .env("AWS_ENDPOINT_URL")
+                    .profile("endpoint_url")
+                    .build()
+                    .ok()?,
+            )
+        });
+        let endpoint_url = options
+            .endpoint_url
+            .clone()
+            .or(of_dynamodb)
+            .or_else(|| sdk_config.endpoint_url().map(str::to_owned));
+        Connection::new(connector, sdk_config, endpoint_url).await
+    }
+
+    async fn new(
+        connector: SharedHttpConnector,
+        sdk_config: SdkConfig,
+        endpoint_url: Option<String>,
+    ) -> Result<Connection> {
+        let region = sdk_config
+            .region()
+            .map_or("unknown", |region| region.as_ref());
+        let place = match &endpoint_url {
+            Some(url) => format!("at {url} (region {region})"),
+            None => format!("in region {region}"),
         };
-        let place = place(region, sdk_config.endpoint_url());
+        let direct = Direct::new(connector, &sdk_config, endpoint_url.as_deref())
+            .await
+            .map_err(|error| {
+                let why = format!("DynamoDB cannot be reached {place}");
+                Error::invalid("endpoint-url", why).with_source(error.to_string())
+            })?;
+        let config = aws_sdk_dynamodb::config::Builder::from(&sdk_config);
+        let config = match endpoint_url {
+            Some(url) => config.endpoint_url(url),
+            None => config,
+        };
         Ok(Connection {
-            client: Client::new(&sdk_config),
+            client: Client::from_conf(config.build()),
+            direct,
             sdk_config,
             place,
         })
@@ -86,7 +138,8 @@ impl Connection {
     /// (profiles, STS, metadata services) would be an eighth of the function's size.
     ///
     /// Errors: `InvalidInput` where no region is set.
-    pub fn from_environment() -> Result<Connection> {
+    pub async fn from_environment() -> Result<Connection> {
+        let connector = connector();
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let switch = |name| variable(name).map(|value| value.eq_ignore_ascii_case("true"));
         let region = variable("AWS_REGION")
@@ -95,10 +148,9 @@ impl Connection {
             .ok_or_else(|| Error::invalid("region", "expected an AWS region in AWS_REGION"))?;
         let endpoint_url =
             variable("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variable("AWS_ENDPOINT_URL"));
-        let place = place(&region, endpoint_url.as_deref());
         let mut builder = SdkConfig::builder()
             .behavior_version(behavior())
-            .http_client(http_client())
+            .http_client(client_of(&connector))
             .timeout_config(timeouts())
             .stalled_stream_protection(stalled_streams())
             .retry_config(retries())
@@ -106,15 +158,9 @@ impl Connection {
             .credentials_provider(SharedCredentialsProvider::new(
                 EnvironmentVariableCredentialsProvider::new(),
             ));
-        builder.set_endpoint_url(endpoint_url);
         builder.set_use_fips(switch("AWS_USE_FIPS_ENDPOINT"));
         builder.set_use_dual_stack(switch("AWS_USE_DUALSTACK_ENDPOINT"));
-        let sdk_config = builder.build();
-        Ok(Connection {
-            client: Client::new(&sdk_config),
-            sdk_config,
-            place,
-        })
+        Connection::new(connector, builder.build(), endpoint_url).await
     }
 
     /// Refuses missing credentials at once, instead of at the first call.
@@ -149,10 +195,23 @@ fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+/// One pool of connections, and one set of certificates, for all that a process sends.
+fn connector() -> SharedHttpConnector {
+    let settings = HttpConnectorSettings::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(CALL_TIMEOUT)
+        .build();
+    SharedHttpConnector::new(
+        Connector::builder()
+            .connector_settings(settings)
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build(),
+    )
+}
+
+fn client_of(connector: &SharedHttpConnector) -> SharedHttpClient {
+    let connector = connector.clone();
+    http_client_fn(move |_, _| connector.clone())
 }
 
 fn timeouts() -> TimeoutConfig {
@@ -173,11 +232,4 @@ fn stalled_streams() -> StalledStreamProtectionConfig {
 /// throttled call.
 fn retries() -> RetryConfig {
     RetryConfig::disabled()
-}
-
-fn place(region: &Region, endpoint_url: Option<&str>) -> String {
-    match endpoint_url {
-        Some(url) => format!("at {url} (region {region})"),
-        None => format!("in region {region}"),
-    }
 }

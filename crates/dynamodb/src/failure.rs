@@ -19,6 +19,7 @@ where
             let status = service.raw().status().as_u16();
             kind_of_code(&code, status)
         }
+        SdkError::ResponseError(_) if is_not_understood(&error) => (ErrorKind::Internal, ""),
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => (ErrorKind::Unavailable, ""),
         SdkError::DispatchFailure(dispatch) if dispatch.is_user() || dispatch.is_other() => {
             without_credentials(&error)
@@ -126,6 +127,14 @@ fn kind_of_code(code: &str, status: u16) -> (ErrorKind, &'static str) {
         _ if status >= 500 => (ErrorKind::Unavailable, ""),
         _ => (ErrorKind::Internal, ""),
     }
+}
+
+/// True for an answer that is whole but has another shape than ours, such as an attribute of an unknown type: it would
+/// be the same another time.
+fn is_not_understood(error: &(dyn std::error::Error + 'static)) -> bool {
+    let source = error.source();
+    let parsing = source.and_then(|source| source.downcast_ref::<serde_json::Error>());
+    parsing.is_some_and(serde_json::Error::is_data)
 }
 
 fn without_credentials<E>(error: &SdkError<E>) -> (ErrorKind, &'static str)

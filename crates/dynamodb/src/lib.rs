@@ -4,6 +4,7 @@
 mod checkpoint_table;
 mod connection;
 mod convert;
+mod direct;
 mod failure;
 mod target_table;
 

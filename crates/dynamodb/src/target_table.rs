@@ -1,6 +1,6 @@
 //! The target table: description, pages of pending keys, the guarded updates.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::Client;
@@ -8,9 +8,8 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    BatchStatementError, BatchStatementRequest, ConditionCheck, KeyType as Role,
-    ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType,
-    TransactWriteItem,
+    ConditionCheck, KeyType as Role, ReturnConsumedCapacity, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TransactWriteItem,
 };
 use backfill_core::partiql::{BATCH_SIZE, Statement};
 use backfill_core::ports::{
@@ -19,10 +18,13 @@ use backfill_core::ports::{
 };
 use backfill_core::spec::Statements;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
-use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec};
+use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec, Value};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
-use crate::convert::{from_item, to_item, to_value};
+use crate::convert::{from_item, to_item};
+use crate::direct::Direct;
 use crate::failure::{failure, failure_of_code, update_failure};
 
 /// Access that can only read: there is no code behind it that could write to a table.
@@ -69,7 +71,7 @@ impl ReadWrite {
 
 /// Reads the pending keys of one table.
 pub struct Reader {
-    client: Client,
+    direct: Direct,
     table: String,
     statements: Statements,
 }
@@ -77,6 +79,7 @@ pub struct Reader {
 /// Updates the pending items of one table.
 pub struct Writer {
     client: Client,
+    direct: Direct,
     table: String,
     statements: Statements,
     /// The update in PartiQL, where it is to be sent in batches.
@@ -94,7 +97,7 @@ impl ReadAccess for ReadOnly {
 
     fn reader(&self, spec: &Spec, keys: &KeySchema) -> Reader {
         Reader {
-            client: self.0.client.clone(),
+            direct: self.0.direct.clone(),
             table: spec.table.clone(),
             statements: spec.statements(keys),
         }
@@ -132,6 +135,7 @@ impl WriteAccess for ReadWrite {
         };
         Writer {
             client: self.connection.client.clone(),
+            direct: self.connection.direct.clone(),
             table: spec.table.clone(),
             statements: spec.statements(keys),
             partiql,
@@ -211,43 +215,68 @@ async fn describe(connection: &Connection, table: &str) -> Result<TableDescripti
     })
 }
 
+/// API reference, Scan.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Scan<'a> {
+    table_name: &'a str,
+    segment: u32,
+    total_segments: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exclusive_start_key: Option<&'a Key>,
+    limit: u32,
+    consistent_read: bool,
+    filter_expression: &'a str,
+    projection_expression: &'a str,
+    expression_attribute_names: &'a BTreeMap<String, String>,
+    // DynamoDB refuses an empty map: "ExpressionAttributeValues must not be empty".
+    #[serde(skip_serializing_if = "Item::is_empty")]
+    expression_attribute_values: &'a Item,
+    return_consumed_capacity: &'static str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Scanned {
+    items: Vec<Key>,
+    scanned_count: u64,
+    last_evaluated_key: Option<Key>,
+    consumed_capacity: Option<Capacity>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Capacity {
+    #[serde(default)]
+    capacity_units: f64,
+}
+
 impl TableReader for Reader {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
         let statements = &self.statements;
-        let response = self
-            .client
-            .scan()
-            .table_name(&self.table)
-            .segment(request.segment as i32)
-            .total_segments(request.total_segments as i32)
-            .set_exclusive_start_key(request.after.map(|key| to_item(&key.0)))
-            .limit(request.limit as i32)
-            .consistent_read(request.consistent)
-            .filter_expression(&statements.filter)
-            .projection_expression(&statements.projection)
-            .set_expression_attribute_names(Some(
-                statements.read_names.clone().into_iter().collect(),
-            ))
-            .set_expression_attribute_values(some_unless_empty(&statements.read_values))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
+        let scan = Scan {
+            table_name: &self.table,
+            segment: request.segment,
+            total_segments: request.total_segments,
+            exclusive_start_key: request.after,
+            limit: request.limit,
+            consistent_read: request.consistent,
+            filter_expression: &statements.filter,
+            projection_expression: &statements.projection,
+            expression_attribute_names: &statements.read_names,
+            expression_attribute_values: &statements.read_values,
+            return_consumed_capacity: "TOTAL",
+        };
+        let scanned: Scanned = self
+            .direct
+            .call("Scan", &scan)
             .await
             .map_err(|error| failure(&format!("scanning table {}", self.table), error))?;
         Ok(Page {
-            pending: response
-                .items()
-                .iter()
-                .map(|item| Ok(Key(from_item(item)?)))
-                .collect::<Result<_>>()?,
-            scanned: response.scanned_count().max(0) as u64,
-            next: response
-                .last_evaluated_key()
-                .map(|key| Ok::<_, Error>(Key(from_item(key)?)))
-                .transpose()?,
-            consumed_rcu: response
-                .consumed_capacity()
-                .and_then(|capacity| capacity.capacity_units())
-                .unwrap_or(0.0),
+            pending: scanned.items,
+            scanned: scanned.scanned_count,
+            next: scanned.last_evaluated_key,
+            consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
         })
     }
 }
@@ -314,6 +343,46 @@ impl TableWriter for Writer {
     }
 }
 
+/// API reference, BatchExecuteStatement.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchExecuteStatement<'a> {
+    statements: Vec<BatchStatement<'a>>,
+    return_consumed_capacity: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchStatement<'a> {
+    statement: &'a str,
+    parameters: Vec<&'a Value>,
+    return_values_on_condition_check_failure: &'static str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchExecuted {
+    responses: Vec<StatementResponse>,
+    consumed_capacity: Option<Vec<Capacity>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StatementResponse {
+    error: Option<StatementError>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StatementError {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+    /// That it is there is all that matters of it.
+    item: Option<IgnoredAny>,
+}
+
 impl Writer {
     /// The statement to send in batches, where that is possible.
     fn statement(&self) -> Option<&Statement> {
@@ -350,29 +419,21 @@ impl Writer {
     /// say of it, such as the reasons for throttling.
     async fn execute(&self, statement: &Statement, keys: &[Key]) -> Result<Batch> {
         let doing = format!("updating table {}", self.table);
-        let statements = keys
-            .iter()
-            .map(|key| {
-                BatchStatementRequest::builder()
-                    .statement(&statement.text)
-                    .set_parameters(Some(statement.parameters(key).map(to_value).collect()))
+        let batch = BatchExecuteStatement {
+            statements: keys
+                .iter()
+                .map(|key| BatchStatement {
+                    statement: &statement.text,
+                    parameters: statement.parameters(key).collect(),
                     // Tells an item that a live writer has set from one that is gone, at no cost.
-                    .return_values_on_condition_check_failure(
-                        ReturnValuesOnConditionCheckFailure::AllOld,
-                    )
-                    .build()
-                    .map_err(|error| Error::new(ErrorKind::Internal, &doing).with_source(error))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let result = self
-            .client
-            .batch_execute_statement()
-            .set_statements(Some(statements))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        let response = match result {
-            Ok(response) => response,
+                    return_values_on_condition_check_failure: "ALL_OLD",
+                })
+                .collect(),
+            return_consumed_capacity: "TOTAL",
+        };
+        let sent = self.direct.call("BatchExecuteStatement", &batch).await;
+        let executed: BatchExecuted = match sent {
+            Ok(executed) => executed,
             Err(error) => {
                 let refused = matches!(
                     error.code(),
@@ -391,18 +452,18 @@ impl Writer {
                 return self.update_each(keys).await;
             }
         };
-        let responses = response.responses.unwrap_or_default();
-        if responses.len() != keys.len() {
+        if executed.responses.len() != keys.len() {
             return Err(Error::new(
                 ErrorKind::Internal,
                 format!(
                     "{doing}: a batch of {} statements has {} answers",
                     keys.len(),
-                    responses.len()
+                    executed.responses.len()
                 ),
             ));
         }
-        let outcomes: Vec<Result<Outcome>> = responses
+        let outcomes: Vec<Result<Outcome>> = executed
+            .responses
             .into_iter()
             .map(|response| match response.error {
                 None => Ok(Outcome::Updated),
@@ -411,11 +472,8 @@ impl Writer {
             .collect();
         // The total holds what failed statements cost too; it is missing where none succeeded, and then each that was
         // carried out costs at least one unit (as dynoxide observed of the service, and as for UpdateItem).
-        let consumed_wcu = match response.consumed_capacity {
-            Some(tables) => tables
-                .iter()
-                .filter_map(|table| table.capacity_units())
-                .sum(),
+        let consumed_wcu = match executed.consumed_capacity {
+            Some(tables) => tables.iter().map(|table| table.capacity_units).sum(),
             None => outcomes.iter().filter(|outcome| outcome.is_ok()).count() as f64,
         };
         Ok(Batch {
@@ -425,17 +483,20 @@ impl Writer {
     }
 
     /// What the error of one statement means (API reference, BatchStatementError).
-    fn refused_statement(&self, doing: &str, error: BatchStatementError) -> Result<Outcome> {
-        let code = error.code.as_ref().map_or("", |code| code.as_str());
-        let message = error.message.unwrap_or_default();
-        match code {
-            "ConditionalCheckFailed" => Ok(match error.item {
+    fn refused_statement(&self, doing: &str, error: StatementError) -> Result<Outcome> {
+        let StatementError {
+            code,
+            message,
+            item,
+        } = error;
+        match code.as_str() {
+            "ConditionalCheckFailed" => Ok(match item {
                 Some(_) => Outcome::Raced,
                 None => Outcome::Vanished,
             }),
             "ItemCollectionSizeLimitExceeded" => Ok(Outcome::Rejected(message)),
             "ValidationError" if is_of_the_item(&message) => Ok(Outcome::Rejected(message)),
-            _ => {
+            code => {
                 let error = failure_of_code(doing, code, Some(&message));
                 if matches!(
                     error.kind(),

@@ -63,7 +63,7 @@ where
         .enable_all()
         .build()?
         .block_on(async {
-            let setup = std::sync::Arc::new(set_up().map_err(|error| error.report())?);
+            let setup = std::sync::Arc::new(set_up().await.map_err(|error| error.report())?);
             lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| {
                 let setup = setup.clone();
                 let handle = &handle;
@@ -97,14 +97,14 @@ fn log_filter(directives: Option<&str>) -> Targets {
         .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
-fn set_up() -> Result<Setup> {
+async fn set_up() -> Result<Setup> {
     let name = std::env::var("CHECKPOINT_TABLE").map_err(|_| {
         Error::invalid(
             "CHECKPOINT_TABLE",
             "expected the name of the checkpoint table in this environment variable",
         )
     })?;
-    let connection = Connection::from_environment()?;
+    let connection = Connection::from_environment().await?;
     let checkpoints = CheckpointTable::new(&connection, name);
     Ok(Setup {
         connection,

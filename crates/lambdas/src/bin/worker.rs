@@ -1,17 +1,18 @@
 //! The worker function: one chunk of one segment.
 
+use std::sync::OnceLock;
+
 use backfill_core::budget::Share;
 use backfill_core::worker::{Chunk, Worker};
 use backfill_dynamodb::ReadWrite;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> Result<(), lambda_runtime::Error> {
+    // Once per process: it remembers which specs batches cannot write, and says so only once.
+    let access = OnceLock::new();
     backfill_lambdas::serve(async |setup, chunk: Chunk, latest| {
-        let worker = Worker::new(
-            ReadWrite::new(setup.connection.clone()),
-            setup.checkpoints.clone(),
-            Share::OfWorker,
-        );
+        let access = access.get_or_init(|| ReadWrite::new(setup.connection.clone()));
+        let worker = Worker::new(access.clone(), setup.checkpoints.clone(), Share::OfWorker);
         worker
             .work(&chunk, Some(latest), &CancellationToken::new())
             .await

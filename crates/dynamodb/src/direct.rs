@@ -1,0 +1,356 @@
+//! The calls of the inner loop, past the SDK's operations.
+//!
+//! Every 25 items are a call, and what the SDK does around each (configuration, interceptors, retry, builders) took more
+//! CPU than all the rest of this program (bench/RESULTS.md). So these calls are JSON by serde, signed by the
+//! SDK's own signer and sent through the same connections; their errors are the SDK's own as well.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::config::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_sdk_dynamodb::error::{BoxError, ErrorMetadata};
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SigningParams, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpConnector};
+use aws_smithy_runtime_api::client::identity::Identity;
+use aws_smithy_runtime_api::http::Request;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::connection::CALL_TIMEOUT;
+
+/// Credentials are renewed this long before they expire, as by the SDK.
+const RENEW_BEFORE: Duration = Duration::from_secs(10);
+
+/// AWS JSON 1.0, the protocol of DynamoDB.
+const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
+
+pub(crate) type SdkError = aws_sdk_dynamodb::error::SdkError<ErrorMetadata>;
+
+/// Sends calls to DynamoDB. Clones share credentials.
+#[derive(Debug, Clone)]
+pub(crate) struct Direct(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    connector: SharedHttpConnector,
+    credentials: Option<SharedCredentialsProvider>,
+    identity: Mutex<Option<Identity>>,
+    region: String,
+    /// With path "/".
+    url: String,
+}
+
+impl Direct {
+    /// Calls by the region and credentials of this configuration, to this URL or else where the SDK's rules for regions
+    /// point. Says what the rules object to.
+    pub(crate) async fn new(
+        connector: SharedHttpConnector,
+        sdk_config: &SdkConfig,
+        endpoint_url: Option<&str>,
+    ) -> Result<Direct, BoxError> {
+        let region = sdk_config
+            .region()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let params = Params::builder()
+            .region(&region)
+            .use_fips(sdk_config.use_fips().unwrap_or(false))
+            .use_dual_stack(sdk_config.use_dual_stack().unwrap_or(false))
+            .set_endpoint(endpoint_url.map(str::to_owned))
+            .build()?;
+        let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
+        let url = endpoint.url();
+        Ok(Direct(Arc::new(Inner {
+            connector,
+            credentials: sdk_config.credentials_provider(),
+            identity: Mutex::default(),
+            region,
+            url: format!("{}/", url.strip_suffix('/').unwrap_or(url)),
+        })))
+    }
+
+    /// One attempt at this operation ("Scan"), no longer than [`CALL_TIMEOUT`].
+    pub(crate) async fn call<I, O>(&self, operation: &str, input: &I) -> Result<O, SdkError>
+    where
+        I: Serialize,
+        O: DeserializeOwned,
+    {
+        match tokio::time::timeout(CALL_TIMEOUT, self.attempt(operation, input)).await {
+            Ok(result) => result,
+            Err(elapsed) => Err(SdkError::timeout_error(elapsed)),
+        }
+    }
+
+    async fn attempt<I, O>(&self, operation: &str, input: &I) -> Result<O, SdkError>
+    where
+        I: Serialize,
+        O: DeserializeOwned,
+    {
+        let body = serde_json::to_vec(input).map_err(SdkError::construction_failure)?;
+        let identity = self
+            .identity()
+            .await
+            .map_err(SdkError::construction_failure)?;
+        let request = self
+            .request(operation, body, &identity)
+            .map_err(SdkError::construction_failure)?;
+        let response = self
+            .0
+            .connector
+            .call(request)
+            .await
+            .map_err(SdkError::dispatch_failure)?;
+        let mut response = HttpResponse::from(response);
+        let received = ByteStream::new(response.take_body()).collect().await;
+        let bytes = match received {
+            Ok(received) => received.into_bytes(),
+            Err(error) => return Err(SdkError::response_error(error, response)),
+        };
+        if !response.status().is_success() {
+            let error = refusal(&response, &bytes);
+            return Err(SdkError::service_error(error, response));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| SdkError::response_error(error, response))
+    }
+
+    /// The credentials, as long as they hold.
+    async fn identity(&self) -> Result<Identity, BoxError> {
+        let mut cached = self.0.identity.lock().await;
+        let expires = |identity: &Identity| {
+            let end = identity.expiration();
+            end.is_some_and(|end| end < SystemTime::now() + RENEW_BEFORE)
+        };
+        if let Some(identity) = cached.as_ref().filter(|identity| !expires(identity)) {
+            return Ok(identity.clone());
+        }
+        let provider = self.0.credentials.as_ref();
+        let provider = provider.ok_or("no provider of credentials is set")?;
+        let identity = Identity::from(provider.provide_credentials().await?);
+        *cached = Some(identity.clone());
+        Ok(identity)
+    }
+
+    fn request(
+        &self,
+        operation: &str,
+        body: Vec<u8>,
+        identity: &Identity,
+    ) -> Result<Request, BoxError> {
+        let target = format!("DynamoDB_20120810.{operation}");
+        let params = v4::SigningParams::builder()
+            .identity(identity)
+            .region(&self.0.region)
+            .name("dynamodb")
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()?;
+        let params = SigningParams::from(params);
+        let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", &target)];
+        let signable = SignableRequest::new(
+            "POST",
+            &self.0.url,
+            headers.into_iter(),
+            SignableBody::Bytes(&body),
+        )?;
+        let (signed, _) = sign(signable, &params)?.into_parts();
+        let mut request = Request::new(SdkBody::from(body));
+        request.set_method("POST")?;
+        request.set_uri(self.0.url.as_str())?;
+        let headers = request.headers_mut();
+        headers.insert("content-type", CONTENT_TYPE);
+        headers.insert("x-amz-target", target);
+        headers.insert(
+            "user-agent",
+            concat!("backfill/", env!("CARGO_PKG_VERSION")),
+        );
+        for header in signed.into_parts().0 {
+            headers.insert(header.name(), header.value().to_owned());
+        }
+        Ok(request)
+    }
+}
+
+/// Code and message of an answer that is no success (developer guide, Error handling with DynamoDB): a code such as
+/// `com.amazonaws.dynamodb.v20120810#ThrottlingException`. Both are missing where something in between answered.
+fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
+    #[derive(Default, Deserialize)]
+    struct Refusal {
+        #[serde(rename = "__type")]
+        code: Option<String>,
+        #[serde(alias = "Message")]
+        message: Option<String>,
+    }
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    let header = response.headers().get("x-amzn-errortype");
+    let mut metadata = ErrorMetadata::builder();
+    if let Some(code) = header.or(refusal.code.as_deref()) {
+        let code = code.rsplit('#').next().unwrap_or(code);
+        // "ValidationException:http://…"
+        metadata = metadata.code(code.split(':').next().unwrap_or(code));
+    }
+    if let Some(message) = refusal.message {
+        metadata = metadata.message(message);
+    }
+    metadata.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use aws_config::Region;
+    use aws_credential_types::credential_fn::provide_credentials_fn;
+    use aws_sdk_dynamodb::config::Credentials;
+    use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+    use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
+    use aws_smithy_runtime_api::http::StatusCode;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Answers every request with this status, header and body, and keeps the requests.
+    #[derive(Debug)]
+    struct Service {
+        status: u16,
+        error_type: Option<&'static str>,
+        body: &'static str,
+        requests: Arc<Mutex<Vec<Request>>>,
+    }
+
+    impl HttpConnector for Service {
+        fn call(&self, request: Request) -> HttpConnectorFuture {
+            self.requests.lock().unwrap().push(request);
+            let status = StatusCode::try_from(self.status).unwrap();
+            let mut response = HttpResponse::new(status, SdkBody::from(self.body));
+            if let Some(code) = self.error_type {
+                response.headers_mut().insert("x-amzn-errortype", code);
+            }
+            HttpConnectorFuture::ready(Ok(response))
+        }
+    }
+
+    /// With credentials KEY1, KEY2, …, each valid for this long.
+    async fn direct(service: Service, valid_for: Duration, endpoint_url: Option<&str>) -> Direct {
+        let given_out = Arc::new(AtomicU32::new(0));
+        let credentials = provide_credentials_fn(move || {
+            let id = format!("KEY{}", given_out.fetch_add(1, Ordering::Relaxed) + 1);
+            let end = SystemTime::now() + valid_for;
+            let token = Some("token".into());
+            async move { Ok(Credentials::new(id, "secret", token, Some(end), "test")) }
+        });
+        let config = SdkConfig::builder()
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
+        let connector = SharedHttpConnector::new(service);
+        Direct::new(connector, &config, endpoint_url).await.unwrap()
+    }
+
+    async fn answer(
+        status: u16,
+        error_type: Option<&'static str>,
+        body: &'static str,
+    ) -> Result<Value, SdkError> {
+        let service = Service {
+            status,
+            error_type,
+            body,
+            requests: Arc::default(),
+        };
+        let direct = direct(service, Duration::from_secs(3_600), None).await;
+        direct.call("Scan", &json!({})).await
+    }
+
+    #[tokio::test]
+    async fn requests_are_signed_and_credentials_renewed_before_they_expire() {
+        for (valid_for, second_key) in [(3_600, "KEY1"), (5, "KEY2")] {
+            let requests = Arc::<Mutex<Vec<Request>>>::default();
+            let service = Service {
+                status: 200,
+                error_type: None,
+                body: "{}",
+                requests: requests.clone(),
+            };
+            let direct = direct(service, Duration::from_secs(valid_for), None).await;
+            for _ in 0..2 {
+                let _: Value = direct.call("Scan", &json!({"Limit": 1})).await.unwrap();
+            }
+            let requests = requests.lock().unwrap();
+            for (request, key) in requests.iter().zip(["KEY1", second_key]) {
+                assert_eq!(request.method(), "POST");
+                assert_eq!(request.uri(), "https://dynamodb.eu-west-1.amazonaws.com/");
+                assert_eq!(request.body().bytes(), Some(&br#"{"Limit":1}"#[..]));
+                let header = |name| request.headers().get(name).unwrap();
+                assert_eq!(header("x-amz-target"), "DynamoDB_20120810.Scan");
+                assert_eq!(header("content-type"), CONTENT_TYPE);
+                assert_eq!(header("x-amz-security-token"), "token");
+                let authorization = header("authorization");
+                assert!(
+                    authorization.contains(&format!("Credential={key}/"))
+                        && authorization.contains("/eu-west-1/dynamodb/aws4_request")
+                        && authorization.contains(
+                            "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target"
+                        ),
+                    "{authorization}"
+                );
+            }
+            assert_eq!(requests.len(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_may_have_a_path() {
+        let requests = Arc::<Mutex<Vec<Request>>>::default();
+        let service = Service {
+            status: 200,
+            error_type: None,
+            body: "{}",
+            requests: requests.clone(),
+        };
+        let url = Some("http://127.0.0.1:8000/db");
+        let direct = direct(service, Duration::from_secs(60), url).await;
+        let _: Value = direct.call("Scan", &json!({})).await.unwrap();
+        let requests = requests.lock().unwrap();
+        assert_eq!(requests[0].uri(), "http://127.0.0.1:8000/db/");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_has_code_and_message_wherever_they_stand() {
+        for (error_type, body, code, message) in [
+            (
+                None,
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow"}"#,
+                Some("ThrottlingException"),
+                Some("slow"),
+            ),
+            (
+                Some("ValidationException:http://internal.amazon.com/"),
+                r#"{"Message":"no"}"#,
+                Some("ValidationException"),
+                Some("no"),
+            ),
+            (None, "<html>Bad gateway</html>", None, None),
+        ] {
+            let error = answer(400, error_type, body).await.unwrap_err();
+            assert_eq!(error.code(), code, "{body}");
+            assert_eq!(error.message(), message, "{body}");
+            assert!(matches!(error, SdkError::ServiceError(_)), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_cut_short_is_no_answer() {
+        let error = answer(200, None, r#"{"Items":["#).await.unwrap_err();
+        assert!(matches!(error, SdkError::ResponseError(_)), "{error:?}");
+    }
+}
