@@ -10,7 +10,7 @@ use crate::Result;
 use crate::checkpoint::RunStatus;
 use crate::planner::{ConclusionStatus, Plan, Planner};
 use crate::ports::{ReadAccess, RunStore, SegmentStore, WriteAccess};
-use crate::retry::{Until, retry};
+use crate::retry::retry_outage;
 use crate::verifier::{Verifier, VerifyRequest};
 use crate::worker::{Chunk, Worker};
 
@@ -21,16 +21,9 @@ pub struct Engine<R, W, S> {
     pub verifier: Verifier<R, S>,
 }
 
-/// How long a chunk or a verification is begun again where the service is unavailable; as long as the state
+/// How long a chunk or a verification is begun again while the service is unavailable; as long as the state
 /// machine's Retry goes on.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(600);
-
-fn outage(stop: &CancellationToken) -> Until {
-    Until {
-        stop: stop.clone(),
-        ..Until::after(OUTAGE_PATIENCE)
-    }
-}
 
 /// An outage that the operator did not want to wait out is no error.
 fn unless_stopped<T>(result: Result<T>, stop: &CancellationToken) -> Result<Option<T>> {
@@ -94,7 +87,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
                 if stop.is_cancelled() {
                     return Ok(RunStatus::Paused);
                 }
-                let verified = retry(&outage(stop), || {
+                let verified = retry_outage(stop, OUTAGE_PATIENCE, || {
                     self.verifier.verify(request.clone(), None, stop)
                 })
                 .await;
@@ -159,7 +152,8 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
             owner: owner.to_owned(),
             trial,
         };
-        let worked = retry(&outage(stop), || self.worker.work(&chunk, None, stop)).await;
+        let work = || self.worker.work(&chunk, None, stop);
+        let worked = retry_outage(stop, OUTAGE_PATIENCE, work).await;
         Ok(unless_stopped(worked, stop)?.is_some_and(|report| report.done))
     }
 }

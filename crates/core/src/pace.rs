@@ -325,7 +325,14 @@ impl<'a> Turn<'a> {
         if !paid {
             return None;
         }
-        let request = budget.requests.acquire().await.ok()?;
+        let request = tokio::select! {
+            request = budget.requests.acquire() => request.ok(),
+            () = until.over() => None,
+        };
+        let Some(request) = request else {
+            bucket.settle(taken, 0.0);
+            return None;
+        };
         Some(Turn {
             bucket,
             side,

@@ -134,6 +134,42 @@ where
     }
 }
 
+/// An attempt that went well for this long before it failed has met with an outage of its own.
+const NEW_OUTAGE: Duration = Duration::from_secs(120);
+
+/// Like [`retry`] for attempts that take minutes: gives up when the outage has lasted for `patience`, however long the
+/// attempts went well before it, or when `stop` is cancelled.
+pub async fn retry_outage<T, F, Fut>(
+    stop: &CancellationToken,
+    patience: Duration,
+    mut attempt: F,
+) -> Result<T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    let mut outage: Option<(Instant, Backoff)> = None;
+    loop {
+        let begin = Instant::now();
+        let error = match attempt().await {
+            Err(error) if error.kind().is_retryable() => error,
+            result => return result,
+        };
+        if begin.elapsed() > NEW_OUTAGE {
+            outage = None;
+        }
+        let (since, backoff) = outage.get_or_insert_with(|| (Instant::now(), Backoff::new()));
+        if since.elapsed() >= patience || stop.is_cancelled() {
+            return Err(error);
+        }
+        tracing::debug!(error = %error, "trying again");
+        tokio::select! {
+            () = sleep(backoff.next()) => {}
+            () = stop.cancelled() => return Err(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +213,29 @@ mod tests {
         let result = retry_until(&until, at_once, |()| failing(ErrorKind::Unavailable)).await;
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Unavailable);
         assert!(begin.elapsed() >= PATIENCE && begin.elapsed() < PATIENCE * 2);
+    }
+
+    /// honest-end: an outage late in an attempt of ten minutes is waited out as long as one at its beginning.
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_counted_from_its_beginning() {
+        let patience = Duration::from_secs(600);
+        let stop = CancellationToken::new();
+        let attempts = std::cell::Cell::new(0);
+        let recovered = retry_outage(&stop, patience, async || {
+            attempts.set(attempts.get() + 1);
+            let well = if attempts.get() == 1 { 700 } else { 60 };
+            sleep(Duration::from_secs(well)).await;
+            match attempts.get() {
+                9 => Ok(()),
+                _ => Err(Error::new(ErrorKind::Unavailable, "injected")),
+            }
+        });
+        recovered.await.unwrap();
+
+        let begin = Instant::now();
+        let lost = retry_outage(&stop, patience, || failing(ErrorKind::Unavailable));
+        assert_eq!(lost.await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert!(begin.elapsed() >= patience && begin.elapsed() < patience * 2);
     }
 
     #[tokio::test(start_paused = true)]

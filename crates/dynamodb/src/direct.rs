@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::config::{ProvideCredentials as _, SharedCredentialsProvider};
@@ -26,12 +27,36 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::connection::CALL_TIMEOUT;
+use crate::failure::throttling_reasons;
 
-/// Credentials are renewed this long before they expire, as by the SDK.
+/// Credentials are asked for again this long before they expire, and after this long where they do not say when that
+/// is, as by the SDK.
 const RENEW_BEFORE: Duration = Duration::from_secs(10);
+const RENEW_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// AWS JSON 1.0, the protocol of DynamoDB.
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
+
+/// A call: its input, as JSON of AWS's names.
+pub(crate) trait Call: Serialize {
+    /// As in "Scan".
+    const OPERATION: &'static str;
+    type Answer: DeserializeOwned;
+}
+
+/// A call that cannot change anything.
+pub(crate) trait ReadCall: Call {}
+
+/// Sends calls that read, and has no way to send others.
+#[derive(Debug, Clone)]
+pub(crate) struct DirectReads(pub Direct);
+
+impl DirectReads {
+    /// As [`Direct::call`].
+    pub(crate) async fn call<C: ReadCall>(&self, call: &C) -> Result<C::Answer, SdkError> {
+        self.0.call(call).await
+    }
+}
 
 pub(crate) type SdkError = aws_sdk_dynamodb::error::SdkError<ErrorMetadata>;
 
@@ -43,7 +68,8 @@ pub(crate) struct Direct(Arc<Inner>);
 struct Inner {
     connector: SharedHttpConnector,
     credentials: Option<SharedCredentialsProvider>,
-    identity: Mutex<Option<Identity>>,
+    /// The credentials, and until when they are used.
+    identity: Mutex<Option<(Identity, SystemTime)>>,
     region: String,
     /// With path "/".
     url: String,
@@ -78,30 +104,22 @@ impl Direct {
         })))
     }
 
-    /// One attempt at this operation ("Scan"), no longer than [`CALL_TIMEOUT`].
-    pub(crate) async fn call<I, O>(&self, operation: &str, input: &I) -> Result<O, SdkError>
-    where
-        I: Serialize,
-        O: DeserializeOwned,
-    {
-        match tokio::time::timeout(CALL_TIMEOUT, self.attempt(operation, input)).await {
+    /// One attempt, no longer than [`CALL_TIMEOUT`].
+    pub(crate) async fn call<C: Call>(&self, call: &C) -> Result<C::Answer, SdkError> {
+        match tokio::time::timeout(CALL_TIMEOUT, self.attempt(call)).await {
             Ok(result) => result,
             Err(elapsed) => Err(SdkError::timeout_error(elapsed)),
         }
     }
 
-    async fn attempt<I, O>(&self, operation: &str, input: &I) -> Result<O, SdkError>
-    where
-        I: Serialize,
-        O: DeserializeOwned,
-    {
-        let body = serde_json::to_vec(input).map_err(SdkError::construction_failure)?;
+    async fn attempt<C: Call>(&self, call: &C) -> Result<C::Answer, SdkError> {
+        let body = serde_json::to_vec(call).map_err(SdkError::construction_failure)?;
         let identity = self
             .identity()
             .await
             .map_err(SdkError::construction_failure)?;
         let request = self
-            .request(operation, body, &identity)
+            .request(C::OPERATION, body, &identity)
             .map_err(SdkError::construction_failure)?;
         let response = self
             .0
@@ -117,6 +135,12 @@ impl Direct {
         };
         if !response.status().is_success() {
             let error = refusal(&response, &bytes);
+            if matches!(
+                error.code(),
+                Some("ExpiredTokenException" | "UnrecognizedClientException")
+            ) {
+                *self.0.identity.lock().await = None;
+            }
             return Err(SdkError::service_error(error, response));
         }
         serde_json::from_slice(&bytes).map_err(|error| SdkError::response_error(error, response))
@@ -125,17 +149,19 @@ impl Direct {
     /// The credentials, as long as they hold.
     async fn identity(&self) -> Result<Identity, BoxError> {
         let mut cached = self.0.identity.lock().await;
-        let expires = |identity: &Identity| {
-            let end = identity.expiration();
-            end.is_some_and(|end| end < SystemTime::now() + RENEW_BEFORE)
-        };
-        if let Some(identity) = cached.as_ref().filter(|identity| !expires(identity)) {
+        let now = SystemTime::now();
+        if let Some((identity, _)) = cached.as_ref().filter(|(_, end)| now < *end) {
             return Ok(identity.clone());
         }
         let provider = self.0.credentials.as_ref();
-        let provider = provider.ok_or("no provider of credentials is set")?;
+        let provider =
+            provider.ok_or_else(|| CredentialsError::not_loaded("no provider is set"))?;
         let identity = Identity::from(provider.provide_credentials().await?);
-        *cached = Some(identity.clone());
+        let end = match identity.expiration() {
+            Some(end) => end - RENEW_BEFORE,
+            None => now + RENEW_AFTER,
+        };
+        *cached = Some((identity.clone(), end));
         Ok(identity)
     }
 
@@ -186,8 +212,16 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
     struct Refusal {
         #[serde(rename = "__type")]
         code: Option<String>,
-        #[serde(alias = "Message")]
         message: Option<String>,
+        #[serde(rename = "Message")]
+        capital_message: Option<String>,
+        #[serde(rename = "ThrottlingReasons", default)]
+        reasons: Vec<Reason>,
+    }
+    #[derive(Deserialize)]
+    struct Reason {
+        reason: Option<String>,
+        resource: Option<String>,
     }
     let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
     let header = response.headers().get("x-amzn-errortype");
@@ -197,8 +231,11 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
         // "ValidationException:http://…"
         metadata = metadata.code(code.split(':').next().unwrap_or(code));
     }
-    if let Some(message) = refusal.message {
-        metadata = metadata.message(message);
+    let reasons = refusal.reasons.iter();
+    let reasons = reasons.map(|r| (r.reason.as_deref(), r.resource.as_deref()));
+    let reasons = throttling_reasons(reasons);
+    if let Some(message) = refusal.message.or(refusal.capital_message) {
+        metadata = metadata.message(format!("{message}{reasons}"));
     }
     metadata.build()
 }
@@ -212,11 +249,24 @@ mod tests {
     use aws_credential_types::credential_fn::provide_credentials_fn;
     use aws_sdk_dynamodb::config::Credentials;
     use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+    use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
     use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
     use aws_smithy_runtime_api::http::StatusCode;
-    use serde_json::{Value, json};
+    use serde_json::Value;
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
+
+    #[derive(Serialize)]
+    struct Ask {
+        #[serde(rename = "Limit")]
+        limit: u32,
+    }
+
+    impl Call for Ask {
+        const OPERATION: &'static str = "Scan";
+        type Answer = Value;
+    }
 
     /// Answers every request with this status, header and body, and keeps the requests.
     #[derive(Debug)]
@@ -268,7 +318,7 @@ mod tests {
             requests: Arc::default(),
         };
         let direct = direct(service, Duration::from_secs(3_600), None).await;
-        direct.call("Scan", &json!({})).await
+        direct.call(&Ask { limit: 1 }).await
     }
 
     #[tokio::test]
@@ -283,7 +333,7 @@ mod tests {
             };
             let direct = direct(service, Duration::from_secs(valid_for), None).await;
             for _ in 0..2 {
-                let _: Value = direct.call("Scan", &json!({"Limit": 1})).await.unwrap();
+                let _: Value = direct.call(&Ask { limit: 1 }).await.unwrap();
             }
             let requests = requests.lock().unwrap();
             for (request, key) in requests.iter().zip(["KEY1", second_key]) {
@@ -308,6 +358,50 @@ mod tests {
         }
     }
 
+    /// The signature, put together by AWS's description of it (IAM user guide, Create a signed AWS API request).
+    fn signature(request: &Request, host: &str, path: &str) -> String {
+        let header = |name| request.headers().get(name).unwrap();
+        let (date, target) = (header("x-amz-date"), header("x-amz-target"));
+        let digest = |bytes: &[u8]| format!("{:x}", Sha256::digest(bytes));
+        let canonical = format!(
+            "POST\n{path}\n\ncontent-type:{CONTENT_TYPE}\nhost:{host}\nx-amz-date:{date}\n\
+             x-amz-security-token:token\nx-amz-target:{target}\n\n\
+             content-type;host;x-amz-date;x-amz-security-token;x-amz-target\n{}",
+            digest(request.body().bytes().unwrap())
+        );
+        let scope = format!("{}/eu-west-1/dynamodb/aws4_request", &date[..8]);
+        let text = format!(
+            "AWS4-HMAC-SHA256\n{date}\n{scope}\n{}",
+            digest(canonical.as_bytes())
+        );
+        // Of the time only the day counts.
+        let key = generate_signing_key("secret", SystemTime::now(), "eu-west-1", "dynamodb");
+        calculate_signature(key, text.as_bytes())
+    }
+
+    #[tokio::test]
+    async fn the_signature_is_that_of_what_is_sent() {
+        for (url, host, path) in [
+            (None, "dynamodb.eu-west-1.amazonaws.com", "/"),
+            (Some("http://127.0.0.1:8000"), "127.0.0.1:8000", "/"),
+            (Some("http://127.0.0.1:8000/db"), "127.0.0.1:8000", "/db/"),
+        ] {
+            let requests = Arc::<Mutex<Vec<Request>>>::default();
+            let service = Service {
+                status: 200,
+                error_type: None,
+                body: "{}",
+                requests: requests.clone(),
+            };
+            let direct = direct(service, Duration::from_secs(60), url).await;
+            direct.call(&Ask { limit: 1 }).await.unwrap();
+            let requests = requests.lock().unwrap();
+            let signed = requests[0].headers().get("authorization").unwrap();
+            let expected = format!("Signature={}", signature(&requests[0], host, path));
+            assert!(signed.ends_with(&expected), "{signed}");
+        }
+    }
+
     #[tokio::test]
     async fn an_endpoint_may_have_a_path() {
         let requests = Arc::<Mutex<Vec<Request>>>::default();
@@ -319,7 +413,7 @@ mod tests {
         };
         let url = Some("http://127.0.0.1:8000/db");
         let direct = direct(service, Duration::from_secs(60), url).await;
-        let _: Value = direct.call("Scan", &json!({})).await.unwrap();
+        let _: Value = direct.call(&Ask { limit: 1 }).await.unwrap();
         let requests = requests.lock().unwrap();
         assert_eq!(requests[0].uri(), "http://127.0.0.1:8000/db/");
     }
@@ -338,6 +432,13 @@ mod tests {
                 r#"{"Message":"no"}"#,
                 Some("ValidationException"),
                 Some("no"),
+            ),
+            (
+                None,
+                r#"{"__type":"a#ProvisionedThroughputExceededException","message":"slow","Message":"slow",
+                    "ThrottlingReasons":[{"reason":"TableWriteKeyRangeThroughputExceeded","resource":"arn:t"}]}"#,
+                Some("ProvisionedThroughputExceededException"),
+                Some("slow (TableWriteKeyRangeThroughputExceeded on arn:t)"),
             ),
             (None, "<html>Bad gateway</html>", None, None),
         ] {

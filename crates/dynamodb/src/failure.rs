@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::ThrottlingReason;
 use backfill_core::{Error, ErrorKind};
 
 /// Says that `doing` ("scanning table stuff") failed, with the service's own message.
@@ -15,17 +15,20 @@ where
     let code = error.code().unwrap_or_default().to_owned();
     let message = error.message().unwrap_or_default().to_owned();
     let (kind, advice) = match &error {
+        SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)
+            if credentials_error(&error).is_some() =>
+        {
+            credentials_error(&error).unwrap_or((ErrorKind::Internal, ""))
+        }
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             kind_of_code(&code, status)
         }
         SdkError::ResponseError(_) if is_not_understood(&error) => (ErrorKind::Internal, ""),
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => (ErrorKind::Unavailable, ""),
-        SdkError::DispatchFailure(dispatch) if dispatch.is_user() || dispatch.is_other() => {
-            without_credentials(&error)
-        }
+        SdkError::DispatchFailure(dispatch) if dispatch.is_user() => (ErrorKind::Internal, ""),
+        // Whatever else becomes of a connection, such as one that the other side closes before it answers.
         SdkError::DispatchFailure(_) => (ErrorKind::Unavailable, ""),
-        SdkError::ConstructionFailure(_) => without_credentials(&error),
         _ => (ErrorKind::Internal, ""),
     };
     let what = match (code.is_empty(), message.is_empty()) {
@@ -61,13 +64,15 @@ pub(crate) fn failure_of_code(doing: &str, code: &str, message: Option<&str>) ->
     )
 }
 
-/// " (TableWriteKeyRangeThroughputExceeded on arn:…)": why the table throttled, where it says so.
-fn throttling_reasons(reasons: &[ThrottlingReason]) -> String {
+/// " (TableWriteKeyRangeThroughputExceeded on arn:…)": why the table throttled, by reason and resource, where it says
+/// so.
+pub(crate) fn throttling_reasons<'a>(
+    reasons: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>,
+) -> String {
     let named: BTreeSet<String> = reasons
-        .iter()
-        .filter_map(|reason| {
-            let resource = reason.resource().unwrap_or("an unnamed resource");
-            Some(format!("{} on {resource}", reason.reason()?))
+        .filter_map(|(reason, resource)| {
+            let resource = resource.unwrap_or("an unnamed resource");
+            Some(format!("{} on {resource}", reason?))
         })
         .collect();
     if named.is_empty() {
@@ -80,16 +85,16 @@ fn throttling_reasons(reasons: &[ThrottlingReason]) -> String {
 pub(crate) fn update_failure(doing: &str, error: SdkError<UpdateItemError>) -> Error {
     let reasons = match error.as_service_error() {
         Some(UpdateItemError::ProvisionedThroughputExceededException(throttled)) => {
-            throttling_reasons(throttled.throttling_reasons())
+            throttled.throttling_reasons()
         }
-        Some(UpdateItemError::ThrottlingException(throttled)) => {
-            throttling_reasons(throttled.throttling_reasons())
-        }
-        Some(UpdateItemError::RequestLimitExceeded(throttled)) => {
-            throttling_reasons(throttled.throttling_reasons())
-        }
-        _ => String::new(),
+        Some(UpdateItemError::ThrottlingException(throttled)) => throttled.throttling_reasons(),
+        Some(UpdateItemError::RequestLimitExceeded(throttled)) => throttled.throttling_reasons(),
+        _ => &[],
     };
+    let reasons = reasons
+        .iter()
+        .map(|reason| (reason.reason(), reason.resource()));
+    let reasons = throttling_reasons(reasons);
     failure(&format!("{doing}{reasons}"), error)
 }
 
@@ -137,21 +142,23 @@ fn is_not_understood(error: &(dyn std::error::Error + 'static)) -> bool {
     parsing.is_some_and(serde_json::Error::is_data)
 }
 
-fn without_credentials<E>(error: &SdkError<E>) -> (ErrorKind, &'static str)
-where
-    E: std::error::Error + 'static,
-{
-    if DisplayErrorContext(error)
-        .to_string()
-        .contains("redentials")
-    {
-        (
+/// What it means that a call could not be made for want of credentials. A provider that fails for a moment (STS, the
+/// metadata of a machine) is no reason to end a run.
+fn credentials_error(
+    error: &(dyn std::error::Error + 'static),
+) -> Option<(ErrorKind, &'static str)> {
+    let mut chain = std::iter::successors(error.source(), |error| error.source());
+    let error = chain.find_map(|error| error.downcast_ref::<CredentialsError>())?;
+    Some(match error {
+        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => (
             ErrorKind::MissingCredentials,
             "; no AWS credentials were found, give --profile or sign in",
-        )
-    } else {
-        (ErrorKind::Internal, "")
-    }
+        ),
+        _ => (
+            ErrorKind::Unavailable,
+            "; the AWS credentials could not be renewed",
+        ),
+    })
 }
 
 #[cfg(test)]
@@ -183,6 +190,35 @@ mod tests {
             ("SomethingNew", 400, ErrorKind::Internal),
         ] {
             assert_eq!(kind_of_code(code, status).0, kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_a_connection_passes_and_so_does_a_provider_that_stutters() {
+        use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata};
+        type Failed = SdkError<ErrorMetadata>;
+        let other = |error: &'static str| ConnectorError::other(error.into(), None);
+        for (error, kind) in [
+            // As hyper's "connection closed before message completed" arrives.
+            (
+                Failed::dispatch_failure(other("closed")),
+                ErrorKind::Unavailable,
+            ),
+            (
+                Failed::dispatch_failure(ConnectorError::timeout("late".into())),
+                ErrorKind::Unavailable,
+            ),
+            (
+                Failed::construction_failure(CredentialsError::provider_error("STS says 503")),
+                ErrorKind::Unavailable,
+            ),
+            (
+                Failed::construction_failure(CredentialsError::not_loaded("no provider")),
+                ErrorKind::MissingCredentials,
+            ),
+            (Failed::construction_failure("a bug"), ErrorKind::Internal),
+        ] {
+            assert_eq!(failure("calling", error).kind(), kind);
         }
     }
 }

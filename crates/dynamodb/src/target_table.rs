@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
 use crate::convert::{from_item, to_item};
-use crate::direct::Direct;
+use crate::direct::{Call, Direct, DirectReads, ReadCall};
 use crate::failure::{failure, failure_of_code, update_failure};
 
 /// Access that can only read: there is no code behind it that could write to a table.
@@ -71,7 +71,7 @@ impl ReadWrite {
 
 /// Reads the pending keys of one table.
 pub struct Reader {
-    direct: Direct,
+    direct: DirectReads,
     table: String,
     statements: Statements,
 }
@@ -97,7 +97,7 @@ impl ReadAccess for ReadOnly {
 
     fn reader(&self, spec: &Spec, keys: &KeySchema) -> Reader {
         Reader {
-            direct: self.0.direct.clone(),
+            direct: DirectReads(self.0.direct.clone()),
             table: spec.table.clone(),
             statements: spec.statements(keys),
         }
@@ -235,6 +235,13 @@ struct Scan<'a> {
     return_consumed_capacity: &'static str,
 }
 
+impl Call for Scan<'_> {
+    const OPERATION: &'static str = "Scan";
+    type Answer = Scanned;
+}
+
+impl ReadCall for Scan<'_> {}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Scanned {
@@ -267,9 +274,9 @@ impl TableReader for Reader {
             expression_attribute_values: &statements.read_values,
             return_consumed_capacity: "TOTAL",
         };
-        let scanned: Scanned = self
+        let scanned = self
             .direct
-            .call("Scan", &scan)
+            .call(&scan)
             .await
             .map_err(|error| failure(&format!("scanning table {}", self.table), error))?;
         Ok(Page {
@@ -289,7 +296,7 @@ impl TableWriter for Writer {
     async fn update_batch(&self, keys: &[Key]) -> Result<Batch> {
         match self.statement() {
             Some(statement) => self.execute(statement, keys).await,
-            None => self.update_each(keys).await,
+            None => self.update_one(keys).await,
         }
     }
 
@@ -351,6 +358,11 @@ struct BatchExecuteStatement<'a> {
     return_consumed_capacity: &'static str,
 }
 
+impl Call for BatchExecuteStatement<'_> {
+    const OPERATION: &'static str = "BatchExecuteStatement";
+    type Answer = BatchExecuted;
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct BatchStatement<'a> {
@@ -396,23 +408,21 @@ impl Writer {
             .add(&self.table, &self.fingerprint, reason);
     }
 
-    /// A batch of one: more are only asked for while batches are possible.
-    async fn update_each(&self, keys: &[Key]) -> Result<Batch> {
-        let mut batch = Batch {
-            outcomes: Vec::with_capacity(keys.len()),
-            consumed_wcu: 0.0,
+    /// A batch of one, which is all that [`TableWriter::batch_size`] allows without PartiQL. Where that has changed since
+    /// the batch was put together, its items are left to be updated one by one.
+    async fn update_one(&self, keys: &[Key]) -> Result<Batch> {
+        let [key] = keys else {
+            let left_open = || Error::new(ErrorKind::InvalidSpec, "batches are not possible");
+            return Ok(Batch {
+                outcomes: keys.iter().map(|_| Err(left_open())).collect(),
+                consumed_wcu: 0.0,
+            });
         };
-        for key in keys {
-            match self.update(key).await {
-                Ok(write) => {
-                    batch.consumed_wcu += write.consumed_wcu;
-                    batch.outcomes.push(Ok(write.outcome));
-                }
-                Err(error) if keys.len() == 1 => return Err(error),
-                Err(error) => batch.outcomes.push(Err(error)),
-            }
-        }
-        Ok(batch)
+        let write = self.update(key).await?;
+        Ok(Batch {
+            outcomes: vec![Ok(write.outcome)],
+            consumed_wcu: write.consumed_wcu,
+        })
     }
 
     /// One BatchExecuteStatement. A statement that a batch cannot settle is left with an error; UpdateItem has more to
@@ -431,8 +441,7 @@ impl Writer {
                 .collect(),
             return_consumed_capacity: "TOTAL",
         };
-        let sent = self.direct.call("BatchExecuteStatement", &batch).await;
-        let executed: BatchExecuted = match sent {
+        let executed = match self.direct.call(&batch).await {
             Ok(executed) => executed,
             Err(error) => {
                 let refused = matches!(
@@ -447,9 +456,13 @@ impl Writer {
                 if !refused {
                     return Err(error);
                 }
-                // Nothing was written. UpdateItem says whether that is allowed.
+                // Nothing was written. UpdateItem, which is to come for each, says whether that is allowed.
                 self.give_up_batches(&error.to_string());
-                return self.update_each(keys).await;
+                let left_open = || Error::new(ErrorKind::InvalidSpec, error.to_string());
+                return Ok(Batch {
+                    outcomes: keys.iter().map(|_| Err(left_open())).collect(),
+                    consumed_wcu: 0.0,
+                });
             }
         };
         if executed.responses.len() != keys.len() {
@@ -473,8 +486,10 @@ impl Writer {
         // The total holds what failed statements cost too; it is missing where none succeeded, and then each that was
         // carried out costs at least one unit (as dynoxide observed of the service, and as for UpdateItem).
         let consumed_wcu = match executed.consumed_capacity {
-            Some(tables) => tables.iter().map(|table| table.capacity_units).sum(),
-            None => outcomes.iter().filter(|outcome| outcome.is_ok()).count() as f64,
+            Some(tables) if !tables.is_empty() => {
+                tables.iter().map(|table| table.capacity_units).sum()
+            }
+            _ => outcomes.iter().filter(|outcome| outcome.is_ok()).count() as f64,
         };
         Ok(Batch {
             outcomes,
