@@ -103,9 +103,15 @@ pub struct SettingsArgs {
     /// Name of the run; default: made from table and spec, so that the same spec resumes its run.
     #[arg(long, value_name = "ID")]
     run_id: Option<String>,
+    /// Items that DynamoDB may refuse for good in one pass before the run fails [default: 1000].
+    #[arg(long, value_name = "N")]
+    max_rejected: Option<u32>,
     /// Start over instead of resuming.
     #[arg(long)]
     fresh: bool,
+    /// Go on with a run that somebody else holds, who is known to be dead.
+    #[arg(long)]
+    take_over: bool,
 }
 
 /// [`WriterKind`] on the command line.
@@ -134,7 +140,9 @@ impl SettingsArgs {
         over(&mut settings.max_rcu, &self.max_rcu);
         over(&mut settings.run_id, &self.run_id);
         over(&mut settings.writer, &self.writer.map(WriterKind::from));
+        over(&mut settings.max_rejected, &self.max_rejected);
         settings.fresh |= self.fresh;
+        settings.take_over |= self.take_over;
         if let Some(text) = &self.time_box {
             settings.time_box_seconds = Some(seconds(text)?);
         }

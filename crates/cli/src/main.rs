@@ -1,9 +1,11 @@
-//! The operator's command: `backfill run`, `verify`, `start`, `status`, `rate`, `simulate`, `demo`.
+//! The operator's command: `backfill run`, `verify`, `start`, `status`, `rate`, `rejected`, `simulate`, `demo`.
 
 mod args;
 mod demo;
 mod display;
+mod owner;
 mod rate;
+mod rejected;
 mod run;
 mod simulate;
 mod start;
@@ -48,6 +50,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Change the budget of a run while it goes on.
     Rate(rate::RateArgs),
+    /// List the items that DynamoDB refused for good, and try them again.
+    Rejected(rejected::RejectedArgs),
     /// Simulate a run in virtual time: duration, rate, bounds, cost.
     Simulate(simulate::SimulateArgs),
     /// Migrate a table of made-up items in an embedded database, to see how it goes.
@@ -146,6 +150,7 @@ fn main() -> ExitCode {
             Command::Start(args) => start::start(args).await,
             Command::Status(args) => status::status(args).await,
             Command::Rate(args) => rate::rate(args).await,
+            Command::Rejected(args) => rejected::rejected(args).await,
             Command::Simulate(args) => simulate::run(args).await,
             Command::Demo(args) => demo::demo(args).await,
         }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
 use crate::verify::Counted;
-use crate::{Ending, display};
+use crate::{Ending, display, owner, start};
 
 /// How often progress is read from the checkpoint table.
 const POLL: Duration = Duration::from_millis(500);
@@ -48,7 +48,7 @@ pub struct RunArgs {
 
 /// Runs the command. An error means that no item was touched.
 pub async fn run(args: RunArgs) -> Result<Ending> {
-    let request = request(&args.spec, &args.settings)?;
+    let mut request = request(&args.spec, &args.settings)?;
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
@@ -68,6 +68,8 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
 
     let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
     checkpoints.create_if_missing().await?;
+    let sfn = start::client(&connection);
+    owner::take_over_from_the_dead(&mut request, &connection, &checkpoints, &sfn).await?;
     let ending = execute(&request, &connection, &checkpoints, &prices, args.json).await?;
     if ending == Ending::Stopped {
         let without = if request.settings.fresh {
@@ -104,7 +106,7 @@ pub async fn execute(
     let stop =
         stop_on_signal("stopping at the next checkpoint; press ctrl-C again to stop at once");
     let run_id = request.run_id();
-    let owner = owner();
+    let owner = owner::this_process();
     let plan = engine.planner.plan(request, &owner).await?;
     let run = engine.drive(plan, &owner, &stop);
     tokio::pin!(run);
@@ -219,19 +221,6 @@ fn plan(
         "  cost      {}",
         display::bill_text(&used.bill(prices), prices)
     );
-}
-
-/// Who runs it, for the run record.
-fn owner() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .map_or_else(|| "local".into(), |host| host.trim().to_owned());
-    format!(
-        "process {} on {host} since {}",
-        std::process::id(),
-        backfill_core::checkpoint::now_ms()
-    )
 }
 
 /// Cancelled by the first SIGINT or SIGTERM, with these words; the second one ends the process at once.

@@ -16,7 +16,7 @@ use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
 
 use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
-use crate::{Ending, display, run};
+use crate::{Ending, display, owner, run};
 
 /// How often the execution and the checkpoint table are read.
 const POLL: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ pub struct StartArgs {
 
 /// Runs the command. An error means that no execution was started.
 pub async fn start(args: StartArgs) -> Result<Ending> {
-    let request = request(&args.spec, &args.settings)?;
+    let mut request = request(&args.spec, &args.settings)?;
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let sfn = client(&connection);
@@ -70,6 +70,12 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
         .unwrap_or_else(|| format!("{stack}-checkpoints"));
     let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
 
+    let looked =
+        owner::take_over_from_the_dead(&mut request, &connection, &checkpoints, &sfn).await;
+    if let Err(error) = looked {
+        // The planner decides.
+        tracing::warn!("cannot see who holds the run: {}", error.report());
+    }
     // From here on ctrl-C means: stop following.
     let stop = run::stop_on_signal("stopping to follow; the run goes on");
     let started = sfn
@@ -206,7 +212,8 @@ fn ending(description: &DescribeExecutionOutput, records: Option<&Snapshot>) -> 
     }
 }
 
-fn client(connection: &Connection) -> Client {
+/// A client of Step Functions where the connection points.
+pub fn client(connection: &Connection) -> Client {
     let config = aws_sdk_sfn::config::Builder::from(connection.sdk_config())
         .retry_config(RetryConfig::standard().with_max_attempts(5))
         .build();

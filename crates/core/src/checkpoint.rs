@@ -195,6 +195,25 @@ pub struct Settings {
     /// The request that carries the updates.
     #[serde(default)]
     pub writer: WriterKind,
+    /// Items that DynamoDB may refuse for good in one pass before the run fails.
+    #[serde(default = "default_max_rejected")]
+    pub max_rejected: u32,
+}
+
+/// Where the operator gives none.
+pub(crate) fn default_max_rejected() -> u32 {
+    1_000
+}
+
+/// An item whose update DynamoDB refuses for good, as it was found last in a pass. Nothing of the item but its key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rejected {
+    pub segment: u32,
+    pub key: Key,
+    /// What DynamoDB said.
+    pub reason: String,
+    /// When; milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 /// The last complete verification of a run.

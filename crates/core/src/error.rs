@@ -15,6 +15,8 @@ pub enum ErrorKind {
     InvalidSpec,
     /// Under this run id there is a run with another spec or another number of segments.
     RunMismatch,
+    /// Somebody else holds the run and has not ended it.
+    ActiveElsewhere,
     /// The table does not exist where we looked.
     TableNotFound,
     /// The table exists but is not ACTIVE.
@@ -25,6 +27,8 @@ pub enum ErrorKind {
     AccessDenied,
     /// The update left the first migrated item pending.
     UpdateDoesNotExtinguish,
+    /// DynamoDB refuses the update of more items than the operator puts up with.
+    TooManyRejected,
     /// Another worker has claimed the segment since; this one may not move the checkpoint.
     Fenced,
     /// The run was ended meanwhile: paused, cancelled or failed.
@@ -40,15 +44,17 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [ErrorKind; 14] = [
+    const ALL: [ErrorKind; 16] = [
         ErrorKind::InvalidInput,
         ErrorKind::InvalidSpec,
         ErrorKind::RunMismatch,
+        ErrorKind::ActiveElsewhere,
         ErrorKind::TableNotFound,
         ErrorKind::TableNotActive,
         ErrorKind::MissingCredentials,
         ErrorKind::AccessDenied,
         ErrorKind::UpdateDoesNotExtinguish,
+        ErrorKind::TooManyRejected,
         ErrorKind::Fenced,
         ErrorKind::NotRunning,
         ErrorKind::Conflict,
@@ -68,11 +74,13 @@ impl ErrorKind {
             ErrorKind::InvalidInput => "InvalidInput",
             ErrorKind::InvalidSpec => "InvalidSpec",
             ErrorKind::RunMismatch => "RunMismatch",
+            ErrorKind::ActiveElsewhere => "ActiveElsewhere",
             ErrorKind::TableNotFound => "TableNotFound",
             ErrorKind::TableNotActive => "TableNotActive",
             ErrorKind::MissingCredentials => "MissingCredentials",
             ErrorKind::AccessDenied => "AccessDenied",
             ErrorKind::UpdateDoesNotExtinguish => "UpdateDoesNotExtinguish",
+            ErrorKind::TooManyRejected => "TooManyRejected",
             ErrorKind::Fenced => "Fenced",
             ErrorKind::NotRunning => "NotRunning",
             ErrorKind::Conflict => "Conflict",
@@ -94,6 +102,7 @@ impl ErrorKind {
             ErrorKind::InvalidInput
                 | ErrorKind::InvalidSpec
                 | ErrorKind::RunMismatch
+                | ErrorKind::ActiveElsewhere
                 | ErrorKind::TableNotFound
                 | ErrorKind::TableNotActive
                 | ErrorKind::MissingCredentials

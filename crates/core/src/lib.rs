@@ -17,6 +17,7 @@ pub mod partiql;
 pub mod planner;
 pub mod ports;
 pub mod progress;
+pub mod rejected;
 pub mod request;
 pub mod retry;
 pub mod spec;

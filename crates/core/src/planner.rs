@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Cursor, Proof, RunRecord, RunStatus, Settings, VERSION, now_ms};
+use crate::checkpoint::{
+    Cursor, Proof, RunRecord, RunStatus, Settings, VERSION, default_max_rejected, now_ms,
+};
 use crate::ports::{CheckpointReader, ReadAccess, RunStore};
 use crate::request::{RequestedSettings, check_run_id};
 use crate::retry::{PATIENCE, Until, retry};
@@ -142,6 +144,7 @@ pub fn choose_settings(requested: &RequestedSettings, size_bytes: u64) -> Settin
         max_wcu: requested.max_wcu,
         max_rcu: requested.max_rcu,
         writer: requested.writer.unwrap_or_default(),
+        max_rejected: requested.max_rejected.unwrap_or_else(default_max_rejected),
     }
 }
 
@@ -561,11 +564,28 @@ fn continued_run(
             _ => requested.total_segments = Some(total),
         }
     }
+    let held = stored.status == RunStatus::Running && stored.owner != owner;
+    if held && !requested.take_over {
+        let since = Duration::from_millis(stored.started_ms);
+        return Err(Error::new(
+            ErrorKind::ActiveElsewhere,
+            format!(
+                "run_id: run {} has been held since {} by {}; wait for it or stop it, or, if that one is known to be \
+                 dead, take the run over with --take-over (in the input of an execution: \"take_over\": true)",
+                stored.run_id,
+                humantime::format_rfc3339_seconds(UNIX_EPOCH + since),
+                stored.owner,
+            ),
+        ));
+    }
     if !requested.fresh {
         // Nor does a budget go away by itself.
         requested.max_wcu = requested.max_wcu.or(stored.settings.max_wcu);
         requested.max_rcu = requested.max_rcu.or(stored.settings.max_rcu);
         requested.writer = requested.writer.or(Some(stored.settings.writer));
+        requested.max_rejected = requested
+            .max_rejected
+            .or(Some(stored.settings.max_rejected));
     }
     let new = new_run(request, description, owner);
     let settings = choose_settings(&requested, description.size_bytes);
@@ -587,10 +607,12 @@ fn continued_run(
                 stored.status.name()
             )
         } else {
-            format!(
-                "resumed in pass {pass}; the run was {}",
-                stored.status.name()
-            )
+            let former = if held {
+                format!("taken over from {}", stored.owner)
+            } else {
+                stored.status.name().to_owned()
+            };
+            format!("resumed in pass {pass}; the run was {former}")
         },
         first_pass: if over { pass } else { stored.first_pass },
         pass,

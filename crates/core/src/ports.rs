@@ -5,7 +5,7 @@ use std::future::Future;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{RunRecord, SegmentRecord};
+use crate::checkpoint::{Rejected, RunRecord, SegmentRecord};
 use crate::table::{KeySchema, TableDescription};
 use crate::{Item, Key, Result, Spec};
 
@@ -135,6 +135,35 @@ pub trait CheckpointReader: Send + Sync {
 
     /// How many segments of one pass are known to be exhausted: never more than there are, and seldom fewer.
     fn exhausted(&self, run_id: &str, pass: u32) -> impl Future<Output = Result<u32>> + Send;
+
+    /// The items of one pass that DynamoDB refuses, in no particular order; strongly consistent.
+    fn rejected(
+        &self,
+        run_id: &str,
+        pass: u32,
+    ) -> impl Future<Output = Result<Vec<Rejected>>> + Send;
+
+    /// How many those are.
+    fn rejected_count(&self, run_id: &str, pass: u32) -> impl Future<Output = Result<u64>> + Send;
+}
+
+/// Write access to the records of rejected items.
+pub trait RejectedStore: CheckpointReader {
+    /// Records an item of this pass, in the place of an earlier record of the same item.
+    fn reject(
+        &self,
+        run_id: &str,
+        pass: u32,
+        item: &Rejected,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Removes the record of an item, if there is one.
+    fn forget_rejected(
+        &self,
+        run_id: &str,
+        pass: u32,
+        key: &Key,
+    ) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// Write access to the run record.
@@ -145,7 +174,7 @@ pub trait RunStore: CheckpointReader {
 }
 
 /// Write access to segment records.
-pub trait SegmentStore: CheckpointReader {
+pub trait SegmentStore: RejectedStore {
     /// Claims a segment of the run's current pass: its generation grows by one, which fences off whoever had it.
     /// Creates the record where there is none. Returns it as it stands now. `Fenced` where it was claimed on
     /// behalf of a later revision of the run: a former owner that is late cannot fence off its successor.

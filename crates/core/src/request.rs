@@ -42,9 +42,15 @@ pub struct RequestedSettings {
     pub max_rcu: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub writer: Option<WriterKind>,
+    /// Items that DynamoDB may refuse for good in one pass before the run fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_rejected: Option<u32>,
     /// Start over instead of resuming.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fresh: bool,
+    /// Go on with a run that somebody else holds, who is known to be dead.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub take_over: bool,
 }
 
 /// Most segments at once: what a distributed Map runs in parallel.
@@ -135,8 +141,11 @@ struct Document<'a> {
     max_wcu: Option<u32>,
     max_rcu: Option<u32>,
     writer: Option<WriterKind>,
+    max_rejected: Option<u32>,
     #[serde(default)]
     fresh: bool,
+    #[serde(default)]
+    take_over: bool,
 }
 
 /// The parts of a request, from wherever they come, before they are put together and checked.
@@ -171,7 +180,9 @@ impl Parts {
                 max_wcu: document.max_wcu,
                 max_rcu: document.max_rcu,
                 writer: document.writer,
+                max_rejected: document.max_rejected,
                 fresh: document.fresh,
+                take_over: document.take_over,
             },
         };
         for (field, plain, typed) in [

@@ -2,16 +2,17 @@
 //! their order.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Budget, Share};
-use crate::checkpoint::{Counters, Cursor, RunRecord, SegmentRecord};
+use crate::checkpoint::{Counters, Cursor, Rejected, RunRecord, SegmentRecord, now_ms};
 use crate::pace::{MAX_WINDOW, Pace};
 use crate::planner::{LOOK_EVERY, load};
 use crate::ports::{
@@ -36,7 +37,16 @@ const LEAST_PER_PAGE: u32 = 25;
 /// The trial chunk looks no further than this many pages for an item to try the update on.
 const TRIAL_PAGES: u32 = 10;
 
-/// How long a checkpoint is tried again, also beyond the time box. A caller with a hard end (Lambda) must
+/// The same where DynamoDB has refused every update so far.
+const SUSPICIOUS_TRIAL_PAGES: u32 = 100;
+
+/// Where DynamoDB refuses the update of so many items before it has accepted one, it will refuse all.
+const HOPELESS: u64 = 25;
+
+/// Records of rejected items that are written at the same time.
+const REJECTED_AT_ONCE: usize = 32;
+
+/// How long a checkpoint, and before it the records of rejected items, are tried again, also beyond the time box. A caller with a hard end (Lambda) must
 /// leave this much time between `latest` and that end.
 pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -140,9 +150,12 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             begin,
             until,
             writer,
+            rejection: Rejection::new(run.settings.max_rejected),
         };
+        // Once items were updated, what is left to a later pass may well be nothing but those that are refused.
+        let may_be_hopeless = chunk.trial && run.pass == run.first_pass;
         let swept = {
-            let sweep = segment.sweep(&mut record, chunk.trial);
+            let sweep = segment.sweep(&mut record, chunk.trial, may_be_hopeless);
             tokio::pin!(sweep);
             tokio::select! {
                 swept = &mut sweep => swept,
@@ -213,11 +226,32 @@ struct Segment<'a, R, W, S> {
     pace: Pace<'a>,
     begin: Instant,
     until: Until,
+    rejection: Rejection,
+}
+
+/// When to look how many items were rejected in the whole pass: not at every one, but more often the nearer the limit.
+struct Rejection {
+    max: u64,
+    /// How many more there may be, as of the last look.
+    room: AtomicU64,
+    /// How many were added here since.
+    since: AtomicU64,
+}
+
+impl Rejection {
+    fn new(max: u32) -> Self {
+        Rejection {
+            max: max.into(),
+            room: AtomicU64::new(max.into()),
+            since: AtomicU64::new(0),
+        }
+    }
 }
 
 /// What became of the items of a page.
 #[derive(Default)]
 struct PageResult {
+    segment: u32,
     scanned: u64,
     next: Option<Key>,
     counters: Counters,
@@ -226,15 +260,29 @@ struct PageResult {
     failure: Option<Error>,
     /// An updated item was seen to be pending no longer.
     trial_passed: bool,
+    /// Items whose update DynamoDB refuses for good, also where the page is `cut`.
+    rejected: Vec<Rejected>,
 }
 
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Sweeps the segment from its cursor on. A trial ends with the page on which an item has passed it.
-    async fn sweep(&self, record: &mut SegmentRecord, trial_only: bool) -> Result<()> {
+    async fn sweep(
+        &self,
+        record: &mut SegmentRecord,
+        trial_only: bool,
+        may_be_hopeless: bool,
+    ) -> Result<()> {
         let worked_before = record.counters.worked_seconds;
         let mut pages = 0;
         while record.cursor != Cursor::Exhausted && !self.until.is_over() {
-            if trial_only && (record.trial_passed || pages == TRIAL_PAGES) {
+            let counters = &record.counters;
+            let suspicious = may_be_hopeless && counters.updated == 0 && counters.rejected > 0;
+            let trial_pages = if suspicious {
+                SUSPICIOUS_TRIAL_PAGES
+            } else {
+                TRIAL_PAGES
+            };
+            if trial_only && (record.trial_passed || pages >= trial_pages) {
                 break;
             }
             // Every segment tries the pair on the first item that it updates, and writes no other before.
@@ -244,7 +292,8 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 usize::MAX
             };
             pages += 1;
-            self.pages(record, most, worked_before).await?;
+            self.pages(record, most, worked_before, may_be_hopeless)
+                .await?;
         }
         Ok(())
     }
@@ -257,8 +306,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         record: &mut SegmentRecord,
         most: usize,
         worked_before: f64,
+        may_be_hopeless: bool,
     ) -> Result<()> {
         let trial_passed = record.trial_passed;
+        // Rejected before, and none accepted.
+        let in_vain =
+            (may_be_hopeless && record.counters.updated == 0).then_some(record.counters.rejected);
         let segment = record.segment;
         let pages = stream::unfold(record.cursor.clone(), move |cursor| {
             self.read(segment, cursor)
@@ -266,7 +319,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         let mut results = std::pin::pin!(
             pages
                 .take(most)
-                .map(|page| self.write(page, trial_passed))
+                .map(|page| self.write(page, segment, trial_passed, in_vain))
                 .buffered(PAGES_IN_WORK)
         );
         let mut cut = false;
@@ -274,8 +327,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         let mut written: Vec<PageResult> = results.next().await.into_iter().collect();
         let mut over = written.is_empty();
         while !written.is_empty() {
+            let mut rejected = Vec::new();
             for mut result in written.drain(..) {
                 cut |= result.cut;
+                rejected.append(&mut result.rejected);
                 failure = failure.or(result.failure.take());
                 result.add_to(record, cut);
             }
@@ -287,10 +342,16 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 record.throttled_by = Some(throttled_by);
             }
             record.counters.worked_seconds = worked_before + self.begin.elapsed().as_secs_f64();
-            let mut saving = std::pin::pin!(self.checkpoint(record));
+            let mut saving = std::pin::pin!(self.checkpoint(record, &rejected));
             loop {
                 tokio::select! {
-                    saved = &mut saving => break saved?,
+                    saved = &mut saving => {
+                        if let Some(too_many) = saved? {
+                            self.until.stop.cancel();
+                            failure = failure.or(Some(too_many));
+                        }
+                        break;
+                    }
                     result = results.next(), if !over => match result {
                         Some(result) => written.push(result),
                         None => over = true,
@@ -341,12 +402,45 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     }
 
     /// Saves the checkpoint, also when the time is over or the operator stops us: what is done must be
-    /// remembered.
-    async fn checkpoint(&self, record: &SegmentRecord) -> Result<()> {
-        retry(&Until::after(CHECKPOINT_PATIENCE), || {
-            self.store.checkpoint(record)
-        })
-        .await
+    /// remembered. The rejected items come first, so that none is counted and not recorded. Returns an error
+    /// where the pass has too many of them.
+    async fn checkpoint(
+        &self,
+        record: &SegmentRecord,
+        rejected: &[Rejected],
+    ) -> Result<Option<Error>> {
+        let (run_id, pass) = (&record.run_id, record.pass);
+        let until = Until::after(CHECKPOINT_PATIENCE);
+        let until = &until;
+        stream::iter(rejected)
+            .map(|item| retry(until, move || self.store.reject(run_id, pass, item)))
+            .buffer_unordered(REJECTED_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        let until = Until::after(CHECKPOINT_PATIENCE);
+        retry(&until, || self.store.checkpoint(record)).await?;
+        let Some(last) = rejected.last() else {
+            return Ok(None);
+        };
+        let Rejection { max, room, since } = &self.rejection;
+        let new = rejected.len() as u64;
+        let since_look = since.fetch_add(new, Ordering::Relaxed) + new;
+        if since_look * 16 < room.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let count = retry(&until, || self.store.rejected_count(run_id, pass)).await?;
+        since.store(0, Ordering::Relaxed);
+        room.store(max.saturating_sub(count), Ordering::Relaxed);
+        Ok((count > *max).then(|| {
+            Error::new(
+                ErrorKind::TooManyRejected,
+                format!(
+                    "DynamoDB refuses the update of {count} items for good, more than max_rejected = {max}, such as that of \
+                     key {}: {}; list them with: backfill rejected --run-id {run_id}",
+                    last.key, last.reason
+                ),
+            )
+        }))
     }
 
     /// Writes the pending items of a page, several batches at once, and waits for every write that was begun. After an
@@ -355,9 +449,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     async fn write(
         &self,
         page: Result<(Page, SemaphorePermit<'_>)>,
+        segment: u32,
         trial_passed: bool,
+        in_vain: Option<u64>,
     ) -> PageResult {
         let mut result = PageResult {
+            segment,
             trial_passed,
             ..PageResult::default()
         };
@@ -378,6 +475,22 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             };
             rest = others;
             self.write_and_try(key, &mut result).await;
+            let hopeless = |before| {
+                result.counters.updated == 0 && before + result.counters.rejected >= HOPELESS
+            };
+            if in_vain.is_some_and(hopeless)
+                && let Some(last) = result.rejected.last()
+            {
+                let error = Error::new(
+                    ErrorKind::TooManyRejected,
+                    format!(
+                        "DynamoDB refuses the update of each of the first {HOPELESS} items for good, such as that of key \
+                         {}: {}; change update, or pending so that it leaves such items out",
+                        last.key, last.reason
+                    ),
+                );
+                self.fail(&mut result, error);
+            }
         }
         if result.cut {
             return result;
@@ -534,6 +647,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             Ok(Some(Outcome::Rejected(reason))) => {
                 tracing::warn!(%key, reason, "DynamoDB refuses this item's update for good");
                 counters.rejected += 1;
+                result.rejected.push(Rejected {
+                    segment: result.segment,
+                    key: key.clone(),
+                    reason,
+                    at_ms: now_ms(),
+                });
             }
             Ok(None) => {
                 result.cut = true;

@@ -10,6 +10,7 @@ use backfill_core::drive::Engine;
 use backfill_core::planner::{Failure, Plan, Planner};
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
 use backfill_core::progress::snapshot;
+use backfill_core::rejected::retry_rejected;
 use backfill_core::verifier::{Verifier, VerifyRequest};
 use backfill_core::worker::{Chunk, Worker};
 use backfill_core::{ErrorKind, Key, Request, Value};
@@ -76,7 +77,9 @@ impl World {
             worker: self.worker(),
             verifier: self.verifier(),
         };
-        let plan = engine.planner.plan(&self.request, "a test").await?;
+        // Whoever held the run before is dead.
+        let request = taking_over(&self.request);
+        let plan = engine.planner.plan(&request, "a test").await?;
         engine.drive(plan, "a test", stop).await
     }
 
@@ -98,6 +101,13 @@ impl World {
         assert_eq!(self.table.items(), expected);
         assert!(self.table.updates().values().all(|&count| count == 1));
     }
+}
+
+/// The same request, of somebody who knows that the former owner is dead.
+fn taking_over(request: &Request) -> Request {
+    let mut request = request.clone();
+    request.settings.take_over = true;
+    request
 }
 
 fn assert_accounted(counters: &Counters) {
@@ -321,7 +331,7 @@ fn resume_goes_on_from_the_checkpointed_keys() {
 
         let again = world
             .planner()
-            .plan(&world.request, "second")
+            .plan(&taking_over(&world.request), "second")
             .await
             .unwrap();
         assert_eq!(again.segments, [1], "segment 0 needs no more work");
@@ -374,7 +384,7 @@ fn one_owner_in_the_store() {
         // A worker of the former owner that read the run record before it changed hands comes too late to claim.
         world
             .planner()
-            .plan(&world.request, "second")
+            .plan(&taking_over(&world.request), "second")
             .await
             .unwrap();
         let successor = world.store.run(&run_id).await.unwrap().unwrap();
@@ -574,13 +584,18 @@ fn a_run_id_belongs_to_one_spec() {
         );
         let same = request(r#"{"table":"stuff","set":{"test":1},"run_id":"r"}"#);
         assert_eq!(
-            planner.plan(&same, "second").await.unwrap().segments.len(),
+            planner
+                .plan(&taking_over(&same), "second")
+                .await
+                .unwrap()
+                .segments
+                .len(),
             2
         );
         let fresh = request(
             r#"{"table":"stuff","set":{"test":2},"run_id":"r","total_segments":3,"fresh":true}"#,
         );
-        let plan = planner.plan(&fresh, "third").await.unwrap();
+        let plan = planner.plan(&taking_over(&fresh), "third").await.unwrap();
         assert_eq!((plan.pass, plan.segments.len()), (2, 3));
     });
 }
@@ -595,7 +610,7 @@ fn a_run_record_changes_only_from_its_latest_revision() {
         let mut stale = world.store.run(&run_id).await.unwrap().unwrap();
         world
             .planner()
-            .plan(&world.request, "second")
+            .plan(&taking_over(&world.request), "second")
             .await
             .unwrap();
         stale.revision += 1;
@@ -636,7 +651,10 @@ fn no_gap_in_a_table_that_was_created_anew() {
         let never = CancellationToken::new();
         world.worker().work(&chunk, None, &never).await.unwrap();
         world.table.recreate();
-        let again = planner.plan(&world.request, "second").await.unwrap();
+        let again = planner
+            .plan(&taking_over(&world.request), "second")
+            .await
+            .unwrap();
         assert_eq!((again.pass, again.segments.len()), (2, 2));
         let stale = world.worker().work(&chunk, None, &never).await.unwrap_err();
         assert_eq!(stale.kind(), ErrorKind::Fenced, "another owner");
@@ -658,7 +676,10 @@ fn honest_end_tells_the_first_failure() {
             error: error.into(),
             message: format!("because of {error}"),
         };
-        planner.plan(&world.request, "second").await.unwrap();
+        planner
+            .plan(&taking_over(&world.request), "second")
+            .await
+            .unwrap();
         let told = planner
             .fail(&plan.run_id, "first", failure("TooMany"))
             .await
@@ -701,7 +722,10 @@ fn one_owner_per_run() {
         let planner = world.planner();
         let plan = planner.plan(&world.request, "first").await.unwrap();
         let run_id = &plan.run_id;
-        planner.plan(&world.request, "second").await.unwrap();
+        planner
+            .plan(&taking_over(&world.request), "second")
+            .await
+            .unwrap();
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let mut errors = vec![
@@ -734,6 +758,121 @@ fn one_owner_per_run() {
         let run = world.store.run(run_id).await.unwrap().unwrap();
         assert_eq!(run.status, RunStatus::Paused);
     });
+}
+
+/// one-owner: a run that somebody holds is not begun anew beside it, whatever is asked for, unless it is said that the
+/// former owner is dead; one that has ended, however it did, is.
+#[test]
+fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
+        let planner = world.planner();
+        let plan = planner.plan(&world.request, "first").await.unwrap();
+        let mut fresh = world.request.clone();
+        fresh.settings.fresh = true;
+        for request in [&world.request, &fresh] {
+            let refused = planner.plan(request, "second").await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ActiveElsewhere);
+            let said = refused.to_string();
+            assert!(said.contains("by first"), "who: {said}");
+            assert!(said.contains("since 20"), "since when: {said}");
+            assert!(said.contains("--take-over"), "what to do: {said}");
+        }
+        let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
+        assert_eq!((run.owner.as_str(), run.revision), ("first", 1));
+        // The answer to its own request may have been lost.
+        let again = planner.plan(&world.request, "first").await.unwrap();
+        assert_eq!(again.segments, plan.segments);
+
+        planner
+            .plan(&taking_over(&world.request), "second")
+            .await
+            .unwrap();
+        let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
+        assert_eq!(run.owner, "second");
+        assert!(
+            run.message.contains("taken over from first"),
+            "{}",
+            run.message
+        );
+
+        let paused = RunStatus::Paused;
+        planner.stop(&plan.run_id, "second", paused).await.unwrap();
+        planner.plan(&world.request, "third").await.unwrap();
+    });
+}
+
+/// accounting: each rejected item is recorded with its reason and nothing else of it, and tried again by itself.
+#[test]
+fn accounting_of_rejected_items_one_by_one() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":4,"max_passes":1"#;
+        let world = World::new(Faults::random(4, 0.1, 0.1), 50, settings);
+        world.table.poison([3, 17, 40]);
+        assert_eq!(world.run().await.unwrap(), RunStatus::Incomplete);
+        let run_id = world.request.run_id();
+        let run = world.store.run(&run_id).await.unwrap().unwrap();
+        let rejected = world.store.rejected(&run_id, run.pass).await.unwrap();
+        assert_eq!(rejected.len(), 3);
+        assert!(rejected.iter().all(|item| item.reason == "poisoned"));
+        assert!(
+            rejected.iter().all(|item| item.key.0.len() == 2),
+            "keys only"
+        );
+        let updates = world.table.updates().len();
+
+        // One of them has become acceptable, one was deleted.
+        world.table.poison([3]);
+        world.table.delete(17);
+        let again = retry_rejected(&world.table, &world.store, &run, rejected)
+            .await
+            .unwrap();
+        assert_eq!((again.updated, again.vanished), (1, 1));
+        assert_eq!(again.rejected.len(), 1);
+        assert_eq!(world.table.updates().len(), updates + 1, "no other item");
+        let left = world.store.rejected(&run_id, run.pass).await.unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].key, again.rejected[0].key);
+    });
+}
+
+/// honest-end: where an update is refused for more items than the operator puts up with, the run fails and says which.
+#[test]
+fn honest_end_with_too_many_rejected_items() {
+    for (poisoned, max_rejected, ending) in [
+        // All of them: found with the first few, whatever the limit.
+        (0..600, 1_000, Err((25, 25))),
+        // Every second one, from some point on.
+        (300..600, 40, Err((41, 200))),
+        (300..310, 7, Err((8, 8))),
+        (300..310, 8, Ok(8)),
+    ] {
+        in_virtual_time(async {
+            let settings =
+                format!(r#","total_segments":6,"max_passes":1,"max_rejected":{max_rejected}"#);
+            let world = World::new(Faults::none(4), 600, &settings);
+            world.table.poison(poisoned.clone());
+            let ended = world.run().await;
+            let run_id = world.request.run_id();
+            let rejected = world.store.rejected(&run_id, 1).await.unwrap().len();
+            match ending {
+                Err((least, most)) => {
+                    let error = ended.unwrap_err();
+                    assert_eq!(error.kind(), ErrorKind::TooManyRejected, "{error}");
+                    assert!(error.to_string().contains("poisoned"), "why: {error}");
+                    assert!(error.to_string().contains("item-"), "which: {error}");
+                    assert!(
+                        (least..=most).contains(&rejected),
+                        "{poisoned:?}: {rejected}"
+                    );
+                }
+                Ok(count) => {
+                    assert_eq!(ended.unwrap(), RunStatus::Incomplete);
+                    assert_eq!(rejected, count);
+                }
+            }
+        });
+    }
 }
 
 /// A run id that belongs to another table is refused, also where that table is another one in identity.

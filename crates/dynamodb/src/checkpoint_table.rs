@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | the run            | `run`                           | a [`RunRecord`], attribute by attribute |
 //! | the run            | `pass#00001#segment#0000012`    | a [`SegmentRecord`] |
+//! | the run            | `pass#00001#rejected#<digest>`  | a [`Rejected`] item, by the digest of its key |
 //! | the run            | `exhausted#00001`               | how many segments of the pass are exhausted |
 //!
 //! All carry `expires_at` (seconds since 1970), the table's TTL attribute.
@@ -13,16 +14,21 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ReturnValue,
-    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TableStatus, TimeToLiveSpecification,
+    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, Select, TableStatus,
+    TimeToLiveSpecification,
 };
-use backfill_core::checkpoint::{Counters, Cursor, RunRecord, SegmentRecord, VERSION, now_ms};
-use backfill_core::ports::{CheckpointReader, RunStore, SegmentStore};
+use backfill_core::checkpoint::{
+    Counters, Cursor, Rejected, RunRecord, SegmentRecord, VERSION, now_ms,
+};
+use backfill_core::ports::{CheckpointReader, RejectedStore, RunStore, SegmentStore};
 use backfill_core::retry::{PATIENCE, Until, retry};
-use backfill_core::{Error, ErrorKind, Result, Value};
+use backfill_core::{Error, ErrorKind, Key, Result, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 
 use crate::connection::Connection;
 use crate::convert::{from_item, json_to_value, to_item, value_to_json};
@@ -223,11 +229,21 @@ impl CheckpointTable {
 }
 
 fn segment_key(pass: u32, segment: u32) -> String {
-    format!("{}segment#{segment:07}", pass_prefix(pass))
+    format!("{}{segment:07}", segment_prefix(pass))
 }
 
-fn pass_prefix(pass: u32) -> String {
-    format!("pass#{pass:05}#")
+fn segment_prefix(pass: u32) -> String {
+    format!("pass#{pass:05}#segment#")
+}
+
+/// A digest, since a key may be longer than a sort key's 1,024 bytes.
+fn rejected_key(pass: u32, key: &Key) -> String {
+    let digest = Sha256::digest(key.to_string());
+    format!("{}{digest:x}", rejected_prefix(pass))
+}
+
+fn rejected_prefix(pass: u32) -> String {
+    format!("pass#{pass:05}#rejected#")
 }
 
 fn exhausted_key(pass: u32) -> String {
@@ -293,29 +309,27 @@ impl CheckpointReader for CheckpointTable {
     }
 
     async fn segments(&self, run_id: &str, pass: u32) -> Result<Vec<SegmentRecord>> {
-        let mut records = Vec::new();
+        self.records(run_id, segment_prefix(pass)).await
+    }
+
+    async fn rejected(&self, run_id: &str, pass: u32) -> Result<Vec<Rejected>> {
+        self.records(run_id, rejected_prefix(pass)).await
+    }
+
+    async fn rejected_count(&self, run_id: &str, pass: u32) -> Result<u64> {
+        let mut count = 0;
         let mut after = None;
         loop {
             let response = self
-                .connection
-                .client
-                .query()
-                .table_name(&self.name)
-                .key_condition_expression("run_id = :run AND begins_with(#record, :pass)")
-                .expression_attribute_names("#record", "record")
-                .expression_attribute_values(":run", AttributeValue::S(run_id.into()))
-                .expression_attribute_values(":pass", AttributeValue::S(pass_prefix(pass)))
-                .consistent_read(true)
-                .set_exclusive_start_key(after)
+                .records_after(run_id, rejected_prefix(pass), after)
+                .select(Select::Count)
                 .send()
                 .await
                 .map_err(|error| self.failed("reading", error))?;
-            for attributes in response.items.unwrap_or_default() {
-                records.push(read_record(&self.name, attributes)?);
-            }
+            count += response.count().max(0) as u64;
             after = response.last_evaluated_key;
             if after.is_none() {
-                return Ok(records);
+                return Ok(count);
             }
         }
     }
@@ -335,6 +349,48 @@ impl CheckpointReader for CheckpointTable {
             Some(AttributeValue::N(count)) => count.parse().unwrap_or(0),
             _ => 0,
         })
+    }
+}
+
+impl RejectedStore for CheckpointTable {
+    async fn reject(&self, run_id: &str, pass: u32, item: &Rejected) -> Result<()> {
+        let mut attributes = to_attributes(item);
+        attributes.insert("version".into(), AttributeValue::N(VERSION.to_string()));
+        attributes.insert("expires_at".into(), expires_at());
+        let set: Vec<String> = attributes
+            .keys()
+            .map(|name| format!("#{name} = :{name}"))
+            .collect();
+        // Not PutItem, which the worker's role does not allow: it could replace any record.
+        let mut request = self
+            .connection
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(Self::key(run_id, &rejected_key(pass, &item.key))))
+            .update_expression(format!("SET {}", set.join(", ")));
+        for (name, value) in attributes {
+            request = request
+                .expression_attribute_names(format!("#{name}"), &name)
+                .expression_attribute_values(format!(":{name}"), value);
+        }
+        request
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| self.failed("writing", error))
+    }
+
+    async fn forget_rejected(&self, run_id: &str, pass: u32, key: &Key) -> Result<()> {
+        self.connection
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(Self::key(run_id, &rejected_key(pass, key))))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| self.failed("writing", error))
     }
 }
 
@@ -509,6 +565,44 @@ impl SegmentStore for CheckpointTable {
 }
 
 impl CheckpointTable {
+    fn records_after(
+        &self,
+        run_id: &str,
+        prefix: String,
+        after: Option<Attributes>,
+    ) -> QueryFluentBuilder {
+        self.connection
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("run_id = :run AND begins_with(#record, :prefix)")
+            .expression_attribute_names("#record", "record")
+            .expression_attribute_values(":run", AttributeValue::S(run_id.into()))
+            .expression_attribute_values(":prefix", AttributeValue::S(prefix))
+            .consistent_read(true)
+            .set_exclusive_start_key(after)
+    }
+
+    /// All records of a run whose name begins like this.
+    async fn records<T: DeserializeOwned>(&self, run_id: &str, prefix: String) -> Result<Vec<T>> {
+        let mut records = Vec::new();
+        let mut after = None;
+        loop {
+            let response = self
+                .records_after(run_id, prefix.clone(), after)
+                .send()
+                .await
+                .map_err(|error| self.failed("reading", error))?;
+            for attributes in response.items.unwrap_or_default() {
+                records.push(read_record(&self.name, attributes)?);
+            }
+            after = response.last_evaluated_key;
+            if after.is_none() {
+                return Ok(records);
+            }
+        }
+    }
+
     /// Adds a segment to those that are exhausted in its pass. Once and never again: a segment that is not counted
     /// leaves the others a smaller share of the budget, one that is counted twice a larger one.
     async fn count_exhausted(&self, record: &SegmentRecord) {

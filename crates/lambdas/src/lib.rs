@@ -18,11 +18,12 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 /// Left between the end of our work and the end of the invocation: for a write that was just begun, then for the
-/// trial's check and the checkpoint, which are tried again until their patience ends and then once more.
-const RESERVE: Duration = Duration::from_secs(52);
+/// trial's check, the records of rejected items and the checkpoint, each of which is tried again until its patience ends
+/// and then once more.
+const RESERVE: Duration = Duration::from_secs(72);
 const _: () = assert!(
     RESERVE.as_secs()
-        > 3 * CALL_TIMEOUT.as_secs() + TRIAL_PATIENCE.as_secs() + CHECKPOINT_PATIENCE.as_secs()
+        > 4 * CALL_TIMEOUT.as_secs() + TRIAL_PATIENCE.as_secs() + 2 * CHECKPOINT_PATIENCE.as_secs()
 );
 
 /// Built once per process and used by every invocation.

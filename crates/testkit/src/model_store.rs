@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use backfill_core::checkpoint::{Counters, Cursor, RunRecord, SegmentRecord};
+use backfill_core::checkpoint::{Counters, Cursor, Rejected, RunRecord, SegmentRecord};
 use backfill_core::pace::BoundBy;
-use backfill_core::ports::{CheckpointReader, RunStore, SegmentStore};
-use backfill_core::{Error, ErrorKind, Result};
+use backfill_core::ports::{CheckpointReader, RejectedStore, RunStore, SegmentStore};
+use backfill_core::{Error, ErrorKind, Key, Result};
 
 use crate::faults::Faults;
 use crate::model_table::ModelTable;
@@ -24,6 +24,7 @@ pub struct ModelStore {
 struct State {
     runs: BTreeMap<String, RunRecord>,
     segments: BTreeMap<(String, u32, u32), SegmentRecord>,
+    rejected: BTreeMap<(String, u32, Key), Rejected>,
 }
 
 impl ModelStore {
@@ -67,6 +68,38 @@ impl CheckpointReader for ModelStore {
         let segments = self.segments(run_id, pass).await?;
         let exhausted = |segment: &&SegmentRecord| segment.cursor == Cursor::Exhausted;
         Ok(segments.iter().filter(exhausted).count() as u32)
+    }
+
+    async fn rejected(&self, run_id: &str, pass: u32) -> Result<Vec<Rejected>> {
+        self.faults.before().await?;
+        let state = self.state.lock().unwrap();
+        let of_pass = |key: &(String, u32, Key)| key.0 == run_id && key.1 == pass;
+        let rejected = state.rejected.iter().filter(|(key, _)| of_pass(key));
+        Ok(rejected.map(|(_, item)| item.clone()).collect())
+    }
+
+    async fn rejected_count(&self, run_id: &str, pass: u32) -> Result<u64> {
+        Ok(self.rejected(run_id, pass).await?.len() as u64)
+    }
+}
+
+impl RejectedStore for ModelStore {
+    async fn reject(&self, run_id: &str, pass: u32, item: &Rejected) -> Result<()> {
+        self.faults.before().await?;
+        let key = (run_id.to_owned(), pass, item.key.clone());
+        self.state
+            .lock()
+            .unwrap()
+            .rejected
+            .insert(key, item.clone());
+        self.faults.after().await
+    }
+
+    async fn forget_rejected(&self, run_id: &str, pass: u32, key: &Key) -> Result<()> {
+        self.faults.before().await?;
+        let key = (run_id.to_owned(), pass, key.clone());
+        self.state.lock().unwrap().rejected.remove(&key);
+        self.faults.after().await
     }
 }
 

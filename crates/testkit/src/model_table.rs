@@ -126,6 +126,12 @@ impl ModelTable {
         self.state.lock().unwrap().poison = ids.into_iter().map(key_of).collect();
     }
 
+    /// A live writer deletes this item.
+    pub fn delete(&self, id: u64) {
+        let at = position(&key_of(id));
+        self.state.lock().unwrap().set(&at, None);
+    }
+
     /// From now on updates leave the predicate true.
     pub fn make_updates_useless(&self) {
         self.state.lock().unwrap().useless_update = true;

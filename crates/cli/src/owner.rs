@@ -1,0 +1,121 @@
+//! Who holds a run: what `run` writes into its record, and whether a former holder is known to have ended.
+
+use std::path::Path;
+
+use aws_sdk_sfn::Client;
+use aws_sdk_sfn::error::ProvideErrorMetadata as _;
+use aws_sdk_sfn::types::ExecutionStatus;
+use backfill_core::checkpoint::{RunStatus, now_ms};
+use backfill_core::ports::CheckpointReader as _;
+use backfill_core::retry::{PATIENCE, Until, retry};
+use backfill_core::{Request, Result};
+use backfill_dynamodb::{CheckpointTable, Connection};
+
+/// This process, as the owner of a run.
+pub fn this_process() -> String {
+    format!(
+        "process {} on {} since {}",
+        std::process::id(),
+        host(),
+        now_ms()
+    )
+}
+
+/// Host name and space of process numbers: containers of one host may share its name and have numbers of their own.
+fn host() -> String {
+    let name = host_name();
+    match std::fs::read_link("/proc/self/ns/pid") {
+        Ok(space) => format!("{name} {}", space.display()),
+        Err(_) => name,
+    }
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map_or_else(|| "local".into(), |host| host.trim().to_owned())
+}
+
+/// Asks for the run to be taken over where whoever holds it has certainly ended: a process of this host that is gone,
+/// or an execution that Step Functions says has ended. In every other case it is left to the operator to say so.
+pub async fn take_over_from_the_dead(
+    request: &mut Request,
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    sfn: &Client,
+) -> Result<()> {
+    if request.settings.take_over {
+        return Ok(());
+    }
+    let run_id = request.run_id();
+    let held = retry(&Until::after(PATIENCE), || checkpoints.run(&run_id)).await?;
+    let Some(run) = held.filter(|run| run.status == RunStatus::Running) else {
+        return Ok(());
+    };
+    let ended = if run.owner.starts_with("arn:") {
+        // An execution of AWS is asked for where it ran, and one of a stand-in at the stand-in.
+        execution_has_ended(sfn, &run.owner).await
+    } else {
+        process_has_ended(&run.owner)
+    };
+    if ended {
+        eprintln!(
+            "{} held run {run_id} {} and has ended without saying so; taking over",
+            run.owner,
+            connection.place()
+        );
+        request.settings.take_over = true;
+    }
+    Ok(())
+}
+
+async fn execution_has_ended(sfn: &Client, arn: &str) -> bool {
+    match sfn.describe_execution().execution_arn(arn).send().await {
+        Ok(execution) => *execution.status() != ExecutionStatus::Running,
+        Err(error) => error.code() == Some("ExecutionDoesNotExist"),
+    }
+}
+
+/// True for a process of this host that is no more. A number that another process has now leaves it open.
+fn process_has_ended(owner: &str) -> bool {
+    let Some((pid, host_and_since)) = owner
+        .strip_prefix("process ")
+        .and_then(|rest| rest.split_once(" on "))
+    else {
+        return false;
+    };
+    let of_this_host = host_and_since
+        .rsplit_once(" since ")
+        .is_some_and(|(other, _)| other == host());
+    let is_number = !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit());
+    of_this_host
+        && is_number
+        && Path::new("/proc/self").exists()
+        && !Path::new("/proc").join(pid).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_process_of_this_host_that_is_gone_has_ended() {
+        let host = host();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let gone = child.id();
+        child.wait().unwrap();
+        assert!(process_has_ended(&format!(
+            "process {gone} on {host} since 1"
+        )));
+        assert!(!process_has_ended(&this_process()));
+        for other in [
+            format!("process {gone} on another-{host} since 1"),
+            format!("process {gone}/.. on {host} since 1"),
+            format!("process {gone} on {host}"),
+            "somebody".into(),
+        ] {
+            assert!(!process_has_ended(&other), "{other}");
+        }
+    }
+}

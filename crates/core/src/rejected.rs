@@ -1,0 +1,71 @@
+//! The items that DynamoDB refused for good: trying them again, and no others.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::checkpoint::{Rejected, RunRecord, now_ms};
+use crate::ports::{Outcome, RejectedStore, TableWriter as _, WriteAccess, WriterKind};
+use crate::retry::{Until, retry};
+use crate::{Error, Result};
+
+/// How long one item is tried where the table throttles or is unavailable.
+const ITEM_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What came of trying rejected items again.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Retried {
+    pub updated: u64,
+    /// A live writer has set them since.
+    pub raced: u64,
+    /// Deleted or expired since.
+    pub vanished: u64,
+    /// Refused again, with the reason of now.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Tries the update on these items of the run's current pass again, each with the same guard as before, one after the
+/// other. The records of those that are no longer rejected are removed. Counters of the run stay as they are.
+///
+/// Errors name the item; what was done before stands.
+pub async fn retry_rejected<A: WriteAccess, S: RejectedStore>(
+    access: &A,
+    store: &S,
+    run: &RunRecord,
+    items: Vec<Rejected>,
+) -> Result<Retried> {
+    let writer = access.writer(&run.spec, &run.keys, WriterKind::UpdateItem);
+    let mut retried = Retried::default();
+    for item in items {
+        let of_item = |error: Error| {
+            error.context(format!(
+                "table {}, trying key {} again",
+                run.spec.table, item.key
+            ))
+        };
+        let until = Until::after(ITEM_PATIENCE);
+        let write = retry(&until, || writer.update(&item.key))
+            .await
+            .map_err(of_item)?;
+        match write.outcome {
+            Outcome::Updated => retried.updated += 1,
+            Outcome::Raced => retried.raced += 1,
+            Outcome::Vanished => retried.vanished += 1,
+            Outcome::Rejected(reason) => {
+                let item = Rejected {
+                    reason,
+                    at_ms: now_ms(),
+                    ..item
+                };
+                retry(&until, || store.reject(&run.run_id, run.pass, &item)).await?;
+                retried.rejected.push(item);
+                continue;
+            }
+        }
+        retry(&until, || {
+            store.forget_rejected(&run.run_id, run.pass, &item.key)
+        })
+        .await?;
+    }
+    Ok(retried)
+}
