@@ -21,7 +21,7 @@ use backfill_core::{Error, ErrorKind};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-// The SDK makes many small allocations for each request.
+// Items, keys and requests are many small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

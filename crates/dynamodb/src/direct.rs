@@ -1,7 +1,7 @@
 //! The calls of the inner loop, past the SDK's operations.
 //!
-//! Every 25 items are a call, and what the SDK does around each (configuration, interceptors, retry, builders) took more
-//! CPU than all the rest of this program (bench/RESULTS.md). So these calls are JSON by serde, signed by the
+//! Every 25 items are a call, and what the SDK does around each (configuration, interceptors, builders) took more CPU
+//! than all the rest of this program (bench/RESULTS.md). So these calls are JSON by serde, signed by the
 //! SDK's own signer and sent through the same connections; their errors are the SDK's own as well.
 
 use std::sync::Arc;
