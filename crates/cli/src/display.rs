@@ -125,6 +125,8 @@ pub fn summary(run: &RunRecord, summary: &Summary, prices: &Prices) {
 /// The lines of [`summary`].
 pub fn summary_text(run: &RunRecord, summary: &Summary, prices: &Prices) -> String {
     let verdict = match summary.status {
+        RunStatus::Succeeded if run.settings.dry_run => "dry run: nothing is pending",
+        RunStatus::Incomplete if run.settings.dry_run => "dry run: items are pending",
         RunStatus::Succeeded => "succeeded: nothing is pending any more",
         RunStatus::Incomplete => "incomplete: items remain",
         RunStatus::Paused => "paused",

@@ -52,7 +52,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
-    if args.dry_run {
+    if args.dry_run || request.settings.dry_run {
         return dry_run(&request, &connection, description, &prices, args.json).await;
     }
     // DynamoDB judges the predicate before even the checkpoint table is created.

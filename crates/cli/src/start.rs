@@ -45,6 +45,9 @@ pub struct StartArgs {
     connection: ConnectionArgs,
     #[command(flatten)]
     prices: PriceArgs,
+    /// Count what would change, by functions that cannot write to the table.
+    #[arg(long)]
+    dry_run: bool,
     /// The stack's checkpoint table, for the progress [default: STACK-checkpoints].
     #[arg(long, value_name = "NAME")]
     checkpoint_table: Option<String>,
@@ -56,6 +59,7 @@ pub struct StartArgs {
 /// Runs the command. An error means that no execution was started.
 pub async fn start(args: StartArgs) -> Result<Ending> {
     let mut request = request(&args.spec, &args.settings)?;
+    request.settings.dry_run |= args.dry_run;
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let sfn = client(&connection);

@@ -198,6 +198,9 @@ pub struct Settings {
     /// Items that DynamoDB may refuse for good in one pass before the run fails.
     #[serde(default = "default_max_rejected")]
     pub max_rejected: u32,
+    /// No worker may work for this run: it only counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Where the operator gives none.

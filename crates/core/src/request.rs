@@ -51,6 +51,9 @@ pub struct RequestedSettings {
     /// Go on with a run that somebody else holds, who is known to be dead.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub take_over: bool,
+    /// Count what is pending, and write nothing to the table.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Most segments at once: what a distributed Map runs in parallel.
@@ -89,13 +92,13 @@ impl RequestedSettings {
     }
 }
 
-/// A run id is 1 to 264 of the characters of a table name, so that `<table>-<8 hex digits>` always is one.
+/// A run id is 1 to 268 of the characters of a table name, so that `<table>-<8 hex digits>-dry` always is one.
 pub fn check_run_id(id: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if id.is_empty() || id.len() > 264 || !id.chars().all(allowed) {
+    if id.is_empty() || id.len() > 268 || !id.chars().all(allowed) {
         return Err(Error::invalid(
             "run_id",
-            format!("{id:?} is not a run id; expected 1 to 264 of a-z A-Z 0-9 _ - ."),
+            format!("{id:?} is not a run id; expected 1 to 268 of a-z A-Z 0-9 _ - ."),
         ));
     }
     Ok(())
@@ -146,6 +149,8 @@ struct Document<'a> {
     fresh: bool,
     #[serde(default)]
     take_over: bool,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// The parts of a request, from wherever they come, before they are put together and checked.
@@ -183,6 +188,7 @@ impl Parts {
                 max_rejected: document.max_rejected,
                 fresh: document.fresh,
                 take_over: document.take_over,
+                dry_run: document.dry_run,
             },
         };
         for (field, plain, typed) in [
@@ -292,12 +298,13 @@ impl Request {
         .expect("a request is plain data")
     }
 
-    /// The run that this request starts or resumes.
+    /// The run that this request starts or resumes. A dry run has a record of its own beside that of the run itself.
     pub fn run_id(&self) -> String {
-        self.settings
-            .run_id
-            .clone()
-            .unwrap_or_else(|| self.spec.default_run_id())
+        match &self.settings.run_id {
+            Some(run_id) => run_id.clone(),
+            None if self.settings.dry_run => format!("{}-dry", self.spec.default_run_id()),
+            None => self.spec.default_run_id(),
+        }
     }
 }
 
@@ -319,7 +326,8 @@ mod tests {
         let request = Request::from_json(
             r##"{"table":"stuff","pending":"attribute_not_exists(#t)","update":"SET #t = :v",
                 "names":{"#t":"tags"},"values_typed":{":v":{"SS":["a"]}},"run_id":"r","total_segments":4,
-                "max_concurrency":2,"time_box_seconds":5,"max_passes":1,"max_wcu":10,"max_rcu":20,"fresh":true}"##,
+                "max_concurrency":2,"time_box_seconds":5,"max_passes":1,"max_wcu":10,"max_rcu":20,"max_rejected":7,"writer":"update-item","fresh":true,
+                "take_over":true,"dry_run":true}"##,
         )
         .unwrap();
         assert_eq!(Request::from_json(&request.to_json()).unwrap(), request);

@@ -71,11 +71,18 @@ pub struct Chunk {
     pub trial: bool,
 }
 
+/// Chunks that one child execution of Step Functions makes of a segment before another one goes on with it: at 7 events a
+/// chunk less than half of the 25,000 events that an execution's history may have, should the word to hand over be lost
+/// once.
+pub const CHUNKS_PER_CHILD: u64 = 1_500;
+
 /// What a worker returns. Never per-item data: Step Functions carries it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChunkReport {
     /// The segment is exhausted.
     pub done: bool,
+    /// It is not, and this execution has made enough of its chunks: another one is to go on.
+    pub hand_over: bool,
     /// Holds the LastEvaluatedKey to go on from; the checkpoint table has it as well.
     pub cursor: Cursor,
     /// Totals of the segment in this pass.
@@ -112,6 +119,15 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     ) -> Result<ChunkReport> {
         let begin = Instant::now();
         let run = load(&self.store, &chunk.run_id, chunk.pass, &chunk.owner).await?;
+        if run.settings.dry_run {
+            return Err(Error::invalid(
+                "run_id",
+                format!(
+                    "{} is a dry run, which has no work for a worker",
+                    run.run_id
+                ),
+            ));
+        }
         if chunk.segment >= run.settings.total_segments {
             return Err(Error::invalid(
                 "segment",
@@ -173,8 +189,10 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 run.spec.table, chunk.segment, run.settings.total_segments, run.run_id
             ))
         })?;
+        let done = record.cursor == Cursor::Exhausted;
         Ok(ChunkReport {
-            done: record.cursor == Cursor::Exhausted,
+            done,
+            hand_over: !done && record.generation.is_multiple_of(CHUNKS_PER_CHILD),
             cursor: record.cursor,
             counters: record.counters,
         })

@@ -11,8 +11,8 @@ use backfill_core::planner::{Failure, Plan, Planner};
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
 use backfill_core::progress::snapshot;
 use backfill_core::rejected::retry_rejected;
-use backfill_core::verifier::{Verifier, VerifyRequest};
-use backfill_core::worker::{Chunk, Worker};
+use backfill_core::verifier::{OpenSegment, Verification, Verifier, VerifyRequest};
+use backfill_core::worker::{CHUNKS_PER_CHILD, Chunk, Worker};
 use backfill_core::{ErrorKind, Key, Request, Value};
 use backfill_testkit::{Faults, LiveWriter, ModelStore, ModelTable};
 use proptest::prelude::*;
@@ -873,6 +873,113 @@ fn honest_end_with_too_many_rejected_items() {
             }
         });
     }
+}
+
+/// read-only: a dry run in AWS is a plan without segments, a verification and a conclusion; no worker works for it, and the
+/// run itself is another one.
+#[test]
+fn read_only_dry_run_has_no_work_for_a_worker() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 50, r#","total_segments":2,"dry_run":true"#);
+        let before = world.table.items();
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        let run_id = world.request.run_id();
+        let run = world.store.run(&run_id).await.unwrap().unwrap();
+        assert_eq!(run.status, RunStatus::Incomplete, "items are pending");
+        assert_eq!(run.proof.unwrap().remaining, 40);
+        assert!(run.message.contains("40 of 50"), "{}", run.message);
+        assert_eq!(world.table.items(), before);
+
+        let request = taking_over(&world.request);
+        let plan = world.planner().plan(&request, "first").await.unwrap();
+        assert!(plan.segments.is_empty());
+        let mut chunk = first_chunk(&plan, 0);
+        chunk.pass = plan.pass;
+        let never = CancellationToken::new();
+        let refused = world.worker().work(&chunk, None, &never).await.unwrap_err();
+        assert!(refused.to_string().contains("dry run"), "{refused}");
+        assert_eq!(world.table.items(), before);
+
+        let mut real = world.request.clone();
+        real.settings.dry_run = false;
+        assert_ne!(real.run_id(), run_id);
+        real.settings.run_id = Some(run_id);
+        let refused = world.planner().plan(&real, "first").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::RunMismatch);
+    });
+}
+
+/// What Step Functions carries stays below its 256 KiB, however many segments there are; and each is listed sooner or later.
+#[test]
+fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
+    const STATE: usize = 262_144;
+    for total in [1_000, 100_000, 1_000_000] {
+        in_virtual_time(async {
+            let settings = format!(r#","total_segments":{total},"max_concurrency":1000"#);
+            let world = World::new(Faults::none(1), 10, &settings);
+            let planner = world.planner();
+            let mut plan = planner.plan(&world.request, "first").await.unwrap();
+            let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
+            let mut listed = std::collections::BTreeSet::new();
+            // Of a million the first rounds will do.
+            while !plan.segments.is_empty() && listed.len() < 100_000 {
+                let json = serde_json::to_string(&plan).unwrap();
+                assert!(json.len() < STATE / 2, "{} bytes", json.len());
+                // The outputs of the children: a byte each, and commas.
+                assert!(2 * plan.segments.len() < STATE);
+                for segment in &plan.segments {
+                    assert!(listed.insert(*segment), "{segment} twice");
+                    world.store.exhaust(&run, *segment);
+                }
+                plan = planner.next(&plan.run_id, 1, "first").await.unwrap();
+            }
+            assert_eq!(listed.len(), total.min(100_000));
+
+            // A verification that was interrupted, with the longest of keys.
+            let key = Key([("k".repeat(255), Value::S("v".repeat(2_048)))].into());
+            let verification = Verification {
+                open: (0..8)
+                    .map(|segment| OpenSegment {
+                        segment,
+                        cursor: Cursor::After(key.clone()),
+                    })
+                    .collect(),
+                samples: vec![key; 10],
+                ..plan.verification
+            };
+            let json = serde_json::to_string(&verification).unwrap();
+            assert!(json.len() < STATE / 4, "{} bytes", json.len());
+        });
+    }
+}
+
+/// A child execution of Step Functions hands a long segment over to another one before its history is full.
+#[test]
+fn a_long_segment_is_handed_over() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":1,"time_box_seconds":1"#;
+        let world = World::new(Faults::none(1), 1_000, settings);
+        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
+        for _ in 0..CHUNKS_PER_CHILD - 2 {
+            world.store.claim(&run, 0).await.unwrap();
+        }
+        let never = CancellationToken::new();
+        let mut handed_over = Vec::new();
+        for _ in 0..3 {
+            let chunk = first_chunk(&plan, 0);
+            let report = world.worker().work(&chunk, None, &never).await.unwrap();
+            assert!(!report.done);
+            handed_over.push(report.hand_over);
+        }
+        assert_eq!(handed_over, [false, true, false]);
+        assert_eq!(planner_lists(&world, &plan).await, [0], "it is still open");
+    });
+}
+
+async fn planner_lists(world: &World, plan: &Plan) -> Vec<u32> {
+    let next = world.planner().next(&plan.run_id, 1, "first").await;
+    next.unwrap().segments
 }
 
 /// A run id that belongs to another table is refused, also where that table is another one in identity.

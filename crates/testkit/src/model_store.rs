@@ -47,6 +47,35 @@ impl ModelStore {
     }
 }
 
+impl ModelStore {
+    /// A worker has swept this segment of the run's current pass, without any ado.
+    pub fn exhaust(&self, run: &RunRecord, segment: u32) {
+        let mut state = self.state.lock().unwrap();
+        let record = new_segment(run, segment);
+        let record = SegmentRecord {
+            cursor: Cursor::Exhausted,
+            ..record
+        };
+        let key = (run.run_id.clone(), run.pass, segment);
+        state.segments.insert(key, record);
+    }
+}
+
+fn new_segment(run: &RunRecord, segment: u32) -> SegmentRecord {
+    SegmentRecord {
+        run_id: run.run_id.clone(),
+        pass: run.pass,
+        segment,
+        run_revision: run.revision,
+        generation: 0,
+        cursor: Cursor::NotStarted,
+        trial_passed: false,
+        bound_by: BoundBy::default(),
+        throttled_by: None,
+        counters: Counters::default(),
+    }
+}
+
 impl CheckpointReader for ModelStore {
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
         self.faults.before().await?;
@@ -130,18 +159,7 @@ impl SegmentStore for ModelStore {
             let record = state
                 .segments
                 .entry((run.run_id.clone(), run.pass, segment))
-                .or_insert_with(|| SegmentRecord {
-                    run_id: run.run_id.clone(),
-                    pass: run.pass,
-                    segment,
-                    run_revision: run.revision,
-                    generation: 0,
-                    cursor: Cursor::NotStarted,
-                    trial_passed: false,
-                    bound_by: BoundBy::default(),
-                    throttled_by: None,
-                    counters: Counters::default(),
-                });
+                .or_insert_with(|| new_segment(run, segment));
             if record.run_revision > run.revision {
                 return Err(Error::new(ErrorKind::Fenced, "claimed for a later owner"));
             }
