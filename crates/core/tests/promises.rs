@@ -3,128 +3,25 @@
 
 use std::time::Duration;
 
-use backfill_core::budget::Share;
-use backfill_core::checkpoint::{Counters, Cursor, RunStatus};
+use backfill_core::checkpoint::{Cursor, RunStatus};
 use backfill_core::cost::Prices;
-use backfill_core::drive::Engine;
-use backfill_core::planner::{Failure, Plan, Planner};
+use backfill_core::planner::{Failure, Plan};
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
 use backfill_core::progress::snapshot;
 use backfill_core::rejected::retry_rejected;
-use backfill_core::verifier::{OpenSegment, Verification, Verifier, VerifyRequest};
-use backfill_core::worker::{CHUNKS_PER_CHILD, Chunk, Worker};
+use backfill_core::verifier::{OpenSegment, Verification, VerifyRequest};
+use backfill_core::worker::{CHUNKS_PER_CHILD, Chunk};
 use backfill_core::{ErrorKind, Key, Request, Value};
-use backfill_testkit::{Faults, LiveWriter, ModelStore, ModelTable};
+use backfill_testkit::{Faults, LiveWriter};
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
+mod world;
+
+use world::{World, assert_accounted, taking_over};
+
 /// Each property is tried on this many seeds.
 const CASES: u32 = 128;
-
-struct World {
-    faults: Faults,
-    table: ModelTable,
-    store: ModelStore,
-    request: Request,
-}
-
-impl World {
-    fn new(faults: Faults, items: u64, settings: &str) -> World {
-        let table = ModelTable::new(faults.clone(), items);
-        let store = ModelStore::with_witness(faults.clone(), &table);
-        World::with(faults, table, store, settings)
-    }
-
-    /// Live writers may put pending items behind a cursor, so nothing watches the checkpoints.
-    fn with_live_writers(faults: Faults, items: u64, settings: &str) -> World {
-        let table = ModelTable::new(faults.clone(), items);
-        let store = ModelStore::new(faults.clone());
-        World::with(faults, table, store, settings)
-    }
-
-    fn with(faults: Faults, table: ModelTable, store: ModelStore, settings: &str) -> World {
-        let json = format!(r#"{{"table":"stuff","set":{{"test":1}}{settings}}}"#);
-        World {
-            faults,
-            table,
-            store,
-            request: Request::from_json(&json).unwrap(),
-        }
-    }
-
-    fn planner(&self) -> Planner<ModelTable, ModelStore> {
-        Planner {
-            access: self.table.clone(),
-            store: self.store.clone(),
-        }
-    }
-
-    fn worker(&self) -> Worker<ModelTable, ModelStore> {
-        Worker::new(self.table.clone(), self.store.clone(), Share::OfWorker)
-    }
-
-    fn verifier(&self) -> Verifier<ModelTable, ModelStore> {
-        Verifier::new(self.table.clone(), self.store.clone())
-    }
-
-    async fn run(&self) -> backfill_core::Result<RunStatus> {
-        self.run_until(&CancellationToken::new()).await
-    }
-
-    async fn run_until(&self, stop: &CancellationToken) -> backfill_core::Result<RunStatus> {
-        let engine = Engine {
-            planner: self.planner(),
-            worker: self.worker(),
-            verifier: self.verifier(),
-        };
-        // Whoever held the run before is dead.
-        let request = taking_over(&self.request);
-        let plan = engine.planner.plan(&request, "a test").await?;
-        engine.drive(plan, "a test", stop).await
-    }
-
-    async fn counters(&self) -> Counters {
-        let snapshot = snapshot(&self.store, &self.request.run_id())
-            .await
-            .unwrap()
-            .unwrap();
-        snapshot.passes.iter().map(|pass| pass.counters).sum()
-    }
-
-    /// Nothing but the missing `test` has changed, and each item was changed once.
-    fn assert_migrated(&self, before: &std::collections::BTreeMap<Key, backfill_core::Item>) {
-        let mut expected = before.clone();
-        for item in expected.values_mut() {
-            item.entry("test".into())
-                .or_insert_with(|| Value::N("1".into()));
-        }
-        assert_eq!(self.table.items(), expected);
-        assert!(self.table.updates().values().all(|&count| count == 1));
-    }
-}
-
-/// The same request, of somebody who knows that the former owner is dead.
-fn taking_over(request: &Request) -> Request {
-    let mut request = request.clone();
-    request.settings.take_over = true;
-    request
-}
-
-fn assert_accounted(counters: &Counters) {
-    let Counters {
-        matched,
-        updated,
-        raced,
-        vanished,
-        rejected,
-        ..
-    } = *counters;
-    assert_eq!(
-        matched,
-        updated + raced + vanished + rejected,
-        "{counters:?}"
-    );
-}
 
 /// A chunk of a segment in the first pass of a run that `first` owns.
 fn first_chunk(plan: &Plan, segment: u32) -> Chunk {

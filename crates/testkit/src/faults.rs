@@ -1,11 +1,14 @@
 //! What can go wrong at a call, and the moment at which the process dies.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backfill_core::{Error, ErrorKind, Result};
 use tokio::sync::Notify;
+
+/// After this the client gives up waiting for an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Injects latency, errors and a crash into every call of the model table and store. Cloned handles share it.
 #[derive(Clone)]
@@ -15,6 +18,10 @@ pub struct Faults {
 
 struct Shared {
     random: Mutex<fastrand::Rng>,
+    /// Some failures show only when the client gives up waiting, and single statements and pages are odd.
+    worst: bool,
+    /// Nothing fails any more.
+    calm: AtomicBool,
     /// Probability that a call fails before it does anything.
     refuse: f64,
     /// Probability that a call does its work and the answer is lost.
@@ -38,9 +45,21 @@ impl Faults {
 
     /// Calls fail with these probabilities: before they take effect, and after it.
     pub fn random(seed: u64, refuse: f64, lose_reply: f64) -> Self {
+        Faults::with(seed, refuse, lose_reply, false)
+    }
+
+    /// The same, and more: answers that do not come, statements that fail in odd ways, pages that are empty and not the
+    /// last. An outage may last longer than the engine's patience.
+    pub fn worst(seed: u64, refuse: f64, lose_reply: f64) -> Self {
+        Faults::with(seed, refuse, lose_reply, true)
+    }
+
+    fn with(seed: u64, refuse: f64, lose_reply: f64, worst: bool) -> Self {
         Faults {
             shared: Arc::new(Shared {
                 random: Mutex::new(fastrand::Rng::with_seed(seed)),
+                worst,
+                calm: AtomicBool::new(false),
                 refuse,
                 lose_reply,
                 latency_ms: 20,
@@ -95,39 +114,66 @@ impl Faults {
     pub(crate) async fn before(&self) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(self.pick(self.shared.latency_ms))).await;
         self.step().await;
-        self.refuse()
+        self.refuse().await
     }
 
-    fn refuse(&self) -> Result<()> {
-        let (chance, kind) = {
-            let mut random = self.shared.random.lock().unwrap();
-            (
-                random.f64(),
-                if random.bool() {
-                    ErrorKind::Throttled
-                } else {
-                    ErrorKind::Unavailable
-                },
-            )
-        };
-        if chance < self.shared.refuse {
-            return Err(Error::new(kind, "injected before the call"));
+    async fn refuse(&self) -> Result<()> {
+        if !self.happens(self.shared.refuse) {
+            return Ok(());
         }
-        Ok(())
+        let kind = match self.pick(if self.shared.worst { 3 } else { 2 }) {
+            0 => ErrorKind::Throttled,
+            1 => ErrorKind::Unavailable,
+            _ => {
+                tokio::time::sleep(TIMEOUT).await;
+                ErrorKind::Unavailable
+            }
+        };
+        Err(Error::new(kind, "injected before the call"))
     }
 
-    /// One statement of a batch fails before it takes effect, as often as a call does.
+    /// One statement of a batch fails before it takes effect, as often as a call does, and in more ways.
     pub(crate) async fn statement(&self) -> Result<()> {
         self.step().await;
-        self.refuse()
+        if !self.happens(self.shared.refuse) {
+            return Ok(());
+        }
+        let kinds = [
+            ErrorKind::Throttled,
+            ErrorKind::Unavailable,
+            // Of the statement: what UpdateItem makes of the item is another matter.
+            ErrorKind::InvalidSpec,
+            ErrorKind::AccessDenied,
+        ];
+        let ways = if self.shared.worst { kinds.len() } else { 2 };
+        let kind = kinds[self.pick(ways as u64) as usize];
+        Err(Error::new(kind, "injected for a statement"))
     }
 
     pub(crate) async fn after(&self) -> Result<()> {
         self.step().await;
-        if self.shared.random.lock().unwrap().f64() < self.shared.lose_reply {
+        if self.happens(self.shared.lose_reply) {
+            if self.shared.worst && self.pick(2) == 0 {
+                tokio::time::sleep(TIMEOUT).await;
+            }
             return Err(Error::new(ErrorKind::Unavailable, "injected: reply lost"));
         }
         Ok(())
+    }
+
+    /// Whether a scan brings a page without items that is not the end.
+    pub(crate) fn empty_page(&self) -> bool {
+        self.shared.worst && self.happens(self.shared.refuse)
+    }
+
+    /// From now on nothing fails.
+    pub fn calm_down(&self) {
+        self.shared.calm.store(true, Ordering::SeqCst);
+    }
+
+    fn happens(&self, probability: f64) -> bool {
+        let calm = self.shared.calm.load(Ordering::SeqCst);
+        !calm && probability > 0.0 && self.shared.random.lock().unwrap().f64() < probability
     }
 
     async fn step(&self) {

@@ -1,8 +1,8 @@
 //! The model of a table: items in hash order, segments as slices of the hash space, pages of random size.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ use crate::faults::Faults;
 /// For how long an eventually consistent read may miss a change: "usually within one second or less" (developer
 /// guide, Read consistency).
 const STALE: Duration = Duration::from_secs(1);
+
+/// Changes that are kept for stale reads, about.
+const STALE_AT_MOST: usize = 200;
 
 /// Where an item lies: by the hash of its partition key, as in DynamoDB.
 type Position = (u64, Key);
@@ -68,6 +71,10 @@ impl State {
             None => self.items.remove(at),
         };
         self.before.insert(at.clone(), (Instant::now(), before));
+        if self.before.len() > 2 * STALE_AT_MOST {
+            self.before
+                .retain(|_, (changed, _)| changed.elapsed() < STALE);
+        }
     }
 }
 
@@ -291,36 +298,48 @@ impl TableReader for ModelAccess {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
         self.table.faults.before().await?;
         self.table.faults.check_access()?;
+        let empty = request.after.is_some() && self.table.faults.empty_page();
         let size = 1 + self.table.faults.pick(4).min(u64::from(request.limit) - 1);
         let page = {
             let mut state = self.table.state.lock().unwrap();
             let after = request.after.map(position);
+            let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
             // An eventually consistent page sees some items as they were before their last change.
-            let mut seen = Cow::Borrowed(&state.items);
+            let mut stale: BTreeMap<&Position, Option<&Item>> = BTreeMap::new();
             if !request.consistent {
-                let seen = seen.to_mut();
-                for (at, (changed, before)) in &state.before {
+                for (at, (changed, before)) in state.before.range((from, Bound::Unbounded)) {
                     if changed.elapsed() < STALE && self.table.faults.pick(4) == 0 {
-                        match before {
-                            Some(item) => seen.insert(at.clone(), item.clone()),
-                            None => seen.remove(at),
-                        };
+                        stale.insert(at, before.as_ref());
                     }
                 }
             }
-            let in_segment: Vec<(Key, bool)> = seen
-                .iter()
-                .filter(|(at, _)| segment_of(at, request.total_segments) == request.segment)
-                .filter(|(at, _)| after.as_ref().is_none_or(|after| *at > after))
-                .map(|((_, key), item)| (key.clone(), is_pending(&self.spec, item)))
+            let current = state.items.range((from, Bound::Unbounded));
+            let current = current.filter(|(at, _)| !stale.contains_key(at));
+            let old = stale.iter().filter_map(|(at, item)| Some((*at, (*item)?)));
+            let in_segment =
+                |at: &Position| segment_of(at, request.total_segments) == request.segment;
+            let mut in_segment: Vec<(&Position, &Item)> = current
+                .filter(|(at, _)| in_segment(at))
+                // Each stale item may come before one of these.
                 .take(size as usize)
+                .chain(old.filter(|(at, _)| in_segment(at)))
+                .collect();
+            in_segment.sort_by_key(|(at, _)| *at);
+            in_segment.truncate(if empty { 0 } else { size as usize });
+            let in_segment: Vec<(Key, bool)> = in_segment
+                .into_iter()
+                .map(|((_, key), item)| (key.clone(), is_pending(&self.spec, item)))
                 .collect();
             state.evaluated += in_segment.len() as u64;
             Page {
                 scanned: in_segment.len() as u64,
                 // As in DynamoDB, a full page has a LastEvaluatedKey even where it is the last.
-                next: (in_segment.len() as u64 == size)
-                    .then(|| in_segment[size as usize - 1].0.clone()),
+                next: if empty {
+                    request.after.cloned()
+                } else {
+                    (in_segment.len() as u64 == size)
+                        .then(|| in_segment[size as usize - 1].0.clone())
+                },
                 pending: in_segment
                     .into_iter()
                     .filter(|(_, pending)| *pending)

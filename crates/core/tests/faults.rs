@@ -1,0 +1,202 @@
+//! The promises on the worst of days, in virtual time: a thousand seeds of faults, crashes and takeovers, and a million
+//! operations of live writers. A seed that fails is printed; `FAULT_SEED=<seed>` runs that one alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backfill_core::checkpoint::RunStatus;
+use backfill_core::cost::Prices;
+use backfill_core::ports::CheckpointReader as _;
+use backfill_core::progress::snapshot;
+use backfill_core::rejected::retry_rejected;
+use backfill_core::{Error, ErrorKind, Item, Key, Request, Value};
+use backfill_testkit::{Faults, LiveWriter};
+use tokio_util::sync::CancellationToken;
+
+mod world;
+
+use world::{World, assert_accounted};
+
+/// Seeds of faults.
+const SEEDS: u64 = 1_000;
+
+/// Tables with live writers, and operations on each.
+const TABLES: u64 = 500;
+const OPERATIONS: u64 = 2_000;
+
+/// Each of these seeds, or the one that the environment names. Says which one failed.
+fn for_each_seed(seeds: u64, case: impl Fn(u64)) {
+    let only = std::env::var("FAULT_SEED").ok();
+    let only = only.map(|seed| seed.parse().expect("FAULT_SEED is a number"));
+    for seed in only.map_or(0..seeds, |seed| seed..seed + 1) {
+        let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(seed)));
+        if let Err(panic) = failed {
+            eprintln!("it was seed {seed}: run this test with FAULT_SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// A run ends for good, or is begun again by whoever comes next.
+async fn run_to_the_end(world: &World, random: &mut fastrand::Rng) -> RunStatus {
+    for attempt in 0.. {
+        assert!(attempt < 200, "it does not come to an end");
+        let owner = format!("owner {attempt}");
+        let stop = CancellationToken::new();
+        let mut ended: Option<backfill_core::Result<RunStatus>> = None;
+        if random.u8(..4) == 0 {
+            // The process dies.
+            world
+                .faults
+                .crash_at(world.faults.steps() + random.u64(1..400));
+        }
+        let run = world.run_as(&owner, &stop);
+        let rival = async {
+            match random.u8(..4) {
+                // Somebody else takes the run over while it goes on.
+                0 => {
+                    tokio::time::sleep(Duration::from_millis(random.u64(..5_000))).await;
+                    Some(world.run_as(&format!("rival {attempt}"), &stop).await)
+                }
+                // The operator interrupts.
+                1 => {
+                    tokio::time::sleep(Duration::from_millis(random.u64(..5_000))).await;
+                    stop.cancel();
+                    None
+                }
+                _ => None,
+            }
+        };
+        let both = async { tokio::join!(run, rival) };
+        tokio::select! {
+            (first, second) = both => ended = Some(second.unwrap_or(first)),
+            () = world.faults.crashed() => {}
+        }
+        world.faults.restart();
+        match ended {
+            Some(Ok(status)) if status.is_finished() => return status,
+            // It crashed, or was interrupted, or taken over, or the outage was too long.
+            None | Some(Ok(_)) => {}
+            Some(Err(error)) => assert!(passes(&error), "{}", error.report()),
+        }
+    }
+    unreachable!("the loop returns or panics")
+}
+
+fn passes(error: &Error) -> bool {
+    let kind = error.kind();
+    kind.is_retryable()
+        || matches!(
+            kind,
+            ErrorKind::Fenced | ErrorKind::Conflict | ErrorKind::NotRunning
+        )
+}
+
+/// All promises but those about live writers, after each of a thousand seeds.
+#[test]
+fn promises_hold_under_faults_of_1000_seeds() {
+    for_each_seed(SEEDS, |seed| {
+        backfill_testkit::in_virtual_time(seed, async {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let items = random.u64(..100);
+            let settings = format!(
+                r#","total_segments":{},"max_concurrency":{},"max_passes":2,"time_box_seconds":{}"#,
+                random.u32(1..9),
+                random.u32(1..5),
+                random.u64(1..30),
+            );
+            let (refuse, lose_reply) = (0.3 * random.f64(), 0.1 * random.f64());
+            let faults = Faults::worst(seed, refuse, lose_reply);
+            let world = World::new(faults, items, &settings);
+            let before = world.table.items();
+            let poison: Vec<u64> = (0..items).filter(|_| random.u8(..20) == 0).collect();
+            // Items 8 and 9 of each ten have a value already.
+            let refused = poison.iter().filter(|id| **id % 10 < 8).count();
+            world.table.poison(poison);
+
+            let status = run_to_the_end(&world, &mut random).await;
+            let run_id = world.request.run_id();
+            world.faults.calm_down();
+            let run = world.store.run(&run_id).await.unwrap().unwrap();
+            let counters = world.counters().await;
+            assert_accounted(&counters);
+            assert!(counters.updated <= world.table.updates().len() as u64);
+            if refused == 0 {
+                assert_eq!(status, RunStatus::Succeeded);
+            } else {
+                assert_eq!(status, RunStatus::Incomplete);
+                let rejected = world.store.rejected(&run_id, run.pass).await.unwrap();
+                assert_eq!(rejected.len(), refused);
+                world.table.poison([]);
+                let again = retry_rejected(&world.table, &world.store, &run, rejected).await;
+                assert_eq!(again.unwrap().updated, refused as u64);
+            }
+            world.assert_migrated(&before);
+            let records = snapshot(&world.store, &run_id).await.unwrap().unwrap();
+            let summary = records.summary(&Prices::default());
+            assert_eq!(summary.remaining, Some(refused as u64));
+        });
+    });
+}
+
+/// never-overwrite, never-resurrect, proof: a million operations of live writers on the keys that two backfills of different
+/// attributes work on, which fail, die, and are taken over.
+#[test]
+fn never_overwrite_and_never_resurrect_in_a_million_live_operations() {
+    for_each_seed(TABLES, |seed| {
+        backfill_testkit::in_virtual_time(seed, async {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let settings = format!(
+                r#","total_segments":{},"max_passes":100,"time_box_seconds":{}"#,
+                random.u32(1..9),
+                random.u64(1..30)
+            );
+            let faults = Faults::worst(seed, 0.1 * random.f64(), 0.05 * random.f64());
+            let world = World::with_live_writers(faults, 80, &settings);
+            let before = world.table.items();
+            let other =
+                Request::from_json(r#"{"table":"stuff","set":{"flag":true},"max_passes":100}"#);
+            let other = World {
+                request: other.unwrap(),
+                faults: world.faults.clone(),
+                table: world.table.clone(),
+                store: world.store.clone(),
+            };
+            let writer = LiveWriter {
+                table: world.table.clone(),
+                seed: !seed,
+                ids: 120,
+                creates_pending: true,
+            };
+            let live = tokio::spawn(writer.work(OPERATIONS, Duration::from_millis(20)));
+            while !live.is_finished() {
+                run_to_the_end(&world, &mut random).await;
+                run_to_the_end(&other, &mut random).await;
+            }
+            live.await.unwrap();
+            // The last runs meet a quiet table.
+            world.faults.calm_down();
+            for world in [&world, &other] {
+                assert_eq!(
+                    run_to_the_end(world, &mut random).await,
+                    RunStatus::Succeeded
+                );
+            }
+            let after = world.table.items();
+            let mut expected: BTreeMap<Key, Option<Item>> = before
+                .into_iter()
+                .map(|(key, item)| (key, Some(item)))
+                .collect();
+            expected.extend(world.table.history());
+            for (key, left) in expected {
+                let expected = left.map(|mut item| {
+                    item.entry("test".into())
+                        .or_insert_with(|| Value::N("1".into()));
+                    item.entry("flag".into()).or_insert(Value::Bool(true));
+                    item
+                });
+                assert_eq!(after.get(&key), expected.as_ref(), "{key}");
+            }
+        });
+    });
+}

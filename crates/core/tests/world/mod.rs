@@ -1,0 +1,131 @@
+//! The world that the tests of the promises share: the real planner, worker and verifier over a model table and store.
+
+// Not every test file needs all of it.
+#![allow(dead_code)]
+
+use backfill_core::budget::Share;
+use backfill_core::checkpoint::{Counters, RunStatus};
+use backfill_core::drive::Engine;
+use backfill_core::planner::Planner;
+use backfill_core::progress::snapshot;
+use backfill_core::verifier::Verifier;
+use backfill_core::worker::Worker;
+use backfill_core::{Key, Request, Value};
+use backfill_testkit::{Faults, ModelStore, ModelTable};
+use tokio_util::sync::CancellationToken;
+
+/// A table, the records, and a request.
+pub struct World {
+    pub faults: Faults,
+    pub table: ModelTable,
+    pub store: ModelStore,
+    pub request: Request,
+}
+
+impl World {
+    pub fn new(faults: Faults, items: u64, settings: &str) -> World {
+        let table = ModelTable::new(faults.clone(), items);
+        let store = ModelStore::with_witness(faults.clone(), &table);
+        World::with(faults, table, store, settings)
+    }
+
+    /// Live writers may put pending items behind a cursor, so nothing watches the checkpoints.
+    pub fn with_live_writers(faults: Faults, items: u64, settings: &str) -> World {
+        let table = ModelTable::new(faults.clone(), items);
+        let store = ModelStore::new(faults.clone());
+        World::with(faults, table, store, settings)
+    }
+
+    fn with(faults: Faults, table: ModelTable, store: ModelStore, settings: &str) -> World {
+        let json = format!(r#"{{"table":"stuff","set":{{"test":1}}{settings}}}"#);
+        World {
+            faults,
+            table,
+            store,
+            request: Request::from_json(&json).unwrap(),
+        }
+    }
+
+    pub fn planner(&self) -> Planner<ModelTable, ModelStore> {
+        Planner {
+            access: self.table.clone(),
+            store: self.store.clone(),
+        }
+    }
+
+    pub fn worker(&self) -> Worker<ModelTable, ModelStore> {
+        Worker::new(self.table.clone(), self.store.clone(), Share::OfWorker)
+    }
+
+    pub fn verifier(&self) -> Verifier<ModelTable, ModelStore> {
+        Verifier::new(self.table.clone(), self.store.clone())
+    }
+
+    pub async fn run(&self) -> backfill_core::Result<RunStatus> {
+        self.run_until(&CancellationToken::new()).await
+    }
+
+    pub async fn run_until(&self, stop: &CancellationToken) -> backfill_core::Result<RunStatus> {
+        self.run_as("a test", stop).await
+    }
+
+    /// Runs on behalf of this owner, who knows that whoever held the run before is dead.
+    pub async fn run_as(
+        &self,
+        owner: &str,
+        stop: &CancellationToken,
+    ) -> backfill_core::Result<RunStatus> {
+        let engine = Engine {
+            planner: self.planner(),
+            worker: self.worker(),
+            verifier: self.verifier(),
+        };
+        let plan = engine
+            .planner
+            .plan(&taking_over(&self.request), owner)
+            .await?;
+        engine.drive(plan, owner, stop).await
+    }
+
+    pub async fn counters(&self) -> Counters {
+        let snapshot = snapshot(&self.store, &self.request.run_id())
+            .await
+            .unwrap()
+            .unwrap();
+        snapshot.passes.iter().map(|pass| pass.counters).sum()
+    }
+
+    /// Nothing but the missing `test` has changed, and each item was changed once.
+    pub fn assert_migrated(&self, before: &std::collections::BTreeMap<Key, backfill_core::Item>) {
+        let mut expected = before.clone();
+        for item in expected.values_mut() {
+            item.entry("test".into())
+                .or_insert_with(|| Value::N("1".into()));
+        }
+        assert_eq!(self.table.items(), expected);
+        assert!(self.table.updates().values().all(|&count| count == 1));
+    }
+}
+
+/// The same request, of somebody who knows that the former owner is dead.
+pub fn taking_over(request: &Request) -> Request {
+    let mut request = request.clone();
+    request.settings.take_over = true;
+    request
+}
+
+pub fn assert_accounted(counters: &Counters) {
+    let Counters {
+        matched,
+        updated,
+        raced,
+        vanished,
+        rejected,
+        ..
+    } = *counters;
+    assert_eq!(
+        matched,
+        updated + raced + vanished + rejected,
+        "{counters:?}"
+    );
+}
