@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use backfill_core::checkpoint::{Cursor, RunStatus, SegmentRecord};
+use backfill_core::worker::CHUNKS_PER_CHILD;
 use backfill_core::{Item, Key, Value};
 use backfill_dynamodb::to_item;
 use backfill_e2e::aws::{
     Aws, CHECKPOINTS, Machine, Running, STACK, Table, assert_same, deployed, eventually, input,
-    run_id, run_to_end, second_interpreter, with_roles_enforced,
+    run_id, run_to_end, second_interpreter,
 };
 use backfill_e2e::command::Ended;
 use backfill_e2e::tables::{migrated, string};
@@ -139,28 +140,6 @@ fn clean_run() {
                 ("remaining", json!(0)),
             ],
         );
-    });
-}
-
-/// The roles of the functions are enough for a run, and open one table only.
-#[test]
-fn roles_allow_what_a_run_needs_and_no_other_table() {
-    with_roles_enforced(async |aws| {
-        let table = Arc::new(aws.fill("stuff", 100).await);
-        let (_tap, added) = old_writer(aws, &table, 3);
-        aws.machine
-            .run(&input("stuff", json!({})))
-            .await
-            .expect_success();
-        let mut expected = table.before.clone();
-        expected.extend(added.get().expect("they were added").clone());
-        assert_same(&table.now().await, &migrated(&expected));
-
-        let other = aws.table("other", 10).await;
-        let execution = aws.machine.run(&input("other", json!({}))).await;
-        let cause = execution.expect_failure("AccessDenied");
-        assert!(cause.contains("dynamodb:DescribeTable"), "{cause}");
-        other.assert_untouched().await;
     });
 }
 
@@ -437,6 +416,185 @@ fn local_run(aws: &Aws, table: &str, more: &str) -> std::process::Command {
     let run =
         format!("run --table {table} --set test=1 --checkpoint-table {CHECKPOINTS} --json {more}");
     aws.backfill_at(&aws.wire.endpoint, &run)
+}
+
+/// one-owner: while an execution goes on, neither another one nor a local run begins beside it; whoever says that it is
+/// dead takes it over, and it ends without harm.
+#[test]
+fn one_owner_while_an_execution_goes_on() {
+    deployed(async |aws| {
+        let table = aws.table("held", 400).await;
+        let settings = json!({"total_segments": 2, "time_box_seconds": 1});
+        let input = input("held", settings.clone());
+        let slow = aws.wire.slow_down("held");
+        let first = aws.machine.start(&input).await;
+        eventually("its first updates", async || {
+            (slow.seen().iter().any(|seen| seen.call.updates() > 1)).then_some(())
+        })
+        .await;
+        let cause = aws
+            .machine
+            .run(&input)
+            .await
+            .expect_failure("ActiveElsewhere");
+        assert!(cause.contains(&first), "{cause}");
+        let refused = run_to_end(local_run(aws, "held", "")).await.expect_code(2);
+        assert!(refused.stderr.contains(&first), "{}", refused.stderr);
+        assert!(refused.stderr.contains("--take-over"), "{}", refused.stderr);
+        let record = aws.run_record(&input).await.unwrap();
+        assert_eq!(
+            (record.owner.as_str(), record.status),
+            (first.as_str(), RunStatus::Running)
+        );
+
+        drop(slow);
+        let mut taking_over = input.clone();
+        taking_over["take_over"] = json!(true);
+        aws.machine.run(&taking_over).await.expect_success();
+        aws.machine.end_of(&first).await.expect_failure("Fenced");
+        table.assert_migrated().await;
+        let result = status(aws, &input).await;
+        assert_fields(
+            &result,
+            &[("status", json!("succeeded")), ("remaining", json!(0))],
+        );
+        assert_accounted(&result, &aws.segments(&input, 1).await);
+    });
+}
+
+/// read-only: a dry run in AWS counts by planner and verifier alone, and leaves the table as it was.
+#[test]
+fn read_only_dry_run_deployed() {
+    deployed(async |aws| {
+        let table = aws.table("dry", 100).await;
+        let tap = aws.wire.listen("dry");
+        let dry = run_to_end(aws.backfill(&start("dry", "--dry-run"))).await;
+        let dry = dry.expect_code(3).json();
+        assert_fields(
+            &dry,
+            &[("remaining", json!(table.pending())), ("updated", json!(0))],
+        );
+        for seen in tap.seen() {
+            let operation = seen.call.operation.as_str();
+            assert!(
+                ["DescribeTable", "Scan"].contains(&operation),
+                "{operation}"
+            );
+        }
+        table.assert_untouched().await;
+        // The run itself is another one.
+        run_to_end(aws.backfill(&start("dry", "")))
+            .await
+            .expect_code(0);
+        table.assert_migrated().await;
+        let dry = run_to_end(aws.backfill(&start("dry", "--dry-run"))).await;
+        assert_fields(&dry.expect_code(0).json(), &[("remaining", json!(0))]);
+    });
+}
+
+/// accounting: what DynamoDB refuses for good is recorded by the functions, listed, and tried again.
+#[test]
+fn accounting_of_rejected_items_deployed() {
+    deployed(async |aws| {
+        let table = aws.table("poison", 60).await;
+        let input = input(
+            "poison",
+            json!({"total_segments": 2, "max_passes": 1, "writer": "update-item"}),
+        );
+        let pending = table
+            .before
+            .iter()
+            .filter(|(_, item)| !item.contains_key("test"));
+        let poisoned: Vec<Key> = pending.map(|(key, _)| key.clone()).take(3).collect();
+        let refused = Arc::new(Mutex::new(poisoned.clone()));
+        let refusing = refused.clone();
+        let _tap = aws.wire.tap("poison", move |call| {
+            let is_poisoned = |key: &Key| refusing.lock().unwrap().contains(key);
+            let verdict = if call.is_update() && call.keys().iter().any(is_poisoned) {
+                Verdict::Refuse {
+                    code: "ValidationException",
+                    message: "Item size to update has exceeded the maximum allowed size",
+                }
+            } else {
+                Verdict::Forward
+            };
+            async { verdict }
+        });
+        aws.machine
+            .run(&input)
+            .await
+            .expect_failure("Backfill.ItemsRemain");
+        let result = status(aws, &input).await;
+        assert_fields(
+            &result,
+            &[
+                ("rejected", json!(3)),
+                ("updated", json!(table.pending() - 3)),
+                ("remaining", json!(3)),
+            ],
+        );
+        assert_accounted(&result, &aws.segments(&input, 1).await);
+        let rejected = async |more: &str, code| {
+            let run_id = run_id(&input);
+            let command = format!(
+                "rejected --json --checkpoint-table {CHECKPOINTS} --run-id {run_id} {more}"
+            );
+            let ended = run_to_end(aws.backfill_at(&aws.wire.endpoint, &command)).await;
+            ended.expect_code(code).json()["rejected"]
+                .as_array()
+                .unwrap()
+                .clone()
+        };
+        let listed = rejected("", 3).await;
+        assert_eq!(listed.len(), 3);
+        for item in &listed {
+            assert!(
+                item["reason"].as_str().unwrap().contains("Item size"),
+                "{item}"
+            );
+            assert_eq!(item["key"].as_object().unwrap().len(), 2, "{item}");
+        }
+        let mended = &poisoned[0];
+        refused.lock().unwrap().retain(|key| key != mended);
+        assert_eq!(rejected("--retry", 3).await.len(), 2);
+        let now = table.now().await;
+        assert_eq!(now[mended]["test"], Value::N("1".into()));
+        assert!(!now[&poisoned[1]].contains_key("test"));
+        assert_eq!(rejected("", 3).await.len(), 2);
+    });
+}
+
+/// A child execution whose history has grown hands its segment over to another one.
+#[test]
+fn a_long_segment_is_handed_over_to_another_child() {
+    deployed(async |aws| {
+        let table = aws.table("long", 1500).await;
+        let input = input("long", json!({}));
+        let slow = aws.wire.slow_down("long");
+        let run = Running::start(&mut local_run(aws, "long", "--segments 1 --time-box 1s"));
+        eventually("its first updates", async || {
+            (slow.seen().iter().any(|seen| seen.call.updates() > 1)).then_some(())
+        })
+        .await;
+        run.interrupt();
+        run.end().await.expect_code(4);
+        // As if it had made nearly as many chunks as one child may make.
+        aws.set_generation(&input, CHUNKS_PER_CHILD - 1).await;
+        let settings = json!({"time_box_seconds": 1});
+        let execution = aws
+            .machine
+            .start(&backfill_e2e::aws::input("long", settings))
+            .await;
+        eventually("another child", async || {
+            (aws.machine.rounds(&execution).await >= 2).then_some(())
+        })
+        .await;
+        drop(slow);
+        aws.machine.end_of(&execution).await.expect_success();
+        table.assert_migrated().await;
+        let result = status(aws, &input).await;
+        assert_accounted(&result, &aws.segments(&input, 1).await);
+    });
 }
 
 /// resume: the deployed system takes over from an interrupted local run.

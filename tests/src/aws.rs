@@ -1,7 +1,7 @@
 //! The deployed system on this machine: ministack as the stand-in for AWS, with the stack deployed into it by `sam`,
 //! and moto as a second interpreter of the state machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
 use backfill_core::checkpoint::{RunRecord, SegmentRecord};
@@ -23,6 +24,7 @@ use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 
 use crate::command::{self, Ended, free_port};
+use crate::roles::Iam;
 use crate::tables::{self, STUFF_KEYS};
 use crate::wire::{Wire, signal};
 
@@ -159,6 +161,35 @@ impl Aws {
         };
         assert_eq!(table.before.len(), items.len());
         table
+    }
+
+    /// The roles of the functions.
+    pub fn iam(&self) -> Iam {
+        Iam { port: self.port }
+    }
+
+    /// What is in a table of the first key schema.
+    pub async fn items_of(&self, name: &str) -> BTreeMap<Key, Item> {
+        tables::read_all(&self.client, name, STUFF_KEYS).await
+    }
+
+    /// Makes the only segment of a run look as if it had been claimed this often.
+    pub async fn set_generation(&self, input: &Json, generation: u64) {
+        let key = HashMap::from([
+            ("run_id".into(), tables::string(run_id(input))),
+            (
+                "record".into(),
+                tables::string("pass#00001#segment#0000000"),
+            ),
+        ]);
+        let update = self
+            .client
+            .update_item()
+            .table_name(CHECKPOINTS)
+            .set_key(Some(key))
+            .update_expression("SET generation = :g")
+            .expression_attribute_values(":g", AttributeValue::N(generation.to_string()));
+        update.send().await.expect("the record is changed");
     }
 
     /// The record of the run that an input starts.
@@ -556,6 +587,11 @@ fn sfn_client(endpoint: &str) -> aws_sdk_sfn::Client {
 
 /// A small HTTP request; the body of the answer where that is a success.
 fn request(port: u16, method: &str, path: &str, body: &str) -> Option<String> {
+    request_with(port, method, path, "Content-Type: application/json", body)
+}
+
+/// The same with these headers, whose lines end in CRLF but for the last.
+fn request_with(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
@@ -564,7 +600,7 @@ fn request(port: u16, method: &str, path: &str, body: &str) -> Option<String> {
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
-         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+         {headers}\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .ok()?;
     let mut answer = String::new();
@@ -572,6 +608,20 @@ fn request(port: u16, method: &str, path: &str, body: &str) -> Option<String> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let code = head.split(' ').nth(1)?;
     code.starts_with('2').then(|| body.to_owned())
+}
+
+/// A call of one of AWS's older services: a form, and XML back. Panics where it is no success.
+pub(crate) fn request_form(port: u16, service: &str, parameters: &[(&str, &str)]) -> String {
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(parameters)
+        .finish();
+    let credential = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");
+    let headers = format!(
+        "Content-Type: application/x-www-form-urlencoded\r\n\
+         Authorization: AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0"
+    );
+    let answer = request_with(port, "POST", "/", &headers, &body);
+    answer.unwrap_or_else(|| panic!("{service} refuses {parameters:?}"))
 }
 
 /// A server and every process that it starts, functions included. They end when this is dropped, and also where the

@@ -3,5 +3,6 @@
 pub mod aws;
 pub mod command;
 pub mod database;
+pub mod roles;
 pub mod tables;
 pub mod wire;

@@ -1,0 +1,111 @@
+//! Least privilege: the deployed functions with their roles enforced. Each role is enough, each of its actions is needed,
+//! and those of planner and verifier cannot write to the target table.
+
+use backfill_core::Value;
+use backfill_e2e::aws::{Aws, assert_same, input, with_roles_enforced};
+use backfill_e2e::roles::{Iam, assert_denied};
+use backfill_e2e::tables::{migrated, stuff};
+use backfill_e2e::wire::{Call, Verdict};
+use serde_json::{Value as Json, json};
+
+/// One test, because the roles are the same for all that goes on in the stack.
+#[test]
+fn roles_allow_what_a_run_needs_and_nothing_else() {
+    with_roles_enforced(async |aws| {
+        let table = aws.fill("stuff", 100).await;
+        let run = aws.machine.run(&input("stuff", json!({}))).await;
+        run.expect_success();
+        assert_same(&table.now().await, &migrated(&table.before));
+
+        let other = aws.table("other", 10).await;
+        let execution = aws.machine.run(&input("other", json!({}))).await;
+        let cause = execution.expect_failure("AccessDenied");
+        assert!(cause.contains("dynamodb:DescribeTable"), "{cause}");
+        other.assert_untouched().await;
+
+        let iam = aws.iam();
+        each_action_is_needed(aws, &iam).await;
+        planner_and_verifier_cannot_write(aws, &iam).await;
+    });
+}
+
+/// What an action is for decides how the run that lacks it fails.
+enum Without {
+    /// The run fails and names the action.
+    Fails,
+    /// It goes on by UpdateItem.
+    GoesOn,
+    /// Only rejected items need it.
+    FailsWithRejectedItems,
+}
+
+/// As DynamoDB refuses arithmetic on text.
+fn refuse_updates(call: &Call) -> Verdict {
+    match call.operation.as_str() {
+        "UpdateItem" => Verdict::Refuse {
+            code: "ValidationException",
+            message: "An operand in the update expression has an incorrect data type",
+        },
+        _ => Verdict::Forward,
+    }
+}
+
+/// Takes away one action after the other.
+async fn each_action_is_needed(aws: &Aws, iam: &Iam) {
+    let mut number = 0;
+    for (function, role) in [
+        ("planner", "PlannerFunctionRole"),
+        ("worker", "WorkerFunctionRole"),
+        ("verifier", "VerifierFunctionRole"),
+    ] {
+        let role = iam.role(role);
+        for (statement, action) in role.actions() {
+            number += 1;
+            let without = match (action.as_str(), statement.as_str()) {
+                // ministack knows the operation by another name and never allows it.
+                ("dynamodb:PartiQLUpdate", _) => Without::GoesOn,
+                ("dynamodb:Query", "SegmentRecords") => Without::FailsWithRejectedItems,
+                _ => Without::Fails,
+            };
+            role.deny(&statement, &action);
+            let attribute = format!("without{number}");
+            let request = json!({"table": "stuff", "set": {attribute: 1}, "max_rejected": 0});
+            let refusing = matches!(without, Without::FailsWithRejectedItems)
+                .then(|| aws.wire.tap("stuff", async |call| refuse_updates(&call)));
+            let execution = aws.machine.run(&request).await;
+            role.restore();
+            drop(refusing);
+            match without {
+                Without::GoesOn => drop::<Json>(execution.expect_success()),
+                _ => {
+                    let cause = execution.expect_failure("AccessDenied");
+                    assert!(
+                        cause.contains(&action),
+                        "{function} without {action}: {cause}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(number >= 12, "{number} actions");
+}
+
+/// With what these functions are allowed, every way to write is refused.
+async fn planner_and_verifier_cannot_write(aws: &Aws, iam: &Iam) {
+    for (role, reads) in [
+        ("PlannerFunctionRole", false),
+        ("VerifierFunctionRole", true),
+    ] {
+        let client = iam.role(role).assume().await;
+        // The credentials are good for something.
+        let scan = client.scan().table_name("stuff").limit(1).send().await;
+        assert_eq!(scan.is_ok(), reads, "{scan:?}");
+        let describe = client.describe_table().table_name("stuff").send().await;
+        assert_eq!(describe.is_ok(), !reads, "{describe:?}");
+        let before = aws.items_of("stuff").await;
+        let mut item = stuff(0);
+        item.insert("test".into(), Value::N("666".into()));
+        assert_denied(&client, "stuff", &item).await;
+        assert_eq!(aws.items_of("stuff").await, before);
+    }
+}
