@@ -219,6 +219,109 @@ async fn resume_after_a_kill_leaves_no_gap() {
     assert!(result["scanned"].as_u64().unwrap() <= ITEMS);
 }
 
+/// one-owner: a run that another process holds is not begun beside it. When that one is gone, the next takes over by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_owner_while_a_process_is_alive() {
+    let database = Embedded::with_stuff(2000).await;
+    let before = all(&database).await;
+    let mut holder = database
+        .backfill(&format!("{RUN} --max-wcu 100"))
+        .spawn()
+        .unwrap();
+    wait_for_progress(&database).await;
+    for more in ["", "--fresh"] {
+        let refused = Ended::run(&mut database.backfill(&format!("{RUN} {more}"))).expect_code(2);
+        for words in [
+            &format!("process {} on ", holder.id()),
+            "since 20",
+            "--take-over",
+        ] {
+            assert!(
+                refused.stderr.contains(words),
+                "{words}: {}",
+                refused.stderr
+            );
+        }
+    }
+    signal(holder.id(), "KILL");
+    holder.wait().unwrap();
+    let next =
+        Ended::run(&mut database.backfill(&format!("{RUN} --max-wcu 100000"))).expect_code(0);
+    assert!(
+        next.stderr.contains("has ended without saying so"),
+        "{}",
+        next.stderr
+    );
+    assert_eq!(all(&database).await, migrated(&before));
+
+    // Of a process somewhere else nothing is known, so it takes the operator's word.
+    let run_id = next.json()["run_id"].as_str().unwrap().to_owned();
+    let held = database
+        .client
+        .update_item()
+        .table_name("backfill-checkpoints")
+        .key("run_id", tables::string(&run_id))
+        .key("record", tables::string("run"))
+        .update_expression("SET #owner = :elsewhere, #status = :running")
+        .expression_attribute_names("#owner", "owner")
+        .expression_attribute_names("#status", "status")
+        .expression_attribute_values(
+            ":elsewhere",
+            tables::string("process 1 on elsewhere since 1"),
+        )
+        .expression_attribute_values(":running", tables::string("running"));
+    held.send().await.unwrap();
+    Ended::run(&mut database.backfill(RUN)).expect_code(2);
+    Ended::run(&mut database.backfill(&format!("{RUN} --take-over"))).expect_code(0);
+}
+
+/// Neither credentials nor contents of items are logged or printed, whatever goes wrong with an item. Keys are.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secrets_in_logs() {
+    let database = Embedded::with_stuff(40).await;
+    let key = all(&database).await.into_keys().next().unwrap();
+    let mark = database
+        .client
+        .update_item()
+        .table_name("stuff")
+        .set_key(Some(backfill_dynamodb::to_item(&key.0)))
+        .update_expression("SET visits = :mark")
+        .expression_attribute_values(":mark", tables::string("MARKED-CONTENT"));
+    mark.send().await.unwrap();
+    let spec = [
+        "--pending",
+        "attribute_not_exists(visited)",
+        "--update",
+        "SET visited = visits + :one",
+    ];
+    let run = "run --table stuff --value :one=1 --max-passes 1 --json";
+    let mut command = database.backfill(run);
+    command
+        .args(spec)
+        .env("AWS_ACCESS_KEY_ID", "MARKED-KEY-ID")
+        .env("AWS_SECRET_ACCESS_KEY", "MARKED-SECRET")
+        .env("AWS_SESSION_TOKEN", "MARKED-TOKEN");
+    // Every item has something in `visits` to which 1 cannot be added, so all are refused.
+    let ended = Ended::run(command.env("RUST_LOG", "info")).expect_code(3);
+    assert!(
+        ended.stderr.contains("refuses this item's update"),
+        "{}",
+        ended.stderr
+    );
+    let run_id = ended.json()["run_id"].as_str().unwrap().to_owned();
+    let list = format!("rejected --json --run-id {run_id}");
+    let listed = Ended::run(&mut database.backfill(&list)).expect_code(3);
+    assert!(listed.stdout.contains("operand"), "{}", listed.stdout);
+    for (what, text) in [
+        ("log", &ended.stderr),
+        ("result", &ended.stdout),
+        ("rejected items", &listed.stdout),
+    ] {
+        assert!(!text.contains("MARKED"), "{what}: {text}");
+        assert!(!text.contains("Tromsø"), "{what}: {text}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finished_run_begins_a_new_pass_and_fresh_starts_over() {
     let database = Embedded::with_stuff(300).await;

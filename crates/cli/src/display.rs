@@ -155,6 +155,12 @@ pub fn summary_text(run: &RunRecord, summary: &Summary, prices: &Prices) -> Stri
             HumanCount(summary.rejected),
         ),
     ];
+    if summary.rejected > 0 {
+        lines.push(format!(
+            "            see them with: backfill rejected --run-id {}",
+            summary.run_id
+        ));
+    }
     lines.push(match summary.remaining {
         Some(remaining) => format!(
             "  remaining {} by a strongly consistent count",

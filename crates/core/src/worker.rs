@@ -663,7 +663,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             Ok(Some(Outcome::Raced)) => counters.raced += 1,
             Ok(Some(Outcome::Vanished)) => counters.vanished += 1,
             Ok(Some(Outcome::Rejected(reason))) => {
-                tracing::warn!(%key, reason, "DynamoDB refuses this item's update for good");
+                tracing::info!(%key, reason, "DynamoDB refuses this item's update for good");
                 counters.rejected += 1;
                 result.rejected.push(Rejected {
                     segment: result.segment,
