@@ -24,7 +24,7 @@ tools:
 rust-check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) test --workspace --lib --bins --test promises --test simulation --locked
+	$(CARGO) test --workspace --lib --bins --test promises --test faults --test simulation --locked
 
 # The definition still has its ${...} placeholders where a deployment puts in ARNs.
 definition-check:

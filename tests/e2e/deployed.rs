@@ -17,7 +17,7 @@ use backfill_core::{Item, Key, Value};
 use backfill_dynamodb::to_item;
 use backfill_e2e::aws::{
     Aws, CHECKPOINTS, Machine, Running, STACK, Table, assert_same, deployed, eventually, input,
-    run_id, run_to_end, second_interpreter,
+    run_id, run_to_end, second_interpreter, with_one_worker,
 };
 use backfill_e2e::command::Ended;
 use backfill_e2e::tables::{migrated, string};
@@ -561,6 +561,32 @@ fn accounting_of_rejected_items_deployed() {
         assert_eq!(now[mended]["test"], Value::N("1".into()));
         assert!(!now[&poisoned[1]].contains_key("test"));
         assert_eq!(rejected("", 3).await.len(), 2);
+    });
+}
+
+/// Lambda has room for one worker and refuses the others: they wait for their turn, and the run ends well.
+#[test]
+fn workers_wait_for_lambda_to_have_room() {
+    with_one_worker(async |aws, machine| {
+        let table = aws.table("narrow", 400).await;
+        let workers = Arc::new(Mutex::new(BTreeSet::new()));
+        let seen = workers.clone();
+        let _tap = aws.wire.tap("narrow", move |call| {
+            if call.is_sweep() {
+                seen.lock().unwrap().insert(call.process());
+            }
+            async move {
+                call.dawdle().await;
+                Verdict::Forward
+            }
+        });
+        let input = input("narrow", json!({"total_segments": 4, "max_concurrency": 4}));
+        machine.run(&input).await.expect_success();
+        table.assert_migrated().await;
+        let result = status(aws, &input).await;
+        assert_accounted(&result, &aws.segments(&input, 1).await);
+        // Four children asked for a worker at once; elsewhere they get one each.
+        assert_eq!(workers.lock().unwrap().len(), 1);
     });
 }
 

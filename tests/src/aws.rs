@@ -44,6 +44,8 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a ru
 static AWS: LazyLock<Aws> = LazyLock::new(|| Aws::start("deployed", false));
 static STRICT: LazyLock<Aws> = LazyLock::new(|| Aws::start("strict", true));
 static MOTO: LazyLock<Moto> = LazyLock::new(|| Moto::start(&AWS));
+static NARROW: LazyLock<Aws> = LazyLock::new(|| Aws::start("narrow", false));
+static NARROW_MOTO: LazyLock<Moto> = LazyLock::new(|| Moto::start(&NARROW));
 
 /// Runs a case against the deployed stack, which all cases of a process share: the first one starts it.
 pub fn deployed(case: impl AsyncFnOnce(&'static Aws)) {
@@ -60,6 +62,16 @@ pub fn with_roles_enforced(case: impl AsyncFnOnce(&'static Aws)) {
 pub fn second_interpreter(case: impl AsyncFnOnce(&'static Aws, &'static Machine)) {
     let machine = &MOTO.machine;
     AWS.run(async |aws| case(aws, machine).await);
+}
+
+/// The same in a deployment of its own, where Lambda runs one worker at a time and refuses any other. In moto, since
+/// ministack's state machine gives that refusal another name than AWS.
+pub fn with_one_worker(case: impl AsyncFnOnce(&'static Aws, &'static Machine)) {
+    let (aws, moto) = (&*NARROW, &*NARROW_MOTO);
+    let path = format!("/2017-10-31/functions/{STACK}-worker/concurrency");
+    let one = r#"{"ReservedConcurrentExecutions":1}"#;
+    request(aws.port, "PUT", &path, one).expect("ministack takes it");
+    aws.run(async |aws| case(aws, &moto.machine).await);
 }
 
 /// Asks until there is an answer; panics where there is none for too long.

@@ -150,7 +150,7 @@ impl Call {
 }
 
 /// A process of a deployed function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
     pid: u32,
 }
