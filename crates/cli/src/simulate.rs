@@ -227,7 +227,7 @@ fn bill(report: &Report, scenario: &Scenario, scale: f64, driver: Driver, prices
     used.verification_read_units = scenario.items as f64 * scenario.item_bytes as f64 / 4096.0;
     for amount in [
         &mut used.items,
-        &mut used.scanned,
+        &mut used.checkpoints,
         &mut used.write_units,
         &mut used.scan_read_units,
         &mut used.verification_read_units,

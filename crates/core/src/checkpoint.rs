@@ -77,6 +77,9 @@ pub struct Counters {
     /// Seconds that workers were at work.
     #[serde(default)]
     pub worked_seconds: f64,
+    /// Checkpoints that were saved.
+    #[serde(default)]
+    pub checkpoints: u64,
 }
 
 impl AddAssign for Counters {
@@ -93,6 +96,7 @@ impl AddAssign for Counters {
             consumed_wcu,
             throttles,
             worked_seconds,
+            checkpoints,
         } = other;
         self.scanned += scanned;
         self.matched += matched;
@@ -104,6 +108,7 @@ impl AddAssign for Counters {
         self.consumed_wcu += consumed_wcu;
         self.throttles += throttles;
         self.worked_seconds += worked_seconds;
+        self.checkpoints += checkpoints;
     }
 }
 

@@ -70,7 +70,7 @@ const TRANSITIONS_PER_SEGMENT: f64 = 2.0;
 const TRANSITIONS_PER_CHUNK: f64 = 2.0;
 /// Functions called per pass beside the workers: planner three times, verifier once.
 const CALLS_PER_PASS: f64 = 4.0;
-/// Items between two checkpoints, at most.
+/// Items between two checkpoints where no budget asks for smaller pages: a page.
 const ITEMS_PER_CHECKPOINT: f64 = 1_000.0;
 /// Write units of the checkpoint table per chunk beside its checkpoints: its claim, and the count of a segment that it has
 /// exhausted.
@@ -84,8 +84,7 @@ const UNITS_PER_LOOK: f64 = 2.0;
 pub struct Use {
     /// Items that were to be written.
     pub items: f64,
-    /// Items read.
-    pub scanned: f64,
+    pub checkpoints: f64,
     pub write_units: f64,
     pub scan_read_units: f64,
     pub verification_read_units: f64,
@@ -115,7 +114,7 @@ pub struct Bill {
 }
 
 impl Use {
-    /// What a run has used by its records. Checkpoints and state transitions are computed from pages and chunks.
+    /// What a run has used by its records. State transitions are computed from chunks.
     pub fn of(snapshot: &Snapshot) -> Use {
         let run = &snapshot.run;
         let mut used = Use {
@@ -128,7 +127,7 @@ impl Use {
         };
         for pass in &snapshot.passes {
             used.items += pass.counters.matched as f64;
-            used.scanned += pass.counters.scanned as f64;
+            used.checkpoints += pass.counters.checkpoints as f64;
             used.write_units += pass.counters.consumed_wcu;
             used.scan_read_units += pass.counters.consumed_rcu;
             used.worker_seconds += pass.counters.worked_seconds;
@@ -138,7 +137,7 @@ impl Use {
         used
     }
 
-    /// What a run in AWS will use at least, after a strongly consistent count of `scanned` items, of which `pending`, for
+    /// What a run in AWS will use at least (under a small budget pages are smaller, and checkpoints more), after a strongly consistent count of `scanned` items, of which `pending`, for
     /// `read_units`; indexes are not in it. `worker_seconds` are those of all workers together.
     pub fn estimate(
         scanned: u64,
@@ -149,7 +148,7 @@ impl Use {
     ) -> Use {
         Use {
             items: pending as f64,
-            scanned: scanned as f64,
+            checkpoints: scanned as f64 / ITEMS_PER_CHECKPOINT,
             write_units: pending as f64 * units_per_write(scanned, read_units),
             scan_read_units: read_units / 2.0,
             verification_read_units: read_units,
@@ -165,7 +164,7 @@ impl Use {
     /// What that costs.
     pub fn bill(&self, prices: &Prices) -> Bill {
         let millions = 1e-6;
-        let checkpoint_writes = self.scanned / ITEMS_PER_CHECKPOINT + self.chunks * UNITS_PER_CHUNK;
+        let checkpoint_writes = self.checkpoints + self.chunks * UNITS_PER_CHUNK;
         let looks = (self.worker_seconds + self.verifier_seconds) / LOOK_SECONDS;
         let lambda = if self.in_aws { 1.0 } else { 0.0 };
         let gb_seconds = self.worker_seconds * WORKER_GB + self.verifier_seconds * VERIFIER_GB;
@@ -216,7 +215,7 @@ mod tests {
     fn a_million() -> Use {
         Use {
             items: 1e6,
-            scanned: 1e6,
+            checkpoints: 1e6 / ITEMS_PER_CHECKPOINT,
             write_units: 1e6,
             scan_read_units: 1e6 * 300.0 / 8192.0,
             verification_read_units: 1e6 * 300.0 / 4096.0,

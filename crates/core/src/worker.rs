@@ -359,6 +359,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 tracing::info!(segment, throttles = review.throttles, "{throttled_by}");
                 record.throttled_by = Some(throttled_by);
             }
+            record.counters.checkpoints += 1;
             record.counters.worked_seconds = worked_before + self.begin.elapsed().as_secs_f64();
             let mut saving = std::pin::pin!(self.checkpoint(record, &rejected));
             loop {
