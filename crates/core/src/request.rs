@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::ports::WriterKind;
 use crate::spec::Spec;
 use crate::table::MAX_SEGMENTS;
-use crate::value::{Item, Value};
+use crate::value::{Item, Value, distinct};
 use crate::{Error, Result};
 
 /// A spec and how to run it. Settings left out are chosen by the planner.
@@ -121,17 +121,17 @@ pub fn parse_strictly<'a, T: Deserialize<'a>>(json: &'a str, whole: &str) -> Res
 #[serde(deny_unknown_fields)]
 struct Document<'a> {
     table: Option<String>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, deserialize_with = "distinct")]
     set: BTreeMap<String, &'a RawValue>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "distinct")]
     set_typed: Item,
     pending: Option<String>,
     update: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "distinct")]
     names: BTreeMap<String, String>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, deserialize_with = "distinct")]
     values: BTreeMap<String, &'a RawValue>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "distinct")]
     values_typed: Item,
     run_id: Option<String>,
     total_segments: Option<u32>,
@@ -367,6 +367,12 @@ mod tests {
             (
                 r#"{"table":"stuff","set":{"a":1},"set_typed":{"a":{"N":"1"}}}"#,
                 "set:",
+            ),
+            (r#"{"table":"stuff","set":{"a":1,"a":1}}"#, "set:"),
+            (r#"{"table":"stuff","set":{"a":{"b":1,"b":2}}}"#, "set.a:"),
+            (
+                r#"{"table":"stuff","set_typed":{"a":{"N":"1"},"a":{"N":"1"}}}"#,
+                "set_typed:",
             ),
             (
                 r#"{"table":"stuff","set":{"a":1},"pending":"x","update":"y"}"#,
