@@ -98,7 +98,9 @@ pub fn update_targets(update: &str) -> Vec<&str> {
     let mut depth = 0i32;
     let mut rest = update;
     while let Some(c) = rest.chars().next() {
-        if c.is_ascii_alphanumeric() || matches!(c, '_' | '#' | ':' | '-') || !c.is_ascii() {
+        let begins_word = c.is_ascii_alphanumeric() || matches!(c, '_' | '#' | ':' | '-');
+        // Not a space that is not ASCII: it ends words, and a word without a character would never end.
+        if begins_word || (!c.is_ascii() && !c.is_whitespace()) {
             let length = rest
                 .find(|c: char| {
                     c.is_whitespace()
@@ -172,6 +174,11 @@ mod tests {
             ["a", "#b", "e", "g", "h", "i", "#j"]
         );
         assert_eq!(update_targets("SET a=b+:x,c=d-:y"), ["a", "c"]);
+        assert_eq!(
+            update_targets("SET\u{a0}ä\u{2003}=\u{a0}:v,\u{3000}b = :v"),
+            ["ä", "b"],
+            "copied from a page with spaces of its own"
+        );
         assert_eq!(update_targets("SET a = (b + :x), c = :y"), ["a", "c"]);
     }
 }
