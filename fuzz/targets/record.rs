@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use backfill_core::Result;
 use backfill_core::budget::{Budget, Share};
-use backfill_core::checkpoint::{
-    Counters, Cursor, Proof, Rejected, RunRecord, SegmentRecord, Settings,
-};
+use backfill_core::checkpoint::{Counters, Proof, Rejected, RunRecord, SegmentRecord, Settings};
 use backfill_core::planner::{Conclusion, Failure, Plan};
 use backfill_core::ports::{Page, PageRequest, TableReader};
 use backfill_core::request::parse_strictly;
@@ -27,7 +25,6 @@ fuzz_target!(|text: &str| {
     round_trip::<Failure>(text);
     round_trip::<SegmentRecord>(text);
     round_trip::<Counters>(text);
-    round_trip::<Cursor>(text);
     round_trip::<Rejected>(text);
     round_trip::<Settings>(text);
     round_trip::<Proof>(text);

@@ -101,8 +101,15 @@ pub fn check_run_id(id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reads one JSON document and nothing after it. Errors name the field, or `whole` where there is none to name.
+/// Reads one JSON object and nothing after it. Errors name the field, or `whole` where there is none to name.
 pub fn parse_strictly<'a, T: Deserialize<'a>>(json: &'a str, whole: &str) -> Result<T> {
+    // Serde would read an array as the fields in their order.
+    if json.trim_start().starts_with('[') {
+        return Err(Error::invalid(
+            whole,
+            "expected an object with named fields, such as {\"name\":1}, got an array",
+        ));
+    }
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -344,6 +351,7 @@ mod tests {
                 "segment",
             ),
             ("null", "event:"),
+            (r#" ["r",1,0,"o",false]"#, "event: expected an object"),
             (
                 r#"{"run_id":"r","pass":1,"segment":0,"owner":"o","trial":false} {}"#,
                 "event:",
