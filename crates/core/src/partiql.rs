@@ -427,7 +427,7 @@ mod tests {
         let mut spec = Request::from_json(r#"{"table":"stuff","set":{"x":1}}"#)
             .unwrap()
             .spec;
-        spec.pending = "\u{1b}[2J(a)".into();
+        spec.pending = "\u{1b}(a)".into();
         let keys = KeySchema {
             hash: KeyAttribute::new("id", KeyType::S),
             range: None,
