@@ -11,7 +11,7 @@ pub fn assert_is_a_clear_sentence(refusal: &str) {
         "control characters in a refusal: {refusal:?}"
     );
     assert!(
-        refusal.chars().count() <= 4_000,
+        refusal.chars().count() <= 2_100,
         "a refusal of {} characters",
         refusal.chars().count()
     );

@@ -117,15 +117,17 @@ const MAX_SHOWN: usize = 1_000;
 /// its own into a log or move the cursor of a terminal.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == MAX_SHOWN {
+    let mut length = 0;
+    for c in text.chars() {
+        let escaped = c.is_control().then(|| c.escape_default().to_string());
+        length += escaped.as_ref().map_or(1, String::len);
+        if length > MAX_SHOWN {
             shown.push('…');
             break;
         }
-        if c.is_control() {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
+        match escaped {
+            Some(escaped) => shown.push_str(&escaped),
+            None => shown.push(c),
         }
     }
     shown
@@ -203,5 +205,10 @@ mod tests {
         assert_eq!(error.to_string(), "a\\u{1b}[2J: unknown field `x\\ny`");
         let error = Error::invalid("ä", "x".repeat(100_000));
         assert_eq!(error.to_string(), format!("ä: {}…", "x".repeat(MAX_SHOWN)));
+        let error = Error::invalid("a", "\u{7f}".repeat(MAX_SHOWN));
+        assert!(
+            error.to_string().chars().count() <= MAX_SHOWN + 4,
+            "{error}"
+        );
     }
 }
