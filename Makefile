@@ -1,5 +1,10 @@
-# make check   the quick loop: format, lints, unit and property tests, the state machine's definition
-# make test    everything, with the end-to-end tests; what CI runs
+# make check   the quick loop: format, lints, unit and property tests, the state machine's definition, and of the packages
+#              that the program is made of their licences, sources and duplicates (deny.toml)
+# make test    everything, with the end-to-end tests and the fuzz targets; what CI runs
+# make fuzz    each fuzz target for FUZZ_SECONDS (15) over its committed corpus and changes of it; the first build takes
+#              most of a minute. Fails on any crash and says which input it was and how to see it again
+# make advisories   known security holes in those packages, and yanked versions. Not part of check, since the list of them
+#              is on GitHub, which a test must not depend on; the deployment and a daily workflow run it
 # make bench   measures against other ways to do it, into bench/RESULTS.md (20 minutes; see bench/README.md)
 # make tools   installs the pinned tools into .tools (check and test do so when they need to)
 # make clean   removes everything that the other targets have made
@@ -11,11 +16,16 @@ SAM_BUILD_DIR := target/sam
 # sam finds cargo-lambda by the PATH, and asks for a region even where it needs none.
 SAM := PATH="$(CURDIR)/.tools/sam/bin:$$PATH" AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 sam
 
-.PHONY: check test bench tools clean rust-check definition-check template-check lambdas e2e
+# Seconds of each fuzz target.
+FUZZ_SECONDS ?= 15
 
-check: rust-check definition-check
+CARGO_DENY := .tools/cargo-deny/bin/cargo-deny --locked
 
-test: check template-check e2e
+.PHONY: check test bench tools clean rust-check definition-check deny advisories template-check lambdas e2e fuzz
+
+check: rust-check definition-check deny
+
+test: check template-check fuzz e2e
 
 tools:
 	tools/install
@@ -23,6 +33,7 @@ tools:
 # The whole workspace each time, so that every step finds the dependencies built with the same features.
 rust-check:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --workspace --lib --bins --test promises --test faults --test simulation --locked
 
@@ -30,6 +41,18 @@ rust-check:
 definition-check:
 	tools/install npm
 	.tools/npm/node_modules/.bin/asl-validator --no-arn-check --json-path statemachine/backfill.asl.json
+
+# Skips that are no longer needed fail, too.
+deny:
+	tools/install cargo-deny
+	$(CARGO_DENY) check -D unmatched-skip -D unnecessary-skip bans licenses sources
+	$(CARGO_DENY) --manifest-path fuzz/Cargo.toml check bans licenses sources
+	@echo "deny: advisories were NOT checked, their list has to be fetched from GitHub; make advisories does that"
+
+advisories:
+	tools/install cargo-deny
+	$(CARGO_DENY) check advisories
+	$(CARGO_DENY) --manifest-path fuzz/Cargo.toml check advisories
 
 template-check:
 	tools/install sam
@@ -45,6 +68,9 @@ e2e: lambdas
 	tools/install ministack moto
 	$(CARGO) build --workspace --all-targets --locked
 	$(CARGO) test --workspace --test adapter --test engine --test local --test deployed --test roles --locked
+
+fuzz:
+	CARGO="$(CARGO)" fuzz/run $(FUZZ_SECONDS)
 
 # For a trial: make bench BENCH='--items 5000 --rounds 1 --sizes= --out target/bench/trial.md'
 bench:

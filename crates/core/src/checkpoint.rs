@@ -285,7 +285,8 @@ pub struct RunRecord {
 impl RunRecord {
     /// Number of passes begun since the run last started over.
     pub fn passes(&self) -> u32 {
-        self.pass - self.first_pass + 1
+        // A damaged record may say anything.
+        self.pass.saturating_sub(self.first_pass).saturating_add(1)
     }
 }
 
@@ -311,4 +312,23 @@ pub fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |elapsed| elapsed.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_record_can_be_looked_at() {
+        let json = r#"{"version":1,"run_id":"r","spec":"{\"table\":\"t\",\"pending\":\"p\",\"update\":\"u\"}",
+            "fingerprint":"","keys":{"hash":{"name":"id","type":"S"}},"table_identity":"","estimated_items":0,
+            "settings":{"total_segments":1,"max_concurrency":1,"time_box_seconds":1,"max_passes":1},"status":"running",
+            "message":"","first_pass":2,"pass":3,"last_pass":3,"owner":"o","started_ms":0,"verification_rcu":0,"revision":1}"#;
+        let mut record: RunRecord = serde_json::from_str(json).unwrap();
+        assert_eq!(record.passes(), 2);
+        record.pass = 1;
+        assert_eq!(record.passes(), 1);
+        (record.first_pass, record.pass) = (0, u32::MAX);
+        assert_eq!(record.passes(), u32::MAX);
+    }
 }

@@ -110,6 +110,29 @@ impl ErrorKind {
     }
 }
 
+/// Longest part of a message that comes from the input, in characters.
+const MAX_SHOWN: usize = 1_000;
+
+/// Foreign text as it may stand in a message: short, and without control characters, so that no input can write lines of
+/// its own into a log or move the cursor of a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    let mut length = 0;
+    for c in text.chars() {
+        let escaped = c.is_control().then(|| c.escape_default().to_string());
+        length += escaped.as_ref().map_or(1, String::len);
+        if length > MAX_SHOWN {
+            shown.push('…');
+            break;
+        }
+        match escaped {
+            Some(escaped) => shown.push_str(&escaped),
+            None => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// A failure: a sentence for a person, its [`ErrorKind`], and the cause where there is one.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -131,7 +154,10 @@ impl Error {
 
     /// A refusal that names the offending field of the input and what was expected of it.
     pub fn invalid(field: &str, message: impl fmt::Display) -> Self {
-        Error::new(ErrorKind::InvalidInput, format!("{field}: {message}"))
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("{}: {}", printable(field), printable(&message.to_string())),
+        )
     }
 
     /// Adds the cause, to be shown once, at the edge.
@@ -166,5 +192,23 @@ impl Error {
             cause = error.source();
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_one_line_whatever_the_input_says() {
+        let error = Error::invalid("a\u{1b}[2J", "unknown field `x\ny`");
+        assert_eq!(error.to_string(), "a\\u{1b}[2J: unknown field `x\\ny`");
+        let error = Error::invalid("ä", "x".repeat(100_000));
+        assert_eq!(error.to_string(), format!("ä: {}…", "x".repeat(MAX_SHOWN)));
+        let error = Error::invalid("a", "\u{7f}".repeat(MAX_SHOWN));
+        assert!(
+            error.to_string().chars().count() <= MAX_SHOWN + 4,
+            "{error}"
+        );
     }
 }

@@ -5,22 +5,49 @@
 //! `:placeholder` (Using expressions in DynamoDB, developer guide), so looking for placeholders and
 //! parentheses needs no quoting rules.
 
+use std::ops::Range;
+
+/// "The maximum length of any expression string is 4 KB" (Quotas in Amazon DynamoDB, Expression parameters).
+pub const MAX_LENGTH: usize = 4_096;
+
 /// Placeholders of ours begin with this; an operator's may not.
 pub const RESERVED: &str = "backfill_";
 
 /// The `#name` and `:value` placeholders of an expression, in order, each with its sigil.
 pub fn placeholders(expression: &str) -> Vec<&str> {
+    ranges(expression)
+        .into_iter()
+        .map(|range| &expression[range])
+        .collect()
+}
+
+/// The expression with each placeholder replaced by what it means, once; one without a meaning stays.
+pub fn resolved(expression: &str, meaning: impl Fn(&str) -> Option<String>) -> String {
+    let mut text = String::new();
+    let mut end = 0;
+    for range in ranges(expression) {
+        let placeholder = &expression[range.clone()];
+        text.push_str(&expression[end..range.start]);
+        text.push_str(&meaning(placeholder).unwrap_or_else(|| placeholder.to_owned()));
+        end = range.end;
+    }
+    text.push_str(&expression[end..]);
+    text
+}
+
+/// Where the placeholders stand.
+fn ranges(expression: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    let mut rest = expression;
-    while let Some(start) = rest.find(['#', ':']) {
-        let word = &rest[start + 1..];
+    let mut at = 0;
+    while let Some(start) = expression[at..].find(['#', ':']).map(|found| at + found) {
+        let word = &expression[start + 1..];
         let length = word
             .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
             .unwrap_or(word.len());
+        at = start + 1 + length;
         if length > 0 {
-            found.push(&rest[start..start + 1 + length]);
+            found.push(start..at);
         }
-        rest = &word[length..];
     }
     found
 }
@@ -51,18 +78,16 @@ pub fn check_enclosed(expression: &str) -> Result<(), String> {
 /// The expression without the parentheses that enclose all of it: DynamoDB refuses `((a = :x))` with "The
 /// expression has redundant parentheses".
 pub fn without_outer_parentheses(expression: &str) -> &str {
-    let trimmed = expression.trim();
-    let Some(inside) = trimmed
+    let mut trimmed = expression.trim();
+    // `(a) OR (b)` begins and ends with one as well, but inside it leaves its parentheses.
+    while let Some(inside) = trimmed
         .strip_prefix('(')
         .and_then(|rest| rest.strip_suffix(')'))
-    else {
-        return trimmed;
-    };
-    // `(a) OR (b)` begins and ends with one as well, but inside it leaves its parentheses.
-    match check_enclosed(inside) {
-        Ok(()) => without_outer_parentheses(inside),
-        Err(_) => trimmed,
+        .filter(|inside| check_enclosed(inside).is_ok())
+    {
+        trimmed = inside.trim();
     }
+    trimmed
 }
 
 /// The top-level attributes (`name` or `#placeholder`) that an update expression writes: the first part of
@@ -73,7 +98,9 @@ pub fn update_targets(update: &str) -> Vec<&str> {
     let mut depth = 0i32;
     let mut rest = update;
     while let Some(c) = rest.chars().next() {
-        if c.is_ascii_alphanumeric() || matches!(c, '_' | '#' | ':' | '-') || !c.is_ascii() {
+        let begins_word = c.is_ascii_alphanumeric() || matches!(c, '_' | '#' | ':' | '-');
+        // Not a space that is not ASCII: it ends words, and a word without a character would never end.
+        if begins_word || (!c.is_ascii() && !c.is_whitespace()) {
             let length = rest
                 .find(|c: char| {
                     c.is_whitespace()
@@ -116,6 +143,12 @@ mod tests {
         );
         assert!(placeholders("a = b").is_empty());
         assert!(placeholders("# : ##").is_empty());
+        let meaning = |placeholder: &str| (placeholder != "#c").then(|| format!("{placeholder}#b"));
+        assert_eq!(
+            resolved("#a = :v AND #c = #aa", meaning),
+            "#a#b = :v#b AND #c = #aa#b",
+            "once, and not what a meaning says"
+        );
     }
 
     #[test]
@@ -124,6 +157,12 @@ mod tests {
         assert!(check_enclosed("a = :x) OR (b = :y").is_err());
         assert!(check_enclosed("(a = :x").is_err());
         assert!(check_enclosed("  ").is_err());
+        // The longest that a spec may have; nothing here may take stack for each.
+        let half = MAX_LENGTH / 2;
+        let deep = format!("{}a{}", "(".repeat(half), ")".repeat(half));
+        let small_stack = std::thread::Builder::new().stack_size(128 * 1024);
+        let inside = small_stack.spawn(move || without_outer_parentheses(&deep).to_owned());
+        assert_eq!(inside.unwrap().join().unwrap(), "a");
     }
 
     #[test]
@@ -135,6 +174,11 @@ mod tests {
             ["a", "#b", "e", "g", "h", "i", "#j"]
         );
         assert_eq!(update_targets("SET a=b+:x,c=d-:y"), ["a", "c"]);
+        assert_eq!(
+            update_targets("SET\u{a0}ä\u{2003}=\u{a0}:v,\u{3000}b = :v"),
+            ["ä", "b"],
+            "copied from a page with spaces of its own"
+        );
         assert_eq!(update_targets("SET a = (b + :x), c = :y"), ["a", "c"]);
     }
 }

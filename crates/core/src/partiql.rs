@@ -6,6 +6,7 @@
 //! document, such as `if_not_exists`; conditions on key attributes, of which a statement may name each but once.
 //! Such a spec is written by UpdateItem.
 
+use crate::error::printable;
 use crate::table::KeySchema;
 use crate::{Key, Spec, Value};
 
@@ -14,6 +15,9 @@ pub const BATCH_SIZE: usize = 25;
 
 /// Longest statement (API reference, BatchStatementRequest: "Maximum length of 8192").
 const MAX_STATEMENT: usize = 8_192;
+
+/// Most parentheses in one another; each takes a part of the stack.
+const MAX_DEPTH: usize = 100;
 
 /// `UPDATE … SET … WHERE <full key> AND (<P>)`. It can only change an item that is there: a missing one fails the
 /// condition.
@@ -32,6 +36,10 @@ pub struct Statement {
 impl Statement {
     /// The statement for a spec on a table with these keys. Errors say what PartiQL cannot express, for a person.
     pub fn new(spec: &Spec, keys: &KeySchema) -> Result<Statement, String> {
+        Statement::translated(spec, keys).map_err(|why| printable(&why))
+    }
+
+    fn translated(spec: &Spec, keys: &KeySchema) -> Result<Statement, String> {
         let mut update = Translation::new(spec, keys, &spec.update);
         update.clauses()?;
         let mut pending = Translation::new(spec, keys, &spec.pending);
@@ -98,6 +106,8 @@ struct Translation<'a> {
     rest: Vec<&'a str>,
     text: String,
     parameters: Vec<Value>,
+    /// Parentheses that are open.
+    depth: usize,
 }
 
 impl<'a> Translation<'a> {
@@ -110,6 +120,7 @@ impl<'a> Translation<'a> {
             rest,
             text: String::new(),
             parameters: Vec::new(),
+            depth: 0,
         }
     }
 
@@ -180,9 +191,14 @@ impl<'a> Translation<'a> {
 
     fn condition(&mut self) -> Result<(), String> {
         if self.take("(") {
+            if self.depth == MAX_DEPTH {
+                return Err(format!("more than {MAX_DEPTH} parentheses in one another"));
+            }
+            self.depth += 1;
             self.text.push('(');
             self.alternatives()?;
             self.text.push(')');
+            self.depth -= 1;
             return self.expect(")");
         }
         let is_call = self.rest.len() > 1 && self.rest[self.rest.len() - 2] == "(";
@@ -257,7 +273,7 @@ impl<'a> Translation<'a> {
         let word = self.next();
         let name = match self.spec.names.get(word) {
             Some(name) => name,
-            None if word.starts_with(|c: char| c.is_alphabetic() || c == '_') => word,
+            None if is_bare_name(word) => word,
             None => return Err(format!("{word:?} where a name is expected")),
         };
         let top_level = !self.text.ends_with('.');
@@ -281,6 +297,14 @@ impl<'a> Translation<'a> {
             None => Err(format!("{word:?} where a value is expected")),
         }
     }
+}
+
+/// A name that an expression may hold as it is (developer guide, Expression attribute names).
+fn is_bare_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn is_scalar(value: &Value) -> bool {
@@ -358,6 +382,7 @@ mod tests {
 
     #[test]
     fn what_may_mean_something_else_is_left_to_update_item() {
+        let nested = format!("{}a = :v{}", "(".repeat(50_000), ")".repeat(50_000));
         for (pending, update) in [
             ("NOT attribute_exists(a)", "SET a = :v"),
             ("a <> :v", "SET a = :v"),
@@ -372,6 +397,10 @@ mod tests {
             ("attribute_not_exists(a)", "SET a = a + :v"),
             ("attribute_not_exists(a)", "SET a = b"),
             ("attribute_not_exists(a)", "ADD a :v"),
+            ("attribute_not_exists(a#q)", "SET a = :v"),
+            ("attribute_not_exists(a)", "SET a:v = :v"),
+            ("attribute_not_exists(ä)", "SET a = :v"),
+            (&nested, "SET a = :v"),
             (
                 "attribute_not_exists(a) attribute_not_exists(b)",
                 "SET a = :v",
@@ -395,6 +424,16 @@ mod tests {
             let statement = Statement::new(&spec, &keys);
             assert!(statement.is_err(), "{pending}; {update}: {statement:?}");
         }
+        let mut spec = Request::from_json(r#"{"table":"stuff","set":{"x":1}}"#)
+            .unwrap()
+            .spec;
+        spec.pending = "\u{1b}(a)".into();
+        let keys = KeySchema {
+            hash: KeyAttribute::new("id", KeyType::S),
+            range: None,
+        };
+        let refusal = Statement::new(&spec, &keys).unwrap_err();
+        assert!(!refusal.contains(char::is_control), "{refusal:?}");
         let names = "x".repeat(9_000);
         assert!(translated(&format!(r#"{{"table":"stuff","set":{{"{names}":1}}}}"#)).is_err());
     }

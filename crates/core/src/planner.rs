@@ -83,11 +83,16 @@ impl Failure {
         struct FunctionError {
             error_message: String,
         }
+        // Serde would take the first element of an array for it.
+        let parse_cause = |cause: &str| -> Option<FunctionError> {
+            let is_object = cause.trim_start().starts_with('{');
+            is_object.then(|| serde_json::from_str(cause).ok())?
+        };
         Failure {
             error: error.to_owned(),
-            message: match serde_json::from_str::<FunctionError>(cause) {
-                Ok(function) => function.error_message,
-                Err(_) => cause.to_owned(),
+            message: match parse_cause(cause) {
+                Some(function) => function.error_message,
+                None => cause.to_owned(),
             },
         }
     }
@@ -668,6 +673,7 @@ mod tests {
             (r#"{"errorType":"InvalidSpec","errorMessage":"no"}"#, "no"),
             ("A threshold was exceeded.", "A threshold was exceeded."),
             (r#"{"other":1}"#, r#"{"other":1}"#),
+            (r#"["no"]"#, r#"["no"]"#),
             ("", ""),
         ] {
             let failure = Failure::caught("InvalidSpec", cause);

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::ports::WriterKind;
 use crate::spec::Spec;
 use crate::table::MAX_SEGMENTS;
-use crate::value::{Item, Value};
+use crate::value::{Item, Value, distinct};
 use crate::{Error, Result};
 
 /// A spec and how to run it. Settings left out are chosen by the planner.
@@ -104,8 +104,15 @@ pub fn check_run_id(id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reads one JSON document and nothing after it. Errors name the field, or `whole` where there is none to name.
+/// Reads one JSON object and nothing after it. Errors name the field, or `whole` where there is none to name.
 pub fn parse_strictly<'a, T: Deserialize<'a>>(json: &'a str, whole: &str) -> Result<T> {
+    // Serde would read an array as the fields in their order.
+    if json.trim_start().starts_with('[') {
+        return Err(Error::invalid(
+            whole,
+            "expected an object with named fields, such as {\"name\":1}, got an array",
+        ));
+    }
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -124,17 +131,17 @@ pub fn parse_strictly<'a, T: Deserialize<'a>>(json: &'a str, whole: &str) -> Res
 #[serde(deny_unknown_fields)]
 struct Document<'a> {
     table: Option<String>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, deserialize_with = "distinct")]
     set: BTreeMap<String, &'a RawValue>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "distinct")]
     set_typed: Item,
     pending: Option<String>,
     update: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "distinct")]
     names: BTreeMap<String, String>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, deserialize_with = "distinct")]
     values: BTreeMap<String, &'a RawValue>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "distinct")]
     values_typed: Item,
     run_id: Option<String>,
     total_segments: Option<u32>,
@@ -352,6 +359,7 @@ mod tests {
                 "segment",
             ),
             ("null", "event:"),
+            (r#" ["r",1,0,"o",false]"#, "event: expected an object"),
             (
                 r#"{"run_id":"r","pass":1,"segment":0,"owner":"o","trial":false} {}"#,
                 "event:",
@@ -375,6 +383,12 @@ mod tests {
             (
                 r#"{"table":"stuff","set":{"a":1},"set_typed":{"a":{"N":"1"}}}"#,
                 "set:",
+            ),
+            (r#"{"table":"stuff","set":{"a":1,"a":1}}"#, "set:"),
+            (r#"{"table":"stuff","set":{"a":{"b":1,"b":2}}}"#, "set.a:"),
+            (
+                r#"{"table":"stuff","set_typed":{"a":{"N":"1"},"a":{"N":"1"}}}"#,
+                "set_typed:",
             ),
             (
                 r#"{"table":"stuff","set":{"a":1},"pending":"x","update":"y"}"#,

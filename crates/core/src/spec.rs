@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::error::printable;
 use crate::expression::{
-    RESERVED, check_enclosed, placeholders, update_targets, without_outer_parentheses,
+    MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, update_targets,
+    without_outer_parentheses,
 };
 use crate::table::KeySchema;
 use crate::value::Item;
@@ -58,6 +60,9 @@ pub struct Statements {
     pub write_values: Item,
 }
 
+/// Bytes that [`Spec::statements`] adds to `P`, at most.
+const LONGEST_GUARD: usize = "attribute_not_exists(#backfill_key0) OR NOT ()".len();
+
 impl Spec {
     /// The everyday form: every attribute of `set` that is missing is set. An attribute that is there, with
     /// whatever value, stays.
@@ -89,6 +94,22 @@ impl Spec {
     /// Refuses a spec that could not work on any table. Errors name the field.
     pub fn check(&self) -> Result<()> {
         check_table_name(&self.table).map_err(|m| Error::invalid("table", m))?;
+        for (field, expression, added) in [
+            ("pending", &self.pending, LONGEST_GUARD),
+            ("update", &self.update, 0),
+        ] {
+            let most = MAX_LENGTH - added;
+            if expression.len() > most {
+                return Err(Error::invalid(
+                    field,
+                    format!(
+                        "{} bytes; expected at most {most}, since DynamoDB takes expressions of {MAX_LENGTH} and what \
+                         is sent has {added} more",
+                        expression.len()
+                    ),
+                ));
+            }
+        }
         check_enclosed(&self.pending).map_err(|m| Error::invalid("pending", m))?;
         check_enclosed(&self.update).map_err(|m| Error::invalid("update", m))?;
         if update_targets(&self.update).is_empty() {
@@ -238,23 +259,19 @@ impl Spec {
 
     /// The spec in one line, for messages that must show two specs side by side.
     pub fn describe(&self) -> String {
-        let resolve = |expression: &str| {
-            let mut text = expression.to_owned();
-            // Longer placeholders first, so that #s1 does not replace the head of #s10.
-            let mut names: Vec<_> = self.names.iter().collect();
-            names.sort_by_key(|(placeholder, _)| std::cmp::Reverse(placeholder.len()));
-            for (placeholder, attribute) in names {
-                text = text.replace(placeholder.as_str(), attribute);
-            }
-            let mut values: Vec<_> = self.values.iter().collect();
-            values.sort_by_key(|(placeholder, _)| std::cmp::Reverse(placeholder.len()));
-            for (placeholder, value) in values {
-                let json = serde_json::to_string(value).expect("a value is plain data");
-                text = text.replace(placeholder.as_str(), &json);
-            }
-            text
+        let meaning = |placeholder: &str| {
+            let value = |value| serde_json::to_string(value).expect("a value is plain data");
+            self.names
+                .get(placeholder)
+                .cloned()
+                .or_else(|| self.values.get(placeholder).map(value))
+                .map(|meaning| printable(&meaning))
         };
-        format!("{} where {}", resolve(&self.update), resolve(&self.pending))
+        format!(
+            "{} where {}",
+            resolved(&self.update, meaning),
+            resolved(&self.pending, meaning)
+        )
     }
 }
 
@@ -354,6 +371,15 @@ mod tests {
         refused(&custom("a = b) OR (c = d", "SET x = y"), "pending:");
         refused(&custom("a = b", ""), "update:");
         refused(&custom("a = b", "nonsense"), "update:");
+        let long = format!("{} = b", "a".repeat(MAX_LENGTH - LONGEST_GUARD - 4));
+        custom(&long, "SET c = d").check().unwrap();
+        let statements = custom(&long, "SET c = d").statements(&keys());
+        let longest = statements.not_pending.len().max(statements.condition.len());
+        assert_eq!(longest, MAX_LENGTH);
+        refused(&custom(&format!("a{long}"), "SET c = d"), "pending:");
+        let long = format!("SET c = {}", "d".repeat(MAX_LENGTH - 8));
+        custom("a = b", &long).check().unwrap();
+        refused(&custom("a = b", &format!("{long}d")), "update:");
         refused(&custom("a = :x", "SET b = c"), "values:");
         refused(&custom("#a = b", "SET b = c"), "names:");
         let mut spec = custom("a = b", "SET c = d");
@@ -368,6 +394,21 @@ mod tests {
         spec = custom("a = b", "SET c = d");
         spec.table = "no spaces".into();
         refused(&spec, "table:");
+    }
+
+    #[test]
+    fn names_that_look_like_placeholders_are_described_as_they_are() {
+        // Each name holds the next placeholder twice, so replacing them again and again would never end.
+        let mut spec = custom("a = b", "SET #n10 = :v");
+        for i in 10..99 {
+            let next = format!("#n{}", i + 1);
+            spec.names.insert(format!("#n{i}"), format!("{next}{next}"));
+        }
+        spec.values.insert(":v".into(), Value::S("#n10\n".into()));
+        assert_eq!(
+            spec.describe(),
+            r##"SET #n11#n11 = {"S":"#n10\n"} where a = b"##
+        );
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! DynamoDB values, items and keys, and their two JSON forms: plain (`1`, `"a"`) and typed (`{"N":"1"}`).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
+use std::marker::PhantomData;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -25,7 +28,7 @@ pub enum Value {
     #[serde(rename = "NULL")]
     Null(bool),
     L(Vec<Value>),
-    M(BTreeMap<String, Value>),
+    M(#[serde(deserialize_with = "distinct")] BTreeMap<String, Value>),
     #[serde(rename = "SS")]
     Ss(Vec<String>),
     #[serde(rename = "NS")]
@@ -52,6 +55,39 @@ impl<'de> Deserialize<'de> for Bytes {
             .map(Bytes)
             .map_err(|error| serde::de::Error::custom(format!("expected base64 of bytes: {error}")))
     }
+}
+
+/// Reads a map and refuses the same name twice: one of the two would be lost without a word.
+pub(crate) fn distinct<'de, D, V>(deserializer: D) -> Result<BTreeMap<String, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    V: Deserialize<'de>,
+{
+    struct Distinct<V>(PhantomData<V>);
+
+    impl<'de, V: Deserialize<'de>> Visitor<'de> for Distinct<V> {
+        type Value = BTreeMap<String, V>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((name, value)) = entries.next_entry::<String, V>()? {
+                match map.entry(name) {
+                    Entry::Vacant(entry) => entry.insert(value),
+                    Entry::Occupied(entry) => {
+                        let why = format!("{:?} is given twice", entry.key());
+                        return Err(serde::de::Error::custom(why));
+                    }
+                };
+            }
+            Ok(map)
+        }
+    }
+
+    deserializer.deserialize_map(Distinct(PhantomData))
 }
 
 /// Attribute name → value.
@@ -91,11 +127,15 @@ impl Value {
             return Err(too_deep());
         }
         match self {
-            Value::N(number) => check_number(number),
+            Value::N(number) => read_number(number).map(|_| ()),
             Value::Null(false) => Err("NULL can only be true".into()),
             Value::Ns(numbers) => {
-                numbers.iter().try_for_each(|n| check_number(n))?;
-                check_set(numbers)
+                // 1 and 1.0 are the same member.
+                let numbers: Vec<Number> = numbers
+                    .iter()
+                    .map(|number| read_number(number))
+                    .collect::<Result<_, String>>()?;
+                check_set(&numbers)
             }
             Value::Ss(strings) => check_set(strings),
             Value::Bs(blobs) => check_set(blobs),
@@ -144,7 +184,8 @@ fn plain(raw: &RawValue, depth: usize) -> Result<Value, String> {
     let wrong = |error: serde_json::Error| error.to_string();
     Ok(match text.as_bytes().first() {
         Some(b'{') => {
-            let map: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(wrong)?;
+            let map: BTreeMap<String, &RawValue> =
+                distinct(&mut serde_json::Deserializer::from_str(text)).map_err(wrong)?;
             Value::M(
                 map.into_iter()
                     .map(|(name, raw)| Ok((name, plain(raw, depth + 1)?)))
@@ -177,9 +218,19 @@ fn check_set<T: Ord>(members: &[T]) -> Result<(), String> {
     Ok(())
 }
 
+/// A number by what it is worth: equal numbers are equal, however they are written.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Number {
+    negative: bool,
+    /// The power of ten of the first digit.
+    magnitude: i64,
+    /// The significant digits.
+    digits: String,
+}
+
 /// DynamoDB's numbers: up to 38 significant digits, magnitude 0 or 1E-130 to 9.99…E+125 (Supported data
 /// types and naming rules in Amazon DynamoDB, Number).
-fn check_number(text: &str) -> Result<(), String> {
+fn read_number(text: &str) -> Result<Number, String> {
     let wrong = || format!("{text:?} is not a number");
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -193,12 +244,17 @@ fn check_number(text: &str) -> Result<(), String> {
     }
     let significant = digits.trim_start_matches('0');
     if significant.is_empty() {
-        return Ok(());
+        return Ok(Number {
+            negative: false,
+            magnitude: 0,
+            digits: String::new(),
+        });
     }
     // The power of ten of the first significant digit.
     let leading_zeros = (digits.len() - significant.len()) as i64;
     let magnitude = (whole.len() as i64 - 1 - leading_zeros).saturating_add(exponent);
-    if significant.trim_end_matches('0').len() > 38 {
+    let significant = significant.trim_end_matches('0');
+    if significant.len() > 38 {
         return Err(format!(
             "{text} has more than the 38 significant digits that DynamoDB stores"
         ));
@@ -208,7 +264,11 @@ fn check_number(text: &str) -> Result<(), String> {
             "{text} is outside DynamoDB's range of 1E-130 to 9.99E+125"
         ));
     }
-    Ok(())
+    Ok(Number {
+        negative: text.starts_with('-'),
+        magnitude,
+        digits: significant.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -237,6 +297,14 @@ mod tests {
         );
         assert!(Value::from_plain_json("abc").is_err());
         assert!(Value::from_plain_json("1 2").is_err());
+        for twice in [
+            r#"{"a":1,"a":2}"#,
+            r#"[{"b":{"a":1,"\u0061":1}}]"#,
+            r#"{"a":{},"a":{}}"#,
+        ] {
+            let refusal = Value::from_plain_json(twice).unwrap_err();
+            assert!(refusal.contains("\"a\" is given twice"), "{refusal}");
+        }
     }
 
     #[test]
@@ -247,6 +315,8 @@ mod tests {
         assert_eq!(serde_json::to_string(&value).unwrap(), json);
         assert!(serde_json::from_str::<Value>(r#"{"S":"a","N":"1"}"#).is_err());
         assert!(serde_json::from_str::<Value>(r#"{"X":"a"}"#).is_err());
+        let twice = r#"{"M":{"a":{"N":"1"},"a":{"N":"1"}}}"#;
+        assert!(serde_json::from_str::<Value>(twice).is_err());
         assert!(serde_json::from_str::<Value>(r#"{"B":"not base64"}"#).is_err());
     }
 
@@ -271,6 +341,12 @@ mod tests {
         }
         assert!(Value::Ss(vec![]).check().is_err());
         assert!(Value::Ss(vec!["a".into(), "a".into()]).check().is_err());
+        for (one, other) in [("1", "1.0"), ("100", "1e2"), ("-0", "0.00"), ("+5", "5")] {
+            let set = Value::Ns(vec![one.into(), other.into()]);
+            assert!(set.check().is_err(), "{one} is {other}");
+        }
+        let distinct = ["1", "-1", "10", "0.1", "0"].map(String::from);
+        assert!(Value::Ns(distinct.to_vec()).check().is_ok());
         assert!(Value::Null(false).check().is_err());
         let nested = |levels| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         assert!(Value::from_plain_json(&nested(32)).is_ok());

@@ -78,6 +78,36 @@ impl Verification {
             ..Verification::default()
         }
     }
+
+    /// Refuses a state that no verification can be in: a count that leaves segments out proves nothing.
+    fn check(&self) -> Result<()> {
+        let wrong = |why: String| Err(Error::invalid("verification", why));
+        let (total, next) = (self.total_segments, self.next_segment);
+        if !(1..=MAX_VERIFY_SEGMENTS).contains(&total) {
+            return wrong(format!(
+                "{total} segments are outside 1..{MAX_VERIFY_SEGMENTS}"
+            ));
+        }
+        if next > total {
+            return wrong(format!("segment {next} comes next, of {total}"));
+        }
+        if !self
+            .open
+            .is_sorted_by(|one, other| one.segment < other.segment)
+            || self.open.iter().any(|open| open.segment >= next)
+        {
+            return wrong(format!(
+                "expected open segments below {next}, each once and in order"
+            ));
+        }
+        if self.samples.len() > MAX_SAMPLES {
+            return wrong(format!(
+                "{} samples; expected at most {MAX_SAMPLES}",
+                self.samples.len()
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Verifies runs on the tables of `access`, whose records it reads from `store`.
@@ -141,6 +171,7 @@ pub async fn count<R: TableReader>(
     budget: &Budget,
     until: &Until,
 ) -> Result<Verification> {
+    verification.check()?;
     let begin = Instant::now();
     let total = verification.total_segments;
     let interrupted = std::mem::take(&mut verification.open);
@@ -157,8 +188,8 @@ pub async fn count<R: TableReader>(
         .buffer_unordered(SEGMENTS_AT_ONCE);
     while let Some(count) = counts.next().await {
         let count = count?;
-        verification.scanned += count.scanned;
-        verification.remaining += count.remaining;
+        verification.scanned = verification.scanned.saturating_add(count.scanned);
+        verification.remaining = verification.remaining.saturating_add(count.remaining);
         verification.consumed_rcu += count.consumed_rcu;
         let room = MAX_SAMPLES - verification.samples.len();
         verification
@@ -242,4 +273,67 @@ async fn count_segment<R: TableReader>(
         count.segment.cursor = Cursor::after_page(page.next);
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_no_verification_can_be_in_is_refused() {
+        let open = |segment| OpenSegment {
+            segment,
+            cursor: Cursor::NotStarted,
+        };
+        let good = Verification {
+            next_segment: 3,
+            open: vec![open(0), open(2)],
+            samples: vec![Key([].into()); MAX_SAMPLES],
+            ..Verification::new(4)
+        };
+        good.check().unwrap();
+        Verification::new(u32::MAX).check().unwrap();
+        for (bad, why) in [
+            (Verification::default(), "0 segments"),
+            (
+                Verification {
+                    total_segments: MAX_VERIFY_SEGMENTS + 1,
+                    ..good.clone()
+                },
+                "257 segments",
+            ),
+            (
+                Verification {
+                    next_segment: 5,
+                    ..good.clone()
+                },
+                "segment 5",
+            ),
+            (
+                Verification {
+                    open: vec![open(3)],
+                    ..good.clone()
+                },
+                "below 3",
+            ),
+            (
+                Verification {
+                    open: vec![open(1), open(1)],
+                    ..good.clone()
+                },
+                "each once",
+            ),
+            (
+                Verification {
+                    samples: vec![Key([].into()); MAX_SAMPLES + 1],
+                    ..good.clone()
+                },
+                "11 samples",
+            ),
+        ] {
+            let error = bad.check().expect_err(why);
+            assert!(error.to_string().contains(why), "{error}");
+            assert!(error.kind().is_refusal());
+        }
+    }
 }

@@ -1,0 +1,102 @@
+//! The expressions of a spec and what is made of them: the guard stays in force whatever they say.
+#![no_main]
+
+use std::collections::BTreeSet;
+
+use backfill_core::expression::{
+    check_enclosed, placeholders, update_targets, without_outer_parentheses,
+};
+use backfill_fuzz::scenario::Scenario;
+use backfill_fuzz::{assert_is_a_clear_sentence, encloses_the_rest};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let Scenario { spec, keys } = Scenario::parse(text);
+    for expression in [&spec.pending, &spec.update] {
+        assert_eq!(
+            placeholders(expression),
+            backfill_fuzz::placeholders(expression)
+        );
+        let inside = without_outer_parentheses(expression);
+        assert!(expression.contains(inside));
+        let text = format!("({inside})");
+        match check_enclosed(expression) {
+            Ok(()) => assert!(encloses_the_rest(&text, 0)),
+            Err(refusal) => assert_is_a_clear_sentence(&refusal),
+        }
+        for target in update_targets(expression) {
+            assert!(!target.is_empty() && expression.contains(target));
+        }
+    }
+    if let Err(refusal) = spec.check_against(&keys) {
+        assert_is_a_clear_sentence(&refusal.report());
+    }
+    if let Err(refusal) = spec.check() {
+        assert!(refusal.kind().is_refusal());
+        return assert_is_a_clear_sentence(&refusal.report());
+    }
+    spec.fingerprint();
+    spec.describe();
+
+    let statements = spec.statements(&keys);
+    assert_eq!(statements.filter, spec.pending);
+    assert_eq!(statements.update, spec.update);
+    // The predicate is one operand beside the guard: nothing in it ends the parentheses around it.
+    for (expression, guard) in [
+        (
+            &statements.condition,
+            "attribute_exists(#backfill_key0) AND (",
+        ),
+        (
+            &statements.not_pending,
+            "attribute_not_exists(#backfill_key0) OR NOT (",
+        ),
+    ] {
+        assert!(expression.starts_with(guard), "{expression}");
+        assert!(
+            encloses_the_rest(expression, guard.len() - 1),
+            "{expression}"
+        );
+    }
+
+    // DynamoDB refuses a placeholder that is used and not defined, or defined and not used.
+    let of = |expressions: &[&str], sigil: char| -> BTreeSet<String> {
+        expressions
+            .iter()
+            .flat_map(|expression| backfill_fuzz::placeholders(expression))
+            .filter(|placeholder| placeholder.starts_with(sigil))
+            .collect()
+    };
+    for (expressions, names, values) in [
+        (
+            vec![&*statements.filter, &*statements.projection],
+            &statements.read_names,
+            &statements.read_values,
+        ),
+        (
+            vec![&*statements.not_pending],
+            &statements.check_names,
+            &statements.read_values,
+        ),
+        (
+            vec![&*statements.update, &*statements.condition],
+            &statements.write_names,
+            &statements.write_values,
+        ),
+    ] {
+        assert!(names.keys().eq(&of(&expressions, '#')), "{expressions:?}");
+        assert!(values.keys().eq(&of(&expressions, ':')), "{expressions:?}");
+        // Ours mean the keys, and the operator's mean what the operator said.
+        for (placeholder, attribute) in names {
+            match placeholder.strip_prefix("#backfill_key") {
+                Some(index) => {
+                    assert_eq!(keys.names().nth(index.parse().unwrap()), Some(&**attribute));
+                }
+                None => assert_eq!(&spec.names[placeholder], attribute),
+            }
+        }
+        for (placeholder, value) in values {
+            assert_eq!(&spec.values[placeholder], value);
+        }
+    }
+});
