@@ -561,6 +561,22 @@ fn accounting_of_rejected_items_deployed() {
         assert_eq!(now[mended]["test"], Value::N("1".into()));
         assert!(!now[&poisoned[1]].contains_key("test"));
         assert_eq!(rejected("", 3).await.len(), 2);
+        // Neither credentials nor contents of items are logged; keys are.
+        for function in ["planner", "worker", "verifier"] {
+            let logs = aws.logs(function);
+            for secret in [
+                "Troms",
+                "12345678901234567890",
+                "AWS4-HMAC",
+                "SecretAccessKey",
+            ] {
+                assert!(!logs.contains(secret), "{function} logs {secret}: {logs}");
+            }
+        }
+        assert!(
+            aws.logs("worker").contains("Item size to update"),
+            "it logs reasons"
+        );
     });
 }
 

@@ -175,6 +175,17 @@ impl Aws {
         table
     }
 
+    /// What a function has logged, as CloudWatch Logs has it.
+    pub fn logs(&self, function: &str) -> String {
+        let headers = "Content-Type: application/x-amz-json-1.1\r\n\
+                       X-Amz-Target: Logs_20140328.FilterLogEvents\r\n\
+                       Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/logs/aws4_request, \
+                       SignedHeaders=host, Signature=0";
+        let body = json!({"logGroupName": format!("/aws/lambda/{STACK}-{function}")});
+        let logs = request_with(self.port, "POST", "/", headers, &body.to_string());
+        logs.expect("the logs are read")
+    }
+
     /// The roles of the functions.
     pub fn iam(&self) -> Iam {
         Iam { port: self.port }
