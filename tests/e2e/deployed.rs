@@ -580,6 +580,59 @@ fn accounting_of_rejected_items_deployed() {
     });
 }
 
+/// resume: a run in Lambda is paused by its record: its execution ends well, as paused, and resuming starts another one that
+/// goes on from the checkpoints.
+#[test]
+fn resume_after_a_pause_deployed() {
+    deployed(async |aws| {
+        let table = aws.table("paused", 1200).await;
+        let input = input("paused", json!({"total_segments": 2}));
+        let slow = aws.wire.slow_down("paused");
+        let execution = aws.machine.start(&input).await;
+        eventually("its first checkpoints", async || {
+            let segments = aws.segments(&input, 1).await;
+            (segments.iter().any(|segment| segment.counters.updated > 20)).then_some(())
+        })
+        .await;
+        let run_id = run_id(&input);
+        let steer = |what: &str| {
+            let command =
+                format!("{what} --checkpoint-table {CHECKPOINTS} --run-id {run_id} --json");
+            run_to_end(aws.backfill(&command))
+        };
+        let begin = Instant::now();
+        steer("pause").await.expect_code(0);
+        let output = aws.machine.end_of(&execution).await.expect_success();
+        assert!(
+            begin.elapsed() < Duration::from_secs(15),
+            "{:?}",
+            begin.elapsed()
+        );
+        assert_eq!(output["error"], "Stopped", "{output}");
+        assert!(
+            output["message"].as_str().unwrap().contains("paused by"),
+            "{output}"
+        );
+        let paused = status(aws, &input).await;
+        assert_eq!(paused["status"], "paused");
+        let done = count(&paused, "updated");
+        assert!(done > 0 && done < table.pending(), "{paused}");
+        drop(slow);
+
+        let resumed = steer("resume").await.expect_code(0).json();
+        assert_fields(
+            &resumed,
+            &[
+                ("status", json!("succeeded")),
+                ("updated", json!(table.pending())),
+            ],
+        );
+        assert_ne!(aws.run_record(&input).await.unwrap().owner, execution);
+        table.assert_migrated().await;
+        assert_accounted(&resumed, &aws.segments(&input, 1).await);
+    });
+}
+
 /// Lambda has room for one worker and refuses the others: they wait for their turn, and the run ends well.
 #[test]
 fn workers_wait_for_lambda_to_have_room() {

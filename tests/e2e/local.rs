@@ -275,6 +275,79 @@ async fn one_owner_while_a_process_is_alive() {
     Ended::run(&mut database.backfill(&format!("{RUN} --take-over"))).expect_code(0);
 }
 
+/// resume: a run is paused, resumed and cancelled from another process, and each change is noted.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_a_pause_from_another_process() {
+    let database = Embedded::with_stuff(2000).await;
+    let before = all(&database).await;
+    let started = database
+        .backfill(&format!("{RUN} --run-id steered --max-wcu 100"))
+        .spawn()
+        .unwrap();
+    wait_for_progress(&database).await;
+    let steer =
+        |what: &str| Ended::run(&mut database.backfill(&format!("{what} --run-id steered")));
+    let begin = std::time::Instant::now();
+    steer("pause").expect_code(0);
+    let paused = Ended::of(started).expect_code(4).json();
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+    assert_eq!(paused["status"], "paused");
+    assert_accounted(&paused);
+    let done = paused["updated"].as_u64().unwrap();
+    assert!((1..1600).contains(&done), "{paused}");
+
+    steer("rate --max-wcu none").expect_code(0);
+    let resumed = steer("resume --json").expect_code(0).json();
+    assert_eq!(
+        (&resumed["status"], &resumed["updated"]),
+        (&json!("succeeded"), &json!(1600))
+    );
+    assert_eq!(all(&database).await, migrated(&before));
+    for what in ["pause", "cancel", "resume"] {
+        let refused = steer(what).expect_code(2);
+        assert!(
+            refused.stderr.contains("is succeeded"),
+            "{}",
+            refused.stderr
+        );
+    }
+    let status = steer("status --json").expect_code(0).json();
+    let events: Vec<_> = status["events"].as_array().unwrap().iter().collect();
+    let changes = |event: &&Json| format!("{} {} {}", event["what"], event["old"], event["new"]);
+    let found: Vec<_> = events.iter().map(changes).collect();
+    let expected = [
+        r#""status" "running" "paused""#,
+        r#""max_wcu" "100" "none""#,
+        r#""status" "paused" "running""#,
+        r#""owner" "#,
+        r#""status" "running" "succeeded""#,
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}");
+    }
+    assert!(
+        events
+            .iter()
+            .all(|event| event["at_ms"].is_u64() && event["by"] != "")
+    );
+
+    let cancelled =
+        database.backfill("run --table stuff --set flag=1 --run-id steered2 --max-wcu 100 --json");
+    let cancelled = { cancelled }.spawn().unwrap();
+    loop {
+        let found = Ended::run(&mut database.backfill("status --run-id steered2 --json"));
+        if found.code == 0 && found.json()["updated"].as_u64() > Some(0) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ended::run(&mut database.backfill("cancel --run-id steered2")).expect_code(0);
+    let cancelled = Ended::of(cancelled).expect_code(4).json();
+    assert_eq!(cancelled["status"], "cancelled");
+    Ended::run(&mut database.backfill("resume --run-id steered2")).expect_code(2);
+}
+
 /// Neither credentials nor contents of items are logged or printed, whatever goes wrong with an item. Keys are.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secrets_in_logs() {

@@ -1,4 +1,4 @@
-//! The operator's command: `backfill run`, `verify`, `start`, `status`, `rate`, `rejected`, `simulate`, `demo`.
+//! The operator's command: `backfill run`, `verify`, `start`, `status`, `rate`, `pause`, `resume`, `cancel`, `rejected`, `simulate`, `demo`.
 
 mod args;
 mod demo;
@@ -10,6 +10,7 @@ mod run;
 mod simulate;
 mod start;
 mod status;
+mod steer;
 mod verify;
 
 use std::io::IsTerminal as _;
@@ -50,6 +51,12 @@ enum Command {
     Status(status::StatusArgs),
     /// Change the budget of a run while it goes on.
     Rate(rate::RateArgs),
+    /// Pause a run, wherever it goes on: it drains to its checkpoints and ends.
+    Pause(steer::SteerArgs),
+    /// Go on with a paused or failed run from its checkpoints.
+    Resume(steer::ResumeArgs),
+    /// Stop a run for good, wherever it goes on.
+    Cancel(steer::SteerArgs),
     /// List the items that DynamoDB refused for good, and try them again.
     Rejected(rejected::RejectedArgs),
     /// Simulate a run in virtual time: duration, rate, bounds, cost.
@@ -150,6 +157,9 @@ fn main() -> ExitCode {
             Command::Start(args) => start::start(args).await,
             Command::Status(args) => status::status(args).await,
             Command::Rate(args) => rate::rate(args).await,
+            Command::Pause(args) => steer::pause(args).await,
+            Command::Resume(args) => steer::resume(args).await,
+            Command::Cancel(args) => steer::cancel(args).await,
             Command::Rejected(args) => rejected::rejected(args).await,
             Command::Simulate(args) => simulate::run(args).await,
             Command::Demo(args) => demo::demo(args).await,

@@ -37,6 +37,16 @@ fn host_name() -> String {
         .map_or_else(|| "local".into(), |host| host.trim().to_owned())
 }
 
+/// Who gives a command, for the events of a run.
+pub fn caller() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    format!(
+        "{}@{}",
+        user.unwrap_or_else(|_| "somebody".into()),
+        host_name()
+    )
+}
+
 /// Asks for the run to be taken over where whoever holds it has certainly ended: a process of this host that is gone,
 /// or an execution that Step Functions says has ended. In every other case it is left to the operator to say so.
 pub async fn take_over_from_the_dead(

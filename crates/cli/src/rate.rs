@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::args::{CHECKPOINT_TABLE, ConnectionArgs};
-use crate::{Ending, display};
+use crate::{Ending, display, owner};
 
 #[derive(Args)]
 pub struct RateArgs {
@@ -64,7 +64,9 @@ pub async fn rate(args: RateArgs) -> Result<Ending> {
         store: CheckpointTable::new(&connection, &args.checkpoint_table),
         access: ReadOnly(connection),
     };
-    let (before, after) = planner.set_rate(&args.run_id, rate).await?;
+    let (before, after) = planner
+        .set_rate(&args.run_id, rate, &owner::caller())
+        .await?;
     eprintln!(
         "run {}: {} -> {}",
         args.run_id,

@@ -9,9 +9,10 @@ use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::ExecutionStatus;
 use backfill_core::checkpoint::{RunStatus, now_ms};
+use backfill_core::cost::Prices;
 use backfill_core::planner::{Failure, Planner};
 use backfill_core::progress::{Snapshot, Summary, snapshot};
-use backfill_core::{Error, ErrorKind, Result};
+use backfill_core::{Error, ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
 
@@ -68,124 +69,162 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
         (None, Some(stack)) => find_state_machine(&sfn, stack, &connection).await?,
         (None, None) => return Err(Error::invalid("stack-name", "expected a stack's name")),
     };
-    let stack = machine.rsplit(':').next().unwrap_or(&machine);
     let checkpoint_table = args
         .checkpoint_table
-        .unwrap_or_else(|| format!("{stack}-checkpoints"));
-    let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
+        .unwrap_or_else(|| checkpoints_of(&machine));
+    let to = Deployed {
+        sfn,
+        machine,
+        checkpoint_table,
+        connection,
+        prices,
+        json: args.json,
+    };
+    to.start_and_follow(request).await
+}
 
-    let looked =
-        owner::take_over_from_the_dead(&mut request, &connection, &checkpoints, &sfn).await;
-    if let Err(error) = looked {
-        // The planner decides.
-        tracing::warn!("cannot see who holds the run: {}", error.report());
-    }
-    // From here on ctrl-C means: stop following.
-    let stop = run::stop_on_signal("stopping to follow; the run goes on");
-    let started = sfn
-        .start_execution()
-        .state_machine_arn(&machine)
-        .name(execution_name(&request.run_id()))
-        .input(request.to_json())
-        .send()
-        .await
-        .map_err(|error| failure(&format!("starting state machine {machine}"), error))?;
-    let execution = started.execution_arn();
-    eprintln!("started execution {execution}");
+/// The stack has the name of its state machine.
+fn checkpoints_of(machine: &str) -> String {
+    let stack = machine.rsplit(':').next().unwrap_or(machine);
+    format!("{stack}-checkpoints")
+}
 
-    let run_id = request.run_id();
-    let mut progress = display::Progress::new(POLL);
-    let mut errors = 0;
-    let ended = loop {
-        tokio::select! {
-            () = progress.poll(&checkpoints, &run_id, execution) => {}
-            () = stop.cancelled() => break None,
+/// Where to start executions, and how to tell of them.
+pub struct Deployed {
+    pub sfn: Client,
+    /// ARN of the state machine.
+    pub machine: String,
+    pub checkpoint_table: String,
+    pub connection: Connection,
+    pub prices: Prices,
+    pub json: bool,
+}
+
+impl Deployed {
+    /// Starts an execution and follows it to its end. An error means that none was started.
+    pub async fn start_and_follow(self, mut request: Request) -> Result<Ending> {
+        let Deployed {
+            sfn,
+            machine,
+            checkpoint_table,
+            connection,
+            prices,
+            json,
+        } = self;
+        let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
+        let looked =
+            owner::take_over_from_the_dead(&mut request, &connection, &checkpoints, &sfn).await;
+        if let Err(error) = looked {
+            // The planner decides.
+            tracing::warn!("cannot see who holds the run: {}", error.report());
         }
-        match sfn
-            .describe_execution()
-            .execution_arn(execution)
+        // From here on ctrl-C means: stop following.
+        let stop = run::stop_on_signal("stopping to follow; the run goes on");
+        let started = sfn
+            .start_execution()
+            .state_machine_arn(&machine)
+            .name(execution_name(&request.run_id()))
+            .input(request.to_json())
             .send()
             .await
-        {
-            Ok(description) if *description.status() != ExecutionStatus::Running => {
-                break Some(description);
-            }
-            Ok(_) => errors = 0,
-            // The run goes on without us; look again, but not for ever.
-            Err(error) => {
-                let error = failure("following the execution", error);
-                errors += 1;
-                if errors == MAX_ERRORS {
-                    display::error(&error);
-                    break None;
-                }
-                tracing::warn!("{}", error.report());
-            }
-        }
-    };
-    progress.finish();
+            .map_err(|error| failure(&format!("starting state machine {machine}"), error))?;
+        let execution = started.execution_arn();
+        eprintln!("started execution {execution}");
 
-    if let Some(description) = &ended
-        && *description.status() == ExecutionStatus::Aborted
-    {
-        // Aborted, the execution could not say so itself.
-        let planner = Planner {
-            access: ReadOnly(connection.clone()),
-            store: checkpoints.clone(),
+        let run_id = request.run_id();
+        let mut progress = display::Progress::new(POLL);
+        let mut errors = 0;
+        let ended = loop {
+            tokio::select! {
+                () = progress.poll(&checkpoints, &run_id, execution) => {}
+                () = stop.cancelled() => break None,
+            }
+            match sfn
+                .describe_execution()
+                .execution_arn(execution)
+                .send()
+                .await
+            {
+                Ok(description) if *description.status() != ExecutionStatus::Running => {
+                    break Some(description);
+                }
+                Ok(_) => errors = 0,
+                // The run goes on without us; look again, but not for ever.
+                Err(error) => {
+                    let error = failure("following the execution", error);
+                    errors += 1;
+                    if errors == MAX_ERRORS {
+                        display::error(&error);
+                        break None;
+                    }
+                    tracing::warn!("{}", error.report());
+                }
+            }
         };
-        let recorded = planner.stop(&run_id, execution, RunStatus::Cancelled).await;
-        if let Err(error) = recorded {
-            tracing::warn!(
-                error = error.report(),
-                "could not record that the run was aborted"
-            );
+        progress.finish();
+
+        if let Some(description) = &ended
+            && *description.status() == ExecutionStatus::Aborted
+        {
+            // Aborted, the execution could not say so itself.
+            let planner = Planner {
+                access: ReadOnly(connection.clone()),
+                store: checkpoints.clone(),
+            };
+            let recorded = planner.stop(&run_id, execution, RunStatus::Cancelled).await;
+            if let Err(error) = recorded {
+                tracing::warn!(
+                    error = error.report(),
+                    "could not record that the run was aborted"
+                );
+            }
         }
-    }
-    let records = match snapshot(&checkpoints, &run_id).await {
-        Ok(records) => records.filter(|records| records.run.owner == execution),
-        Err(error) => {
-            display::error(&error);
-            None
-        }
-    };
-    let (ending, status) = match &ended {
-        None => {
-            eprintln!(
-                "stopped following; the run goes on in AWS as execution {execution}\n\
+        let records = match snapshot(&checkpoints, &run_id).await {
+            Ok(records) => records.filter(|records| records.run.owner == execution),
+            Err(error) => {
+                display::error(&error);
+                None
+            }
+        };
+        let (ending, status) = match &ended {
+            None => {
+                eprintln!(
+                    "stopped following; the run goes on in AWS as execution {execution}\n\
                  see it with: backfill status --checkpoint-table {checkpoint_table} --run-id {run_id}"
-            );
-            let gave_up = errors == MAX_ERRORS;
-            let ending = if gave_up {
-                Ending::Failed
-            } else {
-                Ending::Stopped
-            };
-            (ending, RunStatus::Running)
+                );
+                let gave_up = errors == MAX_ERRORS;
+                let ending = if gave_up {
+                    Ending::Failed
+                } else {
+                    Ending::Stopped
+                };
+                (ending, RunStatus::Running)
+            }
+            Some(description) => {
+                let status = match description.status() {
+                    ExecutionStatus::Succeeded => RunStatus::Succeeded,
+                    ExecutionStatus::Aborted => RunStatus::Cancelled,
+                    _ => RunStatus::Failed,
+                };
+                (ending(description, records.as_ref()), status)
+            }
+        };
+        let mut summary = match &records {
+            Some(records) => records.summary(&prices),
+            None => Summary::without_records(&request, status),
+        };
+        if summary.status == RunStatus::Running {
+            summary.status = status;
         }
-        Some(description) => {
-            let status = match description.status() {
-                ExecutionStatus::Succeeded => RunStatus::Succeeded,
-                ExecutionStatus::Aborted => RunStatus::Cancelled,
-                _ => RunStatus::Failed,
-            };
-            (ending(description, records.as_ref()), status)
+        if let Some(records) = &records {
+            display::summary(&records.run, &summary, &prices);
         }
-    };
-    let mut summary = match &records {
-        Some(records) => records.summary(&prices),
-        None => Summary::without_records(&request, status),
-    };
-    if summary.status == RunStatus::Running {
-        summary.status = status;
+        // Where the input was refused there is no run to speak of.
+        if json && (records.is_some() || ending != Ending::Refused) {
+            display::json(&summary);
+        }
+        Ok(ending)
     }
-    if let Some(records) = &records {
-        display::summary(&records.run, &summary, &prices);
-    }
-    // Where the input was refused there is no run to speak of.
-    if args.json && (records.is_some() || ending != Ending::Refused) {
-        display::json(&summary);
-    }
-    Ok(ending)
 }
 
 /// What the end of an execution means, and why it failed where it did.

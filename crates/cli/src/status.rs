@@ -1,6 +1,8 @@
 //! `backfill status`: a run as its durable records tell it.
 
-use backfill_core::checkpoint::RunStatus;
+use std::time::{Duration, UNIX_EPOCH};
+
+use backfill_core::checkpoint::{Event, RunStatus};
 use backfill_core::progress::{PassProgress, Summary, snapshot};
 use backfill_core::{Error, Result};
 use backfill_dynamodb::CheckpointTable;
@@ -34,6 +36,8 @@ struct Status {
     /// Why the run is in this state.
     message: String,
     owner: String,
+    /// What was changed, by whom, the latest last.
+    events: Vec<Event>,
     by_pass: Vec<PassProgress>,
 }
 
@@ -83,6 +87,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             summary,
             message: snapshot.run.message,
             owner: snapshot.run.owner,
+            events: snapshot.run.events,
             by_pass: snapshot.passes,
         });
         return Ok(Ending::Succeeded);
@@ -93,6 +98,17 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
     );
     println!("  because   {}", snapshot.run.message);
     println!("  by        {}", snapshot.run.owner);
+    for event in &snapshot.run.events {
+        let at = UNIX_EPOCH + Duration::from_millis(event.at_ms);
+        println!(
+            "  {}  {} {} -> {}, by {}",
+            humantime::format_rfc3339_seconds(at),
+            event.what,
+            event.old,
+            event.new,
+            event.by
+        );
+    }
     for pass in &snapshot.passes {
         println!(
             "  pass {}: {} of {} segments done, {} in work; {}",

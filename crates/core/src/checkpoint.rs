@@ -163,6 +163,47 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// What may follow on what: the one table of it.
+    const TRANSITIONS: [(RunStatus, &[RunStatus]); 6] = [
+        (
+            RunStatus::Running,
+            &[
+                // Taken over.
+                RunStatus::Running,
+                RunStatus::Succeeded,
+                RunStatus::Incomplete,
+                RunStatus::Paused,
+                RunStatus::Cancelled,
+                RunStatus::Failed,
+            ],
+        ),
+        // A new pass.
+        (RunStatus::Succeeded, &[RunStatus::Running]),
+        (RunStatus::Incomplete, &[RunStatus::Running]),
+        (
+            RunStatus::Paused,
+            &[RunStatus::Running, RunStatus::Cancelled],
+        ),
+        (RunStatus::Cancelled, &[RunStatus::Running]),
+        (
+            RunStatus::Failed,
+            &[RunStatus::Running, RunStatus::Cancelled],
+        ),
+    ];
+
+    /// Whether a run in this state may come into that one.
+    pub fn may_become(self, next: RunStatus) -> bool {
+        let of_this = RunStatus::TRANSITIONS
+            .iter()
+            .find(|(from, _)| *from == self);
+        of_this.is_some_and(|(_, to)| to.contains(&next))
+    }
+
+    /// True where the operator has stopped it.
+    pub fn is_stopped(self) -> bool {
+        matches!(self, RunStatus::Paused | RunStatus::Cancelled)
+    }
+
     /// The word in JSON and for people.
     pub fn name(self) -> &'static str {
         match self {
@@ -224,6 +265,22 @@ pub struct Rejected {
     pub at_ms: u64,
 }
 
+/// Events that a run record holds, the latest.
+const MAX_EVENTS: usize = 100;
+
+/// A change that somebody made to a run: `old -> new`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// An owner, or the person who gave the command.
+    pub by: String,
+    /// `status`, or the name of a setting.
+    pub what: String,
+    pub old: String,
+    pub new: String,
+}
+
 /// The last complete verification of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
@@ -278,11 +335,31 @@ pub struct RunRecord {
     /// Seconds of all verifications since `first_pass`.
     #[serde(default)]
     pub verification_seconds: f64,
+    /// What was changed, by whom, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
     /// Grows with each change; a change is accepted only on top of the revision it was made from.
     pub revision: u64,
 }
 
 impl RunRecord {
+    /// Notes a change, unless there is none.
+    pub fn note(&mut self, by: &str, what: &str, old: impl ToString, new: impl ToString) {
+        let (old, new) = (old.to_string(), new.to_string());
+        if old == new {
+            return;
+        }
+        self.events.push(Event {
+            at_ms: now_ms(),
+            by: by.into(),
+            what: what.into(),
+            old,
+            new,
+        });
+        let too_many = self.events.len().saturating_sub(MAX_EVENTS);
+        self.events.drain(..too_many);
+    }
+
     /// Number of passes begun since the run last started over.
     pub fn passes(&self) -> u32 {
         // A damaged record may say anything.

@@ -6,13 +6,13 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use crate::Result;
 use crate::checkpoint::RunStatus;
 use crate::planner::{ConclusionStatus, Plan, Planner};
 use crate::ports::{ReadAccess, RunStore, SegmentStore, WriteAccess};
 use crate::retry::retry_outage;
 use crate::verifier::{Verifier, VerifyRequest};
 use crate::worker::{Chunk, Worker};
+use crate::{ErrorKind, Result};
 
 /// The three parts of a run. Only the worker's access can write to the target table.
 pub struct Engine<R, W, S> {
@@ -45,6 +45,13 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
     ) -> Result<RunStatus> {
         let run_id = plan.run_id.clone();
         let ended = self.passes(plan, owner, stop).await;
+        // The operator may have stopped it from somewhere else.
+        if let Err(error) = &ended
+            && error.kind() == ErrorKind::NotRunning
+            && let Some(status) = self.planner.stopped(&run_id, owner).await?
+        {
+            return Ok(status);
+        }
         match &ended {
             Ok(RunStatus::Paused) => self.planner.stop(&run_id, owner, RunStatus::Paused).await?,
             Ok(_) => {}

@@ -160,6 +160,9 @@ pub struct Rate {
     pub max_rcu: Option<Option<u32>>,
 }
 
+/// The error of a [`Failure`] that is none: the operator has stopped the run. The state machine knows it by this name.
+const STOPPED: &str = "Stopped";
+
 /// A change of the run record, made again where somebody else has changed it in between.
 async fn despite_conflicts<T, F, Fut>(change: F) -> Result<T>
 where
@@ -347,6 +350,12 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             );
             ConclusionStatus::Incomplete
         };
+        record.note(
+            owner,
+            "status",
+            RunStatus::Running.name(),
+            record.status.name(),
+        );
         record.ended_ms = record.status.is_finished().then(now_ms);
         record.verification_rcu += verification.consumed_rcu;
         record.verification_seconds += verification.seconds;
@@ -374,6 +383,12 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         if record.owner != owner {
             return Ok((&taken_over(&record, owner)).into());
         }
+        if record.status.is_stopped() {
+            return Ok(Failure {
+                error: STOPPED.into(),
+                message: record.message,
+            });
+        }
         if record.status != RunStatus::Running {
             // Of the workers that fail one after the other the first knows why; the Map that they belong to
             // knows only that there were too many.
@@ -386,7 +401,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             });
         }
         record.error = Some(failure.error.clone());
-        self.end(record, RunStatus::Failed, &failure.message)
+        self.end(record, RunStatus::Failed, &failure.message, owner)
             .await?;
         Ok(failure)
     }
@@ -400,14 +415,58 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
                 return Ok(());
             }
             let message = "stopped by the operator; start it again to resume";
-            self.end(record, status, message).await
+            self.end(record, status, message, owner).await
         })
         .await
     }
 
+    /// Pauses or cancels a run wherever it goes on, in the name of `by`. Whoever works for it notices within seconds, saves
+    /// its checkpoints and ends. Returns the state before; where that is the wanted one, nothing changes. `InvalidInput`
+    /// where the run is in a state that allows no such change.
+    pub async fn steer(&self, run_id: &str, status: RunStatus, by: &str) -> Result<RunStatus> {
+        despite_conflicts(|| async {
+            let record = load_any(&self.store, run_id).await?;
+            let before = record.status;
+            if before == status {
+                return Ok(before);
+            }
+            if !before.may_become(status) {
+                return Err(Error::invalid(
+                    "run_id",
+                    format!(
+                        "run {run_id} is {}, and cannot be {}",
+                        before.name(),
+                        status.name()
+                    ),
+                ));
+            }
+            let message = match status {
+                RunStatus::Paused => format!("paused by {by}; resume it to go on"),
+                _ => format!(
+                    "{} by {by}; start it again to go on all the same",
+                    status.name()
+                ),
+            };
+            self.end(record, status, &message, by).await?;
+            Ok(before)
+        })
+        .await
+    }
+
+    /// Whether the operator has stopped `owner`'s run, and how.
+    pub async fn stopped(&self, run_id: &str, owner: &str) -> Result<Option<RunStatus>> {
+        let record = load_any(&self.store, run_id).await?;
+        Ok((record.owner == owner && record.status.is_stopped()).then_some(record.status))
+    }
+
     /// Changes the budget of a run, also while it goes on: its workers follow within ten seconds. A run that has ended has
     /// the new one when it is started again. Returns the settings before and after.
-    pub async fn set_rate(&self, run_id: &str, rate: Rate) -> Result<(Settings, Settings)> {
+    pub async fn set_rate(
+        &self,
+        run_id: &str,
+        rate: Rate,
+        by: &str,
+    ) -> Result<(Settings, Settings)> {
         despite_conflicts(|| async {
             let mut record = load_any(&self.store, run_id).await?;
             let before = record.settings.clone();
@@ -418,6 +477,8 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
                 record.settings.max_rcu = max_rcu;
             }
             let after = record.settings.clone();
+            record.note(by, "max_wcu", limit(before.max_wcu), limit(after.max_wcu));
+            record.note(by, "max_rcu", limit(before.max_rcu), limit(after.max_rcu));
             if after != before {
                 record.revision += 1;
                 self.save(&record).await?;
@@ -427,7 +488,14 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         .await
     }
 
-    async fn end(&self, mut record: RunRecord, status: RunStatus, message: &str) -> Result<()> {
+    async fn end(
+        &self,
+        mut record: RunRecord,
+        status: RunStatus,
+        message: &str,
+        by: &str,
+    ) -> Result<()> {
+        record.note(by, "status", record.status.name(), status.name());
         record.status = status;
         record.message = message.to_owned();
         record.ended_ms = Some(now_ms());
@@ -542,6 +610,7 @@ fn new_run(request: &Request, description: &TableDescription, owner: &str) -> Ru
         proof: None,
         verification_rcu: 0.0,
         verification_seconds: 0.0,
+        events: Vec::new(),
         revision: 1,
     }
 }
@@ -627,7 +696,7 @@ fn continued_run(
     let settings = choose_settings(&requested, description.size_bytes);
     let new_pass = over || stored.status.is_finished();
     let pass = stored.pass + u32::from(new_pass);
-    Ok(RunRecord {
+    let mut record = RunRecord {
         last_pass: pass + settings.max_passes - 1,
         settings,
         message: if recreated {
@@ -659,8 +728,38 @@ fn continued_run(
             stored.verification_seconds
         },
         revision: stored.revision + 1,
+        events: stored.events,
         ..new
-    })
+    };
+    let (old, new) = (&stored.settings, record.settings.clone());
+    record.note(owner, "status", stored.status.name(), record.status.name());
+    record.note(owner, "owner", &stored.owner, owner);
+    record.note(owner, "max_wcu", limit(old.max_wcu), limit(new.max_wcu));
+    record.note(owner, "max_rcu", limit(old.max_rcu), limit(new.max_rcu));
+    record.note(
+        owner,
+        "max_concurrency",
+        old.max_concurrency,
+        new.max_concurrency,
+    );
+    record.note(
+        owner,
+        "time_box_seconds",
+        old.time_box_seconds,
+        new.time_box_seconds,
+    );
+    record.note(owner, "max_rejected", old.max_rejected, new.max_rejected);
+    record.note(
+        owner,
+        "total_segments",
+        old.total_segments,
+        new.total_segments,
+    );
+    Ok(record)
+}
+
+fn limit(units: Option<u32>) -> String {
+    units.map_or_else(|| "none".into(), |units| units.to_string())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::checkpoint::RunRecord;
 use crate::ports::WriterKind;
 use crate::spec::Spec;
 use crate::table::MAX_SEGMENTS;
@@ -303,6 +304,28 @@ impl Request {
             settings: &self.settings,
         })
         .expect("a request is plain data")
+    }
+
+    /// The request that goes on with a run as it was.
+    pub fn of_run(run: &RunRecord) -> Request {
+        let settings = &run.settings;
+        Request {
+            spec: run.spec.clone(),
+            settings: RequestedSettings {
+                run_id: Some(run.run_id.clone()),
+                total_segments: Some(settings.total_segments),
+                max_concurrency: Some(settings.max_concurrency),
+                time_box_seconds: Some(settings.time_box_seconds),
+                max_passes: Some(settings.max_passes),
+                max_wcu: settings.max_wcu,
+                max_rcu: settings.max_rcu,
+                writer: Some(settings.writer),
+                max_rejected: Some(settings.max_rejected),
+                fresh: false,
+                take_over: false,
+                dry_run: settings.dry_run,
+            },
+        }
     }
 
     /// The run that this request starts or resumes. A dry run has a record of its own beside that of the run itself.

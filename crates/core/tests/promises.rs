@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backfill_core::checkpoint::{Cursor, RunStatus};
 use backfill_core::cost::Prices;
-use backfill_core::planner::{Failure, Plan};
+use backfill_core::planner::{Failure, Plan, Rate};
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
 use backfill_core::progress::snapshot;
 use backfill_core::rejected::retry_rejected;
@@ -878,6 +878,103 @@ fn a_long_segment_is_handed_over() {
 async fn planner_lists(world: &World, plan: &Plan) -> Vec<u32> {
     let next = world.planner().next(&plan.run_id, 1, "first").await;
     next.unwrap().segments
+}
+
+/// resume, honest-end: the operator pauses a run from somewhere else, at any moment. It ends as paused within ten seconds, and
+/// goes on from there; every change is noted with its author.
+#[test]
+fn resume_after_a_pause_from_elsewhere() {
+    for pause_ms in (0..8_000).step_by(400) {
+        in_virtual_time(async {
+            let world = World::new(Faults::none(3), 3_000, r#","total_segments":3"#);
+            let before = world.table.items();
+            let (planner, run_id) = (world.planner(), world.request.run_id());
+            let pause = async {
+                tokio::time::sleep(Duration::from_millis(500 + pause_ms)).await;
+                let steered = planner.steer(&run_id, RunStatus::Paused, "a person").await;
+                (steered, tokio::time::Instant::now())
+            };
+            let (ended, (steered, paused)) = tokio::join!(world.run(), pause);
+            assert_eq!(steered.unwrap(), RunStatus::Running);
+            assert_eq!(ended.unwrap(), RunStatus::Paused);
+            assert!(
+                paused.elapsed() < Duration::from_secs(10),
+                "{:?}",
+                paused.elapsed()
+            );
+            let run = world.store.run(&run_id).await.unwrap().unwrap();
+            assert_eq!(run.status, RunStatus::Paused);
+            assert!(run.message.contains("by a person"), "{}", run.message);
+
+            let rate = Rate {
+                max_wcu: Some(Some(50_000)),
+                ..Rate::default()
+            };
+            planner
+                .set_rate(&run_id, rate, "another person")
+                .await
+                .unwrap();
+            assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+            world.assert_migrated(&before);
+            assert_eq!(world.counters().await.updated, 2_400);
+            let run = world.store.run(&run_id).await.unwrap().unwrap();
+            let events: Vec<_> = run
+                .events
+                .iter()
+                .map(|event| {
+                    format!(
+                        "{}: {} -> {} by {}",
+                        event.what, event.old, event.new, event.by
+                    )
+                })
+                .collect();
+            assert_eq!(
+                events,
+                [
+                    "status: running -> paused by a person",
+                    "max_wcu: none -> 50000 by another person",
+                    "status: paused -> running by a test",
+                    "status: running -> succeeded by a test",
+                ]
+            );
+        });
+    }
+}
+
+/// A run comes from one state into another only where that makes sense, and says so where it does not.
+#[test]
+fn transitions_are_those_of_the_table() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(3), 20, "");
+        let (planner, run_id) = (world.planner(), world.request.run_id());
+        let unknown = planner.steer("nobody", RunStatus::Paused, "me").await;
+        assert_eq!(unknown.unwrap_err().kind(), ErrorKind::InvalidInput);
+        world.run().await.unwrap();
+        for status in [RunStatus::Paused, RunStatus::Cancelled, RunStatus::Failed] {
+            let refused = planner.steer(&run_id, status, "me").await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+            assert!(refused.to_string().contains("is succeeded"), "{refused}");
+        }
+        // Said twice, it holds once; and what is paused can still be given up.
+        planner.plan(&world.request, "me").await.unwrap();
+        for (status, before) in [
+            (RunStatus::Paused, RunStatus::Running),
+            (RunStatus::Paused, RunStatus::Paused),
+            (RunStatus::Cancelled, RunStatus::Paused),
+        ] {
+            assert_eq!(planner.steer(&run_id, status, "me").await.unwrap(), before);
+        }
+        let refused = planner
+            .steer(&run_id, RunStatus::Paused, "me")
+            .await
+            .unwrap_err();
+        assert!(refused.to_string().contains("is cancelled"), "{refused}");
+        let told = planner
+            .fail(&run_id, "me", Failure::caught("TooMany", ""))
+            .await
+            .unwrap();
+        assert_eq!(told.error, "Stopped", "so the state machine ends well");
+    });
 }
 
 /// A run id that belongs to another table is refused, also where that table is another one in identity.
