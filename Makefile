@@ -44,7 +44,7 @@ e2e: lambdas
 	$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR)
 	tools/install ministack moto
 	$(CARGO) build --workspace --all-targets --locked
-	$(CARGO) test --workspace --test adapter --test engine --test local --test deployed --locked
+	$(CARGO) test --workspace --test adapter --test engine --test faults --test local --test deployed --locked
 
 # For a trial: make bench BENCH='--items 5000 --rounds 1 --sizes= --out target/bench/trial.md'
 bench:

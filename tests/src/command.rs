@@ -61,6 +61,12 @@ impl Ended {
         child.wait_with_output().expect("the command ends").into()
     }
 
+    /// The same where others go on meanwhile.
+    pub async fn after(child: Child) -> Ended {
+        let ended = tokio::task::spawn_blocking(|| Ended::of(child)).await;
+        ended.expect("waiting does not fail")
+    }
+
     /// Runs a command to its end.
     pub fn run(command: &mut Command) -> Ended {
         command.output().expect("the command starts").into()
