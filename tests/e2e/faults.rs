@@ -4,16 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Child;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use backfill_core::{Item, Key, Value};
 use backfill_e2e::command::{Ended, backfill};
 use backfill_e2e::database::Embedded;
-use backfill_e2e::tables::{self, STUFF_KEYS, read_all, stuff};
-use backfill_e2e::wire::{Faults, Tap, Wire, signal};
+use backfill_e2e::functions::{Fate, Functions, Invoked};
+use backfill_e2e::tables::{self, STUFF_KEYS, migrated, read_all, stuff};
+use backfill_e2e::wire::{Faults, Tap, Verdict, Wire, signal};
 use fastrand::Rng;
-use serde_json::Value as Json;
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value as Json, json};
 use tokio::sync::Semaphore;
 
 /// Seeds at work at the same time: some wait for timeouts, most for the processor.
@@ -347,6 +350,307 @@ async fn promises_hold_under_faults_of_50_seeds() {
             tap.seen().iter().filter(met).count(),
             begin.elapsed().as_secs_f64(),
         );
+    })
+    .await;
+}
+
+/// Pages that a segment may have in work beyond its checkpoint: two that are written, and one whose checkpoint is being
+/// saved.
+const PAGES_IN_FLIGHT: u64 = 3;
+
+/// Short pages and slow writes on table `stuff`, so that a few hundred items take seconds and many checkpoints.
+fn slow_line(wire: &Wire, page: u64, write_time: Duration) -> Tap {
+    wire.tap("stuff", move |call| async move {
+        if call.is_update() {
+            tokio::time::sleep(write_time).await;
+        }
+        match call.is_sweep() {
+            true => Verdict::ShortPage(page as u32),
+            false => Verdict::Forward,
+        }
+    })
+}
+
+/// What a run that was interrupted so often may have done again.
+struct Repeated {
+    seed: u64,
+    /// How often the work on a segment was cut off.
+    cuts: u64,
+    /// Items on a page.
+    page: u64,
+    items: u64,
+    pending: u64,
+}
+
+impl Repeated {
+    /// resume, no-gap, accounting: every item was evaluated and written once, but for what was in flight at each cut.
+    fn check(&self, status: &Json, tap: &Tap) {
+        let Repeated { seed, cuts, .. } = *self;
+        let in_flight = cuts * PAGES_IN_FLIGHT * self.page;
+        let n = |field: &str| status[field].as_u64().expect("a count");
+        assert_eq!(status["status"], "succeeded", "seed {seed}: {status}");
+        assert_eq!(n("remaining"), 0, "seed {seed}: {status}");
+        assert_accounted(status, seed);
+        // One more pass where a kill came between the last word of a run and its end.
+        let items = self.items * n("passes");
+        assert_eq!(n("scanned"), items, "seed {seed}: {status}");
+        let done = n("updated") + n("raced");
+        assert!(
+            done <= self.pending && done + in_flight >= self.pending,
+            "seed {seed}: {cuts} cuts: {status}"
+        );
+        let seen = tap.seen();
+        let swept = seen.iter().filter(|seen| seen.call.is_sweep());
+        let swept: u64 = swept.map(|seen| seen.scanned).sum();
+        assert!(
+            swept <= items + in_flight,
+            "seed {seed}: {cuts} cuts: {swept} items evaluated of {items}"
+        );
+        let sent: u64 = seen.iter().map(|seen| seen.call.updates()).sum();
+        println!(
+            "seed {seed}: {cuts} cuts: of {items} items {} evaluated again, {} updates sent again, {} not counted",
+            swept - items,
+            sent - self.pending,
+            self.pending - done,
+        );
+        assert!(
+            sent <= self.pending + in_flight,
+            "seed {seed}: {cuts} cuts: {sent} updates of {}",
+            self.pending
+        );
+    }
+}
+
+/// Five seeds make fifty kills.
+const KILLS_PER_SEED: u64 = 10;
+
+/// resume, no-gap, accounting: SIGKILL at 50 random moments of `backfill run`.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_50_kills_leaves_no_gap() {
+    const ITEMS: u64 = 1_000;
+    const PAGE: u64 = 25;
+    const WRITE_TIME: Duration = Duration::from_millis(15);
+    const RUN: &str = "run --table stuff --set test=1 --json --segments 4 --concurrency 2";
+    fn start(endpoint: &str) -> Child {
+        let mut command = backfill(RUN.split(' '));
+        command.args(["--endpoint-url", endpoint]);
+        command.spawn().expect("the command starts")
+    }
+    for_seeds(0..5, async |seed| {
+        let mut random = Rng::with_seed(seed);
+        // What becomes of a table that nobody disturbs, and how long that takes.
+        let calm = Embedded::with_stuff(ITEMS).await;
+        let line = calm.line().await;
+        let _tap = slow_line(&line, PAGE, WRITE_TIME);
+        let begin = Instant::now();
+        Ended::after(start(&line.endpoint)).await.expect_code(0);
+        let length = begin.elapsed();
+        let expected = read_all(&calm.client, "stuff", STUFF_KEYS).await;
+
+        let (mut kills, mut tables) = (0, 0);
+        while kills < KILLS_PER_SEED {
+            tables += 1;
+            let database = Embedded::with_stuff(ITEMS).await;
+            let line = database.line().await;
+            let tap = slow_line(&line, PAGE, WRITE_TIME);
+            let mut here = 0;
+            let last = loop {
+                let mut child = start(&line.endpoint);
+                if kills + here < KILLS_PER_SEED {
+                    // More often early than late, or a table would see two of them.
+                    let moment = length.mul_f64(random.f64().powi(4));
+                    tokio::time::sleep(moment.max(Duration::from_millis(3))).await;
+                    child.kill().expect("it is our child");
+                }
+                let ended = Ended::after(child).await;
+                match ended.code {
+                    -1 => here += 1,
+                    0 => break ended.json(),
+                    _ => panic!("seed {seed}: {ended:#?}"),
+                }
+            };
+            kills += here;
+            let after = read_all(&database.client, "stuff", STUFF_KEYS).await;
+            assert!(after == expected, "seed {seed}: the tables differ");
+            let repeated = Repeated {
+                seed,
+                // Two segments at once.
+                cuts: 2 * here,
+                page: PAGE,
+                items: ITEMS,
+                pending: ITEMS * 8 / 10,
+            };
+            repeated.check(&last, &tap);
+        }
+        println!("seed {seed}: {kills} kills on {tables} tables, a calm run takes {length:.1?}");
+    })
+    .await;
+}
+
+/// One execution as the state machine drives it, on functions that are killed now and then, each time to be invoked again.
+struct Execution {
+    seed: u64,
+    functions: Functions,
+    random: Mutex<Rng>,
+    /// How many processes may still be killed.
+    kills_left: AtomicU64,
+    /// Workers that were killed, and chunks that ran out of time.
+    cuts: AtomicU64,
+}
+
+impl Execution {
+    /// What befalls the next invocation of a function that takes about so long.
+    fn fate(&self, length: Duration) -> Fate {
+        let mut random = self.random.lock().unwrap();
+        let killed = random.bool() && self.kills_left.load(SeqCst) > 0;
+        Fate {
+            kill_after: killed.then(|| length.mul_f64(random.f64())),
+            // The clock of Lambda and that of the function need not agree.
+            deadline_ms: match random.u8(..8) {
+                0 => -60_000,
+                1 => 1_200,
+                2 => i64::MAX / 2,
+                _ => 900_000,
+            },
+        }
+    }
+
+    /// One task of the state machine, with its Retry.
+    async fn task(&self, function: &'static str, length: Duration, payload: Json) -> Json {
+        loop {
+            match self
+                .functions
+                .invoke(function, &payload, self.fate(length))
+                .await
+            {
+                Invoked::Answer(answer) => return answer,
+                Invoked::Killed => {
+                    // One too many, where two die at the same time, does no harm.
+                    let _ = self
+                        .kills_left
+                        .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+                    if function == "worker" {
+                        self.cuts.fetch_add(1, SeqCst);
+                    }
+                }
+                Invoked::Error(name, message) => {
+                    panic!("seed {}: {payload}: {name}: {message}", self.seed)
+                }
+            }
+        }
+    }
+
+    async fn planner(&self, payload: Json) -> Json {
+        self.task("planner", Duration::from_millis(40), payload)
+            .await
+    }
+
+    async fn worker(&self, plan: &Json, segment: &Json, trial: bool) -> bool {
+        let chunk = json!({
+            "run_id": plan["run_id"], "pass": plan["pass"], "segment": segment, "owner": OWNER, "trial": trial,
+        });
+        let report = self.task("worker", Duration::from_millis(900), chunk).await;
+        let done = report["done"] == true;
+        self.cuts.fetch_add(u64::from(!done), SeqCst);
+        done
+    }
+
+    /// statemachine/backfill.asl.json, from Plan to Conclude. Returns the conclusion.
+    async fn run(&self, input: &Json) -> Json {
+        let plan = json!({"action": "plan", "owner": OWNER, "input": input});
+        let mut plan = self.planner(plan).await;
+        loop {
+            let segments = plan["segments"].as_array().expect("segments").clone();
+            if !segments.is_empty() {
+                if plan["trial"] == true {
+                    self.worker(&plan, &segments[0], true).await;
+                }
+                let at_once = plan["max_concurrency"].as_u64().expect("a number");
+                let plan_now = &plan;
+                stream::iter(&segments)
+                    .for_each_concurrent(at_once as usize, |segment| async move {
+                        while !self.worker(plan_now, segment, false).await {}
+                    })
+                    .await;
+            } else {
+                let mut state = plan["verification"].clone();
+                while state["done"] != true {
+                    let request = json!({
+                        "run_id": plan["run_id"], "pass": plan["pass"], "owner": OWNER, "verification": state,
+                    });
+                    let length = Duration::from_millis(200);
+                    state = self.task("verifier", length, request).await;
+                }
+                let conclude = json!({
+                    "action": "conclude", "owner": OWNER, "run_id": plan["run_id"], "pass": plan["pass"],
+                    "verification": state,
+                });
+                let conclusion = self.planner(conclude).await;
+                if conclusion["status"] != "next_pass" {
+                    return conclusion;
+                }
+                plan["pass"] = conclusion["pass"].clone();
+            }
+            let next = json!({
+                "action": "next", "owner": OWNER, "run_id": plan["run_id"], "pass": plan["pass"],
+            });
+            plan = self.planner(next).await;
+        }
+    }
+}
+
+const OWNER: &str = "arn:aws:states:us-east-1:000000000000:execution:backfill:faults";
+
+/// resume, no-gap, accounting: SIGKILL at 50 random moments of planner, worker and verifier, as they are deployed, under a
+/// clock that is seconds, minutes and millions of years off.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_50_kills_of_functions_leaves_no_gap() {
+    const ITEMS: u64 = 600;
+    const PAGE: u64 = 10;
+    const WRITE_TIME: Duration = Duration::from_millis(60);
+    let input = json!({
+        "table": "stuff", "set": {"test": 1}, "run_id": "functions", "total_segments": 5, "max_concurrency": 3,
+        "time_box_seconds": 1,
+    });
+    for_seeds(0..5, |seed| {
+        let input = input.clone();
+        async move {
+            let (mut kills, mut tables) = (0, 0);
+            while kills < KILLS_PER_SEED {
+                tables += 1;
+                let database = Embedded::with_stuff(ITEMS).await;
+                tables::create(&database.client, CHECKPOINTS, tables::CHECKPOINT_KEYS).await;
+                let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
+                let line = database.line().await;
+                let tap = slow_line(&line, PAGE, WRITE_TIME);
+                let execution = Execution {
+                    seed,
+                    functions: Functions::new(&line.endpoint, CHECKPOINTS),
+                    random: Mutex::new(Rng::with_seed(seed * 1_000 + tables)),
+                    kills_left: AtomicU64::new(KILLS_PER_SEED - kills),
+                    cuts: AtomicU64::new(0),
+                };
+                let conclusion = execution.run(&input).await;
+                kills = KILLS_PER_SEED - execution.kills_left.load(SeqCst);
+                assert_eq!(
+                    conclusion["status"], "succeeded",
+                    "seed {seed}: {conclusion}"
+                );
+                let after = read_all(&database.client, "stuff", STUFF_KEYS).await;
+                assert!(after == migrated(&before), "seed {seed}: the tables differ");
+                let mut status = database.backfill("status --run-id functions --json");
+                let status = Ended::after(status.spawn().expect("it starts")).await;
+                let repeated = Repeated {
+                    seed,
+                    cuts: execution.cuts.load(SeqCst),
+                    page: PAGE,
+                    items: ITEMS,
+                    pending: ITEMS * 8 / 10,
+                };
+                repeated.check(&status.expect_code(0).json(), &tap);
+            }
+            println!("seed {seed}: {kills} kills of functions on {tables} tables");
+        }
     })
     .await;
 }

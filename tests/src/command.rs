@@ -14,14 +14,19 @@ pub fn root() -> PathBuf {
         .to_owned()
 }
 
-/// The command's binary, beside the test's own (`cargo build` has put it there).
+/// The command's binary.
 pub fn binary() -> PathBuf {
+    program("backfill")
+}
+
+/// A binary of the workspace, beside the test's own (`cargo build` has put it there).
+pub fn program(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().expect("this process has a binary");
     path.pop();
     if path.ends_with("deps") {
         path.pop();
     }
-    let binary = path.join("backfill");
+    let binary = path.join(name);
     assert!(
         binary.exists(),
         "{} is missing: run cargo build",

@@ -3,5 +3,6 @@
 pub mod aws;
 pub mod command;
 pub mod database;
+pub mod functions;
 pub mod tables;
 pub mod wire;
