@@ -3,6 +3,7 @@
 //! fails; `FAULT_SEED=7` replays that one alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::process::Child;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,7 @@ use backfill_core::{Item, Key, Value};
 use backfill_e2e::command::{Ended, backfill};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::functions::{Fate, Functions, Invoked};
+use backfill_e2e::live::{Code, Writer};
 use backfill_e2e::tables::{self, STUFF_KEYS, migrated, read_all, stuff};
 use backfill_e2e::wire::{Faults, Tap, Verdict, Wire, signal};
 use fastrand::Rng;
@@ -258,11 +260,11 @@ impl Trial {
         for field in ["status", "matched", "updated", "scanned", "remaining"] {
             assert_eq!(status[field], result[field], "seed {seed}: {field}");
         }
-        assert_accounted(&status, seed);
+        assert_accounted(&status, format_args!("seed {seed}"));
         let passes = status["by_pass"].as_array().expect("passes");
         for pass in passes {
             let n = |field: &str| pass["counters"][field].as_u64().expect("a count");
-            assert_accounted(&pass["counters"], seed);
+            assert_accounted(&pass["counters"], format_args!("seed {seed}"));
             // An item that was read again after a crash is counted once all the same.
             assert!(
                 n("scanned") <= items + self.counted_twice,
@@ -313,12 +315,12 @@ impl Trial {
 }
 
 #[track_caller]
-fn assert_accounted(counters: &Json, seed: u64) {
+fn assert_accounted(counters: &Json, whose: impl Display) {
     let n = |field: &str| counters[field].as_u64().expect("a count");
     assert_eq!(
         n("matched"),
         n("updated") + n("raced") + n("vanished") + n("rejected"),
-        "seed {seed}: {counters}"
+        "{whose}: {counters}"
     );
 }
 
@@ -390,7 +392,7 @@ impl Repeated {
         let n = |field: &str| status[field].as_u64().expect("a count");
         assert_eq!(status["status"], "succeeded", "seed {seed}: {status}");
         assert_eq!(n("remaining"), 0, "seed {seed}: {status}");
-        assert_accounted(status, seed);
+        assert_accounted(status, format_args!("seed {seed}"));
         // One more pass where a kill came between the last word of a run and its end.
         let items = self.items * n("passes");
         assert_eq!(n("scanned"), items, "seed {seed}: {status}");
@@ -653,4 +655,357 @@ async fn resume_after_50_kills_of_functions_leaves_no_gap() {
         }
     })
     .await;
+}
+
+/// Backfills that are started over and over on one table while it lives.
+struct Torture {
+    database: Embedded,
+    until: Instant,
+    random: Mutex<Rng>,
+    /// Processes by what became of them.
+    ends: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Torture {
+    fn start(&self, arguments: &str) -> Child {
+        let mut command = self.database.backfill(arguments);
+        command.spawn().expect("the command starts")
+    }
+
+    /// Starts a backfill until the time is over, and deals most of its processes a blow.
+    async fn go_on(&self, arguments: &str) {
+        while Instant::now() < self.until {
+            let (moment, blow) = {
+                let mut random = self.random.lock().unwrap();
+                let moment = Duration::from_millis(random.u64(5..1_500));
+                let blow = match random.u8(..10) {
+                    0..5 => Some(Blow::Kill),
+                    5..7 => Some(Blow::Interrupt),
+                    7 => Some(Blow::Freeze(moment)),
+                    _ => None,
+                };
+                (moment, blow)
+            };
+            let mut child = self.start(arguments);
+            if let Some(blow) = blow {
+                tokio::time::sleep(moment).await;
+                blow.strike(&mut child).await;
+            }
+            let ended = Ended::after(child).await;
+            let end = match ended.code {
+                -1 if matches!(blow, Some(Blow::Kill | Blow::Interrupt)) => "killed",
+                0 => "succeeded",
+                1 if ended.stderr.contains("taken over") => "taken over from",
+                1 if ended.stderr.contains("claimed") => "taken over from",
+                1 if ended.stderr.contains("changed meanwhile") => "refused beside another",
+                2 if ended.stderr.contains("has been held since") => "refused beside another",
+                // The application puts items without the attributes all the time.
+                3 => "ended with items that remain",
+                4 => "interrupted",
+                _ => panic!("{arguments}: {blow:?}: {ended:#?}"),
+            };
+            *self.ends.lock().unwrap().entry(end).or_default() += 1;
+        }
+    }
+}
+
+/// never-overwrite, never-resurrect, one-owner: an application of old and new code sets, puts and deletes on the keys that
+/// several backfills work on, each of which is killed, stopped, frozen and resumed all the time, and one is taken over by a
+/// rival again and again. No live write is lost or altered, no deleted item comes back, and at the end every item that is there
+/// has every attribute.
+#[tokio::test(flavor = "multi_thread")]
+async fn never_overwrite_and_never_resurrect_under_torture() {
+    const ITEMS: u64 = 1_500;
+    const WRITERS: u64 = 4;
+    const BACKFILLS: [(&str, &str); 3] = [
+        ("test", "--set test=1 --segments 4"),
+        ("flag", "--set flag=true --segments 3 --writer update-item"),
+        (
+            "mark",
+            r#"--set mark={"by":["us",1]} --segments 5 --concurrency 2"#,
+        ),
+    ];
+    let seconds = std::env::var("TORTURE_SECONDS").map_or(60, |seconds| {
+        seconds.parse().expect("TORTURE_SECONDS is a number")
+    });
+    let database = Embedded::with_stuff(ITEMS).await;
+    let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
+    let added: BTreeMap<String, Value> = serde_json::from_value(json!({
+        "test": {"N": "1"}, "flag": {"BOOL": true}, "mark": {"M": {"by": {"L": [{"S": "us"}, {"N": "1"}]}}},
+    }))
+    .expect("values");
+    let seed = std::env::var("FAULT_SEED").map_or(1, |seed| seed.parse().expect("a number"));
+    println!("seed {seed}");
+    let until = Instant::now() + Duration::from_secs(seconds);
+    // Each writer is alone on its keys, and all backfills are on all of them.
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|n| {
+            let items = (n..ITEMS).step_by(WRITERS as usize);
+            let seed = seed * WRITERS + n;
+            let code = Code::OldAndNew;
+            let mut writer = Writer::new(&database.client, &before, items, &added, code, seed);
+            tokio::spawn(async move {
+                while Instant::now() < until {
+                    writer.write().await;
+                }
+                writer
+            })
+        })
+        .collect();
+    let torture = Arc::new(Torture {
+        database,
+        until,
+        random: Mutex::new(Rng::with_seed(seed)),
+        ends: Mutex::default(),
+    });
+    let run = |name: &str, set: &str| format!("run --table stuff --json --run-id {name} {set}");
+    let last: Vec<_> = BACKFILLS.iter().map(|(name, set)| run(name, set)).collect();
+    let mut backfills = last.clone();
+    backfills[0] += " --take-over";
+    backfills.push(backfills[0].clone());
+    let backfills: Vec<_> = backfills
+        .into_iter()
+        .map(|arguments| {
+            let torture = torture.clone();
+            tokio::spawn(async move { torture.go_on(&arguments).await })
+        })
+        .collect();
+    let mut at_the_end = Vec::new();
+    for writer in writers {
+        at_the_end.push(writer.await.expect("no writer saw what it should not"));
+    }
+    for backfill in backfills {
+        backfill.await.expect("every backfill ended as it may");
+    }
+    // What is left, each may now do undisturbed.
+    for arguments in last {
+        let ended = Ended::after(torture.start(&arguments)).await.expect_code(0);
+        let result = ended.json();
+        assert_accounted(&result, format_args!("seed {seed}"));
+        assert_eq!(result["remaining"], 0, "{result}");
+    }
+    let after = read_all(&torture.database.client, "stuff", STUFF_KEYS).await;
+    for writer in &at_the_end {
+        writer.check(&after);
+    }
+    let of = |count: fn(&Writer) -> u64| at_the_end.iter().map(count).sum::<u64>();
+    let (writes, met) = (of(|writer| writer.writes), of(|writer| writer.met));
+    let ends = torture.ends.lock().unwrap();
+    println!(
+        "{writes} live operations in {seconds} s, {met} of which met a backfill's work; {} of {ITEMS} items left",
+        after.len()
+    );
+    println!("backfills: {ends:?}");
+    // Or it was no torture.
+    assert!(met > 100 * seconds / 60, "{met} of {writes}");
+    assert!(ends["killed"] >= seconds / 2, "{ends:?}");
+}
+
+/// What does not pass, on the n-th call of an operation on a table and on all that follow.
+struct ForGood {
+    table: &'static str,
+    operation: &'static str,
+    from: u64,
+    verdict: Verdict,
+    /// What the run says of it.
+    cause: &'static str,
+}
+
+/// honest-end, no-gap, accounting: what trying again does not mend ends the run with exit code 1 and its cause, whether or not
+/// that can still be recorded; once it is mended, the same command does the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_end_by_faults_that_do_not_pass() {
+    const RUN: &str = "run --table stuff --set test=1 --json --run-id mended --segments 3";
+    let fail = |code| Verdict::FailStatements {
+        every: 3,
+        code,
+        message: "injected",
+    };
+    let refuse = |code| Verdict::Refuse {
+        code,
+        message: "injected",
+    };
+    let of = |table, operation, from, verdict, cause| ForGood {
+        table,
+        operation,
+        from,
+        verdict,
+        cause,
+    };
+    let cases = [
+        of(
+            "stuff",
+            "BatchExecuteStatement",
+            4,
+            fail("ResourceNotFound"),
+            "ResourceNotFound",
+        ),
+        of(
+            "stuff",
+            "BatchExecuteStatement",
+            4,
+            fail("DuplicateItem"),
+            "DuplicateItem",
+        ),
+        of(
+            "stuff",
+            "BatchExecuteStatement",
+            4,
+            refuse("ResourceNotFoundException"),
+            "ResourceNotFound",
+        ),
+        of(
+            "stuff",
+            "UpdateItem",
+            2,
+            refuse("AccessDeniedException"),
+            "AccessDenied",
+        ),
+        of(
+            "stuff",
+            "Scan",
+            6,
+            refuse("AccessDeniedException"),
+            "AccessDenied",
+        ),
+        of("stuff", "Scan", 6, refuse("SomethingNew"), "SomethingNew"),
+        of(
+            "stuff",
+            "TransactWriteItems",
+            2,
+            Verdict::CancelTransaction {
+                code: "AccessDenied",
+            },
+            "AccessDenied",
+        ),
+        of(
+            CHECKPOINTS,
+            "UpdateItem",
+            8,
+            refuse("AccessDeniedException"),
+            "AccessDenied",
+        ),
+        of(
+            CHECKPOINTS,
+            "UpdateItem",
+            8,
+            refuse("ResourceNotFoundException"),
+            "checkpoint-table",
+        ),
+        // Not even the failure can be recorded.
+        of(
+            CHECKPOINTS,
+            "",
+            25,
+            refuse("AccessDeniedException"),
+            "AccessDenied",
+        ),
+    ];
+    for ForGood {
+        table,
+        operation,
+        from,
+        verdict,
+        cause,
+    } in cases
+    {
+        let case = format!("{verdict:?} of {operation} on {table}");
+        let database = Embedded::with_stuff(600).await;
+        let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
+        let line = database.line().await;
+        let pages = (table != "stuff").then(|| slow_line(&line, 50, Duration::ZERO));
+        let calls = AtomicU64::new(0);
+        let tap = line.tap(table, move |call| {
+            let ours = operation.is_empty() || call.operation == operation;
+            let broken = ours && calls.fetch_add(1, SeqCst) + 1 >= from;
+            let verdict = match broken {
+                true => verdict.clone(),
+                false if call.is_sweep() => Verdict::ShortPage(50),
+                false => Verdict::Forward,
+            };
+            async move { verdict }
+        });
+        let mut run = backfill(RUN.split(' '));
+        run.args(["--endpoint-url", &line.endpoint]);
+        let mut start = || run.spawn().expect("the command starts");
+        let ended = Ended::after(start()).await;
+        assert_eq!(ended.code, 1, "{case}: {ended:#?}");
+        assert!(ended.stderr.contains(cause), "{case}: {ended:#?}");
+        drop((tap, pages));
+
+        let after = read_all(&database.client, "stuff", STUFF_KEYS).await;
+        let expected = migrated(&before);
+        let done = after.iter().filter(|(key, item)| before[*key] != **item);
+        let done = done.count() as u64;
+        for (key, item) in &after {
+            let whole = *item == before[key] || *item == expected[key];
+            assert!(whole, "{case}: {key}: {item:?}");
+        }
+        let mut status = database.backfill("status --run-id mended --json");
+        let status = Ended::after(status.spawn().expect("it starts")).await;
+        let status = status.expect_code(0).json();
+        assert_accounted(&status, &case);
+        let recorded = if operation.is_empty() {
+            "running"
+        } else {
+            "failed"
+        };
+        assert_eq!(status["status"], recorded, "{case}: {status}");
+        assert!(status["updated"].as_u64() <= Some(done), "{case}: {status}");
+        if table == "stuff" {
+            assert_eq!(status["updated"], done, "{case}: {status}");
+        }
+
+        let mended = Ended::after(start()).await.expect_code(0).json();
+        assert_accounted(&mended, &case);
+        assert_eq!(mended["scanned"], 600, "{case}: {mended}");
+        assert!(
+            read_all(&database.client, "stuff", STUFF_KEYS).await == expected,
+            "{case}: the tables differ"
+        );
+    }
+}
+
+/// no-gap, accounting: the checkpoint table is away for longer than a checkpoint waits for it. The run goes on by itself when
+/// it is back, and nothing is lost or counted twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_gap_after_an_outage_of_the_checkpoint_table() {
+    const ITEMS: u64 = 800;
+    const OUTAGE: Duration = Duration::from_secs(12);
+    let database = Embedded::with_stuff(ITEMS).await;
+    let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
+    let line = database.line().await;
+    let _pages = slow_line(&line, 25, Duration::from_millis(10));
+    let calls = AtomicU64::new(0);
+    let since = Mutex::new(None::<Instant>);
+    let checkpoints = line.tap(CHECKPOINTS, move |call| {
+        let begins = call.operation == "UpdateItem" && calls.fetch_add(1, SeqCst) >= 10;
+        let mut since = since.lock().unwrap();
+        if begins {
+            since.get_or_insert_with(Instant::now);
+        }
+        let away = since.is_some_and(|since| since.elapsed() < OUTAGE);
+        async move {
+            match away {
+                true => Verdict::Unavailable(503),
+                false => Verdict::Forward,
+            }
+        }
+    });
+    let mut run =
+        backfill("run --table stuff --set test=1 --json --segments 4 --concurrency 2".split(' '));
+    run.args(["--endpoint-url", &line.endpoint]);
+    let ended = Ended::after(run.spawn().expect("the command starts")).await;
+    let result = ended.expect_code(0).json();
+    let lost = checkpoints
+        .seen()
+        .iter()
+        .filter(|seen| seen.status == Some(503))
+        .count();
+    assert!(lost > 10, "{lost}");
+    assert_accounted(&result, "after an outage");
+    assert_eq!(result["passes"], 1, "{result}");
+    assert_eq!(result["scanned"], ITEMS, "{result}");
+    let after = read_all(&database.client, "stuff", STUFF_KEYS).await;
+    assert!(after == migrated(&before), "the tables differ");
 }

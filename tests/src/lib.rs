@@ -4,5 +4,6 @@ pub mod aws;
 pub mod command;
 pub mod database;
 pub mod functions;
+pub mod live;
 pub mod tables;
 pub mod wire;

@@ -648,3 +648,113 @@ fn json_response(status: u16, body: &Json) -> Response<Bytes> {
         .body(body.to_string().into())
         .expect("a plain response")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// A server that answers every call with this page, and counts them.
+    async fn server() -> (u16, Arc<AtomicU64>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let calls = Arc::new(AtomicU64::new(0));
+        let counter = calls.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let counter = counter.clone();
+                let service = hyper::service::service_fn(move |_: Request<Incoming>| {
+                    counter.fetch_add(1, SeqCst);
+                    std::future::ready(Ok::<_, Problem>(Response::new(Full::new(Bytes::from(
+                        PAGE,
+                    )))))
+                });
+                let server = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        (port, calls)
+    }
+
+    const PAGE: &str = r#"{"Items":[{"id":{"S":"a"}}],"Count":1,"ScannedCount":1}"#;
+
+    /// What a client gets to see of a call: everything that comes, and how that ends.
+    async fn call(wire: &Wire) -> (String, std::io::Result<()>) {
+        let address = wire.endpoint.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let body = r#"{"TableName":"stuff","Limit":9,"ExclusiveStartKey":{"id":{"S":"0"}}}"#;
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: {address}\r\nx-amz-target: DynamoDB_20120810.Scan\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut seen = Vec::new();
+        let end = stream.read_to_end(&mut seen).await.map(drop);
+        (String::from_utf8(seen).unwrap(), end)
+    }
+
+    #[tokio::test]
+    async fn each_verdict_is_carried_out_and_shown_as_it_says() {
+        const RESET: bool = true;
+        const WHOLE: &str = PAGE;
+        let half = &PAGE[..PAGE.len() / 2];
+        let long = Duration::from_millis(30);
+        for (verdict, status, body, carried_out, end) in [
+            (Verdict::Forward, "200", WHOLE, 1, !RESET),
+            (Verdict::Delay(long), "200", WHOLE, 1, !RESET),
+            (Verdict::ShortPage(1), "200", WHOLE, 1, !RESET),
+            (Verdict::EmptyPage, "200", r#""Items":[]"#, 0, !RESET),
+            (
+                Verdict::Refuse {
+                    code: "ThrottlingException",
+                    message: "slow",
+                },
+                "400",
+                "#ThrottlingException",
+                0,
+                !RESET,
+            ),
+            (
+                Verdict::Unavailable(500),
+                "500",
+                "#InternalServerError",
+                0,
+                !RESET,
+            ),
+            (Verdict::Unavailable(503), "503", "<html>", 0, !RESET),
+            (Verdict::Break, "", "", 0, !RESET),
+            (Verdict::Reset, "", "", 0, RESET),
+            (Verdict::LoseReply, "", "", 1, !RESET),
+            (Verdict::Stray(long), "", "", 1, RESET),
+            (Verdict::Truncate, "200", half, 1, !RESET),
+            (Verdict::Garble, "200", half, 1, !RESET),
+        ] {
+            let (port, calls) = server().await;
+            let wire = Wire::open(port).await;
+            let given = verdict.clone();
+            let tap = wire.tap("stuff", move |_| std::future::ready(given.clone()));
+            let (seen, ended) = call(&wire).await;
+            let what = format!("{verdict:?}: {seen:?} {ended:?}");
+            if matches!(verdict, Verdict::Stray(_)) {
+                assert_eq!(calls.load(SeqCst), 0, "{what}");
+            }
+            wire.settled().await;
+            assert_eq!(calls.load(SeqCst), carried_out, "{what}");
+            assert_eq!(ended.is_err(), end, "{what}");
+            let (head, rest) = seen.split_once("\r\n\r\n").unwrap_or_default();
+            assert_eq!(head.split(' ').nth(1).unwrap_or(""), status, "{what}");
+            assert!(rest.contains(body), "{what}");
+            if body == half {
+                assert!(!rest.contains(WHOLE), "{what}");
+                let whole = format!("content-length: {}", PAGE.len());
+                let truncated = matches!(verdict, Verdict::Truncate);
+                assert_eq!(head.contains(&whole), truncated, "{what}");
+            }
+            assert_eq!(tap.seen().len(), 1, "{what}");
+        }
+    }
+}
