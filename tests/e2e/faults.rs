@@ -4,18 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::process::Child;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use backfill_core::{Item, Key, Value};
-use backfill_e2e::command::{Ended, backfill};
+use backfill_e2e::command::{AtWork, Ended, backfill};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::functions::{Fate, Functions, Invoked};
 use backfill_e2e::live::{Code, Writer};
 use backfill_e2e::tables::{self, STUFF_KEYS, migrated, read_all, stuff};
-use backfill_e2e::wire::{Faults, Tap, Verdict, Wire, signal};
+use backfill_e2e::wire::{Faults, Tap, Verdict, Wire};
 use fastrand::Rng;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value as Json, json};
@@ -75,14 +74,14 @@ enum Blow {
 
 impl Blow {
     /// Strikes a process, which may have ended by itself but is still ours.
-    async fn strike(self, child: &mut Child) {
+    async fn strike(self, process: &AtWork) {
         match self {
-            Blow::Kill => child.kill().expect("it is our child"),
-            Blow::Interrupt => signal(child.id(), "INT"),
+            Blow::Kill => process.signal("KILL"),
+            Blow::Interrupt => process.signal("INT"),
             Blow::Freeze(time) => {
-                signal(child.id(), "STOP");
+                process.signal("STOP");
                 tokio::time::sleep(time).await;
-                signal(child.id(), "CONT");
+                process.signal("CONT");
             }
         }
     }
@@ -151,20 +150,19 @@ impl Trial {
         }
     }
 
-    fn start(&self) -> Child {
+    fn start(&self) -> AtWork {
         let mut command = backfill(self.arguments.split_whitespace());
         let typed = serde_json::to_string(&value()).expect("a value");
         command
             .args(["--set-typed", &format!("test={typed}")])
             .args(["--endpoint-url", &self.wire.endpoint]);
-        command.spawn().expect("the command starts")
+        AtWork::start(command)
     }
 
     /// `backfill status` or `backfill rejected`, past the faults.
     async fn ask(&self, what: &str) -> Ended {
         let asked = format!("{what} --run-id seed-{} --json", self.seed);
-        let asked = self.database.backfill(&asked).spawn();
-        Ended::after(asked.expect("the command starts")).await
+        AtWork::start(self.database.backfill(&asked)).end().await
     }
 
     /// What may befall the processes of this seed, and when.
@@ -196,13 +194,13 @@ impl Trial {
         let expected = if self.poison.is_empty() { 0 } else { 3 };
         let mut blows = self.blows();
         for _ in 0..MOST_STARTS {
-            let mut child = self.start();
+            let process = self.start();
             let blow = blows.pop();
             if let Some((after, blow)) = blow {
                 tokio::time::sleep(after).await;
-                blow.strike(&mut child).await;
+                blow.strike(&process).await;
             }
-            let ended = Ended::after(child).await;
+            let ended = process.end().await;
             match (ended.code, blow) {
                 (code, _) if code == expected => {
                     return ended;
@@ -444,10 +442,10 @@ async fn resume_after_50_kills_leaves_no_gap() {
     const PAGE: u64 = 25;
     const WRITE_TIME: Duration = Duration::from_millis(15);
     const RUN: &str = "run --table stuff --set test=1 --json --segments 4 --concurrency 2";
-    fn start(endpoint: &str) -> Child {
+    fn start(endpoint: &str) -> AtWork {
         let mut command = backfill(RUN.split(' '));
         command.args(["--endpoint-url", endpoint]);
-        command.spawn().expect("the command starts")
+        AtWork::start(command)
     }
     for_seeds(0..5, async |seed| {
         let mut random = Rng::with_seed(seed);
@@ -456,7 +454,7 @@ async fn resume_after_50_kills_leaves_no_gap() {
         let line = calm.line().await;
         let _tap = slow_line(&line, PAGE, WRITE_TIME);
         let begin = Instant::now();
-        Ended::after(start(&line.endpoint)).await.expect_code(0);
+        start(&line.endpoint).end().await.expect_code(0);
         let length = begin.elapsed();
         let expected = read_all(&calm.client, "stuff", STUFF_KEYS).await;
 
@@ -468,14 +466,14 @@ async fn resume_after_50_kills_leaves_no_gap() {
             let tap = slow_line(&line, PAGE, WRITE_TIME);
             let mut here = 0;
             loop {
-                let mut child = start(&line.endpoint);
+                let process = start(&line.endpoint);
                 if kills + here < KILLS_PER_SEED {
                     // More often early than late, or a table would see two of them.
                     let moment = length.mul_f64(random.f64().powi(4));
                     tokio::time::sleep(moment.max(Duration::from_millis(3))).await;
-                    child.kill().expect("it is our child");
+                    process.signal("KILL");
                 }
-                let ended = Ended::after(child).await;
+                let ended = process.end().await;
                 match ended.code {
                     -1 => here += 1,
                     0 => break,
@@ -493,8 +491,9 @@ async fn resume_after_50_kills_leaves_no_gap() {
                 items: ITEMS,
                 pending: ITEMS * 8 / 10,
             };
-            let mut status = database.backfill("status --json");
-            let status = Ended::after(status.spawn().expect("it starts")).await;
+            let status = AtWork::start(database.backfill("status --json"))
+                .end()
+                .await;
             repeated.check(&status.expect_code(0).json(), &tap);
         }
         println!("seed {seed}: {kills} kills on {tables} tables, a calm run takes {length:.1?}");
@@ -653,8 +652,9 @@ async fn resume_after_50_kills_of_functions_leaves_no_gap() {
                 );
                 let after = read_all(&database.client, "stuff", STUFF_KEYS).await;
                 assert!(after == migrated(&before), "seed {seed}: the tables differ");
-                let mut status = database.backfill("status --run-id functions --json");
-                let status = Ended::after(status.spawn().expect("it starts")).await;
+                let status = AtWork::start(database.backfill("status --run-id functions --json"))
+                    .end()
+                    .await;
                 let repeated = Repeated {
                     seed,
                     cuts: execution.cuts.load(SeqCst),
@@ -680,9 +680,8 @@ struct Torture {
 }
 
 impl Torture {
-    fn start(&self, arguments: &str) -> Child {
-        let mut command = self.database.backfill(arguments);
-        command.spawn().expect("the command starts")
+    fn start(&self, arguments: &str) -> AtWork {
+        AtWork::start(self.database.backfill(arguments))
     }
 
     /// Starts a backfill until the time is over, and deals most of its processes a blow.
@@ -699,12 +698,12 @@ impl Torture {
                 };
                 (moment, blow)
             };
-            let mut child = self.start(arguments);
+            let process = self.start(arguments);
             if let Some(blow) = blow {
                 tokio::time::sleep(moment).await;
-                blow.strike(&mut child).await;
+                blow.strike(&process).await;
             }
-            let ended = Ended::after(child).await;
+            let ended = process.end().await;
             let end = match ended.code {
                 -1 if matches!(blow, Some(Blow::Kill | Blow::Interrupt)) => "killed",
                 0 => "succeeded",
@@ -792,7 +791,7 @@ async fn never_overwrite_and_never_resurrect_under_torture() {
     }
     // What is left, each may now do undisturbed.
     for arguments in last {
-        let ended = Ended::after(torture.start(&arguments)).await.expect_code(0);
+        let ended = torture.start(&arguments).end().await.expect_code(0);
         let result = ended.json();
         assert_accounted(&result, format_args!("seed {seed}"));
         assert_eq!(result["remaining"], 0, "{result}");
@@ -938,10 +937,12 @@ async fn honest_end_by_faults_that_do_not_pass() {
             };
             async move { verdict }
         });
-        let mut run = backfill(RUN.split(' '));
-        run.args(["--endpoint-url", &line.endpoint]);
-        let mut start = || run.spawn().expect("the command starts");
-        let ended = Ended::after(start()).await;
+        let start = || {
+            let mut run = backfill(RUN.split(' '));
+            run.args(["--endpoint-url", &line.endpoint]);
+            AtWork::start(run)
+        };
+        let ended = start().end().await;
         assert_eq!(ended.code, 1, "{case}: {ended:#?}");
         assert!(ended.stderr.contains(cause), "{case}: {ended:#?}");
         drop((tap, pages));
@@ -954,8 +955,9 @@ async fn honest_end_by_faults_that_do_not_pass() {
             let whole = *item == before[key] || *item == expected[key];
             assert!(whole, "{case}: {key}: {item:?}");
         }
-        let mut status = database.backfill("status --run-id mended --json");
-        let status = Ended::after(status.spawn().expect("it starts")).await;
+        let status = AtWork::start(database.backfill("status --run-id mended --json"))
+            .end()
+            .await;
         let status = status.expect_code(0).json();
         assert_accounted(&status, &case);
         let recorded = if operation.is_empty() {
@@ -969,7 +971,7 @@ async fn honest_end_by_faults_that_do_not_pass() {
             assert_eq!(status["updated"], done, "{case}: {status}");
         }
 
-        let mended = Ended::after(start()).await.expect_code(0).json();
+        let mended = start().end().await.expect_code(0).json();
         assert_accounted(&mended, &case);
         assert_eq!(mended["scanned"], 600, "{case}: {mended}");
         assert!(
@@ -1008,7 +1010,7 @@ async fn no_gap_after_an_outage_of_the_checkpoint_table() {
     let mut run =
         backfill("run --table stuff --set test=1 --json --segments 4 --concurrency 2".split(' '));
     run.args(["--endpoint-url", &line.endpoint]);
-    let ended = Ended::after(run.spawn().expect("the command starts")).await;
+    let ended = AtWork::start(run).end().await;
     let result = ended.expect_code(0).json();
     let lost = checkpoints
         .seen()
@@ -1046,7 +1048,7 @@ async fn resume_after_a_claim_that_came_late() {
     });
     let mut run = backfill("run --table stuff --set test=1 --json --segments 4".split(' '));
     run.args(["--endpoint-url", &line.endpoint]);
-    let ended = Ended::after(run.spawn().expect("the command starts")).await;
+    let ended = AtWork::start(run).end().await;
     let result = ended.expect_code(0).json();
     let seen = checkpoints.seen();
     let fenced = seen.iter().filter(|seen| {

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::wire::signal;
+
 /// Root of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -66,12 +68,6 @@ impl Ended {
         child.wait_with_output().expect("the command ends").into()
     }
 
-    /// The same where others go on meanwhile.
-    pub async fn after(child: Child) -> Ended {
-        let ended = tokio::task::spawn_blocking(|| Ended::of(child)).await;
-        ended.expect("waiting does not fail")
-    }
-
     /// Runs a command to its end.
     pub fn run(command: &mut Command) -> Ended {
         command.output().expect("the command starts").into()
@@ -88,6 +84,30 @@ impl Ended {
     pub fn expect_code(self, code: i32) -> Ended {
         assert_eq!(self.code, code, "{self:#?}");
         self
+    }
+}
+
+/// A command at work beside the test. It is killed where nobody waits for its end: one that was frozen would stay for good.
+pub struct AtWork(tokio::process::Child);
+
+impl AtWork {
+    /// Starts a command.
+    pub fn start(command: Command) -> AtWork {
+        let mut command = tokio::process::Command::from(command);
+        let child = command.kill_on_drop(true).spawn();
+        AtWork(child.expect("the command starts"))
+    }
+
+    /// Sends it a signal; one that has ended by itself takes no notice.
+    pub fn signal(&self, name: &str) {
+        // Nobody has waited for it yet, so the number is still its own.
+        signal(self.0.id().expect("nobody has waited for it"), name);
+    }
+
+    /// Waits for its end.
+    pub async fn end(self) -> Ended {
+        let output = self.0.wait_with_output().await;
+        output.expect("the command ends").into()
     }
 }
 
