@@ -35,7 +35,7 @@ rust-check:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) test --workspace --lib --bins --test promises --test faults --test simulation --locked
+	$(CARGO) test --workspace --lib --bins --test promises --test seeds --test simulation --locked
 
 # The definition still has its ${...} placeholders where a deployment puts in ARNs.
 definition-check:
@@ -67,7 +67,7 @@ e2e: lambdas
 	$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR)
 	tools/install ministack moto
 	$(CARGO) build --workspace --all-targets --locked
-	$(CARGO) test --workspace --test adapter --test engine --test local --test deployed --test roles --locked
+	$(CARGO) test --workspace --test adapter --test engine --test faults --test local --test deployed --test roles --locked
 
 fuzz:
 	CARGO="$(CARGO)" fuzz/run $(FUZZ_SECONDS)

@@ -203,7 +203,7 @@ fn a_worker_that_crashes_once_is_retried() {
             // In the middle of the page.
             let crashes = (before..before + now).contains(&40);
             if crashes {
-                call.process().kill();
+                Process::of(&call).kill();
             }
             async move {
                 if crashes {
@@ -264,7 +264,7 @@ async fn stop_in_the_middle(aws: &Aws, name: &str) -> Stopped {
     let tap = aws.wire.tap(name, move |call| {
         // The second half of the segments comes to its second chunk, and no further.
         if call.is_sweep() && call.segment() >= Some(2) && call.start_key().is_some() {
-            let process = call.process();
+            let process = Process::of(&call);
             process.freeze();
             frozen.lock().unwrap().insert(call.segment(), process);
         }
@@ -642,7 +642,7 @@ fn workers_wait_for_lambda_to_have_room() {
         let seen = workers.clone();
         let _tap = aws.wire.tap("narrow", move |call| {
             if call.is_sweep() {
-                seen.lock().unwrap().insert(call.process());
+                seen.lock().unwrap().insert(Process::of(&call));
             }
             async move {
                 call.dawdle().await;

@@ -28,9 +28,8 @@ impl Line {
     }
 
     async fn to(database: Embedded) -> Line {
-        let port = database.endpoint.rsplit(':').next().unwrap();
         Line {
-            wire: Wire::open(port.parse().unwrap()).await,
+            wire: database.line().await,
             database,
         }
     }

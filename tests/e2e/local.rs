@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use backfill_core::{Item, Key, Value};
 use backfill_e2e::command::{Ended, backfill};
 use backfill_e2e::database::Embedded;
-use backfill_e2e::tables::{self, STUFF_KEYS, migrated, read_all, string, stuff};
+use backfill_e2e::live::{Code, Writer};
+use backfill_e2e::tables::{self, STUFF_KEYS, migrated, read_all, stuff};
 use backfill_e2e::wire::signal;
 use serde_json::{Value as Json, json};
 
@@ -858,12 +859,11 @@ async fn never_overwrite_and_never_resurrect_beside_a_live_application() {
         .backfill(&format!("{RUN} --segments 4"))
         .spawn()
         .unwrap();
-    let mut left: BTreeMap<Key, Option<Value>> = BTreeMap::new();
-    let mut random = fastrand::Rng::with_seed(4);
+    let added = BTreeMap::from([("test".to_owned(), Value::N("1".into()))]);
+    let mut writer = Writer::new(&database.client, &before, 0..ITEMS, &added, Code::New, 4);
     wait_for_progress(&database).await;
     // As many as fit beside the run: it goes on while this loop does, and ends when it ends.
-    let client = &database.client;
-    for n in 0..1500u64 {
+    for n in 0..1500 {
         if n == 100 {
             let ended = child.try_wait().unwrap();
             assert_eq!(
@@ -871,55 +871,11 @@ async fn never_overwrite_and_never_resurrect_beside_a_live_application() {
                 "the run was over before the application had begun"
             );
         }
-        let item = stuff(random.u64(..ITEMS));
-        let key = tables::key_of(&item, STUFF_KEYS);
-        let mine = Value::S(format!("live {n}"));
-        match random.u8(..3) {
-            0 => {
-                client
-                    .delete_item()
-                    .table_name("stuff")
-                    .set_key(Some(backfill_dynamodb::to_item(&key.0)))
-                    .send()
-                    .await
-                    .unwrap();
-                left.insert(key, None);
-            }
-            1 => {
-                // The new application code: sets its value, also over ours, and creates what is not there.
-                client
-                    .update_item()
-                    .table_name("stuff")
-                    .set_key(Some(backfill_dynamodb::to_item(&key.0)))
-                    .update_expression("SET test = :v")
-                    .expression_attribute_values(":v", string(format!("live {n}")))
-                    .send()
-                    .await
-                    .unwrap();
-                left.insert(key, Some(mine));
-            }
-            _ => {
-                let mut item = item;
-                item.insert("test".into(), mine.clone());
-                tables::put_all(client, "stuff", &[item]).await;
-                left.insert(key, Some(mine));
-            }
-        }
+        writer.write().await;
     }
     let result = Ended::of(child).expect_code(0).json();
     assert_accounted(&result);
-    let after = all(&database).await;
-    for (key, value) in &left {
-        match value {
-            None => assert!(!after.contains_key(key), "{key} was resurrected"),
-            Some(value) => assert_eq!(&after[key]["test"], value, "{key} was overwritten"),
-        }
-    }
-    for (key, item) in migrated(&before) {
-        if !left.contains_key(&key) {
-            assert_eq!(after.get(&key), Some(&item));
-        }
-    }
+    writer.check(&all(&database).await);
 }
 
 /// no-gap: pages without a pending item, but with a LastEvaluatedKey, are not the end. The one item that is pending

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::wire::signal;
+
 /// Root of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -14,14 +16,19 @@ pub fn root() -> PathBuf {
         .to_owned()
 }
 
-/// The command's binary, beside the test's own (`cargo build` has put it there).
+/// The command's binary.
 pub fn binary() -> PathBuf {
+    program("backfill")
+}
+
+/// A binary of the workspace, beside the test's own (`cargo build` has put it there).
+pub fn program(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().expect("this process has a binary");
     path.pop();
     if path.ends_with("deps") {
         path.pop();
     }
-    let binary = path.join("backfill");
+    let binary = path.join(name);
     assert!(
         binary.exists(),
         "{} is missing: run cargo build",
@@ -77,6 +84,30 @@ impl Ended {
     pub fn expect_code(self, code: i32) -> Ended {
         assert_eq!(self.code, code, "{self:#?}");
         self
+    }
+}
+
+/// A command at work beside the test. It is killed where nobody waits for its end: one that was frozen would stay for good.
+pub struct AtWork(tokio::process::Child);
+
+impl AtWork {
+    /// Starts a command.
+    pub fn start(command: Command) -> AtWork {
+        let mut command = tokio::process::Command::from(command);
+        let child = command.kill_on_drop(true).spawn();
+        AtWork(child.expect("the command starts"))
+    }
+
+    /// Sends it a signal; one that has ended by itself takes no notice.
+    pub fn signal(&self, name: &str) {
+        // Nobody has waited for it yet, so the number is still its own.
+        signal(self.0.id().expect("nobody has waited for it"), name);
+    }
+
+    /// Waits for its end.
+    pub async fn end(self) -> Ended {
+        let output = self.0.wait_with_output().await;
+        output.expect("the command ends").into()
     }
 }
 

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::Client;
 use dynoxide::Database;
 
 use crate::tables;
+use crate::wire::Wire;
 
 /// A DynamoDB-compatible server on a free port of 127.0.0.1, in memory. It ends with the test's process.
 pub struct Embedded {
@@ -44,6 +45,12 @@ impl Embedded {
         let mut command = crate::command::backfill(arguments.split_whitespace());
         command.args(["--endpoint-url", &self.endpoint]);
         command
+    }
+
+    /// A line to it.
+    pub async fn line(&self) -> Wire {
+        let port = self.endpoint.rsplit(':').next().expect("host and port");
+        Wire::open(port.parse().expect("a port")).await
     }
 
     /// Names of all tables.

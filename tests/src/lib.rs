@@ -3,6 +3,8 @@
 pub mod aws;
 pub mod command;
 pub mod database;
+pub mod functions;
+pub mod live;
 pub mod roles;
 pub mod tables;
 pub mod wire;

@@ -30,6 +30,9 @@ pub type Keys<'a> = &'a [(&'a str, &'a str)];
 /// The keys of the first table.
 pub const STUFF_KEYS: Keys<'static> = &[("id", "S"), ("created", "N")];
 
+/// The keys of a checkpoint table.
+pub const CHECKPOINT_KEYS: Keys<'static> = &[("run_id", "S"), ("record", "S")];
+
 /// Creates a table on demand.
 pub async fn create(client: &Client, table: &str, keys: Keys<'_>) {
     let mut request = client

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::RunStatus;
-use crate::planner::{ConclusionStatus, Plan, Planner};
+use crate::planner::{ConclusionStatus, Plan, Planner, load};
 use crate::ports::{ReadAccess, RunStore, SegmentStore, WriteAccess};
 use crate::retry::retry_outage;
 use crate::verifier::{Verifier, VerifyRequest};
@@ -24,6 +24,10 @@ pub struct Engine<R, W, S> {
 /// How long a chunk or a verification is begun again while the service is unavailable; as long as the state
 /// machine's Retry goes on.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(600);
+
+/// How often a chunk is begun again because a late claim of our own has fenced it off. Each takes a call that was carried
+/// out long after it was given up, so more than one is strange.
+const MOST_FENCED: u32 = 3;
 
 /// An outage that the operator did not want to wait out is no error.
 fn unless_stopped<T>(result: Result<T>, stop: &CancellationToken) -> Result<Option<T>> {
@@ -160,7 +164,20 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
             trial,
         };
         let work = || self.worker.work(&chunk, None, stop);
-        let worked = retry_outage(stop, OUTAGE_PATIENCE, work).await;
-        Ok(unless_stopped(worked, stop)?.is_some_and(|report| report.done))
+        let mut fenced = 0;
+        loop {
+            let worked = retry_outage(stop, OUTAGE_PATIENCE, work).await;
+            if let Err(error) = &worked
+                && error.kind() == ErrorKind::Fenced
+                && fenced < MOST_FENCED
+            {
+                // Who has taken the run over is named by this.
+                load(&self.planner.store, &chunk.run_id, chunk.pass, owner).await?;
+                // Nobody has: it was a claim of our own that came late, after it was given up and made again.
+                fenced += 1;
+                continue;
+            }
+            return Ok(unless_stopped(worked, stop)?.is_some_and(|report| report.done));
+        }
     }
 }

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::connection::CALL_TIMEOUT;
-use crate::failure::throttling_reasons;
+use crate::failure::{is_cut_short, throttling_reasons};
 
 /// Credentials are asked for again this long before they expire, and after this long where they do not say when that
 /// is, as by the SDK.
@@ -135,6 +135,12 @@ impl Direct {
         };
         if !response.status().is_success() {
             let error = refusal(&response, &bytes);
+            if error.code().is_none() && is_cut_short(&bytes) {
+                return Err(SdkError::response_error(
+                    "the answer is cut short",
+                    response,
+                ));
+            }
             if matches!(
                 error.code(),
                 Some("ExpiredTokenException" | "UnrecognizedClientException")
@@ -451,7 +457,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_cut_short_is_no_answer() {
-        let error = answer(200, None, r#"{"Items":["#).await.unwrap_err();
-        assert!(matches!(error, SdkError::ResponseError(_)), "{error:?}");
+        for (status, body) in [
+            (200, r#"{"Items":["#),
+            (400, r#"{"__type":"com.amazonaws.dyn"#),
+        ] {
+            let error = answer(status, None, body).await.unwrap_err();
+            assert!(matches!(error, SdkError::ResponseError(_)), "{error:?}");
+        }
     }
 }

@@ -20,6 +20,12 @@ where
         {
             credentials_error(&error).unwrap_or((ErrorKind::Internal, ""))
         }
+        // The SDK takes what is left of an answer for the service's word.
+        SdkError::ServiceError(service)
+            if code.is_empty() && service.raw().body().bytes().is_some_and(is_cut_short) =>
+        {
+            (ErrorKind::Unavailable, "")
+        }
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             kind_of_code(&code, status)
@@ -142,6 +148,12 @@ fn is_not_understood(error: &(dyn std::error::Error + 'static)) -> bool {
     parsing.is_some_and(serde_json::Error::is_data)
 }
 
+/// True for an answer that ends in the middle, whatever its length was said to be: it would be whole another time.
+pub(crate) fn is_cut_short(body: &[u8]) -> bool {
+    let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(body);
+    !body.is_empty() && parsed.is_err_and(|error| error.is_eof())
+}
+
 /// What it means that a call could not be made for want of credentials. A provider that fails for a moment (STS, the
 /// metadata of a machine) is no reason to end a run.
 fn credentials_error(
@@ -190,6 +202,24 @@ mod tests {
             ("SomethingNew", 400, ErrorKind::Internal),
         ] {
             assert_eq!(kind_of_code(code, status).0, kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_short_passes_and_one_that_is_not_understood_does_not() {
+        use aws_sdk_dynamodb::config::http::HttpResponse;
+        use aws_sdk_dynamodb::error::ErrorMetadata;
+        for (status, body, kind) in [
+            (200, r#"{"Attributes":{"id""#, ErrorKind::Unavailable),
+            (400, r#"{"__type":"com.amazon"#, ErrorKind::Unavailable),
+            (200, r#"{"Attributes":7}"#, ErrorKind::Internal),
+            (403, "<html></html>", ErrorKind::Internal),
+            (403, "", ErrorKind::Internal),
+        ] {
+            let status = status.try_into().expect("a status");
+            let raw = HttpResponse::new(status, body.into());
+            let error = SdkError::service_error(ErrorMetadata::builder().build(), raw);
+            assert_eq!(failure("calling", error).kind(), kind, "{body}");
         }
     }
 

@@ -1,11 +1,14 @@
 //! A model of the world around the engine, for tests: a table and a checkpoint store in memory that obey
 //! DynamoDB's rules, fail on demand, and know the right answer. Everything random comes from a seed, and
-//! every wait is virtual under `tokio::time::pause`.
+//! every wait is virtual under `tokio::time::pause`. With the feature `wire` also the line between real processes and a real
+//! database, where the same goes wrong in real time.
 
 mod faults;
 mod model_store;
 mod model_table;
 pub mod simulation;
+#[cfg(feature = "wire")]
+pub mod wire;
 
 use std::future::Future;
 

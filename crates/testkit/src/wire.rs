@@ -1,0 +1,760 @@
+//! The line between real processes and a real database, in the hands of the tests: they see every call on a table
+//! and may delay it, refuse it, break it off, or do something at exactly that moment. What a live system does by chance, a
+//! test does on purpose, or by a seed ([`Faults`]).
+
+mod faults;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use backfill_core::{Item, Key};
+pub use faults::Faults;
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::client::conn::http1::SendRequest;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value as Json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// How long a slow table takes for an update, or for four of a batch.
+const SLOW: Duration = Duration::from_millis(100);
+
+/// A call to DynamoDB.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// `Scan`, `UpdateItem`, …
+    pub operation: String,
+    pub body: Json,
+    /// The two ends of the connection on which it came.
+    pub sender: SocketAddr,
+    pub receiver: SocketAddr,
+}
+
+impl Call {
+    /// The table that it names, in a transaction or a batch the one of its first part; empty where it names none.
+    pub fn table(&self) -> &str {
+        if let Some(statement) = self.statements().first() {
+            // UPDATE "stuff" SET …
+            let text = statement["Statement"].as_str().unwrap_or_default();
+            return text.split('"').nth(1).unwrap_or_default();
+        }
+        let action = self.body["TransactItems"][0].as_object();
+        let action = action.and_then(|action| action.values().next());
+        let named = action.unwrap_or(&self.body);
+        named["TableName"].as_str().unwrap_or_default()
+    }
+
+    /// True for a transaction that only looks at items.
+    pub fn is_check(&self) -> bool {
+        let actions = self.body["TransactItems"].as_array();
+        let only_checks = |action: &Json| {
+            action
+                .as_object()
+                .is_some_and(|action| action.keys().eq(["ConditionCheck"]))
+        };
+        self.operation == "TransactWriteItems"
+            && actions.is_some_and(|actions| actions.iter().all(only_checks))
+    }
+
+    fn statements(&self) -> &[Json] {
+        self.body["Statements"]
+            .as_array()
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// True for guarded updates, of one item or of several.
+    pub fn is_update(&self) -> bool {
+        self.updates() > 0
+    }
+
+    /// How many items it is to update.
+    pub fn updates(&self) -> u64 {
+        match self.operation.as_str() {
+            "UpdateItem" => 1,
+            "BatchExecuteStatement" => self.statements().len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// Whether every update in it is guarded: it names a condition, and cannot create an item.
+    pub fn is_guarded(&self) -> bool {
+        let condition = self.body["ConditionExpression"].as_str();
+        match self.operation.as_str() {
+            "UpdateItem" => condition.is_some_and(|guard| guard.starts_with("attribute_exists(")),
+            _ => self.statements().iter().all(|statement| {
+                let text = statement["Statement"].as_str().unwrap_or_default();
+                text.starts_with("UPDATE ") && text.contains("= ? AND (")
+            }),
+        }
+    }
+
+    /// True for a page of a sweep, as workers read it; not for the one item by which `run` has the predicate judged.
+    pub fn is_sweep(&self) -> bool {
+        self.operation == "Scan" && !self.is_count() && self.body["Limit"] != 1
+    }
+
+    /// True for a page of a verification: a strongly consistent scan.
+    pub fn is_count(&self) -> bool {
+        self.operation == "Scan" && self.body["ConsistentRead"] == true
+    }
+
+    /// Waits as long as its updates would take a slow table.
+    pub async fn dawdle(&self) {
+        tokio::time::sleep(SLOW * self.updates().div_ceil(4) as u32).await;
+    }
+
+    /// The segment of a scan.
+    pub fn segment(&self) -> Option<u64> {
+        self.body["Segment"].as_u64()
+    }
+
+    /// The key after which a page of a scan begins; none at the beginning of a segment.
+    pub fn start_key(&self) -> Option<Key> {
+        serde_json::from_value(self.body["ExclusiveStartKey"].clone()).ok()
+    }
+
+    /// The keys of the items that it is to update.
+    pub fn keys(&self) -> Vec<Key> {
+        if self.operation == "UpdateItem" {
+            let key: Item = serde_json::from_value(self.body["Key"].clone()).expect("a key");
+            return vec![Key(key)];
+        }
+        let key = |statement: &Json| {
+            // UPDATE "stuff" SET "test" = ? WHERE "id" = ? AND "created" = ? AND (…)
+            let text = statement["Statement"].as_str().expect("a statement");
+            let (set, condition) = text.split_once(" WHERE ").expect("a condition");
+            let (key, _) = condition.split_once(" AND (").expect("a predicate");
+            let parameters = &statement["Parameters"].as_array().expect("parameters")
+                [set.matches('?').count()..];
+            let names = key.split('"').skip(1).step_by(2).map(str::to_owned);
+            let value = |json: &Json| serde_json::from_value(json.clone()).expect("a value");
+            Key(names.zip(parameters.iter().map(value)).collect())
+        };
+        self.statements().iter().map(key).collect()
+    }
+}
+
+/// What is to become of a call.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    Forward,
+    /// Passed on, and the answer is held back for so long. Whoever does not wait for it has a call that was carried out.
+    Delay(Duration),
+    /// Passed on with this Limit: a page of so many items, of which a small table then has several.
+    ShortPage(u32),
+    /// A page of a scan on which nothing was found and from which it goes on where it has begun. Passed on where it begins
+    /// at the beginning, since no key could say so.
+    EmptyPage,
+    /// DynamoDB's answer would be this error.
+    Refuse {
+        code: &'static str,
+        message: &'static str,
+    },
+    /// Of a batch, every n-th statement fails like this, and the others are passed on.
+    FailStatements {
+        every: usize,
+        code: &'static str,
+        message: &'static str,
+    },
+    /// The transaction was cancelled, for this reason in its first part.
+    CancelTransaction {
+        code: &'static str,
+    },
+    /// DynamoDB throttles the call, and says why.
+    Throttle {
+        reason: &'static str,
+        resource: &'static str,
+    },
+    /// The service has a bad moment: this HTTP status (500 and above). With 500 it says so itself; behind others stands
+    /// something in between, which knows nothing of DynamoDB's errors.
+    Unavailable(u16),
+    /// The connection ends without an answer.
+    Break,
+    /// The connection is reset without an answer.
+    Reset,
+    /// The call is carried out, and the connection ends without an answer.
+    LoseReply,
+    /// The connection is reset, and the call is carried out this much later, when nobody waits for it any more.
+    Stray(Duration),
+    /// The call is carried out, and the connection ends in the middle of the answer.
+    Truncate,
+    /// The call is carried out, and half of the answer arrives as if it were the whole.
+    Garble,
+}
+
+/// A call as it went.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub call: Call,
+    /// HTTP status of the answer that was passed back; none where there was none (yet).
+    pub status: Option<u16>,
+    /// Capacity units that the answer reports.
+    pub consumed: f64,
+    /// Items that the answer says were evaluated.
+    pub scanned: u64,
+    /// When the answer was passed back, or else when the call came.
+    pub at: Instant,
+}
+
+type Hook = dyn Fn(Call) -> Pin<Box<dyn Future<Output = Verdict> + Send>> + Send + Sync;
+
+#[derive(Clone)]
+struct Tapped {
+    hook: Arc<Hook>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+type Taps = Arc<Mutex<HashMap<String, Tapped>>>;
+
+/// What all connections of a line share.
+struct Shared {
+    /// Host and port of the server behind it.
+    upstream: String,
+    taps: Taps,
+    /// Decides on the calls on tables that have no tap.
+    others: Mutex<Option<Arc<Hook>>>,
+    /// Calls that nobody waits for.
+    strays: Mutex<JoinSet<()>>,
+}
+
+/// The line: an HTTP proxy on a port of 127.0.0.1.
+pub struct Wire {
+    pub endpoint: String,
+    shared: Arc<Shared>,
+}
+
+impl Wire {
+    /// Opens a line to the server on this port of 127.0.0.1, which need not be there yet.
+    pub async fn open(upstream: u16) -> Wire {
+        let opened = Wire::between(0, format!("127.0.0.1:{upstream}")).await;
+        opened.expect("there is a free port")
+    }
+
+    /// Opens a line from this port of 127.0.0.1 (0: any that is free) to the server at this host and port.
+    ///
+    /// Errors: the port is taken.
+    pub async fn between(port: u16, upstream: String) -> std::io::Result<Wire> {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        let receiver = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            upstream,
+            taps: Taps::default(),
+            others: Mutex::default(),
+            strays: Mutex::default(),
+        });
+        let line = shared.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, sender)) = listener.accept().await {
+                // Small messages to and fro: Nagle's algorithm would add 40 ms to each.
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(serve(stream, sender, receiver, line.clone()));
+            }
+        });
+        Ok(Wire {
+            endpoint: format!("http://{receiver}"),
+            shared,
+        })
+    }
+
+    /// Shows every call on a table to `hook`, which decides on it, until the tap is dropped. Replaces an earlier tap on
+    /// that table.
+    pub fn tap<F, Fut>(&self, table: &str, hook: F) -> Tap
+    where
+        F: Fn(Call) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Verdict> + Send + 'static,
+    {
+        let tapped = Tapped {
+            hook: Arc::new(move |call| Box::pin(hook(call))),
+            seen: Arc::default(),
+        };
+        lock(&self.shared.taps).insert(table.to_owned(), tapped.clone());
+        Tap {
+            table: table.to_owned(),
+            taps: self.shared.taps.clone(),
+            tapped,
+        }
+    }
+
+    /// Shows every call on a table without a tap to `hook`, which decides on it. Nothing of it is remembered, so this may
+    /// go on for days.
+    pub fn decide<F, Fut>(&self, hook: F)
+    where
+        F: Fn(Call) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Verdict> + Send + 'static,
+    {
+        *lock(&self.shared.others) = Some(Arc::new(move |call| Box::pin(hook(call))));
+    }
+
+    /// Waits until every call that nobody waits for ([`Verdict::Stray`]) was carried out.
+    pub async fn settled(&self) {
+        let strays = std::mem::take(&mut *lock(&self.shared.strays));
+        strays.join_all().await;
+    }
+
+    /// Takes down every call on a table and lets it pass.
+    pub fn listen(&self, table: &str) -> Tap {
+        self.tap(table, async |_| Verdict::Forward)
+    }
+
+    /// Lets the updates of a table wait, so that a few hundred items take more than a second.
+    pub fn slow_down(&self, table: &str) -> Tap {
+        self.tap(table, |call| async move {
+            call.dawdle().await;
+            Verdict::Forward
+        })
+    }
+}
+
+/// The calls on one table, while it lives.
+pub struct Tap {
+    table: String,
+    taps: Taps,
+    tapped: Tapped,
+}
+
+impl Tap {
+    /// The calls so far, in the order in which they came.
+    pub fn seen(&self) -> Vec<Seen> {
+        lock(&self.tapped.seen).clone()
+    }
+
+    /// Those that workers swept the table with.
+    pub fn sweeps(&self) -> Vec<Call> {
+        let seen = self.seen().into_iter().map(|seen| seen.call);
+        seen.filter(Call::is_sweep).collect()
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        let mut taps = lock(&self.taps);
+        let mine = |tapped: &Tapped| Arc::ptr_eq(&tapped.seen, &self.tapped.seen);
+        if taps.get(&self.table).is_some_and(mine) {
+            taps.remove(&self.table);
+        }
+    }
+}
+
+/// A case that panicked must not take the others with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+type Answer = Response<BoxBody<Bytes, Problem>>;
+
+/// The connection to the server, once there is one.
+struct Behind {
+    upstream: String,
+    connection: tokio::sync::Mutex<Option<SendRequest<Full<Bytes>>>>,
+}
+
+/// One connection of a client, with one to the server behind it.
+async fn serve(stream: TcpStream, sender: SocketAddr, receiver: SocketAddr, shared: Arc<Shared>) {
+    let Ok((stream, resets)) = with_resets(stream) else {
+        return;
+    };
+    let behind = Arc::new(Behind::of(&shared));
+    let service = hyper::service::service_fn(move |request| {
+        let (shared, behind, resets) = (shared.clone(), behind.clone(), resets.clone());
+        handle(request, sender, receiver, shared, behind, resets)
+    });
+    // Where either side goes away, the other one notices by itself.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// The stream, and a second handle on it by which its end becomes a reset.
+fn with_resets(stream: TcpStream) -> std::io::Result<(TcpStream, Arc<TcpStream>)> {
+    let stream = stream.into_std()?;
+    let handle = TcpStream::from_std(stream.try_clone()?)?;
+    Ok((TcpStream::from_std(stream)?, Arc::new(handle)))
+}
+
+async fn handle(
+    request: Request<Incoming>,
+    sender: SocketAddr,
+    receiver: SocketAddr,
+    shared: Arc<Shared>,
+    behind: Arc<Behind>,
+    resets: Arc<TcpStream>,
+) -> Result<Answer, Problem> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let target = parts.headers.get("x-amz-target");
+    let operation = target.and_then(|target| target.to_str().ok()?.split('.').next_back());
+    let call = Call {
+        operation: operation.unwrap_or_default().to_owned(),
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+        sender,
+        receiver,
+    };
+    let request = Request::from_parts(parts, Full::new(body));
+    answer(call, request, &shared, &behind, &resets).await
+}
+
+async fn answer(
+    call: Call,
+    request: Request<Full<Bytes>>,
+    shared: &Shared,
+    behind: &Behind,
+    resets: &TcpStream,
+) -> Result<Answer, Problem> {
+    let tapped = lock(&shared.taps).get(call.table()).cloned();
+    let Some(tapped) = tapped else {
+        let others = lock(&shared.others).clone();
+        let verdict = match others {
+            Some(hook) => hook(call.clone()).await,
+            None => Verdict::Forward,
+        };
+        let (response, ending) = carry_out(verdict, &call, request, shared, behind, resets).await?;
+        return Ok(ending.of(response));
+    };
+    let place = {
+        let mut seen = lock(&tapped.seen);
+        seen.push(Seen {
+            call: call.clone(),
+            status: None,
+            consumed: 0.0,
+            scanned: 0,
+            at: Instant::now(),
+        });
+        seen.len() - 1
+    };
+    let verdict = (tapped.hook)(call.clone()).await;
+    let (response, ending) = carry_out(verdict, &call, request, shared, behind, resets).await?;
+    {
+        let answer: Json = serde_json::from_slice(response.body()).unwrap_or_default();
+        let seen = &mut lock(&tapped.seen)[place];
+        seen.status = Some(response.status().as_u16());
+        seen.consumed = consumed(&answer);
+        seen.scanned = answer["ScannedCount"].as_u64().unwrap_or(0);
+        seen.at = Instant::now();
+    }
+    Ok(ending.of(response))
+}
+
+/// How much of an answer reaches the client.
+enum Ending {
+    Whole,
+    /// Half of it, and then the connection ends.
+    Truncated,
+    /// Half of it, as if that were all.
+    Garbled,
+}
+
+impl Ending {
+    fn of(self, response: Response<Bytes>) -> Answer {
+        let (mut parts, bytes) = response.into_parts();
+        let half = bytes.slice(..bytes.len() / 2);
+        let whole = |bytes| Full::new(bytes).map_err(|never| match never {}).boxed();
+        let body = match self {
+            Ending::Whole => whole(bytes),
+            Ending::Garbled => {
+                parts.headers.insert("content-length", half.len().into());
+                whole(half)
+            }
+            Ending::Truncated => {
+                parts.headers.insert("content-length", bytes.len().into());
+                let frames = stream::unfold(Some(half), |half| async {
+                    // What was written before is on its way when this comes back.
+                    tokio::task::yield_now().await;
+                    Some(match half {
+                        Some(half) => (Ok(Frame::data(half)), None),
+                        None => (Err("broken off on purpose".into()), None),
+                    })
+                });
+                StreamBody::new(frames).boxed()
+            }
+        };
+        Response::from_parts(parts, body)
+    }
+}
+
+async fn carry_out(
+    verdict: Verdict,
+    call: &Call,
+    request: Request<Full<Bytes>>,
+    shared: &Shared,
+    behind: &Behind,
+    resets: &TcpStream,
+) -> Result<(Response<Bytes>, Ending), Problem> {
+    let mut body = call.body.clone();
+    let response = match verdict {
+        Verdict::Forward => behind.forward(request).await?,
+        Verdict::Delay(time) => {
+            let response = behind.forward(request).await?;
+            tokio::time::sleep(time).await;
+            response
+        }
+        Verdict::ShortPage(limit) => {
+            body["Limit"] = limit.into();
+            behind.forward(with_body(request, &body)).await?
+        }
+        Verdict::EmptyPage => match body.get("ExclusiveStartKey") {
+            Some(key) => json_response(
+                200,
+                &serde_json::json!({
+                    "Items": [], "Count": 0, "ScannedCount": 0, "LastEvaluatedKey": key,
+                }),
+            ),
+            None => behind.forward(request).await?,
+        },
+        Verdict::FailStatements {
+            every,
+            code,
+            message,
+        } => {
+            let statements = body["Statements"].as_array_mut().expect("a batch");
+            let asked = statements.len();
+            let mut nth = 0;
+            statements.retain(|_| {
+                nth += 1;
+                nth % every != 0
+            });
+            let none = statements.is_empty();
+            let mut answer = if none {
+                serde_json::json!({"Responses": []})
+            } else {
+                let answer = behind.forward(with_body(request, &body)).await?;
+                serde_json::from_slice(answer.body())?
+            };
+            let responses = answer["Responses"].as_array_mut().expect("answers");
+            for nth in (every..=asked).step_by(every) {
+                let error = serde_json::json!({"Error": {"Code": code, "Message": message}});
+                responses.insert(nth - 1, error);
+            }
+            json_response(200, &answer)
+        }
+        Verdict::CancelTransaction { code } => json_response(
+            400,
+            &serde_json::json!({
+                "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+                "Message": format!("Transaction cancelled, please refer cancellation reasons [{code}]"),
+                "CancellationReasons": [{"Code": code, "Message": "injected"}],
+            }),
+        ),
+        Verdict::Refuse { code, message } => refusal(400, code, message),
+        Verdict::Throttle { reason, resource } => json_response(
+            400,
+            &serde_json::json!({
+                "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+                "message": "The level of configured provisioned throughput was exceeded",
+                "ThrottlingReasons": [{"reason": reason, "resource": resource}],
+            }),
+        ),
+        Verdict::Unavailable(500) => refusal(500, "InternalServerError", "injected"),
+        Verdict::Unavailable(status) => Response::builder()
+            .status(status)
+            .header("content-type", "text/html")
+            .body("<html><body>Try again later</body></html>".into())
+            .expect("a plain response"),
+        Verdict::Break => return Err("broken on purpose".into()),
+        Verdict::Reset => {
+            resets.set_zero_linger()?;
+            return Err("reset on purpose".into());
+        }
+        Verdict::LoseReply => {
+            behind.forward(request).await?;
+            return Err("broken on purpose behind the call".into());
+        }
+        Verdict::Stray(time) => {
+            let alone = Behind::of(shared);
+            lock(&shared.strays).spawn(async move {
+                tokio::time::sleep(time).await;
+                // Its answer is for nobody.
+                let _ = alone.forward(request).await;
+            });
+            resets.set_zero_linger()?;
+            return Err("reset on purpose before the call".into());
+        }
+        Verdict::Truncate => return Ok((behind.forward(request).await?, Ending::Truncated)),
+        Verdict::Garble => return Ok((behind.forward(request).await?, Ending::Garbled)),
+    };
+    Ok((response, Ending::Whole))
+}
+
+/// The units in an answer; a batch reports them table by table.
+fn consumed(answer: &Json) -> f64 {
+    let capacity = &answer["ConsumedCapacity"];
+    let units = |capacity: &Json| capacity["CapacityUnits"].as_f64().unwrap_or(0.0);
+    match capacity.as_array() {
+        Some(tables) => tables.iter().map(units).sum(),
+        None => units(capacity),
+    }
+}
+
+impl Behind {
+    fn of(shared: &Shared) -> Behind {
+        Behind {
+            upstream: shared.upstream.clone(),
+            connection: tokio::sync::Mutex::default(),
+        }
+    }
+
+    async fn forward(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Problem> {
+        let mut behind = self.connection.lock().await;
+        // The server closes a connection that has been idle for a while.
+        let ready = match behind.as_mut() {
+            Some(connection) => connection.ready().await.is_ok(),
+            None => false,
+        };
+        if !ready {
+            let stream = TcpStream::connect(&self.upstream).await?;
+            stream.set_nodelay(true)?;
+            let (connection, driver) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            tokio::spawn(driver);
+            *behind = Some(connection);
+        }
+        let connection = behind.as_mut().expect("just connected");
+        let response = connection.send_request(request).await?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Response::from_parts(parts, body))
+    }
+}
+
+fn with_body(request: Request<Full<Bytes>>, body: &Json) -> Request<Full<Bytes>> {
+    let body = Bytes::from(body.to_string());
+    let (mut parts, _) = request.into_parts();
+    parts.headers.insert("content-length", body.len().into());
+    Request::from_parts(parts, Full::new(body))
+}
+
+fn refusal(status: u16, code: &str, message: &str) -> Response<Bytes> {
+    let body = serde_json::json!({
+        "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
+        "message": message,
+    });
+    json_response(status, &body)
+}
+
+fn json_response(status: u16, body: &Json) -> Response<Bytes> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(body.to_string().into())
+        .expect("a plain response")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// A server that answers every call with this page, and counts them.
+    async fn server() -> (u16, Arc<AtomicU64>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let calls = Arc::new(AtomicU64::new(0));
+        let counter = calls.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let counter = counter.clone();
+                let service = hyper::service::service_fn(move |_: Request<Incoming>| {
+                    counter.fetch_add(1, SeqCst);
+                    std::future::ready(Ok::<_, Problem>(Response::new(Full::new(Bytes::from(
+                        PAGE,
+                    )))))
+                });
+                let server = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        (port, calls)
+    }
+
+    const PAGE: &str = r#"{"Items":[{"id":{"S":"a"}}],"Count":1,"ScannedCount":1}"#;
+
+    /// What a client gets to see of a call: everything that comes, and how that ends.
+    async fn call(wire: &Wire) -> (String, std::io::Result<()>) {
+        let address = wire.endpoint.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let body = r#"{"TableName":"stuff","Limit":9,"ExclusiveStartKey":{"id":{"S":"0"}}}"#;
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: {address}\r\nx-amz-target: DynamoDB_20120810.Scan\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut seen = Vec::new();
+        let end = stream.read_to_end(&mut seen).await.map(drop);
+        (String::from_utf8(seen).unwrap(), end)
+    }
+
+    #[tokio::test]
+    async fn each_verdict_is_carried_out_and_shown_as_it_says() {
+        const RESET: bool = true;
+        const WHOLE: &str = PAGE;
+        let half = &PAGE[..PAGE.len() / 2];
+        let long = Duration::from_millis(30);
+        for (verdict, status, body, carried_out, end) in [
+            (Verdict::Forward, "200", WHOLE, 1, !RESET),
+            (Verdict::Delay(long), "200", WHOLE, 1, !RESET),
+            (Verdict::ShortPage(1), "200", WHOLE, 1, !RESET),
+            (Verdict::EmptyPage, "200", r#""Items":[]"#, 0, !RESET),
+            (
+                Verdict::Refuse {
+                    code: "ThrottlingException",
+                    message: "slow",
+                },
+                "400",
+                "#ThrottlingException",
+                0,
+                !RESET,
+            ),
+            (
+                Verdict::Unavailable(500),
+                "500",
+                "#InternalServerError",
+                0,
+                !RESET,
+            ),
+            (Verdict::Unavailable(503), "503", "<html>", 0, !RESET),
+            (Verdict::Break, "", "", 0, !RESET),
+            (Verdict::Reset, "", "", 0, RESET),
+            (Verdict::LoseReply, "", "", 1, !RESET),
+            (Verdict::Stray(long), "", "", 1, RESET),
+            (Verdict::Truncate, "200", half, 1, !RESET),
+            (Verdict::Garble, "200", half, 1, !RESET),
+        ] {
+            let (port, calls) = server().await;
+            let wire = Wire::open(port).await;
+            let given = verdict.clone();
+            let tap = wire.tap("stuff", move |_| std::future::ready(given.clone()));
+            let (seen, ended) = call(&wire).await;
+            let what = format!("{verdict:?}: {seen:?} {ended:?}");
+            if matches!(verdict, Verdict::Stray(_)) {
+                assert_eq!(calls.load(SeqCst), 0, "{what}");
+            }
+            wire.settled().await;
+            assert_eq!(calls.load(SeqCst), carried_out, "{what}");
+            assert_eq!(ended.is_err(), end, "{what}");
+            let (head, rest) = seen.split_once("\r\n\r\n").unwrap_or_default();
+            assert_eq!(head.split(' ').nth(1).unwrap_or(""), status, "{what}");
+            assert!(rest.contains(body), "{what}");
+            if body == half {
+                assert!(!rest.contains(WHOLE), "{what}");
+                let whole = format!("content-length: {}", PAGE.len());
+                let truncated = matches!(verdict, Verdict::Truncate);
+                assert_eq!(head.contains(&whole), truncated, "{what}");
+            }
+            assert_eq!(tap.seen().len(), 1, "{what}");
+        }
+    }
+}
