@@ -5,6 +5,8 @@
 #              most of a minute. Fails on any crash and says which input it was and how to see it again
 # make advisories   known security holes in those packages, and yanked versions. Not part of check, since the list of them
 #              is on GitHub, which a test must not depend on; the deployment and a daily workflow run it
+# make soak    ten minutes (SOAK_SECONDS) of faults, live traffic, kills and resumes at the highest rate that the machine gives; memory
+#              and open files of a process that works all the time. Its figures are in docs/RELIABILITY.md
 # make bench   measures against other ways to do it, into bench/RESULTS.md (20 minutes; see bench/README.md)
 # make tools   installs the pinned tools into .tools (check and test do so when they need to)
 # make clean   removes everything that the other targets have made
@@ -18,10 +20,12 @@ SAM := PATH="$(CURDIR)/.tools/sam/bin:$$PATH" AWS_DEFAULT_REGION=us-east-1 SAM_C
 
 # Seconds of each fuzz target.
 FUZZ_SECONDS ?= 15
+# Seconds of the soak.
+SOAK_SECONDS ?= 600
 
 CARGO_DENY := .tools/cargo-deny/bin/cargo-deny --locked
 
-.PHONY: check test bench tools clean rust-check definition-check deny advisories template-check lambdas e2e fuzz
+.PHONY: check test bench tools clean rust-check definition-check deny advisories template-check lambdas e2e fuzz soak
 
 check: rust-check definition-check deny
 
@@ -71,6 +75,11 @@ e2e: lambdas
 
 fuzz:
 	CARGO="$(CARGO)" fuzz/run $(FUZZ_SECONDS)
+
+soak:
+	$(CARGO) build --workspace --all-targets --locked
+	TORTURE_SECONDS=$(SOAK_SECONDS) $(CARGO) test --workspace --test faults --locked -- \
+		--include-ignored --nocapture a_long_run_through_faults under_torture
 
 # For a trial: make bench BENCH='--items 5000 --rounds 1 --sizes= --out target/bench/trial.md'
 bench:

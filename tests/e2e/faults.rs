@@ -737,9 +737,7 @@ async fn never_overwrite_and_never_resurrect_under_torture() {
             r#"--set mark={"by":["us",1]} --segments 5 --concurrency 2"#,
         ),
     ];
-    let seconds = std::env::var("TORTURE_SECONDS").map_or(60, |seconds| {
-        seconds.parse().expect("TORTURE_SECONDS is a number")
-    });
+    let seconds = torture_seconds();
     let database = Embedded::with_stuff(ITEMS).await;
     let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
     let added: BTreeMap<String, Value> = serde_json::from_value(json!({
@@ -811,6 +809,92 @@ async fn never_overwrite_and_never_resurrect_under_torture() {
     // Or it was no torture.
     assert!(met > 100 * seconds / 60, "{met} of {writes}");
     assert!(ends["killed"] >= seconds / 2, "{ends:?}");
+}
+
+/// Seconds of the torture, and of the soak beside it.
+fn torture_seconds() -> u64 {
+    std::env::var("TORTURE_SECONDS").map_or(60, |seconds| {
+        seconds.parse().expect("TORTURE_SECONDS is a number")
+    })
+}
+
+/// Resident memory in MB and open files of a process; none where it has ended.
+fn usage(pid: u32) -> Option<(f64, usize)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: f64 = resident.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
+    Some((kilobytes / 1e3, files))
+}
+
+/// One process works for the whole time, through faults on both tables: its memory stays flat, no file stays open, and nothing
+/// is lost. `make soak` runs it for ten minutes, beside the torture.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes ten minutes: make soak"]
+async fn a_long_run_through_faults_grows_in_nothing() {
+    const RATE: u64 = 300;
+    const FAULTS: f64 = 0.03;
+    let seconds = torture_seconds();
+    // More than it can write in that time.
+    let items = seconds * RATE * 10 / 7;
+    let database = Embedded::with_stuff(items).await;
+    let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
+    let line = database.line().await;
+    let faults = Arc::new(Faults::new(1, FAULTS));
+    let meddle = |table: &str| {
+        let faults = faults.clone();
+        line.tap(table, move |call| {
+            let verdict = faults.verdict(&call);
+            async move { verdict }
+        })
+    };
+    let taps = (meddle("stuff"), meddle(CHECKPOINTS));
+    let mut run = backfill(
+        format!(
+            "run --table stuff --set test=1 --json --run-id soak --segments 16 --max-wcu {RATE}"
+        )
+        .split_whitespace(),
+    );
+    run.args(["--endpoint-url", &line.endpoint]);
+    let process = AtWork::start(run);
+    let pid = process.pid();
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let mut samples = Vec::new();
+    while Instant::now() < until {
+        samples.push(usage(pid).expect("it is at work"));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    process.signal("INT");
+    let paused = process.end().await.expect_code(4).json();
+    assert_accounted(&paused, "the soak");
+    let calls = taps.0.seen().len() + taps.1.seen().len();
+    drop(taps);
+    // Before that it is still opening connections and filling its caches.
+    let part = |from: usize, to: usize| {
+        let part = &samples[samples.len() * from / 10..samples.len() * to / 10];
+        let memory = part.iter().map(|sample| sample.0).fold(0.0, f64::max);
+        (
+            memory,
+            part.iter().map(|sample| sample.1).max().expect("samples"),
+        )
+    };
+    let (early, late) = (part(2, 5), part(5, 10));
+    println!(
+        "{} items in {seconds} s, {calls} calls, {FAULTS} of them with faults; memory at most {:.1} MB and then {:.1} MB, \
+         open files {} and then {}; {} throttles",
+        paused["updated"], early.0, late.0, early.1, late.1, paused["throttles"]
+    );
+    assert!(late.0 < 1.1 * early.0 + 2.0, "memory: {early:?}, {late:?}");
+    assert!(late.1 <= early.1 + 4, "open files: {early:?}, {late:?}");
+    let rest =
+        database.backfill("run --table stuff --set test=1 --json --run-id soak --max-wcu 100000");
+    let result = AtWork::start(rest).end().await.expect_code(0).json();
+    assert_accounted(&result, "the soak");
+    assert_eq!(result["remaining"], 0, "{result}");
+    let after = read_all(&database.client, "stuff", STUFF_KEYS).await;
+    assert!(after == migrated(&before), "the tables differ");
 }
 
 /// What does not pass, on the n-th call of an operation on a table and on all that follow.

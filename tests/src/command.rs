@@ -98,10 +98,15 @@ impl AtWork {
         AtWork(child.expect("the command starts"))
     }
 
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.0.id().expect("nobody has waited for it")
+    }
+
     /// Sends it a signal; one that has ended by itself takes no notice.
     pub fn signal(&self, name: &str) {
         // Nobody has waited for it yet, so the number is still its own.
-        signal(self.0.id().expect("nobody has waited for it"), name);
+        signal(self.pid(), name);
     }
 
     /// Waits for its end.
