@@ -123,8 +123,18 @@ pub async fn execute(
         // Somebody else may have taken the run over in the meantime.
         Ok(records) => records.filter(|records| records.run.owner == owner),
         Err(error) => {
-            display::error(&error.context("reading the records of the run"));
-            None
+            // Figures of nothing done would be wrong.
+            let ended = match &result {
+                Ok(status) => status.name(),
+                Err(_) => "failed",
+            };
+            display::error(&error.context(format!(
+                "run {run_id} has {ended}, but its records cannot be read; see backfill status --run-id {run_id}"
+            )));
+            if let Err(error) = &result {
+                display::error(error);
+            }
+            return Ok(Ending::Failed);
         }
     };
     if let Err(error) = &result {

@@ -184,7 +184,8 @@ pub trait SegmentStore: RejectedStore {
         segment: u32,
     ) -> impl Future<Output = Result<SegmentRecord>> + Send;
 
-    /// Stores cursor and counters. `Fenced` where the stored generation is not `record.generation`. With the checkpoint
+    /// Stores cursor and counters. `Fenced` where the stored generation is not `record.generation`, or where a checkpoint
+    /// with a higher number (`counters.checkpoints`) is stored already. With the checkpoint
     /// that exhausts a segment [`CheckpointReader::exhausted`] grows by one, at most.
     fn checkpoint(&self, record: &SegmentRecord) -> impl Future<Output = Result<()>> + Send;
 }

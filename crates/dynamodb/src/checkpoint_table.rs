@@ -512,6 +512,7 @@ impl SegmentStore for CheckpointTable {
             ("#counters".to_owned(), "counters".to_owned()),
             ("#expires_at".to_owned(), "expires_at".to_owned()),
             ("#generation".to_owned(), "generation".to_owned()),
+            ("#checkpoints".to_owned(), "checkpoints".to_owned()),
         ]));
         let values = HashMap::from([
             (":cursor".to_owned(), to_attribute(&record.cursor)),
@@ -530,6 +531,10 @@ impl SegmentStore for CheckpointTable {
                 ":generation".to_owned(),
                 AttributeValue::N(record.generation.to_string()),
             ),
+            (
+                ":checkpoints".to_owned(),
+                AttributeValue::N(record.counters.checkpoints.to_string()),
+            ),
         ]);
         let result = self
             .connection
@@ -541,8 +546,12 @@ impl SegmentStore for CheckpointTable {
                 "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
                  #throttled_by = :throttled_by, #counters = :counters, #expires_at = :expires_at",
             )
-            // Only the latest claim may move the checkpoint (promise: one-owner).
-            .condition_expression("#generation = :generation")
+            // Only the latest claim may move the checkpoint (promise: one-owner), and only forward: one that was given up
+            // may still be carried out after its successors.
+            .condition_expression(
+                "#generation = :generation AND \
+                 (attribute_not_exists(#counters.#checkpoints) OR #counters.#checkpoints <= :checkpoints)",
+            )
             .set_expression_attribute_names(names)
             .set_expression_attribute_values(Some(values))
             .send()

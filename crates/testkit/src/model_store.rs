@@ -178,7 +178,8 @@ impl SegmentStore for ModelStore {
             let run = state.runs[&record.run_id].clone();
             let key = (record.run_id.clone(), record.pass, record.segment);
             let stored = state.segments.get_mut(&key).expect("claimed before");
-            if stored.generation != record.generation {
+            let late = stored.counters.checkpoints > record.counters.checkpoints;
+            if stored.generation != record.generation || late {
                 return Err(Error::new(ErrorKind::Fenced, "claimed by another worker"));
             }
             *stored = record.clone();
