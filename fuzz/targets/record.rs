@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use backfill_core::Result;
+use backfill_core::ask::Ask;
 use backfill_core::budget::{Budget, Share};
 use backfill_core::checkpoint::{Counters, Proof, Rejected, RunRecord, SegmentRecord, Settings};
 use backfill_core::planner::{Conclusion, Failure, Plan};
@@ -18,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 fuzz_target!(|text: &str| {
+    round_trip::<Ask>(text);
     round_trip::<Chunk>(text);
     round_trip::<ChunkReport>(text);
     round_trip::<Plan>(text);

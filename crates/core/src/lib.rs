@@ -6,6 +6,7 @@
 //! pending any more. The three are driven by Step Functions in AWS and by [`drive`] in process; they are
 //! the same code. The database and the checkpoint store are reached through the traits in [`ports`].
 
+pub mod ask;
 pub mod budget;
 pub mod checkpoint;
 pub mod cost;

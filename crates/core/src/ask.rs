@@ -1,0 +1,95 @@
+//! What the state machine asks the planner: its event, and the answer.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::planner::{Conclusion, Failure, Plan, Planner};
+use crate::ports::{ReadAccess, RunStore};
+use crate::verifier::Verification;
+use crate::{Error, Request, Result};
+
+/// One struct for all actions, since an enum tagged by `action` would lose the digits of long numbers in `input`. Which
+/// fields an action needs is checked by [`Planner::answer`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    pub action: Action,
+    /// ARN of the execution, which owns its run.
+    pub owner: String,
+    /// `plan`: the execution input as it came.
+    pub input: Option<Box<RawValue>>,
+    /// All but `plan`.
+    pub run_id: Option<String>,
+    /// `next`, `conclude`.
+    pub pass: Option<u32>,
+    /// `conclude`.
+    pub verification: Option<Verification>,
+    /// `fail`: the error output of a Catch.
+    pub error: Option<Caught>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Start or resume a run.
+    Plan,
+    /// Which segments are still open?
+    Next,
+    /// A verification is complete: what follows?
+    Conclude,
+    /// An error ended the execution.
+    Fail,
+}
+
+/// The error output of a Catch (developer guide, Handling errors in Step Functions workflows).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Caught {
+    pub error: String,
+    #[serde(default)]
+    pub cause: String,
+}
+
+/// The answer to an [`Ask`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    Plan(Plan),
+    Conclusion(Conclusion),
+    Failure(Failure),
+}
+
+impl<A: ReadAccess, S: RunStore> Planner<A, S> {
+    /// Does what is asked. `InvalidInput` names a field that the action needs and the event lacks.
+    pub async fn answer(&self, ask: Ask) -> Result<Answer> {
+        let owner = ask.owner;
+        Ok(match ask.action {
+            Action::Plan => {
+                let request = Request::from_json(given("input", ask.input)?.get())?;
+                Answer::Plan(self.plan(&request, &owner).await?)
+            }
+            Action::Next => {
+                let run_id = given("run_id", ask.run_id)?;
+                let pass = given("pass", ask.pass)?;
+                Answer::Plan(self.next(&run_id, pass, &owner).await?)
+            }
+            Action::Conclude => {
+                let run_id = given("run_id", ask.run_id)?;
+                let pass = given("pass", ask.pass)?;
+                let verification = given("verification", ask.verification)?;
+                Answer::Conclusion(self.conclude(&run_id, pass, &owner, &verification).await?)
+            }
+            Action::Fail => {
+                let run_id = given("run_id", ask.run_id)?;
+                let caught = given("error", ask.error)?;
+                let failure = Failure::caught(&caught.error, &caught.cause);
+                Answer::Failure(self.fail(&run_id, &owner, failure).await?)
+            }
+        })
+    }
+}
+
+fn given<T>(field: &str, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| Error::invalid(field, "expected with this action"))
+}
