@@ -3,6 +3,8 @@
 mod args;
 mod demo;
 mod display;
+mod examples;
+mod help;
 mod owner;
 mod rate;
 mod rejected;
@@ -19,7 +21,7 @@ use std::process::ExitCode;
 use backfill_core::checkpoint::RunStatus;
 use backfill_core::progress::Snapshot;
 use backfill_core::{Error, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 // Items, keys and requests are many small allocations.
@@ -42,27 +44,47 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a backfill in this process, against AWS or any other endpoint.
+    #[command(after_help = examples::RUN)]
     Run(run::RunArgs),
     /// Count what is pending, strongly consistent. Cannot write.
+    #[command(after_help = examples::VERIFY)]
     Verify(verify::VerifyArgs),
     /// Start the deployed state machine and follow it to the end.
+    #[command(after_help = examples::START)]
     Start(start::StartArgs),
     /// Show a run, from its durable records alone.
+    #[command(after_help = examples::STATUS)]
     Status(status::StatusArgs),
     /// Change the budget of a run while it goes on.
+    #[command(after_help = examples::RATE)]
     Rate(rate::RateArgs),
     /// Pause a run, wherever it goes on: it drains to its checkpoints and ends.
+    #[command(after_help = examples::PAUSE)]
     Pause(steer::SteerArgs),
     /// Go on with a paused or failed run from its checkpoints.
+    #[command(after_help = examples::RESUME)]
     Resume(steer::ResumeArgs),
     /// Stop a run for good, wherever it goes on.
+    #[command(after_help = examples::CANCEL)]
     Cancel(steer::SteerArgs),
     /// List the items that DynamoDB refused for good, and try them again.
+    #[command(after_help = examples::REJECTED)]
     Rejected(rejected::RejectedArgs),
     /// Simulate a run in virtual time: duration, rate, bounds, cost.
+    #[command(after_help = examples::SIMULATE)]
     Simulate(simulate::SimulateArgs),
     /// Migrate a table of made-up items in an embedded database, to see how it goes.
+    #[command(after_help = examples::DEMO)]
     Demo(demo::DemoArgs),
+    /// Print completions for a shell.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(help::CompletionsArgs),
+    /// Print the man page, or write one for each command.
+    #[command(after_help = examples::MAN)]
+    Man(help::ManArgs),
+    /// Print the JSON schema of a spec file or of a result.
+    #[command(after_help = examples::SCHEMA)]
+    Schema(help::SchemaArgs),
 }
 
 /// What a command ends with, as exit code.
@@ -163,6 +185,9 @@ fn main() -> ExitCode {
             Command::Rejected(args) => rejected::rejected(args).await,
             Command::Simulate(args) => simulate::run(args).await,
             Command::Demo(args) => demo::demo(args).await,
+            Command::Completions(args) => help::completions(&args, Cli::command()),
+            Command::Man(args) => help::man(&args, Cli::command()),
+            Command::Schema(args) => help::schema(&args),
         }
     });
     match result {

@@ -219,9 +219,9 @@ impl Parts {
 
     /// Puts the parts together and checks all that can be checked without the table.
     pub fn build(self) -> Result<Request> {
-        let table = self
-            .table
-            .ok_or_else(|| Error::invalid("table", "expected the name of the table"))?;
+        let table = self.table.ok_or_else(|| {
+            Error::invalid("table", "expected the name of the table, such as stuff")
+        })?;
         let spec = match (self.set.is_empty(), self.pending, self.update) {
             (false, None, None) => {
                 if !self.names.is_empty() || !self.values.is_empty() {
@@ -254,10 +254,16 @@ impl Parts {
                 ));
             }
             (true, Some(_), None) => {
-                return Err(Error::invalid("update", "expected beside pending"));
+                return Err(Error::invalid(
+                    "update",
+                    "expected beside pending, such as \"SET a = :v\" with values \":v\": what makes pending false",
+                ));
             }
             (true, None, Some(_)) => {
-                return Err(Error::invalid("pending", "expected beside update"));
+                return Err(Error::invalid(
+                    "pending",
+                    "expected beside update, such as \"attribute_not_exists(a)\": what update makes false",
+                ));
             }
             (false, ..) => {
                 return Err(Error::invalid(

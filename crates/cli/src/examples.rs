@@ -1,0 +1,59 @@
+//! What stands below the help of each command.
+
+pub const RUN: &str = r"Examples:
+  backfill run --table stuff --set test=1 --dry-run
+  backfill run --table stuff --set test=1 --max-wcu 500
+  backfill run --table orders --pending 'attribute_not_exists(gross)' \
+      --update 'SET gross = price + :tax' --value ':tax=5'
+  backfill run --spec orders.json --profile prod --json";
+
+pub const VERIFY: &str = r"Examples:
+  backfill verify --table stuff --set test=1
+  backfill verify --spec orders.json --json";
+
+pub const START: &str = r"Examples:
+  backfill start --stack-name backfill --table stuff --set test=1 --dry-run
+  backfill start --stack-name backfill --spec orders.json --max-wcu 2000";
+
+pub const STATUS: &str = r"Examples:
+  backfill status
+  backfill status --run-id stuff-0b4b8a0e --json";
+
+pub const RATE: &str = r"Examples:
+  backfill rate --run-id stuff-0b4b8a0e --max-wcu 1500
+  backfill rate --run-id stuff-0b4b8a0e --max-wcu none --max-rcu 300";
+
+pub const PAUSE: &str = r"Examples:
+  backfill pause --run-id stuff-0b4b8a0e
+  backfill resume --run-id stuff-0b4b8a0e";
+
+pub const RESUME: &str = r"Examples:
+  backfill resume --run-id stuff-0b4b8a0e
+  backfill resume --run-id stuff-0b4b8a0e --local";
+
+pub const CANCEL: &str = r"Example:
+  backfill cancel --run-id stuff-0b4b8a0e";
+
+pub const REJECTED: &str = r"Examples:
+  backfill rejected --run-id stuff-0b4b8a0e
+  backfill rejected --run-id stuff-0b4b8a0e --retry --json";
+
+pub const SIMULATE: &str = r"Examples:
+  backfill simulate --items 5000000 --partitions 10 --max-wcu 8000
+  backfill simulate --items 5000000 --partitions 10 --segments 40 --concurrency 10";
+
+pub const DEMO: &str = r"Examples:
+  backfill demo
+  backfill demo --items 20000 --json";
+
+pub const COMPLETIONS: &str = r"Examples:
+  backfill completions bash >~/.local/share/bash-completion/completions/backfill
+  backfill completions zsh >~/.zfunc/_backfill";
+
+pub const MAN: &str = r"Examples:
+  backfill man | man -l -
+  backfill man --out ~/.local/share/man/man1";
+
+pub const SCHEMA: &str = r"Examples:
+  backfill schema spec >spec.schema.json
+  backfill schema result";

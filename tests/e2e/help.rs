@@ -1,0 +1,115 @@
+//! What people read: help, mistakes, completions, man pages, schemas. Snapshots are in `snapshots/`; after an intended change
+//! `INSTA_UPDATE=always cargo test -p backfill-e2e --test help` writes them anew, for you to read in the diff.
+
+use backfill_e2e::command::{Ended, backfill};
+
+const COMMANDS: [&str; 14] = [
+    "run",
+    "verify",
+    "start",
+    "status",
+    "rate",
+    "pause",
+    "resume",
+    "cancel",
+    "rejected",
+    "simulate",
+    "demo",
+    "completions",
+    "man",
+    "schema",
+];
+
+fn run(arguments: &str) -> Ended {
+    Ended::run(&mut backfill(arguments.split_whitespace()))
+}
+
+#[test]
+fn help_of_every_command() {
+    let main = run("--help").expect_code(0).stdout;
+    for command in COMMANDS {
+        assert!(
+            main.contains(&format!("\n  {command} ")),
+            "{command}: {main}"
+        );
+        let help = run(&format!("{command} --help")).expect_code(0).stdout;
+        assert!(help.contains("\nExample"), "{command} has no example");
+        insta::assert_snapshot!(format!("help-{command}"), help);
+    }
+    insta::assert_snapshot!("help", main);
+    // No command is left out above.
+    let commands = main
+        .split("Commands:\n")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    assert_eq!(
+        commands.lines().count(),
+        COMMANDS.len() + 1,
+        "and help: {commands}"
+    );
+}
+
+/// A mistake is refused with exit code 2, and the answer says what to type.
+#[test]
+fn mistakes_are_answered_with_what_to_type() {
+    for (name, arguments) in [
+        ("typo-in-command", "rnu --table stuff"),
+        ("typo-in-flag", "run --tabel stuff --set test=1"),
+        ("no-table", "run --set test=1"),
+        ("nothing-to-set", "run --table stuff"),
+        ("text-without-quotes", "run --table stuff --set test=one"),
+        (
+            "no-update",
+            "run --table stuff --pending attribute_not_exists(a)",
+        ),
+        (
+            "too-many-segments",
+            "run --table stuff --set test=1 --segments 1000001",
+        ),
+        (
+            "odd-time-box",
+            "run --table stuff --set test=1 --time-box soon",
+        ),
+        (
+            "odd-writer",
+            "run --table stuff --set test=1 --writer batches",
+        ),
+        ("no-spec-file", "run --spec no-such-file.json"),
+        ("no-stack", "start --table stuff --set test=1"),
+        ("odd-rate", "rate --run-id r --max-wcu 0"),
+        ("no-run-id", "pause"),
+        ("odd-run-id", "rejected --run-id a/b"),
+        ("odd-schema", "schema specs"),
+    ] {
+        let refused = run(arguments).expect_code(2);
+        assert_eq!(refused.stdout, "", "{arguments}");
+        insta::assert_snapshot!(format!("mistake-{name}"), refused.stderr);
+    }
+}
+
+/// Completions and man pages know every command; the schemas are JSON.
+#[test]
+fn completions_man_pages_and_schemas() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = run(&format!("completions {shell}")).expect_code(0).stdout;
+        for command in COMMANDS {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+    }
+    let page = run("man").expect_code(0).stdout;
+    assert!(page.contains(".TH backfill 1"), "{page}");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("man1");
+    run(&format!("man --out {}", out.display())).expect_code(0);
+    for command in COMMANDS {
+        let page = std::fs::read_to_string(out.join(format!("backfill-{command}.1"))).unwrap();
+        assert!(page.contains("Example"), "{command}");
+    }
+    for what in ["spec", "result"] {
+        let schema = run(&format!("schema {what}")).expect_code(0).json();
+        assert_eq!(schema["type"], "object");
+    }
+}
