@@ -21,13 +21,20 @@ pub fn this_process() -> String {
     )
 }
 
-/// Host name and space of process numbers: containers of one host may share its name and have numbers of their own.
+/// Host name, boot, and space of process numbers: hosts may share a name, and containers of one host have numbers of their
+/// own.
 fn host() -> String {
-    let name = host_name();
-    match std::fs::read_link("/proc/self/ns/pid") {
-        Ok(space) => format!("{name} {}", space.display()),
-        Err(_) => name,
-    }
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let boot = boot.map_or_else(
+        |_| "unknown".into(),
+        |id| id.chars().take(8).collect::<String>(),
+    );
+    let space = std::fs::read_link("/proc/self/ns/pid");
+    let space = space.map_or_else(
+        |_| "pid:unknown".into(),
+        |space| space.display().to_string(),
+    );
+    format!("{} boot {boot} {space}", host_name())
 }
 
 fn host_name() -> String {
@@ -55,7 +62,7 @@ pub async fn take_over_from_the_dead(
     checkpoints: &CheckpointTable,
     sfn: &Client,
 ) -> Result<()> {
-    if request.settings.take_over {
+    if request.settings.take_over || request.settings.take_over_from.is_some() {
         return Ok(());
     }
     let run_id = request.run_id();
@@ -75,12 +82,14 @@ pub async fn take_over_from_the_dead(
             run.owner,
             connection.place()
         );
-        request.settings.take_over = true;
+        // From this one: somebody else may be quicker, and is alive.
+        request.settings.take_over_from = Some(run.owner);
     }
     Ok(())
 }
 
-async fn execution_has_ended(sfn: &Client, arn: &str) -> bool {
+/// Whether Step Functions says so of an execution.
+pub async fn execution_has_ended(sfn: &Client, arn: &str) -> bool {
     match sfn.describe_execution().execution_arn(arn).send().await {
         Ok(execution) => *execution.status() != ExecutionStatus::Running,
         Err(error) => error.code() == Some("ExecutionDoesNotExist"),
@@ -101,7 +110,8 @@ fn process_has_ended(owner: &str) -> bool {
     let is_number = !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit());
     of_this_host
         && is_number
-        && Path::new("/proc/self").exists()
+        // Or this /proc shows no processes of others.
+        && Path::new("/proc/1").exists()
         && !Path::new("/proc").join(pid).exists()
 }
 

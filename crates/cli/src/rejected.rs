@@ -1,6 +1,6 @@
 //! `backfill rejected`: the items that DynamoDB refused for good, and another try at them.
 
-use backfill_core::checkpoint::Rejected;
+use backfill_core::checkpoint::{Rejected, RunStatus};
 use backfill_core::planner::describe;
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::rejected::{Retried, retry_rejected};
@@ -80,7 +80,14 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
             ));
         }
         let access = ReadWrite::new(connection.clone());
-        let retried = retry_rejected(&access, &checkpoints, &run, items).await?;
+        let retried = match retry_rejected(&access, &checkpoints, &run, items).await {
+            Ok(retried) => retried,
+            // Some may have been updated: each is recorded, and the rest can be tried again.
+            Err(error) => {
+                display::error(&error);
+                return Ok(Ending::Failed);
+            }
+        };
         items = retried.rejected.clone();
         Some(retried)
     } else {
@@ -115,7 +122,11 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
         run.pass,
         run.run_id
     );
-    Ok(if items.is_empty() {
+    let mended = run.status == RunStatus::Succeeded;
+    if mended && !items.is_empty() {
+        eprintln!("the run has succeeded since: they have the attribute, or are gone");
+    }
+    Ok(if items.is_empty() || mended {
         Ending::Succeeded
     } else {
         Ending::ItemsRemain

@@ -10,11 +10,12 @@ use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::ExecutionStatus;
 use backfill_core::checkpoint::{RunStatus, now_ms};
 use backfill_core::cost::Prices;
-use backfill_core::planner::{Failure, Planner};
+use backfill_core::planner::{Failure, Planner, STOPPED};
 use backfill_core::progress::{Snapshot, Summary, snapshot};
 use backfill_core::{Error, ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
+use serde::Deserialize;
 
 use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
 use crate::{Ending, display, owner, run};
@@ -201,12 +202,15 @@ impl Deployed {
                 (ending, RunStatus::Running)
             }
             Some(description) => {
-                let status = match description.status() {
-                    ExecutionStatus::Succeeded => RunStatus::Succeeded,
-                    ExecutionStatus::Aborted => RunStatus::Cancelled,
+                let ending = ending(description, records.as_ref());
+                let status = match (description.status(), ending) {
+                    (ExecutionStatus::Aborted, _) => RunStatus::Cancelled,
+                    (ExecutionStatus::Succeeded, Ending::Succeeded) => RunStatus::Succeeded,
+                    (ExecutionStatus::Succeeded, Ending::Stopped) => RunStatus::Paused,
+                    (ExecutionStatus::Succeeded, Ending::ItemsRemain) => RunStatus::Incomplete,
                     _ => RunStatus::Failed,
                 };
-                (ending(description, records.as_ref()), status)
+                (ending, status)
             }
         };
         let mut summary = match &records {
@@ -248,10 +252,35 @@ fn ending(description: &DescribeExecutionOutput, records: Option<&Snapshot>) -> 
         (ExecutionStatus::Aborted, _) => Ending::Stopped,
         // The durable record has the last word.
         (_, Some(records)) => Ending::of(records),
-        (ExecutionStatus::Succeeded, None) => Ending::Succeeded,
+        (ExecutionStatus::Succeeded, None) => ending_by_output(description.output()),
         // The planner refused it, so there is no record of it.
         (_, None) if refused => Ending::Refused,
         (_, None) => Ending::Failed,
+    }
+}
+
+/// What the output of an execution that ended well says, where the records cannot be read: a stopped run and a dry run end
+/// well, too.
+fn ending_by_output(output: Option<&str>) -> Ending {
+    #[derive(Deserialize)]
+    struct Output {
+        error: Option<String>,
+        remaining: Option<u64>,
+    }
+    let output = output.and_then(|output| serde_json::from_str(output).ok());
+    match output {
+        Some(Output {
+            error: Some(error), ..
+        }) if error == STOPPED => Ending::Stopped,
+        Some(Output {
+            error: None,
+            remaining: Some(0),
+        }) => Ending::Succeeded,
+        Some(Output {
+            error: None,
+            remaining: Some(_),
+        }) => Ending::ItemsRemain,
+        _ => Ending::Failed,
     }
 }
 
@@ -306,4 +335,27 @@ where
         _ => ErrorKind::Internal,
     };
     Error::new(kind, format!("{doing} failed")).with_source(DisplayErrorContext(error).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_execution_that_ended_well_may_still_leave_items() {
+        for (output, ending) in [
+            (r#"{"status":"succeeded","remaining":0}"#, Ending::Succeeded),
+            (
+                r#"{"status":"succeeded","remaining":7}"#,
+                Ending::ItemsRemain,
+            ),
+            (r#"{"error":"Stopped","message":"paused"}"#, Ending::Stopped),
+            (r#"{"error":"Other","remaining":0}"#, Ending::Failed),
+            ("{}", Ending::Failed),
+            ("no JSON", Ending::Failed),
+        ] {
+            assert_eq!(ending_by_output(Some(output)), ending, "{output}");
+        }
+        assert_eq!(ending_by_output(None), Ending::Failed);
+    }
 }

@@ -1,5 +1,7 @@
 //! `backfill pause`, `resume` and `cancel`: a run wherever it goes on, by its record.
 
+use std::time::Duration;
+
 use backfill_core::checkpoint::{RunRecord, RunStatus};
 use backfill_core::planner::Planner;
 use backfill_core::ports::CheckpointReader as _;
@@ -45,6 +47,9 @@ struct Changed<'a> {
     before: RunStatus,
     after: RunStatus,
 }
+
+/// How long a resumed run waits for its former execution to end.
+const DRAIN_SECONDS: u32 = 60;
 
 /// Pauses a run: it drains to its checkpoints and ends. An error means that nothing was changed.
 pub async fn pause(args: SteerArgs) -> Result<Ending> {
@@ -109,11 +114,25 @@ pub async fn resume(args: ResumeArgs) -> Result<Ending> {
             ),
         ));
     }
+    if record.settings.dry_run {
+        return Err(Error::invalid(
+            "run_id",
+            format!("{} is a dry run; start it again", record.run_id),
+        ));
+    }
     let request = Request::of_run(&record);
     match state_machine_of(&record) {
         Some(machine) if !local => {
+            let sfn = start::client(&connection);
+            // Its workers are still saving their checkpoints; what comes before they have ended would fail them.
+            for _ in 0..DRAIN_SECONDS {
+                if owner::execution_has_ended(&sfn, &record.owner).await {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
             let to = start::Deployed {
-                sfn: start::client(&connection),
+                sfn,
                 machine,
                 checkpoint_table: steer.checkpoint_table,
                 connection,

@@ -11,6 +11,7 @@ use crate::ports::WriterKind;
 use crate::spec::Spec;
 use crate::table::KeySchema;
 use crate::value::Key;
+use crate::{Error, ErrorKind, Result};
 
 /// Layout version of both records; a reader refuses any other.
 pub const VERSION: u32 = 1;
@@ -265,8 +266,8 @@ pub struct Rejected {
     pub at_ms: u64,
 }
 
-/// Events that a run record holds, the latest.
-const MAX_EVENTS: usize = 100;
+/// Events that a run record holds, the latest: every worker reads the record each few seconds, so it stays small.
+const MAX_EVENTS: usize = 30;
 
 /// A change that somebody made to a run: `old -> new`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -343,6 +344,24 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// Brings the run into another state, in the name of `by`. `Internal` where [`RunStatus::may_become`] knows no such way.
+    pub fn change_status(&mut self, status: RunStatus, by: &str) -> Result<()> {
+        if !self.status.may_become(status) {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "run {} is {}, and cannot be {}",
+                    self.run_id,
+                    self.status.name(),
+                    status.name()
+                ),
+            ));
+        }
+        self.note(by, "status", self.status.name(), status.name());
+        self.status = status;
+        Ok(())
+    }
+
     /// Notes a change, unless there is none.
     pub fn note(&mut self, by: &str, what: &str, old: impl ToString, new: impl ToString) {
         let (old, new) = (old.to_string(), new.to_string());

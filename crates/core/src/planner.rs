@@ -161,7 +161,7 @@ pub struct Rate {
 }
 
 /// The error of a [`Failure`] that is none: the operator has stopped the run. The state machine knows it by this name.
-const STOPPED: &str = "Stopped";
+pub const STOPPED: &str = "Stopped";
 
 /// A change of the run record, made again where somebody else has changed it in between.
 async fn despite_conflicts<T, F, Fut>(change: F) -> Result<T>
@@ -316,17 +316,18 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         }
         let samples: Vec<String> = verification.samples.iter().map(Key::to_string).collect();
         let status = if record.settings.dry_run {
-            record.status = match remaining {
+            let status = match remaining {
                 0 => RunStatus::Succeeded,
                 _ => RunStatus::Incomplete,
             };
+            record.change_status(status, owner)?;
             record.message = format!(
                 "dry run: {remaining} of {} items are pending, by a strongly consistent count",
                 verification.scanned
             );
             ConclusionStatus::Succeeded
         } else if remaining == 0 {
-            record.status = RunStatus::Succeeded;
+            record.change_status(RunStatus::Succeeded, owner)?;
             record.message = format!(
                 "nothing is pending: a strongly consistent count over {} items came to 0",
                 verification.scanned
@@ -334,6 +335,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             ConclusionStatus::Succeeded
         } else if record.pass < record.last_pass {
             record.pass += 1;
+            record.note(owner, "pass", pass, record.pass);
             record.message = format!(
                 "{remaining} items were still pending after pass {pass}, such as {}; beginning pass {}",
                 samples.join(", "),
@@ -341,7 +343,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             );
             ConclusionStatus::NextPass
         } else {
-            record.status = RunStatus::Incomplete;
+            record.change_status(RunStatus::Incomplete, owner)?;
             record.message = format!(
                 "{remaining} items are still pending after {} passes, such as {}; start the run again for \
                  further passes, and look for a writer that leaves the attribute out",
@@ -350,12 +352,6 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             );
             ConclusionStatus::Incomplete
         };
-        record.note(
-            owner,
-            "status",
-            RunStatus::Running.name(),
-            record.status.name(),
-        );
         record.ended_ms = record.status.is_finished().then(now_ms);
         record.verification_rcu += verification.consumed_rcu;
         record.verification_seconds += verification.seconds;
@@ -495,10 +491,13 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         message: &str,
         by: &str,
     ) -> Result<()> {
-        record.note(by, "status", record.status.name(), status.name());
-        record.status = status;
-        record.message = message.to_owned();
-        record.ended_ms = Some(now_ms());
+        record.change_status(status, by)?;
+        record.message = match record.ended_ms {
+            // A run that is cancelled after it ended: why and when it ended stays.
+            Some(_) => format!("{message}; before: {}", record.message),
+            None => message.to_owned(),
+        };
+        record.ended_ms.get_or_insert_with(now_ms);
         record.revision += 1;
         self.save(&record).await
     }
@@ -670,7 +669,12 @@ fn continued_run(
         ));
     }
     let held = stored.status == RunStatus::Running && stored.owner != owner;
-    if held && !requested.take_over {
+    let is_dead = requested.take_over || requested.take_over_from.as_ref() == Some(&stored.owner);
+    if stored.owner == owner && stored.status.is_stopped() {
+        // A plan that is tried again must not undo what the operator said meanwhile.
+        require_running(&stored)?;
+    }
+    if held && !is_dead {
         let since = Duration::from_millis(stored.started_ms);
         return Err(Error::new(
             ErrorKind::ActiveElsewhere,
@@ -691,6 +695,11 @@ fn continued_run(
         requested.max_rejected = requested
             .max_rejected
             .or(Some(stored.settings.max_rejected));
+        // Nor does anything else that was chosen once.
+        let chosen = &stored.settings;
+        requested.max_concurrency = requested.max_concurrency.or(Some(chosen.max_concurrency));
+        requested.time_box_seconds = requested.time_box_seconds.or(Some(chosen.time_box_seconds));
+        requested.max_passes = requested.max_passes.or(Some(chosen.max_passes));
     }
     let new = new_run(request, description, owner);
     let settings = choose_settings(&requested, description.size_bytes);
@@ -732,7 +741,8 @@ fn continued_run(
         ..new
     };
     let (old, new) = (&stored.settings, record.settings.clone());
-    record.note(owner, "status", stored.status.name(), record.status.name());
+    record.status = stored.status;
+    record.change_status(RunStatus::Running, owner)?;
     record.note(owner, "owner", &stored.owner, owner);
     record.note(owner, "max_wcu", limit(old.max_wcu), limit(new.max_wcu));
     record.note(owner, "max_rcu", limit(old.max_rcu), limit(new.max_rcu));
@@ -755,6 +765,9 @@ fn continued_run(
         old.total_segments,
         new.total_segments,
     );
+    record.note(owner, "max_passes", old.max_passes, new.max_passes);
+    record.note(owner, "writer", old.writer.name(), new.writer.name());
+    record.note(owner, "pass", stored.pass, pass);
     Ok(record)
 }
 

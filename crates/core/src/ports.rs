@@ -73,6 +73,16 @@ pub enum WriterKind {
     UpdateItem,
 }
 
+impl WriterKind {
+    /// The word in JSON and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            WriterKind::Batch => "batch",
+            WriterKind::UpdateItem => "update-item",
+        }
+    }
+}
+
 /// Read access to the target table, for one spec.
 pub trait TableReader: Send + Sync {
     /// Reads one page of pending keys. Retryable errors are for the caller to retry.

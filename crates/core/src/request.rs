@@ -52,6 +52,9 @@ pub struct RequestedSettings {
     /// Go on with a run that somebody else holds, who is known to be dead.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub take_over: bool,
+    /// The same, but only from this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub take_over_from: Option<String>,
     /// Count what is pending, and write nothing to the table.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -157,6 +160,7 @@ struct Document<'a> {
     fresh: bool,
     #[serde(default)]
     take_over: bool,
+    take_over_from: Option<String>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -196,6 +200,7 @@ impl Parts {
                 max_rejected: document.max_rejected,
                 fresh: document.fresh,
                 take_over: document.take_over,
+                take_over_from: document.take_over_from,
                 dry_run: document.dry_run,
             },
         };
@@ -329,6 +334,7 @@ impl Request {
                 max_rejected: Some(settings.max_rejected),
                 fresh: false,
                 take_over: false,
+                take_over_from: None,
                 dry_run: settings.dry_run,
             },
         }
@@ -363,7 +369,7 @@ mod tests {
             r##"{"table":"stuff","pending":"attribute_not_exists(#t)","update":"SET #t = :v",
                 "names":{"#t":"tags"},"values_typed":{":v":{"SS":["a"]}},"run_id":"r","total_segments":4,
                 "max_concurrency":2,"time_box_seconds":5,"max_passes":1,"max_wcu":10,"max_rcu":20,"max_rejected":7,"writer":"update-item","fresh":true,
-                "take_over":true,"dry_run":true}"##,
+                "take_over":true,"take_over_from":"somebody","dry_run":true}"##,
         )
         .unwrap();
         assert_eq!(Request::from_json(&request.to_json()).unwrap(), request);

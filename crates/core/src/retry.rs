@@ -134,8 +134,9 @@ where
     }
 }
 
-/// An attempt that went well for this long before it failed has met with an outage of its own.
-const NEW_OUTAGE: Duration = Duration::from_secs(120);
+/// An attempt that went well for this long before it failed has met with an outage of its own. One that does nothing but wait
+/// for a read, a write and a checkpoint is shorter.
+const NEW_OUTAGE: Duration = PATIENCE.saturating_mul(4);
 
 /// Like [`retry`] for attempts that take minutes: gives up when the outage has lasted for `patience`, however long the
 /// attempts went well before it, or when `stop` is cancelled.

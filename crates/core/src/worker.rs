@@ -166,7 +166,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             begin,
             until,
             writer,
-            rejection: Rejection::new(run.settings.max_rejected),
+            rejection: Rejection::new(run.settings.max_rejected, run.settings.max_concurrency),
         };
         // Once items were updated, what is left to a later pass may well be nothing but those that are refused.
         let may_be_hopeless = chunk.trial && run.pass == run.first_pass;
@@ -254,14 +254,18 @@ struct Rejection {
     room: AtomicU64,
     /// How many were added here since.
     since: AtomicU64,
+    /// Others that may add as many meanwhile.
+    workers: u64,
 }
 
 impl Rejection {
-    fn new(max: u32) -> Self {
+    fn new(max: u32, workers: u32) -> Self {
         Rejection {
             max: max.into(),
-            room: AtomicU64::new(max.into()),
+            // The first one that is rejected looks.
+            room: AtomicU64::new(0),
             since: AtomicU64::new(0),
+            workers: workers.into(),
         }
     }
 }
@@ -441,10 +445,15 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         let Some(last) = rejected.last() else {
             return Ok(None);
         };
-        let Rejection { max, room, since } = &self.rejection;
+        let Rejection {
+            max,
+            room,
+            since,
+            workers,
+        } = &self.rejection;
         let new = rejected.len() as u64;
         let since_look = since.fetch_add(new, Ordering::Relaxed) + new;
-        if since_look * 16 < room.load(Ordering::Relaxed) {
+        if since_look * 2 * workers < room.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let count = retry(&until, || self.store.rejected_count(run_id, pass)).await?;

@@ -693,9 +693,23 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
             run.message
         );
 
+        // Whoever was seen to be dead may have been followed by somebody who lives.
+        let mut too_late = world.request.clone();
+        too_late.settings.take_over_from = Some("first".into());
+        let refused = planner.plan(&too_late, "third").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ActiveElsewhere);
+
         let paused = RunStatus::Paused;
-        planner.stop(&plan.run_id, "second", paused).await.unwrap();
+        planner
+            .steer(&plan.run_id, paused, "a person")
+            .await
+            .unwrap();
+        // A plan that is tried again does not undo that.
+        let refused = planner.plan(&world.request, "second").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotRunning);
         planner.plan(&world.request, "third").await.unwrap();
+        too_late.settings.take_over_from = Some("third".into());
+        planner.plan(&too_late, "fourth").await.unwrap();
     });
 }
 
@@ -744,12 +758,21 @@ fn honest_end_with_too_many_rejected_items() {
         (300..600, 40, Err((41, 200))),
         (300..310, 7, Err((8, 8))),
         (300..310, 8, Ok(8)),
+        // Spread over many segments, a few in each chunk.
+        (0..3_000, 200, Err((201, 300))),
     ] {
         in_virtual_time(async {
-            let settings =
-                format!(r#","total_segments":6,"max_passes":1,"max_rejected":{max_rejected}"#);
-            let world = World::new(Faults::none(4), 600, &settings);
-            world.table.poison(poisoned.clone());
+            let (items, segments) = match poisoned.end {
+                3_000 => (3_000, 300),
+                _ => (600, 6),
+            };
+            let settings = format!(
+                r#","total_segments":{segments},"max_passes":1,"max_rejected":{max_rejected}"#
+            );
+            let world = World::new(Faults::none(4), items, &settings);
+            // Of many only every third, so that none is hopeless.
+            let step = if items > 600 { 3 } else { 1 };
+            world.table.poison(poisoned.clone().step_by(step));
             let ended = world.run().await;
             let run_id = world.request.run_id();
             let rejected = world.store.rejected(&run_id, 1).await.unwrap().len();
@@ -933,8 +956,9 @@ fn resume_after_a_pause_from_elsewhere() {
                 [
                     "status: running -> paused by a person",
                     "max_wcu: none -> 50000 by another person",
-                    "status: paused -> running by a test",
-                    "status: running -> succeeded by a test",
+                    "status: paused -> running by test 2",
+                    "owner: test 1 -> test 2 by test 2",
+                    "status: running -> succeeded by test 2",
                 ]
             );
         });

@@ -161,6 +161,7 @@ fn never_overwrite_and_never_resurrect_in_a_million_live_operations() {
                 faults: world.faults.clone(),
                 table: world.table.clone(),
                 store: world.store.clone(),
+                runs: Default::default(),
             };
             let writer = LiveWriter {
                 table: world.table.clone(),

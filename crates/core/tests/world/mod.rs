@@ -3,6 +3,8 @@
 // Not every test file needs all of it.
 #![allow(dead_code)]
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use backfill_core::budget::Share;
 use backfill_core::checkpoint::{Counters, RunStatus};
 use backfill_core::drive::Engine;
@@ -20,6 +22,8 @@ pub struct World {
     pub table: ModelTable,
     pub store: ModelStore,
     pub request: Request,
+    /// Runs so far.
+    pub runs: AtomicU32,
 }
 
 impl World {
@@ -43,6 +47,7 @@ impl World {
             table,
             store,
             request: Request::from_json(&json).unwrap(),
+            runs: AtomicU32::new(0),
         }
     }
 
@@ -66,7 +71,9 @@ impl World {
     }
 
     pub async fn run_until(&self, stop: &CancellationToken) -> backfill_core::Result<RunStatus> {
-        self.run_as("a test", stop).await
+        // Each is another process.
+        let number = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
+        self.run_as(&format!("test {number}"), stop).await
     }
 
     /// Runs on behalf of this owner, who knows that whoever held the run before is dead.
