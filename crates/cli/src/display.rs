@@ -3,11 +3,12 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use backfill_core::Error;
 use backfill_core::checkpoint::{Counters, RunRecord, RunStatus};
 use backfill_core::cost::{Bill, Prices};
 use backfill_core::ports::CheckpointReader;
 use backfill_core::progress::{Snapshot, Summary, snapshot};
+use backfill_core::value::PlainItem;
+use backfill_core::{Error, Item};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -25,6 +26,17 @@ pub fn json<T: Serialize>(object: &T) {
         "{}",
         serde_json::to_string(object).expect("results are plain data")
     );
+}
+
+/// Prints an item on stdout: in plain JSON on a line, in DynamoDB's where `typed`, on many lines where `pretty`.
+pub fn item(item: &Item, typed: bool, pretty: bool) {
+    let json = match (typed, pretty) {
+        (false, false) => serde_json::to_string(&PlainItem(item)),
+        (false, true) => serde_json::to_string_pretty(&PlainItem(item)),
+        (true, false) => serde_json::to_string(item),
+        (true, true) => serde_json::to_string_pretty(item),
+    };
+    println!("{}", json.expect("items are plain data"));
 }
 
 /// Shows snapshots of a run as they come: a bar on a terminal, plain lines elsewhere.
