@@ -442,12 +442,15 @@ impl Admin {
     }
 
     fn failed(&self, doing: &str, error: SdkError) -> Error {
-        let is_answer = error.as_service_error().is_some();
-        let error = failure(&format!("{doing} {}", self.0.place()), error);
-        if self.0.is_local() && !is_answer && error.kind() == ErrorKind::Unavailable {
-            error.context("is the database started (backfill sandbox)?")
-        } else {
-            error
+        let place = self.0.place();
+        match &error {
+            SdkError::DispatchFailure(dispatch) if self.0.is_local() && dispatch.is_io() => {
+                let why = format!(
+                    "{doing} failed: no database answers {place}; start one with backfill sandbox"
+                );
+                Error::new(ErrorKind::Unavailable, why)
+            }
+            _ => failure(&format!("{doing} {place}"), error),
         }
     }
 }

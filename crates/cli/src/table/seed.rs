@@ -52,7 +52,7 @@ pub struct SeedArgs {
     /// Items of the sample.
     #[arg(long, value_name = "N", requires = "from", default_value_t = 1_000)]
     sample: u64,
-    /// AWS profile of the table to copy from; default: where the table to fill is.
+    /// AWS profile of the table to copy from; default: where the table to fill is. AWS_ENDPOINT_URL holds for it, too.
     #[arg(long, value_name = "PROFILE", requires = "from")]
     from_profile: Option<String>,
     /// Its region.
