@@ -37,8 +37,6 @@ enum ItemCommand {
 
 #[derive(Args)]
 struct GetArgs {
-    #[command(flatten)]
-    target: Target,
     /// Key as JSON: '{"id":"a","created":1}'; repeatable.
     #[arg(long, value_name = "JSON", required = true)]
     key: Vec<String>,
@@ -48,23 +46,23 @@ struct GetArgs {
     /// Print items on many lines.
     #[arg(long)]
     pretty: bool,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Args)]
 struct PutArgs {
-    #[command(flatten)]
-    target: Target,
     /// The item as JSON.
     #[arg(long, value_name = "JSON")]
     item: String,
     #[command(flatten)]
     guard: GuardArgs,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Args)]
 struct UpdateArgs {
-    #[command(flatten)]
-    target: Target,
     /// Key as JSON: '{"id":"a","created":1}'.
     #[arg(long, value_name = "JSON")]
     key: String,
@@ -73,29 +71,31 @@ struct UpdateArgs {
     update: String,
     #[command(flatten)]
     guard: GuardArgs,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Args)]
 struct DeleteArgs {
-    #[command(flatten)]
-    target: Target,
     /// Key as JSON: '{"id":"a","created":1}'.
     #[arg(long, value_name = "JSON")]
     key: String,
     #[command(flatten)]
     guard: GuardArgs,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Args)]
 struct ExistsArgs {
-    #[command(flatten)]
-    target: Target,
     /// Key as JSON: '{"id":"a","created":1}'.
     #[arg(long, value_name = "JSON")]
     key: String,
     /// Strongly consistent.
     #[arg(long)]
     consistent: bool,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Args)]
@@ -200,7 +200,11 @@ async fn get(args: GetArgs) -> Result<Ending> {
     for key in &keys {
         // DynamoDB returns them in an order of its own.
         match found.iter().position(|item| has_key(item, key)) {
-            Some(place) => display::item(&found.swap_remove(place), target.typed, args.pretty),
+            Some(place) => {
+                if !display::item(&found.swap_remove(place), target.typed, args.pretty)? {
+                    return Ok(Ending::Succeeded);
+                }
+            }
             None => {
                 missing += 1;
                 eprintln!("no item with key {key} in table {}", target.table);

@@ -12,11 +12,11 @@ use crate::Ending;
 use crate::args::SANDBOX_PORT;
 use crate::run::stop_on_signal;
 
-/// Serve the embedded database on 127.0.0.1, for this tool and any other.
-///
-/// It has indexes, streams, TTL settings and tags. It has no point-in-time recovery and no alarms, never throttles, and
-/// deletes nothing by TTL. Ctrl-C ends it.
 #[derive(Args)]
+#[command(
+    after_help = "It has indexes, streams, TTL settings and tags. It has no point-in-time recovery and no alarms, never \
+    throttles, and deletes nothing by TTL. Ctrl-C ends it."
+)]
 pub struct SandboxArgs {
     /// Port of 127.0.0.1; 0 takes a free one.
     #[arg(long, value_name = "N", default_value_t = SANDBOX_PORT)]

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::args::{ConnectionArgs, SANDBOX_HELP};
-use crate::table::definition::DefinitionArgs;
+use crate::table::definition::{DefinitionArgs, ONLY_CHECKED};
 use crate::{Ending, display};
 
 #[derive(Args)]
@@ -101,8 +101,6 @@ fn typed_line(mut from: impl BufRead) -> String {
 
 #[derive(Args)]
 struct CreateArgs {
-    #[command(flatten)]
-    definition: DefinitionArgs,
     /// JSON of CreateTable (TimeToLiveSpecification may stand beside it), or a template as JSON or YAML.
     #[arg(long, value_name = "FILE")]
     file: std::path::PathBuf,
@@ -110,16 +108,18 @@ struct CreateArgs {
     #[arg(long, value_name = "TABLE")]
     table: Option<String>,
     #[command(flatten)]
+    definition: DefinitionArgs,
+    #[command(flatten)]
     connection: ConnectionArgs,
 }
 
 #[derive(Args)]
 struct ListArgs {
-    #[command(flatten)]
-    connection: ConnectionArgs,
     /// Print one JSON array.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 #[derive(Args)]
@@ -164,7 +164,7 @@ async fn create(args: CreateArgs) -> Result<Ending> {
         .definition
         .read("file", &args.file, args.table.as_deref())?;
     // They are for `check` alone.
-    for only_checked in check::ONLY_CHECKED {
+    for only_checked in ONLY_CHECKED {
         if definition.remove(only_checked).is_some() {
             eprintln!("note: {only_checked} is not created");
         }
@@ -184,10 +184,8 @@ async fn list(args: ListArgs) -> Result<Ending> {
     let names = admin.table_names().await?;
     if args.json {
         display::json(&names);
-    } else {
-        for name in &names {
-            println!("{name}");
-        }
+    } else if !names.is_empty() {
+        display::line(&names.join("\n"))?;
     }
     Ok(Ending::Succeeded)
 }
@@ -209,7 +207,7 @@ async fn describe(args: DescribeArgs) -> Result<Ending> {
         );
         definition
     };
-    println!("{shown:#}");
+    display::line(&format!("{shown:#}"))?;
     Ok(Ending::Succeeded)
 }
 

@@ -9,19 +9,17 @@ use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
 use crate::args::ConnectionArgs;
-use crate::table::definition::{DefinitionArgs, FIELDS};
+use crate::table::definition::DefinitionArgs;
 use crate::{Ending, display};
 
-/// Fields of a description that say nothing of how to create a table.
-pub const ONLY_CHECKED: [&str; 2] = ["MinItemCount", "Alarms"];
-
-/// What DynamoDB's API does not tell, and why.
-const UNSEEN: [(&str, &str); 2] = [
+/// What is not looked at, and why.
+const UNSEEN: [(&str, &str); 3] = [
     (
         "Alarms",
         "cannot be checked: alarms are CloudWatch's, and this command asks DynamoDB alone",
     ),
     ("SSESpecification", "is not checked by this command"),
+    ("WarmThroughput", "is not checked by this command"),
 ];
 
 #[derive(Args)]
@@ -37,11 +35,11 @@ pub struct CheckArgs {
     /// Expect at least this many items.
     #[arg(long, value_name = "N")]
     min_items: Option<u64>,
-    #[command(flatten)]
-    connection: ConnectionArgs,
     /// Print what differs as one JSON array on stdout.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 /// Runs the command. It reads only.
@@ -49,13 +47,6 @@ pub async fn check(args: CheckArgs) -> Result<Ending> {
     let mut expected = args
         .definition
         .read("expect", &args.expect, args.table.as_deref())?;
-    for field in expected.keys() {
-        if !FIELDS.contains(&field.as_str()) && !ONLY_CHECKED.contains(&field.as_str()) {
-            let known = [&FIELDS[..], &ONLY_CHECKED].concat().join(", ");
-            let why = format!("{field} is not known; expected some of {known}");
-            return Err(Error::invalid("expect", why));
-        }
-    }
     let min_items = match expected.remove("MinItemCount") {
         None => args.min_items,
         Some(number) => Some(number.as_u64().ok_or_else(|| {
@@ -96,10 +87,8 @@ pub async fn check(args: CheckArgs) -> Result<Ending> {
     }
     if args.json {
         display::json(&differences);
-    } else {
-        for difference in &differences {
-            println!("{difference}");
-        }
+    } else if !differences.is_empty() {
+        display::line(&differences.join("\n"))?;
     }
     let place = admin.connection().place();
     Ok(if differences.is_empty() {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use crate::args::read_file;
 
 /// The fields that CreateTable takes and that a template has under the same names; TTL is a call of its own.
-pub const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "AttributeDefinitions",
     "BillingMode",
     "DeletionProtectionEnabled",
@@ -26,7 +26,11 @@ pub const FIELDS: [&str; 14] = [
     "TableName",
     "Tags",
     "TimeToLiveSpecification",
+    "WarmThroughput",
 ];
+
+/// Fields of a description that say nothing of how to create a table.
+pub const ONLY_CHECKED: [&str; 2] = ["MinItemCount", "Alarms"];
 
 /// Conditions of a template that name each other more deeply than this name each other in a circle.
 const DEEPEST_CONDITION: u32 = 32;
@@ -72,6 +76,16 @@ impl DefinitionArgs {
             }
             None => whole,
         };
+        // DynamoDB overlooks names that it does not know.
+        for field in definition.keys() {
+            if !FIELDS.contains(&field.as_str()) && !ONLY_CHECKED.contains(&field.as_str()) {
+                let known = [&FIELDS[..], &ONLY_CHECKED].concat().join(", ");
+                return Err(Error::invalid(
+                    field,
+                    format!("not known; expected some of {known}"),
+                ));
+            }
+        }
         if let Some(table) = table {
             definition.insert("TableName".into(), table.into());
         }
@@ -557,6 +571,11 @@ Resources:
             (args(Some("None"), &[]), TEMPLATE, "its tables are Orders"),
             (args(None, &["Other=1"]), TEMPLATE, "no parameter Other"),
             (args(None, &[]), "{}", "TableName"),
+            (
+                args(None, &[]),
+                r#"{"BilingMode":"PROVISIONED"}"#,
+                "BilingMode: not known",
+            ),
             (args(None, &[]), "a: 1\na: 2", "\"a\" is given twice"),
             (args(None, &[]), "a: &x 1\nb: *x", "aliases"),
             (args(None, &[]), "a: [", "yaml: "),

@@ -25,6 +25,13 @@ const USUAL: [(&str, Kind); 5] = [
     ("note", Kind::S),
 ];
 
+const FIRST_NAMES: [&str; 7] = [
+    "Ada", "Grace", "Edsger", "Barbara", "Donald", "Radia", "Leslie",
+];
+const LAST_NAMES: [&str; 6] = [
+    "Lovelace", "Hopper", "Liskov", "Knuth", "Perlman", "Lamport",
+];
+
 /// The types that are made up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -121,6 +128,8 @@ impl Generator {
     /// The `index`-th item, the same for the same seed and schema. No two have the same key.
     pub fn item(&self, index: u64) -> Item {
         let mut random = Rng::with_seed(self.seed.rotate_left(32) ^ index);
+        let mut pick = |words: &[&'static str]| words[random.usize(..words.len())];
+        let person = format!("{} {}", pick(&FIRST_NAMES), pick(&LAST_NAMES));
         let mut item = Item::new();
         for (name, kind) in &self.attributes {
             // Drawn in any case, so that one attribute's absence does not change the others.
@@ -138,7 +147,7 @@ impl Generator {
             } else if self.range.as_ref() == Some(name) {
                 key(name, *kind, index)
             } else {
-                any(name, *kind, &mut random)
+                any(name, *kind, &person, &mut random)
             };
             if has_it || !self.sparse.contains(name) {
                 item.insert(name.clone(), value);
@@ -227,10 +236,10 @@ fn key(name: &str, kind: Kind, index: u64) -> Value {
     }
 }
 
-fn any(name: &str, kind: Kind, random: &mut Rng) -> Value {
+/// A value of no key, where the item is about this person.
+fn any(name: &str, kind: Kind, person: &str, random: &mut Rng) -> Value {
     let mut pick = |words: &[&str]| words[random.usize(..words.len())].to_owned();
-    let meaning = meaning(name);
-    let text = match (kind, meaning) {
+    let text = match (kind, meaning(name)) {
         (Kind::Bool, _) => return Value::Bool(random.bool()),
         (Kind::B, _) => return Value::B(Bytes((0..16).map(|_| random.u8(..)).collect())),
         (Kind::N, Meaning::Expiry) => return number(expiry(random)),
@@ -247,17 +256,9 @@ fn any(name: &str, kind: Kind, random: &mut Rng) -> Value {
         (Kind::S, Meaning::Time) => timestamp(some_time(random)),
         (Kind::S, Meaning::Date) => timestamp(some_time(random))[..10].to_owned(),
         (Kind::S, Meaning::Status) => pick(&["new", "open", "paid", "shipped", "closed"]),
-        (Kind::S, Meaning::Person | Meaning::Email) => {
-            let first = pick(&[
-                "Ada", "Grace", "Edsger", "Barbara", "Donald", "Radia", "Leslie",
-            ]);
-            let last = pick(&[
-                "Lovelace", "Hopper", "Liskov", "Knuth", "Perlman", "Lamport",
-            ]);
-            match meaning {
-                Meaning::Email => format!("{first}.{last}@example.com").to_lowercase(),
-                _ => format!("{first} {last}"),
-            }
+        (Kind::S, Meaning::Person) => person.to_owned(),
+        (Kind::S, Meaning::Email) => {
+            format!("{}@example.com", person.to_lowercase().replace(' ', "."))
         }
         (Kind::S, Meaning::Url) => {
             let page = pick(&["about", "news", "docs", "blog"]);

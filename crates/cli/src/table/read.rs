@@ -108,7 +108,9 @@ async fn print(args: &ReadArgs, key_condition: Option<String>, descending: bool)
             if found == limit {
                 break;
             }
-            display::item(item, args.typed, args.pretty);
+            if !display::item(item, args.typed, args.pretty)? {
+                return Ok(Ending::Succeeded);
+            }
             found += 1;
         }
         after = page.next;
