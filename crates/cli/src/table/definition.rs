@@ -35,6 +35,9 @@ pub const ONLY_CHECKED: [&str; 2] = ["MinItemCount", "Alarms"];
 /// Conditions of a template that name each other more deeply than this name each other in a circle.
 const DEEPEST_CONDITION: u32 = 32;
 
+/// Levels of a YAML document; as many as serde_json reads of JSON.
+const DEEPEST_YAML: usize = 128;
+
 /// What a template needs besides itself.
 #[derive(Args)]
 pub struct DefinitionArgs {
@@ -405,6 +408,9 @@ fn yaml(text: &str) -> Result<Json> {
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| Error::invalid("yaml", error))?;
         let at = |why: &str| Error::invalid("yaml", format!("line {}: {why}", span.start.line()));
+        if open.len() > DEEPEST_YAML {
+            return Err(at("nested too deeply"));
+        }
         let done = match event {
             Event::Alias(_) => return Err(at("aliases are not supported")),
             Event::Scalar(text, style, _, tag) => {
@@ -579,6 +585,8 @@ Resources:
             (args(None, &[]), "a: 1\na: 2", "\"a\" is given twice"),
             (args(None, &[]), "a: &x 1\nb: *x", "aliases"),
             (args(None, &[]), "a: [", "yaml: "),
+            (args(None, &[]), &"[".repeat(100_000), "recursion limit"),
+            (args(None, &[]), &"- ".repeat(100_000), "nested too deeply"),
             (
                 args(Some("A"), &[]),
                 r#"{"TableName":"a"}"#,
