@@ -3,7 +3,7 @@
 
 use backfill_e2e::command::{Ended, backfill};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 17] = [
     "run",
     "verify",
     "start",
@@ -15,6 +15,9 @@ const COMMANDS: [&str; 14] = [
     "rejected",
     "simulate",
     "demo",
+    "sandbox",
+    "table",
+    "item",
     "completions",
     "man",
     "schema",

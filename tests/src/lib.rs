@@ -6,5 +6,6 @@ pub mod database;
 pub mod functions;
 pub mod live;
 pub mod roles;
+pub mod sandbox;
 pub mod tables;
 pub mod wire;

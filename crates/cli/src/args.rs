@@ -1,16 +1,25 @@
 //! The flags that several commands share.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use backfill_core::cost::Prices;
 use backfill_core::ports::WriterKind;
-use backfill_core::request::{Parts, RequestedSettings};
+use backfill_core::request::{Parts, RequestedSettings, parse_strictly};
 use backfill_core::{Error, Item, Request, Result, Value};
+use backfill_dynamodb::admin::{Admin, Placeholders};
 use backfill_dynamodb::{ConnectOptions, Connection};
 use clap::{Args, ValueEnum};
 
 /// Name of the checkpoint table where none is given; the one of a stack with the default name.
 pub const CHECKPOINT_TABLE: &str = "backfill-checkpoints";
+
+/// Port of the sandbox where none is given; that of DynamoDB Local.
+pub const SANDBOX_PORT: u16 = 8000;
+
+/// Where the commands for single tables and items look, for the end of their help.
+pub const SANDBOX_HELP: &str = "Without --endpoint-url, --region, --profile and AWS_ENDPOINT_URL: the sandbox at \
+    http://127.0.0.1:8000 (backfill sandbox).";
 
 /// Where the tables are.
 #[derive(Args)]
@@ -40,6 +49,28 @@ impl ConnectionArgs {
         connection.check_credentials().await?;
         Ok(connection)
     }
+
+    /// Connects to the sandbox, unless a flag or a variable says otherwise: a command that makes and drops tables must not
+    /// reach an account because somebody happens to be signed in.
+    pub async fn open_or_sandbox(&self) -> Result<Admin> {
+        let variable = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let elsewhere = self.endpoint_url.is_some()
+            || self.region.is_some()
+            || self.profile.is_some()
+            || variable("AWS_ENDPOINT_URL_DYNAMODB")
+            || variable("AWS_ENDPOINT_URL");
+        if elsewhere {
+            return Ok(Admin::new(self.open().await?));
+        }
+        let connection = Connection::open(&ConnectOptions {
+            endpoint_url: Some(format!("http://127.0.0.1:{SANDBOX_PORT}")),
+            region: Some("us-east-1".into()),
+            profile: None,
+            local_credentials: true,
+        })
+        .await?;
+        Ok(Admin::new(connection))
+    }
 }
 
 /// What is to be done: a spec file, flags, or both (a flag wins over the file).
@@ -61,6 +92,16 @@ pub struct SpecArgs {
     /// Update expression that makes it false.
     #[arg(long, value_name = "EXPR")]
     update: Option<String>,
+    #[command(flatten)]
+    placeholders: PlaceholderArgs,
+    /// JSON file with the same fields as the input of an execution.
+    #[arg(long, value_name = "FILE")]
+    spec: Option<PathBuf>,
+}
+
+/// What the placeholders of expressions stand for.
+#[derive(Args)]
+pub struct PlaceholderArgs {
     /// Value placeholder of the expressions, as JSON: ':v=1'; repeatable.
     #[arg(long, value_name = ":V=VALUE")]
     value: Vec<String>,
@@ -70,9 +111,30 @@ pub struct SpecArgs {
     /// Name placeholder of the expressions: '#n=attribute'; repeatable.
     #[arg(long, value_name = "#N=ATTR")]
     name: Vec<String>,
-    /// JSON file with the same fields as the input of an execution.
-    #[arg(long, value_name = "FILE")]
-    spec: Option<PathBuf>,
+}
+
+impl PlaceholderArgs {
+    /// Errors: `InvalidInput` for a value that is not JSON or a name that is given twice.
+    pub fn read(&self) -> Result<Placeholders> {
+        let mut values = Item::new();
+        for argument in &self.value {
+            let (name, json) = split("value", argument, ":v=1")?;
+            let value = Value::from_plain_json(json)
+                .map_err(|message| Error::invalid(&format!("value.{name}"), message))?;
+            once("value", name, values.insert(name.into(), value))?;
+        }
+        for argument in &self.value_typed {
+            let (name, json) = split("value-typed", argument, ":v={\"SS\":[\"a\"]}")?;
+            let value = typed("value-typed", name, json)?;
+            once("value-typed", name, values.insert(name.into(), value))?;
+        }
+        let mut names = BTreeMap::new();
+        for argument in &self.name {
+            let (name, attribute) = split("name", argument, "#n=attribute")?;
+            names.insert(name.into(), attribute.into());
+        }
+        Ok(Placeholders { names, values })
+    }
 }
 
 /// How to run it.
@@ -162,9 +224,7 @@ impl SettingsArgs {
 pub fn request(spec: &SpecArgs, settings: &SettingsArgs) -> Result<Request> {
     let mut parts = match &spec.spec {
         Some(path) => {
-            let json = std::fs::read_to_string(path).map_err(|error| {
-                Error::invalid("spec", format!("cannot read {}: {error}", path.display()))
-            })?;
+            let json = read_file("spec", path)?;
             Parts::from_json(&json)
                 .map_err(|error| error.context(format!("spec file {}", path.display())))?
         }
@@ -187,23 +247,9 @@ pub fn request(spec: &SpecArgs, settings: &SettingsArgs) -> Result<Request> {
         once("set-typed", name, set.insert(name.into(), value))?;
     }
     parts.set.extend(set);
-    let mut values = Item::new();
-    for argument in &spec.value {
-        let (name, json) = split("value", argument, ":v=1")?;
-        let value = Value::from_plain_json(json)
-            .map_err(|message| Error::invalid(&format!("value.{name}"), message))?;
-        once("value", name, values.insert(name.into(), value))?;
-    }
-    for argument in &spec.value_typed {
-        let (name, json) = split("value-typed", argument, ":v={\"SS\":[\"a\"]}")?;
-        let value = typed("value-typed", name, json)?;
-        once("value-typed", name, values.insert(name.into(), value))?;
-    }
-    parts.values.extend(values);
-    for argument in &spec.name {
-        let (name, attribute) = split("name", argument, "#n=attribute")?;
-        parts.names.insert(name.into(), attribute.into());
-    }
+    let placeholders = spec.placeholders.read()?;
+    parts.values.extend(placeholders.values);
+    parts.names.extend(placeholders.names);
     let own = &mut parts.settings;
     over(&mut parts.table, &spec.table);
     over(&mut parts.pending, &spec.pending);
@@ -234,11 +280,9 @@ impl PriceArgs {
         let Some(path) = &self.price_file else {
             return Ok(Prices::default());
         };
-        let place = path.display();
-        let json = std::fs::read_to_string(path).map_err(|error| {
-            Error::invalid("price-file", format!("cannot read {place}: {error}"))
-        })?;
-        Prices::from_json(&json).map_err(|error| error.context(format!("price file {place}")))
+        let json = read_file("price-file", path)?;
+        Prices::from_json(&json)
+            .map_err(|error| error.context(format!("price file {}", path.display())))
     }
 }
 
@@ -246,6 +290,42 @@ fn over<T: Clone>(field: &mut Option<T>, flag: &Option<T>) {
     if flag.is_some() {
         field.clone_from(flag);
     }
+}
+
+/// The text of a file that was given by this flag.
+///
+/// Errors: `InvalidInput` naming flag and file.
+pub fn read_file(flag: &str, path: &Path) -> Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Error::invalid(flag, format!("cannot read {}: {error}", path.display())))
+}
+
+/// An item, or a key: an object of attributes in plain JSON, or in DynamoDB's where `is_typed`.
+pub fn item(flag: &str, json: &str, is_typed: bool) -> Result<Item> {
+    if is_typed {
+        let item: Item = parse_strictly(json, flag)?;
+        for (name, value) in &item {
+            value
+                .check()
+                .map_err(|message| Error::invalid(&format!("{flag}.{name}"), message))?;
+        }
+        return Ok(item);
+    }
+    match Value::from_plain_json(json).map_err(|message| Error::invalid(flag, message))? {
+        Value::M(item) => Ok(item),
+        _ => Err(Error::invalid(
+            flag,
+            "expected an object, such as {\"id\":\"a\",\"created\":1}",
+        )),
+    }
+}
+
+/// An attribute and its value in plain JSON.
+pub fn attribute(flag: &str, argument: &str) -> Result<(String, Value)> {
+    let (name, json) = split(flag, argument, "test=1")?;
+    let value = Value::from_plain_json(json)
+        .map_err(|message| Error::invalid(&format!("{flag}.{name}"), message))?;
+    Ok((name.into(), value))
 }
 
 fn split<'a>(flag: &str, argument: &'a str, example: &str) -> Result<(&'a str, &'a str)> {

@@ -1,13 +1,14 @@
 //! What people see, on stderr: progress while a run goes on, its summary, errors. JSON goes to stdout alone.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use backfill_core::Error;
 use backfill_core::checkpoint::{Counters, RunRecord, RunStatus};
 use backfill_core::cost::{Bill, Prices};
 use backfill_core::ports::CheckpointReader;
 use backfill_core::progress::{Snapshot, Summary, snapshot};
+use backfill_core::value::PlainItem;
+use backfill_core::{Error, ErrorKind, Item, Result};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -25,6 +26,29 @@ pub fn json<T: Serialize>(object: &T) {
         "{}",
         serde_json::to_string(object).expect("results are plain data")
     );
+}
+
+/// Prints an item on stdout: in plain JSON on a line, in DynamoDB's where `typed`, on many lines where `pretty`. False where
+/// nobody reads on (`| head`).
+pub fn item(item: &Item, typed: bool, pretty: bool) -> Result<bool> {
+    let json = match (typed, pretty) {
+        (false, false) => serde_json::to_string(&PlainItem(item)),
+        (false, true) => serde_json::to_string_pretty(&PlainItem(item)),
+        (true, false) => serde_json::to_string(item),
+        (true, true) => serde_json::to_string_pretty(item),
+    };
+    line(&json.expect("items are plain data"))
+}
+
+/// Prints a line, or several, on stdout. False where nobody reads on.
+pub fn line(text: &str) -> Result<bool> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => {
+            Err(Error::new(ErrorKind::Internal, "cannot print on stdout").with_source(error))
+        }
+    }
 }
 
 /// Shows snapshots of a run as they come: a bar on a terminal, plain lines elsewhere.

@@ -46,6 +46,28 @@ pub const DEMO: &str = r"Examples:
   backfill demo
   backfill demo --items 20000 --json";
 
+pub const SANDBOX: &str = r"It has indexes, streams, TTL settings and tags. It has no point-in-time recovery and no alarms, never
+throttles, and deletes nothing by TTL. Ctrl-C ends it.
+
+Examples:
+  backfill sandbox
+  backfill sandbox --port 9000 --file data.db";
+
+pub const TABLE: &str = r"Examples:
+  backfill table create --file examples/orders/table.json
+  backfill table seed --table orders --file examples/orders/seed.jsonl
+  backfill table scan --table orders --limit 5
+  backfill table check --expect examples/orders/table.json --min-items 14
+
+Without --endpoint-url, --region, --profile and AWS_ENDPOINT_URL: the sandbox at http://127.0.0.1:8000.";
+
+pub const ITEM: &str = r#"Examples:
+  backfill item get --table stuff --key '{"id":"a","created":1}' --consistent
+  backfill item update --table stuff --key '{"id":"a","created":1}' \
+      --update 'SET test = :v' --value ':v=2' --condition 'attribute_exists(id)'
+
+Without --endpoint-url, --region, --profile and AWS_ENDPOINT_URL: the sandbox at http://127.0.0.1:8000."#;
+
 pub const COMPLETIONS: &str = r"Examples:
   backfill completions bash >~/.local/share/bash-completion/completions/backfill
   backfill completions zsh >~/.zfunc/_backfill";

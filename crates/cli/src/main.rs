@@ -1,18 +1,22 @@
-//! The operator's command: `backfill run`, `verify`, `start`, `status`, `rate`, `pause`, `resume`, `cancel`, `rejected`, `simulate`, `demo`.
+//! The operator's command: `backfill run`, `verify`, `start`, `status`, `rate`, `pause`, `resume`, `cancel`, `rejected`, `simulate`,
+//! `demo`; and for rehearsals `sandbox`, `table`, `item`.
 
 mod args;
 mod demo;
 mod display;
 mod examples;
 mod help;
+mod item;
 mod owner;
 mod rate;
 mod rejected;
 mod run;
+mod sandbox;
 mod simulate;
 mod start;
 mod status;
 mod steer;
+mod table;
 mod verify;
 
 use std::io::IsTerminal as _;
@@ -33,7 +37,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "backfill", version, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 succeeded, 1 failed, 2 bad usage or input (nothing was touched), \
-    3 items remain, 4 paused or cancelled.\n\
+    3 items remain, or a table or item is not as asked for, 4 paused or cancelled.\n\
     Logs: set RUST_LOG=info or RUST_LOG=debug."
 )]
 struct Cli {
@@ -76,6 +80,15 @@ enum Command {
     /// Migrate a table of made-up items in an embedded database, to see how it goes.
     #[command(after_help = examples::DEMO)]
     Demo(demo::DemoArgs),
+    /// Serve the embedded database on 127.0.0.1, for this tool and any other.
+    #[command(after_help = examples::SANDBOX)]
+    Sandbox(sandbox::SandboxArgs),
+    /// Create, fill, read, check and drop tables; in the sandbox unless told otherwise.
+    #[command(after_help = examples::TABLE)]
+    Table(table::TableArgs),
+    /// Read and write single items; in the sandbox unless told otherwise.
+    #[command(after_help = examples::ITEM)]
+    Item(item::ItemArgs),
     /// Print completions for a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(help::CompletionsArgs),
@@ -95,6 +108,8 @@ pub enum Ending {
     /// Bad usage or input; nothing was touched.
     Refused,
     ItemsRemain,
+    /// What was looked at is there but not as asked for, or an item is not there.
+    Differs,
     Stopped,
 }
 
@@ -140,7 +155,7 @@ impl From<Ending> for ExitCode {
             Ending::Succeeded => 0,
             Ending::Failed => 1,
             Ending::Refused => 2,
-            Ending::ItemsRemain => 3,
+            Ending::ItemsRemain | Ending::Differs => 3,
             Ending::Stopped => 4,
         })
     }
@@ -159,10 +174,10 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         .init();
-    // One thread carries far more requests than a table takes, and several would mostly wake each other. The demo has the
-    // database in the same process.
+    // One thread carries far more requests than a table takes, and several would mostly wake each other. Demo and sandbox
+    // have the database in the same process.
     let mut builder = match cli.command {
-        Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Demo(_) | Command::Sandbox(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = match builder.enable_all().build() {
@@ -185,6 +200,9 @@ fn main() -> ExitCode {
             Command::Rejected(args) => rejected::rejected(args).await,
             Command::Simulate(args) => simulate::run(args).await,
             Command::Demo(args) => demo::demo(args).await,
+            Command::Sandbox(args) => sandbox::sandbox(args).await,
+            Command::Table(args) => table::table(args).await,
+            Command::Item(args) => item::item(args).await,
             Command::Completions(args) => help::completions(&args, Cli::command()),
             Command::Man(args) => help::man(&args, Cli::command()),
             Command::Schema(args) => help::schema(&args),

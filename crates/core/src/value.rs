@@ -116,6 +116,17 @@ impl Value {
         Ok(value)
     }
 
+    /// True where the values are the same to DynamoDB as keys: 1 and 1.0 are.
+    pub fn is_same(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::N(a), Value::N(b)) => match (read_number(a), read_number(b)) {
+                (Ok(a), Ok(b)) => a == b,
+                _ => a == b,
+            },
+            _ => self == other,
+        }
+    }
+
     /// Refuses what DynamoDB would refuse in any item: numbers beyond 38 digits or its range, empty or
     /// repeating sets, `{"NULL":false}`, nesting deeper than [`MAX_DEPTH`].
     pub fn check(&self) -> Result<(), String> {
@@ -143,6 +154,52 @@ impl Value {
             Value::M(map) => map.values().try_for_each(|v| v.check_at(depth + 1)),
             Value::S(_) | Value::B(_) | Value::Bool(_) | Value::Null(true) => Ok(()),
         }
+    }
+}
+
+/// A value as plain JSON for people and their tools: numbers with every digit, sets as arrays, bytes as base64 text. A set
+/// that is read back is a list.
+pub struct Plain<'a>(pub &'a Value);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::S(s) => serializer.serialize_str(s),
+            Value::N(n) => plain_number(n, serializer),
+            Value::B(bytes) => bytes.serialize(serializer),
+            Value::Bool(b) => serializer.serialize_bool(*b),
+            Value::Null(_) => serializer.serialize_unit(),
+            Value::L(list) => serializer.collect_seq(list.iter().map(Plain)),
+            Value::M(map) => PlainItem(map).serialize(serializer),
+            Value::Ss(set) => set.serialize(serializer),
+            Value::Ns(set) => serializer.collect_seq(set.iter().map(|n| PlainNumber(n))),
+            Value::Bs(set) => set.serialize(serializer),
+        }
+    }
+}
+
+/// As [`Plain`], for an item.
+pub struct PlainItem<'a>(pub &'a Item);
+
+impl Serialize for PlainItem<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, Plain(value))))
+    }
+}
+
+struct PlainNumber<'a>(&'a str);
+
+impl Serialize for PlainNumber<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        plain_number(self.0, serializer)
+    }
+}
+
+/// The digits as they are; as text, where DynamoDB writes a number as JSON does not.
+fn plain_number<S: Serializer>(number: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    match serde_json::from_str::<&RawValue>(number) {
+        Ok(raw) if read_number(number).is_ok() => raw.serialize(serializer),
+        _ => serializer.serialize_str(number),
     }
 }
 
@@ -305,6 +362,16 @@ mod tests {
             let refusal = Value::from_plain_json(twice).unwrap_err();
             assert!(refusal.contains("\"a\" is given twice"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn plain_json_shows_every_digit_and_every_type() {
+        let typed = r#"{"b":{"B":"AAH/"},"bs":{"BS":["AQ=="]},"l":{"L":[{"N":"1"},{"NULL":true}]},"m":{"M":{"x":{"S":"y"}}},"n":{"N":"12345678901234567890.123456789012345678"},"ns":{"NS":["1","-2.50"]},"odd":{"N":"+5"},"ss":{"SS":["a"]},"t":{"BOOL":true}}"#;
+        let item: Item = serde_json::from_str(typed).unwrap();
+        assert_eq!(
+            serde_json::to_string(&PlainItem(&item)).unwrap(),
+            r#"{"b":"AAH/","bs":["AQ=="],"l":[1,null],"m":{"x":"y"},"n":12345678901234567890.123456789012345678,"ns":[1,-2.50],"odd":"+5","ss":["a"],"t":true}"#
+        );
     }
 
     #[test]

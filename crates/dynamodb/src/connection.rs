@@ -44,6 +44,7 @@ pub struct Connection {
     pub(crate) direct: Direct,
     sdk_config: SdkConfig,
     place: String,
+    is_local: bool,
 }
 
 impl Connection {
@@ -114,6 +115,7 @@ impl Connection {
             Some(url) => format!("at {url} (region {region})"),
             None => format!("in region {region}"),
         };
+        let is_local = endpoint_url.as_deref().is_some_and(is_on_this_machine);
         let direct = Direct::new(connector, &sdk_config, endpoint_url.as_deref())
             .await
             .map_err(|error| {
@@ -130,6 +132,7 @@ impl Connection {
             direct,
             sdk_config,
             place,
+            is_local,
         })
     }
 
@@ -189,6 +192,28 @@ impl Connection {
     pub fn place(&self) -> &str {
         &self.place
     }
+
+    /// True where the endpoint is this machine by its address or as localhost.
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+}
+
+/// True for a URL whose host is 127.0.0.1, ::1 or localhost.
+fn is_on_this_machine(url: &str) -> bool {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = after_scheme
+        .split(['/', '?', '#', '\\'])
+        .next()
+        .unwrap_or_default();
+    let host_and_port = authority.rsplit('@').next().unwrap_or_default();
+    let host = match host_and_port.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next(),
+        None => host_and_port.split(':').next(),
+    };
+    host.is_some_and(|host| {
+        host == "127.0.0.1" || host == "::1" || host.eq_ignore_ascii_case("localhost")
+    })
 }
 
 fn behavior() -> BehaviorVersion {
@@ -232,4 +257,35 @@ fn stalled_streams() -> StalledStreamProtectionConfig {
 /// throttled call.
 fn retries() -> RetryConfig {
     RetryConfig::disabled()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_on_this_machine;
+
+    #[test]
+    fn only_this_machine_is_local() {
+        for local in [
+            "http://127.0.0.1:8000",
+            "http://localhost:8000/",
+            "https://LOCALHOST",
+            "http://[::1]:8000",
+            "http://user@127.0.0.1:1/db",
+        ] {
+            assert!(is_on_this_machine(local), "{local}");
+        }
+        for remote in [
+            "https://dynamodb.eu-west-1.amazonaws.com",
+            "http://127.0.0.1.example.com",
+            "http://127.0.0.1:8000@example.com/",
+            "http://example.com/127.0.0.1",
+            "http://example.com?@127.0.0.1",
+            "http://example.com\\@127.0.0.1",
+            "http://127.0.0.2:8000",
+            "http://[::2]:8000",
+            "",
+        ] {
+            assert!(!is_on_this_machine(remote), "{remote}");
+        }
+    }
 }

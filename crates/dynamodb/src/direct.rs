@@ -106,20 +106,33 @@ impl Direct {
 
     /// One attempt, no longer than [`CALL_TIMEOUT`].
     pub(crate) async fn call<C: Call>(&self, call: &C) -> Result<C::Answer, SdkError> {
-        match tokio::time::timeout(CALL_TIMEOUT, self.attempt(call)).await {
+        self.send(C::OPERATION, call).await
+    }
+
+    /// The same for an operation by its name, as in "Scan".
+    pub(crate) async fn send<I: Serialize, A: DeserializeOwned>(
+        &self,
+        operation: &str,
+        input: &I,
+    ) -> Result<A, SdkError> {
+        match tokio::time::timeout(CALL_TIMEOUT, self.attempt(operation, input)).await {
             Ok(result) => result,
             Err(elapsed) => Err(SdkError::timeout_error(elapsed)),
         }
     }
 
-    async fn attempt<C: Call>(&self, call: &C) -> Result<C::Answer, SdkError> {
-        let body = serde_json::to_vec(call).map_err(SdkError::construction_failure)?;
+    async fn attempt<I: Serialize, A: DeserializeOwned>(
+        &self,
+        operation: &str,
+        input: &I,
+    ) -> Result<A, SdkError> {
+        let body = serde_json::to_vec(input).map_err(SdkError::construction_failure)?;
         let identity = self
             .identity()
             .await
             .map_err(SdkError::construction_failure)?;
         let request = self
-            .request(C::OPERATION, body, &identity)
+            .request(operation, body, &identity)
             .map_err(SdkError::construction_failure)?;
         let response = self
             .0

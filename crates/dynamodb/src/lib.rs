@@ -1,6 +1,7 @@
 //! The adapter to DynamoDB: the only crate that imports its SDK. Scan pages, guarded updates and the
 //! checkpoint table, behind the traits of [`backfill_core::ports`].
 
+pub mod admin;
 mod checkpoint_table;
 mod connection;
 mod convert;

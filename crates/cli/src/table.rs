@@ -1,0 +1,236 @@
+//! `backfill table`: tables for rehearsals, and a look at any other.
+
+mod check;
+mod definition;
+mod generate;
+mod read;
+mod seed;
+
+use std::io::{BufRead, IsTerminal as _};
+
+use backfill_core::{Error, Result};
+use backfill_dynamodb::Connection;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::args::{ConnectionArgs, SANDBOX_HELP};
+use crate::table::definition::{DefinitionArgs, ONLY_CHECKED};
+use crate::{Ending, display};
+
+#[derive(Args)]
+pub struct TableArgs {
+    #[command(subcommand)]
+    command: TableCommand,
+}
+
+#[derive(Subcommand)]
+enum TableCommand {
+    /// Create a table from a CreateTable JSON or a CloudFormation template.
+    #[command(after_help = SANDBOX_HELP)]
+    Create(CreateArgs),
+    /// List the tables.
+    #[command(after_help = SANDBOX_HELP)]
+    List(ListArgs),
+    /// Print a table's definition, as create and check take it.
+    #[command(after_help = SANDBOX_HELP)]
+    Describe(DescribeArgs),
+    /// Drop a table.
+    #[command(after_help = SANDBOX_HELP)]
+    Drop(DropArgs),
+    /// Put items into a table: made-up ones, those of a file, or a sample of another table.
+    #[command(after_help = SANDBOX_HELP)]
+    Seed(seed::SeedArgs),
+    /// Print items, a JSON object on a line each.
+    #[command(after_help = SANDBOX_HELP)]
+    Scan(read::ScanArgs),
+    /// Print the items of one partition, a JSON object on a line each.
+    #[command(after_help = SANDBOX_HELP)]
+    Query(read::QueryArgs),
+    /// Hold a table against a description: exit code 0, or 3 with what differs.
+    #[command(after_help = SANDBOX_HELP)]
+    Check(check::CheckArgs),
+}
+
+/// Where a table name must be typed before a command goes on.
+#[derive(Args)]
+struct ConfirmArgs {
+    /// The table's name once more, where it is not on this machine and nobody is there to type it.
+    #[arg(long, value_name = "TABLE")]
+    confirm: Option<String>,
+}
+
+impl ConfirmArgs {
+    /// Goes on where the table is on this machine, or its name was given once more; asks for it on a terminal. Nothing has
+    /// been sent before.
+    ///
+    /// Errors: `InvalidInput` where the name is missing or another.
+    fn check(&self, doing: &str, table: &str, connection: &Connection) -> Result<()> {
+        if connection.is_local() {
+            return Ok(());
+        }
+        let place = connection.place();
+        let given = match &self.confirm {
+            Some(name) => name.clone(),
+            None if std::io::stdin().is_terminal() => {
+                eprint!("{doing} table {table} {place}; type its name to go on: ");
+                typed_line(std::io::stdin().lock())
+            }
+            None => {
+                let why = format!(
+                    "table {table} {place} is not on this machine; {doing} it needs --confirm {table}"
+                );
+                return Err(Error::invalid("confirm", why));
+            }
+        };
+        if given == table {
+            return Ok(());
+        }
+        let why = format!("{given:?} is not the table's name, {table}; nothing was done");
+        Err(Error::invalid("confirm", why))
+    }
+}
+
+/// What was typed, without the end of the line.
+fn typed_line(mut from: impl BufRead) -> String {
+    let mut line = String::new();
+    // Where nothing can be read, nothing was typed.
+    let _ = from.read_line(&mut line);
+    line.trim_end_matches(['\r', '\n']).to_owned()
+}
+
+#[derive(Args)]
+struct CreateArgs {
+    /// JSON of CreateTable (TimeToLiveSpecification may stand beside it), or a template as JSON or YAML.
+    #[arg(long, value_name = "FILE")]
+    file: std::path::PathBuf,
+    /// Name of the table, in place of the file's.
+    #[arg(long, value_name = "TABLE")]
+    table: Option<String>,
+    #[command(flatten)]
+    definition: DefinitionArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Args)]
+struct ListArgs {
+    /// Print one JSON array.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Args)]
+struct DescribeArgs {
+    /// The table.
+    #[arg(long)]
+    table: String,
+    /// Print DescribeTable's whole answer instead.
+    #[arg(long)]
+    raw: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Args)]
+struct DropArgs {
+    /// The table.
+    #[arg(long)]
+    table: String,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Runs the command.
+pub async fn table(args: TableArgs) -> Result<Ending> {
+    match args.command {
+        TableCommand::Create(args) => create(args).await,
+        TableCommand::List(args) => list(args).await,
+        TableCommand::Describe(args) => describe(args).await,
+        TableCommand::Drop(args) => drop_table(args).await,
+        TableCommand::Seed(args) => seed::seed(args).await,
+        TableCommand::Scan(args) => read::scan(args).await,
+        TableCommand::Query(args) => read::query(args).await,
+        TableCommand::Check(args) => check::check(args).await,
+    }
+}
+
+async fn create(args: CreateArgs) -> Result<Ending> {
+    let mut definition = args
+        .definition
+        .read("file", &args.file, args.table.as_deref())?;
+    // They are for `check` alone.
+    for only_checked in ONLY_CHECKED {
+        if definition.remove(only_checked).is_some() {
+            eprintln!("note: {only_checked} is not created");
+        }
+    }
+    let admin = args.connection.open_or_sandbox().await?;
+    let name = definition["TableName"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    admin.create_table(&definition.into()).await?;
+    eprintln!("table {name} created {}", admin.connection().place());
+    Ok(Ending::Succeeded)
+}
+
+async fn list(args: ListArgs) -> Result<Ending> {
+    let admin = args.connection.open_or_sandbox().await?;
+    let names = admin.table_names().await?;
+    if args.json {
+        display::json(&names);
+    } else if !names.is_empty() {
+        display::line(&names.join("\n"))?;
+    }
+    Ok(Ending::Succeeded)
+}
+
+async fn describe(args: DescribeArgs) -> Result<Ending> {
+    let admin = args.connection.open_or_sandbox().await?;
+    let shown = if args.raw {
+        json!({"Table": admin.describe_table(&args.table).await?})
+    } else {
+        let (definition, described) = admin.definition(&args.table).await?;
+        let figure = |name: &str| described[name].as_u64().unwrap_or_default();
+        eprintln!(
+            "table {} {}: {}, about {} items, {} bytes",
+            args.table,
+            admin.connection().place(),
+            described["TableStatus"].as_str().unwrap_or("unknown"),
+            figure("ItemCount"),
+            figure("TableSizeBytes"),
+        );
+        definition
+    };
+    display::line(&format!("{shown:#}"))?;
+    Ok(Ending::Succeeded)
+}
+
+async fn drop_table(args: DropArgs) -> Result<Ending> {
+    let admin = args.connection.open_or_sandbox().await?;
+    args.confirm
+        .check("dropping", &args.table, admin.connection())?;
+    admin.drop_table(&args.table).await?;
+    eprintln!(
+        "table {} dropped {}",
+        args.table,
+        admin.connection().place()
+    );
+    Ok(Ending::Succeeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::typed_line;
+
+    #[test]
+    fn a_typed_name_ends_with_its_line() {
+        assert_eq!(typed_line(&b"orders\r\nmore"[..]), "orders");
+        assert_eq!(typed_line(&b" orders"[..]), " orders");
+        assert_eq!(typed_line(&b""[..]), "");
+    }
+}
