@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use backfill_core::checkpoint::RunRecord;
 use backfill_core::cost::Prices;
-use backfill_core::ports::WriterKind;
-use backfill_core::request::{Parts, RequestedSettings, parse_strictly};
+use backfill_core::ports::{CheckpointReader as _, WriterKind};
+use backfill_core::request::{Parts, RequestedSettings, check_run_id, parse_strictly};
+use backfill_core::retry::{PATIENCE, Until, retry};
 use backfill_core::{Error, Item, Request, Result, Value};
 use backfill_dynamodb::admin::{Admin, Placeholders};
-use backfill_dynamodb::{ConnectOptions, Connection};
+use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
 use clap::{Args, ValueEnum};
 
 /// Name of the checkpoint table where none is given; the one of a stack with the default name.
@@ -135,6 +137,53 @@ impl PlaceholderArgs {
         }
         Ok(Placeholders { names, values })
     }
+}
+
+/// One run, by its record.
+#[derive(Args)]
+pub struct OneRunArgs {
+    /// Which run.
+    #[arg(long, value_name = "ID")]
+    pub run_id: String,
+    /// Table that holds the checkpoints.
+    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
+    pub checkpoint_table: String,
+    /// Print the result as one JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+impl OneRunArgs {
+    /// Connects to where the record is.
+    pub async fn open(&self) -> Result<(Connection, CheckpointTable)> {
+        check_run_id(&self.run_id)?;
+        let connection = self.connection.open().await?;
+        let checkpoints = CheckpointTable::new(&connection, &self.checkpoint_table);
+        Ok((connection, checkpoints))
+    }
+
+    /// The run's record.
+    pub async fn record(
+        &self,
+        connection: &Connection,
+        checkpoints: &CheckpointTable,
+    ) -> Result<RunRecord> {
+        let record = retry(&Until::after(PATIENCE), || checkpoints.run(&self.run_id)).await?;
+        record.ok_or_else(|| no_such_run(&self.run_id, &self.checkpoint_table, connection))
+    }
+}
+
+/// That there is no such run.
+pub fn no_such_run(run_id: &str, checkpoint_table: &str, connection: &Connection) -> Error {
+    Error::invalid(
+        "run-id",
+        format!(
+            "checkpoint table {checkpoint_table} {} has no run {run_id}",
+            connection.place()
+        ),
+    )
 }
 
 /// How to run it.

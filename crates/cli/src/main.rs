@@ -64,13 +64,13 @@ enum Command {
     Rate(rate::RateArgs),
     /// Pause a run, wherever it goes on: it drains to its checkpoints and ends.
     #[command(after_help = examples::PAUSE)]
-    Pause(steer::SteerArgs),
+    Pause(args::OneRunArgs),
     /// Go on with a paused or failed run from its checkpoints.
     #[command(after_help = examples::RESUME)]
     Resume(steer::ResumeArgs),
     /// Stop a run for good, wherever it goes on.
     #[command(after_help = examples::CANCEL)]
-    Cancel(steer::SteerArgs),
+    Cancel(args::OneRunArgs),
     /// List the items that DynamoDB refused for good, and try them again.
     #[command(after_help = examples::REJECTED)]
     Rejected(rejected::RejectedArgs),

@@ -3,32 +3,23 @@
 use backfill_core::checkpoint::Settings;
 use backfill_core::planner::{Planner, Rate};
 use backfill_core::{Error, Result};
-use backfill_dynamodb::{CheckpointTable, ReadOnly};
+use backfill_dynamodb::ReadOnly;
 use clap::Args;
 use serde::Serialize;
 
-use crate::args::{CHECKPOINT_TABLE, ConnectionArgs};
+use crate::args::OneRunArgs;
 use crate::{Ending, display, owner};
 
 #[derive(Args)]
 pub struct RateArgs {
-    /// Which run.
-    #[arg(long, value_name = "ID")]
-    run_id: String,
     /// Write capacity units per second for the whole run, or none.
     #[arg(long, value_name = "N|none", required_unless_present = "max_rcu")]
     max_wcu: Option<String>,
     /// Read capacity units per second for the whole run, or none.
     #[arg(long, value_name = "N|none")]
     max_rcu: Option<String>,
-    /// Table that holds the checkpoints.
-    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
-    checkpoint_table: String,
     #[command(flatten)]
-    connection: ConnectionArgs,
-    /// Print the budget before and after as one JSON object on stdout.
-    #[arg(long)]
-    json: bool,
+    of: OneRunArgs,
 }
 
 #[derive(Serialize)]
@@ -59,23 +50,23 @@ pub async fn rate(args: RateArgs) -> Result<Ending> {
         max_wcu: parse("max_wcu", args.max_wcu.as_deref())?,
         max_rcu: parse("max_rcu", args.max_rcu.as_deref())?,
     };
-    let connection = args.connection.open().await?;
+    let (connection, store) = args.of.open().await?;
     let planner = Planner {
-        store: CheckpointTable::new(&connection, &args.checkpoint_table),
         access: ReadOnly(connection),
+        store,
     };
     let (before, after) = planner
-        .set_rate(&args.run_id, rate, &owner::caller())
+        .set_rate(&args.of.run_id, rate, &owner::caller())
         .await?;
     eprintln!(
         "run {}: {} -> {}",
-        args.run_id,
+        args.of.run_id,
         display::budget_text(before.max_wcu, before.max_rcu),
         display::budget_text(after.max_wcu, after.max_rcu)
     );
-    if args.json {
+    if args.of.json {
         display::json(&Changed {
-            run_id: &args.run_id,
+            run_id: &args.of.run_id,
             before: (&before).into(),
             after: (&after).into(),
         });

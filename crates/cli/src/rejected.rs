@@ -4,32 +4,23 @@ use backfill_core::checkpoint::{Rejected, RunStatus};
 use backfill_core::planner::describe;
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::rejected::{Retried, retry_rejected};
-use backfill_core::request::{RequestedSettings, check_run_id};
+use backfill_core::request::RequestedSettings;
 use backfill_core::retry::{PATIENCE, Until, retry};
 use backfill_core::{Error, Request, Result};
-use backfill_dynamodb::{CheckpointTable, ReadOnly, ReadWrite};
+use backfill_dynamodb::{ReadOnly, ReadWrite};
 use clap::Args;
 use serde::Serialize;
 
-use crate::args::{CHECKPOINT_TABLE, ConnectionArgs};
+use crate::args::OneRunArgs;
 use crate::{Ending, display};
 
 #[derive(Args)]
 pub struct RejectedArgs {
-    /// Which run; its current or last pass.
-    #[arg(long, value_name = "ID")]
-    run_id: String,
     /// Try the update on these items again, and on no others.
     #[arg(long)]
     retry: bool,
-    /// Table that holds the checkpoints.
-    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
-    checkpoint_table: String,
     #[command(flatten)]
-    connection: ConnectionArgs,
-    /// Print the items, or what came of them, as one JSON object on stdout.
-    #[arg(long)]
-    json: bool,
+    of: OneRunArgs,
 }
 
 #[derive(Serialize)]
@@ -45,22 +36,9 @@ struct Listed<'a> {
 
 /// Runs the command. Without `--retry` it reads only.
 pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
-    check_run_id(&args.run_id)?;
-    let connection = args.connection.open().await?;
-    let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
+    let (connection, checkpoints) = args.of.open().await?;
+    let run = args.of.record(&connection, &checkpoints).await?;
     let until = Until::after(PATIENCE);
-    let run = retry(&until, || checkpoints.run(&args.run_id)).await?;
-    let run = run.ok_or_else(|| {
-        Error::invalid(
-            "run-id",
-            format!(
-                "checkpoint table {} {} has no run {}",
-                args.checkpoint_table,
-                connection.place(),
-                args.run_id
-            ),
-        )
-    })?;
     let mut items = retry(&until, || checkpoints.rejected(&run.run_id, run.pass)).await?;
     items.sort_by(|a, b| (a.segment, &a.key).cmp(&(b.segment, &b.key)));
     let retried = if args.retry && !items.is_empty() {
@@ -93,7 +71,7 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
     } else {
         None
     };
-    if args.json {
+    if args.of.json {
         display::json(&Listed {
             run_id: &run.run_id,
             table: &run.spec.table,

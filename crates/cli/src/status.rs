@@ -9,7 +9,7 @@ use backfill_dynamodb::CheckpointTable;
 use clap::Args;
 use serde::Serialize;
 
-use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs};
+use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs, no_such_run};
 use crate::{Ending, display};
 
 #[derive(Args)]
@@ -71,16 +71,9 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             latest.run_id.clone()
         }
     };
-    let snapshot = snapshot(&checkpoints, &run_id).await?.ok_or_else(|| {
-        Error::invalid(
-            "run-id",
-            format!(
-                "checkpoint table {} {} has no run {run_id}",
-                args.checkpoint_table,
-                connection.place()
-            ),
-        )
-    })?;
+    let snapshot = snapshot(&checkpoints, &run_id).await?;
+    let snapshot =
+        snapshot.ok_or_else(|| no_such_run(&run_id, &args.checkpoint_table, &connection))?;
     let summary = snapshot.summary(&prices);
     if args.json {
         display::json(&Status {

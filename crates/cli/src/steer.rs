@@ -4,41 +4,23 @@ use std::time::Duration;
 
 use backfill_core::checkpoint::{RunRecord, RunStatus};
 use backfill_core::planner::Planner;
-use backfill_core::ports::CheckpointReader as _;
-use backfill_core::request::check_run_id;
-use backfill_core::retry::{PATIENCE, Until, retry};
 use backfill_core::{Error, Request, Result};
-use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
+use backfill_dynamodb::ReadOnly;
 use clap::Args;
 use serde::Serialize;
 
-use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs};
+use crate::args::{OneRunArgs, PriceArgs};
 use crate::{Ending, display, owner, run, start};
 
 #[derive(Args)]
-pub struct SteerArgs {
-    /// Which run.
-    #[arg(long, value_name = "ID")]
-    run_id: String,
-    /// Table that holds the checkpoints.
-    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
-    checkpoint_table: String,
-    #[command(flatten)]
-    connection: ConnectionArgs,
-    /// Print the result as one JSON object on stdout.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
 pub struct ResumeArgs {
-    #[command(flatten)]
-    steer: SteerArgs,
-    #[command(flatten)]
-    prices: PriceArgs,
     /// Go on in this process, also where the run was one of AWS.
     #[arg(long)]
     local: bool,
+    #[command(flatten)]
+    of: OneRunArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
 }
 
 #[derive(Serialize)]
@@ -52,20 +34,20 @@ struct Changed<'a> {
 const DRAIN_SECONDS: u32 = 60;
 
 /// Pauses a run: it drains to its checkpoints and ends. An error means that nothing was changed.
-pub async fn pause(args: SteerArgs) -> Result<Ending> {
+pub async fn pause(args: OneRunArgs) -> Result<Ending> {
     steer(args, RunStatus::Paused).await
 }
 
 /// Cancels a run, as [`pause`] does, and for good: `resume` does not take it up again.
-pub async fn cancel(args: SteerArgs) -> Result<Ending> {
+pub async fn cancel(args: OneRunArgs) -> Result<Ending> {
     steer(args, RunStatus::Cancelled).await
 }
 
-async fn steer(args: SteerArgs, status: RunStatus) -> Result<Ending> {
-    let connection = args.connection.open().await?;
+async fn steer(args: OneRunArgs, status: RunStatus) -> Result<Ending> {
+    let (connection, store) = args.open().await?;
     let planner = Planner {
-        store: CheckpointTable::new(&connection, &args.checkpoint_table),
         access: ReadOnly(connection),
+        store,
     };
     let before = planner
         .steer(&args.run_id, status, &owner::caller())
@@ -92,17 +74,10 @@ async fn steer(args: SteerArgs, status: RunStatus) -> Result<Ending> {
 /// Goes on with a paused or failed run where it was at work before: by another execution of its state machine, or in this
 /// process. Ends as `start` and `run` do.
 pub async fn resume(args: ResumeArgs) -> Result<Ending> {
-    let ResumeArgs {
-        steer,
-        prices,
-        local,
-    } = args;
-    check_run_id(&steer.run_id)?;
+    let ResumeArgs { of, prices, local } = args;
     let prices = prices.read()?;
-    let connection = steer.connection.open().await?;
-    let checkpoints = CheckpointTable::new(&connection, &steer.checkpoint_table);
-    let record = retry(&Until::after(PATIENCE), || checkpoints.run(&steer.run_id)).await?;
-    let record = record.ok_or_else(|| no_such_run(&steer, &connection))?;
+    let (connection, checkpoints) = of.open().await?;
+    let record = of.record(&connection, &checkpoints).await?;
     if !matches!(record.status, RunStatus::Paused | RunStatus::Failed) {
         return Err(Error::invalid(
             "run_id",
@@ -134,27 +109,15 @@ pub async fn resume(args: ResumeArgs) -> Result<Ending> {
             let to = start::Deployed {
                 sfn,
                 machine,
-                checkpoint_table: steer.checkpoint_table,
+                checkpoint_table: of.checkpoint_table,
                 connection,
                 prices,
-                json: steer.json,
+                json: of.json,
             };
             to.start_and_follow(request).await
         }
-        _ => run::execute(&request, &connection, &checkpoints, &prices, steer.json).await,
+        _ => run::execute(&request, &connection, &checkpoints, &prices, of.json).await,
     }
-}
-
-fn no_such_run(args: &SteerArgs, connection: &Connection) -> Error {
-    Error::invalid(
-        "run_id",
-        format!(
-            "checkpoint table {} {} has no run {}",
-            args.checkpoint_table,
-            connection.place(),
-            args.run_id
-        ),
-    )
 }
 
 /// The state machine whose execution a run was, by the form of their ARNs.
