@@ -46,8 +46,8 @@ const HOPELESS: u64 = 25;
 /// Records of rejected items that are written at the same time.
 const REJECTED_AT_ONCE: usize = 32;
 
-/// How long a checkpoint, and before it the records of rejected items, are tried again, also beyond the time box. A caller with a hard end (Lambda) must
-/// leave this much time between `latest` and that end.
+/// How long a checkpoint, and before it the records of rejected items, are tried again, also beyond the time box. A
+/// caller with a hard end (Lambda) must leave this much time for each between `latest` and that end.
 pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the trial's check is tried again; like [`CHECKPOINT_PATIENCE`], also beyond the time box.
