@@ -325,6 +325,22 @@ mod tests {
         Direct::new(connector, &config, endpoint_url).await.unwrap()
     }
 
+    /// What two calls send, with credentials that are valid for so many seconds.
+    async fn two_requests(valid_for: u64, endpoint_url: Option<&str>) -> Vec<Request> {
+        let requests = Arc::<Mutex<Vec<Request>>>::default();
+        let service = Service {
+            status: 200,
+            error_type: None,
+            body: "{}",
+            requests: requests.clone(),
+        };
+        let direct = direct(service, Duration::from_secs(valid_for), endpoint_url).await;
+        for _ in 0..2 {
+            direct.call(&Ask { limit: 1 }).await.unwrap();
+        }
+        std::mem::take(&mut *requests.lock().unwrap())
+    }
+
     async fn answer(
         status: u16,
         error_type: Option<&'static str>,
@@ -343,18 +359,7 @@ mod tests {
     #[tokio::test]
     async fn requests_are_signed_and_credentials_renewed_before_they_expire() {
         for (valid_for, second_key) in [(3_600, "KEY1"), (5, "KEY2")] {
-            let requests = Arc::<Mutex<Vec<Request>>>::default();
-            let service = Service {
-                status: 200,
-                error_type: None,
-                body: "{}",
-                requests: requests.clone(),
-            };
-            let direct = direct(service, Duration::from_secs(valid_for), None).await;
-            for _ in 0..2 {
-                let _: Value = direct.call(&Ask { limit: 1 }).await.unwrap();
-            }
-            let requests = requests.lock().unwrap();
+            let requests = two_requests(valid_for, None).await;
             for (request, key) in requests.iter().zip(["KEY1", second_key]) {
                 assert_eq!(request.method(), "POST");
                 assert_eq!(request.uri(), "https://dynamodb.eu-west-1.amazonaws.com/");
@@ -405,16 +410,7 @@ mod tests {
             (Some("http://127.0.0.1:8000"), "127.0.0.1:8000", "/"),
             (Some("http://127.0.0.1:8000/db"), "127.0.0.1:8000", "/db/"),
         ] {
-            let requests = Arc::<Mutex<Vec<Request>>>::default();
-            let service = Service {
-                status: 200,
-                error_type: None,
-                body: "{}",
-                requests: requests.clone(),
-            };
-            let direct = direct(service, Duration::from_secs(60), url).await;
-            direct.call(&Ask { limit: 1 }).await.unwrap();
-            let requests = requests.lock().unwrap();
+            let requests = two_requests(60, url).await;
             let signed = requests[0].headers().get("authorization").unwrap();
             let expected = format!("Signature={}", signature(&requests[0], host, path));
             assert!(signed.ends_with(&expected), "{signed}");
@@ -423,17 +419,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_endpoint_may_have_a_path() {
-        let requests = Arc::<Mutex<Vec<Request>>>::default();
-        let service = Service {
-            status: 200,
-            error_type: None,
-            body: "{}",
-            requests: requests.clone(),
-        };
         let url = Some("http://127.0.0.1:8000/db");
-        let direct = direct(service, Duration::from_secs(60), url).await;
-        let _: Value = direct.call(&Ask { limit: 1 }).await.unwrap();
-        let requests = requests.lock().unwrap();
+        let requests = two_requests(60, url).await;
         assert_eq!(requests[0].uri(), "http://127.0.0.1:8000/db/");
     }
 
