@@ -28,6 +28,16 @@ pub struct Ask {
     pub error: Option<Caught>,
 }
 
+impl Ask {
+    /// The run that it is about; `None` where that is missing or an input that cannot be read.
+    pub fn about(&self) -> Option<String> {
+        let of_input = || Request::from_json(self.input.as_ref()?.get()).ok();
+        self.run_id
+            .clone()
+            .or_else(|| of_input().map(|request| request.run_id()))
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -63,6 +73,31 @@ pub enum Answer {
 impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     /// Does what is asked. `InvalidInput` names a field that the action needs and the event lacks.
     pub async fn answer(&self, ask: Ask) -> Result<Answer> {
+        let answer = self.answer_to(ask).await?;
+        match &answer {
+            Answer::Plan(plan) => tracing::info!(
+                run_id = plan.run_id,
+                pass = plan.pass,
+                trial = plan.trial,
+                segments = plan.segments.len(),
+                "answer: the segments that are open"
+            ),
+            Answer::Conclusion(conclusion) => tracing::info!(
+                run_id = conclusion.run_id,
+                pass = conclusion.pass,
+                status = ?conclusion.status,
+                remaining = conclusion.remaining,
+                "answer: {}",
+                conclusion.message
+            ),
+            Answer::Failure(failure) => {
+                tracing::info!(error_name = failure.error, "answer: {}", failure.message);
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn answer_to(&self, ask: Ask) -> Result<Answer> {
         let owner = ask.owner;
         Ok(match ask.action {
             Action::Plan => {

@@ -148,7 +148,21 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
             counted = count(&reader, request.verification.clone(), &self.budget, &until) => counted,
             error = self.watch(&request) => Err(error),
         };
-        counted.map_err(|error| error.context(format!("verifying table {}", run.spec.table)))
+        let counted = counted
+            .map_err(|error| error.context(format!("verifying table {}", run.spec.table)))?;
+        tracing::info!(
+            run_id = run.run_id,
+            pass = run.pass,
+            done = counted.done,
+            segments = counted.next_segment - counted.open.len() as u32,
+            total_segments = counted.total_segments,
+            scanned = counted.scanned,
+            remaining = counted.remaining,
+            consumed_rcu = counted.consumed_rcu,
+            seconds = counted.seconds,
+            "the verification has come this far"
+        );
+        Ok(counted)
     }
 
     /// Looks every few seconds whether the run still is its owner's and goes on, and at what rate. Returns when it

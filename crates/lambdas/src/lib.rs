@@ -1,12 +1,15 @@
-//! What the three functions share: start-up, strict parsing of the event, and errors by name.
+//! What the three functions share: start-up, strict parsing of the event, structured logs, and errors by name.
 
+mod log;
 mod panics;
 
 use std::future::Future;
 use std::time::Duration;
 
+use backfill_core::ask::Ask;
 use backfill_core::request::parse_strictly;
-use backfill_core::worker::{CHECKPOINT_PATIENCE, TRIAL_PATIENCE};
+use backfill_core::verifier::VerifyRequest;
+use backfill_core::worker::{CHECKPOINT_PATIENCE, Chunk, TRIAL_PATIENCE};
 use backfill_core::{Error, Result};
 use backfill_dynamodb::{CALL_TIMEOUT, CheckpointTable, Connection};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
@@ -14,8 +17,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::prelude::*;
+use tracing::Instrument as _;
+
+use crate::log::Subject;
 
 /// Left between the end of our work and the end of the invocation: for a write that was just begun, then for the
 /// trial's check, the records of rejected items and the checkpoint, each of which is tried again until its patience ends
@@ -45,19 +49,52 @@ impl From<Failure> for Diagnostic {
     }
 }
 
+/// What a function is asked for.
+pub trait Event: DeserializeOwned {
+    /// What it is about: what every line of the invocation's log carries.
+    fn subject(&self) -> Subject;
+}
+
+impl Event for Chunk {
+    fn subject(&self) -> Subject {
+        Subject {
+            run_id: Some(self.run_id.clone()),
+            pass: Some(self.pass),
+            segment: Some(self.segment),
+        }
+    }
+}
+
+impl Event for VerifyRequest {
+    fn subject(&self) -> Subject {
+        Subject {
+            run_id: Some(self.run_id.clone()),
+            pass: Some(self.pass),
+            segment: None,
+        }
+    }
+}
+
+impl Event for Ask {
+    fn subject(&self) -> Subject {
+        Subject {
+            run_id: self.about(),
+            pass: self.pass,
+            segment: None,
+        }
+    }
+}
+
 /// Runs a function until Lambda ends the process. `handle` gets the parsed event and the time by which it
 /// should be done.
 pub fn serve<E, O, F, Fut>(handle: F) -> std::result::Result<(), lambda_runtime::Error>
 where
-    E: DeserializeOwned,
+    E: Event,
     O: Serialize,
     F: Fn(std::sync::Arc<Setup>, E, Instant) -> Fut,
     Fut: Future<Output = Result<O>>,
 {
-    tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().json())
-        .with(log_filter(std::env::var("RUST_LOG").ok().as_deref()))
-        .init();
+    log::start(std::env::var("RUST_LOG").ok().as_deref());
     panics::report_panics();
     // One thread: a small Lambda has less than one processor.
     tokio::runtime::Builder::new_current_thread()
@@ -70,32 +107,24 @@ where
                 let handle = &handle;
                 async move {
                     panics::belong_to(Some(&event.context.request_id));
-                    let result = match parse_strictly(event.payload.get(), "event") {
-                        Ok(request) => handle(setup, request, latest(&event.context)).await,
-                        Err(error) => Err(error),
+                    let request = parse_strictly::<E>(event.payload.get(), "event");
+                    let subject = request.as_ref().map(E::subject).unwrap_or_default();
+                    let answer = async {
+                        let answer = match request {
+                            Ok(request) => handle(setup, request, latest(&event.context)).await,
+                            Err(error) => Err(error),
+                        };
+                        answer.inspect_err(|error| {
+                            tracing::error!(error_name = error.kind().name(), "{}", error.report());
+                        })
                     };
+                    let answer = answer.instrument(subject.span()).await;
                     panics::belong_to(None);
-                    result.map_err(|error| {
-                        tracing::error!(
-                            request_id = event.context.request_id,
-                            error_name = error.kind().name(),
-                            "{}",
-                            error.report()
-                        );
-                        Failure(error)
-                    })
+                    answer.map_err(Failure)
                 }
             }))
             .await
         })
-}
-
-/// What is logged: everything from info on, or as RUST_LOG says (`debug`, or `warn,backfill_core=debug`).
-// Not EnvFilter, which brings an engine for regular expressions into each function.
-fn log_filter(directives: Option<&str>) -> Targets {
-    directives
-        .and_then(|directives| directives.parse().ok())
-        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
 async fn set_up() -> Result<Setup> {
@@ -133,18 +162,5 @@ mod tests {
         let diagnostic = Diagnostic::from(Failure(error));
         assert_eq!(diagnostic.error_type, "Fenced");
         assert_eq!(diagnostic.error_message, "claimed since");
-    }
-
-    #[test]
-    fn rust_log_decides_what_is_logged_and_info_is_the_default() {
-        use tracing::Level;
-        let logs = |directives, target, level| log_filter(directives).would_enable(target, &level);
-        for without_directives in [None, Some("=not a level=")] {
-            assert!(logs(without_directives, "backfill_core", Level::INFO));
-            assert!(!logs(without_directives, "backfill_core", Level::DEBUG));
-        }
-        let chosen = Some("warn,backfill_core=debug");
-        assert!(logs(chosen, "backfill_core::retry", Level::DEBUG));
-        assert!(!logs(chosen, "aws_config", Level::INFO));
     }
 }

@@ -1,0 +1,227 @@
+//! What the functions write to their logs: one object of JSON a line, flat, so that Logs Insights finds each field by its
+//! own name. Every line of an invocation says whose it is: `request_id`, and `run_id`, `pass` and `segment` where there is
+//! one.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+use tracing::{Event, Level, Span, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, JsonFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormattedFields};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::registry::LookupSpan;
+
+/// Where lambda_runtime opens the span of an invocation.
+const INVOCATION_SPAN: &str = "lambda_runtime::layers::trace";
+
+/// What lambda_runtime calls its span's fields, and what they are called here.
+const RENAMED: [(&str, &str); 2] = [
+    ("requestId", "request_id"),
+    ("xrayTraceId", "xray_trace_id"),
+];
+
+/// Where lambda_runtime logs the error of a handler once more, in the words of a debugger.
+const LOGGED_TWICE: &str = "lambda_runtime::layers::panic";
+
+/// What an invocation works on, as far as its event says so.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Subject {
+    pub run_id: Option<String>,
+    pub pass: Option<u32>,
+    pub segment: Option<u32>,
+}
+
+impl Subject {
+    /// A span that has every line within it name the subject.
+    pub(crate) fn span(&self) -> Span {
+        // On the level of errors, so that no RUST_LOG takes it away.
+        tracing::error_span!(
+            "invocation",
+            run_id = self.run_id,
+            pass = self.pass,
+            segment = self.segment
+        )
+    }
+}
+
+/// From now on, events are logged to standard output. `directives` say which: everything from info on, or as RUST_LOG
+/// says (`debug`, or `warn,backfill_core=debug`).
+pub(crate) fn start(directives: Option<&str>) {
+    tracing_subscriber::registry()
+        .with(
+            tracing_subscriber::fmt::layer()
+                .fmt_fields(JsonFields::new())
+                .event_format(Lines),
+        )
+        .with(filter(directives))
+        .init();
+}
+
+// Not EnvFilter, which brings an engine for regular expressions into each function.
+fn filter(directives: Option<&str>) -> Targets {
+    directives
+        .and_then(|directives| directives.parse().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
+        .with_target(INVOCATION_SPAN, LevelFilter::INFO)
+        .with_target(LOGGED_TWICE, LevelFilter::OFF)
+}
+
+/// An event as a line: the fields of its spans and its own, side by side.
+struct Lines;
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Map::new();
+        let spans = context.event_scope().into_iter();
+        for span in spans.flat_map(|scope| scope.from_root()) {
+            if let Some(of_span) = span.extensions().get::<FormattedFields<N>>() {
+                add(&mut fields, of_span);
+            }
+        }
+        let mut own = String::new();
+        context.format_fields(Writer::new(&mut own), event)?;
+        add(&mut fields, &own);
+        let metadata = event.metadata();
+        let mut timestamp = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
+        write_line(
+            &mut writer,
+            &timestamp,
+            metadata.level(),
+            metadata.target(),
+            fields,
+        )
+    }
+}
+
+/// Adds what [`JsonFields`] has formatted. The innermost value of a field counts.
+fn add(fields: &mut Map<String, Value>, formatted: &str) {
+    let Ok(Value::Object(formatted)) = serde_json::from_str(formatted) else {
+        return;
+    };
+    for (name, value) in formatted {
+        let renamed = RENAMED.iter().find(|(theirs, _)| *theirs == name);
+        fields.insert(renamed.map_or(name, |(_, ours)| (*ours).to_owned()), value);
+    }
+}
+
+/// The fields in the order in which a person reads them: when, how bad, what, and all else.
+fn write_line(
+    writer: &mut Writer<'_>,
+    timestamp: &str,
+    level: &Level,
+    target: &str,
+    mut fields: Map<String, Value>,
+) -> fmt::Result {
+    write!(writer, r#"{{"timestamp":"{timestamp}","level":"{level}""#)?;
+    if let Some(message) = fields.remove("message") {
+        write!(writer, r#","message":{message}"#)?;
+    }
+    for (name, value) in &fields {
+        write!(writer, ",{}:{value}", Value::from(name.as_str()))?;
+    }
+    writeln!(writer, r#","target":"{target}"}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What is logged meanwhile, line by line.
+    fn logged(directives: Option<&str>, log: impl FnOnce()) -> Vec<Value> {
+        #[derive(Clone, Default)]
+        struct Memory(Arc<Mutex<Vec<u8>>>);
+        impl Write for Memory {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let memory = Memory::default();
+        let to_memory = memory.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .fmt_fields(JsonFields::new())
+            .event_format(Lines)
+            .with_writer(move || to_memory.clone());
+        let subscriber = tracing_subscriber::registry()
+            .with(layer)
+            .with(filter(directives));
+        tracing::subscriber::with_default(subscriber, log);
+        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().map(serde_json::from_str);
+        lines.collect::<Result<_, _>>().expect("lines of JSON")
+    }
+
+    fn in_an_invocation(log: impl FnOnce()) {
+        // As lambda_runtime does it.
+        let invocation = tracing::info_span!(
+            target: "lambda_runtime::layers::trace",
+            "Lambda runtime invoke",
+            requestId = "id-1",
+        );
+        let subject = Subject {
+            run_id: Some("run \"1\"".into()),
+            pass: Some(2),
+            segment: None,
+        };
+        invocation.in_scope(|| subject.span().in_scope(log));
+    }
+
+    #[test]
+    fn a_line_says_whose_it_is_whatever_is_logged() {
+        for directives in [None, Some("error"), Some("warn,backfill_core=debug")] {
+            let lines = logged(directives, || {
+                in_an_invocation(|| tracing::error!(error_name = "Fenced", "claimed\n\"since\""));
+            });
+            let [line] = &lines[..] else {
+                panic!("{lines:?}")
+            };
+            assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+            assert_eq!(line["level"], "ERROR");
+            assert_eq!(line["message"], "claimed\n\"since\"");
+            assert_eq!(line["error_name"], "Fenced");
+            assert_eq!(line["request_id"], "id-1");
+            assert_eq!(line["run_id"], "run \"1\"");
+            assert_eq!(line["pass"], 2);
+            assert_eq!(line.get("segment"), None, "{line}");
+            assert_eq!(line.get("requestId"), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_names_its_segment_is_believed() {
+        let lines = logged(None, || {
+            in_an_invocation(|| tracing::info!(pass = 3, segment = 7, "on"));
+        });
+        assert_eq!(lines[0]["pass"], 3);
+        assert_eq!(lines[0]["segment"], 7);
+    }
+
+    #[test]
+    fn rust_log_decides_what_is_logged_and_info_is_the_default() {
+        let logs = |directives, target, level| filter(directives).would_enable(target, &level);
+        for without_directives in [None, Some("=not a level=")] {
+            assert!(logs(without_directives, "backfill_core", Level::INFO));
+            assert!(!logs(without_directives, "backfill_core", Level::DEBUG));
+        }
+        let chosen = Some("warn,backfill_core=debug");
+        assert!(logs(chosen, "backfill_core::retry", Level::DEBUG));
+        assert!(!logs(chosen, "aws_config", Level::INFO));
+    }
+}
