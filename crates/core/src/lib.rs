@@ -14,6 +14,7 @@ pub mod drive;
 mod error;
 pub mod expression;
 pub mod history;
+pub mod metrics;
 pub mod pace;
 pub mod partiql;
 pub mod planner;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{
     Cursor, Proof, RunRecord, RunStatus, Settings, VERSION, default_max_rejected, now_ms,
 };
+use crate::metrics::Figures;
 use crate::ports::{CheckpointReader, ReadAccess, RunStore};
 use crate::request::{RequestedSettings, check_run_id};
 use crate::retry::{PATIENCE, Until, retry};
@@ -241,6 +242,11 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             .filter(|segment| segment.cursor == Cursor::Exhausted)
             .map(|segment| segment.segment)
             .collect();
+        let figures = Figures {
+            segments_done: Some(exhausted.len() as u32),
+            ..Figures::of_run(record)
+        };
+        figures.report(&record.spec.table, &record.run_id);
         Ok(Plan {
             run_id: record.run_id.clone(),
             pass: record.pass,
@@ -580,7 +586,7 @@ async fn load_stored<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Opt
     retry(&Until::after(PATIENCE), || store.run(run_id)).await
 }
 
-fn new_run(request: &Request, description: &TableDescription, owner: &str) -> RunRecord {
+pub(crate) fn new_run(request: &Request, description: &TableDescription, owner: &str) -> RunRecord {
     let settings = choose_settings(&request.settings, description.size_bytes);
     let last_pass = settings.max_passes;
     let segments = explain_segments(

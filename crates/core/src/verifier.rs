@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Budget, Share};
 use crate::checkpoint::Cursor;
+use crate::metrics::Figures;
 use crate::pace::Pace;
 use crate::planner::{LOOK_EVERY, load};
 use crate::ports::{CheckpointReader, PageRequest, ReadAccess, TableReader};
@@ -148,8 +149,15 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
             counted = count(&reader, request.verification.clone(), &self.budget, &until) => counted,
             error = self.watch(&request) => Err(error),
         };
+        let before = request.verification.scanned;
         let counted = counted
             .map_err(|error| error.context(format!("verifying table {}", run.spec.table)))?;
+        let figures = Figures {
+            verified: Some(counted.scanned.saturating_sub(before)),
+            remaining: counted.done.then_some(counted.remaining),
+            ..Figures::of_run(&run)
+        };
+        figures.report(&run.spec.table, &run.run_id);
         tracing::info!(
             run_id = run.run_id,
             pass = run.pass,

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Budget, Share};
 use crate::checkpoint::{Counters, Cursor, Rejected, RunRecord, SegmentRecord, now_ms};
-use crate::history::{FLUSH_PATIENCE, Recorder};
+use crate::history::{Done, FLUSH_PATIENCE, Recorder};
+use crate::metrics::Meter;
 use crate::pace::{MAX_WINDOW, Pace};
 use crate::planner::{LOOK_EVERY, load};
 use crate::ports::{
@@ -154,6 +155,8 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         let writer = self
             .access
             .writer(&run.spec, &run.keys, run.settings.writer);
+        let before = record.counters;
+        let meter = Meter::new(&run, &before);
         let segment = Segment {
             reader: self.access.reader(&run.spec, &run.keys),
             store: &self.store,
@@ -168,6 +171,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             until,
             writer,
             rejection: Rejection::new(run.settings.max_rejected, run.settings.max_concurrency),
+            meter: &meter,
         };
         let mut history = Recorder::new(&run, &record.counters);
         // Once items were updated, what is left to a later pass may well be nothing but those that are refused.
@@ -178,21 +182,46 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             tokio::select! {
                 swept = &mut sweep => swept,
                 // Whoever stops or takes over the run should not have to wait for the end of a time box.
-                error = self.watch(chunk) => {
+                error = self.watch(chunk, &meter) => {
                     segment.until.stop.cancel();
                     // What is in flight is still waited for and checkpointed, if the segment is still ours.
                     sweep.await.and(Err(error))
                 }
+                never = meter.report_regularly() => match never {},
             }
         };
         segment.flush(&mut history, &record).await;
+        let done = record.cursor == Cursor::Exhausted;
+        meter.report(match done {
+            true => self.segments_done(&run).await,
+            false => None,
+        });
         swept.map_err(|error| {
             error.context(format!(
                 "table {}, segment {} of {}, run {}",
                 run.spec.table, chunk.segment, run.settings.total_segments, run.run_id
             ))
         })?;
-        let done = record.cursor == Cursor::Exhausted;
+        let did = Done::between(&before, &record.counters);
+        tracing::info!(
+            run_id = chunk.run_id,
+            pass = chunk.pass,
+            segment = chunk.segment,
+            trial = chunk.trial,
+            done,
+            scanned = did.scanned,
+            matched = did.matched,
+            updated = did.updated,
+            raced = did.raced,
+            vanished = did.vanished,
+            rejected = did.rejected,
+            throttles = did.throttles,
+            consumed_wcu = did.consumed_wcu,
+            consumed_rcu = did.consumed_rcu,
+            seconds = begin.elapsed().as_secs_f64(),
+            bound_by = record.bound_by.name(),
+            "chunk ended"
+        );
         Ok(ChunkReport {
             done,
             hand_over: !done && record.generation.is_multiple_of(CHUNKS_PER_CHILD),
@@ -203,17 +232,28 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
 
     /// Looks every few seconds whether the run still is its owner's and goes on, and at what rate. Returns when it
     /// does not.
-    async fn watch(&self, chunk: &Chunk) -> Error {
+    async fn watch(&self, chunk: &Chunk, meter: &Meter<'_>) -> Error {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let looked = async {
                 let run = load(&self.store, &chunk.run_id, chunk.pass, &chunk.owner).await?;
+                meter.follow(&run.settings);
                 self.follow(&run).await
             };
             if let Err(error) = looked.await {
                 return error;
             }
         }
+    }
+
+    /// How many segments of the pass are exhausted; `None` where that cannot be found out at once, and where whoever drives
+    /// the run in this process knows it anyway.
+    async fn segments_done(&self, run: &RunRecord) -> Option<u32> {
+        if !self.budget.is_shared() {
+            return None;
+        }
+        let count = self.store.exhausted(&run.run_id, run.pass);
+        tokio::time::timeout(FLUSH_PATIENCE, count).await.ok()?.ok()
     }
 
     /// Takes the budget from the run as it stands now.
@@ -248,6 +288,7 @@ struct Segment<'a, R, W, S> {
     begin: Instant,
     until: Until,
     rejection: Rejection,
+    meter: &'a Meter<'a>,
 }
 
 /// When to look how many items were rejected in the whole pass: not at every one, but more often the nearer the limit.
@@ -365,7 +406,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             record.bound_by = review.bound_by;
             record.counters.throttles += review.throttles;
             if let Some(throttled_by) = review.throttled_by {
-                tracing::info!(segment, throttles = review.throttles, "{throttled_by}");
+                tracing::info!(
+                    segment,
+                    throttles = review.throttles,
+                    throttled_by,
+                    "the table throttles"
+                );
                 record.throttled_by = Some(throttled_by);
             }
             record.counters.checkpoints += 1;
@@ -373,6 +419,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             let mut saving = std::pin::pin!(async {
                 let too_many = self.checkpoint(record, &rejected).await?;
                 history.saved(&record.counters);
+                self.meter.saved(&record.counters);
                 if history.is_due() {
                     self.flush(history, record).await;
                 }

@@ -1,5 +1,6 @@
 //! What the three functions share: start-up, strict parsing of the event, structured logs, and errors by name.
 
+pub mod emf;
 mod log;
 mod panics;
 
@@ -24,14 +25,14 @@ use crate::log::Subject;
 
 /// Left between the end of our work and the end of the invocation: for a write that was just begun, then for the
 /// trial's check, the records of rejected items and the checkpoint, each of which is tried again until its patience ends
-/// and then once more; with a flush of the history before and after the checkpoint.
-const RESERVE: Duration = Duration::from_secs(74);
+/// and then once more; with a flush of the history before and after the checkpoint, and a look at how many segments are done.
+const RESERVE: Duration = Duration::from_secs(75);
 const _: () = assert!(
     RESERVE.as_secs()
         > 4 * CALL_TIMEOUT.as_secs()
             + TRIAL_PATIENCE.as_secs()
             + 2 * CHECKPOINT_PATIENCE.as_secs()
-            + 2 * FLUSH_PATIENCE.as_secs()
+            + 3 * FLUSH_PATIENCE.as_secs()
 );
 
 /// Built once per process and used by every invocation.

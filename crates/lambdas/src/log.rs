@@ -1,9 +1,11 @@
 //! What the functions write to their logs: one object of JSON a line, flat, so that Logs Insights finds each field by its
 //! own name. Every line of an invocation says whose it is: `request_id`, and `run_id`, `pass` and `segment` where there is
-//! one.
+//! one. Figures of a run become metrics.
 
 use std::fmt;
 
+use backfill_core::checkpoint::now_ms;
+use backfill_core::metrics;
 use serde_json::{Map, Value};
 use tracing::{Event, Level, Span, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -12,6 +14,8 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::emf;
 
 /// Where lambda_runtime opens the span of an invocation.
 const INVOCATION_SPAN: &str = "lambda_runtime::layers::trace";
@@ -66,6 +70,8 @@ fn filter(directives: Option<&str>) -> Targets {
         .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
         .with_target(INVOCATION_SPAN, LevelFilter::INFO)
         .with_target(LOGGED_TWICE, LevelFilter::OFF)
+        // Alarms rest on them.
+        .with_target(metrics::TARGET, LevelFilter::INFO)
 }
 
 /// An event as a line: the fields of its spans and its own, side by side.
@@ -93,6 +99,9 @@ where
         context.format_fields(Writer::new(&mut own), event)?;
         add(&mut fields, &own);
         let metadata = event.metadata();
+        if metadata.target() == metrics::TARGET {
+            return writeln!(writer, "{}", emf::document(fields, now_ms()));
+        }
         let mut timestamp = String::new();
         SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
         write_line(
@@ -139,7 +148,12 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
+    use backfill_core::history::Done;
+    use backfill_core::metrics::Figures;
+    use serde_json::json;
+
     use super::*;
+    use crate::emf::METRICS;
 
     /// What is logged meanwhile, line by line.
     fn logged(directives: Option<&str>, log: impl FnOnce()) -> Vec<Value> {
@@ -211,6 +225,72 @@ mod tests {
         });
         assert_eq!(lines[0]["pass"], 3);
         assert_eq!(lines[0]["segment"], 7);
+    }
+
+    /// Every figure of the core has a metric, and the line is as CloudWatch wants it.
+    #[test]
+    fn figures_are_metrics_whatever_is_logged() {
+        let figures = Figures {
+            done: Some(Done {
+                scanned: 7,
+                consumed_wcu: 2.5,
+                ..Done::default()
+            }),
+            pass: Some(2),
+            segments_done: Some(1),
+            segments_total: Some(8),
+            max_wcu: Some(500),
+            max_rcu: Some(100),
+            verified: Some(7),
+            remaining: Some(0),
+        };
+        for directives in [None, Some("error"), Some("off")] {
+            let lines = logged(directives, || {
+                in_an_invocation(|| figures.report("stuff", "run \"1\""));
+            });
+            let [line] = &lines[..] else {
+                panic!("{lines:?}")
+            };
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            let named = directive["Metrics"].as_array().unwrap().iter();
+            let named: Vec<_> = named
+                .map(|metric| metric["Name"].as_str().unwrap())
+                .collect();
+            assert_eq!(named, METRICS.map(|metric| metric.name));
+            for name in named {
+                assert!(line[name].is_number(), "{name} of {line}");
+            }
+            assert_eq!(line["ItemsScanned"], 7);
+            assert_eq!(line["ConsumedWriteUnits"], 2.5);
+            assert_eq!(line["Table"], "stuff");
+            assert_eq!(line["RunId"], "run \"1\"");
+            if directives != Some("off") {
+                assert_eq!(line["request_id"], "id-1");
+            }
+            let others = line.as_object().unwrap().iter().filter(|(name, value)| {
+                value.is_number() && !METRICS.iter().any(|metric| metric.name == *name)
+            });
+            assert_eq!(others.count(), 0, "a figure is no metric: {line}");
+        }
+    }
+
+    #[test]
+    fn figures_that_there_are_not_are_not_reported() {
+        let figures = Figures {
+            remaining: Some(3),
+            ..Figures::default()
+        };
+        let lines = logged(None, || figures.report("stuff", "run"));
+        let directive = &lines[0]["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(
+            directive["Metrics"],
+            json!([{"Name": "ItemsRemaining", "Unit": "Count"}])
+        );
+        assert_eq!(
+            directive["Dimensions"],
+            json!([["Table"], ["Table", "RunId"]])
+        );
+        assert_eq!(lines[0]["ItemsRemaining"], 3);
     }
 
     #[test]
