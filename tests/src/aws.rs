@@ -95,7 +95,7 @@ pub fn eventually<T>(
 
 /// The stand-in for AWS with the stack in it.
 pub struct Aws {
-    port: u16,
+    pub(crate) port: u16,
     pub endpoint: String,
     pub client: Client,
     /// What the functions call DynamoDB through.
@@ -177,13 +177,9 @@ impl Aws {
 
     /// What a function has logged, as CloudWatch Logs has it.
     pub fn logs(&self, function: &str) -> String {
-        let headers = "Content-Type: application/x-amz-json-1.1\r\n\
-                       X-Amz-Target: Logs_20140328.FilterLogEvents\r\n\
-                       Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/logs/aws4_request, \
-                       SignedHeaders=host, Signature=0";
         let body = json!({"logGroupName": format!("/aws/lambda/{STACK}-{function}")});
-        let logs = request_with(self.port, "POST", "/", headers, &body.to_string());
-        logs.expect("the logs are read")
+        let target = "Logs_20140328.FilterLogEvents";
+        request_json(self.port, "logs", target, &body).to_string()
     }
 
     /// The roles of the functions.
@@ -567,6 +563,9 @@ fn deploy(endpoint: &str, folder: &Folder) {
             "--parameter-overrides",
             "CreateTable=true",
             "Architecture=x86_64",
+            // ministack's CloudFormation knows neither query definitions nor alarms on queries.
+            "SavedQueries=false",
+            "WatchIndexes=false",
         ])
         .env("HOME", folder.path("sam"))
         .env("AWS_ENDPOINT_URL", endpoint)
@@ -645,6 +644,18 @@ pub(crate) fn request_form(port: u16, service: &str, parameters: &[(&str, &str)]
     );
     let answer = request_with(port, "POST", "/", &headers, &body);
     answer.unwrap_or_else(|| panic!("{service} refuses {parameters:?}"))
+}
+
+/// A call of one of AWS's services that take JSON. Panics where it is no success.
+pub(crate) fn request_json(port: u16, service: &str, target: &str, body: &Json) -> Json {
+    let credential = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");
+    let headers = format!(
+        "Content-Type: application/x-amz-json-1.1\r\nX-Amz-Target: {target}\r\n\
+         Authorization: AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0"
+    );
+    let answer = request_with(port, "POST", "/", &headers, &body.to_string());
+    let answer = answer.unwrap_or_else(|| panic!("{target} is refused: {body}"));
+    serde_json::from_str(&answer).unwrap_or_default()
 }
 
 /// A server and every process that it starts, functions included. They end when this is dropped, and also where the

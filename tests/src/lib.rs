@@ -5,6 +5,7 @@ pub mod command;
 pub mod database;
 pub mod functions;
 pub mod live;
+pub mod observe;
 pub mod roles;
 pub mod sandbox;
 pub mod tables;

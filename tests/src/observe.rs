@@ -1,0 +1,140 @@
+//! What somebody sees of a run who has nothing but AWS: the logs of the functions and the metrics in them, the dashboard,
+//! the alarms, and the messages of the topic.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+
+use crate::aws::{Aws, STACK, request_form, request_json};
+
+/// What a function has logged in one invocation.
+#[derive(Debug)]
+pub struct Invocation {
+    pub request_id: String,
+    /// Its own lines, without Lambda's.
+    pub lines: Vec<Json>,
+}
+
+impl Invocation {
+    /// The lines that are metrics.
+    pub fn metrics(&self) -> impl Iterator<Item = &Json> {
+        self.lines.iter().filter(|line| line.get("_aws").is_some())
+    }
+
+    /// The line with this message; panics where there is none.
+    #[track_caller]
+    pub fn line(&self, message: &str) -> &Json {
+        let line = self.lines.iter().find(|line| line["message"] == message);
+        line.unwrap_or_else(|| panic!("no line says {message}: {self:#?}"))
+    }
+}
+
+/// A queue that gets what the topic gets.
+pub struct Queue {
+    port: u16,
+    url: String,
+    received: BTreeMap<String, Json>,
+}
+
+impl Queue {
+    /// The message about an execution of this name, if it has come.
+    pub fn about(&mut self, execution: &str) -> Option<Json> {
+        let body = json!({"QueueUrl": self.url, "MaxNumberOfMessages": 10});
+        let answer = request_json(self.port, "sqs", "AmazonSQS.ReceiveMessage", &body);
+        for message in answer["Messages"].as_array().into_iter().flatten() {
+            let envelope = message["Body"].as_str().expect("a body");
+            let envelope: Json = serde_json::from_str(envelope).expect("an envelope of SNS");
+            let text = envelope["Message"].as_str().expect("a message");
+            let told: Json = serde_json::from_str(text)
+                .unwrap_or_else(|error| panic!("a message is no JSON, {error}: {text}"));
+            let name = told["execution"].as_str().expect("a name").to_owned();
+            let before = self.received.insert(name, told);
+            assert_eq!(before, None, "it is told twice");
+            let body = json!({"QueueUrl": self.url, "ReceiptHandle": message["ReceiptHandle"]});
+            request_json(self.port, "sqs", "AmazonSQS.DeleteMessage", &body);
+        }
+        self.received.get(execution).cloned()
+    }
+
+    /// The names of all executions of which something was told so far.
+    pub fn executions(&self) -> impl Iterator<Item = &str> {
+        self.received.keys().map(String::as_str)
+    }
+}
+
+impl Aws {
+    /// The invocations of a function for one run, as CloudWatch Logs has them.
+    pub fn invocations(&self, function: &str, run_id: &str) -> Vec<Invocation> {
+        let logs: Json = serde_json::from_str(&self.logs(function)).expect("JSON");
+        let mut streams: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for event in logs["events"].as_array().expect("events") {
+            let text = |field: &str| event[field].as_str().expect("text");
+            // ministack gives each invocation a stream of its own.
+            let stream = streams.entry(text("logStreamName")).or_default();
+            stream.push(text("message"));
+        }
+        let invocations = streams.into_values().map(|lines| {
+            let start = lines
+                .iter()
+                .find_map(|l| l.strip_prefix("START RequestId: "));
+            let request_id = start.and_then(|rest| rest.split(' ').next());
+            let of_lambda = ["START RequestId", "END RequestId", "REPORT RequestId"];
+            let own = lines
+                .iter()
+                .filter(|line| !of_lambda.iter().any(|prefix| line.starts_with(prefix)));
+            Invocation {
+                request_id: request_id.expect("an id").to_owned(),
+                lines: own
+                    .map(|line| serde_json::from_str(line).unwrap_or_else(|_| json!(line)))
+                    .collect(),
+            }
+        });
+        invocations
+            .filter(|invocation| invocation.lines.iter().any(|line| line["run_id"] == run_id))
+            .collect()
+    }
+
+    /// The stack's dashboard, with everything put in.
+    pub fn dashboard(&self) -> Json {
+        let body = json!({"DashboardName": STACK});
+        let answer = self.cloudwatch("GetDashboard", &body);
+        let dashboard = answer["DashboardBody"].as_str().expect("a dashboard");
+        serde_json::from_str(dashboard).expect("a dashboard is JSON")
+    }
+
+    /// The stack's alarms.
+    pub fn alarms(&self) -> Vec<Json> {
+        let body = json!({"AlarmNamePrefix": format!("{STACK}-")});
+        let answer = self.cloudwatch("DescribeAlarms", &body);
+        answer["MetricAlarms"].as_array().expect("alarms").clone()
+    }
+
+    fn cloudwatch(&self, action: &str, body: &Json) -> Json {
+        let target = format!("GraniteServiceVersion20100801.{action}");
+        request_json(self.port, "monitoring", &target, body)
+    }
+
+    /// The stack's topic.
+    pub fn topic(&self) -> String {
+        format!("arn:aws:sns:us-east-1:000000000000:{STACK}-alarms")
+    }
+
+    /// Subscribes a new queue of this name to the stack's topic.
+    pub fn subscribe(&self, name: &str) -> Queue {
+        let body = json!({"QueueName": name});
+        let queue = request_json(self.port, "sqs", "AmazonSQS.CreateQueue", &body);
+        let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
+        let parameters = [
+            ("Action", "Subscribe"),
+            ("TopicArn", &self.topic()),
+            ("Protocol", "sqs"),
+            ("Endpoint", &arn),
+        ];
+        request_form(self.port, "sns", &parameters);
+        Queue {
+            port: self.port,
+            url: queue["QueueUrl"].as_str().expect("a URL").to_owned(),
+            received: BTreeMap::new(),
+        }
+    }
+}
