@@ -55,11 +55,6 @@ impl Queue {
         }
         self.received.get(execution).cloned()
     }
-
-    /// The names of all executions of which something was told so far.
-    pub fn executions(&self) -> impl Iterator<Item = &str> {
-        self.received.keys().map(String::as_str)
-    }
 }
 
 impl Aws {
@@ -112,6 +107,17 @@ impl Aws {
     fn cloudwatch(&self, action: &str, body: &Json) -> Json {
         let target = format!("GraniteServiceVersion20100801.{action}");
         request_json(self.port, "monitoring", &target, body)
+    }
+
+    /// Whether a rule of the stack, such as `run-failed`, has an eye on events like this.
+    pub fn rule_matches(&self, rule: &str, event: &Json) -> bool {
+        let events = |action: &str, body: &Json| {
+            request_json(self.port, "events", &format!("AWSEvents.{action}"), body)
+        };
+        let rule = events("DescribeRule", &json!({"Name": format!("{STACK}-{rule}")}));
+        let body = json!({"EventPattern": rule["EventPattern"], "Event": event.to_string()});
+        let answer = events("TestEventPattern", &body);
+        answer["Result"].as_bool().expect("yes or no")
     }
 
     /// The stack's topic.
