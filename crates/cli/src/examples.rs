@@ -1,5 +1,10 @@
 //! What stands below the help of each command.
 
+pub const PLAN: &str = r"Examples:
+  backfill plan --table stuff --set test=1
+  backfill plan --table stuff --set test=1 --max-wcu 500 --pages 100
+  backfill plan --spec orders.json --profile prod --json";
+
 pub const RUN: &str = r"Examples:
   backfill run --table stuff --set test=1 --dry-run
   backfill run --table stuff --set test=1 --max-wcu 500

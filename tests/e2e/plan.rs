@@ -1,0 +1,198 @@
+//! `backfill plan` and the question before a run, against the embedded database. Snapshots as in `help.rs`.
+
+use std::collections::BTreeSet;
+
+use backfill_core::value::with_sorted_sets;
+use backfill_core::{Item, Value};
+use backfill_e2e::command::{Ended, backfill_as_typed, root};
+use backfill_e2e::database::Embedded;
+use backfill_e2e::screen::masked;
+use backfill_e2e::tables::{self, STUFF_KEYS, read_all, stuff};
+use serde_json::{Value as Json, json};
+
+const PLAN: &str = "plan --table stuff --set test=1";
+
+/// Runs a command while this test serves the database.
+async fn end_of(mut command: std::process::Command) -> Ended {
+    tokio::task::spawn_blocking(move || Ended::run(&mut command))
+        .await
+        .unwrap()
+}
+
+/// read-only: a plan sends nothing that could write, and leaves tables and items as they were. Of a small table it reads every
+/// item, so that its figures are exact.
+#[tokio::test(flavor = "multi_thread")]
+async fn read_only_plan_counts_what_a_run_would_do() {
+    let database = Embedded::with_stuff(500).await;
+    let line = database.line().await;
+    let (on_table, without_table) = (line.listen("stuff"), line.listen(""));
+    let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
+    let arguments = format!(
+        "{PLAN} --max-wcu 100 --json --endpoint-url {}",
+        line.endpoint
+    );
+    let plan = end_of(backfill_as_typed(arguments.split_whitespace()))
+        .await
+        .expect_code(0)
+        .json();
+
+    assert_eq!(plan["sample"]["whole_table"], true);
+    assert_eq!(plan["sample"]["items"], 500);
+    assert_eq!(
+        plan["forecast"]["pending"],
+        json!({"value": 400.0, "low": 400.0, "high": 400.0})
+    );
+    assert_eq!(plan["forecast"]["units_per_item"], 1.0);
+    assert_eq!(plan["forecast"]["sweep_seconds"], 4.0, "400 units at 100");
+    assert!(
+        plan["forecast"]["bounds"][0]["by"]
+            .as_str()
+            .unwrap()
+            .contains("budget")
+    );
+    assert_eq!(plan["run"], json!(null));
+    let tried = plan["tried"].as_array().unwrap();
+    assert_eq!(tried.len(), 25);
+    for tried in tried {
+        let item = |json: &Json| -> Item { serde_json::from_value(json.clone()).unwrap() };
+        let mut expected = item(&tried["before"]);
+        expected.insert("test".into(), Value::N("1".into()));
+        let after = item(&tried["after"]["Ok"]);
+        assert_eq!(with_sorted_sets(after), with_sorted_sets(expected));
+        assert_eq!(tried["is_extinguished"], true);
+    }
+
+    let seen = [on_table.seen(), without_table.seen()].concat();
+    let operations: BTreeSet<&str> = seen.iter().map(|s| s.call.operation.as_str()).collect();
+    let reads = BTreeSet::from([
+        "DescribeContinuousBackups",
+        "DescribeKinesisStreamingDestination",
+        "DescribeTable",
+        "DescribeTimeToLive",
+        "ListTagsOfResource",
+        "Scan",
+    ]);
+    assert_eq!(operations, reads);
+    assert_eq!(
+        read_all(&database.client, "stuff", STUFF_KEYS).await,
+        before
+    );
+    assert_eq!(database.table_names().await, ["stuff"]);
+
+    // Afterwards it knows the run, and that nothing is left.
+    end_of(database.backfill("run --table stuff --set test=1"))
+        .await
+        .expect_code(0);
+    let plan = end_of(database.backfill(&format!("{PLAN} --json")))
+        .await
+        .expect_code(0)
+        .json();
+    assert_eq!(plan["run"]["status"], "succeeded");
+    assert_eq!(plan["forecast"]["pending"]["value"], 0.0);
+}
+
+/// The share of a table of which only a part is read lies in the interval. The table is such that every sample says the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_of_a_large_table_is_an_estimate() {
+    let database = Embedded::start().await;
+    tables::create(&database.client, "stuff", STUFF_KEYS).await;
+    let items: Vec<_> = (0..3_000)
+        .map(|i| {
+            let mut item = stuff(i);
+            item.remove("test");
+            item
+        })
+        .collect();
+    tables::put_all(&database.client, "stuff", &items).await;
+    let plan = end_of(database.backfill(&format!("{PLAN} --pages 3 --json"))).await;
+    let plan = plan.expect_code(0).json();
+    assert_eq!(plan["sample"]["whole_table"], false);
+    assert_eq!(plan["sample"]["pages"], 3);
+    let share = &plan["sample"]["share"];
+    let n = plan["sample"]["items"].as_f64().unwrap();
+    assert!(0.0 < n && n <= 750.0, "{plan}");
+    assert_eq!(
+        (&share["value"], &share["high"]),
+        (&json!(1.0), &json!(1.0))
+    );
+    assert!(
+        (0.5..1.0).contains(&share["low"].as_f64().unwrap()),
+        "{share}"
+    );
+    assert_eq!(plan["forecast"]["pending"]["value"], 3_000.0);
+}
+
+/// What people see, with indexes, a stream, TTL and tags.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_as_people_see_it() {
+    let database = Embedded::start().await;
+    let example = root().join("examples/orders");
+    let file = |name: &str| example.join(name).display().to_string();
+    for arguments in [
+        format!("table create --file {}", file("table.json")),
+        format!("table seed --table orders --file {}", file("seed.jsonl")),
+    ] {
+        end_of(database.backfill(&arguments)).await.expect_code(0);
+    }
+    let plan = end_of(database.backfill(&format!("plan --spec {}", file("backfill.json")))).await;
+    insta::assert_snapshot!(
+        "plan",
+        masked(&plan.expect_code(0).stdout, &database.endpoint)
+    );
+}
+
+/// What a run would stumble over is said before it begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_warns_of_updates_that_cannot_work() {
+    let database = Embedded::with_stuff(50).await;
+    let mut text = stuff(1_000);
+    text.insert("name".into(), Value::N("1".into()));
+    tables::put_all(&database.client, "stuff", &[text]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let codes = async |spec: Json| -> Vec<String> {
+        let path = folder.path().join("spec.json");
+        std::fs::write(&path, spec.to_string()).unwrap();
+        let arguments = format!("plan --spec {} --json", path.display());
+        let plan = end_of(database.backfill(&arguments)).await;
+        let plan = plan.expect_code(0).json();
+        let warnings = plan["warnings"].as_array().unwrap().iter();
+        warnings
+            .map(|warning| warning["code"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    // Of 41 items, all but one have a text where a number is added.
+    let refused = json!({"table": "stuff", "pending": "attribute_not_exists(test)", "update": "ADD #n :v",
+        "names": {"#n": "name"}, "values": {":v": 1}});
+    assert_eq!(codes(refused).await[0], "update_refused");
+    let lit = json!({"table": "stuff", "pending": "attribute_exists(id)", "update": "SET a = :v", "values": {":v": 1}});
+    assert_eq!(codes(lit).await[0], "update_does_not_extinguish");
+    let fine = json!({"table": "stuff", "set": {"test": 1}});
+    assert_eq!(codes(fine).await, ["no_deletion_protection"]);
+}
+
+/// Where nobody can be asked and nobody has said yes, nothing is sent at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_terminal_and_without_yes_a_run_is_refused() {
+    let database = Embedded::with_stuff(10).await;
+    let line = database.line().await;
+    let taps = ["", "stuff", "backfill-checkpoints"].map(|table| line.listen(table));
+    for command in ["run", "start --stack-name backfill"] {
+        let arguments = format!(
+            "{command} --table stuff --set test=1 --endpoint-url {}",
+            line.endpoint
+        );
+        let refused = end_of(backfill_as_typed(arguments.split_whitespace()))
+            .await
+            .expect_code(2);
+        assert!(refused.stderr.contains("--yes"), "{}", refused.stderr);
+        assert_eq!(refused.stdout, "");
+    }
+    assert!(taps.iter().all(|tap| tap.seen().is_empty()));
+    let dry = format!(
+        "run --table stuff --set test=1 --dry-run --endpoint-url {}",
+        line.endpoint
+    );
+    end_of(backfill_as_typed(dry.split_whitespace()))
+        .await
+        .expect_code(3);
+}
