@@ -7,6 +7,7 @@ pub const PLAN: &str = r"Examples:
 
 pub const RUN: &str = r"Examples:
   backfill run --table stuff --set test=1 --dry-run
+  backfill run --table stuff --set test=1 --only-segments 0
   backfill run --table stuff --set test=1 --max-wcu 500
   backfill run --table orders --pending 'attribute_not_exists(gross)' \
       --update 'SET gross = price + :tax' --value ':tax=5'

@@ -245,6 +245,7 @@ impl Plan {
         lines.push(heading("Run"));
         let settings = &self.settings;
         lines.push(format!("  scan      {}", self.segments));
+        lines.extend(self.canary_line());
         lines.push(format!(
             "  passes    at most {}, in chunks of {}, written by {}",
             settings.max_passes,
@@ -275,6 +276,7 @@ impl Plan {
     fn essentials(&self) -> String {
         let mut lines = self.change_lines();
         lines.extend(self.trial_line());
+        lines.extend(self.canary_line());
         lines.extend(self.time_lines());
         lines.push(self.cost_line());
         lines.extend(self.warning_lines());
@@ -496,6 +498,17 @@ impl Plan {
             )
         ));
         lines
+    }
+
+    fn canary_line(&self) -> Option<String> {
+        let only = &self.settings.only_segments;
+        (!only.is_empty()).then(|| {
+            format!(
+                "  canary    {} of {} alone, then it pauses; the figures below are those of the whole table",
+                display::plural(only.len() as u32, "segment", "segments"),
+                self.settings.total_segments
+            )
+        })
     }
 
     fn write_lines(&self) -> Vec<String> {

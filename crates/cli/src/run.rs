@@ -82,10 +82,12 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     owner::take_over_from_the_dead(&mut request, &connection, &checkpoints, &sfn).await?;
     let ending = execute(&request, &connection, &checkpoints, &prices, args.json).await?;
     if ending == Ending::Stopped {
-        let without = if request.settings.fresh {
-            " without fresh"
-        } else {
-            ""
+        let settings = &request.settings;
+        let without = match (settings.fresh, settings.only_segments.is_some()) {
+            (false, false) => "",
+            (true, false) => " without fresh",
+            (false, true) => "; without only_segments it goes on with all others",
+            (true, true) => " without fresh; without only_segments it goes on with all others",
         };
         eprintln!("to resume, run the same command again{without}");
     }

@@ -89,6 +89,10 @@ struct Simulated {
 /// Runs the command.
 pub async fn run(args: SimulateArgs) -> Result<Ending> {
     let settings = args::settings(&args.settings)?;
+    if settings.only_segments.is_some() {
+        let why = "a simulation is one of the whole table; leave it out";
+        return Err(Error::invalid("only_segments", why));
+    }
     let prices = args.prices.read()?;
     let (scenario, scale) = scenario(&args)?;
     let driver = match args.in_process {
