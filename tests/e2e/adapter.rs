@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use backfill_core::checkpoint::Cursor;
+use backfill_core::history::{Done, Flush};
 use backfill_core::planner::Planner;
 use backfill_core::ports::{
     CheckpointReader as _, Outcome, PageRequest, ReadAccess as _, SegmentStore as _,
@@ -475,4 +476,63 @@ async fn one_owner_in_the_checkpoint_table() {
     store.checkpoint(&second).await.unwrap();
     let stored = store.segments(&plan.run_id, 1).await.unwrap();
     assert_eq!(stored, [second]);
+}
+
+/// The history adds up, bucket by bucket and in the order of time, and is taken for nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_the_history_in_the_checkpoint_table() {
+    let table = Table::with_items(1).await;
+    let store = CheckpointTable::new(&table.connection, "checkpoints");
+    store.create_if_missing().await.unwrap();
+    let done = Done {
+        scanned: 10,
+        matched: 9,
+        updated: 4,
+        raced: 2,
+        vanished: 2,
+        rejected: 1,
+        consumed_rcu: 0.5,
+        consumed_wcu: 12.25,
+        throttles: 3,
+    };
+    let flush = |at_ms, seconds| Flush {
+        at_ms,
+        seconds,
+        done,
+    };
+    // The year 2286 brings one digit more.
+    for (pass, at_ms, seconds) in [
+        (1, 10_000_000_005_000, 2.0),
+        (1, 1_800_000_019_999, 7.5),
+        (1, 1_800_000_010_000, 0.5),
+        (2, 1_800_000_020_000, 1.0),
+        (12, 1_800_000_000_000, 1.0),
+    ] {
+        let flush = flush(at_ms, seconds);
+        store.add_to_history("run", pass, &flush).await.unwrap();
+    }
+    let found = store.history("run", 1).await.unwrap();
+    let [first, second] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!((first.pass, first.start_ms), (1, 1_800_000_010_000));
+    assert_eq!((first.flushes, first.seconds), (2, 8.0));
+    assert_eq!(first.offset_seconds, 9.999);
+    let mut twice = done;
+    twice += done;
+    assert_eq!(first.done, twice);
+    assert_eq!(second.start_ms, 10_000_000_000_000);
+    assert_eq!(second.done, done);
+    assert_eq!(store.history("run", 2).await.unwrap().len(), 1);
+    assert_eq!(store.history("other", 1).await.unwrap(), []);
+    assert_eq!(store.segments("run", 1).await.unwrap(), []);
+    assert_eq!(store.rejected("run", 1).await.unwrap(), []);
+    let stored = table.database.client.scan().table_name("checkpoints");
+    let stored = stored.send().await.unwrap();
+    assert!(
+        stored
+            .items()
+            .iter()
+            .all(|item| item.contains_key("expires_at"))
+    );
 }

@@ -72,9 +72,9 @@ const TRANSITIONS_PER_CHUNK: f64 = 2.0;
 const CALLS_PER_PASS: f64 = 4.0;
 /// Items between two checkpoints where no budget asks for smaller pages: a page.
 const ITEMS_PER_CHECKPOINT: f64 = 1_000.0;
-/// Write units of the checkpoint table per chunk beside its checkpoints: its claim, and the count of a segment that it has
-/// exhausted.
-const UNITS_PER_CHUNK: f64 = 2.0;
+/// Write units of the checkpoint table per chunk beside its checkpoints: its claim, the history at its end, and the count of a
+/// segment that it has exhausted.
+const UNITS_PER_CHUNK: f64 = 3.0;
 /// Seconds between two looks at the run record, and the read units of one.
 const LOOK_SECONDS: f64 = 5.0;
 const UNITS_PER_LOOK: f64 = 2.0;

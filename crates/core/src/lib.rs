@@ -13,6 +13,7 @@ pub mod cost;
 pub mod drive;
 mod error;
 pub mod expression;
+pub mod history;
 pub mod pace;
 pub mod partiql;
 pub mod planner;

@@ -6,6 +6,7 @@ use std::future::Future;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Rejected, RunRecord, SegmentRecord};
+use crate::history::{Bucket, Flush};
 use crate::table::{KeySchema, TableDescription};
 use crate::{Item, Key, Result, Spec};
 
@@ -155,6 +156,9 @@ pub trait CheckpointReader: Send + Sync {
 
     /// How many those are.
     fn rejected_count(&self, run_id: &str, pass: u32) -> impl Future<Output = Result<u64>> + Send;
+
+    /// The history of one pass, the earliest bucket first.
+    fn history(&self, run_id: &str, pass: u32) -> impl Future<Output = Result<Vec<Bucket>>> + Send;
 }
 
 /// Write access to the records of rejected items.
@@ -198,4 +202,13 @@ pub trait SegmentStore: RejectedStore {
     /// with a higher number (`counters.checkpoints`) is stored already. With the checkpoint
     /// that exhausts a segment [`CheckpointReader::exhausted`] grows by one, at most.
     fn checkpoint(&self, record: &SegmentRecord) -> impl Future<Output = Result<()>> + Send;
+
+    /// Adds to the history of a pass. Not to be tried again after an error: it may have been carried out, and would then
+    /// count twice.
+    fn add_to_history(
+        &self,
+        run_id: &str,
+        pass: u32,
+        flush: &Flush,
+    ) -> impl Future<Output = Result<()>> + Send;
 }

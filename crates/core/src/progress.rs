@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::checkpoint::{Counters, Cursor, RunRecord, RunStatus, now_ms};
+use crate::checkpoint::{Counters, Cursor, RunRecord, RunStatus, SegmentRecord, now_ms};
 use crate::cost::{Bill, Prices, Use};
 use crate::pace::BoundBy;
 use crate::ports::CheckpointReader;
@@ -27,6 +27,36 @@ pub struct PassProgress {
     /// What the table said when it throttled one of the segments last.
     pub throttled_by: Option<String>,
     pub counters: Counters,
+    /// Those that were claimed at least once, by their numbers.
+    #[serde(skip)]
+    pub segments: Vec<SegmentProgress>,
+}
+
+/// One segment in one pass: its record without the key, of which a snapshot has no need.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentProgress {
+    pub segment: u32,
+    pub exhausted: bool,
+    /// Chunks that workers have begun.
+    pub generation: u64,
+    /// What bounded its rate before the last checkpoint.
+    pub bound_by: BoundBy,
+    /// What the table said when it throttled this segment last.
+    pub throttled_by: Option<String>,
+    pub counters: Counters,
+}
+
+impl From<SegmentRecord> for SegmentProgress {
+    fn from(record: SegmentRecord) -> Self {
+        SegmentProgress {
+            segment: record.segment,
+            exhausted: record.cursor == Cursor::Exhausted,
+            generation: record.generation,
+            bound_by: record.bound_by,
+            throttled_by: record.throttled_by,
+            counters: record.counters,
+        }
+    }
 }
 
 /// A run and its passes since it last started over.
@@ -103,30 +133,35 @@ pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Op
     };
     let mut passes = Vec::new();
     for pass in run.first_pass..=run.pass {
-        let segments = retry(&Until::after(PATIENCE), || store.segments(run_id, pass)).await?;
-        let exhausted = segments
-            .iter()
-            .filter(|segment| segment.cursor == Cursor::Exhausted)
-            .count();
+        let records = retry(&Until::after(PATIENCE), || store.segments(run_id, pass)).await?;
+        let segments = records.into_iter().map(SegmentProgress::from).collect();
+        passes.push(PassProgress::of(pass, segments));
+    }
+    Ok(Some(Snapshot { run, passes }))
+}
+
+impl PassProgress {
+    /// A pass as its segments tell it.
+    pub fn of(pass: u32, mut segments: Vec<SegmentProgress>) -> PassProgress {
+        segments.sort_unstable_by_key(|segment| segment.segment);
         let mut bound_by = BTreeMap::new();
-        for segment in &segments {
-            if segment.cursor != Cursor::Exhausted {
-                *bound_by.entry(segment.bound_by).or_default() += 1;
-            }
+        for segment in segments.iter().filter(|segment| !segment.exhausted) {
+            *bound_by.entry(segment.bound_by).or_default() += 1;
         }
-        passes.push(PassProgress {
+        let exhausted = segments.iter().filter(|segment| segment.exhausted).count();
+        PassProgress {
             pass,
+            segments_exhausted: exhausted as u32,
+            segments_begun: (segments.len() - exhausted) as u32,
             chunks: segments.iter().map(|segment| segment.generation).sum(),
             bound_by,
             throttled_by: segments
                 .iter()
                 .find_map(|segment| segment.throttled_by.clone()),
-            segments_exhausted: exhausted as u32,
-            segments_begun: (segments.len() - exhausted) as u32,
             counters: segments.iter().map(|segment| segment.counters).sum(),
-        });
+            segments,
+        }
     }
-    Ok(Some(Snapshot { run, passes }))
 }
 
 impl Snapshot {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Budget, Share};
 use crate::checkpoint::{Counters, Cursor, Rejected, RunRecord, SegmentRecord, now_ms};
+use crate::history::{FLUSH_PATIENCE, Recorder};
 use crate::pace::{MAX_WINDOW, Pace};
 use crate::planner::{LOOK_EVERY, load};
 use crate::ports::{
@@ -168,10 +169,11 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             writer,
             rejection: Rejection::new(run.settings.max_rejected, run.settings.max_concurrency),
         };
+        let mut history = Recorder::new(&run, &record.counters);
         // Once items were updated, what is left to a later pass may well be nothing but those that are refused.
         let may_be_hopeless = chunk.trial && run.pass == run.first_pass;
         let swept = {
-            let sweep = segment.sweep(&mut record, chunk.trial, may_be_hopeless);
+            let sweep = segment.sweep(&mut record, &mut history, chunk.trial, may_be_hopeless);
             tokio::pin!(sweep);
             tokio::select! {
                 swept = &mut sweep => swept,
@@ -183,6 +185,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 }
             }
         };
+        segment.flush(&mut history, &record).await;
         swept.map_err(|error| {
             error.context(format!(
                 "table {}, segment {} of {}, run {}",
@@ -291,6 +294,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     async fn sweep(
         &self,
         record: &mut SegmentRecord,
+        history: &mut Recorder,
         trial_only: bool,
         may_be_hopeless: bool,
     ) -> Result<()> {
@@ -314,7 +318,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 usize::MAX
             };
             pages += 1;
-            self.pages(record, most, worked_before, may_be_hopeless)
+            self.pages(record, history, most, worked_before, may_be_hopeless)
                 .await?;
         }
         Ok(())
@@ -326,6 +330,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     async fn pages(
         &self,
         record: &mut SegmentRecord,
+        history: &mut Recorder,
         most: usize,
         worked_before: f64,
         may_be_hopeless: bool,
@@ -365,7 +370,14 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             }
             record.counters.checkpoints += 1;
             record.counters.worked_seconds = worked_before + self.begin.elapsed().as_secs_f64();
-            let mut saving = std::pin::pin!(self.checkpoint(record, &rejected));
+            let mut saving = std::pin::pin!(async {
+                let too_many = self.checkpoint(record, &rejected).await?;
+                history.saved(&record.counters);
+                if history.is_due() {
+                    self.flush(history, record).await;
+                }
+                Ok::<_, Error>(too_many)
+            });
             loop {
                 tokio::select! {
                     saved = &mut saving => {
@@ -469,6 +481,22 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 ),
             )
         }))
+    }
+
+    /// Adds what was checkpointed since the last time to the history of the run. That is for a chart: an error is no error of
+    /// the run, and it is not tried again.
+    async fn flush(&self, history: &mut Recorder, record: &SegmentRecord) {
+        let Some(flush) = history.take() else { return };
+        let adding = self
+            .store
+            .add_to_history(&record.run_id, record.pass, &flush);
+        match tokio::time::timeout(FLUSH_PATIENCE, adding).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(error = error.report(), "part of the history is lost");
+            }
+            Err(_) => tracing::debug!("part of the history is lost: no answer in time"),
+        }
     }
 
     /// Writes the pending items of a page, several batches at once, and waits for every write that was begun. After an

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use backfill_core::checkpoint::{Cursor, RunStatus};
+use backfill_core::checkpoint::{Counters, Cursor, RunStatus};
 use backfill_core::cost::Prices;
+use backfill_core::history::Done;
 use backfill_core::planner::{Failure, Plan, Rate};
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
 use backfill_core::progress::snapshot;
@@ -133,6 +134,42 @@ proptest! {
         });
     }
 
+    /// accounting: the history of a run, by which its charts are drawn, adds up to its counters. Errors of it are none of the
+    /// run's; what was lost by them is missing and never too much.
+    #[test]
+    fn accounting_of_the_history(
+        seed: u64,
+        items in 1u64..120,
+        segments in 1u32..9,
+        time_box in 1u64..30,
+        refuse in prop_oneof![Just(0.0), 0.0f64..0.3],
+        lose_reply in prop_oneof![Just(0.0), 0.0f64..0.1],
+    ) {
+        in_virtual_time(async {
+            let settings = format!(r#","total_segments":{segments},"max_wcu":5,"time_box_seconds":{time_box}"#);
+            let world = World::new(Faults::random(seed, refuse, lose_reply), items, &settings);
+            assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+            let counters = world.counters().await;
+            world.faults.calm_down();
+            let buckets = world.store.history(&world.request.run_id(), 1).await.unwrap();
+            assert!(buckets.is_sorted_by_key(|bucket| bucket.start_ms));
+            let mut sum = Done::default();
+            for bucket in &buckets {
+                sum += bucket.done;
+            }
+            let truth = Done::between(&Counters::default(), &counters);
+            let close = |a: f64, b: f64| (a - b).abs() < 1e-6;
+            if refuse == 0.0 && lose_reply == 0.0 {
+                assert!(close(sum.consumed_rcu, truth.consumed_rcu) && close(sum.consumed_wcu, truth.consumed_wcu));
+                let units = |of: Done| Done { consumed_rcu: 0.0, consumed_wcu: 0.0, ..of };
+                assert_eq!(units(sum), units(truth));
+            } else {
+                assert!(sum.scanned <= truth.scanned && sum.updated <= truth.updated, "{sum:?} {truth:?}");
+                assert!(sum.consumed_wcu < truth.consumed_wcu + 1e-6 && sum.throttles <= truth.throttles);
+            }
+        });
+    }
+
     /// honest-end, resume: the operator may stop at any moment; the run is paused, and the next start ends it
     /// with every item counted once.
     #[test]
@@ -160,6 +197,28 @@ proptest! {
             assert_eq!(counters.updated, 80);
         });
     }
+}
+
+/// The history of a segment is flushed about every ten seconds, not at each checkpoint, and at the end of each chunk.
+#[test]
+fn accounting_of_the_history_goes_on_within_a_chunk() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(7), 1000, r#","total_segments":1,"max_wcu":10"#);
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        let run_id = world.request.run_id();
+        let [segment] = &world.store.segments(&run_id, 1).await.unwrap()[..] else {
+            panic!("one segment")
+        };
+        let buckets = world.store.history(&run_id, 1).await.unwrap();
+        let flushes: u64 = buckets.iter().map(|bucket| bucket.flushes).sum();
+        let seconds: f64 = buckets.iter().map(|bucket| bucket.seconds).sum();
+        let worked = segment.counters.worked_seconds;
+        assert!(worked > 60.0, "{worked} s");
+        let least = worked as u64 / 20;
+        let most = worked as u64 / 10 + segment.generation;
+        assert!((least..=most).contains(&flushes), "{flushes} in {worked} s");
+        assert!((seconds - worked).abs() < 1.0, "{seconds} of {worked} s");
+    });
 }
 
 /// no-gap, resume: the process dies at every step of a run, one step per case, and is started again. The

@@ -5,6 +5,7 @@
 //! | the run            | `run`                           | a [`RunRecord`], attribute by attribute |
 //! | the run            | `pass#00001#segment#0000012`    | a [`SegmentRecord`] |
 //! | the run            | `pass#00001#rejected#<digest>`  | a [`Rejected`] item, by the digest of its key |
+//! | the run            | `pass#00001#history#01800000000` | a [`Bucket`] of its history, by its begin in seconds since 1970 |
 //! | the run            | `exhausted#00001`               | how many segments of the pass are exhausted |
 //!
 //! All carry `expires_at` (seconds since 1970), the table's TTL attribute.
@@ -23,6 +24,7 @@ use aws_sdk_dynamodb::types::{
 use backfill_core::checkpoint::{
     Counters, Cursor, Rejected, RunRecord, SegmentRecord, VERSION, now_ms,
 };
+use backfill_core::history::{Bucket, Done, Flush};
 use backfill_core::ports::{CheckpointReader, RejectedStore, RunStore, SegmentStore};
 use backfill_core::retry::{PATIENCE, Until, retry};
 use backfill_core::{Error, ErrorKind, Key, Result, Value};
@@ -246,6 +248,14 @@ fn rejected_prefix(pass: u32) -> String {
     format!("pass#{pass:05}#rejected#")
 }
 
+fn history_key(pass: u32, start_ms: u64) -> String {
+    format!("{}{:011}", history_prefix(pass), start_ms / 1000)
+}
+
+fn history_prefix(pass: u32) -> String {
+    format!("pass#{pass:05}#history#")
+}
+
 fn exhausted_key(pass: u32) -> String {
     format!("exhausted#{pass:05}")
 }
@@ -332,6 +342,11 @@ impl CheckpointReader for CheckpointTable {
                 return Ok(count);
             }
         }
+    }
+
+    async fn history(&self, run_id: &str, pass: u32) -> Result<Vec<Bucket>> {
+        // A query returns its items in the order of their sort keys.
+        self.records(run_id, history_prefix(pass)).await
     }
 
     async fn exhausted(&self, run_id: &str, pass: u32) -> Result<u32> {
@@ -570,6 +585,69 @@ impl SegmentStore for CheckpointTable {
             self.count_exhausted(record).await;
         }
         Ok(())
+    }
+
+    async fn add_to_history(&self, run_id: &str, pass: u32, flush: &Flush) -> Result<()> {
+        // As a pattern, so that a new figure cannot be forgotten here.
+        let Done {
+            scanned,
+            matched,
+            updated,
+            raced,
+            vanished,
+            rejected,
+            consumed_rcu,
+            consumed_wcu,
+            throttles,
+        } = flush.done;
+        let start = flush.bucket_ms();
+        let added = [
+            ("scanned", scanned.to_string()),
+            ("matched", matched.to_string()),
+            ("updated", updated.to_string()),
+            ("raced", raced.to_string()),
+            ("vanished", vanished.to_string()),
+            ("rejected", rejected.to_string()),
+            ("consumed_rcu", consumed_rcu.to_string()),
+            ("consumed_wcu", consumed_wcu.to_string()),
+            ("throttles", throttles.to_string()),
+            ("flushes", 1.to_string()),
+            ("seconds", flush.seconds.to_string()),
+            ("offset_seconds", flush.offset_seconds().to_string()),
+        ];
+        let same = [
+            ("pass", AttributeValue::N(pass.to_string())),
+            ("start_ms", AttributeValue::N(start.to_string())),
+            ("version", AttributeValue::N(VERSION.to_string())),
+            ("expires_at", expires_at()),
+        ];
+        let list = |form: &str, names: Vec<&str>| -> String {
+            let parts: Vec<String> = names.iter().map(|name| form.replace('?', name)).collect();
+            parts.join(", ")
+        };
+        let update = format!(
+            "ADD {} SET {}",
+            list("#? :?", added.iter().map(|(name, _)| *name).collect()),
+            list("#? = :?", same.iter().map(|(name, _)| *name).collect()),
+        );
+        let mut request = self
+            .connection
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(Self::key(run_id, &history_key(pass, start))))
+            .update_expression(update);
+        let added = added.map(|(name, number)| (name, AttributeValue::N(number)));
+        for (name, value) in added.into_iter().chain(same) {
+            request = request
+                .expression_attribute_names(format!("#{name}"), name)
+                .expression_attribute_values(format!(":{name}"), value);
+        }
+        request
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| self.failed("adding to the history in", error))
     }
 }
 

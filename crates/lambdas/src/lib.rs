@@ -5,6 +5,7 @@ mod panics;
 use std::future::Future;
 use std::time::Duration;
 
+use backfill_core::history::FLUSH_PATIENCE;
 use backfill_core::request::parse_strictly;
 use backfill_core::worker::{CHECKPOINT_PATIENCE, TRIAL_PATIENCE};
 use backfill_core::{Error, Result};
@@ -19,11 +20,14 @@ use tracing_subscriber::prelude::*;
 
 /// Left between the end of our work and the end of the invocation: for a write that was just begun, then for the
 /// trial's check, the records of rejected items and the checkpoint, each of which is tried again until its patience ends
-/// and then once more.
-const RESERVE: Duration = Duration::from_secs(72);
+/// and then once more; with a flush of the history before and after the checkpoint.
+const RESERVE: Duration = Duration::from_secs(74);
 const _: () = assert!(
     RESERVE.as_secs()
-        > 4 * CALL_TIMEOUT.as_secs() + TRIAL_PATIENCE.as_secs() + 2 * CHECKPOINT_PATIENCE.as_secs()
+        > 4 * CALL_TIMEOUT.as_secs()
+            + TRIAL_PATIENCE.as_secs()
+            + 2 * CHECKPOINT_PATIENCE.as_secs()
+            + 2 * FLUSH_PATIENCE.as_secs()
 );
 
 /// Built once per process and used by every invocation.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use backfill_core::checkpoint::{Counters, Cursor, Rejected, RunRecord, SegmentRecord};
+use backfill_core::history::{Bucket, Flush};
 use backfill_core::pace::BoundBy;
 use backfill_core::ports::{CheckpointReader, RejectedStore, RunStore, SegmentStore};
 use backfill_core::{Error, ErrorKind, Key, Result};
@@ -25,6 +26,7 @@ struct State {
     runs: BTreeMap<String, RunRecord>,
     segments: BTreeMap<(String, u32, u32), SegmentRecord>,
     rejected: BTreeMap<(String, u32, Key), Rejected>,
+    history: BTreeMap<(String, u32, u64), Bucket>,
 }
 
 impl ModelStore {
@@ -110,6 +112,13 @@ impl CheckpointReader for ModelStore {
     async fn rejected_count(&self, run_id: &str, pass: u32) -> Result<u64> {
         Ok(self.rejected(run_id, pass).await?.len() as u64)
     }
+
+    async fn history(&self, run_id: &str, pass: u32) -> Result<Vec<Bucket>> {
+        self.faults.before().await?;
+        let state = self.state.lock().unwrap();
+        let of_pass = (run_id.to_owned(), pass, 0)..=(run_id.to_owned(), pass, u64::MAX);
+        Ok(state.history.range(of_pass).map(|(_, b)| *b).collect())
+    }
 }
 
 impl RejectedStore for ModelStore {
@@ -189,6 +198,19 @@ impl SegmentStore for ModelStore {
                 assert!(passed.is_empty(), "the checkpoint has passed {passed:?}");
             }
         }
+        self.faults.after().await
+    }
+
+    async fn add_to_history(&self, run_id: &str, pass: u32, flush: &Flush) -> Result<()> {
+        self.faults.before().await?;
+        let start = flush.bucket_ms();
+        self.state
+            .lock()
+            .unwrap()
+            .history
+            .entry((run_id.to_owned(), pass, start))
+            .or_insert_with(|| Bucket::new(pass, start))
+            .add(flush);
         self.faults.after().await
     }
 }
