@@ -393,12 +393,17 @@ mod tests {
     fn a_request_survives_the_way_through_an_execution_input() {
         let request = Request::from_json(
             r##"{"table":"stuff","pending":"attribute_not_exists(#t)","update":"SET #t = :v",
-                "names":{"#t":"tags"},"values_typed":{":v":{"SS":["a"]}},"run_id":"r","total_segments":4,"only_segments":[3,0],
+                "names":{"#t":"tags"},"values_typed":{":v":{"SS":["a"]}},"run_id":"r","total_segments":4,
                 "max_concurrency":2,"time_box_seconds":5,"max_passes":1,"max_wcu":10,"max_rcu":20,"max_rejected":7,"writer":"update-item","fresh":true,
                 "take_over":true,"take_over_from":"somebody","dry_run":true}"##,
         )
         .unwrap();
         assert_eq!(Request::from_json(&request.to_json()).unwrap(), request);
+        // A dry run has no canary.
+        let canary = r#"{"table":"stuff","set":{"a":1},"only_segments":[3,0]}"#;
+        let canary = Request::from_json(canary).unwrap();
+        assert_eq!(canary.settings.only_segments, Some(vec![3, 0]));
+        assert_eq!(Request::from_json(&canary.to_json()).unwrap(), canary);
     }
 
     #[test]
