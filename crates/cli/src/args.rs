@@ -180,7 +180,8 @@ pub fn no_such_run(run_id: &str, checkpoint_table: &str, connection: &Connection
     Error::invalid(
         "run-id",
         format!(
-            "checkpoint table {checkpoint_table} {} has no run {run_id}",
+            "checkpoint table {checkpoint_table} {} has no run {run_id}; see which there are with: backfill status \
+             --checkpoint-table {checkpoint_table}",
             connection.place()
         ),
     )

@@ -1,4 +1,5 @@
-//! `backfill plan` and the question before a run, against the embedded database. Snapshots as in `help.rs`.
+//! What the command shows of tables and runs, and the question before a run, against the embedded database. Snapshots as in
+//! `help.rs`.
 
 use std::collections::BTreeSet;
 
@@ -195,4 +196,88 @@ async fn without_a_terminal_and_without_yes_a_run_is_refused() {
     end_of(backfill_as_typed(dry.split_whitespace()))
         .await
         .expect_code(3);
+}
+
+/// A run that was paused, given another budget and resumed, as `status` shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_as_people_see_it() {
+    let database = Embedded::with_stuff(1_000).await;
+    let run = "run --table stuff --set test=1 --run-id seen --segments 4";
+    let steps = [
+        (format!("{run} --only-segments 1"), 4),
+        ("rate --run-id seen --max-wcu 5000".into(), 0),
+        (run.into(), 0),
+    ];
+    for (step, code) in steps {
+        end_of(database.backfill(&step)).await.expect_code(code);
+    }
+    let status = end_of(database.backfill("status --run-id seen"))
+        .await
+        .expect_code(0);
+    let text = masked(&status.stdout, &database.endpoint);
+    // Processes, persons and seconds are others each time.
+    let same = text.lines().map(|line| match line.trim_start() {
+        rest if rest.starts_with("time ") => "  time      SECONDS".to_owned(),
+        rest if rest.starts_with("cost ") => "  cost      BILL".to_owned(),
+        // How many pages there were is a matter of speed.
+        rest if rest.starts_with("capacity ") => {
+            let budget = rest.split_once("; ").map_or("", |(_, budget)| budget);
+            format!("  capacity  UNITS; {budget}")
+        }
+        rest if rest.starts_with("by ") => "  by        OWNER".to_owned(),
+        _ => match line.split_once(", by ") {
+            Some((change, _)) => match change.split_once("owner ") {
+                Some((at, _)) => format!("{at}owner FORMER -> OWNER, by SOMEBODY"),
+                None => format!("{change}, by SOMEBODY"),
+            },
+            None => line.to_owned(),
+        },
+    });
+    insta::assert_snapshot!("status", same.collect::<Vec<_>>().join("\n"));
+}
+
+/// What goes wrong with a run is said in a sentence: what, where, and what to type.
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_a_run_say_what_to_do() {
+    let database = Embedded::with_stuff(100).await;
+    let run = "run --table stuff --set test=1 --run-id first";
+    end_of(database.backfill(run)).await.expect_code(0);
+    for (name, arguments, code) in [
+        ("no-table", "run --table stuf --set test=1", 2),
+        ("key", "run --table stuff --set created=1", 2),
+        (
+            "reserved-word",
+            "run --table stuff --pending attribute_not_exists(size) --update SET\u{1f}size=:v --value :v=1",
+            2,
+        ),
+        (
+            "other-spec",
+            "run --table stuff --set other=1 --run-id first",
+            2,
+        ),
+        (
+            "other-segments",
+            "run --table stuff --set test=1 --run-id first --segments 3",
+            2,
+        ),
+        ("resume-finished", "resume --run-id first", 2),
+        ("pause-finished", "pause --run-id first", 2),
+        ("no-run", "status --run-id second", 2),
+        (
+            "update-in-vain",
+            "run --table stuff --pending attribute_exists(id) --update SET\u{1f}a=:v --value :v=1",
+            1,
+        ),
+    ] {
+        let mut command =
+            backfill_as_typed(arguments.split(' ').map(|word| word.replace('\u{1f}', " ")));
+        command.args(["--endpoint-url", &database.endpoint]);
+        if arguments.starts_with("run") {
+            command.arg("--yes");
+        }
+        let ended = end_of(command).await.expect_code(code);
+        let error = ended.stderr.lines().find(|line| line.starts_with("error:"));
+        let error = error.unwrap_or_else(|| panic!("{name}: {ended:?}"));
+        insta::assert_snapshot!(format!("error-{name}"), masked(error, &database.endpoint));
+    }
 }
