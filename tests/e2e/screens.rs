@@ -140,6 +140,58 @@ async fn a_plan_as_people_see_it() {
         "plan",
         masked(&plan.expect_code(0).stdout, &database.endpoint)
     );
+
+    // And as programs do: by its schema.
+    let schema = end_of(backfill_as_typed(["schema", "plan"])).await;
+    let schema = schema.expect_code(0).json();
+    let plan = format!("plan --spec {} --json", file("backfill.json"));
+    let plan = end_of(database.backfill(&plan)).await.expect_code(0).json();
+    assert_is_of(&plan, &schema, &schema, "plan");
+}
+
+/// Holds a value against a schema: its type, and of an object whose properties are listed each of them and no other.
+fn assert_is_of(value: &Json, schema: &Json, root: &Json, path: &str) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let of = root.pointer(&name[1..]).unwrap();
+        return assert_is_of(value, of, root, path);
+    }
+    if let Some(either) = schema["anyOf"].as_array() {
+        assert_eq!(either[1], json!({"type": "null"}), "{path}");
+        if !value.is_null() {
+            assert_is_of(value, &either[0], root, path);
+        }
+        return;
+    }
+    let kind = match value {
+        Json::Null => "null",
+        Json::Bool(_) => "boolean",
+        Json::Number(number) if number.is_f64() => "number",
+        Json::Number(_) => "integer",
+        Json::String(_) => "string",
+        Json::Array(_) => "array",
+        Json::Object(_) => "object",
+    };
+    let allowed = match &schema["type"] {
+        Json::Array(kinds) => kinds.clone(),
+        kind => vec![kind.clone()],
+    };
+    let fits = |allowed: &Json| allowed == kind || (allowed == "number" && kind == "integer");
+    assert!(
+        allowed.iter().any(fits),
+        "{path} is a {kind}, not {allowed:?}"
+    );
+    if let (Some(object), Some(listed)) = (value.as_object(), schema["properties"].as_object()) {
+        let names: BTreeSet<&String> = object.keys().collect();
+        assert_eq!(names, listed.keys().collect(), "{path}");
+        for (name, value) in object {
+            assert_is_of(value, &listed[name], root, &format!("{path}.{name}"));
+        }
+    }
+    if let (Some(list), Some(items)) = (value.as_array(), schema.get("items")) {
+        for (n, value) in list.iter().enumerate() {
+            assert_is_of(value, items, root, &format!("{path}[{n}]"));
+        }
+    }
 }
 
 /// What a run would stumble over is said before it begins.

@@ -84,4 +84,5 @@ pub const MAN: &str = r"Examples:
 
 pub const SCHEMA: &str = r"Examples:
   backfill schema spec >spec.schema.json
-  backfill schema result";
+  backfill schema result
+  backfill schema plan";

@@ -99,7 +99,7 @@ enum Command {
     /// Print the man page, or write one for each command.
     #[command(after_help = examples::MAN)]
     Man(help::ManArgs),
-    /// Print the JSON schema of a spec file or of a result.
+    /// Print the JSON schema of a spec file, a result or a plan.
     #[command(after_help = examples::SCHEMA)]
     Schema(help::SchemaArgs),
 }
