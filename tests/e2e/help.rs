@@ -3,7 +3,8 @@
 
 use backfill_e2e::command::{Ended, backfill};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
+    "plan",
     "run",
     "verify",
     "start",

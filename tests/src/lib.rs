@@ -8,5 +8,6 @@ pub mod live;
 pub mod observe;
 pub mod roles;
 pub mod sandbox;
+pub mod screen;
 pub mod tables;
 pub mod wire;
