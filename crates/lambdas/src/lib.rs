@@ -12,7 +12,7 @@ use backfill_core::history::FLUSH_PATIENCE;
 use backfill_core::request::parse_strictly;
 use backfill_core::verifier::VerifyRequest;
 use backfill_core::worker::{CHECKPOINT_PATIENCE, Chunk, TRIAL_PATIENCE};
-use backfill_core::{Error, Result};
+use backfill_core::{Error, ErrorKind, Result};
 use backfill_dynamodb::{CALL_TIMEOUT, CheckpointTable, Connection};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
@@ -119,9 +119,7 @@ where
                             Ok(request) => handle(setup, request, latest(&event.context)).await,
                             Err(error) => Err(error),
                         };
-                        answer.inspect_err(|error| {
-                            tracing::error!(error_name = error.kind().name(), "{}", error.report());
-                        })
+                        answer.inspect_err(log_error)
                     };
                     let answer = answer.instrument(subject.span()).await;
                     panics::belong_to(None);
@@ -130,6 +128,16 @@ where
             }))
             .await
         })
+}
+
+fn log_error(error: &Error) {
+    let (error_name, report) = (error.kind().name(), error.report());
+    if error.kind() == ErrorKind::NotRunning {
+        // The operator has stopped the run: every worker ends so, and nobody needs to look for a mistake.
+        tracing::info!(error_name, "{report}");
+    } else {
+        tracing::error!(error_name, "{report}");
+    }
 }
 
 async fn set_up() -> Result<Setup> {
@@ -163,7 +171,7 @@ mod tests {
 
     #[test]
     fn step_functions_sees_the_name_of_the_error() {
-        let error = Error::new(backfill_core::ErrorKind::Fenced, "claimed since");
+        let error = Error::new(ErrorKind::Fenced, "claimed since");
         let diagnostic = Diagnostic::from(Failure(error));
         assert_eq!(diagnostic.error_type, "Fenced");
         assert_eq!(diagnostic.error_message, "claimed since");
