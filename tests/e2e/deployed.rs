@@ -585,9 +585,16 @@ fn accounting_of_rejected_items_deployed() {
 #[test]
 fn resume_after_a_pause_deployed() {
     deployed(async |aws| {
-        let table = aws.table("paused", 1200).await;
+        let table = aws.table("paused", 3000).await;
         let input = input("paused", json!({"total_segments": 2}));
-        let slow = aws.wire.slow_down("paused");
+        // So much, and in short pages, that a worker which hears of the pause after five seconds has not begun all of it.
+        let slow = aws.wire.tap("paused", |call| async move {
+            if call.is_sweep() {
+                return Verdict::ShortPage(50);
+            }
+            call.dawdle().await;
+            Verdict::Forward
+        });
         let execution = aws.machine.start(&input).await;
         eventually("its first checkpoints", async || {
             let segments = aws.segments(&input, 1).await;
