@@ -662,7 +662,7 @@ fn resume_by_the_keys_of_the_view_deployed() {
         let (code, stdout) = followed.end().await;
         let result: Json = serde_json::from_str(&stdout).unwrap();
         assert_eq!((code, &result["status"]), (4, &json!("paused")));
-        assert!(!followed.is_taken());
+        followed.is_given_back().await;
         drop(slow);
 
         watched.types("r");
@@ -672,7 +672,7 @@ fn resume_by_the_keys_of_the_view_deployed() {
         table.assert_migrated().await;
         watched.types("q");
         assert_eq!(watched.end().await.0, 0);
-        assert!(!watched.is_taken());
+        watched.is_given_back().await;
     });
 }
 

@@ -1,7 +1,9 @@
 //! What people read: help, mistakes, completions, man pages, schemas. Snapshots are in `snapshots/`; after an intended change
 //! `INSTA_UPDATE=always cargo test -p backfill-e2e --test help` writes them anew, for you to read in the diff.
 
-use backfill_e2e::command::{Ended, backfill};
+use std::process::Command;
+
+use backfill_e2e::command::{Ended, backfill, binary, root};
 
 const COMMANDS: [&str; 19] = [
     "plan",
@@ -95,6 +97,59 @@ fn mistakes_are_answered_with_what_to_type() {
     }
 }
 
+/// Every command in the documents is one that can be typed: known, with flags and values that it takes.
+#[test]
+fn commands_in_the_documents_can_be_typed() {
+    // In place of the command a function, which asks each for its help: that is given only where all before it is right.
+    let script = format!(
+        "backfill() {{ {:?} \"$@\" --help > /dev/null || echo \"refused: $*\"; }}\n",
+        binary()
+    );
+    let mut typed = 0;
+    for document in [
+        "README.md",
+        "docs/RUNBOOK.md",
+        "examples/README.md",
+        "bench/README.md",
+    ] {
+        let text = std::fs::read_to_string(root().join(document)).unwrap();
+        // Every other part stands between fences.
+        let blocks = text.split("```").skip(1).step_by(2);
+        for command in blocks.flat_map(commands) {
+            typed += 1;
+            let run = Command::new("sh")
+                .arg("-c")
+                .arg(script.clone() + &command)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&run.stdout).into_owned()
+                + &String::from_utf8_lossy(&run.stderr);
+            assert_eq!(said, "", "{document}: {command}");
+        }
+    }
+    assert!(typed > 40, "only {typed} commands were found");
+}
+
+/// The commands of ours in a block, each with its further lines.
+fn commands(block: &str) -> Vec<String> {
+    let joined = block.replace("\\\n", " ");
+    let ours = |line: &&str| line.trim_start().starts_with("backfill ");
+    let without_prompt = |line: &str| line.trim_start_matches("$ ").to_owned();
+    let lines: Vec<String> = joined.lines().map(without_prompt).collect();
+    let lines = lines.iter().map(String::as_str);
+    // Where its output goes is not tried.
+    lines
+        .filter(ours)
+        .map(|line| {
+            line.replace('…', "X")
+                .split(" > ")
+                .next()
+                .unwrap()
+                .to_owned()
+        })
+        .collect()
+}
+
 /// Completions and man pages know every command; the schemas are JSON.
 #[test]
 fn completions_man_pages_and_schemas() {
@@ -113,7 +168,7 @@ fn completions_man_pages_and_schemas() {
         let page = std::fs::read_to_string(out.join(format!("backfill-{command}.1"))).unwrap();
         assert!(page.contains("Example"), "{command}");
     }
-    for what in ["spec", "result"] {
+    for what in ["spec", "result", "plan"] {
         let schema = run(&format!("schema {what}")).expect_code(0).json();
         assert_eq!(schema["type"], "object");
     }

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use backfill_e2e::command::{AtWork, Ended};
+use backfill_e2e::command::{AtWork, Ended, backfill_as_typed};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::terminal::Terminal;
 
@@ -91,7 +91,7 @@ async fn a_run_is_watched_and_steered_by_keys() {
     let (code, stdout) = terminal.end().await;
     assert_eq!((code, stdout.as_str()), (4, ""), "as the run has ended");
     terminal.shows("run seen on table stuff: paused").await;
-    assert!(!terminal.is_taken());
+    terminal.is_given_back().await;
 }
 
 /// Whatever ends it, the terminal is given back.
@@ -111,7 +111,7 @@ async fn the_terminal_is_given_back_at_signals() {
         }
         let (code, _) = terminal.end().await;
         assert_eq!(code, expected, "{way:?}");
-        assert!(!terminal.is_taken(), "{way:?}");
+        terminal.is_given_back().await;
         if expected == 0 {
             terminal.shows("run seen goes on").await;
         }
@@ -135,7 +135,7 @@ async fn no_color_is_respected() {
     terminal
         .shows("succeeded: nothing is pending any more")
         .await;
-    assert!(!terminal.is_taken());
+    terminal.is_given_back().await;
 }
 
 /// stdout has the result alone, and what was logged meanwhile comes after the view.
@@ -155,7 +155,7 @@ async fn run_shows_it_and_ends_with_the_run() {
         .await;
     // The planner's last word, while the view was there.
     assert!(left.contains("remaining=0"), "{left}");
-    assert!(!terminal.is_taken());
+    terminal.is_given_back().await;
 }
 
 /// Leaving the view of `run --watch` stops the run, so that it is asked first.
@@ -176,7 +176,7 @@ async fn run_is_stopped_by_its_view() {
     terminal
         .shows("to resume, run the same command again")
         .await;
-    assert!(!terminal.is_taken());
+    terminal.is_given_back().await;
 
     // A second signal ends it at once, and still gives the terminal back.
     let mut terminal = Terminal::start(&command, 80, 24);
@@ -184,7 +184,7 @@ async fn run_is_stopped_by_its_view() {
     terminal.types("\x03\x03\x03");
     let (code, _) = terminal.end().await;
     assert!([4, 130].contains(&code), "{code}");
-    assert!(!terminal.is_taken());
+    terminal.is_given_back().await;
 }
 
 /// Without a terminal there are plain lines, to the end of the run, and its exit code.
@@ -212,5 +212,35 @@ async fn without_a_terminal_plain_lines_follow_the_run_to_its_end() {
             text.contains("succeeded: nothing is pending any more"),
             "{text}"
         );
+    }
+}
+
+/// On a terminal a run shows what it would do and asks; only "yes" goes on, and before that nothing is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_asks_on_a_terminal() {
+    let database = Embedded::with_stuff(100).await;
+    let mut command = backfill_as_typed(["run", "--table", "stuff", "--set", "test=1"]);
+    command.args(["--endpoint-url", &database.endpoint]);
+    for (answer, expected) in [("no", 4), ("y", 4), ("yes", 0)] {
+        let mut terminal = Terminal::start(&command, 120, 50);
+        let asked = terminal.shows("Only \"yes\" goes on:").await;
+        for essential in [
+            "80 of 100 items",
+            "+ \"test\":1",
+            "  time ",
+            "  cost ",
+            "Think of",
+        ] {
+            assert!(asked.contains(essential), "{essential}: {asked}");
+        }
+        assert_eq!(database.table_names().await, ["stuff"]);
+        terminal.types(&format!("{answer}\r"));
+        let (code, _) = terminal.end().await;
+        assert_eq!(code, expected, "{answer}");
+        let end = match expected {
+            4 => "nothing was touched",
+            _ => "succeeded",
+        };
+        terminal.shows(end).await;
     }
 }

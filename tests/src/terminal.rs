@@ -144,6 +144,12 @@ impl Terminal {
             || !modes.contains(usual)
     }
 
+    /// Waits until the command has given it back. What a command has printed is read a moment after its end.
+    pub async fn is_given_back(&self) {
+        self.until("the terminal as it was", |_| !self.is_taken())
+            .await;
+    }
+
     /// Sends the command a signal.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
