@@ -346,6 +346,13 @@ fn alarms_and_dashboard_watch_what_is_reported() {
     deployed(async |aws| {
         let alarms = aws.alarms();
         let topic = aws.topic();
+        let runbook = std::fs::read_to_string(root().join("docs/RUNBOOK.md")).expect("a runbook");
+        let explained = |name: &str| {
+            let heading = format!("\n## Alarm: {}\n", name.replace('-', " "));
+            assert!(runbook.contains(&heading), "{name}");
+        };
+        // This one is not deployed here.
+        explained("index-throttles");
         let mut names = BTreeSet::new();
         let mut own = BTreeSet::new();
         for alarm in &alarms {
@@ -358,6 +365,7 @@ fn alarms_and_dashboard_watch_what_is_reported() {
             let description = alarm["AlarmDescription"].as_str().expect("a description");
             assert!(description.contains(&section), "{name}: {description}");
             assert!(description.len() <= 1024, "{name}");
+            explained(name);
             names.insert(name.to_owned());
             if alarm["Namespace"] == NAMESPACE {
                 let table = json!([{"Name": "Table", "Value": "stuff"}]);
