@@ -3,7 +3,7 @@
 
 use backfill_e2e::command::{Ended, backfill};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "run",
     "verify",
     "start",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 17] = [
     "resume",
     "cancel",
     "rejected",
+    "report",
     "simulate",
     "demo",
     "sandbox",

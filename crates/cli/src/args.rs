@@ -139,6 +139,52 @@ impl PlaceholderArgs {
     }
 }
 
+/// A run to look at.
+#[derive(Args)]
+pub struct WhichRunArgs {
+    /// Which run; default: the one started last.
+    #[arg(long, value_name = "ID")]
+    pub run_id: Option<String>,
+    /// Table that holds the checkpoints.
+    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
+    pub checkpoint_table: String,
+}
+
+impl WhichRunArgs {
+    /// The id that was given, or that of the run started last; says then which others there are.
+    ///
+    /// Errors: `InvalidInput` where there is no run at all.
+    pub async fn find(
+        &self,
+        checkpoints: &CheckpointTable,
+        connection: &Connection,
+    ) -> Result<String> {
+        if let Some(run_id) = &self.run_id {
+            return Ok(run_id.clone());
+        }
+        let runs = checkpoints.runs().await?;
+        let latest = runs.first().ok_or_else(|| {
+            Error::invalid(
+                "run-id",
+                format!(
+                    "checkpoint table {} {} has no run yet",
+                    self.checkpoint_table,
+                    connection.place()
+                ),
+            )
+        })?;
+        for other in &runs[1..] {
+            eprintln!(
+                "also there: run {} on table {}, {}",
+                other.run_id,
+                other.spec.table,
+                other.status.name()
+            );
+        }
+        Ok(latest.run_id.clone())
+    }
+}
+
 /// One run, by its record.
 #[derive(Args)]
 pub struct OneRunArgs {

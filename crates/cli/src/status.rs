@@ -2,24 +2,21 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use backfill_core::Result;
 use backfill_core::checkpoint::{Event, RunStatus};
 use backfill_core::progress::{PassProgress, Summary, snapshot};
-use backfill_core::{Error, Result};
+
 use backfill_dynamodb::CheckpointTable;
 use clap::Args;
 use serde::Serialize;
 
-use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs, no_such_run};
+use crate::args::{ConnectionArgs, PriceArgs, WhichRunArgs, no_such_run};
 use crate::{Ending, display};
 
 #[derive(Args)]
 pub struct StatusArgs {
-    /// Which run; default: the one started last.
-    #[arg(long, value_name = "ID")]
-    run_id: Option<String>,
-    /// Table that holds the checkpoints.
-    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
-    checkpoint_table: String,
+    #[command(flatten)]
+    run: WhichRunArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
     #[command(flatten)]
@@ -45,35 +42,11 @@ struct Status {
 pub async fn status(args: StatusArgs) -> Result<Ending> {
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
-    let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
-    let run_id = match args.run_id {
-        Some(run_id) => run_id,
-        None => {
-            let runs = checkpoints.runs().await?;
-            let latest = runs.first().ok_or_else(|| {
-                Error::invalid(
-                    "run-id",
-                    format!(
-                        "checkpoint table {} {} has no run yet",
-                        args.checkpoint_table,
-                        connection.place()
-                    ),
-                )
-            })?;
-            for other in &runs[1..] {
-                eprintln!(
-                    "also there: run {} on table {}, {}",
-                    other.run_id,
-                    other.spec.table,
-                    other.status.name()
-                );
-            }
-            latest.run_id.clone()
-        }
-    };
+    let checkpoints = CheckpointTable::new(&connection, &args.run.checkpoint_table);
+    let run_id = args.run.find(&checkpoints, &connection).await?;
     let snapshot = snapshot(&checkpoints, &run_id).await?;
     let snapshot =
-        snapshot.ok_or_else(|| no_such_run(&run_id, &args.checkpoint_table, &connection))?;
+        snapshot.ok_or_else(|| no_such_run(&run_id, &args.run.checkpoint_table, &connection))?;
     let summary = snapshot.summary(&prices);
     if args.json {
         display::json(&Status {
