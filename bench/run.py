@@ -51,7 +51,7 @@ class Contender:
         return [str(part).replace("{endpoint}", endpoint) for part in self.command]
 
 
-RUN = (BINARIES / "backfill", "run", "--table", "stuff", "--set", "test=1", "--json")
+RUN = (BINARIES / "backfill", "run", "--table", "stuff", "--set", "test=1", "--yes", "--json")
 WHERE = ("--endpoint-url", "{endpoint}", "--region", REGION)
 
 CONTENDERS = [

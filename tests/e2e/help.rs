@@ -3,7 +3,8 @@
 
 use backfill_e2e::command::{Ended, backfill};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
+    "plan",
     "run",
     "verify",
     "start",

@@ -193,6 +193,44 @@ async fn resume_after_an_interrupt() {
     }
 }
 
+/// resume, honest-end: a canary of one segment ends as paused, and the same command without it does the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_a_canary_segment() {
+    let database = Embedded::with_stuff(1000).await;
+    let before = all(&database).await;
+    let canary =
+        Ended::run(&mut database.backfill(&format!("{RUN} --segments 5 --only-segments 2")))
+            .expect_code(4);
+    assert!(
+        canary.stderr.contains("without only_segments"),
+        "{}",
+        canary.stderr
+    );
+    let result = canary.json();
+    assert_eq!(
+        (&result["status"], &result["remaining"]),
+        (&json!("paused"), &json!(null))
+    );
+    let canary = result["updated"].as_u64().unwrap();
+    assert!(0 < canary && canary < 800, "{result}");
+    assert_accounted(&result);
+    let migrated_so_far = all(&database)
+        .await
+        .values()
+        .filter(|item| item.get("test") == Some(&Value::N("1".into())))
+        .count();
+    assert_eq!(migrated_so_far as u64, canary);
+
+    let result = Ended::run(&mut database.backfill(RUN))
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        (&result["updated"], &result["passes"]),
+        (&json!(800), &json!(1))
+    );
+    assert_eq!(all(&database).await, migrated(&before));
+}
+
 /// resume, no-gap: SIGKILL at a random moment loses nothing; at most the page in flight is read again.
 #[tokio::test(flavor = "multi_thread")]
 async fn resume_after_a_kill_leaves_no_gap() {

@@ -59,9 +59,10 @@ fn assert_well_formed(html: &str) {
         let quotes = tag.matches('"').count();
         assert!(quotes.is_multiple_of(2), "{tag}");
         // Every value of an attribute is in quotes.
-        let outside: String = tag.split('"').step_by(2).collect();
+        let attributes = tag.trim_end_matches('/');
+        let outside: String = attributes.split('"').step_by(2).collect();
         for attribute in outside.split_whitespace().skip(1) {
-            assert!(attribute.ends_with('=') || attribute == "/", "{tag}");
+            assert!(attribute.ends_with('='), "{tag}");
         }
         if !tag.ends_with('/') && !VOID.contains(&name) {
             open.push(name);
@@ -81,7 +82,7 @@ fn assert_self_contained(html: &str) {
             .split('<')
             .skip(1)
             .map(|part| match part.split_once('>') {
-                Some((tag, css)) if tag == "style" => css,
+                Some(("style", css)) => css,
                 Some((tag, _)) => tag,
                 None => part,
             });

@@ -37,8 +37,21 @@ pub fn program(name: &str) -> PathBuf {
     binary
 }
 
-/// The command with these arguments and nothing of this machine's AWS settings.
+/// The command with these arguments, as a script gives it: with `--yes` where it would ask.
 pub fn backfill<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = backfill_as_typed(arguments);
+    let asks = command
+        .get_args()
+        .next()
+        .is_some_and(|name| name == "run" || name == "start");
+    if asks {
+        command.arg("--yes");
+    }
+    command
+}
+
+/// The command with these arguments and nothing of this machine's AWS settings.
+pub fn backfill_as_typed<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(binary());
     command
         .args(arguments)

@@ -7,5 +7,6 @@ pub mod functions;
 pub mod live;
 pub mod roles;
 pub mod sandbox;
+pub mod screen;
 pub mod tables;
 pub mod wire;

@@ -226,7 +226,8 @@ pub fn no_such_run(run_id: &str, checkpoint_table: &str, connection: &Connection
     Error::invalid(
         "run-id",
         format!(
-            "checkpoint table {checkpoint_table} {} has no run {run_id}",
+            "checkpoint table {checkpoint_table} {} has no run {run_id}; see which there are with: backfill status \
+             --checkpoint-table {checkpoint_table}",
             connection.place()
         ),
     )
@@ -239,6 +240,9 @@ pub struct SettingsArgs {
     /// Scan segments, 1 to 1,000,000; default: by the size of the table.
     #[arg(long, value_name = "N")]
     segments: Option<u32>,
+    /// Sweep these segments and no others, then pause: a canary, such as 0 or 0,7.
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    only_segments: Option<Vec<u32>>,
     /// Segments at once [default: 8].
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
@@ -291,6 +295,7 @@ impl SettingsArgs {
     /// Puts the flags over the settings of a file.
     fn over(&self, settings: &mut RequestedSettings) -> Result<()> {
         over(&mut settings.total_segments, &self.segments);
+        over(&mut settings.only_segments, &self.only_segments);
         over(&mut settings.max_concurrency, &self.concurrency);
         over(&mut settings.max_passes, &self.max_passes);
         over(&mut settings.max_wcu, &self.max_wcu);

@@ -1,7 +1,13 @@
 //! What stands below the help of each command.
 
+pub const PLAN: &str = r"Examples:
+  backfill plan --table stuff --set test=1
+  backfill plan --table stuff --set test=1 --max-wcu 500 --pages 100
+  backfill plan --spec orders.json --profile prod --json";
+
 pub const RUN: &str = r"Examples:
   backfill run --table stuff --set test=1 --dry-run
+  backfill run --table stuff --set test=1 --only-segments 0
   backfill run --table stuff --set test=1 --max-wcu 500
   backfill run --table orders --pending 'attribute_not_exists(gross)' \
       --update 'SET gross = price + :tax' --value ':tax=5'
@@ -82,4 +88,5 @@ pub const MAN: &str = r"Examples:
 
 pub const SCHEMA: &str = r"Examples:
   backfill schema spec >spec.schema.json
-  backfill schema result";
+  backfill schema result
+  backfill schema plan";

@@ -24,7 +24,7 @@ pub struct ManArgs {
 
 #[derive(Args)]
 pub struct SchemaArgs {
-    /// Which JSON: a spec file (and the input of an execution), or the result of --json.
+    /// Which JSON: a spec file (and the input of an execution), the result of a run, or a plan.
     #[arg(value_enum)]
     what: Schema,
 }
@@ -33,10 +33,12 @@ pub struct SchemaArgs {
 enum Schema {
     Spec,
     Result,
+    Plan,
 }
 
 const SPEC: &str = include_str!("../schema/spec.json");
 const RESULT: &str = include_str!("../schema/result.json");
+const PLAN: &str = include_str!("../schema/plan.json");
 
 /// Prints the completions for a shell.
 pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<Ending> {
@@ -75,6 +77,7 @@ pub fn schema(args: &SchemaArgs) -> Result<Ending> {
     print(match args.what {
         Schema::Spec => SPEC.as_bytes(),
         Schema::Result => RESULT.as_bytes(),
+        Schema::Plan => PLAN.as_bytes(),
     })
 }
 

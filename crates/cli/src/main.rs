@@ -1,5 +1,5 @@
-//! The operator's command: `backfill run`, `verify`, `start`, `status`, `rate`, `pause`, `resume`, `cancel`, `rejected`, `report`, `simulate`,
-//! `demo`; and for rehearsals `sandbox`, `table`, `item`.
+//! The operator's command: `backfill plan`, `run`, `verify`, `start`, `status`, `rate`, `pause`, `resume`, `cancel`, `rejected`, `report`,
+//! `simulate`, `demo`; and for rehearsals `sandbox`, `table`, `item`.
 
 mod args;
 mod demo;
@@ -8,6 +8,7 @@ mod examples;
 mod help;
 mod item;
 mod owner;
+mod plan;
 mod rate;
 mod rejected;
 mod report;
@@ -48,6 +49,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Say what a run would do, for how long, at what cost. Cannot write.
+    #[command(after_help = examples::PLAN)]
+    Plan(plan::PlanArgs),
     /// Run a backfill in this process, against AWS or any other endpoint.
     #[command(after_help = examples::RUN)]
     Run(run::RunArgs),
@@ -99,7 +103,7 @@ enum Command {
     /// Print the man page, or write one for each command.
     #[command(after_help = examples::MAN)]
     Man(help::ManArgs),
-    /// Print the JSON schema of a spec file or of a result.
+    /// Print the JSON schema of a spec file, a result or a plan.
     #[command(after_help = examples::SCHEMA)]
     Schema(help::SchemaArgs),
 }
@@ -193,6 +197,7 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
+            Command::Plan(args) => plan::plan(args).await,
             Command::Run(args) => run::run(args).await,
             Command::Verify(args) => verify::verify(args).await,
             Command::Start(args) => start::start(args).await,

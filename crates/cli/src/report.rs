@@ -294,6 +294,15 @@ impl Report {
                 ),
                 vec![("See how it goes on:".into(), Some(self.command("status")))],
             ),
+            (RunStatus::Paused, _) if !run.settings.only_segments.is_empty() => (
+                Verdict::NotComplete,
+                format!(
+                    "NOT complete: the run on table {table} is paused{}. It is a canary, which sweeps no segments but {}.",
+                    self.when_event("paused"),
+                    listed(&run.settings.only_segments)
+                ),
+                vec![(format!("The run says: {}.", run.message), None)],
+            ),
             (RunStatus::Paused, _) => (
                 Verdict::NotComplete,
                 format!("NOT complete: the run on table {table} is paused{}.", self.when_event("paused")),
@@ -787,6 +796,15 @@ pub fn items(n: u64) -> String {
     format!("{} item{s}", HumanCount(n))
 }
 
+/// "0, 3 and 7".
+fn listed(segments: &[u32]) -> String {
+    let mut words: Vec<String> = segments.iter().map(u32::to_string).collect();
+    match words.pop() {
+        Some(last) if !words.is_empty() => format!("{} and {last}", words.join(", ")),
+        last => last.unwrap_or_default(),
+    }
+}
+
 /// "1 item of table stuff is".
 fn items_of(n: u64, table: &str) -> String {
     let is = if n == 1 { "is" } else { "are" };
@@ -808,7 +826,7 @@ pub fn duration(seconds: f64) -> String {
 /// A figure with as many digits as matter: "0.25", "4.2", "18", "12,345".
 pub fn decimal(n: f64) -> String {
     match n.abs() {
-        n if n == 0.0 => "0".into(),
+        0.0 => "0".into(),
         n if n < 1.0 => format!("{n:.2}"),
         n if n < 10.0 => format!("{n:.1}"),
         n => HumanCount(n.round() as u64).to_string(),

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
 use crate::verify::Counted;
-use crate::{Ending, display, owner, start};
+use crate::{Ending, display, owner, plan, start};
 
 /// How often progress is read from the checkpoint table.
 const POLL: Duration = Duration::from_millis(500);
@@ -41,6 +41,9 @@ pub struct RunArgs {
     /// Count what would change; writes nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Do not ask before the first write; for scripts.
+    #[arg(long)]
+    yes: bool,
     /// Print the result as one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -49,6 +52,10 @@ pub struct RunArgs {
 /// Runs the command. An error means that no item was touched.
 pub async fn run(args: RunArgs) -> Result<Ending> {
     let mut request = request(&args.spec, &args.settings)?;
+    let asks = !args.yes && !args.dry_run && !request.settings.dry_run;
+    if asks {
+        plan::require_terminal()?;
+    }
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
@@ -67,15 +74,20 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     retry(&Until::after(PATIENCE), || reader.page(first_item)).await?;
 
     let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
+    if asks && !plan::confirm(&request, &connection, &checkpoints, &prices).await? {
+        return Ok(Ending::Stopped);
+    }
     checkpoints.create_if_missing().await?;
     let sfn = start::client(&connection);
     owner::take_over_from_the_dead(&mut request, &connection, &checkpoints, &sfn).await?;
     let ending = execute(&request, &connection, &checkpoints, &prices, args.json).await?;
     if ending == Ending::Stopped {
-        let without = if request.settings.fresh {
-            " without fresh"
-        } else {
-            ""
+        let settings = &request.settings;
+        let without = match (settings.fresh, settings.only_segments.is_some()) {
+            (false, false) => "",
+            (true, false) => " without fresh",
+            (false, true) => "; without only_segments it goes on with all others",
+            (true, true) => " without fresh; without only_segments it goes on with all others",
         };
         eprintln!("to resume, run the same command again{without}");
     }
@@ -169,7 +181,7 @@ async fn dry_run(
     let counted = Counted::new(request, &ReadOnly(connection.clone()), &description).await?;
     eprintln!("dry run: {}", counted.sentence(request));
     if let Some(pending) = counted.remaining() {
-        plan(
+        print_forecast(
             request,
             &description,
             &counted.verification,
@@ -197,7 +209,7 @@ async fn dry_run(
 }
 
 /// What a run would do with what a dry run has counted.
-fn plan(
+fn print_forecast(
     request: &Request,
     description: &TableDescription,
     counted: &Verification,

@@ -89,6 +89,10 @@ struct Simulated {
 /// Runs the command.
 pub async fn run(args: SimulateArgs) -> Result<Ending> {
     let settings = args::settings(&args.settings)?;
+    if settings.only_segments.is_some() {
+        let why = "a simulation is one of the whole table; leave it out";
+        return Err(Error::invalid("only_segments", why));
+    }
     let prices = args.prices.read()?;
     let (scenario, scale) = scenario(&args)?;
     let driver = match args.in_process {
@@ -108,12 +112,12 @@ pub async fn run(args: SimulateArgs) -> Result<Ending> {
         args.item_size,
         HumanCount(scenario.partitions.into()),
         report.summary.segments,
-        duration(report.sweep_seconds * scale),
+        display::duration(report.sweep_seconds * scale),
         report.summary.consumed_wcu / report.sweep_seconds.max(1.0),
     ));
     lines.push(format!(
         "  bound     {} by {}; the run takes {:.0} % of that",
-        duration(report.bound_seconds * scale),
+        display::duration(report.bound_seconds * scale),
         report.bound_by,
         100.0 * report.sweep_seconds / report.bound_seconds
     ));
@@ -281,7 +285,7 @@ fn plot(seconds: &[Second], scale: f64, max_wcu: Option<u32>, scenario: &Scenari
     lines.push(format!("bound by  {marks}"));
     lines.push(format!(
         "          0{:>width$}",
-        duration(seconds.len() as f64 * scale),
+        display::duration(seconds.len() as f64 * scale),
         width = columns.len().saturating_sub(1)
     ));
     lines.push(
@@ -289,14 +293,4 @@ fn plot(seconds: &[Second], scale: f64, max_wcu: Option<u32>, scenario: &Scenari
             .into(),
     );
     format!("write units/s\n{}", lines.join("\n"))
-}
-
-/// "12 s", "3 min 20 s", "7 h 5 min".
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) => format!("{s} s"),
-        (0, m, s) => format!("{m} min {s} s"),
-        (h, m, _) => format!("{h} h {m} min"),
-    }
 }

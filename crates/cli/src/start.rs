@@ -18,7 +18,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
-use crate::{Ending, display, owner, run};
+use crate::{Ending, display, owner, plan, run};
 
 /// How often the execution and the checkpoint table are read.
 const POLL: Duration = Duration::from_secs(2);
@@ -53,6 +53,9 @@ pub struct StartArgs {
     /// The stack's checkpoint table, for the progress [default: STACK-checkpoints].
     #[arg(long, value_name = "NAME")]
     checkpoint_table: Option<String>,
+    /// Do not ask before the execution is started; for scripts.
+    #[arg(long)]
+    yes: bool,
     /// Print the result as one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -62,6 +65,10 @@ pub struct StartArgs {
 pub async fn start(args: StartArgs) -> Result<Ending> {
     let mut request = request(&args.spec, &args.settings)?;
     request.settings.dry_run |= args.dry_run;
+    let asks = !args.yes && !request.settings.dry_run;
+    if asks {
+        plan::require_terminal()?;
+    }
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let sfn = client(&connection);
@@ -73,6 +80,14 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
     let checkpoint_table = args
         .checkpoint_table
         .unwrap_or_else(|| checkpoints_of(&machine));
+    if asks {
+        let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
+        let confirmed = plan::confirm(&request, &connection, &checkpoints, &prices).await;
+        let without = "cannot show what the run would do; to start without being asked, add --yes";
+        if !confirmed.map_err(|error| error.context(without))? {
+            return Ok(Ending::Stopped);
+        }
+    }
     let to = Deployed {
         sfn,
         machine,

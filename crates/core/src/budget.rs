@@ -71,10 +71,11 @@ impl Budget {
     pub fn set(&self, settings: &Settings, exhausted: u32) {
         let at_work = match self.share {
             Share::Whole => 1,
-            Share::OfWorker => settings
-                .total_segments
-                .saturating_sub(exhausted)
-                .clamp(1, settings.max_concurrency.max(1)),
+            Share::OfWorker => match settings.only_segments.len() as u32 {
+                0 => settings.total_segments.saturating_sub(exhausted),
+                only => only,
+            }
+            .clamp(1, settings.max_concurrency.max(1)),
         };
         let rate = |units: Option<u32>| {
             units.map_or(f64::INFINITY, |units| f64::from(units) / f64::from(at_work))

@@ -228,6 +228,9 @@ impl RunStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     pub total_segments: u32,
+    /// Sweep these and no others, then pause. Empty: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only_segments: Vec<u32>,
     pub max_concurrency: u32,
     /// Seconds of a chunk.
     pub time_box_seconds: u64,
@@ -248,6 +251,13 @@ pub struct Settings {
     /// No worker may work for this run: it only counts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+}
+
+impl Settings {
+    /// Whether this execution is to sweep a segment.
+    pub fn includes(&self, segment: u32) -> bool {
+        self.only_segments.is_empty() || self.only_segments.contains(&segment)
+    }
 }
 
 /// Where the operator gives none.

@@ -23,6 +23,7 @@ pub mod rejected;
 pub mod request;
 pub mod retry;
 pub mod spec;
+pub mod survey;
 pub mod table;
 pub mod value;
 pub mod verifier;

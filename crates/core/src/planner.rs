@@ -140,6 +140,7 @@ pub fn choose_settings(requested: &RequestedSettings, size_bytes: u64) -> Settin
         total_segments: requested
             .total_segments
             .unwrap_or_else(|| default_segments(size_bytes, max_concurrency)),
+        only_segments: requested.only_segments.clone().unwrap_or_default(),
         max_concurrency,
         time_box_seconds: requested
             .time_box_seconds
@@ -194,6 +195,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             None => new_run(request, &description, owner),
             Some(stored) => continued_run(stored, request, &description, owner)?,
         };
+        self.check_only_segments(&record).await?;
         self.save(&record).await?;
         tracing::info!(
             run_id = record.run_id,
@@ -203,8 +205,10 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             "{}",
             record.message
         );
-        let plan = self.open_segments(&record).await;
-        if let Err(error) = &plan {
+        let plan = self.what_is_next(&record).await;
+        if let Err(error) = &plan
+            && error.kind() != ErrorKind::NotRunning
+        {
             // The caller knows of no run yet, so nobody else will record this.
             let recorded = self.fail(&record.run_id, owner, error.into()).await;
             if let Err(second) = recorded {
@@ -214,13 +218,57 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         plan
     }
 
+    /// Refuses segments that are none, or of which none is left.
+    async fn check_only_segments(&self, record: &RunRecord) -> Result<()> {
+        let settings = &record.settings;
+        let total = settings.total_segments;
+        if settings.only_segments.is_empty() {
+            return Ok(());
+        }
+        if let Some(segment) = settings.only_segments.iter().find(|s| **s >= total) {
+            let why = format!("segment {segment} is outside 0..{}", total - 1);
+            return Err(Error::invalid("only_segments", why));
+        }
+        let plan = self.open_segments(record, |s| settings.includes(s)).await?;
+        if plan.segments.is_empty() {
+            let why = format!("{} already; {SWEPT_ADVICE}", swept(settings));
+            return Err(Error::invalid("only_segments", why));
+        }
+        Ok(())
+    }
+
     /// The segments that are still open in this pass of `owner`'s run.
     pub async fn next(&self, run_id: &str, pass: u32, owner: &str) -> Result<Plan> {
         let record = load(&self.store, run_id, pass, owner).await?;
-        self.open_segments(&record).await
+        self.what_is_next(&record).await
     }
 
-    async fn open_segments(&self, record: &RunRecord) -> Result<Plan> {
+    /// The open segments; `NotRunning` where those that were picked out are swept and others are not: then the run is paused.
+    async fn what_is_next(&self, record: &RunRecord) -> Result<Plan> {
+        let settings = &record.settings;
+        let plan = self.open_segments(record, |s| settings.includes(s)).await?;
+        if !plan.segments.is_empty() || settings.only_segments.is_empty() {
+            return Ok(plan);
+        }
+        let all = self.open_segments(record, |_| true).await?;
+        if all.segments.is_empty() {
+            return Ok(all);
+        }
+        let message = format!("{}; {SWEPT_ADVICE}", swept(settings));
+        despite_conflicts(|| async {
+            let current = load(&self.store, &record.run_id, record.pass, &record.owner).await?;
+            let by = current.owner.clone();
+            self.end(current, RunStatus::Paused, &message, &by).await
+        })
+        .await?;
+        Err(Error::new(
+            ErrorKind::NotRunning,
+            format!("run {} is paused: {message}", record.run_id),
+        ))
+    }
+
+    /// The open segments out of those that `which` is true for.
+    async fn open_segments(&self, record: &RunRecord, which: impl Fn(u32) -> bool) -> Result<Plan> {
         let settings = &record.settings;
         if settings.dry_run {
             return Ok(Plan {
@@ -246,7 +294,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             pass: record.pass,
             trial: !started.iter().any(|segment| segment.trial_passed),
             segments: spread_order(settings.total_segments, settings.max_concurrency)
-                .filter(|segment| !exhausted.contains(segment))
+                .filter(|segment| which(*segment) && !exhausted.contains(segment))
                 .take(SEGMENTS_PER_PLAN)
                 .collect(),
             max_concurrency: settings.max_concurrency,
@@ -304,7 +352,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         }
         require_running(&record)?;
         // Proof of an empty table says nothing about segments that nobody swept: all must be exhausted.
-        let open = self.open_segments(&record).await?.segments;
+        let open = self.open_segments(&record, |_| true).await?.segments;
         if !open.is_empty() {
             return Err(Error::new(
                 ErrorKind::Internal,
@@ -765,10 +813,36 @@ fn continued_run(
         old.total_segments,
         new.total_segments,
     );
+    record.note(
+        owner,
+        "only_segments",
+        listed(&old.only_segments),
+        listed(&new.only_segments),
+    );
     record.note(owner, "max_passes", old.max_passes, new.max_passes);
     record.note(owner, "writer", old.writer.name(), new.writer.name());
     record.note(owner, "pass", stored.pass, pass);
     Ok(record)
+}
+
+/// Goes on after [`swept`].
+const SWEPT_ADVICE: &str =
+    "start the run again without only_segments to go on with the others and to verify";
+
+fn swept(settings: &Settings) -> String {
+    format!(
+        "segments {} of {} are swept",
+        listed(&settings.only_segments),
+        settings.total_segments
+    )
+}
+
+fn listed(segments: &[u32]) -> String {
+    if segments.is_empty() {
+        return "all".into();
+    }
+    let segments: Vec<String> = segments.iter().map(u32::to_string).collect();
+    segments.join(",")
 }
 
 fn limit(units: Option<u32>) -> String {

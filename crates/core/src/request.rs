@@ -28,6 +28,9 @@ pub struct RequestedSettings {
     pub run_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_segments: Option<u32>,
+    /// Sweep these segments and no others, then pause: a canary. `None`: all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only_segments: Option<Vec<u32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<u32>,
     /// Seconds of one chunk.
@@ -64,6 +67,8 @@ pub struct RequestedSettings {
 pub const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
 /// Seconds of a chunk: a Lambda function lives 900 s, and the worker needs some of them to finish.
 pub const TIME_BOX_SECONDS: RangeInclusive<u64> = 1..=840;
+/// Most segments that can be picked out.
+pub const MAX_ONLY_SEGMENTS: usize = 10_000;
 /// Passes of one execution.
 pub const PASSES: RangeInclusive<u32> = 1..=100;
 
@@ -89,6 +94,22 @@ impl RequestedSettings {
         within("max_passes", self.max_passes, PASSES)?;
         within("max_wcu", self.max_wcu, 1..=u32::MAX)?;
         within("max_rcu", self.max_rcu, 1..=u32::MAX)?;
+        if let Some(only) = &self.only_segments {
+            let wrong = |why: String| Err(Error::invalid("only_segments", why));
+            if !(1..=MAX_ONLY_SEGMENTS).contains(&only.len()) {
+                return wrong(format!(
+                    "{} segments; expected 1 to {MAX_ONLY_SEGMENTS}",
+                    only.len()
+                ));
+            }
+            if self.dry_run {
+                return wrong("a dry run counts the whole table; leave it out".into());
+            }
+            let total = self.total_segments.unwrap_or(MAX_SEGMENTS);
+            if let Some(segment) = only.iter().find(|segment| **segment >= total) {
+                return wrong(format!("segment {segment} is outside 0..{}", total - 1));
+            }
+        }
         match &self.run_id {
             Some(id) => check_run_id(id),
             None => Ok(()),
@@ -149,6 +170,7 @@ struct Document<'a> {
     values_typed: Item,
     run_id: Option<String>,
     total_segments: Option<u32>,
+    only_segments: Option<Vec<u32>>,
     max_concurrency: Option<u32>,
     time_box_seconds: Option<u64>,
     max_passes: Option<u32>,
@@ -191,6 +213,7 @@ impl Parts {
             settings: RequestedSettings {
                 run_id: document.run_id,
                 total_segments: document.total_segments,
+                only_segments: document.only_segments,
                 max_concurrency: document.max_concurrency,
                 time_box_seconds: document.time_box_seconds,
                 max_passes: document.max_passes,
@@ -325,6 +348,9 @@ impl Request {
             settings: RequestedSettings {
                 run_id: Some(run.run_id.clone()),
                 total_segments: Some(settings.total_segments),
+                // Who has asked for a canary has not asked for the rest.
+                only_segments: (!settings.only_segments.is_empty())
+                    .then(|| settings.only_segments.clone()),
                 max_concurrency: Some(settings.max_concurrency),
                 time_box_seconds: Some(settings.time_box_seconds),
                 max_passes: Some(settings.max_passes),
@@ -373,6 +399,11 @@ mod tests {
         )
         .unwrap();
         assert_eq!(Request::from_json(&request.to_json()).unwrap(), request);
+        // A dry run has no canary.
+        let canary = r#"{"table":"stuff","set":{"a":1},"only_segments":[3,0]}"#;
+        let canary = Request::from_json(canary).unwrap();
+        assert_eq!(canary.settings.only_segments, Some(vec![3, 0]));
+        assert_eq!(Request::from_json(&canary.to_json()).unwrap(), canary);
     }
 
     #[test]
@@ -441,6 +472,18 @@ mod tests {
             (
                 r#"{"table":"stuff","set":{"a":1},"total_segments":"8"}"#,
                 "total_segments:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"only_segments":[]}"#,
+                "only_segments:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"total_segments":4,"only_segments":[4]}"#,
+                "only_segments: segment 4",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"only_segments":[0],"dry_run":true}"#,
+                "only_segments:",
             ),
             (
                 r#"{"table":"stuff","set":{"a":1},"time_box_seconds":-1}"#,

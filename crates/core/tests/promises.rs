@@ -1024,6 +1024,51 @@ fn resume_after_a_pause_from_elsewhere() {
     }
 }
 
+/// resume, honest-end: a canary sweeps the segments that were picked out and no others, and ends as paused; the run goes on with
+/// the others, in the same pass, and is proven as a whole.
+#[test]
+fn resume_after_a_canary() {
+    in_virtual_time(async {
+        let mut world = World::new(Faults::none(3), 3_000, r#","total_segments":5"#);
+        let before = world.table.items();
+        world.request.settings.only_segments = Some(vec![3, 1]);
+        assert_eq!(world.run().await.unwrap(), RunStatus::Paused);
+        let run_id = world.request.run_id();
+        let segments = world.store.segments(&run_id, 1).await.unwrap();
+        let mut swept: Vec<u32> = segments.iter().map(|s| s.segment).collect();
+        swept.sort_unstable();
+        assert_eq!(swept, [1, 3]);
+        assert!(segments.iter().all(|s| s.cursor == Cursor::Exhausted));
+        let updated = world.counters().await.updated;
+        assert!(0 < updated && updated < 2_400, "{updated}");
+        let run = world.store.run(&run_id).await.unwrap().unwrap();
+        assert_eq!((run.status, &run.proof), (RunStatus::Paused, &None));
+        assert!(
+            run.message.contains("segments 3,1 of 5 are swept"),
+            "{}",
+            run.message
+        );
+
+        // Once more there is nothing to do, and nothing is changed.
+        let refused = world.run().await.unwrap_err();
+        assert!(
+            refused.to_string().contains("are swept already"),
+            "{refused}"
+        );
+        assert_eq!(world.store.run(&run_id).await.unwrap().unwrap(), run);
+        world.request.settings.only_segments = Some(vec![5]);
+        let refused = world.run().await.unwrap_err();
+        assert!(refused.to_string().contains("outside 0..4"), "{refused}");
+
+        world.request.settings.only_segments = None;
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        world.assert_migrated(&before);
+        assert_eq!(world.counters().await.updated, 2_400);
+        let run = world.store.run(&run_id).await.unwrap().unwrap();
+        assert_eq!(run.pass, 1);
+    });
+}
+
 /// A run comes from one state into another only where that makes sense, and says so where it does not.
 #[test]
 fn transitions_are_those_of_the_table() {

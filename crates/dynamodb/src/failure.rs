@@ -42,6 +42,10 @@ where
         (false, true) => format!("{doing} failed with {code}"),
         (false, false) => format!("{doing} failed with {code}: {message}"),
     };
+    let advice = match message.contains("reserved keyword") {
+        true => "; put a placeholder in its place: #n, and --name '#n=ATTRIBUTE' (in JSON names)",
+        false => advice,
+    };
     let text = format!("{what}{advice}");
     if code.is_empty() {
         // Only where the service did not answer do the lower layers have something to add.

@@ -6,6 +6,7 @@ mod checkpoint_table;
 mod connection;
 mod convert;
 mod direct;
+mod facts;
 mod failure;
 mod target_table;
 

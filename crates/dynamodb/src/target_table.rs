@@ -253,9 +253,9 @@ struct Scanned {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Capacity {
+pub(crate) struct Capacity {
     #[serde(default)]
-    capacity_units: f64,
+    pub(crate) capacity_units: f64,
 }
 
 impl TableReader for Reader {

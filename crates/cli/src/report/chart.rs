@@ -287,9 +287,7 @@ impl Chart {
                 if !in_sight(units) {
                     continue;
                 }
-                let step = before
-                    .filter(|(end, _)| *end == from)
-                    .map(|(end, units)| (end, units));
+                let step = before.filter(|(end, _)| *end == from);
                 let points = step.into_iter().chain([(from, units), (to, units)]);
                 chart.draw_series(DashedLineSeries::new(points, 5, 4, colour.stroke_width(1)))?;
                 before = Some((to, units));

@@ -1,0 +1,335 @@
+//! What the command shows of tables and runs, and the question before a run, against the embedded database. Snapshots as in
+//! `help.rs`.
+
+use std::collections::BTreeSet;
+
+use backfill_core::value::with_sorted_sets;
+use backfill_core::{Item, Value};
+use backfill_e2e::command::{Ended, backfill_as_typed, root};
+use backfill_e2e::database::Embedded;
+use backfill_e2e::screen::masked;
+use backfill_e2e::tables::{self, STUFF_KEYS, read_all, stuff};
+use serde_json::{Value as Json, json};
+
+const PLAN: &str = "plan --table stuff --set test=1";
+
+/// Runs a command while this test serves the database.
+async fn end_of(mut command: std::process::Command) -> Ended {
+    tokio::task::spawn_blocking(move || Ended::run(&mut command))
+        .await
+        .unwrap()
+}
+
+/// read-only: a plan sends nothing that could write, and leaves tables and items as they were. Of a small table it reads every
+/// item, so that its figures are exact.
+#[tokio::test(flavor = "multi_thread")]
+async fn read_only_plan_counts_what_a_run_would_do() {
+    let database = Embedded::with_stuff(500).await;
+    let line = database.line().await;
+    let (on_table, without_table) = (line.listen("stuff"), line.listen(""));
+    let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
+    let arguments = format!(
+        "{PLAN} --max-wcu 100 --json --endpoint-url {}",
+        line.endpoint
+    );
+    let plan = end_of(backfill_as_typed(arguments.split_whitespace()))
+        .await
+        .expect_code(0)
+        .json();
+
+    assert_eq!(plan["sample"]["whole_table"], true);
+    assert_eq!(plan["sample"]["items"], 500);
+    assert_eq!(
+        plan["forecast"]["pending"],
+        json!({"value": 400.0, "low": 400.0, "high": 400.0})
+    );
+    assert_eq!(plan["forecast"]["units_per_item"], 1.0);
+    assert_eq!(plan["forecast"]["sweep_seconds"], 4.0, "400 units at 100");
+    assert!(
+        plan["forecast"]["bounds"][0]["by"]
+            .as_str()
+            .unwrap()
+            .contains("budget")
+    );
+    assert_eq!(plan["run"], json!(null));
+    let tried = plan["tried"].as_array().unwrap();
+    assert_eq!(tried.len(), 25);
+    for tried in tried {
+        let item = |json: &Json| -> Item { serde_json::from_value(json.clone()).unwrap() };
+        let mut expected = item(&tried["before"]);
+        expected.insert("test".into(), Value::N("1".into()));
+        let after = item(&tried["after"]["Ok"]);
+        assert_eq!(with_sorted_sets(after), with_sorted_sets(expected));
+        assert_eq!(tried["is_extinguished"], true);
+    }
+
+    let seen = [on_table.seen(), without_table.seen()].concat();
+    let operations: BTreeSet<&str> = seen.iter().map(|s| s.call.operation.as_str()).collect();
+    let reads = BTreeSet::from([
+        "DescribeContinuousBackups",
+        "DescribeKinesisStreamingDestination",
+        "DescribeTable",
+        "DescribeTimeToLive",
+        "ListTagsOfResource",
+        "Scan",
+    ]);
+    assert_eq!(operations, reads);
+    assert_eq!(
+        read_all(&database.client, "stuff", STUFF_KEYS).await,
+        before
+    );
+    assert_eq!(database.table_names().await, ["stuff"]);
+
+    // Afterwards it knows the run, and that nothing is left.
+    end_of(database.backfill("run --table stuff --set test=1"))
+        .await
+        .expect_code(0);
+    let plan = end_of(database.backfill(&format!("{PLAN} --json")))
+        .await
+        .expect_code(0)
+        .json();
+    assert_eq!(plan["run"]["status"], "succeeded");
+    assert_eq!(plan["forecast"]["pending"]["value"], 0.0);
+}
+
+/// The share of a table of which only a part is read lies in the interval. The table is such that every sample says the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_of_a_large_table_is_an_estimate() {
+    let database = Embedded::start().await;
+    tables::create(&database.client, "stuff", STUFF_KEYS).await;
+    let items: Vec<_> = (0..3_000)
+        .map(|i| {
+            let mut item = stuff(i);
+            item.remove("test");
+            item
+        })
+        .collect();
+    tables::put_all(&database.client, "stuff", &items).await;
+    let plan = end_of(database.backfill(&format!("{PLAN} --pages 3 --json"))).await;
+    let plan = plan.expect_code(0).json();
+    assert_eq!(plan["sample"]["whole_table"], false);
+    assert_eq!(plan["sample"]["pages"], 3);
+    let share = &plan["sample"]["share"];
+    let n = plan["sample"]["items"].as_f64().unwrap();
+    assert!(0.0 < n && n <= 750.0, "{plan}");
+    assert_eq!(
+        (&share["value"], &share["high"]),
+        (&json!(1.0), &json!(1.0))
+    );
+    assert!(
+        (0.5..1.0).contains(&share["low"].as_f64().unwrap()),
+        "{share}"
+    );
+    assert_eq!(plan["forecast"]["pending"]["value"], 3_000.0);
+}
+
+/// What people see, with indexes, a stream, TTL and tags.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_as_people_see_it() {
+    let database = Embedded::start().await;
+    let example = root().join("examples/orders");
+    let file = |name: &str| example.join(name).display().to_string();
+    for arguments in [
+        format!("table create --file {}", file("table.json")),
+        format!("table seed --table orders --file {}", file("seed.jsonl")),
+    ] {
+        end_of(database.backfill(&arguments)).await.expect_code(0);
+    }
+    let plan = end_of(database.backfill(&format!("plan --spec {}", file("backfill.json")))).await;
+    insta::assert_snapshot!(
+        "plan",
+        masked(&plan.expect_code(0).stdout, &database.endpoint)
+    );
+
+    // And as programs do: by its schema.
+    let schema = end_of(backfill_as_typed(["schema", "plan"])).await;
+    let schema = schema.expect_code(0).json();
+    let plan = format!("plan --spec {} --json", file("backfill.json"));
+    let plan = end_of(database.backfill(&plan)).await.expect_code(0).json();
+    assert_is_of(&plan, &schema, &schema, "plan");
+}
+
+/// Holds a value against a schema: its type, and of an object whose properties are listed each of them and no other.
+fn assert_is_of(value: &Json, schema: &Json, root: &Json, path: &str) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let of = root.pointer(&name[1..]).unwrap();
+        return assert_is_of(value, of, root, path);
+    }
+    if let Some(either) = schema["anyOf"].as_array() {
+        assert_eq!(either[1], json!({"type": "null"}), "{path}");
+        if !value.is_null() {
+            assert_is_of(value, &either[0], root, path);
+        }
+        return;
+    }
+    let kind = match value {
+        Json::Null => "null",
+        Json::Bool(_) => "boolean",
+        Json::Number(number) if number.is_f64() => "number",
+        Json::Number(_) => "integer",
+        Json::String(_) => "string",
+        Json::Array(_) => "array",
+        Json::Object(_) => "object",
+    };
+    let allowed = match &schema["type"] {
+        Json::Array(kinds) => kinds.clone(),
+        kind => vec![kind.clone()],
+    };
+    let fits = |allowed: &Json| allowed == kind || (allowed == "number" && kind == "integer");
+    assert!(
+        allowed.iter().any(fits),
+        "{path} is a {kind}, not {allowed:?}"
+    );
+    if let (Some(object), Some(listed)) = (value.as_object(), schema["properties"].as_object()) {
+        let names: BTreeSet<&String> = object.keys().collect();
+        assert_eq!(names, listed.keys().collect(), "{path}");
+        for (name, value) in object {
+            assert_is_of(value, &listed[name], root, &format!("{path}.{name}"));
+        }
+    }
+    if let (Some(list), Some(items)) = (value.as_array(), schema.get("items")) {
+        for (n, value) in list.iter().enumerate() {
+            assert_is_of(value, items, root, &format!("{path}[{n}]"));
+        }
+    }
+}
+
+/// What a run would stumble over is said before it begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_warns_of_updates_that_cannot_work() {
+    let database = Embedded::with_stuff(50).await;
+    let mut text = stuff(1_000);
+    text.insert("name".into(), Value::N("1".into()));
+    tables::put_all(&database.client, "stuff", &[text]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let codes = async |spec: Json| -> Vec<String> {
+        let path = folder.path().join("spec.json");
+        std::fs::write(&path, spec.to_string()).unwrap();
+        let arguments = format!("plan --spec {} --json", path.display());
+        let plan = end_of(database.backfill(&arguments)).await;
+        let plan = plan.expect_code(0).json();
+        let warnings = plan["warnings"].as_array().unwrap().iter();
+        warnings
+            .map(|warning| warning["code"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    // Of 41 items, all but one have a text where a number is added.
+    let refused = json!({"table": "stuff", "pending": "attribute_not_exists(test)", "update": "ADD #n :v",
+        "names": {"#n": "name"}, "values": {":v": 1}});
+    assert_eq!(codes(refused).await[0], "update_refused");
+    let lit = json!({"table": "stuff", "pending": "attribute_exists(id)", "update": "SET a = :v", "values": {":v": 1}});
+    assert_eq!(codes(lit).await[0], "update_does_not_extinguish");
+    let fine = json!({"table": "stuff", "set": {"test": 1}});
+    assert_eq!(codes(fine).await, ["no_deletion_protection"]);
+}
+
+/// Where nobody can be asked and nobody has said yes, nothing is sent at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_terminal_and_without_yes_a_run_is_refused() {
+    let database = Embedded::with_stuff(10).await;
+    let line = database.line().await;
+    let taps = ["", "stuff", "backfill-checkpoints"].map(|table| line.listen(table));
+    for command in ["run", "start --stack-name backfill"] {
+        let arguments = format!(
+            "{command} --table stuff --set test=1 --endpoint-url {}",
+            line.endpoint
+        );
+        let refused = end_of(backfill_as_typed(arguments.split_whitespace()))
+            .await
+            .expect_code(2);
+        assert!(refused.stderr.contains("--yes"), "{}", refused.stderr);
+        assert_eq!(refused.stdout, "");
+    }
+    assert!(taps.iter().all(|tap| tap.seen().is_empty()));
+    let dry = format!(
+        "run --table stuff --set test=1 --dry-run --endpoint-url {}",
+        line.endpoint
+    );
+    end_of(backfill_as_typed(dry.split_whitespace()))
+        .await
+        .expect_code(3);
+}
+
+/// A run that was paused, given another budget and resumed, as `status` shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_as_people_see_it() {
+    let database = Embedded::with_stuff(1_000).await;
+    let run = "run --table stuff --set test=1 --run-id seen --segments 4";
+    let steps = [
+        (format!("{run} --only-segments 1"), 4),
+        ("rate --run-id seen --max-wcu 5000".into(), 0),
+        (run.into(), 0),
+    ];
+    for (step, code) in steps {
+        end_of(database.backfill(&step)).await.expect_code(code);
+    }
+    let status = end_of(database.backfill("status --run-id seen"))
+        .await
+        .expect_code(0);
+    let text = masked(&status.stdout, &database.endpoint);
+    // Processes, persons and seconds are others each time.
+    let same = text.lines().map(|line| match line.trim_start() {
+        rest if rest.starts_with("time ") => "  time      SECONDS".to_owned(),
+        rest if rest.starts_with("cost ") => "  cost      BILL".to_owned(),
+        // How many pages there were is a matter of speed.
+        rest if rest.starts_with("capacity ") => {
+            let budget = rest.split_once("; ").map_or("", |(_, budget)| budget);
+            format!("  capacity  UNITS; {budget}")
+        }
+        rest if rest.starts_with("by ") => "  by        OWNER".to_owned(),
+        _ => match line.split_once(", by ") {
+            Some((change, _)) => match change.split_once("owner ") {
+                Some((at, _)) => format!("{at}owner FORMER -> OWNER, by SOMEBODY"),
+                None => format!("{change}, by SOMEBODY"),
+            },
+            None => line.to_owned(),
+        },
+    });
+    insta::assert_snapshot!("status", same.collect::<Vec<_>>().join("\n"));
+}
+
+/// What goes wrong with a run is said in a sentence: what, where, and what to type.
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_a_run_say_what_to_do() {
+    let database = Embedded::with_stuff(100).await;
+    let run = "run --table stuff --set test=1 --run-id first";
+    end_of(database.backfill(run)).await.expect_code(0);
+    for (name, arguments, code) in [
+        ("no-table", "run --table stuf --set test=1", 2),
+        ("key", "run --table stuff --set created=1", 2),
+        (
+            "reserved-word",
+            "run --table stuff --pending attribute_not_exists(size) --update SET\u{1f}size=:v --value :v=1",
+            2,
+        ),
+        (
+            "other-spec",
+            "run --table stuff --set other=1 --run-id first",
+            2,
+        ),
+        (
+            "other-segments",
+            "run --table stuff --set test=1 --run-id first --segments 3",
+            2,
+        ),
+        ("resume-finished", "resume --run-id first", 2),
+        ("pause-finished", "pause --run-id first", 2),
+        ("no-run", "status --run-id second", 2),
+        (
+            "update-in-vain",
+            "run --table stuff --pending attribute_exists(id) --update SET\u{1f}a=:v --value :v=1",
+            1,
+        ),
+    ] {
+        let mut command =
+            backfill_as_typed(arguments.split(' ').map(|word| word.replace('\u{1f}', " ")));
+        command.args(["--endpoint-url", &database.endpoint]);
+        if arguments.starts_with("run") {
+            command.arg("--yes");
+        }
+        let ended = end_of(command).await.expect_code(code);
+        let error = ended.stderr.lines().find(|line| line.starts_with("error:"));
+        let error = error.unwrap_or_else(|| panic!("{name}: {ended:?}"));
+        insta::assert_snapshot!(format!("error-{name}"), masked(error, &database.endpoint));
+    }
+}
