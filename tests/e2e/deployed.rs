@@ -21,6 +21,7 @@ use backfill_e2e::aws::{
 };
 use backfill_e2e::command::Ended;
 use backfill_e2e::tables::{migrated, string};
+use backfill_e2e::terminal::Terminal;
 use backfill_e2e::wire::{Process, Tap, Verdict};
 use serde_json::{Value as Json, json};
 use tokio::sync::{OnceCell, watch};
@@ -630,6 +631,41 @@ fn resume_after_a_pause_deployed() {
         assert_ne!(aws.run_record(&input).await.unwrap().owner, execution);
         table.assert_migrated().await;
         assert_accounted(&resumed, &aws.segments(&input, 1).await);
+    });
+}
+
+/// resume: a run in Lambda is shown, paused and resumed by the keys of the view, and one that is followed in it as well.
+#[test]
+fn resume_by_the_keys_of_the_view_deployed() {
+    deployed(async |aws| {
+        let table = aws.table("viewed", 1200).await;
+        let slow = aws.wire.slow_down("viewed");
+        let start = start("viewed", "--segments 2 --watch");
+        let mut followed = Terminal::start(&aws.backfill(&start), 80, 24);
+        // Its table is read so slowly that it goes on until it is paused.
+        followed.shows("2 segments, ").await;
+        let input = input("viewed", json!({"total_segments": 2}));
+        let execution = aws.run_record(&input).await.unwrap().owner;
+        let run_id = run_id(&input);
+        let watch = format!("watch --checkpoint-table {CHECKPOINTS} --run-id {run_id}");
+        let mut watched = Terminal::start(&aws.backfill(&watch), 80, 24);
+        watched.shows(&format!("run {run_id}  running")).await;
+        followed.types("p");
+        watched.shows(&format!("run {run_id}  paused")).await;
+        let (code, stdout) = followed.end().await;
+        let result: Json = serde_json::from_str(&stdout).unwrap();
+        assert_eq!((code, &result["status"]), (4, &json!("paused")));
+        assert!(!followed.is_taken());
+        drop(slow);
+
+        watched.types("r");
+        watched.shows("started execution arn:").await;
+        watched.shows("0 remain, counted").await;
+        assert_ne!(aws.run_record(&input).await.unwrap().owner, execution);
+        table.assert_migrated().await;
+        watched.types("q");
+        assert_eq!(watched.end().await.0, 0);
+        assert!(!watched.is_taken());
     });
 }
 

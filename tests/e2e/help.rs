@@ -3,12 +3,13 @@
 
 use backfill_e2e::command::{Ended, backfill};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "plan",
     "run",
     "verify",
     "start",
     "status",
+    "watch",
     "rate",
     "pause",
     "resume",

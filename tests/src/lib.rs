@@ -9,4 +9,5 @@ pub mod roles;
 pub mod sandbox;
 pub mod screen;
 pub mod tables;
+pub mod terminal;
 pub mod wire;

@@ -79,6 +79,7 @@ pub async fn demo(args: DemoArgs) -> Result<Ending> {
         &checkpoints,
         &Prices::default(),
         args.json,
+        false,
     )
     .await?;
     server.abort();

@@ -1,23 +1,97 @@
 //! What people see, on stderr: progress while a run goes on, its summary, errors. JSON goes to stdout alone.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{IsTerminal as _, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use backfill_core::checkpoint::{Counters, RunRecord, RunStatus};
 use backfill_core::cost::{Bill, Prices};
-use backfill_core::ports::CheckpointReader;
-use backfill_core::progress::{Snapshot, Summary, snapshot};
+use backfill_core::pace::BoundBy;
+use backfill_core::progress::{Snapshot, Summary};
 use backfill_core::value::PlainItem;
 use backfill_core::{Error, ErrorKind, Item, Result};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+
+use crate::meter::{self, Eta, Meter, Rates};
 
 /// How often a plain line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Prints an error with its causes, once.
 pub fn error(error: &Error) {
-    eprintln!("error: {}", error.report());
+    say(&format!("error: {}", error.report()));
+}
+
+/// Lines for stderr while something else has the terminal; `None` while nothing has.
+static HELD: Mutex<Option<VecDeque<String>>> = Mutex::new(None);
+
+/// Lines that are held at most, the latest.
+const MAX_HELD: usize = 200;
+
+fn held() -> MutexGuard<'static, Option<VecDeque<String>>> {
+    // Whole lines are put in and taken out, so a panic in between has broken nothing.
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints a line on stderr, or holds it back until [`release_stderr`].
+pub fn say(line: &str) {
+    let mut held = held();
+    match &mut *held {
+        None => print_on_stderr(line),
+        Some(lines) => {
+            lines.push_back(line.to_owned());
+            if lines.len() > MAX_HELD {
+                lines.pop_front();
+            }
+        }
+    }
+}
+
+/// From now on lines are held back, because a view has the whole terminal.
+pub fn hold_stderr() {
+    held().get_or_insert_default();
+}
+
+/// Prints what was held back. Nothing is from now on.
+pub fn release_stderr() {
+    let lines = held().take();
+    for line in lines.into_iter().flatten() {
+        print_on_stderr(&line);
+    }
+}
+
+/// Where nobody reads stderr any more, a run goes on all the same.
+fn print_on_stderr(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The latest line that is held back, without colours.
+pub fn last_held() -> Option<String> {
+    let held = held();
+    let line = held.as_ref()?.back()?;
+    let mut parts = line.split("\x1b[");
+    let mut text = parts.next()?.to_owned();
+    for part in parts {
+        // "33mWARN": the numbers of a colour, and what is printed in it.
+        text.push_str(part.split_once('m').map_or("", |(_, printed)| printed));
+    }
+    Some(text)
+}
+
+/// Where the log goes: to stderr as [`say`] does, an event at a time.
+pub struct Log;
+
+impl Write for Log {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        say(String::from_utf8_lossy(event).trim_end());
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Prints one JSON object on stdout.
@@ -54,15 +128,14 @@ pub fn line(text: &str) -> Result<bool> {
 /// Shows snapshots of a run as they come: a bar on a terminal, plain lines elsewhere.
 pub struct Progress {
     bar: Option<ProgressBar>,
+    begin: Instant,
+    meter: Meter,
     last_line: Option<Instant>,
-    /// Time between two readings.
-    every: Duration,
-    pause: Duration,
 }
 
 impl Progress {
-    /// Reads the records every so often. Nothing is shown before the first reading.
-    pub fn new(every: Duration) -> Self {
+    /// Nothing is shown before the first snapshot.
+    pub fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.set_style(
@@ -74,49 +147,26 @@ impl Progress {
         });
         Progress {
             bar,
+            begin: Instant::now(),
+            meter: Meter::default(),
             last_line: None,
-            every,
-            pause: every,
         }
     }
 
-    /// Waits a while, then reads the records of the run and shows them if they are this owner's. A failure to
-    /// read them is no failure of the run.
-    pub async fn poll<S: CheckpointReader>(&mut self, records: &S, run_id: &str, owner: &str) {
-        tokio::time::sleep(self.pause).await;
-        let begin = Instant::now();
-        if let Ok(Some(snapshot)) = snapshot(records, run_id).await
-            && snapshot.run.owner == owner
-        {
-            self.show(&snapshot);
-        }
-        // A run of 100,000 segments has as many records: reading them must not become a load of its own.
-        self.pause = self.every.max(begin.elapsed() * 10);
-    }
-
-    fn show(&mut self, snapshot: &Snapshot) {
+    /// Shows how the run stands.
+    pub fn show(&mut self, snapshot: &Snapshot) {
+        self.meter.note(self.begin.elapsed(), snapshot);
         let Some(current) = snapshot.current() else {
             return;
         };
         let run = &snapshot.run;
-        let total = run.settings.total_segments;
         let scanned = current.counters.scanned;
-        let text = if current.segments_exhausted == total {
-            format!("{} items swept, verifying", HumanCount(scanned))
-        } else {
-            format!(
-                "{} of about {} items, {} of {total} segments done, {} updated",
-                HumanCount(scanned),
-                HumanCount(run.estimated_items.max(scanned)),
-                current.segments_exhausted,
-                HumanCount(current.counters.updated),
-            )
-        };
+        let text = progress_text(snapshot);
         match &self.bar {
             Some(bar) => {
                 bar.set_prefix(format!("pass {}", current.pass));
                 bar.set_length(run.estimated_items.max(scanned).max(1));
-                bar.set_position(if current.segments_exhausted == total {
+                bar.set_position(if meter::is_swept(snapshot) {
                     run.estimated_items.max(scanned).max(1)
                 } else {
                     scanned
@@ -124,12 +174,25 @@ impl Progress {
                 bar.set_message(text);
             }
             None => {
-                let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
-                if due {
-                    self.last_line = Some(Instant::now());
-                    eprintln!("pass {}: {text}", current.pass);
-                }
+                let pace = pace_text(snapshot, self.meter.rates().as_ref());
+                self.line(&format!("pass {}: {text}{pace}", current.pass));
             }
+        }
+    }
+
+    /// Says that the records cannot be read at present.
+    pub fn failed(&mut self, error: &Error) {
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("cannot read the records: {error}")),
+            None => self.line(&format!("cannot read the records: {}", error.report())),
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
+        if due {
+            self.last_line = Some(Instant::now());
+            eprintln!("{text}");
         }
     }
 
@@ -138,6 +201,71 @@ impl Progress {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// How far the current pass has come.
+fn progress_text(snapshot: &Snapshot) -> String {
+    let Some(current) = snapshot.current() else {
+        return String::new();
+    };
+    let run = &snapshot.run;
+    let scanned = current.counters.scanned;
+    if meter::is_swept(snapshot) {
+        return format!("{} items swept, verifying", HumanCount(scanned));
+    }
+    format!(
+        "{} of about {} items, {} of {} segments done, {} updated",
+        HumanCount(scanned),
+        HumanCount(run.estimated_items.max(scanned)),
+        current.segments_exhausted,
+        run.settings.total_segments,
+        HumanCount(current.counters.updated),
+    )
+}
+
+/// "; 812 items/s, 640 write units/s, rate bound by budget (8 segments), about 12 min left". Nothing before something is
+/// known.
+fn pace_text(snapshot: &Snapshot, rates: Option<&Rates>) -> String {
+    let Some(rates) = rates.filter(|_| !meter::is_swept(snapshot)) else {
+        return String::new();
+    };
+    let mut text = format!(
+        "; {:.0} items/s, {:.0} write units/s",
+        rates.scanned, rates.wcu
+    );
+    let bound_by = snapshot
+        .current()
+        .map_or_else(String::new, |pass| bounds_text(&pass.bound_by));
+    if !bound_by.is_empty() {
+        text.push_str(&format!(", rate bound by {bound_by}"));
+    }
+    if let Eta::Sweep(left) = meter::eta(snapshot, Some(rates)) {
+        text.push_str(&format!(", {} left in this pass", about_text(left)));
+    }
+    text
+}
+
+/// "budget (7 segments), throttled (1 segment)".
+pub fn bounds_text(bound_by: &BTreeMap<BoundBy, u32>) -> String {
+    let bounds: Vec<String> = bound_by
+        .iter()
+        .map(|(by, segments)| {
+            let segments = plural(*segments, "segment", "segments");
+            format!("{} ({segments})", by.name())
+        })
+        .collect();
+    bounds.join(", ")
+}
+
+/// A time that is estimated: "less than a minute", "about 12 min", "about 7 h 5 min", "about 3 days".
+pub fn about_text(time: Duration) -> String {
+    let minutes = time.as_secs().div_ceil(60);
+    match (minutes / (48 * 60), minutes / 60, minutes % 60) {
+        _ if time.as_secs() < 60 => "less than a minute".into(),
+        (0, 0, minutes) => format!("about {minutes} min"),
+        (0, hours, minutes) => format!("about {hours} h {minutes} min"),
+        _ => format!("about {} days", minutes.div_ceil(24 * 60)),
     }
 }
 

@@ -25,6 +25,15 @@ pub const STATUS: &str = r"Examples:
   backfill status
   backfill status --run-id stuff-0b4b8a0e --json";
 
+pub const WATCH: &str = r"Keys: p pauses, r resumes, w and e change the write and read budget, c cancels, q leaves, ?
+explains them. Without a terminal it prints plain lines, and ends with the run and its exit
+code.
+
+Examples:
+  backfill watch
+  backfill watch --run-id stuff-0b4b8a0e
+  backfill run --table stuff --set test=1 --watch";
+
 pub const RATE: &str = r"Examples:
   backfill rate --run-id stuff-0b4b8a0e --max-wcu 1500
   backfill rate --run-id stuff-0b4b8a0e --max-wcu none --max-rcu 300";

@@ -1,5 +1,5 @@
-//! The operator's command: `backfill plan`, `run`, `verify`, `start`, `status`, `rate`, `pause`, `resume`, `cancel`, `rejected`, `report`,
-//! `simulate`, `demo`; and for rehearsals `sandbox`, `table`, `item`.
+//! The operator's command: `backfill plan`, `run`, `verify`, `start`, `status`, `watch`, `rate`, `pause`, `resume`, `cancel`, `rejected`,
+//! `report`, `simulate`, `demo`; and for rehearsals `sandbox`, `table`, `item`.
 
 mod args;
 mod demo;
@@ -7,6 +7,7 @@ mod display;
 mod examples;
 mod help;
 mod item;
+mod meter;
 mod owner;
 mod plan;
 mod rate;
@@ -20,6 +21,7 @@ mod status;
 mod steer;
 mod table;
 mod verify;
+mod watch;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -64,6 +66,9 @@ enum Command {
     /// Show a run, from its durable records alone.
     #[command(after_help = examples::STATUS)]
     Status(status::StatusArgs),
+    /// Watch a run on the whole terminal, and steer it.
+    #[command(after_help = examples::WATCH)]
+    Watch(watch::WatchArgs),
     /// Change the budget of a run while it goes on.
     #[command(after_help = examples::RATE)]
     Rate(rate::RateArgs),
@@ -178,7 +183,7 @@ fn main() -> ExitCode {
         .with_env_filter(
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG)),
         )
-        .with_writer(std::io::stderr)
+        .with_writer(|| display::Log)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         .init();
@@ -202,6 +207,7 @@ fn main() -> ExitCode {
             Command::Verify(args) => verify::verify(args).await,
             Command::Start(args) => start::start(args).await,
             Command::Status(args) => status::status(args).await,
+            Command::Watch(args) => watch::watch(args).await,
             Command::Rate(args) => rate::rate(args).await,
             Command::Pause(args) => steer::pause(args).await,
             Command::Resume(args) => steer::resume(args).await,

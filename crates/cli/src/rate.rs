@@ -46,9 +46,10 @@ impl From<&Settings> for Budget {
 
 /// Runs the command.
 pub async fn rate(args: RateArgs) -> Result<Ending> {
+    let given = |field, text: Option<&str>| text.map(|text| parse(field, text)).transpose();
     let rate = Rate {
-        max_wcu: parse("max_wcu", args.max_wcu.as_deref())?,
-        max_rcu: parse("max_rcu", args.max_rcu.as_deref())?,
+        max_wcu: given("max_wcu", args.max_wcu.as_deref())?,
+        max_rcu: given("max_rcu", args.max_rcu.as_deref())?,
     };
     let (connection, store) = args.of.open().await?;
     let planner = Planner {
@@ -58,12 +59,7 @@ pub async fn rate(args: RateArgs) -> Result<Ending> {
     let (before, after) = planner
         .set_rate(&args.of.run_id, rate, &owner::caller())
         .await?;
-    eprintln!(
-        "run {}: {} -> {}",
-        args.of.run_id,
-        display::budget_text(before.max_wcu, before.max_rcu),
-        display::budget_text(after.max_wcu, after.max_rcu)
-    );
+    eprintln!("run {}: {}", args.of.run_id, change_text(&before, &after));
     if args.of.json {
         display::json(&Changed {
             run_id: &args.of.run_id,
@@ -74,13 +70,24 @@ pub async fn rate(args: RateArgs) -> Result<Ending> {
     Ok(Ending::Succeeded)
 }
 
-fn parse(field: &str, text: Option<&str>) -> Result<Option<Option<u32>>> {
-    let Some(text) = text else { return Ok(None) };
+/// "at most 500 write units/s -> no limit".
+pub fn change_text(before: &Settings, after: &Settings) -> String {
+    format!(
+        "{} -> {}",
+        display::budget_text(before.max_wcu, before.max_rcu),
+        display::budget_text(after.max_wcu, after.max_rcu)
+    )
+}
+
+/// A number of units per second, or none for no limit.
+///
+/// Errors: `InvalidInput` naming the field.
+pub fn parse(field: &str, text: &str) -> Result<Option<u32>> {
     if text == "none" {
-        return Ok(Some(None));
+        return Ok(None);
     }
     match text.parse() {
-        Ok(units) if units > 0 => Ok(Some(Some(units))),
+        Ok(units) if units > 0 => Ok(Some(units)),
         _ => Err(Error::invalid(
             field,
             format!("{text:?} is not a rate; expected a number from 1 on, or none"),

@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
 use crate::verify::Counted;
-use crate::{Ending, display, owner, plan, start};
+use crate::watch::{Role, Show, Watched};
+use crate::{Ending, display, owner, plan, start, watch};
 
 /// How often progress is read from the checkpoint table.
 const POLL: Duration = Duration::from_millis(500);
@@ -47,6 +48,9 @@ pub struct RunArgs {
     /// Print the result as one JSON object on stdout.
     #[arg(long)]
     json: bool,
+    /// Show the run on the whole terminal, as `backfill watch` does.
+    #[arg(long, conflicts_with = "dry_run")]
+    watch: bool,
 }
 
 /// Runs the command. An error means that no item was touched.
@@ -80,7 +84,15 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     checkpoints.create_if_missing().await?;
     let sfn = start::client(&connection);
     owner::take_over_from_the_dead(&mut request, &connection, &checkpoints, &sfn).await?;
-    let ending = execute(&request, &connection, &checkpoints, &prices, args.json).await?;
+    let ending = execute(
+        &request,
+        &connection,
+        &checkpoints,
+        &prices,
+        args.json,
+        args.watch,
+    )
+    .await?;
     if ending == Ending::Stopped {
         let settings = &request.settings;
         let without = match (settings.fresh, settings.only_segments.is_some()) {
@@ -94,14 +106,15 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     Ok(ending)
 }
 
-/// Runs a request with progress and summary, until it ends or the operator stops it. Returns how it ended; an
-/// error means that no item was touched.
+/// Runs a request with progress (on the whole terminal where `watch`) and summary, until it ends or the operator stops it.
+/// Returns how it ended; an error means that no item was touched.
 pub async fn execute(
     request: &Request,
     connection: &Connection,
     checkpoints: &CheckpointTable,
     prices: &Prices,
     json: bool,
+    watch: bool,
 ) -> Result<Ending> {
     let engine = Engine {
         planner: Planner {
@@ -122,11 +135,19 @@ pub async fn execute(
     let plan = engine.planner.plan(request, &owner).await?;
     let run = engine.drive(plan, &owner, &stop);
     tokio::pin!(run);
-    let mut progress = display::Progress::new(POLL);
+    let watched = Watched {
+        connection: connection.clone(),
+        checkpoints: checkpoints.clone(),
+        run_id: run_id.clone(),
+        owner: Some(owner.clone()),
+        role: Role::Runner,
+        stop: stop.clone(),
+    };
+    let mut progress = Show::open(watch, watched, POLL);
     let result = loop {
         tokio::select! {
             result = &mut run => break result,
-            () = progress.poll(checkpoints, &run_id, &owner) => {}
+            () = progress.poll() => {}
         }
     };
     progress.finish();
@@ -263,9 +284,9 @@ pub fn stop_on_signal(words: &'static str) -> CancellationToken {
                 _ = terminate.recv() => {}
             }
             if token.is_cancelled() {
-                std::process::exit(130);
+                watch::stop_at_once();
             }
-            eprintln!("{words}");
+            display::say(words);
             token.cancel();
         }
     });

@@ -18,6 +18,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
+use crate::watch::{Role, Show, Watched};
 use crate::{Ending, display, owner, plan, run};
 
 /// How often the execution and the checkpoint table are read.
@@ -59,6 +60,9 @@ pub struct StartArgs {
     /// Print the result as one JSON object on stdout.
     #[arg(long)]
     json: bool,
+    /// Show the run on the whole terminal, as `backfill watch` does.
+    #[arg(long)]
+    watch: bool,
 }
 
 /// Runs the command. An error means that no execution was started.
@@ -95,6 +99,7 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
         connection,
         prices,
         json: args.json,
+        watch: args.watch,
     };
     to.start_and_follow(request).await
 }
@@ -114,6 +119,8 @@ pub struct Deployed {
     pub connection: Connection,
     pub prices: Prices,
     pub json: bool,
+    /// Show it on the whole terminal.
+    pub watch: bool,
 }
 
 impl Deployed {
@@ -126,6 +133,7 @@ impl Deployed {
             connection,
             prices,
             json,
+            watch,
         } = self;
         let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
         let looked =
@@ -136,28 +144,28 @@ impl Deployed {
         }
         // From here on ctrl-C means: stop following.
         let stop = run::stop_on_signal("stopping to follow; the run goes on");
-        let started = sfn
-            .start_execution()
-            .state_machine_arn(&machine)
-            .name(execution_name(&request.run_id()))
-            .input(request.to_json())
-            .send()
-            .await
-            .map_err(|error| failure(&format!("starting state machine {machine}"), error))?;
-        let execution = started.execution_arn();
+        let execution = start_execution(&sfn, &machine, &request).await?;
         eprintln!("started execution {execution}");
 
         let run_id = request.run_id();
-        let mut progress = display::Progress::new(POLL);
+        let watched = Watched {
+            connection: connection.clone(),
+            checkpoints: checkpoints.clone(),
+            run_id: run_id.clone(),
+            owner: Some(execution.clone()),
+            role: Role::Follower,
+            stop: stop.clone(),
+        };
+        let mut progress = Show::open(watch, watched, POLL);
         let mut errors = 0;
         let ended = loop {
             tokio::select! {
-                () = progress.poll(&checkpoints, &run_id, execution) => {}
+                () = progress.poll() => {}
                 () = stop.cancelled() => break None,
             }
             match sfn
                 .describe_execution()
-                .execution_arn(execution)
+                .execution_arn(&execution)
                 .send()
                 .await
             {
@@ -187,7 +195,9 @@ impl Deployed {
                 access: ReadOnly(connection.clone()),
                 store: checkpoints.clone(),
             };
-            let recorded = planner.stop(&run_id, execution, RunStatus::Cancelled).await;
+            let recorded = planner
+                .stop(&run_id, &execution, RunStatus::Cancelled)
+                .await;
             if let Err(error) = recorded {
                 tracing::warn!(
                     error = error.report(),
@@ -297,6 +307,19 @@ fn ending_by_output(output: Option<&str>) -> Ending {
         }) => Ending::ItemsRemain,
         _ => Ending::Failed,
     }
+}
+
+/// Starts an execution with this request, and returns its ARN.
+pub async fn start_execution(sfn: &Client, machine: &str, request: &Request) -> Result<String> {
+    let started = sfn
+        .start_execution()
+        .state_machine_arn(machine)
+        .name(execution_name(&request.run_id()))
+        .input(request.to_json())
+        .send()
+        .await
+        .map_err(|error| failure(&format!("starting state machine {machine}"), error))?;
+    Ok(started.execution_arn)
 }
 
 /// A client of Step Functions where the connection points.

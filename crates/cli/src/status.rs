@@ -5,7 +5,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use backfill_core::Result;
 use backfill_core::checkpoint::{Event, RunStatus};
 use backfill_core::progress::{PassProgress, Summary, snapshot};
-
 use backfill_dynamodb::CheckpointTable;
 use clap::Args;
 use serde::Serialize;
@@ -85,15 +84,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             display::counters_text(&pass.counters)
         );
         if !pass.bound_by.is_empty() && snapshot.run.status == RunStatus::Running {
-            let bounds: Vec<String> = pass
-                .bound_by
-                .iter()
-                .map(|(by, segments)| {
-                    let segments = display::plural(*segments, "segment", "segments");
-                    format!("{} ({segments})", by.name())
-                })
-                .collect();
-            println!("    rate bound by {}", bounds.join(", "));
+            println!("    rate bound by {}", display::bounds_text(&pass.bound_by));
         }
         if let Some(throttled_by) = &pass.throttled_by {
             println!("    throttled: {throttled_by}");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_sfn::Client;
 use backfill_core::checkpoint::{RunRecord, RunStatus};
 use backfill_core::planner::Planner;
 use backfill_core::{Error, Request, Result};
@@ -17,6 +18,9 @@ pub struct ResumeArgs {
     /// Go on in this process, also where the run was one of AWS.
     #[arg(long)]
     local: bool,
+    /// Show the run on the whole terminal, as `backfill watch` does.
+    #[arg(long)]
+    watch: bool,
     #[command(flatten)]
     of: OneRunArgs,
     #[command(flatten)]
@@ -52,15 +56,7 @@ async fn steer(args: OneRunArgs, status: RunStatus) -> Result<Ending> {
     let before = planner
         .steer(&args.run_id, status, &owner::caller())
         .await?;
-    eprintln!(
-        "run {}: {} -> {}",
-        args.run_id,
-        before.name(),
-        status.name()
-    );
-    if before == RunStatus::Running {
-        eprintln!("its workers save their checkpoints and end within ten seconds");
-    }
+    eprintln!("run {}: {}", args.run_id, change_text(before, status));
     if args.json {
         display::json(&Changed {
             run_id: &args.run_id,
@@ -71,13 +67,49 @@ async fn steer(args: OneRunArgs, status: RunStatus) -> Result<Ending> {
     Ok(Ending::Succeeded)
 }
 
+/// "running -> paused", and what follows from it.
+pub fn change_text(before: RunStatus, after: RunStatus) -> String {
+    let drains = match before {
+        RunStatus::Running => "; its workers save their checkpoints and end within ten seconds",
+        _ => "",
+    };
+    format!("{} -> {}{drains}", before.name(), after.name())
+}
+
 /// Goes on with a paused or failed run where it was at work before: by another execution of its state machine, or in this
 /// process. Ends as `start` and `run` do.
 pub async fn resume(args: ResumeArgs) -> Result<Ending> {
-    let ResumeArgs { of, prices, local } = args;
+    let ResumeArgs {
+        of,
+        prices,
+        local,
+        watch,
+    } = args;
     let prices = prices.read()?;
     let (connection, checkpoints) = of.open().await?;
     let record = of.record(&connection, &checkpoints).await?;
+    let request = request_to_resume(&record)?;
+    match state_machine_of(&record) {
+        Some(machine) if !local => {
+            let sfn = start::client(&connection);
+            drained(&sfn, &record).await;
+            let to = start::Deployed {
+                sfn,
+                machine,
+                checkpoint_table: of.checkpoint_table,
+                connection,
+                prices,
+                json: of.json,
+                watch,
+            };
+            to.start_and_follow(request).await
+        }
+        _ => run::execute(&request, &connection, &checkpoints, &prices, of.json, watch).await,
+    }
+}
+
+/// The request that goes on with this run. `InvalidInput` where it is not one to be resumed.
+pub fn request_to_resume(record: &RunRecord) -> Result<Request> {
     if !matches!(record.status, RunStatus::Paused | RunStatus::Failed) {
         return Err(Error::invalid(
             "run_id",
@@ -95,33 +127,22 @@ pub async fn resume(args: ResumeArgs) -> Result<Ending> {
             format!("{} is a dry run; start it again", record.run_id),
         ));
     }
-    let request = Request::of_run(&record);
-    match state_machine_of(&record) {
-        Some(machine) if !local => {
-            let sfn = start::client(&connection);
-            // Its workers are still saving their checkpoints; what comes before they have ended would fail them.
-            for _ in 0..DRAIN_SECONDS {
-                if owner::execution_has_ended(&sfn, &record.owner).await {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            let to = start::Deployed {
-                sfn,
-                machine,
-                checkpoint_table: of.checkpoint_table,
-                connection,
-                prices,
-                json: of.json,
-            };
-            to.start_and_follow(request).await
+    Ok(Request::of_run(record))
+}
+
+/// Waits until the execution that was to stop has ended: its workers still save their checkpoints, and what comes before
+/// they have ended would fail them.
+pub async fn drained(sfn: &Client, record: &RunRecord) {
+    for _ in 0..DRAIN_SECONDS {
+        if owner::execution_has_ended(sfn, &record.owner).await {
+            break;
         }
-        _ => run::execute(&request, &connection, &checkpoints, &prices, of.json).await,
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
 /// The state machine whose execution a run was, by the form of their ARNs.
-fn state_machine_of(record: &RunRecord) -> Option<String> {
+pub fn state_machine_of(record: &RunRecord) -> Option<String> {
     let parts: Vec<&str> = record.owner.split(':').collect();
     match parts[..] {
         [

@@ -66,6 +66,11 @@ impl CheckpointTable {
         }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Creates the table, on demand and with TTL, where it is missing; waits until it is ACTIVE.
     pub async fn create_if_missing(&self) -> Result<()> {
         retry(&Until::after(CREATE_PATIENCE), || self.try_to_create()).await

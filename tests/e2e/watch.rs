@@ -1,0 +1,216 @@
+//! `backfill watch` and `--watch` in a real terminal, and without one.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use backfill_e2e::command::{AtWork, Ended};
+use backfill_e2e::database::Embedded;
+use backfill_e2e::terminal::Terminal;
+
+/// As many items as the run below takes minutes for.
+const ITEMS: u64 = 3000;
+const SLOWLY: &str = "run --table stuff --set test=1 --run-id seen --max-wcu 20 --json";
+
+/// A run that goes on for as long as the test needs.
+async fn run_at_work(database: &Embedded) -> AtWork {
+    let at_work = AtWork::start(database.backfill(SLOWLY));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        assert!(Instant::now() < deadline, "no progress");
+        let status = Ended::run(&mut database.backfill("status --run-id seen --json"));
+        if status.code == 0 && status.json()["updated"].as_u64() > Some(0) {
+            return at_work;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn status(database: &Embedded) -> serde_json::Value {
+    Ended::run(&mut database.backfill("status --run-id seen --json"))
+        .expect_code(0)
+        .json()
+}
+
+fn watch(database: &Embedded) -> Command {
+    database.backfill("watch --run-id seen")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_watched_and_steered_by_keys() {
+    let database = Embedded::with_stuff(ITEMS).await;
+    let run = run_at_work(&database).await;
+    let mut terminal = Terminal::start(&watch(&database), 80, 24);
+    let shown = terminal.shows("of about").await;
+    for part in [
+        "run seen",
+        "running",
+        "░",
+        "of 20 units/s",
+        "p pause",
+        "slowest segments",
+    ] {
+        // The rate is there after two seconds.
+        let contents = terminal.shows(part).await;
+        assert!(contents.contains(part), "{shown}");
+    }
+    assert!(terminal.is_taken());
+    assert!(terminal.has_colours());
+
+    terminal.resize(50, 10);
+    terminal.shows("too small").await;
+    terminal.resize(120, 40);
+    terminal.shows("? help").await;
+
+    // The rate is asked for, and noted with whoever changed it.
+    terminal.types("w");
+    terminal.shows("now: 20").await;
+    terminal.types("30\r");
+    terminal.shows("max_wcu 20 -> 30, by ").await;
+    assert_eq!(status(&database)["max_wcu"], 30);
+
+    // Cancelling is asked for again, and anything but y goes back.
+    terminal.types("c");
+    terminal.shows("for good?").await;
+    terminal.types("n");
+    terminal
+        .until("the dialog's end", |contents| {
+            !contents.contains("for good?")
+        })
+        .await;
+    assert_eq!(status(&database)["status"], "running");
+
+    terminal.types("p");
+    terminal.shows("run seen  paused").await;
+    assert_eq!(status(&database)["status"], "paused");
+    assert_eq!(run.end().await.code, 4);
+
+    // It was a run of a process, so that is what to type; and the view goes on.
+    terminal.types("r");
+    terminal.shows("backfill resume --run-id seen").await;
+    terminal.types("q");
+    let (code, stdout) = terminal.end().await;
+    assert_eq!((code, stdout.as_str()), (4, ""), "as the run has ended");
+    terminal.shows("run seen on table stuff: paused").await;
+    assert!(!terminal.is_taken());
+}
+
+/// Whatever ends it, the terminal is given back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_terminal_is_given_back_at_signals() {
+    let database = Embedded::with_stuff(ITEMS).await;
+    let run = run_at_work(&database).await;
+    // q and ctrl-C are keys; while it goes on, leaving says nothing about the run.
+    let ways: [(&str, i32); 5] = [("q", 0), ("\x03", 0), ("INT", 0), ("TERM", 0), ("HUP", 129)];
+    for (way, expected) in ways {
+        let mut terminal = Terminal::start(&watch(&database), 100, 30);
+        terminal.shows("of about").await;
+        assert!(terminal.is_taken());
+        match way.len() {
+            1 => terminal.types(way),
+            _ => terminal.signal(way),
+        }
+        let (code, _) = terminal.end().await;
+        assert_eq!(code, expected, "{way:?}");
+        assert!(!terminal.is_taken(), "{way:?}");
+        if expected == 0 {
+            terminal.shows("run seen goes on").await;
+        }
+    }
+    run.signal("INT");
+    assert_eq!(run.end().await.code, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_color_is_respected() {
+    let database = Embedded::with_stuff(100).await;
+    Ended::run(&mut database.backfill("run --table stuff --set test=1")).expect_code(0);
+    let mut command = database.backfill("watch");
+    command.env("NO_COLOR", "1");
+    let mut terminal = Terminal::start(&command, 80, 24);
+    // The end is there to be looked at.
+    terminal.shows("0 remain, counted").await;
+    assert!(!terminal.has_colours());
+    terminal.types("q");
+    assert_eq!(terminal.end().await.0, 0);
+    terminal
+        .shows("succeeded: nothing is pending any more")
+        .await;
+    assert!(!terminal.is_taken());
+}
+
+/// stdout has the result alone, and what was logged meanwhile comes after the view.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_shows_it_and_ends_with_the_run() {
+    let database = Embedded::with_stuff(300).await;
+    let mut command =
+        database.backfill("run --table stuff --set test=1 --watch --json --max-wcu 60");
+    command.env("RUST_LOG", "backfill_core=info");
+    let mut terminal = Terminal::start(&command, 80, 24);
+    terminal.shows("of 60 units/s").await;
+    let (code, stdout) = terminal.end().await;
+    let result: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &result["updated"]), (0, &240.into()));
+    let left = terminal
+        .shows("succeeded: nothing is pending any more")
+        .await;
+    // The planner's last word, while the view was there.
+    assert!(left.contains("remaining=0"), "{left}");
+    assert!(!terminal.is_taken());
+}
+
+/// Leaving the view of `run --watch` stops the run, so that it is asked first.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_is_stopped_by_its_view() {
+    let database = Embedded::with_stuff(ITEMS).await;
+    let command = database.backfill(&format!("{SLOWLY} --watch"));
+    let mut terminal = Terminal::start(&command, 80, 24);
+    terminal.shows("of about").await;
+    terminal.types("q");
+    terminal.shows("Stop it at the next checkpoint?").await;
+    terminal.types("n\x03");
+    terminal.shows("Stop it at the next checkpoint?").await;
+    terminal.types("y");
+    let (code, stdout) = terminal.end().await;
+    let result: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &result["status"]), (4, &"paused".into()));
+    terminal
+        .shows("to resume, run the same command again")
+        .await;
+    assert!(!terminal.is_taken());
+
+    // A second signal ends it at once, and still gives the terminal back.
+    let mut terminal = Terminal::start(&command, 80, 24);
+    terminal.shows("of about").await;
+    terminal.types("\x03\x03\x03");
+    let (code, _) = terminal.end().await;
+    assert!([4, 130].contains(&code), "{code}");
+    assert!(!terminal.is_taken());
+}
+
+/// Without a terminal there are plain lines, to the end of the run, and its exit code.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_terminal_plain_lines_follow_the_run_to_its_end() {
+    let database = Embedded::with_stuff(300).await;
+    let run = AtWork::start(
+        database
+            .backfill("run --table stuff --set test=1 --run-id seen --max-wcu 60 --watch --json"),
+    );
+    let watched = loop {
+        let ended = Ended::run(&mut watch(&database));
+        // 2: there is no such run yet.
+        if ended.code != 2 {
+            break ended;
+        }
+    };
+    let ran = run.end().await.expect_code(0);
+    let watched = watched.expect_code(0);
+    assert_eq!(watched.stdout, "");
+    for text in [&watched.stderr, &ran.stderr] {
+        assert!(text.contains("pass 1: "), "{text}");
+        assert!(!text.contains('\x1b'), "{text}");
+        assert!(
+            text.contains("succeeded: nothing is pending any more"),
+            "{text}"
+        );
+    }
+}
