@@ -71,7 +71,7 @@ e2e: lambdas
 	$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR)
 	tools/install ministack moto
 	$(CARGO) build --workspace --all-targets --locked
-	$(CARGO) test --workspace --test adapter --test engine --test faults --test help --test local --test sandbox --test screens --test watch --test deployed --test observed --test roles --locked
+	$(CARGO) test --workspace --test adapter --test engine --test faults --test help --test local --test report --test sandbox --test screens --test watch --test deployed --test observed --test roles --locked
 
 fuzz:
 	CARGO="$(CARGO)" fuzz/run $(FUZZ_SECONDS)

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use backfill_e2e::command::{Ended, backfill, binary, root};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "plan",
     "run",
     "verify",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 19] = [
     "resume",
     "cancel",
     "rejected",
+    "report",
     "simulate",
     "demo",
     "sandbox",

@@ -53,6 +53,10 @@ pub const REJECTED: &str = r"Examples:
   backfill rejected --run-id stuff-0b4b8a0e
   backfill rejected --run-id stuff-0b4b8a0e --retry --json";
 
+pub const REPORT: &str = r"Examples:
+  backfill report
+  backfill report --run-id stuff-0b4b8a0e --format markdown --out -";
+
 pub const SIMULATE: &str = r"Examples:
   backfill simulate --items 5000000 --partitions 10 --max-wcu 8000
   backfill simulate --items 5000000 --partitions 10 --segments 40 --concurrency 10";

@@ -1,5 +1,5 @@
-//! The operator's command: `backfill plan`, `run`, `verify`, `start`, `status`, `watch`, `rate`, `pause`, `resume`, `cancel`, `rejected`, `simulate`,
-//! `demo`; and for rehearsals `sandbox`, `table`, `item`.
+//! The operator's command: `backfill plan`, `run`, `verify`, `start`, `status`, `watch`, `rate`, `pause`, `resume`, `cancel`, `rejected`,
+//! `report`, `simulate`, `demo`; and for rehearsals `sandbox`, `table`, `item`.
 
 mod args;
 mod demo;
@@ -12,6 +12,7 @@ mod owner;
 mod plan;
 mod rate;
 mod rejected;
+mod report;
 mod run;
 mod sandbox;
 mod simulate;
@@ -83,6 +84,9 @@ enum Command {
     /// List the items that DynamoDB refused for good, and try them again.
     #[command(after_help = examples::REJECTED)]
     Rejected(rejected::RejectedArgs),
+    /// Write a report of a run, as HTML or Markdown, from its durable records.
+    #[command(after_help = examples::REPORT)]
+    Report(report::ReportArgs),
     /// Simulate a run in virtual time: duration, rate, bounds, cost.
     #[command(after_help = examples::SIMULATE)]
     Simulate(simulate::SimulateArgs),
@@ -209,6 +213,7 @@ fn main() -> ExitCode {
             Command::Resume(args) => steer::resume(args).await,
             Command::Cancel(args) => steer::cancel(args).await,
             Command::Rejected(args) => rejected::rejected(args).await,
+            Command::Report(args) => report::report(args).await,
             Command::Simulate(args) => simulate::run(args).await,
             Command::Demo(args) => demo::demo(args).await,
             Command::Sandbox(args) => sandbox::sandbox(args).await,
