@@ -382,3 +382,21 @@ async fn budget_is_kept_and_followed() {
     let rate = units / time;
     assert!((900.0..=1_010.0).contains(&rate), "{rate}");
 }
+
+/// budget: a small read budget goes into items, and not into ever smaller pages, each of which costs a unit.
+#[tokio::test(flavor = "multi_thread")]
+async fn budget_of_few_reads_is_not_spent_on_small_pages() {
+    let line = Line::with_items(1_000).await;
+    let run = format!("{RUN} --segments 20");
+    let read = |ended: Ended| {
+        ended.expect_code(0).json()["consumed_rcu"]
+            .as_f64()
+            .unwrap()
+    };
+    let free = read(line.run(&run).await);
+    let bounded = read(line.run(&format!("{run} --fresh --max-rcu 20")).await);
+    assert!(
+        bounded < 2.0 * free,
+        "{bounded} units, {free} without a budget"
+    );
+}

@@ -25,6 +25,10 @@ use crate::{Error, ErrorKind, Result};
 
 /// A single write should take no more than this many seconds of the ceiling, which need not be as exact as the budget.
 const CEILING_REQUEST_SECONDS: f64 = 0.1;
+/// What a page costs that is read strongly consistently and holds up to 4 KB (read/write operation costs, developer guide).
+const LEAST_PAGE_UNITS: f64 = 1.0;
+/// By how much less than at such a page an item is then believed to cost.
+const TRY_MORE: f64 = 0.8;
 /// Items of the first page under a budget, when nobody knows how large they are.
 const UNKNOWN_ITEMS: u32 = 25;
 
@@ -148,7 +152,9 @@ impl<'a> Pace<'a> {
     /// Most items that a page should hold, so that it takes little of the budget at once.
     pub fn items_per_read(&self, most: u32) -> u32 {
         let rate = self.budget.read.rate().min(self.reads.ceiling.rate());
-        let items = rate * 2.0 * REQUEST_SECONDS / self.reads.per_item();
+        // A page costs that much, however small.
+        let units = (rate * 2.0 * REQUEST_SECONDS).max(LEAST_PAGE_UNITS);
+        let items = units / self.reads.per_item();
         let budgeted = self.budget.read.rate().is_finite();
         let most = match budgeted && !self.reads.lock().measured {
             true => most.min(UNKNOWN_ITEMS),
@@ -346,15 +352,25 @@ impl<'a> Turn<'a> {
         })
     }
 
-    /// The request was answered: this many items at a cost of this many units.
+    /// The read was answered: this many items at a cost of this many units.
     pub fn end(self, items: u64, units: f64) {
-        self.over(items, units, 0);
+        let cost = (items > 0 && units > 0.0).then(|| {
+            let cost = units / items as f64;
+            if units > LEAST_PAGE_UNITS {
+                return cost;
+            }
+            // What a page costs at least says only that as many fit, and perhaps more. Taken at its word it would make the
+            // next page smaller, at the same price, and so on down to single items.
+            cost.min(self.side.per_item()) * TRY_MORE
+        });
+        self.over(units, 0, items, cost);
     }
 
     /// The same for a write of all its items, of which the table throttled some.
     pub fn end_write(self, units: f64, throttles: u64) {
         let items = (self.items as u64).saturating_sub(throttles);
-        self.over(items, units, throttles);
+        let cost = (items > 0 && units > 0.0).then(|| units / items as f64);
+        self.over(units, throttles, items, cost);
     }
 
     /// The request failed as a whole.
@@ -362,18 +378,19 @@ impl<'a> Turn<'a> {
         match error.kind() {
             ErrorKind::Throttled => {
                 self.side.lock().throttled_by = Some(error.to_string());
-                self.over(0, 0.0, 1);
+                self.over(0.0, 1, 0, None);
             }
             // It may have been carried out, and its answer lost.
             ErrorKind::Unavailable => {
                 let taken = self.taken;
-                self.over(0, taken, 0);
+                self.over(taken, 0, 0, None);
             }
             _ => {}
         }
     }
 
-    fn over(mut self, items: u64, units: f64, throttles: u64) {
+    /// With what an item has cost, where that is known.
+    fn over(mut self, units: f64, throttles: u64, items: u64, cost: Option<f64>) {
         self.ended = true;
         let service = self.sent.elapsed();
         self.bucket.settle(self.taken, units);
@@ -384,8 +401,7 @@ impl<'a> Turn<'a> {
             let mut known = self.side.lock();
             known.usage.service += service;
             known.throttles += throttles;
-            if items > 0 && units > 0.0 {
-                let cost = units / items as f64;
+            if let Some(cost) = cost {
                 // Single requests differ; what counts is what many cost.
                 let weight = if known.measured { 0.2 } else { 1.0 };
                 known.per_item += (cost - known.per_item) * weight;
