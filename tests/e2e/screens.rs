@@ -223,6 +223,90 @@ async fn a_plan_warns_of_updates_that_cannot_work() {
     assert_eq!(codes(fine).await, ["no_deletion_protection"]);
 }
 
+/// An index whose key the update sets to another type refuses every update: the trial has the table's indexes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_warns_of_indexes_that_refuse_the_update() {
+    let database = Embedded::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table.json");
+    let definition = json!({
+        "TableName": "stuff", "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}, {"AttributeName": "test", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "GlobalSecondaryIndexes": [{"IndexName": "ByTest", "Projection": {"ProjectionType": "ALL"},
+            "KeySchema": [{"AttributeName": "test", "KeyType": "HASH"}]}],
+    });
+    std::fs::write(&table, definition.to_string()).unwrap();
+    for arguments in [
+        format!("table create --file {}", table.display()),
+        "table seed --table stuff --items 30 --without test".into(),
+    ] {
+        end_of(database.backfill(&arguments)).await.expect_code(0);
+    }
+    let plan = async |set: &str| {
+        let plan = format!("plan --table stuff --set {set} --json");
+        end_of(database.backfill(&plan)).await.expect_code(0).json()
+    };
+    let number = plan("test=1").await;
+    assert_eq!(number["warnings"][0]["code"], "update_refused", "{number}");
+    let text = plan("test=\"1\"").await;
+    assert_eq!(
+        text["warnings"][0]["code"], "no_deletion_protection",
+        "{text}"
+    );
+    assert_eq!(text["forecast"]["indexes"][0]["units_per_item"], 1.0);
+}
+
+/// A plan of a run that is there already tells of that run: its settings, and what would be refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_keeps_to_the_run_that_is_there() {
+    let database = Embedded::with_stuff(500).await;
+    let canary = "run --table stuff --set test=1 --segments 50 --max-wcu 400 --only-segments 0";
+    end_of(database.backfill(canary)).await.expect_code(4);
+    let plan = async |more: &str| {
+        let plan = format!("{PLAN} --json {more}");
+        end_of(database.backfill(&plan)).await.expect_code(0).json()
+    };
+    let same = plan("").await;
+    assert_eq!(same["run"]["status"], "paused");
+    assert_eq!(same["refused"], json!(null));
+    assert_eq!(same["settings"]["total_segments"], 50);
+    assert_eq!(same["settings"]["max_wcu"], 400);
+    assert!(same["settings"]["only_segments"].is_null(), "{same}");
+    let refused = plan("--segments 20").await;
+    assert!(
+        refused["refused"].as_str().unwrap().contains("cut into 50"),
+        "{refused}"
+    );
+    let refused = plan("--only-segments 50").await;
+    assert!(
+        refused["refused"]
+            .as_str()
+            .unwrap()
+            .contains("outside 0..49"),
+        "{refused}"
+    );
+}
+
+/// budget: a plan reads no faster than it may, and less where items are large.
+#[tokio::test(flavor = "multi_thread")]
+async fn budget_of_a_plan() {
+    let database = Embedded::with_stuff(2_000).await;
+    let free = end_of(database.backfill(&format!("{PLAN} --json"))).await;
+    let begin = std::time::Instant::now();
+    let bounded = end_of(database.backfill(&format!("{PLAN} --json --max-rcu 4"))).await;
+    let units = |plan: Ended| {
+        plan.expect_code(0).json()["sample"]["consumed_rcu"]
+            .as_f64()
+            .unwrap()
+    };
+    let (free, bounded) = (units(free), units(bounded));
+    assert!(bounded < free, "{bounded} units, {free} without a budget");
+    // What is read in the first moment is on credit.
+    let allowed = 4.0 * begin.elapsed().as_secs_f64() + 4.0;
+    assert!(bounded <= allowed, "{bounded} units, {allowed} allowed");
+}
+
 /// Where nobody can be asked and nobody has said yes, nothing is sent at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_terminal_and_without_yes_a_run_is_refused() {

@@ -8,29 +8,35 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anstyle::{AnsiColor, Style};
+use backfill_core::budget::{Budget, Share};
 use backfill_core::checkpoint::{RunRecord, Settings};
 use backfill_core::cost::Prices;
 use backfill_core::expression::update_targets;
-use backfill_core::planner::{choose_settings, describe};
+use backfill_core::pace::{Pace, Turn};
+use backfill_core::planner::{choose_settings, describe, preview};
 use backfill_core::ports::{CheckpointReader as _, PageRequest};
-use backfill_core::retry::{PATIENCE, Until, retry};
+use backfill_core::retry::{PATIENCE, Until, retry, retry_until};
 use backfill_core::survey::{
     Billing, DEFAULT_PAGES, Fact, Forecast, ITEMS_PER_PAGE, IndexFacts, Projection, Sample,
-    TableFacts, Tried, Warning, segments_to_sample, warnings,
+    TableFacts, Tried, Warning, sampling_rate, segments_to_sample, warnings,
 };
 use backfill_core::table::{KeyAttribute, TableDescription, explain_segments};
 use backfill_core::value::{PlainItem, with_sorted_sets};
-use backfill_core::{Error, ErrorKind, Item, Request, Result, Value};
+use backfill_core::verifier::Verification;
+use backfill_core::{Error, ErrorKind, Item, Request, Result, Value, printable};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
 use indicatif::HumanCount;
 use serde::Serialize;
 
 use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
-use crate::{Ending, display};
+use crate::{Ending, display, owner};
 
-/// Most pages of a sample: a page costs up to 128 read units.
+/// Most pages of a sample.
 const MAX_PAGES: u32 = 1_000;
+
+/// Read units of a page at most: 1 MB, eventually consistent.
+const MAX_PAGE_UNITS: u32 = 128;
 
 /// Most sampled items on which the update is tried.
 const MAX_TRIED: usize = 25;
@@ -65,6 +71,8 @@ pub struct Plan {
     run_id: String,
     /// The run of this id as it stands; null where there is none.
     run: Option<KnownRun>,
+    /// Why a start would be refused as things are; null where it would not.
+    refused: Option<String>,
     /// Update and predicate in one line.
     change: String,
     table: TableFacts,
@@ -118,6 +126,41 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
         anstream::println!("{}", plan.text());
     }
     Ok(Ending::Succeeded)
+}
+
+/// What a run would do with what a dry run has counted, in lines.
+pub async fn after_count(
+    request: &Request,
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    description: &TableDescription,
+    prices: &Prices,
+    counted: &Verification,
+) -> Result<String> {
+    let plan = Plan::make(
+        request,
+        connection,
+        checkpoints,
+        description,
+        prices,
+        DEFAULT_PAGES,
+    );
+    let mut plan = plan.await?;
+    plan.sample = plan
+        .sample
+        .counted(counted.scanned, counted.remaining, counted.consumed_rcu);
+    plan.forecast = Forecast::new(
+        &plan.table,
+        &plan.sample,
+        &plan.tried,
+        &plan.settings,
+        prices,
+    );
+    let mut lines = vec![format!("  scan      {}", plan.segments)];
+    lines.extend(plan.write_lines());
+    lines.extend(plan.time_lines());
+    lines.push(plan.cost_line());
+    Ok(lines.join("\n"))
 }
 
 /// Shows what a run would do and asks for a yes. False where the operator does not give it.
@@ -181,29 +224,73 @@ impl Plan {
         let (spec, keys) = (&request.spec, &description.keys);
         let until = Until::after(PATIENCE);
         let facts = retry(&until, || access.facts(&spec.table, keys)).await?;
+        let stored = stored_run(checkpoints, &request.run_id()).await;
+        let run = stored.as_ref().map(|run| KnownRun {
+            status: run.status.name(),
+            pass: run.pass,
+            message: run.message.clone(),
+        });
+        // A run that is there keeps what was chosen for it.
+        let previewed = preview(stored, request, description, &owner::this_process());
+        let (settings, refused) = match previewed {
+            Ok(record) => (record.settings, None),
+            Err(error) => {
+                let settings = choose_settings(&request.settings, facts.size_bytes);
+                (settings, Some(error.to_string()))
+            }
+        };
         let total_segments = segments_to_sample(facts.items, pages);
         let mut segments = fastrand::choose_multiple(0..total_segments, pages as usize);
         segments.sort_unstable();
+        let rate = sampling_rate(&facts, &settings);
+        let budget = Budget::new(Share::Whole);
+        let of_sample = Settings {
+            max_rcu: Some(rate),
+            ..settings.clone()
+        };
+        budget.set(&of_sample, 0);
+        let pace = Pace::new(&budget, 1, None, None);
+        // Some of each page, and more than are tried: of many a page nothing is pending.
+        let examples = (2 * MAX_TRIED).div_ceil(pages as usize) + 1;
         let mut sampled = Vec::new();
         for segment in segments {
+            let limit = match rate >= MAX_PAGE_UNITS {
+                true => ITEMS_PER_PAGE,
+                false => pace.items_per_read(ITEMS_PER_PAGE),
+            };
             let page = PageRequest {
                 segment,
                 total_segments,
                 after: None,
-                limit: ITEMS_PER_PAGE,
+                limit,
                 consistent: false,
             };
-            sampled.push(retry(&until, || access.sample_page(spec, keys, page)).await?);
+            let until = Until::after(PATIENCE);
+            let read = retry_until(
+                &until,
+                || pace.read(limit, &until),
+                async |turn: Turn<'_>| {
+                    let page = access.sample_page(spec, keys, page, examples).await?;
+                    turn.end(page.scanned, page.consumed_rcu);
+                    Ok(page)
+                },
+            );
+            sampled.push(read.await?.ok_or_else(|| {
+                let why = format!(
+                    "sampling table {}: it throttles, try again later",
+                    spec.table
+                );
+                Error::new(ErrorKind::Throttled, why)
+            })?);
         }
         let sample = Sample::new(&sampled, total_segments);
         // From every page some, since neighbours may be alike.
         let mut to_try = Vec::new();
-        for row in 0..ITEMS_PER_PAGE as usize {
-            let of_row = sampled.iter().filter_map(|page| page.pending.get(row));
+        for row in 0..examples {
+            let of_row = sampled.iter().filter_map(|page| page.examples.get(row));
             to_try.extend(of_row.take(MAX_TRIED - to_try.len()).cloned());
         }
-        let tried = trial::try_update(spec, keys, to_try)?;
-        let settings = choose_settings(&request.settings, facts.size_bytes);
+        let tried = trial::try_update(spec, keys, &facts.indexes, to_try)?;
         let forecast = Forecast::new(&facts, &sample, &tried, &settings, prices);
         let targets: Vec<String> = update_targets(&spec.update)
             .into_iter()
@@ -217,7 +304,8 @@ impl Plan {
         let warnings = warnings(&facts, &sample, &tried, &forecast, &settings, &targets);
         let run_id = request.run_id();
         Ok(Plan {
-            run: known_run(checkpoints, &run_id).await,
+            run,
+            refused,
             run_id,
             change: spec.describe(),
             segments: explain_segments(
@@ -301,6 +389,12 @@ impl Plan {
                 ),
             },
         ];
+        if let Some(why) = &self.refused {
+            let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
+            lines.push(format!(
+                "  {red}refused{red:#}   as things are, a start would be: {why}"
+            ));
+        }
         lines.push(match sample.whole_table {
             true => format!(
                 "  pending   {} of {} items, all of which were read",
@@ -316,18 +410,23 @@ impl Plan {
                 100.0 * sample.share.high
             ),
         });
-        let size = sample.pending_bytes.map_or_else(String::new, |size| {
-            format!(
-                ", pending ones {:.0} bytes ({:.0} to {:.0})",
+        let size = match sample.pending_bytes {
+            None => String::new(),
+            Some(size) if sample.whole_table => format!(", pending ones {:.0}", size.value),
+            Some(size) => format!(
+                ", pending ones {:.0} ({:.0} to {:.0})",
                 size.value, size.low, size.high
-            )
-        });
+            ),
+        };
         lines.push(format!(
-            "  sample    {} of {} items in random segments, {:.1} read units; an item has {:.0} bytes{size}",
+            "  sample    {} of {} items in random segments, {:.1} read units{}",
             display::plural(sample.pages, "page", "pages"),
             HumanCount(sample.items),
             sample.consumed_rcu,
-            self.forecast.item_bytes
+            match self.forecast.item_bytes {
+                0.0 => String::new(),
+                bytes => format!("; an item has {bytes:.0} bytes{size}"),
+            }
         ));
         lines.extend(self.example_lines());
         lines
@@ -558,19 +657,14 @@ impl Plan {
 }
 
 /// The run as its record says, if it is there. A checkpoint table that is not there, or that nobody may read, is no news.
-async fn known_run(checkpoints: &CheckpointTable, run_id: &str) -> Option<KnownRun> {
-    let run: RunRecord = match checkpoints.run(run_id).await {
-        Ok(run) => run?,
+async fn stored_run(checkpoints: &CheckpointTable, run_id: &str) -> Option<RunRecord> {
+    match checkpoints.run(run_id).await {
+        Ok(run) => run,
         Err(error) => {
             tracing::debug!("no run to see: {}", error.report());
-            return None;
+            None
         }
-    };
-    Some(KnownRun {
-        status: run.status.name(),
-        pass: run.pass,
-        message: run.message,
-    })
+    }
 }
 
 fn heading(text: &str) -> String {
@@ -591,7 +685,8 @@ fn diff_line(sign: char, color: AnsiColor, name: &str, value: &Value) -> String 
 }
 
 fn plain(item: &Item) -> String {
-    serde_json::to_string(&PlainItem(item)).expect("items are plain data")
+    let json = serde_json::to_string(&PlainItem(item)).expect("items are plain data");
+    printable(&json)
 }
 
 /// For a comparison: sets have no order.
@@ -658,7 +753,12 @@ fn index_text(index: &IndexFacts) -> String {
         "{} {} on {} with {projection}, {} items",
         if index.local { "local" } else { "global" },
         index.name,
-        index.keys.join(", "),
+        index
+            .keys
+            .iter()
+            .map(|key| key.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
         HumanCount(index.items)
     )
 }

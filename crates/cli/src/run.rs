@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use backfill_core::budget::Share;
 use backfill_core::checkpoint::RunStatus;
-use backfill_core::cost::{Prices, Use, units_per_write};
+use backfill_core::cost::Prices;
 use backfill_core::drive::Engine;
 use backfill_core::planner::{self, Planner};
 use backfill_core::ports::{PageRequest, ReadAccess as _, TableReader as _};
 use backfill_core::progress::{Summary, snapshot};
 use backfill_core::retry::{PATIENCE, Until, retry};
-use backfill_core::table::{TableDescription, explain_segments};
-use backfill_core::verifier::{Verification, Verifier};
+use backfill_core::table::TableDescription;
+use backfill_core::verifier::Verifier;
 use backfill_core::worker::Worker;
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly, ReadWrite};
@@ -63,8 +63,10 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
+    let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
     if args.dry_run || request.settings.dry_run {
-        return dry_run(&request, &connection, description, &prices, args.json).await;
+        let to = &connection;
+        return dry_run(&request, to, &checkpoints, description, &prices, args.json).await;
     }
     // DynamoDB judges the predicate before even the checkpoint table is created.
     let reader = ReadOnly(connection.clone()).reader(&request.spec, &description.keys);
@@ -77,7 +79,6 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     };
     retry(&Until::after(PATIENCE), || reader.page(first_item)).await?;
 
-    let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
     if asks && !plan::confirm(&request, &connection, &checkpoints, &prices).await? {
         return Ok(Ending::Stopped);
     }
@@ -195,20 +196,24 @@ pub async fn execute(
 async fn dry_run(
     request: &Request,
     connection: &Connection,
+    checkpoints: &CheckpointTable,
     description: TableDescription,
     prices: &Prices,
     json: bool,
 ) -> Result<Ending> {
     let counted = Counted::new(request, &ReadOnly(connection.clone()), &description).await?;
-    eprintln!("dry run: {}", counted.sentence(request));
-    if let Some(pending) = counted.remaining() {
-        print_forecast(
+    eprintln!("dry run: {}", counted.sentence(request, connection));
+    if counted.remaining().is_some() {
+        let counted = &counted.verification;
+        let forecast = plan::after_count(
             request,
+            connection,
+            checkpoints,
             &description,
-            &counted.verification,
-            pending,
             prices,
+            counted,
         );
+        eprintln!("{}", forecast.await?);
     }
     let (status, ending) = match counted.ending() {
         Ending::Stopped => (RunStatus::Cancelled, Ending::Stopped),
@@ -227,43 +232,6 @@ async fn dry_run(
         });
     }
     Ok(ending)
-}
-
-/// What a run would do with what a dry run has counted.
-fn print_forecast(
-    request: &Request,
-    description: &TableDescription,
-    counted: &Verification,
-    pending: u64,
-    prices: &Prices,
-) {
-    let settings = planner::choose_settings(&request.settings, description.size_bytes);
-    let segments = explain_segments(
-        settings.total_segments,
-        description.size_bytes,
-        settings.max_concurrency,
-    );
-    eprintln!("  segments  {segments}");
-    let units = pending as f64 * units_per_write(counted.scanned, counted.consumed_rcu);
-    // Without a budget, what one partition takes.
-    let rate = f64::from(settings.max_wcu.unwrap_or(1_000));
-    let seconds = units / rate;
-    let at_once = f64::from(settings.total_segments.min(settings.max_concurrency));
-    let used = Use::estimate(
-        counted.scanned,
-        pending,
-        counted.consumed_rcu,
-        settings.total_segments,
-        seconds * at_once,
-    );
-    eprintln!(
-        "  writes    {units:.0} units, and as many more for each index that the update touches: {seconds:.0} s at {rate} \
-         units/s"
-    );
-    eprintln!(
-        "  cost      {}",
-        display::bill_text(&used.bill(prices), prices)
-    );
 }
 
 /// Cancelled by the first SIGINT or SIGTERM, with these words; the second one ends the process at once.

@@ -9,7 +9,7 @@ use backfill_core::retry::Until;
 use backfill_core::table::TableDescription;
 use backfill_core::verifier::{Verification, count};
 use backfill_core::{Key, Request, Result};
-use backfill_dynamodb::ReadOnly;
+use backfill_dynamodb::{Connection, ReadOnly};
 use clap::Args;
 use serde::Serialize;
 
@@ -97,13 +97,15 @@ impl Counted {
     }
 
     /// The count for people, with its samples.
-    pub fn sentence(&self, request: &Request) -> String {
+    pub fn sentence(&self, request: &Request, connection: &Connection) -> String {
         let Some(remaining) = self.remaining() else {
             return "stopped before the count was complete".into();
         };
         let mut text = format!(
-            "{remaining} of {} items of table {} are pending, by a strongly consistent count",
-            self.verification.scanned, request.spec.table
+            "{remaining} of {} items of table {} {} are pending, by a strongly consistent count",
+            self.verification.scanned,
+            request.spec.table,
+            connection.place()
         );
         for key in &self.verification.samples {
             text.push_str(&format!("\n  {key}"));
@@ -116,10 +118,11 @@ impl Counted {
 pub async fn verify(args: VerifyArgs) -> Result<Ending> {
     let settings = SettingsArgs::with_segments(args.segments);
     let request = request(&args.spec, &settings)?;
-    let access = ReadOnly(args.connection.open().await?);
+    let connection = args.connection.open().await?;
+    let access = ReadOnly(connection.clone());
     let description = describe(&access, &request).await?;
     let counted = Counted::new(&request, &access, &description).await?;
-    eprintln!("{}", counted.sentence(&request));
+    eprintln!("{}", counted.sentence(&request, &connection));
     let ending = counted.ending();
     if args.json {
         display::json(&Verified {

@@ -71,7 +71,7 @@ const TRANSITIONS_PER_CHUNK: f64 = 2.0;
 /// Functions called per pass beside the workers: planner three times, verifier once.
 const CALLS_PER_PASS: f64 = 4.0;
 /// Items between two checkpoints where no budget asks for smaller pages: a page.
-const ITEMS_PER_CHECKPOINT: f64 = 1_000.0;
+pub(crate) const ITEMS_PER_CHECKPOINT: f64 = 1_000.0;
 /// Write units of the checkpoint table per chunk beside its checkpoints: its claim, the history at its end, and the count of a
 /// segment that it has exhausted.
 const UNITS_PER_CHUNK: f64 = 3.0;
@@ -137,30 +137,6 @@ impl Use {
         used
     }
 
-    /// What a run in AWS will use at least (under a small budget pages are smaller, and checkpoints more), after a strongly consistent count of `scanned` items, of which `pending`, for
-    /// `read_units`; indexes are not in it. `worker_seconds` are those of all workers together.
-    pub fn estimate(
-        scanned: u64,
-        pending: u64,
-        read_units: f64,
-        segments: u32,
-        worker_seconds: f64,
-    ) -> Use {
-        Use {
-            items: pending as f64,
-            checkpoints: scanned as f64 / ITEMS_PER_CHECKPOINT,
-            write_units: pending as f64 * units_per_write(scanned, read_units),
-            scan_read_units: read_units / 2.0,
-            verification_read_units: read_units,
-            worker_seconds,
-            verifier_seconds: 0.0,
-            passes: 1.0,
-            segments: segments.into(),
-            chunks: f64::from(segments) + 1.0,
-            in_aws: true,
-        }
-    }
-
     /// What that costs.
     pub fn bill(&self, prices: &Prices) -> Bill {
         let millions = 1e-6;
@@ -188,16 +164,6 @@ impl Use {
         bill.per_million_items = (self.items > 0.0).then(|| bill.total / self.items * 1e6);
         bill
     }
-}
-
-/// Write units of an update at least, by the mean size of the items that so many strongly consistent read units read.
-pub fn units_per_write(scanned: u64, read_units: f64) -> f64 {
-    if scanned == 0 {
-        return 1.0;
-    }
-    (read_units * 4096.0 / scanned as f64 / 1024.0)
-        .ceil()
-        .max(1.0)
 }
 
 impl Bill {

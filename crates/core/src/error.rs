@@ -113,13 +113,14 @@ impl ErrorKind {
 /// Longest part of a message that comes from the input, in characters.
 const MAX_SHOWN: usize = 1_000;
 
-/// Foreign text as it may stand in a message: short, and without control characters, so that no input can write lines of
-/// its own into a log or move the cursor of a terminal.
-pub(crate) fn printable(text: &str) -> String {
+/// Foreign text as it may stand in a message: short, and without control characters or those that turn the direction of
+/// writing, so that no input can write lines of its own into a log, move the cursor of a terminal or show itself as another.
+pub fn printable(text: &str) -> String {
     let mut shown = String::new();
     let mut length = 0;
     for c in text.chars() {
-        let escaped = c.is_control().then(|| c.escape_default().to_string());
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let escaped = (c.is_control() || turns).then(|| c.escape_default().to_string());
         length += escaped.as_ref().map_or(1, String::len);
         if length > MAX_SHOWN {
             shown.push('…');

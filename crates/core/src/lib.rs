@@ -30,7 +30,7 @@ pub mod value;
 pub mod verifier;
 pub mod worker;
 
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, printable};
 pub use request::Request;
 pub use spec::Spec;
 pub use value::{Item, Key, Value};

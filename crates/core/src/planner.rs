@@ -192,10 +192,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     pub async fn plan(&self, request: &Request, owner: &str) -> Result<Plan> {
         let description = describe(&self.access, request).await?;
         let stored = load_stored(&self.store, &request.run_id()).await?;
-        let record = match stored {
-            None => new_run(request, &description, owner),
-            Some(stored) => continued_run(stored, request, &description, owner)?,
-        };
+        let record = preview(stored, request, &description, owner)?;
         self.check_only_segments(&record).await?;
         self.save(&record).await?;
         tracing::info!(
@@ -219,16 +216,11 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         plan
     }
 
-    /// Refuses segments that are none, or of which none is left.
+    /// Refuses segments of which none is left.
     async fn check_only_segments(&self, record: &RunRecord) -> Result<()> {
         let settings = &record.settings;
-        let total = settings.total_segments;
         if settings.only_segments.is_empty() {
             return Ok(());
-        }
-        if let Some(segment) = settings.only_segments.iter().find(|s| **s >= total) {
-            let why = format!("segment {segment} is outside 0..{}", total - 1);
-            return Err(Error::invalid("only_segments", why));
         }
         let plan = self.open_segments(record, |s| settings.includes(s)).await?;
         if plan.segments.is_empty() {
@@ -632,6 +624,27 @@ async fn load_any<S: CheckpointReader>(store: &S, run_id: &str) -> Result<RunRec
 
 async fn load_stored<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Option<RunRecord>> {
     retry(&Until::after(PATIENCE), || store.run(run_id)).await
+}
+
+/// The record with which `owner` would begin or continue a run, made from the one that is stored, if there is one. Changes
+/// nothing. Refuses what [`Planner::plan`] refuses, but for segments that are swept already.
+pub fn preview(
+    stored: Option<RunRecord>,
+    request: &Request,
+    description: &TableDescription,
+    owner: &str,
+) -> Result<RunRecord> {
+    let record = match stored {
+        None => new_run(request, description, owner),
+        Some(stored) => continued_run(stored, request, description, owner)?,
+    };
+    let settings = &record.settings;
+    let last = settings.total_segments.saturating_sub(1);
+    if let Some(segment) = settings.only_segments.iter().find(|s| **s > last) {
+        let why = format!("segment {segment} is outside 0..{last}");
+        return Err(Error::invalid("only_segments", why));
+    }
+    Ok(record)
 }
 
 pub(crate) fn new_run(request: &Request, description: &TableDescription, owner: &str) -> RunRecord {

@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use crate::checkpoint::Settings;
-use crate::cost::{Bill, Prices, Use};
-use crate::table::{KeySchema, MAX_SEGMENTS};
+use crate::cost::{Bill, ITEMS_PER_CHECKPOINT, Prices, Use};
+use crate::table::{KeyAttribute, KeySchema, MAX_SEGMENTS};
 use crate::value::{Item, Value};
 
 /// Pages of a sample where the operator gives no number.
@@ -31,6 +31,9 @@ const ON_DEMAND_READS: f64 = 12_000.0;
 
 /// Part of a provisioned capacity above which a run leaves live traffic little room.
 const MOST_OF_CAPACITY: f64 = 0.8;
+
+/// What each segment's look at its first migrated item costs: a transaction of one ConditionCheck.
+const CHECK_UNITS: f64 = 2.0;
 
 /// Something that was asked for and perhaps not told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -86,8 +89,8 @@ pub struct IndexFacts {
     pub name: String,
     /// Local: it shares the capacity of its table.
     pub local: bool,
-    /// Names of its key attributes.
-    pub keys: Vec<String>,
+    /// Its key attributes, of which an item must have all, of these types, to be in it.
+    pub keys: Vec<KeyAttribute>,
     pub projection: Projection,
     pub status: Option<String>,
     pub items: u64,
@@ -204,8 +207,10 @@ impl Interval {
 pub struct SampledPage {
     /// Items evaluated.
     pub scanned: u64,
-    /// Those for which `P` holds, whole.
-    pub pending: Vec<Item>,
+    /// Bytes of each for which `P` holds.
+    pub pending: Vec<u64>,
+    /// Some of those, whole.
+    pub examples: Vec<Item>,
     pub consumed_rcu: f64,
     /// Nothing of the segment is left.
     pub is_whole_segment: bool,
@@ -246,7 +251,7 @@ impl Sample {
         let sizes: Vec<f64> = pages
             .iter()
             .flat_map(|page| &page.pending)
-            .map(|item| item_bytes(item) as f64)
+            .map(|bytes| *bytes as f64)
             .collect();
         let consumed_rcu = pages.iter().map(|page| page.consumed_rcu).sum();
         Sample {
@@ -259,9 +264,32 @@ impl Sample {
                 false => Interval::of_part(share, items as f64 / design_effect(pages, share)),
             },
             // An eventually consistent read unit is 8 KiB.
-            item_bytes: consumed_rcu * 8192.0 / items.max(1) as f64,
-            pending_bytes: Interval::of_mean(&sizes),
+            item_bytes: match items {
+                0 => 0.0,
+                items => consumed_rcu * 8192.0 / items as f64,
+            },
+            pending_bytes: Interval::of_mean(&sizes).map(|mean| match whole_table {
+                true => Interval::exactly(mean.value),
+                false => mean,
+            }),
             consumed_rcu,
+        }
+    }
+}
+
+impl Sample {
+    /// The same with exact figures, by a strongly consistent count of all items.
+    pub fn counted(self, items: u64, pending: u64, read_units: f64) -> Sample {
+        Sample {
+            items,
+            pending,
+            whole_table: true,
+            share: Interval::exactly(pending as f64 / items.max(1) as f64),
+            item_bytes: match items {
+                0 => 0.0,
+                items => read_units * 4096.0 / items as f64,
+            },
+            ..self
         }
     }
 }
@@ -326,10 +354,10 @@ pub fn update_units(before: &Item, after: &Item) -> f64 {
 /// where its entry stays as it is, two where its key changes, else one write.
 pub fn index_units(keys: &KeySchema, index: &IndexFacts, before: &Item, after: &Item) -> f64 {
     let entry = |item: &Item| -> Option<Item> {
-        let is_entry = index.keys.iter().all(|key| item.contains_key(key));
+        let is_entry = index.keys.iter().all(|key| item.contains_key(&key.name));
         let is_held = |name: &str| {
             keys.names().any(|key| key == name)
-                || index.keys.iter().any(|key| key == name)
+                || index.keys.iter().any(|key| key.name == name)
                 || match &index.projection {
                     Projection::All => true,
                     Projection::KeysOnly => false,
@@ -347,7 +375,8 @@ pub fn index_units(keys: &KeySchema, index: &IndexFacts, before: &Item, after: &
         (Some(entry), None) | (None, Some(entry)) => write_units(item_bytes(&entry)),
         (Some(old), Some(new)) if old == new => 0.0,
         (Some(old), Some(new)) => {
-            let same_key = index.keys.iter().all(|key| old.get(key) == new.get(key));
+            let same = |key: &KeyAttribute| old.get(&key.name) == new.get(&key.name);
+            let same_key = index.keys.iter().all(same);
             match same_key {
                 true => write_units(item_bytes(&old).max(item_bytes(&new))),
                 false => write_units(item_bytes(&old)) + write_units(item_bytes(&new)),
@@ -375,9 +404,23 @@ pub struct IndexCost {
     pub write_units: f64,
 }
 
+/// What can bound the rate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit {
+    TableWrites,
+    TableReads,
+    Partitions,
+    WriteBudget,
+    ReadBudget,
+    /// An index, by its name.
+    Index(String),
+}
+
 /// What the rate cannot exceed, and how long the sweep takes at least for that.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bound {
+    #[serde(skip)]
+    pub limit: Limit,
     pub by: String,
     pub seconds: f64,
 }
@@ -478,9 +521,10 @@ impl Forecast {
         let copies = 1.0 + facts.replicas.len() as f64;
         let used = Use {
             items: pending.value,
-            checkpoints: items as f64 / 1_000.0,
+            checkpoints: items as f64 / ITEMS_PER_CHECKPOINT,
             // A replicated write unit costs what any other does, in each region (DynamoDB pricing since November 2024).
-            write_units: forecast.write_units.value * copies,
+            write_units: forecast.write_units.value * copies
+                + CHECK_UNITS * f64::from(settings.total_segments),
             scan_read_units: forecast.scan_read_units,
             verification_read_units: forecast.verification_read_units,
             worker_seconds: forecast.sweep_seconds * at_once,
@@ -528,30 +572,37 @@ impl Forecast {
         };
         let read_units = self.scan_read_units;
         let mut bounds = vec![
-            (write_name.to_owned(), (table_units + local) / writes),
-            (read_name.to_owned(), read_units / reads),
             (
+                Limit::TableWrites,
+                write_name.to_owned(),
+                (table_units + local) / writes,
+            ),
+            (Limit::TableReads, read_name.to_owned(), read_units / reads),
+            (
+                Limit::Partitions,
                 "1,000 write units/s for each partition at work".to_owned(),
                 (table_units + local) / (PARTITION_WRITES * partitions.min(at_once)),
             ),
         ];
         if let Some(budget) = settings.max_wcu {
             let name = format!("the budget of {budget} write units/s");
-            bounds.push((name, self.write_units.value / f64::from(budget)));
+            let seconds = self.write_units.value / f64::from(budget);
+            bounds.push((Limit::WriteBudget, name, seconds));
         }
         if let Some(budget) = settings.max_rcu {
             let name = format!("the budget of {budget} read units/s");
-            bounds.push((name, read_units / f64::from(budget)));
+            bounds.push((Limit::ReadBudget, name, read_units / f64::from(budget)));
         }
         for (index, cost) in facts.indexes.iter().zip(&self.indexes) {
             if let Some(units) = index_takes(facts, index) {
                 let name = format!("what index {} takes", index.name);
-                bounds.push((name, cost.write_units / units));
+                let limit = Limit::Index(index.name.clone());
+                bounds.push((limit, name, cost.write_units / units));
             }
         }
         let mut bounds: Vec<Bound> = bounds
             .into_iter()
-            .map(|(by, seconds)| Bound { by, seconds })
+            .map(|(limit, by, seconds)| Bound { limit, by, seconds })
             .collect();
         bounds.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
         self.sweep_seconds = bounds[0].seconds;
@@ -561,6 +612,20 @@ impl Forecast {
             .min(settings.max_rcu.map_or(f64::MAX, f64::from));
         self.verification_seconds = self.verification_read_units / reads;
     }
+
+    /// Items per second that would be migrated were it not for this limit.
+    fn rate_without(&self, limit: &Limit) -> f64 {
+        let others = self.bounds.iter().filter(|bound| bound.limit != *limit);
+        let seconds = others.map(|bound| bound.seconds).fold(0.0, f64::max);
+        self.pending.value / seconds.max(1.0)
+    }
+}
+
+/// Read units per second that a sample may take: the operator's budget, and no more than a tenth of what the table takes.
+pub fn sampling_rate(facts: &TableFacts, settings: &Settings) -> u32 {
+    let (_, reads) = takes(facts);
+    let tenth = (reads / 10.0).clamp(1.0, f64::from(u32::MAX)) as u32;
+    settings.max_rcu.map_or(tenth, |budget| budget.min(tenth))
 }
 
 /// Write and read units per second that a table takes.
@@ -658,20 +723,31 @@ pub fn warnings(
             ),
         );
     }
-    let table_rate = match forecast.sweep_seconds > 0.0 {
-        true => forecast.pending.value * forecast.units_per_item / forecast.sweep_seconds.max(1.0),
-        false => 0.0,
-    };
     match facts.billing {
-        Billing::Provisioned { write_units, .. } => {
+        Billing::Provisioned {
+            write_units,
+            read_units,
+        } => {
+            if settings.max_rcu.is_none()
+                && forecast.scan_read_units > 60.0 * read_units as f64 * MOST_OF_CAPACITY
+            {
+                warn(
+                    "no_read_budget",
+                    format!(
+                        "no --max-rcu: scan and verification take what the {read_units} provisioned read units/s give, for more \
+                         than a minute"
+                    ),
+                    format!("give --max-rcu {} or less", (read_units / 2).max(1)),
+                );
+            }
             let most = write_units as f64 * MOST_OF_CAPACITY;
-            if forecast.pending.value > 0.0 && table_rate > most {
+            let table_rate = forecast.rate_without(&Limit::TableWrites) * forecast.units_per_item;
+            if table_rate > most {
                 warn(
                     "provisioned_capacity_too_low",
                     format!(
-                        "at {table_rate:.0} write units/s the run would take {:.0} % of the {write_units} that are provisioned, \
-                         and live traffic shares them",
-                        100.0 * table_rate / write_units.max(1) as f64
+                        "the run would ask for {table_rate:.0} write units/s of a table with {write_units} provisioned, which live \
+                         traffic needs, too"
                     ),
                     format!(
                         "give --max-wcu {:.0} or less, or raise the capacity for the time of the run (auto scaling follows \
@@ -726,7 +802,8 @@ pub fn warnings(
         let Some(takes) = index_takes(facts, index) else {
             continue;
         };
-        let rate = table_rate / forecast.units_per_item * cost.units_per_item;
+        let limit = Limit::Index(index.name.clone());
+        let rate = forecast.rate_without(&limit) * cost.units_per_item;
         if rate > takes * MOST_OF_CAPACITY {
             let at_most = takes * 0.5 / cost.units_per_item
                 * (forecast.units_per_item * forecast.amplification);
@@ -812,12 +889,14 @@ pub fn warnings(
             "give --max-wcu to leave live traffic its room; backfill rate changes it while the run goes on".into(),
         );
     }
-    if facts.items == 0 && sample.items > 0 && !sample.whole_table {
+    if sample.items > facts.items && !sample.whole_table {
         warn(
             "no_estimate",
-            "DynamoDB has not counted the items of this table yet, so totals here are those of the sample, and \
-             far too low"
-                .into(),
+            format!(
+                "DynamoDB's own count, {}, is older than most of the items: totals here are those of the sample, and far \
+                 too low",
+                facts.items
+            ),
             "ask again within six hours, or count with: backfill run --dry-run".into(),
         );
     }
@@ -859,7 +938,10 @@ mod tests {
         IndexFacts {
             name: "by".into(),
             local: false,
-            keys: keys.iter().map(|&key| key.to_owned()).collect(),
+            keys: keys
+                .iter()
+                .map(|&key| KeyAttribute::new(key, KeyType::S))
+                .collect(),
             projection,
             status: Some("ACTIVE".into()),
             items: 0,
@@ -903,7 +985,8 @@ mod tests {
     fn page(scanned: u64, pending: u64) -> SampledPage {
         SampledPage {
             scanned,
-            pending: vec![item(r#"{"id":"a","n":1}"#); pending as usize],
+            pending: vec![5; pending as usize],
+            examples: Vec::new(),
             consumed_rcu: 10.0,
             is_whole_segment: false,
         }
@@ -1053,7 +1136,8 @@ mod tests {
             status: None,
         }];
         let twice = forecast(&facts, Some(1_000)).cost_usd.writes;
-        assert!((twice - 2.0 * narrow.cost_usd.writes).abs() < 1e-9);
+        // All but the looks at what was migrated first, which are not replicated.
+        assert!((twice / narrow.cost_usd.writes - 2.0).abs() < 1e-4);
     }
 
     #[test]
@@ -1065,7 +1149,13 @@ mod tests {
             ["on_demand_not_warmed", "no_budget"]
         );
         type Change = fn(&mut TableFacts);
-        let changes: [(&str, Change); 9] = [
+        let changes: [(&str, Change); 10] = [
+            ("no_read_budget", |t| {
+                t.billing = Billing::Provisioned {
+                    write_units: 100_000,
+                    read_units: 100,
+                };
+            }),
             ("no_point_in_time_recovery", |t| {
                 t.point_in_time_recovery = Fact::Known(false)
             }),
@@ -1073,7 +1163,7 @@ mod tests {
             ("provisioned_capacity_too_low", |t| {
                 t.billing = Billing::Provisioned {
                     write_units: 1_000,
-                    read_units: 1_000,
+                    read_units: 100_000,
                 };
             }),
             ("index_would_throttle", |t| {

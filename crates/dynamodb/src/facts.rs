@@ -6,8 +6,9 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use backfill_core::ports::PageRequest;
 use backfill_core::survey::{
     Billing, Fact, IndexFacts, Projection, Replica, SampledPage, TableFacts, WarmThroughput,
+    item_bytes,
 };
-use backfill_core::table::KeySchema;
+use backfill_core::table::{KeyAttribute, KeySchema, KeyType};
 use backfill_core::{Item, Key, Result, Spec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,19 @@ impl ReadOnly {
             .map(|index| (index, false))
             .chain(local.map(|index| (index, true)));
         let stream = described.stream_specification;
+        let kinds: BTreeMap<&str, KeyType> = described
+            .attribute_definitions
+            .iter()
+            .map(|definition| {
+                (
+                    definition.attribute_name.as_str(),
+                    definition.attribute_type,
+                )
+            })
+            .collect();
+        let indexes = indexes
+            .map(|(index, local)| index.facts(local, &kinds))
+            .collect();
         Ok(TableFacts {
             name: table.to_owned(),
             status: described.table_status.unwrap_or_default(),
@@ -72,7 +86,7 @@ impl ReadOnly {
                 .table_class_summary
                 .and_then(|summary| summary.table_class)
                 .unwrap_or_else(|| "STANDARD".into()),
-            indexes: indexes.map(|(index, local)| index.facts(local)).collect(),
+            indexes,
             stream: stream
                 .filter(|stream| stream.stream_enabled)
                 .and_then(|stream| stream.stream_view_type),
@@ -119,7 +133,7 @@ impl ReadOnly {
         })
     }
 
-    /// One page of a sample: the pending items whole, by eventually consistent reads.
+    /// One page of a sample by eventually consistent reads: the sizes of the pending items, and so many of them whole.
     ///
     /// Errors: those of a scan; retryable ones are for the caller to retry.
     pub async fn sample_page(
@@ -127,6 +141,7 @@ impl ReadOnly {
         spec: &Spec,
         keys: &KeySchema,
         request: PageRequest<'_>,
+        examples: usize,
     ) -> Result<SampledPage> {
         let statements = spec.statements(keys);
         // Of the names, those that the filter uses: no projection names the keys.
@@ -153,7 +168,8 @@ impl ReadOnly {
             .map_err(|error| failure(&format!("sampling table {}", spec.table), error))?;
         Ok(SampledPage {
             scanned: scanned.scanned_count,
-            pending: scanned.items,
+            pending: scanned.items.iter().map(item_bytes).collect(),
+            examples: scanned.items.into_iter().take(examples).collect(),
             consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
             is_whole_segment: scanned.last_evaluated_key.is_none(),
         })
@@ -286,6 +302,8 @@ struct Description {
     provisioned_throughput: Option<Throughput>,
     on_demand_throughput: Option<OnDemandThroughput>,
     warm_throughput: Option<Warm>,
+    #[serde(default)]
+    attribute_definitions: Vec<AttributeDefinition>,
     table_class_summary: Option<TableClassSummary>,
     #[serde(default, deserialize_with = "or_none")]
     global_secondary_indexes: Vec<Index>,
@@ -368,7 +386,7 @@ struct Index {
 }
 
 impl Index {
-    fn facts(self, local: bool) -> IndexFacts {
+    fn facts(self, local: bool, kinds: &BTreeMap<&str, KeyType>) -> IndexFacts {
         let projection = self.projection.unwrap_or_default();
         IndexFacts {
             name: self.index_name,
@@ -376,7 +394,12 @@ impl Index {
             keys: self
                 .key_schema
                 .into_iter()
-                .map(|k| k.attribute_name)
+                .map(|element| {
+                    let name = element.attribute_name;
+                    // DynamoDB defines every attribute that is a key.
+                    let kind = kinds.get(name.as_str()).copied().unwrap_or(KeyType::S);
+                    KeyAttribute::new(name, kind)
+                })
                 .collect(),
             projection: match projection.projection_type.as_deref() {
                 Some("KEYS_ONLY") => Projection::KeysOnly,
@@ -395,6 +418,13 @@ impl Index {
             warm: self.warm_throughput.and_then(Warm::known),
         }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AttributeDefinition {
+    attribute_name: String,
+    attribute_type: KeyType,
 }
 
 #[derive(Deserialize)]

@@ -1,9 +1,11 @@
 //! The update on sampled items, in an embedded database of this process: what becomes of them is seen before any item of the
 //! table is touched.
 
+use std::collections::BTreeMap;
+
 use backfill_core::spec::Statements;
-use backfill_core::survey::Tried;
-use backfill_core::table::{KeySchema, KeyType};
+use backfill_core::survey::{IndexFacts, Tried};
+use backfill_core::table::{KeyAttribute, KeySchema};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec};
 use dynoxide::Database;
 use dynoxide::actions::create_table::CreateTableRequest;
@@ -13,16 +15,23 @@ use dynoxide::actions::update_item::UpdateItemRequest;
 use dynoxide::errors::DynoxideError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 const TABLE: &str = "trial";
 
-/// Sends the guarded update to copies of these items, of which no two may have the same key.
+/// Sends the guarded update to copies of these items, of which no two may have the same key. The table there has the indexes of
+/// the real one, which refuse an attribute of another type than that of their key.
 ///
 /// Errors: `Internal` where the embedded database does not take the items.
-pub fn try_update(spec: &Spec, keys: &KeySchema, items: Vec<Item>) -> Result<Vec<Tried>> {
+pub fn try_update(
+    spec: &Spec,
+    keys: &KeySchema,
+    indexes: &[IndexFacts],
+    items: Vec<Item>,
+) -> Result<Vec<Tried>> {
     let database = Database::memory().map_err(failed)?;
-    database.create_table(definition(keys)?).map_err(failed)?;
+    let table = definition(keys, indexes)?;
+    database.create_table(table).map_err(failed)?;
     let statements = spec.statements(keys);
     let mut tried = Vec::new();
     for item in items {
@@ -53,28 +62,55 @@ pub fn try_update(spec: &Spec, keys: &KeySchema, items: Vec<Item>) -> Result<Vec
     Ok(tried)
 }
 
-fn definition(keys: &KeySchema) -> Result<CreateTableRequest> {
-    let attributes = std::iter::once((&keys.hash, "HASH"))
-        .chain(keys.range.iter().map(|range| (range, "RANGE")));
-    let (definitions, schema): (Vec<_>, Vec<_>) = attributes
-        .map(|(attribute, role)| {
-            let kind = match attribute.kind {
-                KeyType::S => "S",
-                KeyType::N => "N",
-                KeyType::B => "B",
-            };
+fn definition(keys: &KeySchema, indexes: &[IndexFacts]) -> Result<CreateTableRequest> {
+    let of_table: Vec<KeyAttribute> = std::iter::once(&keys.hash)
+        .chain(&keys.range)
+        .cloned()
+        .collect();
+    let schema = |attributes: &[KeyAttribute]| -> Vec<Json> {
+        let roles = ["HASH", "RANGE"].iter();
+        attributes
+            .iter()
+            .zip(roles)
+            .map(|(attribute, role)| json!({"AttributeName": attribute.name, "KeyType": role}))
+            .collect()
+    };
+    let of_indexes = indexes.iter().flat_map(|index| &index.keys);
+    let definitions: BTreeMap<&str, Json> = of_table
+        .iter()
+        .chain(of_indexes)
+        .map(|attribute| {
+            let (name, kind) = (&attribute.name, attribute.kind);
             (
-                json!({"AttributeName": attribute.name, "AttributeType": kind}),
-                json!({"AttributeName": attribute.name, "KeyType": role}),
+                name.as_str(),
+                json!({"AttributeName": name, "AttributeType": kind}),
             )
         })
-        .unzip();
-    convert(&json!({
+        .collect();
+    let mut table = json!({
         "TableName": TABLE,
         "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": definitions,
-        "KeySchema": schema,
-    }))
+        "AttributeDefinitions": definitions.into_values().collect::<Vec<_>>(),
+        "KeySchema": schema(&of_table),
+    });
+    for (field, local) in [
+        ("GlobalSecondaryIndexes", false),
+        ("LocalSecondaryIndexes", true),
+    ] {
+        let of_kind: Vec<Json> = indexes
+            .iter()
+            .filter(|index| index.local == local)
+            .map(|index| {
+                // What else it holds makes no difference to what it takes.
+                json!({"IndexName": index.name, "KeySchema": schema(&index.keys),
+                    "Projection": {"ProjectionType": "KEYS_ONLY"}})
+            })
+            .collect();
+        if !of_kind.is_empty() {
+            table[field] = of_kind.into();
+        }
+    }
+    convert(&table)
 }
 
 fn update(statements: &Statements, keys: &KeySchema, item: &Item) -> Result<UpdateItemRequest> {
