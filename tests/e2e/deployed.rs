@@ -463,6 +463,49 @@ fn one_owner_while_an_execution_goes_on() {
     });
 }
 
+/// resume, honest-end: a canary sweeps one segment and no other, and its execution ends well; the next one does the rest. Before
+/// it, a plan of the table sees what the stand-in tells.
+#[test]
+fn resume_after_a_canary_deployed() {
+    deployed(async |aws| {
+        let table = aws.table("canary", 200).await;
+        let plan = "plan --table canary --set test=1 --json";
+        let plan = run_to_end(aws.backfill(plan)).await.expect_code(0).json();
+        assert_fields(
+            &plan["forecast"]["pending"],
+            &[("value", json!(table.pending() as f64))],
+        );
+        assert!(
+            !plan["table"]["point_in_time_recovery"]["known"].is_null(),
+            "{plan}"
+        );
+
+        let canary = start("canary", "--segments 5 --only-segments 3");
+        let canary = run_to_end(aws.backfill(&canary))
+            .await
+            .expect_code(4)
+            .json();
+        assert_fields(
+            &canary,
+            &[("status", json!("paused")), ("remaining", json!(null))],
+        );
+        let updated = count(&canary, "updated");
+        assert!(0 < updated && updated < table.pending(), "{canary}");
+        let record = aws.run_record(&input("canary", json!({}))).await.unwrap();
+        aws.machine.end_of(&record.owner).await.expect_success();
+
+        let rest = run_to_end(aws.backfill(&start("canary", "")))
+            .await
+            .expect_code(0)
+            .json();
+        assert_fields(
+            &rest,
+            &[("passes", json!(1)), ("updated", json!(table.pending()))],
+        );
+        table.assert_migrated().await;
+    });
+}
+
 /// read-only: a dry run in AWS counts by planner and verifier alone, and leaves the table as it was.
 #[test]
 fn read_only_dry_run_deployed() {

@@ -1080,7 +1080,8 @@ async fn a_dry_run_explains_segments_and_cost() {
     let dry = Ended::from(dry).expect_code(3);
     for words in [
         "8 segments (one per worker; by size (0 MB, 256 MiB each) it would be 1), 8 at once",
-        "80 units, and as many more for each index that the update touches: 2 s at 40 units/s",
+        "about 80 units: 1.00 for each item, 1.00 with indexes",
+        "at least 2 s to sweep, by the budget of 40 write units/s",
         "USD per million items",
     ] {
         assert!(dry.stderr.contains(words), "{words}: {}", dry.stderr);
