@@ -161,8 +161,8 @@ pub fn items(snapshot: &Snapshot) -> (u64, Option<u64>) {
                 .segments
                 .iter()
                 .filter(|segment| settings.includes(segment.segment));
-            let swept = included.map(|segment| segment.counters.scanned).sum();
-            (swept, number as f64)
+            let counters: Counters = included.map(|segment| segment.counters).sum();
+            (counters.scanned, number as f64)
         }
     };
     let estimate = (snapshot.run.estimated_items as f64 * number / total) as u64;
@@ -178,7 +178,8 @@ pub fn items(snapshot: &Snapshot) -> (u64, Option<u64>) {
     if exhausted.len() < LEAST_SEGMENTS {
         return (swept, None);
     }
-    let mean = exhausted.iter().sum::<u64>() as f64 / exhausted.len() as f64;
+    let sum: f64 = exhausted.iter().map(|scanned| *scanned as f64).sum();
+    let mean = sum / exhausted.len() as f64;
     let expected = (mean * number) as u64;
     (swept, (expected > swept).then_some(expected))
 }

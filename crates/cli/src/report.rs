@@ -434,9 +434,9 @@ impl Report {
                 let Some(cell) = segments.get_mut(segment.segment as usize) else {
                     continue;
                 };
-                cell.scanned += segment.counters.scanned;
-                cell.updated += segment.counters.updated;
-                cell.rejected += segment.counters.rejected;
+                cell.scanned = cell.scanned.saturating_add(segment.counters.scanned);
+                cell.updated = cell.updated.saturating_add(segment.counters.updated);
+                cell.rejected = cell.rejected.saturating_add(segment.counters.rejected);
                 if pass.pass == self.run.pass && segment.exhausted {
                     cell.not_done = 0;
                 }
@@ -449,24 +449,25 @@ impl Report {
     pub fn skew(&self) -> Option<Skew> {
         let segments = self.by_segment();
         let mut scanned: Vec<u64> = segments.iter().map(|cell| cell.scanned).collect();
-        let sum: u64 = scanned.iter().sum();
+        let all = sum(scanned.iter().copied());
         // Of equals the first.
         let hottest = segments
             .iter()
             .max_by_key(|cell| (cell.scanned, std::cmp::Reverse(cell.first)))
-            .filter(|_| sum > 0)?;
+            .filter(|_| all > 0)?;
         scanned.sort_unstable();
         let largest = scanned.len().div_ceil(100);
         let current = self.passes.iter().find(|pass| pass.pass == self.run.pass);
         let exhausted = current.map_or(0, |pass| pass.segments_exhausted);
         let open = current.map_or(0, |pass| pass.segments_begun);
         Some(Skew {
-            mean: sum as f64 / scanned.len() as f64,
-            median: (scanned[(scanned.len() - 1) / 2] + scanned[scanned.len() / 2]) as f64 / 2.0,
+            mean: all as f64 / scanned.len() as f64,
+            median: (scanned[(scanned.len() - 1) / 2] as f64 + scanned[scanned.len() / 2] as f64)
+                / 2.0,
             hottest: (hottest.first, hottest.scanned),
             largest: (
                 largest as u32,
-                scanned.iter().rev().take(largest).sum::<u64>() as f64 / sum as f64,
+                sum(scanned.iter().rev().take(largest).copied()) as f64 / all as f64,
             ),
             exhausted,
             open,
@@ -483,9 +484,9 @@ impl Report {
             .map(|part| Cell {
                 first: part[0].first,
                 last: part[part.len() - 1].last,
-                scanned: part.iter().map(|cell| cell.scanned).sum(),
-                updated: part.iter().map(|cell| cell.updated).sum(),
-                rejected: part.iter().map(|cell| cell.rejected).sum(),
+                scanned: sum(part.iter().map(|cell| cell.scanned)),
+                updated: sum(part.iter().map(|cell| cell.updated)),
+                rejected: sum(part.iter().map(|cell| cell.rejected)),
                 not_done: part.iter().map(|cell| cell.not_done).sum(),
                 shade: 0,
             })
@@ -780,6 +781,11 @@ impl Cell {
         }
         text
     }
+}
+
+/// The sum; as much as a number can hold where a damaged record says more.
+fn sum(figures: impl Iterator<Item = u64>) -> u64 {
+    figures.fold(0, u64::saturating_add)
 }
 
 /// A time in UTC for people, to the second.
