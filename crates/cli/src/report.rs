@@ -9,7 +9,7 @@ mod tests;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use backfill_core::checkpoint::{Rejected, RunRecord, RunStatus, now_ms};
+use backfill_core::checkpoint::{MAX_EVENTS, Rejected, RunRecord, RunStatus, now_ms};
 use backfill_core::cost::Prices;
 use backfill_core::history::{Bucket, Series};
 use backfill_core::ports::CheckpointReader;
@@ -402,18 +402,23 @@ impl Report {
         duration(self.summary.elapsed_seconds)
     }
 
-    /// How the budget called `what` changed, the earliest first; the first step is from the beginning on.
+    /// How the budget called `what` changed, the earliest first. The first step is from the beginning on or, where there may have
+    /// been changes that the record does not hold any more, from the earliest that it holds.
     pub fn budget(&self, what: &str, now: Option<u32>) -> Vec<BudgetStep> {
         let limit = |text: &str| text.parse().ok();
+        let known_from = match self.run.events.first() {
+            Some(event) if self.run.is_full_of_events() => event.at_ms,
+            _ => 0,
+        };
         let mut steps: Vec<BudgetStep> = Vec::new();
         for event in self.run.events.iter().filter(|event| event.what == what) {
             if steps.is_empty() {
-                steps.push((0, limit(&event.old)));
+                steps.push((known_from, limit(&event.old)));
             }
             steps.push((event.at_ms, limit(&event.new)));
         }
         if steps.is_empty() {
-            steps.push((0, now));
+            steps.push((known_from, now));
         }
         steps
     }
@@ -516,6 +521,11 @@ impl Report {
         }
     }
 
+    /// How far back the changes go.
+    pub fn changes_note(&self) -> String {
+        format!("Only the last {MAX_EVENTS} changes are kept.")
+    }
+
     /// The charts of the run, by their names.
     pub fn charts(&self) -> [(&'static str, Chart); 3] {
         let settings = &self.run.settings;
@@ -568,7 +578,7 @@ impl Report {
         match self.history.is_empty() {
             true if self.run.settings.dry_run => "A dry run has no workers, so there is nothing to draw.".into(),
             true => "Nothing was noted: no worker has checkpointed anything yet, or its notes were lost.".into(),
-            false => "The run was at work for less than twenty seconds, which is too short for a chart.".into(),
+            false => "What was noted of the run fills fewer than two bins of ten seconds, which is too short for a chart.".into(),
         }
     }
 
@@ -736,7 +746,7 @@ impl Skew {
 }
 
 impl Line {
-    /// The present budget, and how it got there; `None` where there never was one.
+    /// The present budget, and how it got there, after … where its beginning is not known; `None` where there never was one.
     pub fn budget_in_words(&self) -> Option<String> {
         let mut steps: Vec<String> = self
             .budget
@@ -749,7 +759,11 @@ impl Line {
             })
             .collect();
         steps.dedup();
-        (steps != ["none"] && !steps.is_empty()).then(|| steps.join(" → "))
+        let earlier = match self.budget.first() {
+            Some((from, _)) if *from > 0 => "… → ",
+            _ => "",
+        };
+        (steps != ["none"] && !steps.is_empty()).then(|| format!("{earlier}{}", steps.join(" → ")))
     }
 }
 

@@ -279,7 +279,7 @@ pub struct Rejected {
 }
 
 /// Events that a run record holds, the latest: every worker reads the record each few seconds, so it stays small.
-const MAX_EVENTS: usize = 30;
+pub const MAX_EVENTS: usize = 30;
 
 /// The number that a pass can have at most: a run that is started over each hour for a hundred years comes to less.
 const MAX_PASS: u32 = 1_000_000;
@@ -395,6 +395,11 @@ impl RunRecord {
         });
         let too_many = self.events.len().saturating_sub(MAX_EVENTS);
         self.events.drain(..too_many);
+    }
+
+    /// True where it holds as many events as it can, so that there may have been earlier ones.
+    pub fn is_full_of_events(&self) -> bool {
+        self.events.len() >= MAX_EVENTS
     }
 
     /// Refuses a record that no run can have come to (`Internal`), before somebody works through all the passes or segments
