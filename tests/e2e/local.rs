@@ -155,6 +155,33 @@ async fn read_only_dry_run_and_verify() {
     Ended::run(&mut database.backfill(&format!("{RUN} --dry-run"))).expect_code(0);
 }
 
+/// A result that cannot be written is an error in a sentence; where nobody reads it, all is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_cannot_be_printed_is_an_error() {
+    let database = Embedded::with_stuff(20).await;
+    Ended::run(&mut database.backfill(&format!("{RUN} --run-id full"))).expect_code(0);
+    for command in [
+        "plan --table stuff --set test=1 --json",
+        "verify --table stuff --set test=1 --json",
+        "status --run-id full --json",
+        "status --run-id full",
+    ] {
+        let mut full = database.backfill(command);
+        full.stdout(std::fs::File::create("/dev/full").unwrap());
+        let ended = Ended::of(full.spawn().unwrap()).expect_code(1);
+        assert!(
+            ended.stderr.contains("error: cannot print on stdout: "),
+            "{command}: {}",
+            ended.stderr
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut unread = database.backfill(command);
+        unread.stdout(writer);
+        Ended::of(unread.spawn().unwrap()).expect_code(0);
+    }
+}
+
 /// resume, honest-end: SIGINT stops at a checkpoint with exit code 4, and the next start goes on from there.
 #[tokio::test(flavor = "multi_thread")]
 async fn resume_after_an_interrupt() {

@@ -94,12 +94,23 @@ impl Write for Log {
     }
 }
 
-/// Prints one JSON object on stdout.
+/// Why a result could not be printed: [`unprinted`].
+static UNPRINTED: Mutex<Option<Error>> = Mutex::new(None);
+
+/// Prints one JSON object on stdout. Where that fails, the command goes on to its end, and then [`unprinted`] says so.
 pub fn json<T: Serialize>(object: &T) {
-    println!(
-        "{}",
-        serde_json::to_string(object).expect("results are plain data")
-    );
+    let text = serde_json::to_string(object).expect("results are plain data");
+    if let Err(error) = line(&text) {
+        *UNPRINTED.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+}
+
+/// Why a result of this command could not be printed, if so. Nobody to read it is no such reason.
+pub fn unprinted() -> Option<Error> {
+    UNPRINTED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take()
 }
 
 /// Prints an item on stdout: in plain JSON on a line, in DynamoDB's where `typed`, on many lines where `pretty`. False where
