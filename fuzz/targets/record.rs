@@ -32,6 +32,9 @@ fuzz_target!(|text: &str| {
     round_trip::<Proof>(text);
     if let Some(run) = round_trip::<RunRecord>(text) {
         run.passes();
+        if let Err(refusal) = run.check() {
+            assert_is_a_clear_sentence(&refusal.report());
+        }
         run.spec.describe();
         run.spec.statements(&run.keys);
     }

@@ -155,6 +155,33 @@ async fn read_only_dry_run_and_verify() {
     Ended::run(&mut database.backfill(&format!("{RUN} --dry-run"))).expect_code(0);
 }
 
+/// A result that cannot be written is an error in a sentence; where nobody reads it, all is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_cannot_be_printed_is_an_error() {
+    let database = Embedded::with_stuff(20).await;
+    Ended::run(&mut database.backfill(&format!("{RUN} --run-id full"))).expect_code(0);
+    for command in [
+        "plan --table stuff --set test=1 --json",
+        "verify --table stuff --set test=1 --json",
+        "status --run-id full --json",
+        "status --run-id full",
+    ] {
+        let mut full = database.backfill(command);
+        full.stdout(std::fs::File::create("/dev/full").unwrap());
+        let ended = Ended::of(full.spawn().unwrap()).expect_code(1);
+        assert!(
+            ended.stderr.contains("error: cannot print on stdout: "),
+            "{command}: {}",
+            ended.stderr
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut unread = database.backfill(command);
+        unread.stdout(writer);
+        Ended::of(unread.spawn().unwrap()).expect_code(0);
+    }
+}
+
 /// resume, honest-end: SIGINT stops at a checkpoint with exit code 4, and the next start goes on from there.
 #[tokio::test(flavor = "multi_thread")]
 async fn resume_after_an_interrupt() {
@@ -193,18 +220,39 @@ async fn resume_after_an_interrupt() {
     }
 }
 
-/// resume, honest-end: a canary of one segment ends as paused, and the same command without it does the rest.
+/// resume, honest-end: a canary of one segment ends as paused, and the same command without it does the rest. What is said to
+/// resume it works.
 #[tokio::test(flavor = "multi_thread")]
 async fn resume_after_a_canary_segment() {
     let database = Embedded::with_stuff(1000).await;
     let before = all(&database).await;
+    let run = format!("{RUN} --segments 5 --only-segments 2");
+    // Interrupted, it is open, and the same command goes on with it.
+    let child = database
+        .backfill(&format!("{run} --max-wcu 20"))
+        .spawn()
+        .unwrap();
+    wait_for_progress(&database).await;
+    signal(child.id(), "INT");
+    let interrupted = Ended::of(child).expect_code(4);
+    let advice = |ended: &Ended| ended.stderr.trim_end().lines().last().map(str::to_owned);
+    assert_eq!(
+        advice(&interrupted).unwrap(),
+        "to resume, run the same command again"
+    );
     let canary =
-        Ended::run(&mut database.backfill(&format!("{RUN} --segments 5 --only-segments 2")))
-            .expect_code(4);
+        Ended::run(&mut database.backfill(&format!("{run} --max-wcu 10000"))).expect_code(4);
+    assert_eq!(
+        advice(&canary).unwrap(),
+        "to resume, run the same command again without --only-segments"
+    );
+    let refused = Ended::run(&mut database.backfill(&run)).expect_code(2);
     assert!(
-        canary.stderr.contains("without only_segments"),
+        refused
+            .stderr
+            .contains("the canary (segment 2 out of 0 to 4) is swept already"),
         "{}",
-        canary.stderr
+        refused.stderr
     );
     let result = canary.json();
     assert_eq!(

@@ -91,6 +91,25 @@ fn a_run_can_be_followed_in_logs_metrics_and_messages() {
             (&json!(true), &json!(1))
         );
 
+        // A request that the planner refuses, for the lines of an error.
+        let mut other = input.clone();
+        other["total_segments"] = json!(3);
+        let refused = aws.machine.run(&other).await;
+        refused.expect_failure("RunMismatch");
+        let refusing = aws.invocations("planner", &run_id);
+        let steps = refusing.iter().chain(&verifiers);
+        let steps: Vec<&Json> = steps.flat_map(|step| &step.lines).collect();
+        assert_queried("steps of a run", &steps);
+        // Its pass and segment are on every line of a worker, whatever its level.
+        let mut bad: Vec<&Json> = refusing
+            .iter()
+            .flat_map(|planner| &planner.lines)
+            .filter(|line| line["level"] == "ERROR")
+            .collect();
+        assert_eq!(bad.len(), 1, "{bad:#?}");
+        bad.push(workers[0].line("chunk ended"));
+        assert_queried("errors", &bad);
+
         let invocations = workers.iter().chain(&planners).chain(&verifiers);
         let documents: Vec<&Json> = invocations.flat_map(Invocation::metrics).collect();
         for document in &documents {
@@ -150,20 +169,17 @@ fn assert_worker_lines(workers: &[Invocation]) {
             );
             assert_eq!(line["segment"], chunk["segment"], "{line}");
         }
-        let queried = queried_fields("chunks of a segment");
-        for field in queried {
-            assert!(chunk.get(&field).is_some(), "{field} of {chunk}");
-        }
+        assert_queried("chunks of a segment", &[chunk]);
+        assert_queried("slowest segments", &[chunk]);
     }
     let lines = || workers.iter().flat_map(|worker| &worker.lines);
     let rejected = lines().find(|line| line["reason"].is_string());
     let rejected = rejected.expect("a rejected item");
-    for field in queried_fields("rejected items") {
-        assert!(rejected.get(&field).is_some(), "{field} of {rejected}");
-    }
+    assert_queried("rejected items", &[rejected]);
     assert!(rejected["reason"].as_str().unwrap().contains(REFUSED));
     let throttled = lines().find(|line| line["throttled_by"].is_string());
     let throttled = throttled.expect("it says why the table throttles");
+    assert_queried("throttling reasons", &[throttled]);
     assert!(throttled["throttles"].as_u64() > Some(0), "{throttled}");
 }
 
@@ -475,15 +491,97 @@ fn query(name: &str) -> Vec<String> {
     lines.map(|line| line.trim().to_owned()).collect()
 }
 
-/// The fields that a saved query shows, but for CloudWatch's own.
-fn queried_fields(name: &str) -> Vec<String> {
-    let query = query(name);
-    let fields = query.iter().find_map(|line| line.strip_prefix("fields "));
-    let fields = fields.expect("it shows fields").split(", ");
-    fields
-        .filter(|field| !field.starts_with('@'))
-        .map(String::from)
-        .collect()
+/// The queries that ask for fields of our own.
+const QUERIES: [&str; 6] = [
+    "errors",
+    "chunks of a segment",
+    "slowest segments",
+    "throttling reasons",
+    "rejected items",
+    "steps of a run",
+];
+
+/// Words of CloudWatch Logs Insights in these queries.
+const INSIGHTS: [&str; 19] = [
+    "and",
+    "as",
+    "asc",
+    "by",
+    "count",
+    "count_distinct",
+    "desc",
+    "fields",
+    "filter",
+    "in",
+    "ispresent",
+    "latest",
+    "like",
+    "limit",
+    "or",
+    "sort",
+    "stats",
+    "sum",
+    "not",
+];
+
+/// The fields that a saved query reads, but for CloudWatch's own and those that it makes itself (`as`).
+fn queried_fields(name: &str) -> BTreeSet<String> {
+    let mut text = String::new();
+    for line in query(name).iter().filter(|line| !line.starts_with('#')) {
+        // Every second part is a literal.
+        let outside: Vec<&str> = line.split(['"', '/']).step_by(2).collect();
+        text += &format!("{} ", outside.join(" "));
+    }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '@';
+    let words: Vec<&str> = text
+        .split(|c| !is_word(c))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let made: BTreeSet<&str> = words
+        .windows(2)
+        .filter(|pair| pair[0] == "as")
+        .map(|pair| pair[1])
+        .collect();
+    let fields = words.into_iter().filter(|word| {
+        let is_own = word.starts_with(|c: char| c.is_ascii_lowercase());
+        is_own && !INSIGHTS.contains(word) && !made.contains(word)
+    });
+    fields.map(String::from).collect()
+}
+
+/// Panics unless each field of a query is in one of the lines that it is about.
+fn assert_queried(name: &str, lines: &[&Json]) {
+    for field in queried_fields(name) {
+        let is_there = |line: &&Json| line.get(&field).is_some();
+        assert!(lines.iter().any(is_there), "{name}: {field} of {lines:#?}");
+    }
+}
+
+/// What Lambda and a panic say has no level: the queries for errors find it by its words.
+#[test]
+fn errors_without_a_level_are_found() {
+    let template = std::fs::read_to_string(root().join("template.yaml")).expect("the template");
+    let words = "/Task timed out|Runtime exited|panicked at/";
+    let filters: Vec<&str> = template
+        .lines()
+        .filter(|line| line.contains("filter level in"))
+        .collect();
+    assert_eq!(filters.len(), 2, "the saved query and the dashboard");
+    for filter in filters {
+        assert!(
+            filter.contains(&format!(" or @message like {words}")),
+            "{filter}"
+        );
+    }
+    assert!(template.matches("request_id, @message").count() >= 2);
+    for line in [
+        "2026-11-20T21:00:00.000Z 7f0c2c1e Task timed out after 900.00 seconds",
+        "RequestId: 7f0c2c1e Error: Runtime exited with error: signal: killed",
+        "thread 'main' panicked at crates/core/src/worker.rs:1:1:",
+    ] {
+        let mut alternatives = words.trim_matches('/').split('|');
+        assert!(alternatives.any(|words| line.contains(words)), "{line}");
+    }
 }
 
 /// The messages that the queries look for are logged.
@@ -495,7 +593,8 @@ fn saved_queries_look_for_what_is_logged() {
         sources += &std::fs::read_to_string(path).expect("the source");
     }
     let mut looked_for = 0;
-    for name in ["chunks of a segment", "slowest segments", "rejected items"] {
+    for name in QUERIES {
+        assert!(queried_fields(name).contains("run_id"), "{name}");
         for line in query(name) {
             if let Some(message) = line
                 .strip_prefix("| filter message = ")

@@ -143,10 +143,11 @@ async fn no_color_is_respected() {
 async fn run_shows_it_and_ends_with_the_run() {
     let database = Embedded::with_stuff(300).await;
     let mut command =
-        database.backfill("run --table stuff --set test=1 --watch --json --max-wcu 60");
+        // Twelve seconds: a rate needs two seconds between readings, and a loaded machine reads late.
+        database.backfill("run --table stuff --set test=1 --watch --json --max-wcu 20");
     command.env("RUST_LOG", "backfill_core=info");
     let mut terminal = Terminal::start(&command, 80, 24);
-    terminal.shows("of 60 units/s").await;
+    terminal.shows("of 20 units/s").await;
     let (code, stdout) = terminal.end().await;
     let result: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, &result["updated"]), (0, &240.into()));

@@ -94,12 +94,23 @@ impl Write for Log {
     }
 }
 
-/// Prints one JSON object on stdout.
+/// Why a result could not be printed: [`unprinted`].
+static UNPRINTED: Mutex<Option<Error>> = Mutex::new(None);
+
+/// Prints one JSON object on stdout. Where that fails, the command goes on to its end, and then [`unprinted`] says so.
 pub fn json<T: Serialize>(object: &T) {
-    println!(
-        "{}",
-        serde_json::to_string(object).expect("results are plain data")
-    );
+    let text = serde_json::to_string(object).expect("results are plain data");
+    if let Err(error) = line(&text) {
+        *UNPRINTED.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+}
+
+/// Why a result of this command could not be printed, if so. Nobody to read it is no such reason.
+pub fn unprinted() -> Option<Error> {
+    UNPRINTED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take()
 }
 
 /// Prints an item on stdout: in plain JSON on a line, in DynamoDB's where `typed`, on many lines where `pretty`. False where
@@ -159,17 +170,17 @@ impl Progress {
         let Some(current) = snapshot.current() else {
             return;
         };
-        let run = &snapshot.run;
-        let scanned = current.counters.scanned;
         let text = progress_text(snapshot);
         match &self.bar {
             Some(bar) => {
                 bar.set_prefix(format!("pass {}", current.pass));
-                bar.set_length(run.estimated_items.max(scanned).max(1));
+                let (swept, expected) = meter::items(snapshot);
+                let length = expected.unwrap_or(swept).max(1);
+                bar.set_length(length);
                 bar.set_position(if meter::is_swept(snapshot) {
-                    run.estimated_items.max(scanned).max(1)
+                    length
                 } else {
-                    scanned
+                    swept
                 });
                 bar.set_message(text);
             }
@@ -209,17 +220,18 @@ fn progress_text(snapshot: &Snapshot) -> String {
     let Some(current) = snapshot.current() else {
         return String::new();
     };
-    let run = &snapshot.run;
-    let scanned = current.counters.scanned;
-    if meter::is_swept(snapshot) {
-        return format!("{} items swept, verifying", HumanCount(scanned));
+    let (swept, expected) = meter::items(snapshot);
+    if meter::is_verifying(snapshot) {
+        return format!("{} items swept, verifying", HumanCount(swept));
     }
+    let about = expected.map_or_else(String::new, |expected| {
+        format!(" of about {}", HumanCount(expected))
+    });
     format!(
-        "{} of about {} items, {} of {} segments done, {} updated",
-        HumanCount(scanned),
-        HumanCount(run.estimated_items.max(scanned)),
+        "{}{about} items, {} of {} segments done, {} updated",
+        HumanCount(swept),
         current.segments_exhausted,
-        run.settings.total_segments,
+        snapshot.run.settings.total_segments,
         HumanCount(current.counters.updated),
     )
 }
@@ -395,5 +407,54 @@ pub fn duration(seconds: f64) -> String {
         (0, 0, s) => format!("{s} s"),
         (0, m, s) => format!("{m} min {s} s"),
         (h, m, _) => format!("{h} h {m} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::samples::{pass, run, segment};
+
+    /// Two of four segments of 400 items, of which the first is swept and this many of the second.
+    fn canary(scanned: u64, is_done: bool, status: RunStatus) -> Snapshot {
+        let mut run = run();
+        run.estimated_items = 400;
+        run.status = status;
+        run.settings.total_segments = 4;
+        run.settings.only_segments = vec![0, 2];
+        let mut segments = vec![segment(0, 100), segment(2, scanned)];
+        segments[0].exhausted = true;
+        segments[1].exhausted = is_done;
+        pass(run, segments)
+    }
+
+    #[test]
+    fn a_canary_is_told_by_its_own_items_and_never_verifies() {
+        for (snapshot, expected) in [
+            (
+                canary(20, false, RunStatus::Running),
+                "120 of about 200 items, 1 of 4 segments done, 60 updated",
+            ),
+            (
+                canary(110, true, RunStatus::Running),
+                "210 items, 2 of 4 segments done, 105 updated",
+            ),
+            (
+                canary(90, true, RunStatus::Paused),
+                "190 of about 200 items, 2 of 4 segments done, 95 updated",
+            ),
+        ] {
+            assert_eq!(progress_text(&snapshot), expected);
+        }
+    }
+
+    #[test]
+    fn only_a_running_run_verifies() {
+        let mut all = canary(100, true, RunStatus::Running);
+        all.run.settings.total_segments = 2;
+        all.run.settings.only_segments.clear();
+        assert_eq!(progress_text(&all), "200 items swept, verifying");
+        all.run.status = RunStatus::Paused;
+        assert!(!progress_text(&all).contains("verifying"));
     }
 }

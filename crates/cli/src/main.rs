@@ -224,7 +224,7 @@ fn main() -> ExitCode {
             Command::Schema(args) => help::schema(&args),
         }
     });
-    match result {
+    match result.and_then(|ending| display::unprinted().map_or(Ok(ending), Err)) {
         Ok(ending) => ending.into(),
         // Where items may have been touched, commands say so themselves and return their ending.
         Err(error) => {

@@ -66,7 +66,7 @@ pub struct Rates {
 pub enum Eta {
     /// About this long, at least a second, until the pass is swept. The verification comes after that.
     Sweep(Duration),
-    /// Nothing is left to sweep. How far the count has come, nobody writes down before it is complete.
+    /// No segment is open. How far the count has come, nobody writes down before it is complete.
     Verifying,
     /// Nothing honest can be said, and why.
     None(&'static str),
@@ -115,8 +115,16 @@ impl Meter {
     }
 }
 
-/// True where the current pass has no item left to sweep, so that a running run verifies, or pauses after `only_segments`.
-/// A dry run only counts.
+/// True where the run counts what is still pending: it is running, and no segment of its pass is open. A dry run only counts.
+pub fn is_verifying(snapshot: &Snapshot) -> bool {
+    let settings = &snapshot.run.settings;
+    let exhausted = snapshot.current().map_or(0, |pass| pass.segments_exhausted);
+    snapshot.run.status == RunStatus::Running
+        && (settings.dry_run || exhausted >= settings.total_segments)
+}
+
+/// True where the current pass has no item left to sweep, so that a running run verifies ([`is_verifying`]), or pauses after
+/// `only_segments`. A dry run only counts.
 pub fn is_swept(snapshot: &Snapshot) -> bool {
     let settings = &snapshot.run.settings;
     let Some(pass) = snapshot.current() else {
@@ -153,8 +161,8 @@ pub fn items(snapshot: &Snapshot) -> (u64, Option<u64>) {
                 .segments
                 .iter()
                 .filter(|segment| settings.includes(segment.segment));
-            let swept = included.map(|segment| segment.counters.scanned).sum();
-            (swept, number as f64)
+            let counters: Counters = included.map(|segment| segment.counters).sum();
+            (counters.scanned, number as f64)
         }
     };
     let estimate = (snapshot.run.estimated_items as f64 * number / total) as u64;
@@ -170,7 +178,8 @@ pub fn items(snapshot: &Snapshot) -> (u64, Option<u64>) {
     if exhausted.len() < LEAST_SEGMENTS {
         return (swept, None);
     }
-    let mean = exhausted.iter().sum::<u64>() as f64 / exhausted.len() as f64;
+    let sum: f64 = exhausted.iter().map(|scanned| *scanned as f64).sum();
+    let mean = sum / exhausted.len() as f64;
     let expected = (mean * number) as u64;
     (swept, (expected > swept).then_some(expected))
 }
@@ -187,8 +196,11 @@ pub fn eta(snapshot: &Snapshot, rates: Option<&Rates>) -> Eta {
     if snapshot.run.status != RunStatus::Running {
         return Eta::None("the run is not running");
     }
-    if is_swept(snapshot) {
+    if is_verifying(snapshot) {
         return Eta::Verifying;
+    }
+    if is_swept(snapshot) {
+        return Eta::None("none, the canary is swept");
     }
     let Some(rates) = rates.filter(|rates| rates.over >= WINDOW) else {
         return Eta::None("not known yet");
@@ -333,5 +345,10 @@ mod tests {
         assert!(!is_swept(&snapshot));
         snapshot.passes[0].segments[2].exhausted = true;
         assert!(is_swept(&snapshot));
+        // Others are open, so that nothing is verified: neither before it pauses nor then.
+        assert!(!is_verifying(&snapshot));
+        assert!(matches!(eta(&snapshot, None), Eta::None(_)));
+        snapshot.run.status = RunStatus::Paused;
+        assert!(is_swept(&snapshot) && !is_verifying(&snapshot));
     }
 }

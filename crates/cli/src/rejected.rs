@@ -81,7 +81,7 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
         });
     } else {
         for item in &items {
-            println!("{}  {}", item.key, item.reason);
+            display::line(&format!("{}  {}", item.key, item.reason))?;
         }
     }
     if let Some(retried) = &retried {

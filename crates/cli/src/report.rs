@@ -9,7 +9,7 @@ mod tests;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use backfill_core::checkpoint::{Rejected, RunRecord, RunStatus, now_ms};
+use backfill_core::checkpoint::{MAX_EVENTS, Rejected, RunRecord, RunStatus, now_ms};
 use backfill_core::cost::Prices;
 use backfill_core::history::{Bucket, Series};
 use backfill_core::ports::CheckpointReader;
@@ -402,18 +402,23 @@ impl Report {
         duration(self.summary.elapsed_seconds)
     }
 
-    /// How the budget called `what` changed, the earliest first; the first step is from the beginning on.
+    /// How the budget called `what` changed, the earliest first. The first step is from the beginning on or, where there may have
+    /// been changes that the record does not hold any more, from the earliest that it holds.
     pub fn budget(&self, what: &str, now: Option<u32>) -> Vec<BudgetStep> {
         let limit = |text: &str| text.parse().ok();
+        let known_from = match self.run.events.first() {
+            Some(event) if self.run.is_full_of_events() => event.at_ms,
+            _ => 0,
+        };
         let mut steps: Vec<BudgetStep> = Vec::new();
         for event in self.run.events.iter().filter(|event| event.what == what) {
             if steps.is_empty() {
-                steps.push((0, limit(&event.old)));
+                steps.push((known_from, limit(&event.old)));
             }
             steps.push((event.at_ms, limit(&event.new)));
         }
         if steps.is_empty() {
-            steps.push((0, now));
+            steps.push((known_from, now));
         }
         steps
     }
@@ -434,9 +439,9 @@ impl Report {
                 let Some(cell) = segments.get_mut(segment.segment as usize) else {
                     continue;
                 };
-                cell.scanned += segment.counters.scanned;
-                cell.updated += segment.counters.updated;
-                cell.rejected += segment.counters.rejected;
+                cell.scanned = cell.scanned.saturating_add(segment.counters.scanned);
+                cell.updated = cell.updated.saturating_add(segment.counters.updated);
+                cell.rejected = cell.rejected.saturating_add(segment.counters.rejected);
                 if pass.pass == self.run.pass && segment.exhausted {
                     cell.not_done = 0;
                 }
@@ -449,24 +454,25 @@ impl Report {
     pub fn skew(&self) -> Option<Skew> {
         let segments = self.by_segment();
         let mut scanned: Vec<u64> = segments.iter().map(|cell| cell.scanned).collect();
-        let sum: u64 = scanned.iter().sum();
+        let all = sum(scanned.iter().copied());
         // Of equals the first.
         let hottest = segments
             .iter()
             .max_by_key(|cell| (cell.scanned, std::cmp::Reverse(cell.first)))
-            .filter(|_| sum > 0)?;
+            .filter(|_| all > 0)?;
         scanned.sort_unstable();
         let largest = scanned.len().div_ceil(100);
         let current = self.passes.iter().find(|pass| pass.pass == self.run.pass);
         let exhausted = current.map_or(0, |pass| pass.segments_exhausted);
         let open = current.map_or(0, |pass| pass.segments_begun);
         Some(Skew {
-            mean: sum as f64 / scanned.len() as f64,
-            median: (scanned[(scanned.len() - 1) / 2] + scanned[scanned.len() / 2]) as f64 / 2.0,
+            mean: all as f64 / scanned.len() as f64,
+            median: (scanned[(scanned.len() - 1) / 2] as f64 + scanned[scanned.len() / 2] as f64)
+                / 2.0,
             hottest: (hottest.first, hottest.scanned),
             largest: (
                 largest as u32,
-                scanned.iter().rev().take(largest).sum::<u64>() as f64 / sum as f64,
+                sum(scanned.iter().rev().take(largest).copied()) as f64 / all as f64,
             ),
             exhausted,
             open,
@@ -483,9 +489,9 @@ impl Report {
             .map(|part| Cell {
                 first: part[0].first,
                 last: part[part.len() - 1].last,
-                scanned: part.iter().map(|cell| cell.scanned).sum(),
-                updated: part.iter().map(|cell| cell.updated).sum(),
-                rejected: part.iter().map(|cell| cell.rejected).sum(),
+                scanned: sum(part.iter().map(|cell| cell.scanned)),
+                updated: sum(part.iter().map(|cell| cell.updated)),
+                rejected: sum(part.iter().map(|cell| cell.rejected)),
                 not_done: part.iter().map(|cell| cell.not_done).sum(),
                 shade: 0,
             })
@@ -513,6 +519,11 @@ impl Report {
             0 | 1 => "Each cell is a segment, in the order of their numbers.".into(),
             fold => format!("Each cell stands for {fold} segments, in the order of their numbers."),
         }
+    }
+
+    /// How far back the changes go.
+    pub fn changes_note(&self) -> String {
+        format!("Only the last {MAX_EVENTS} changes are kept.")
     }
 
     /// The charts of the run, by their names.
@@ -567,7 +578,7 @@ impl Report {
         match self.history.is_empty() {
             true if self.run.settings.dry_run => "A dry run has no workers, so there is nothing to draw.".into(),
             true => "Nothing was noted: no worker has checkpointed anything yet, or its notes were lost.".into(),
-            false => "The run was at work for less than twenty seconds, which is too short for a chart.".into(),
+            false => "What was noted of the run fills fewer than two bins of ten seconds, which is too short for a chart.".into(),
         }
     }
 
@@ -735,7 +746,7 @@ impl Skew {
 }
 
 impl Line {
-    /// The present budget, and how it got there; `None` where there never was one.
+    /// The present budget, and how it got there, after … where its beginning is not known; `None` where there never was one.
     pub fn budget_in_words(&self) -> Option<String> {
         let mut steps: Vec<String> = self
             .budget
@@ -748,7 +759,11 @@ impl Line {
             })
             .collect();
         steps.dedup();
-        (steps != ["none"] && !steps.is_empty()).then(|| steps.join(" → "))
+        let earlier = match self.budget.first() {
+            Some((from, _)) if *from > 0 => "… → ",
+            _ => "",
+        };
+        (steps != ["none"] && !steps.is_empty()).then(|| format!("{earlier}{}", steps.join(" → ")))
     }
 }
 
@@ -780,6 +795,11 @@ impl Cell {
         }
         text
     }
+}
+
+/// The sum; as much as a number can hold where a damaged record says more.
+fn sum(figures: impl Iterator<Item = u64>) -> u64 {
+    figures.fold(0, u64::saturating_add)
 }
 
 /// A time in UTC for people, to the second.

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
 use crate::verify::Counted;
 use crate::watch::{Role, Show, Watched};
-use crate::{Ending, display, owner, plan, start, watch};
+use crate::{Ending, display, meter, owner, plan, start, watch};
 
 /// How often progress is read from the checkpoint table.
 const POLL: Duration = Duration::from_millis(500);
@@ -96,11 +96,16 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     .await?;
     if ending == Ending::Stopped {
         let settings = &request.settings;
-        let without = match (settings.fresh, settings.only_segments.is_some()) {
+        // The same command again is refused where its canary is swept. Where the records cannot be read, that refusal says so.
+        let is_swept = settings.only_segments.is_some()
+            && snapshot(&checkpoints, &request.run_id())
+                .await
+                .is_ok_and(|records| records.is_some_and(|records| meter::is_swept(&records)));
+        let without = match (settings.fresh, is_swept) {
             (false, false) => "",
-            (true, false) => " without fresh",
-            (false, true) => "; without only_segments it goes on with all others",
-            (true, true) => " without fresh; without only_segments it goes on with all others",
+            (true, false) => " without --fresh",
+            (false, true) => " without --only-segments",
+            (true, true) => " without --fresh and --only-segments",
         };
         eprintln!("to resume, run the same command again{without}");
     }

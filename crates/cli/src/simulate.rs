@@ -153,7 +153,7 @@ pub async fn run(args: SimulateArgs) -> Result<Ending> {
             wcu: report.seconds.iter().map(|second| second.wcu).collect(),
         });
     } else {
-        println!("{}", lines.join("\n"));
+        display::line(&lines.join("\n"))?;
     }
     Ok(Ending::Succeeded)
 }

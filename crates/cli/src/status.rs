@@ -3,8 +3,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use backfill_core::Result;
-use backfill_core::checkpoint::{Event, RunStatus};
-use backfill_core::progress::{PassProgress, Summary, snapshot};
+use backfill_core::checkpoint::{Event, MAX_EVENTS, RunStatus};
+use backfill_core::cost::Prices;
+use backfill_core::progress::{PassProgress, Snapshot, Summary, snapshot};
 use backfill_dynamodb::CheckpointTable;
 use clap::Args;
 use serde::Serialize;
@@ -57,38 +58,74 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
         });
         return Ok(Ending::Succeeded);
     }
-    println!(
-        "{}",
-        display::summary_text(&snapshot.run, &summary, &prices)
-    );
-    println!("  because   {}", snapshot.run.message);
-    println!("  by        {}", snapshot.run.owner);
-    for event in &snapshot.run.events {
+    display::line(&text(&snapshot, &summary, &prices))?;
+    Ok(Ending::Succeeded)
+}
+
+/// The state for people.
+fn text(snapshot: &Snapshot, summary: &Summary, prices: &Prices) -> String {
+    let run = &snapshot.run;
+    let mut lines = vec![
+        display::summary_text(run, summary, prices),
+        format!("  because   {}", run.message),
+        format!("  by        {}", run.owner),
+    ];
+    if run.is_full_of_events() {
+        lines.push(format!("  only the last {MAX_EVENTS} changes are kept:"));
+    }
+    for event in &run.events {
         let at = UNIX_EPOCH + Duration::from_millis(event.at_ms);
-        println!(
+        lines.push(format!(
             "  {}  {} {} -> {}, by {}",
             humantime::format_rfc3339_seconds(at),
             event.what,
             event.old,
             event.new,
             event.by
-        );
+        ));
     }
     for pass in &snapshot.passes {
-        println!(
+        lines.push(format!(
             "  pass {}: {} of {} segments done, {} in work; {}",
             pass.pass,
             pass.segments_exhausted,
-            snapshot.run.settings.total_segments,
+            run.settings.total_segments,
             pass.segments_begun,
             display::counters_text(&pass.counters)
-        );
-        if !pass.bound_by.is_empty() && snapshot.run.status == RunStatus::Running {
-            println!("    rate bound by {}", display::bounds_text(&pass.bound_by));
+        ));
+        if !pass.bound_by.is_empty() && run.status == RunStatus::Running {
+            lines.push(format!(
+                "    rate bound by {}",
+                display::bounds_text(&pass.bound_by)
+            ));
         }
         if let Some(throttled_by) = &pass.throttled_by {
-            println!("    throttled: {throttled_by}");
+            lines.push(format!("    throttled: {throttled_by}"));
         }
     }
-    Ok(Ending::Succeeded)
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::samples;
+
+    #[test]
+    fn where_a_record_holds_no_more_events_it_is_said() {
+        let prices = Prices::default();
+        let shown = |events: usize| {
+            let mut run = samples::run();
+            for n in 0..events {
+                run.note("me", "max_wcu", n, n + 1);
+            }
+            let snapshot = samples::pass(run, vec![]);
+            text(&snapshot, &snapshot.summary(&prices), &prices)
+        };
+        let note = "only the last 30 changes are kept";
+        assert!(!shown(MAX_EVENTS - 1).contains(note));
+        for events in [MAX_EVENTS, MAX_EVENTS + 1] {
+            assert!(shown(events).contains(note));
+        }
+    }
 }

@@ -1,15 +1,16 @@
 //! The durable records of a run: one run record, and a segment record per segment and pass. Everything that a
 //! rerun, a status or a takeover needs stands here and nowhere else.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, RangeInclusive};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::pace::BoundBy;
 use crate::ports::WriterKind;
+use crate::request::{PASSES, check_run_id};
 use crate::spec::Spec;
-use crate::table::KeySchema;
+use crate::table::{KeySchema, MAX_SEGMENTS};
 use crate::value::Key;
 use crate::{Error, ErrorKind, Result};
 
@@ -85,7 +86,8 @@ pub struct Counters {
 
 impl AddAssign for Counters {
     fn add_assign(&mut self, other: Counters) {
-        // Written out as a pattern, so that a new counter cannot be forgotten here.
+        // Written out as a pattern, so that a new counter cannot be forgotten here. Saturating, since a damaged record may say
+        // anything.
         let Counters {
             scanned,
             matched,
@@ -99,17 +101,17 @@ impl AddAssign for Counters {
             worked_seconds,
             checkpoints,
         } = other;
-        self.scanned += scanned;
-        self.matched += matched;
-        self.updated += updated;
-        self.raced += raced;
-        self.vanished += vanished;
-        self.rejected += rejected;
+        self.scanned = self.scanned.saturating_add(scanned);
+        self.matched = self.matched.saturating_add(matched);
+        self.updated = self.updated.saturating_add(updated);
+        self.raced = self.raced.saturating_add(raced);
+        self.vanished = self.vanished.saturating_add(vanished);
+        self.rejected = self.rejected.saturating_add(rejected);
         self.consumed_rcu += consumed_rcu;
         self.consumed_wcu += consumed_wcu;
-        self.throttles += throttles;
+        self.throttles = self.throttles.saturating_add(throttles);
         self.worked_seconds += worked_seconds;
-        self.checkpoints += checkpoints;
+        self.checkpoints = self.checkpoints.saturating_add(checkpoints);
     }
 }
 
@@ -277,7 +279,13 @@ pub struct Rejected {
 }
 
 /// Events that a run record holds, the latest: every worker reads the record each few seconds, so it stays small.
-const MAX_EVENTS: usize = 30;
+pub const MAX_EVENTS: usize = 30;
+
+/// The number that a pass can have at most: a run that is started over each hour for a hundred years comes to less.
+const MAX_PASS: u32 = 1_000_000;
+
+/// Passes that a run can make without starting over: every look at it reads the segments of all of them.
+const MAX_PASSES: u32 = 10_000;
 
 /// A change that somebody made to a run: `old -> new`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -389,6 +397,38 @@ impl RunRecord {
         self.events.drain(..too_many);
     }
 
+    /// True where it holds as many events as it can, so that there may have been earlier ones.
+    pub fn is_full_of_events(&self) -> bool {
+        self.events.len() >= MAX_EVENTS
+    }
+
+    /// Refuses a record that no run can have come to (`Internal`), before somebody works through all the passes or segments
+    /// that it speaks of.
+    pub fn check(&self) -> Result<()> {
+        check_run_id(&self.run_id)?;
+        let within = |field: &str, value: u32, range: RangeInclusive<u32>| {
+            if range.contains(&value) {
+                return Ok(());
+            }
+            Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "the record of run {} is damaged: {field}: {value} is outside {}..{}; bring the record back from a backup, \
+                     or give another run id",
+                    self.run_id,
+                    range.start(),
+                    range.end()
+                ),
+            ))
+        };
+        let settings = &self.settings;
+        within("total_segments", settings.total_segments, 1..=MAX_SEGMENTS)?;
+        within("max_passes", settings.max_passes, PASSES)?;
+        within("pass", self.pass, 1..=MAX_PASS)?;
+        let earliest = self.pass.saturating_sub(MAX_PASSES - 1).max(1);
+        within("first_pass", self.first_pass, earliest..=self.pass)
+    }
+
     /// Number of passes begun since the run last started over.
     pub fn passes(&self) -> u32 {
         // A damaged record may say anything.
@@ -436,5 +476,46 @@ mod tests {
         assert_eq!(record.passes(), 1);
         (record.first_pass, record.pass) = (0, u32::MAX);
         assert_eq!(record.passes(), u32::MAX);
+    }
+
+    #[test]
+    fn a_record_that_no_run_can_have_come_to_is_refused() {
+        let json = r#"{"version":1,"run_id":"r","spec":"{\"table\":\"t\",\"pending\":\"p\",\"update\":\"u\"}",
+            "fingerprint":"","keys":{"hash":{"name":"id","type":"S"}},"table_identity":"","estimated_items":0,
+            "settings":{"total_segments":1,"max_concurrency":1,"time_box_seconds":1,"max_passes":1},"status":"running",
+            "message":"","first_pass":2,"pass":3,"last_pass":3,"owner":"o","started_ms":0,"verification_rcu":0,"revision":1}"#;
+        let record: RunRecord = serde_json::from_str(json).unwrap();
+        record.check().unwrap();
+        let refused = |change: fn(&mut RunRecord), field: &str| {
+            let mut damaged = record.clone();
+            change(&mut damaged);
+            let error = damaged.check().unwrap_err();
+            let expected = format!("the record of run r is damaged: {field}: ");
+            assert_eq!(error.kind(), ErrorKind::Internal);
+            assert!(error.to_string().starts_with(&expected), "{error}");
+        };
+        refused(|run| run.pass = u32::MAX, "pass");
+        refused(|run| run.pass = 0, "pass");
+        refused(|run| run.pass = 1, "first_pass");
+        refused(|run| run.first_pass = 0, "first_pass");
+        refused(|run| run.pass = run.first_pass + MAX_PASSES, "first_pass");
+        refused(|run| run.settings.total_segments = 0, "total_segments");
+        refused(
+            |run| run.settings.total_segments = MAX_SEGMENTS + 1,
+            "total_segments",
+        );
+        refused(|run| run.settings.max_passes = u32::MAX, "max_passes");
+        let mut many = record.clone();
+        many.pass = many.first_pass + MAX_PASSES - 1;
+        many.check().unwrap();
+    }
+
+    #[test]
+    fn damaged_counters_can_be_summed() {
+        let json = r#"{"scanned":18446744073709551615,"matched":0,"updated":0,"raced":0,"vanished":0,"rejected":0,
+            "consumed_rcu":0,"consumed_wcu":0}"#;
+        let counters: Counters = serde_json::from_str(json).unwrap();
+        let sum: Counters = [counters, counters].into_iter().sum();
+        assert_eq!(sum.scanned, u64::MAX);
     }
 }

@@ -62,7 +62,8 @@ impl Done {
 
 impl std::ops::AddAssign for Done {
     fn add_assign(&mut self, other: Done) {
-        // Written out as a pattern, so that a new figure cannot be forgotten here.
+        // Written out as a pattern, so that a new figure cannot be forgotten here. Saturating, since a damaged record may say
+        // anything.
         let Done {
             scanned,
             matched,
@@ -74,15 +75,15 @@ impl std::ops::AddAssign for Done {
             consumed_wcu,
             throttles,
         } = other;
-        self.scanned += scanned;
-        self.matched += matched;
-        self.updated += updated;
-        self.raced += raced;
-        self.vanished += vanished;
-        self.rejected += rejected;
+        self.scanned = self.scanned.saturating_add(scanned);
+        self.matched = self.matched.saturating_add(matched);
+        self.updated = self.updated.saturating_add(updated);
+        self.raced = self.raced.saturating_add(raced);
+        self.vanished = self.vanished.saturating_add(vanished);
+        self.rejected = self.rejected.saturating_add(rejected);
         self.consumed_rcu += consumed_rcu;
         self.consumed_wcu += consumed_wcu;
-        self.throttles += throttles;
+        self.throttles = self.throttles.saturating_add(throttles);
     }
 }
 
@@ -400,6 +401,14 @@ mod tests {
         assert_eq!(series.bins.len(), 12);
         assert_eq!(series.bins[5].to_ms, ((START + 60) * 1000) as f64);
         assert_eq!(series.bins[6].from_ms, ((START + day) * 1000) as f64);
+    }
+
+    #[test]
+    fn damaged_figures_can_be_summed() {
+        let mut done = flushed(START, 10.0, u64::MAX / 2).done;
+        done += done;
+        done += done;
+        assert_eq!((done.updated, done.throttles), (u64::MAX, u64::MAX));
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Figures {
 
 /// Reports what the worker of a segment does, in parts of a minute.
 #[derive(Debug)]
-pub(crate) struct Meter<'a> {
+pub(crate) struct Reporter<'a> {
     run: &'a RunRecord,
     state: Mutex<State>,
 }
@@ -111,10 +111,10 @@ struct State {
     max_rcu: Option<u32>,
 }
 
-impl<'a> Meter<'a> {
+impl<'a> Reporter<'a> {
     /// For a chunk that begins at these counters.
-    pub(crate) fn new(run: &'a RunRecord, counters: &Counters) -> Meter<'a> {
-        Meter {
+    pub(crate) fn new(run: &'a RunRecord, counters: &Counters) -> Reporter<'a> {
+        Reporter {
             run,
             state: Mutex::new(State {
                 reported: *counters,
@@ -236,7 +236,7 @@ mod tests {
         };
         let reports = Reports::default();
         let _subscriber = tracing::subscriber::set_default(reports.clone());
-        let meter = Meter::new(&run, &begin);
+        let reporter = Reporter::new(&run, &begin);
         let work = async {
             tokio::time::sleep(3 * EVERY + EVERY / 2).await;
             let counters = Counters {
@@ -245,17 +245,17 @@ mod tests {
                 consumed_wcu: 320.5,
                 ..begin
             };
-            meter.saved(&counters);
+            reporter.saved(&counters);
             let mut settings = run.settings.clone();
             settings.max_wcu = None;
-            meter.follow(&settings);
+            reporter.follow(&settings);
             tokio::time::sleep(EVERY).await;
         };
         tokio::select! {
             () = work => {}
-            never = meter.report_regularly() => match never {},
+            never = reporter.report_regularly() => match never {},
         }
-        meter.report(Some(1));
+        reporter.report(Some(1));
         let reports = reports.0.lock().unwrap();
         let of = |name| -> Vec<Option<f64>> {
             reports

@@ -224,7 +224,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         }
         let plan = self.open_segments(record, |s| settings.includes(s)).await?;
         if plan.segments.is_empty() {
-            let why = format!("{} already; {SWEPT_ADVICE}", swept(settings));
+            let why = format!("{} is swept already; {SWEPT_ADVICE}", canary(settings));
             return Err(Error::invalid("only_segments", why));
         }
         Ok(())
@@ -247,7 +247,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         if all.segments.is_empty() {
             return Ok(all);
         }
-        let message = format!("{}; {SWEPT_ADVICE}", swept(settings));
+        let message = format!("{} is swept; {SWEPT_ADVICE}", canary(settings));
         despite_conflicts(|| async {
             let current = load(&self.store, &record.run_id, record.pass, &record.owner).await?;
             let by = current.owner.clone();
@@ -844,15 +844,22 @@ fn continued_run(
     Ok(record)
 }
 
-/// Goes on after [`swept`].
+/// Goes on after [`canary`] "is swept".
 const SWEPT_ADVICE: &str =
     "start the run again without only_segments to go on with the others and to verify";
 
-fn swept(settings: &Settings) -> String {
+/// "the canary (segments 0,7 out of 0 to 99)".
+fn canary(settings: &Settings) -> String {
+    let only = &settings.only_segments;
     format!(
-        "segments {} of {} are swept",
-        listed(&settings.only_segments),
-        settings.total_segments
+        "the canary ({} {} out of 0 to {})",
+        if only.len() == 1 {
+            "segment"
+        } else {
+            "segments"
+        },
+        listed(only),
+        settings.total_segments.saturating_sub(1)
     )
 }
 

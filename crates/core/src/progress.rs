@@ -153,7 +153,10 @@ impl PassProgress {
             pass,
             segments_exhausted: exhausted as u32,
             segments_begun: (segments.len() - exhausted) as u32,
-            chunks: segments.iter().map(|segment| segment.generation).sum(),
+            chunks: segments.iter().fold(0, |sum: u64, segment| {
+                // A damaged record may say anything.
+                sum.saturating_add(segment.generation)
+            }),
             bound_by,
             throttled_by: segments
                 .iter()

@@ -1,7 +1,7 @@
 //! The operator's request: a spec and the settings of a run, read strictly from a spec file or from the
 //! input of a state machine execution (both are the same JSON).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,12 @@ impl RequestedSettings {
             }
             if self.dry_run {
                 return wrong("a dry run counts the whole table; leave it out".into());
+            }
+            let mut named = BTreeSet::new();
+            if let Some(segment) = only.iter().find(|segment| !named.insert(**segment)) {
+                return wrong(format!(
+                    "segment {segment} is named twice; name each segment once"
+                ));
             }
             let total = self.total_segments.unwrap_or(MAX_SEGMENTS);
             if let Some(segment) = only.iter().find(|segment| **segment >= total) {
@@ -480,6 +486,10 @@ mod tests {
             (
                 r#"{"table":"stuff","set":{"a":1},"total_segments":4,"only_segments":[4]}"#,
                 "only_segments: segment 4",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"only_segments":[1,3,1,2]}"#,
+                "only_segments: segment 1 is named twice",
             ),
             (
                 r#"{"table":"stuff","set":{"a":1},"only_segments":[0],"dry_run":true}"#,

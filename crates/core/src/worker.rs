@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::{Budget, Share};
 use crate::checkpoint::{Counters, Cursor, Rejected, RunRecord, SegmentRecord, now_ms};
 use crate::history::{Done, FLUSH_PATIENCE, Recorder};
-use crate::metrics::Meter;
+use crate::metrics::Reporter;
 use crate::pace::{MAX_WINDOW, Pace};
 use crate::planner::{LOOK_EVERY, load};
 use crate::ports::{
@@ -156,7 +156,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             .access
             .writer(&run.spec, &run.keys, run.settings.writer);
         let before = record.counters;
-        let meter = Meter::new(&run, &before);
+        let reporter = Reporter::new(&run, &before);
         let segment = Segment {
             reader: self.access.reader(&run.spec, &run.keys),
             store: &self.store,
@@ -171,7 +171,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             until,
             writer,
             rejection: Rejection::new(run.settings.max_rejected, run.settings.max_concurrency),
-            meter: &meter,
+            reporter: &reporter,
         };
         let mut history = Recorder::new(&run, &record.counters);
         // Once items were updated, what is left to a later pass may well be nothing but those that are refused.
@@ -182,17 +182,17 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             tokio::select! {
                 swept = &mut sweep => swept,
                 // Whoever stops or takes over the run should not have to wait for the end of a time box.
-                error = self.watch(chunk, &meter) => {
+                error = self.watch(chunk, &reporter) => {
                     segment.until.stop.cancel();
                     // What is in flight is still waited for and checkpointed, if the segment is still ours.
                     sweep.await.and(Err(error))
                 }
-                never = meter.report_regularly() => match never {},
+                never = reporter.report_regularly() => match never {},
             }
         };
         segment.flush(&mut history, &record).await;
         let done = record.cursor == Cursor::Exhausted;
-        meter.report(match done {
+        reporter.report(match done {
             true => self.segments_done(&run).await,
             false => None,
         });
@@ -232,12 +232,12 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
 
     /// Looks every few seconds whether the run still is its owner's and goes on, and at what rate. Returns when it
     /// does not.
-    async fn watch(&self, chunk: &Chunk, meter: &Meter<'_>) -> Error {
+    async fn watch(&self, chunk: &Chunk, reporter: &Reporter<'_>) -> Error {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let looked = async {
                 let run = load(&self.store, &chunk.run_id, chunk.pass, &chunk.owner).await?;
-                meter.follow(&run.settings);
+                reporter.follow(&run.settings);
                 self.follow(&run).await
             };
             if let Err(error) = looked.await {
@@ -288,7 +288,7 @@ struct Segment<'a, R, W, S> {
     begin: Instant,
     until: Until,
     rejection: Rejection,
-    meter: &'a Meter<'a>,
+    reporter: &'a Reporter<'a>,
 }
 
 /// When to look how many items were rejected in the whole pass: not at every one, but more often the nearer the limit.
@@ -419,7 +419,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             let mut saving = std::pin::pin!(async {
                 let too_many = self.checkpoint(record, &rejected).await?;
                 history.saved(&record.counters);
-                self.meter.saved(&record.counters);
+                self.reporter.saved(&record.counters);
                 if history.is_due() {
                     self.flush(history, record).await;
                 }

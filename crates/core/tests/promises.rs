@@ -1044,7 +1044,8 @@ fn resume_after_a_canary() {
         let run = world.store.run(&run_id).await.unwrap().unwrap();
         assert_eq!((run.status, &run.proof), (RunStatus::Paused, &None));
         assert!(
-            run.message.contains("segments 3,1 of 5 are swept"),
+            run.message
+                .contains("the canary (segments 3,1 out of 0 to 4) is swept"),
             "{}",
             run.message
         );
@@ -1052,7 +1053,7 @@ fn resume_after_a_canary() {
         // Once more there is nothing to do, and nothing is changed.
         let refused = world.run().await.unwrap_err();
         assert!(
-            refused.to_string().contains("are swept already"),
+            refused.to_string().contains("is swept already"),
             "{refused}"
         );
         assert_eq!(world.store.run(&run_id).await.unwrap().unwrap(), run);

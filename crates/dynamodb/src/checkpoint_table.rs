@@ -151,7 +151,7 @@ impl CheckpointTable {
                 .await
                 .map_err(|error| self.failed("reading", error))?;
             for attributes in response.items.unwrap_or_default() {
-                runs.push(read_record(&self.name, attributes)?);
+                runs.push(read_run(&self.name, attributes)?);
             }
             after = response.last_evaluated_key;
             if after.is_none() {
@@ -305,6 +305,14 @@ fn read_record<T: DeserializeOwned>(table: &str, attributes: Attributes) -> Resu
     serde_json::from_value(json).map_err(|error| wrong(error.to_string()))
 }
 
+/// The record of a run, refused where it is damaged ([`RunRecord::check`]).
+fn read_run(table: &str, attributes: Attributes) -> Result<RunRecord> {
+    let run: RunRecord = read_record(table, attributes)?;
+    run.check()
+        .map_err(|error| error.context(format!("checkpoint table {table}")))?;
+    Ok(run)
+}
+
 impl CheckpointReader for CheckpointTable {
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
         let response = self
@@ -319,7 +327,7 @@ impl CheckpointReader for CheckpointTable {
             .map_err(|error| self.failed("reading", error))?;
         response
             .item
-            .map(|attributes| read_record(&self.name, attributes))
+            .map(|attributes| read_run(&self.name, attributes))
             .transpose()
     }
 
@@ -448,10 +456,10 @@ impl RunStore for CheckpointTable {
         else {
             return Err(self.failed("writing", error));
         };
-        let stored: Option<RunRecord> = check
+        let stored = check
             .item()
             .cloned()
-            .map(|attributes| read_record(&self.name, attributes))
+            .map(|attributes| read_run(&self.name, attributes))
             .transpose()?;
         match stored {
             // Our own write, whose answer was lost.

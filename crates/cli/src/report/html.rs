@@ -314,7 +314,7 @@ fn changes(report: &Report) -> Markup {
                 }
             }
         }
-        p.soft { "A record keeps the last thirty changes." }
+        p.soft { (report.changes_note()) }
     }
 }
 

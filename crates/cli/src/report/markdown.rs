@@ -163,6 +163,7 @@ pub fn render(report: &Report) -> String {
             ]
         });
         doc.table("When | What | Old → new | By", rows.collect());
+        doc.paragraph(&text(&report.changes_note()));
     }
 
     doc.heading(2, "Bill");

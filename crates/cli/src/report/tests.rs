@@ -1,4 +1,4 @@
-use backfill_core::checkpoint::{Counters, Event, Proof};
+use backfill_core::checkpoint::{Counters, Event, MAX_EVENTS, Proof};
 use backfill_core::cost::{Bill, Use};
 use backfill_core::history::{Done, Flush};
 use backfill_core::pace::BoundBy;
@@ -275,6 +275,35 @@ fn budgets_are_told_from_the_events() {
     let [_, (_, chart), _] = report.charts();
     let words: Vec<_> = chart.lines.iter().map(Line::budget_in_words).collect();
     assert_eq!(words, [Some("none → 300 → 900".to_owned()), None]);
+}
+
+/// Of the time before the earliest event of a full record nobody knows the budget.
+#[test]
+fn a_budget_is_told_no_earlier_than_it_is_known() {
+    let mut report = report(RunStatus::Succeeded);
+    let earliest = START + 3 * 60_000;
+    let mut events = vec![report.run.events[2].clone(); MAX_EVENTS - report.run.events.len()];
+    events[0].at_ms = earliest;
+    events.append(&mut report.run.events);
+    report.run.events = events;
+    let minute = |n: u64| START + n * 60_000;
+    assert_eq!(
+        report.budget("max_wcu", Some(900)),
+        [
+            (earliest, None),
+            (minute(4), Some(300)),
+            (minute(6), Some(900))
+        ]
+    );
+    assert_eq!(report.budget("max_rcu", Some(5)), [(earliest, Some(5))]);
+    let [_, (_, chart), _] = report.charts();
+    assert_eq!(
+        chart.lines[0].budget_in_words().unwrap(),
+        "… → none → 300 → 900"
+    );
+    // One that was dropped less, and all of them are known.
+    report.run.events.remove(1);
+    assert_eq!(report.budget("max_rcu", Some(5)), [(0, Some(5))]);
 }
 
 #[test]

@@ -119,7 +119,7 @@ async fn print(args: &ReadArgs, key_condition: Option<String>, descending: bool)
         }
     }
     if args.count {
-        println!("{found}");
+        display::line(&found.to_string())?;
     }
     Ok(Ending::Succeeded)
 }

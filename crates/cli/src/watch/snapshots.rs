@@ -53,6 +53,30 @@ fn runner() -> View {
     view
 }
 
+/// A canary leaves segments open, so that nothing is counted at its end: neither before it pauses nor then.
+#[test]
+fn a_swept_canary_is_not_said_to_verify() {
+    for (status, expected) in [
+        (
+            RunStatus::Running,
+            "100 %  time left: none, the canary is swept",
+        ),
+        (RunStatus::Paused, "100 %  paused"),
+    ] {
+        let mut canary = run();
+        canary.status = status;
+        canary.settings.only_segments = vec![3];
+        let mut segment = segment(3, 100);
+        segment.exhausted = true;
+        let mut view = View::new(Role::Watcher, "r", "here", false);
+        view.note(at(0), pass(canary, vec![segment]));
+        let text = text(&drawn(&view, at(1), 80, 24));
+        assert!(text.contains(expected), "{text}");
+        assert!(!text.contains("verifying"), "{text}");
+        assert!(!text.contains("count"), "{text}");
+    }
+}
+
 #[test]
 fn every_state_at_two_sizes() {
     for (name, view, now) in all() {

@@ -359,7 +359,7 @@ impl View {
                 "rate",
                 vec![match (&rates, run.status) {
                     (_, status) if status != RunStatus::Running => "none".into(),
-                    _ if meter::is_swept(snapshot) => {
+                    _ if meter::is_verifying(snapshot) => {
                         "the count has none until it is complete".into()
                     }
                     (Some(rates), _) => format!(
@@ -528,7 +528,7 @@ impl View {
             *bounds.entry(row.bound_by).or_default() += 1;
         }
         let text = match bounds.is_empty() {
-            true if meter::is_swept(snapshot) => "counting what is still pending".into(),
+            true if meter::is_verifying(snapshot) => "counting what is still pending".into(),
             true => "no segment is at work".into(),
             false => bounds_text(&bounds),
         };
