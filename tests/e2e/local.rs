@@ -162,6 +162,7 @@ async fn a_result_that_cannot_be_printed_is_an_error() {
     Ended::run(&mut database.backfill(&format!("{RUN} --run-id full"))).expect_code(0);
     for command in [
         "plan --table stuff --set test=1 --json",
+        "plan --table stuff --set test=1",
         "verify --table stuff --set test=1 --json",
         "status --run-id full --json",
         "status --run-id full",

@@ -127,7 +127,16 @@ pub fn item(item: &Item, typed: bool, pretty: bool) -> Result<bool> {
 
 /// Prints a line, or several, on stdout. False where nobody reads on.
 pub fn line(text: &str) -> Result<bool> {
-    match writeln!(std::io::stdout(), "{text}") {
+    print(std::io::stdout(), text)
+}
+
+/// The same with colours, which go away where stdout is no terminal.
+pub fn coloured_line(text: &str) -> Result<bool> {
+    print(anstream::stdout(), text)
+}
+
+fn print(mut out: impl Write, text: &str) -> Result<bool> {
+    match writeln!(out, "{text}") {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => {

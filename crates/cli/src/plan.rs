@@ -123,7 +123,7 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
     if args.json {
         display::json(&plan);
     } else {
-        anstream::println!("{}", plan.text());
+        display::coloured_line(&plan.text())?;
     }
     Ok(Ending::Succeeded)
 }
