@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use backfill_core::checkpoint::{Counters, now_ms};
 use backfill_e2e::aws::{Aws, STACK, Table, deployed, eventually, input, run_id};
-use backfill_e2e::command::root;
+use backfill_e2e::command::{Ended, root};
 use backfill_e2e::observe::Invocation;
 use backfill_e2e::wire::Verdict;
 use backfill_lambdas::emf::{METRICS, NAMESPACE};
@@ -53,6 +53,64 @@ async fn eventful_run(aws: &Aws, table: &Table, input: &Json) -> String {
     let arn = execution.arn.clone();
     execution.expect_failure("Backfill.ItemsRemain");
     arn
+}
+
+/// `table check` holds the alarms of a description against those that there are.
+#[test]
+fn alarms_of_a_description_are_looked_for() {
+    deployed(async |aws| {
+        let table = aws.table("described", 1).await;
+        let path = table_description(&table.name);
+        let check = async |alarms: Json| {
+            let expected = json!({"TableName": table.name, "Alarms": alarms});
+            std::fs::write(path.path(), expected.to_string()).unwrap();
+            let command = format!("table check --json --expect {}", path.path().display());
+            let mut command = aws.backfill(&command);
+            tokio::task::spawn_blocking(move || Ended::run(&mut command))
+                .await
+                .unwrap()
+        };
+        let name = format!("{STACK}-table-write-throttles");
+        let alarm = json!({"AlarmName": name, "Namespace": "AWS/DynamoDB", "MetricName": "WriteThrottleEvents",
+            "Threshold": 60, "Dimensions": [{"Name": "TableName", "Value": "stuff"}]});
+        assert_eq!(check(json!([alarm])).await.expect_code(0).json(), json!([]));
+        for (field, value, difference) in [
+            (
+                "Threshold",
+                json!(61),
+                format!("Alarms.{name}.Threshold: expected 61.0, found 60.0"),
+            ),
+            (
+                "MetricName",
+                json!("Other"),
+                format!("Alarms.{name}.MetricName: "),
+            ),
+            (
+                "Dimensions",
+                json!([]),
+                format!("Alarms.{name}.Dimensions.TableName: expected none"),
+            ),
+            (
+                "AlarmName",
+                json!("no-such"),
+                "Alarms.no-such: expected, but there is none".into(),
+            ),
+        ] {
+            let mut other = alarm.clone();
+            other[field] = value;
+            let found = check(json!([other])).await.expect_code(3).json();
+            let first = found[0].as_str().unwrap();
+            assert!(first.starts_with(&difference), "{field}: {found}");
+        }
+        check(json!([{"MetricName": "WriteThrottleEvents"}]))
+            .await
+            .expect_code(2);
+    });
+}
+
+fn table_description(table: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::Builder::new().prefix(table).tempfile();
+    file.expect("a file of its own")
 }
 
 #[test]

@@ -500,7 +500,7 @@ async fn a_check_says_what_differs() {
         (
             "Alarms",
             json!([{"AlarmName": "throttles"}]),
-            "Alarms: cannot be checked",
+            "Alarms: cannot be seen",
         ),
     ] {
         let mut expected = original.clone();

@@ -178,6 +178,29 @@ impl Admin {
         }
     }
 
+    /// The alarms of these names as CloudWatch describes them (API reference, DescribeAlarms: at most 100 names), in no particular
+    /// order. Those that do not exist are left out.
+    ///
+    /// Errors: `InvalidInput` where it is not known where CloudWatch is; what CloudWatch answers.
+    pub async fn alarms(&self, names: &[&str]) -> Result<Vec<Json>> {
+        let cloudwatch = self.0.cloudwatch().ok_or_else(|| {
+            let why = "the tables are on this machine, and nothing says where CloudWatch is";
+            Error::invalid("Alarms", why)
+        })?;
+        let mut alarms = Vec::new();
+        for names in names.chunks(100) {
+            let input = json!({"AlarmNames": names, "MaxRecords": 100});
+            let mut answer: Answer = cloudwatch
+                .send("DescribeAlarms", &input)
+                .await
+                .map_err(|error| failure("asking CloudWatch for alarms", error))?;
+            if let Some(Json::Array(found)) = answer.remove("MetricAlarms") {
+                alarms.extend(found);
+            }
+        }
+        Ok(alarms)
+    }
+
     /// Drops a table and returns when it is gone.
     pub async fn drop_table(&self, table: &str) -> Result<()> {
         let doing = format!("dropping table {table}");

@@ -19,7 +19,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_types::service_config::ServiceConfigKey;
 use backfill_core::{Error, ErrorKind, Result};
 
-use crate::direct::Direct;
+use crate::direct::{CLOUDWATCH, Direct};
 
 /// Time to set up a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,6 +45,8 @@ pub struct Connection {
     sdk_config: SdkConfig,
     place: String,
     is_local: bool,
+    /// Where CloudWatch is, if that is said.
+    cloudwatch_url: Option<String>,
 }
 
 impl Connection {
@@ -85,22 +87,33 @@ impl Connection {
             ));
         }
         // As the SDK does it: an option first, then what environment and profile say of DynamoDB, then of every service.
-        let of_dynamodb = sdk_config.service_config().and_then(|config| {
-            config.load_config(
-                ServiceConfigKey::builder()
-                    .service_id("DynamoDB")
-                    .env("AWS_ENDPOINT_URL")
-                    .profile("endpoint_url")
-                    .build()
-                    .ok()?,
-            )
-        });
+        let of_service = |id: &str| {
+            sdk_config.service_config().and_then(|config| {
+                config.load_config(
+                    ServiceConfigKey::builder()
+                        .service_id(id)
+                        .env("AWS_ENDPOINT_URL")
+                        .profile("endpoint_url")
+                        .build()
+                        .ok()?,
+                )
+            })
+        };
         let endpoint_url = options
             .endpoint_url
             .clone()
-            .or(of_dynamodb)
+            .or_else(|| of_service("DynamoDB"))
             .or_else(|| sdk_config.endpoint_url().map(str::to_owned));
-        Connection::new(connector, sdk_config, endpoint_url).await
+        let cloudwatch_url = match &options.endpoint_url {
+            Some(url) => Some(url.clone()),
+            None => {
+                of_service("CloudWatch").or_else(|| sdk_config.endpoint_url().map(str::to_owned))
+            }
+        };
+        Ok(Connection {
+            cloudwatch_url,
+            ..Connection::new(connector, sdk_config, endpoint_url).await?
+        })
     }
 
     async fn new(
@@ -133,7 +146,26 @@ impl Connection {
             sdk_config,
             place,
             is_local,
+            cloudwatch_url: None,
         })
+    }
+
+    /// The way to CloudWatch. `None` where the tables are on this machine and nothing says where CloudWatch is: no command of
+    /// a rehearsal is to reach an account.
+    pub(crate) fn cloudwatch(&self) -> Option<Direct> {
+        let url = match &self.cloudwatch_url {
+            Some(url) => url.clone(),
+            None if self.is_local => return None,
+            None => {
+                let region = self.direct.region();
+                let suffix = match region.starts_with("cn-") {
+                    true => "amazonaws.com.cn",
+                    false => "amazonaws.com",
+                };
+                format!("https://monitoring.{region}.{suffix}")
+            }
+        };
+        Some(self.direct.to(CLOUDWATCH, &url))
     }
 
     /// The connection of a Lambda function: region, credentials and endpoint come from the environment variables

@@ -73,7 +73,28 @@ struct Inner {
     region: String,
     /// With path "/".
     url: String,
+    service: Service,
 }
+
+/// A service that speaks AWS JSON 1.0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Service {
+    /// The name by which calls are signed.
+    name: &'static str,
+    /// What stands before the operation in `x-amz-target`.
+    target: &'static str,
+}
+
+const DYNAMODB: Service = Service {
+    name: "dynamodb",
+    target: "DynamoDB_20120810",
+};
+
+/// Its model names three protocols, of which one is AWS JSON 1.0, with this prefix (botocore, cloudwatch/2010-08-01).
+pub(crate) const CLOUDWATCH: Service = Service {
+    name: "monitoring",
+    target: "GraniteServiceVersion20100801",
+};
 
 impl Direct {
     /// Calls by the region and credentials of this configuration, to this URL or else where the SDK's rules for regions
@@ -101,7 +122,25 @@ impl Direct {
             identity: Mutex::default(),
             region,
             url: format!("{}/", url.strip_suffix('/').unwrap_or(url)),
+            service: DYNAMODB,
         })))
+    }
+
+    /// The same way to another service, with the same credentials.
+    pub(crate) fn to(&self, service: Service, url: &str) -> Direct {
+        Direct(Arc::new(Inner {
+            connector: self.0.connector.clone(),
+            credentials: self.0.credentials.clone(),
+            identity: Mutex::default(),
+            region: self.0.region.clone(),
+            url: format!("{}/", url.strip_suffix('/').unwrap_or(url)),
+            service,
+        }))
+    }
+
+    /// The region that calls are signed for.
+    pub(crate) fn region(&self) -> &str {
+        &self.0.region
     }
 
     /// One attempt, no longer than [`CALL_TIMEOUT`].
@@ -190,11 +229,11 @@ impl Direct {
         body: Vec<u8>,
         identity: &Identity,
     ) -> Result<Request, BoxError> {
-        let target = format!("DynamoDB_20120810.{operation}");
+        let target = format!("{}.{operation}", self.0.service.target);
         let params = v4::SigningParams::builder()
             .identity(identity)
             .region(&self.0.region)
-            .name("dynamodb")
+            .name(self.0.service.name)
             .time(SystemTime::now())
             .settings(SigningSettings::default())
             .build()?;

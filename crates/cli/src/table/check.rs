@@ -13,11 +13,7 @@ use crate::table::definition::DefinitionArgs;
 use crate::{Ending, display};
 
 /// What is not looked at, and why.
-const UNSEEN: [(&str, &str); 3] = [
-    (
-        "Alarms",
-        "cannot be checked: alarms are CloudWatch's, and this command asks DynamoDB alone",
-    ),
+const UNSEEN: [(&str, &str); 2] = [
     ("SSESpecification", "is not checked by this command"),
     ("WarmThroughput", "is not checked by this command"),
 ];
@@ -64,6 +60,9 @@ pub async fn check(args: CheckArgs) -> Result<Ending> {
     let admin = args.connection.open_or_sandbox().await?;
     let (found, _) = admin.definition(&table).await?;
     let mut differences = Vec::new();
+    if let Some(alarms) = expected.remove("Alarms") {
+        check_alarms(&admin, &alarms, &mut differences).await?;
+    }
     for (field, why) in UNSEEN {
         if expected.remove(field).is_some() {
             differences.push(format!("{field}: {why}"));
@@ -100,6 +99,57 @@ pub async fn check(args: CheckArgs) -> Result<Ending> {
         eprintln!("table {table} {place}: {differences}");
         Ending::Differs
     })
+}
+
+/// Holds the alarms of a description against those of CloudWatch, by name, and of each the fields that the description has.
+/// Alarms that cannot be seen are a difference, too.
+async fn check_alarms(admin: &Admin, expected: &Json, differences: &mut Vec<String>) -> Result<()> {
+    let expected = expected.as_array().map(Vec::as_slice).unwrap_or_default();
+    let names: Option<Vec<&str>> = expected
+        .iter()
+        .map(|alarm| alarm["AlarmName"].as_str())
+        .collect();
+    let names = names.filter(|names| !names.is_empty()).ok_or_else(|| {
+        let why = "expected a list of alarms, each with its AlarmName";
+        Error::invalid("Alarms", why)
+    })?;
+    let found = match admin.alarms(&names).await {
+        Ok(found) => found,
+        Err(error) => {
+            differences.push(format!("Alarms: cannot be seen: {}", error.report()));
+            return Ok(());
+        }
+    };
+    for (name, expected) in names.iter().zip(expected) {
+        let Some(found) = found.iter().find(|alarm| alarm["AlarmName"] == *name) else {
+            differences.push(format!("Alarms.{name}: expected, but there is none"));
+            continue;
+        };
+        for (field, value) in expected.as_object().into_iter().flatten() {
+            // 5 and 5.0 are the same threshold, and dimensions have no order.
+            let number = |json: &Json| json.as_f64().map_or_else(|| json.clone(), |n| json!(n));
+            let of_form = |json: &Json| match field.as_str() {
+                "Dimensions" => comparable("Tags", &renamed(json)),
+                _ => number(json),
+            };
+            let (expected, found) = (of_form(value), of_form(&found[field]));
+            compare(
+                &format!("Alarms.{name}.{field}"),
+                &expected,
+                &found,
+                differences,
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Dimensions in the form of tags, which are compared without an order.
+fn renamed(dimensions: &Json) -> Json {
+    let list = dimensions.as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter()
+        .map(|dimension| json!({"Key": dimension["Name"], "Value": dimension["Value"]}))
+        .collect()
 }
 
 /// Counts items, no further than needed. The count that the table knows of itself is hours old.
@@ -210,7 +260,11 @@ fn is_list(path: &str) -> bool {
     let last = path.rsplit('.').next().unwrap_or(path);
     matches!(
         last,
-        "AttributeDefinitions" | "KeySchema" | "GlobalSecondaryIndexes" | "LocalSecondaryIndexes"
+        "AttributeDefinitions"
+            | "Dimensions"
+            | "KeySchema"
+            | "GlobalSecondaryIndexes"
+            | "LocalSecondaryIndexes"
     )
 }
 
