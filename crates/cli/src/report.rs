@@ -7,9 +7,8 @@ mod markdown;
 mod tests;
 
 use std::path::PathBuf;
-use std::time::{Duration, UNIX_EPOCH};
 
-use backfill_core::checkpoint::{MAX_EVENTS, Rejected, RunRecord, RunStatus, now_ms};
+use backfill_core::checkpoint::{MAX_EVENTS, Rejected, RunRecord, RunStatus, now_ms, rfc3339};
 use backfill_core::cost::Prices;
 use backfill_core::history::{Bucket, Series};
 use backfill_core::ports::CheckpointReader;
@@ -804,10 +803,7 @@ fn sum(figures: impl Iterator<Item = u64>) -> u64 {
 
 /// A time in UTC for people, to the second.
 pub fn time(ms: u64) -> String {
-    // As far as a damaged record can say anything, the year 9999 is the last that can be written.
-    let at = UNIX_EPOCH + Duration::from_millis(ms.min(253_402_300_799_000));
-    let text = humantime::format_rfc3339_seconds(at).to_string();
-    text.replace('T', " ").replace('Z', " UTC")
+    rfc3339(ms).replace('T', " ").replace('Z', " UTC")
 }
 
 /// "1 item", "2,000 items".

@@ -1,9 +1,7 @@
 //! `backfill status`: a run as its durable records tell it.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use backfill_core::Result;
-use backfill_core::checkpoint::{Event, MAX_EVENTS, RunStatus};
+use backfill_core::checkpoint::{Event, MAX_EVENTS, RunStatus, rfc3339};
 use backfill_core::cost::Prices;
 use backfill_core::progress::{PassProgress, Snapshot, Summary, snapshot};
 use backfill_dynamodb::CheckpointTable;
@@ -74,10 +72,9 @@ fn text(snapshot: &Snapshot, summary: &Summary, prices: &Prices) -> String {
         lines.push(format!("  only the last {MAX_EVENTS} changes are kept:"));
     }
     for event in &run.events {
-        let at = UNIX_EPOCH + Duration::from_millis(event.at_ms);
         lines.push(format!(
             "  {}  {} {} -> {}, by {}",
-            humantime::format_rfc3339_seconds(at),
+            rfc3339(event.at_ms),
             event.what,
             event.old,
             event.new,

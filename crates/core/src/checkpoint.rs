@@ -2,7 +2,7 @@
 //! rerun, a status or a takeover needs stands here and nowhere else.
 
 use std::ops::{AddAssign, RangeInclusive};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -460,6 +460,13 @@ pub fn now_ms() -> u64 {
         .map_or(0, |elapsed| elapsed.as_millis() as u64)
 }
 
+/// A time as RFC 3339, to the second. A damaged record may say anything: no later than the year 9999, the last that can be
+/// written.
+pub fn rfc3339(ms: u64) -> String {
+    let at = UNIX_EPOCH + Duration::from_millis(ms.min(253_402_300_799_000));
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -508,6 +515,12 @@ mod tests {
         let mut many = record.clone();
         many.pass = many.first_pass + MAX_PASSES - 1;
         many.check().unwrap();
+    }
+
+    #[test]
+    fn a_damaged_time_can_be_written() {
+        assert_eq!(rfc3339(1_768_507_200_999), "2026-01-15T20:00:00Z");
+        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
     }
 
     #[test]

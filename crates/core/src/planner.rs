@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{
-    Cursor, Proof, RunRecord, RunStatus, Settings, VERSION, default_max_rejected, now_ms,
+    Cursor, Proof, RunRecord, RunStatus, Settings, VERSION, default_max_rejected, now_ms, rfc3339,
 };
 use crate::metrics::Figures;
 use crate::ports::{CheckpointReader, ReadAccess, RunStore};
@@ -742,14 +742,13 @@ fn continued_run(
         require_running(&stored)?;
     }
     if held && !is_dead {
-        let since = Duration::from_millis(stored.started_ms);
         return Err(Error::new(
             ErrorKind::ActiveElsewhere,
             format!(
                 "run_id: run {} has been held since {} by {}; wait for it or stop it, or, if that one is known to be \
                  dead, take the run over with --take-over (in the input of an execution: \"take_over\": true)",
                 stored.run_id,
-                humantime::format_rfc3339_seconds(UNIX_EPOCH + since),
+                rfc3339(stored.started_ms),
                 stored.owner,
             ),
         ));
