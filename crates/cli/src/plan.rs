@@ -3,13 +3,12 @@
 
 mod trial;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
-use std::time::{Duration, UNIX_EPOCH};
 
 use anstyle::{AnsiColor, Style};
 use backfill_core::budget::{Budget, Share};
-use backfill_core::checkpoint::{RunRecord, Settings};
+use backfill_core::checkpoint::{RunRecord, Settings, rfc3339};
 use backfill_core::cost::Prices;
 use backfill_core::expression::update_targets;
 use backfill_core::pace::{Pace, Turn};
@@ -270,9 +269,12 @@ impl Plan {
                 &until,
                 || pace.read(limit, &until),
                 async |turn: Turn<'_>| {
-                    let page = access.sample_page(spec, keys, page, examples).await?;
-                    turn.end(page.scanned, page.consumed_rcu);
-                    Ok(page)
+                    let page = access.sample_page(spec, keys, page, examples).await;
+                    match &page {
+                        Ok(page) => turn.end(page.scanned, page.consumed_rcu),
+                        Err(error) => turn.failed(error),
+                    }
+                    page
                 },
             );
             sampled.push(read.await?.ok_or_else(|| {
@@ -448,13 +450,9 @@ impl Plan {
             .filter_map(|name| Some((name.to_owned(), before.get(name)?.clone())))
             .collect();
         let mut lines = vec![format!("  example   {}", plain(&key))];
-        let names: BTreeMap<&String, ()> = before
-            .keys()
-            .chain(after.keys())
-            .map(|name| (name, ()))
-            .collect();
+        let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         let mut same = 0;
-        for name in names.into_keys() {
+        for name in names {
             match (before.get(name), after.get(name)) {
                 (old, new) if sorted(old) == sorted(new) => same += 1,
                 (old, new) => {
@@ -506,8 +504,7 @@ impl Plan {
                 HumanCount(table.items),
                 indicatif::DecimalBytes(table.size_bytes),
                 table.created.map_or_else(String::new, |created| {
-                    let created = UNIX_EPOCH + Duration::from_secs_f64(created.max(0.0));
-                    format!("; created {}", humantime::format_rfc3339_seconds(created))
+                    format!("; created {}", rfc3339((created * 1e3) as u64))
                 })
             ),
             format!("  capacity  {}", capacity_text(table)),
@@ -523,10 +520,6 @@ impl Plan {
                 }
             ));
         }
-        let or_unknown = |fact: Option<String>, why: Option<&String>| match (fact, why) {
-            (Some(text), _) => text,
-            (None, why) => format!("cannot be seen: {}", why.map_or("", String::as_str)),
-        };
         lines.push(format!(
             "  stream    {}",
             match &table.stream {
@@ -537,44 +530,21 @@ impl Plan {
         ));
         lines.push(format!(
             "  Kinesis   {}",
-            or_unknown(
-                table
-                    .kinesis
-                    .known()
-                    .map(|streams| match streams.is_empty() {
-                        true => "none".into(),
-                        false => streams.join(", "),
-                    }),
-                why(&table.kinesis)
-            )
+            fact_text(&table.kinesis, |streams| list_text(streams))
         ));
         lines.push(format!(
             "  TTL       {}",
-            or_unknown(
-                table
-                    .time_to_live
-                    .known()
-                    .map(|ttl| ttl.clone().unwrap_or_else(|| "off".into())),
-                why(&table.time_to_live)
-            )
+            fact_text(&table.time_to_live, |ttl| {
+                ttl.clone().unwrap_or_else(|| "off".into())
+            })
         ));
         let replicas: Vec<&str> = table.replicas.iter().map(|r| r.region.as_str()).collect();
-        lines.push(format!(
-            "  replicas  {}",
-            match replicas.is_empty() {
-                true => "none".to_owned(),
-                false => replicas.join(", "),
-            }
-        ));
+        lines.push(format!("  replicas  {}", list_text(&replicas)));
         lines.push(format!(
             "  recovery  {}",
-            or_unknown(
-                table
-                    .point_in_time_recovery
-                    .known()
-                    .map(|on| format!("point-in-time recovery is {}", on_or_off(*on))),
-                why(&table.point_in_time_recovery)
-            )
+            fact_text(&table.point_in_time_recovery, |on| {
+                format!("point-in-time recovery is {}", on_or_off(*on))
+            })
         ));
         lines.push(format!(
             "  deletion  protection is {}",
@@ -582,19 +552,10 @@ impl Plan {
         ));
         lines.push(format!(
             "  tags      {}",
-            or_unknown(
-                table.tags.known().map(|tags| match tags.is_empty() {
-                    true => "none".into(),
-                    false => {
-                        let tags: Vec<String> = tags
-                            .iter()
-                            .map(|(key, value)| format!("{key}={value}"))
-                            .collect();
-                        tags.join(", ")
-                    }
-                }),
-                why(&table.tags)
-            )
+            fact_text(&table.tags, |tags| {
+                let tags = tags.iter().map(|(key, value)| format!("{key}={value}"));
+                list_text(&tags.collect::<Vec<_>>())
+            })
         ));
         lines
     }
@@ -698,10 +659,17 @@ fn count(number: f64) -> HumanCount {
     HumanCount(number.round() as u64)
 }
 
-fn why<T>(fact: &Fact<T>) -> Option<&String> {
+fn fact_text<T>(fact: &Fact<T>, text: impl Fn(&T) -> String) -> String {
     match fact {
-        Fact::Known(_) => None,
-        Fact::Unknown(why) => Some(why),
+        Fact::Known(fact) => text(fact),
+        Fact::Unknown(why) => format!("cannot be seen: {why}"),
+    }
+}
+
+fn list_text<T: std::borrow::Borrow<str>>(list: &[T]) -> String {
+    match list.is_empty() {
+        true => "none".into(),
+        false => list.join(", "),
     }
 }
 
