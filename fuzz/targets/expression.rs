@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use backfill_core::expression::{
-    check_enclosed, placeholders, update_targets, without_outer_parentheses,
-};
+use backfill_core::change::expression::{check_enclosed, placeholders, update_targets, without_outer_parentheses};
 use backfill_fuzz::scenario::Scenario;
 use backfill_fuzz::{assert_is_a_clear_sentence, encloses_the_rest};
 use libfuzzer_sys::fuzz_target;

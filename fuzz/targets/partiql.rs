@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use backfill_core::partiql::Statement;
+use backfill_core::change::partiql::Statement;
 use backfill_core::{Item, Key, Value};
 use backfill_fuzz::scenario::Scenario;
 use backfill_fuzz::{assert_is_a_clear_sentence, placeholders};

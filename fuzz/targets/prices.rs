@@ -1,7 +1,7 @@
 //! Price files: prices, or a clear refusal.
 #![no_main]
 
-use backfill_core::cost::Prices;
+use backfill_core::view::cost::Prices;
 use backfill_fuzz::assert_is_a_clear_sentence;
 use libfuzzer_sys::fuzz_target;
 

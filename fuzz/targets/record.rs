@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use backfill_core::Result;
-use backfill_core::ask::Ask;
-use backfill_core::budget::{Budget, Share};
-use backfill_core::checkpoint::{Counters, Proof, Rejected, RunRecord, SegmentRecord, Settings};
-use backfill_core::planner::{Conclusion, Failure, Plan};
+use backfill_core::step_functions::Ask;
+use backfill_core::pace::{Budget, Share};
+use backfill_core::records::{Counters, Proof, Rejected, RunRecord, SegmentRecord};
+use backfill_core::request::Settings;
+use backfill_core::engine::runs::{Conclusion, Failure, Round};
 use backfill_core::ports::{Page, PageRequest, TableReader};
 use backfill_core::request::parse_strictly;
-use backfill_core::retry::Until;
-use backfill_core::verifier::{Verification, VerifyRequest, count};
-use backfill_core::worker::{Chunk, ChunkReport};
+use backfill_core::pace::retry::Until;
+use backfill_core::engine::verifier::{Verification, VerifyRequest, count};
+use backfill_core::engine::worker::{Chunk, ChunkReport};
 use backfill_fuzz::{assert_is_a_clear_sentence, json};
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
@@ -22,7 +23,7 @@ fuzz_target!(|text: &str| {
     round_trip::<Ask>(text);
     round_trip::<Chunk>(text);
     round_trip::<ChunkReport>(text);
-    round_trip::<Plan>(text);
+    round_trip::<Round>(text);
     round_trip::<Conclusion>(text);
     round_trip::<Failure>(text);
     round_trip::<SegmentRecord>(text);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use backfill_core::Request;
-use backfill_core::partiql::Statement;
+use backfill_core::change::partiql::Statement;
 use backfill_core::request::{Parts, check_run_id};
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType};
 use backfill_fuzz::{assert_is_a_clear_sentence, json};

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use backfill_core::checkpoint::Cursor;
-use backfill_core::history::{Done, Flush};
-use backfill_core::planner::Planner;
+use backfill_core::engine::planner::Planner;
 use backfill_core::ports::{
     CheckpointReader as _, Outcome, PageRequest, ReadAccess as _, SegmentStore as _,
-    TableReader as _, TableWriter, Write, WriteAccess as _, WriterKind,
+    TableReader as _, TableWriter, Write, WriteAccess as _,
 };
+use backfill_core::records::Cursor;
+use backfill_core::records::{Counters, Flush};
+use backfill_core::request::WriterKind;
 use backfill_core::table::KeySchema;
 use backfill_core::{ErrorKind, Item, Key, Request, Spec, Value};
 use backfill_dynamodb::{
@@ -451,10 +452,7 @@ async fn one_owner_in_the_checkpoint_table() {
     let table = Table::with_items(1).await;
     let store = CheckpointTable::new(&table.connection, "checkpoints");
     store.create_if_missing().await.unwrap();
-    let planner = Planner {
-        access: ReadOnly(table.connection.clone()),
-        store: store.clone(),
-    };
+    let planner = Planner::new(ReadOnly(table.connection.clone()), store.clone());
     let request = Request::from_json(r#"{"table":"stuff","set":{"test":1},"total_segments":2}"#);
     let plan = planner.plan(&request.unwrap(), "me").await.unwrap();
     let run = store.run(&plan.run_id).await.unwrap().unwrap();
@@ -484,7 +482,7 @@ async fn accounting_of_the_history_in_the_checkpoint_table() {
     let table = Table::with_items(1).await;
     let store = CheckpointTable::new(&table.connection, "checkpoints");
     store.create_if_missing().await.unwrap();
-    let done = Done {
+    let done = Counters {
         scanned: 10,
         matched: 9,
         updated: 4,
@@ -494,6 +492,7 @@ async fn accounting_of_the_history_in_the_checkpoint_table() {
         consumed_rcu: 0.5,
         consumed_wcu: 12.25,
         throttles: 3,
+        ..Counters::default()
     };
     let flush = |at_ms, seconds| Flush {
         at_ms,

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use backfill_core::checkpoint::{Cursor, RunStatus, SegmentRecord};
-use backfill_core::worker::CHUNKS_PER_CHILD;
+use backfill_core::engine::worker::CHUNKS_PER_CHILD;
+use backfill_core::records::{Cursor, RunStatus, SegmentRecord};
 use backfill_core::{Item, Key, Value};
 use backfill_dynamodb::to_item;
 use backfill_e2e::aws::{

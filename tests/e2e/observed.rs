@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use backfill_core::checkpoint::{Counters, now_ms};
+use backfill_core::clock::now_ms;
+use backfill_core::records::Counters;
 use backfill_e2e::aws::{Aws, STACK, Table, deployed, eventually, input, run_id};
 use backfill_e2e::command::{Ended, root};
 use backfill_e2e::observe::Invocation;

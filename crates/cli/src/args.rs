@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backfill_core::checkpoint::RunRecord;
-use backfill_core::cost::Prices;
-use backfill_core::ports::{CheckpointReader as _, WriterKind};
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::ports::CheckpointReader as _;
+use backfill_core::records::RunRecord;
+use backfill_core::request::WriterKind;
 use backfill_core::request::{Parts, RequestedSettings, check_run_id, parse_strictly};
-use backfill_core::retry::{PATIENCE, Until, retry};
+use backfill_core::view::cost::Prices;
 use backfill_core::{Error, Item, Request, Result, Value};
 use backfill_dynamodb::admin::{Admin, Placeholders};
 use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};

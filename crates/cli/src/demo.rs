@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use backfill_core::cost::Prices;
 use backfill_core::value::{Bytes, with_sorted_sets};
+use backfill_core::view::cost::Prices;
 use backfill_core::{Error, ErrorKind, Item, Key, Request, Result, Value};
 use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
 use clap::Args;

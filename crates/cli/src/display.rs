@@ -5,11 +5,11 @@ use std::io::{IsTerminal as _, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use backfill_core::checkpoint::{Counters, RunRecord, RunStatus};
-use backfill_core::cost::{Bill, Prices};
-use backfill_core::pace::BoundBy;
-use backfill_core::progress::{Snapshot, Summary};
+use backfill_core::records::BoundBy;
+use backfill_core::records::{Counters, RunRecord, RunStatus};
 use backfill_core::value::PlainItem;
+use backfill_core::view::cost::{Bill, Prices};
+use backfill_core::view::progress::{Snapshot, Summary};
 use backfill_core::{Error, ErrorKind, Item, Result};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;

@@ -96,8 +96,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use backfill_core::Request;
-    use backfill_core::checkpoint::RunStatus;
-    use backfill_core::progress::Summary;
+    use backfill_core::records::RunStatus;
+    use backfill_core::view::progress::Summary;
     use serde_json::{Value, json};
 
     use super::*;

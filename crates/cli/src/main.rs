@@ -26,8 +26,8 @@ mod watch;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use backfill_core::checkpoint::RunStatus;
-use backfill_core::progress::Snapshot;
+use backfill_core::records::RunStatus;
+use backfill_core::view::progress::Snapshot;
 use backfill_core::{Error, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use backfill_core::checkpoint::{Counters, RunStatus};
-use backfill_core::progress::Snapshot;
+use backfill_core::records::{Counters, RunStatus};
+use backfill_core::view::progress::Snapshot;
 
 /// Rates are those of this long. Checkpoints come page by page, so that a shorter time would show their rhythm.
 pub const WINDOW: Duration = Duration::from_secs(30);

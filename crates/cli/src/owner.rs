@@ -5,9 +5,10 @@ use std::path::Path;
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::error::ProvideErrorMetadata as _;
 use aws_sdk_sfn::types::ExecutionStatus;
-use backfill_core::checkpoint::{RunStatus, now_ms};
+use backfill_core::clock::now_ms;
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::CheckpointReader as _;
-use backfill_core::retry::{PATIENCE, Until, retry};
+use backfill_core::records::RunStatus;
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 

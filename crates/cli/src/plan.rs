@@ -7,21 +7,23 @@ use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use backfill_core::budget::{Budget, Share};
-use backfill_core::checkpoint::{RunRecord, Settings, rfc3339};
-use backfill_core::cost::Prices;
-use backfill_core::expression::update_targets;
+use backfill_core::change::expression::update_targets;
+use backfill_core::clock::rfc3339;
+use backfill_core::engine::planner::{choose_settings, describe, preview};
+use backfill_core::engine::verifier::Verification;
+use backfill_core::pace::retry::{PATIENCE, Until, retry, retry_until};
+use backfill_core::pace::{Budget, Share};
 use backfill_core::pace::{Pace, Turn};
-use backfill_core::planner::{choose_settings, describe, preview};
 use backfill_core::ports::{CheckpointReader as _, PageRequest};
-use backfill_core::retry::{PATIENCE, Until, retry, retry_until};
+use backfill_core::records::RunRecord;
+use backfill_core::request::Settings;
 use backfill_core::survey::{
     Billing, DEFAULT_PAGES, Fact, Forecast, ITEMS_PER_PAGE, IndexFacts, Projection, Sample,
     TableFacts, Tried, Warning, sampling_rate, segments_to_sample, warnings,
 };
 use backfill_core::table::{KeyAttribute, TableDescription, explain_segments};
 use backfill_core::value::{PlainItem, with_sorted_sets};
-use backfill_core::verifier::Verification;
+use backfill_core::view::cost::Prices;
 use backfill_core::{Error, ErrorKind, Item, Request, Result, Value, printable};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;

@@ -1,7 +1,8 @@
 //! `backfill rate`: changes the budget of a run, wherever it goes on.
 
-use backfill_core::checkpoint::Settings;
-use backfill_core::planner::{Planner, Rate};
+use backfill_core::engine::planner::Planner;
+use backfill_core::engine::runs::Rate;
+use backfill_core::request::Settings;
 use backfill_core::{Error, Result};
 use backfill_dynamodb::ReadOnly;
 use clap::Args;
@@ -52,11 +53,9 @@ pub async fn rate(args: RateArgs) -> Result<Ending> {
         max_rcu: given("max_rcu", args.max_rcu.as_deref())?,
     };
     let (connection, store) = args.of.open().await?;
-    let planner = Planner {
-        access: ReadOnly(connection),
-        store,
-    };
+    let planner = Planner::new(ReadOnly(connection), store);
     let (before, after) = planner
+        .runs
         .set_rate(&args.of.run_id, rate, &owner::caller())
         .await?;
     eprintln!("run {}: {}", args.of.run_id, change_text(&before, &after));

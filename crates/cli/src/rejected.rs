@@ -1,11 +1,11 @@
 //! `backfill rejected`: the items that DynamoDB refused for good, and another try at them.
 
-use backfill_core::checkpoint::{Rejected, RunStatus};
-use backfill_core::planner::describe;
+use backfill_core::engine::planner::describe;
+use backfill_core::engine::rejected::{Retried, retry_rejected};
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::CheckpointReader as _;
-use backfill_core::rejected::{Retried, retry_rejected};
+use backfill_core::records::{Rejected, RunStatus};
 use backfill_core::request::RequestedSettings;
-use backfill_core::retry::{PATIENCE, Until, retry};
 use backfill_core::{Error, Request, Result};
 use backfill_dynamodb::{ReadOnly, ReadWrite};
 use clap::Args;

@@ -8,12 +8,14 @@ mod tests;
 
 use std::path::PathBuf;
 
-use backfill_core::checkpoint::{MAX_EVENTS, Rejected, RunRecord, RunStatus, now_ms, rfc3339};
-use backfill_core::cost::Prices;
-use backfill_core::history::{Bucket, Series};
+use backfill_core::clock::{now_ms, rfc3339};
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::CheckpointReader;
-use backfill_core::progress::{PassProgress, SegmentProgress, Summary, snapshot};
-use backfill_core::retry::{PATIENCE, Until, retry};
+use backfill_core::records::HistoryBucket;
+use backfill_core::records::{MAX_EVENTS, Rejected, RunRecord, RunStatus};
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::{PassProgress, SegmentProgress, Summary, snapshot};
+use backfill_core::view::series::Series;
 use backfill_core::{Error, ErrorKind, Result};
 use backfill_dynamodb::CheckpointTable;
 use clap::{Args, ValueEnum};
@@ -104,7 +106,7 @@ pub struct Report {
     pub summary: Summary,
     pub prices: Prices,
     /// Of all passes.
-    pub history: Vec<Bucket>,
+    pub history: Vec<HistoryBucket>,
     /// Of the current pass, at most [`MOST_REJECTED`], by segment and time.
     pub rejected: Vec<Rejected>,
     /// How many there are in the current pass.

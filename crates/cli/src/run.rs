@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use backfill_core::budget::Share;
-use backfill_core::checkpoint::RunStatus;
-use backfill_core::cost::Prices;
-use backfill_core::drive::Engine;
-use backfill_core::planner::{self, Planner};
+use backfill_core::engine::drive::Engine;
+use backfill_core::engine::planner;
+use backfill_core::engine::planner::Planner;
+use backfill_core::engine::verifier::Verifier;
+use backfill_core::engine::worker::Worker;
+use backfill_core::pace::Share;
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::{PageRequest, ReadAccess as _, TableReader as _};
-use backfill_core::progress::{Summary, snapshot};
-use backfill_core::retry::{PATIENCE, Until, retry};
+use backfill_core::records::RunStatus;
 use backfill_core::table::TableDescription;
-use backfill_core::verifier::Verifier;
-use backfill_core::worker::Worker;
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::{Summary, snapshot};
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly, ReadWrite};
 use clap::Args;
@@ -123,10 +124,7 @@ pub async fn execute(
     watch: bool,
 ) -> Result<Ending> {
     let engine = Engine {
-        planner: Planner {
-            access: ReadOnly(connection.clone()),
-            store: checkpoints.clone(),
-        },
+        planner: Planner::new(ReadOnly(connection.clone()), checkpoints.clone()),
         worker: Worker::new(
             ReadWrite::new(connection.clone()),
             checkpoints.clone(),

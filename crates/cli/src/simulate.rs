@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use backfill_core::cost::{Bill, Prices};
 use backfill_core::request::RequestedSettings;
+use backfill_core::view::cost::{Bill, Prices};
 use backfill_core::{Error, ErrorKind, Result};
 use backfill_testkit::simulation::{Driver, Report, Scenario, Second, simulate};
 use clap::Args;

@@ -8,10 +8,12 @@ use aws_sdk_sfn::config::retry::RetryConfig;
 use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::ExecutionStatus;
-use backfill_core::checkpoint::{RunStatus, now_ms};
-use backfill_core::cost::Prices;
-use backfill_core::planner::{Failure, Planner, STOPPED};
-use backfill_core::progress::{Snapshot, Summary, snapshot};
+use backfill_core::clock::now_ms;
+use backfill_core::engine::planner::Planner;
+use backfill_core::engine::runs::{Failure, STOPPED};
+use backfill_core::records::RunStatus;
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::{Snapshot, Summary, snapshot};
 use backfill_core::{Error, ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
@@ -191,11 +193,9 @@ impl Deployed {
             && *description.status() == ExecutionStatus::Aborted
         {
             // Aborted, the execution could not say so itself.
-            let planner = Planner {
-                access: ReadOnly(connection.clone()),
-                store: checkpoints.clone(),
-            };
+            let planner = Planner::new(ReadOnly(connection.clone()), checkpoints.clone());
             let recorded = planner
+                .runs
                 .stop(&run_id, &execution, RunStatus::Cancelled)
                 .await;
             if let Err(error) = recorded {

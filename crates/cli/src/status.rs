@@ -1,9 +1,10 @@
 //! `backfill status`: a run as its durable records tell it.
 
 use backfill_core::Result;
-use backfill_core::checkpoint::{Event, MAX_EVENTS, RunStatus, rfc3339};
-use backfill_core::cost::Prices;
-use backfill_core::progress::{PassProgress, Snapshot, Summary, snapshot};
+use backfill_core::clock::rfc3339;
+use backfill_core::records::{Event, MAX_EVENTS, RunStatus};
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::{PassProgress, Snapshot, Summary, snapshot};
 use backfill_dynamodb::CheckpointTable;
 use clap::Args;
 use serde::Serialize;

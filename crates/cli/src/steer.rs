@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_sfn::Client;
-use backfill_core::checkpoint::{RunRecord, RunStatus};
-use backfill_core::planner::Planner;
+use backfill_core::engine::planner::Planner;
+use backfill_core::records::{RunRecord, RunStatus};
 use backfill_core::{Error, Request, Result};
 use backfill_dynamodb::ReadOnly;
 use clap::Args;
@@ -49,11 +49,9 @@ pub async fn cancel(args: OneRunArgs) -> Result<Ending> {
 
 async fn steer(args: OneRunArgs, status: RunStatus) -> Result<Ending> {
     let (connection, store) = args.open().await?;
-    let planner = Planner {
-        access: ReadOnly(connection),
-        store,
-    };
+    let planner = Planner::new(ReadOnly(connection), store);
     let before = planner
+        .runs
         .steer(&args.run_id, status, &owner::caller())
         .await?;
     eprintln!("run {}: {}", args.run_id, change_text(before, status));
@@ -127,7 +125,7 @@ pub fn request_to_resume(record: &RunRecord) -> Result<Request> {
             format!("{} is a dry run; start it again", record.run_id),
         ));
     }
-    Ok(Request::of_run(record))
+    Ok(record.request())
 }
 
 /// Waits until the execution that was to stop has ended: its workers still save their checkpoints, and what comes before

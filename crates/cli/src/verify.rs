@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use backfill_core::budget::{Budget, Share};
-use backfill_core::planner::{choose_settings, describe};
+use backfill_core::engine::planner::{choose_settings, describe};
+use backfill_core::engine::verifier::{Verification, count};
+use backfill_core::pace::retry::Until;
+use backfill_core::pace::{Budget, Share};
 use backfill_core::ports::ReadAccess as _;
-use backfill_core::retry::Until;
 use backfill_core::table::TableDescription;
-use backfill_core::verifier::{Verification, count};
 use backfill_core::{Key, Request, Result};
 use backfill_dynamodb::{Connection, ReadOnly};
 use clap::Args;

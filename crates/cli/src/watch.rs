@@ -13,12 +13,12 @@ mod view;
 
 use std::time::{Duration, Instant};
 
-use backfill_core::checkpoint::RunStatus;
-use backfill_core::cost::Prices;
-use backfill_core::planner::Planner;
+use backfill_core::engine::planner::Planner;
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::CheckpointReader as _;
-use backfill_core::progress::{Snapshot, snapshot};
-use backfill_core::retry::{PATIENCE, Until, retry};
+use backfill_core::records::RunStatus;
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::{Snapshot, snapshot};
 use backfill_core::{Error, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
@@ -314,24 +314,27 @@ async fn done(
 
 impl Watched {
     fn planner(&self) -> Planner<ReadOnly, CheckpointTable> {
-        Planner {
-            access: ReadOnly(self.connection.clone()),
-            store: self.checkpoints.clone(),
-        }
+        Planner::new(ReadOnly(self.connection.clone()), self.checkpoints.clone())
     }
 
     fn steer(&self, status: RunStatus) -> JoinHandle<Result<String>> {
         let (planner, run_id) = (self.planner(), self.run_id.clone());
         tokio::spawn(async move {
-            let before = planner.steer(&run_id, status, &owner::caller()).await?;
+            let before = planner
+                .runs
+                .steer(&run_id, status, &owner::caller())
+                .await?;
             Ok(steer::change_text(before, status))
         })
     }
 
-    fn set_rate(&self, rate: backfill_core::planner::Rate) -> JoinHandle<Result<String>> {
+    fn set_rate(&self, rate: backfill_core::engine::runs::Rate) -> JoinHandle<Result<String>> {
         let (planner, run_id) = (self.planner(), self.run_id.clone());
         tokio::spawn(async move {
-            let (before, after) = planner.set_rate(&run_id, rate, &owner::caller()).await?;
+            let (before, after) = planner
+                .runs
+                .set_rate(&run_id, rate, &owner::caller())
+                .await?;
             Ok(rate::change_text(&before, &after))
         })
     }

@@ -6,31 +6,21 @@
 //! pending any more. The three are driven by Step Functions in AWS and by [`drive`] in process; they are
 //! the same code. The database and the checkpoint store are reached through the traits in [`ports`].
 
-pub mod ask;
-pub mod budget;
-pub mod checkpoint;
-pub mod cost;
-pub mod drive;
+pub mod change;
+pub mod clock;
+pub mod engine;
 mod error;
-pub mod expression;
-pub mod history;
-pub mod metrics;
 pub mod pace;
-pub mod partiql;
-pub mod planner;
 pub mod ports;
-pub mod progress;
-pub mod rejected;
+pub mod records;
 pub mod request;
-pub mod retry;
-pub mod spec;
+pub mod step_functions;
 pub mod survey;
 pub mod table;
 pub mod value;
-pub mod verifier;
-pub mod worker;
+pub mod view;
 
+pub use change::Spec;
 pub use error::{Error, ErrorKind, Result, printable};
 pub use request::Request;
-pub use spec::Spec;
 pub use value::{Item, Key, Value};

@@ -4,23 +4,27 @@
 //! segment faster and is halved by throttling; it finds the best rate whatever the latency of a request. The ceiling is
 //! a rate: throttling sets it below what the table has just accepted, at once, and from there it comes back slowly.
 
+mod bucket;
+mod budget;
 mod ceiling;
+pub mod retry;
 mod window;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 use tokio::time::Instant;
 
+use self::bucket::TokenBucket;
+pub use self::budget::{Budget, REQUEST_SECONDS, Share};
 use self::ceiling::Ceiling;
+use self::retry::Until;
 pub use self::window::MAX_WINDOW;
 use self::window::Window;
-use crate::budget::{Bucket, Budget, REQUEST_SECONDS};
 use crate::ports::{Page, PageRequest, TableReader};
-use crate::retry::Until;
+use crate::records::BoundBy;
 use crate::{Error, ErrorKind, Result};
 
 /// A single write should take no more than this many seconds of the ceiling, which need not be as exact as the budget.
@@ -31,33 +35,6 @@ const LEAST_PAGE_UNITS: f64 = 1.0;
 const TRY_MORE: f64 = 0.8;
 /// Items of the first page under a budget, when nobody knows how large they are.
 const UNKNOWN_ITEMS: u32 = 25;
-
-/// What bounds the rate of a segment at present.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BoundBy {
-    /// Nothing of these: it reads on and finds little to write.
-    #[default]
-    None,
-    /// The operator's budget.
-    Budget,
-    /// The table throttles.
-    Throttled,
-    /// The time that a request takes, at the number in flight that is best.
-    Latency,
-}
-
-impl BoundBy {
-    /// The word in JSON and for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            BoundBy::None => "none",
-            BoundBy::Budget => "budget",
-            BoundBy::Throttled => "throttled",
-            BoundBy::Latency => "latency",
-        }
-    }
-}
 
 /// How a segment fared for a while.
 #[derive(Debug)]
@@ -110,7 +87,7 @@ struct Known {
 
 /// A request that may be sent now. To be ended by [`Turn::end`] or its like; dropped, what was taken for it goes back.
 pub struct Turn<'a> {
-    bucket: &'a Bucket,
+    bucket: &'a TokenBucket,
     side: &'a Side,
     window: Option<(&'a Window, OwnedSemaphorePermit)>,
     taken: f64,
@@ -312,7 +289,7 @@ impl Side {
 impl<'a> Turn<'a> {
     async fn wait(
         side: &'a Side,
-        bucket: &'a Bucket,
+        bucket: &'a TokenBucket,
         budget: &'a Budget,
         items: usize,
         until: &Until,

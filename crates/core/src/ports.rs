@@ -3,10 +3,9 @@
 
 use std::future::Future;
 
-use serde::{Deserialize, Serialize};
-
-use crate::checkpoint::{Rejected, RunRecord, SegmentRecord};
-use crate::history::{Bucket, Flush};
+use crate::records::{Flush, HistoryBucket};
+use crate::records::{Rejected, RunRecord, SegmentRecord};
+use crate::request::WriterKind;
 use crate::table::{KeySchema, TableDescription};
 use crate::{Item, Key, Result, Spec};
 
@@ -61,27 +60,6 @@ pub struct Batch {
     pub outcomes: Vec<Result<Outcome>>,
     /// Write units of the whole request, indexes and failed conditions included.
     pub consumed_wcu: f64,
-}
-
-/// The request that carries the guarded updates.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WriterKind {
-    /// BatchExecuteStatement where it can do what the spec asks, else UpdateItem.
-    #[default]
-    Batch,
-    /// UpdateItem.
-    UpdateItem,
-}
-
-impl WriterKind {
-    /// The word in JSON and for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            WriterKind::Batch => "batch",
-            WriterKind::UpdateItem => "update-item",
-        }
-    }
 }
 
 /// Read access to the target table, for one spec.
@@ -158,7 +136,11 @@ pub trait CheckpointReader: Send + Sync {
     fn rejected_count(&self, run_id: &str, pass: u32) -> impl Future<Output = Result<u64>> + Send;
 
     /// The history of one pass, the earliest bucket first.
-    fn history(&self, run_id: &str, pass: u32) -> impl Future<Output = Result<Vec<Bucket>>> + Send;
+    fn history(
+        &self,
+        run_id: &str,
+        pass: u32,
+    ) -> impl Future<Output = Result<Vec<HistoryBucket>>> + Send;
 }
 
 /// Write access to the records of rejected items.

@@ -3,10 +3,10 @@
 
 use serde::Serialize;
 
-use crate::checkpoint::Settings;
-use crate::cost::{Bill, ITEMS_PER_CHECKPOINT, Prices, Use};
+use crate::request::Settings;
 use crate::table::{KeyAttribute, KeySchema, MAX_SEGMENTS};
 use crate::value::{Item, Value};
+use crate::view::cost::{Bill, ITEMS_PER_CHECKPOINT, Prices, Use};
 
 /// Pages of a sample where the operator gives no number.
 pub const DEFAULT_PAGES: u32 = 20;
@@ -916,7 +916,7 @@ pub fn warnings(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planner::choose_settings;
+    use crate::engine::planner::choose_settings;
     use crate::request::RequestedSettings;
     use crate::table::{KeyAttribute, KeyType};
 

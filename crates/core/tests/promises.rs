@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
-use backfill_core::checkpoint::{Counters, Cursor, RunStatus};
-use backfill_core::cost::Prices;
-use backfill_core::history::Done;
-use backfill_core::planner::{Failure, Plan, Rate};
+use backfill_core::engine::rejected::retry_rejected;
+use backfill_core::engine::runs::{Failure, Rate, Round};
+use backfill_core::engine::verifier::{OpenSegment, Verification, VerifyRequest};
+use backfill_core::engine::worker::{CHUNKS_PER_CHILD, Chunk};
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
-use backfill_core::progress::snapshot;
-use backfill_core::rejected::retry_rejected;
-use backfill_core::verifier::{OpenSegment, Verification, VerifyRequest};
-use backfill_core::worker::{CHUNKS_PER_CHILD, Chunk};
+use backfill_core::records::{Counters, Cursor, RunStatus};
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::snapshot;
 use backfill_core::{ErrorKind, Key, Request, Value};
 use backfill_testkit::{Faults, LiveWriter};
 use proptest::prelude::*;
@@ -25,7 +24,7 @@ use world::{World, assert_accounted, taking_over};
 const CASES: u32 = 128;
 
 /// A chunk of a segment in the first pass of a run that `first` owns.
-fn first_chunk(plan: &Plan, segment: u32) -> Chunk {
+fn first_chunk(plan: &Round, segment: u32) -> Chunk {
     Chunk {
         run_id: plan.run_id.clone(),
         pass: 1,
@@ -153,15 +152,15 @@ proptest! {
             world.faults.calm_down();
             let buckets = world.store.history(&world.request.run_id(), 1).await.unwrap();
             assert!(buckets.is_sorted_by_key(|bucket| bucket.start_ms));
-            let mut sum = Done::default();
+            let mut sum = Counters::default();
             for bucket in &buckets {
                 sum += bucket.done;
             }
-            let truth = Done::between(&Counters::default(), &counters);
+            let truth = counters.work();
             let close = |a: f64, b: f64| (a - b).abs() < 1e-6;
             if refuse == 0.0 && lose_reply == 0.0 {
                 assert!(close(sum.consumed_rcu, truth.consumed_rcu) && close(sum.consumed_wcu, truth.consumed_wcu));
-                let units = |of: Done| Done { consumed_rcu: 0.0, consumed_wcu: 0.0, ..of };
+                let units = |of: Counters| Counters { consumed_rcu: 0.0, consumed_wcu: 0.0, ..of };
                 assert_eq!(units(sum), units(truth));
             } else {
                 assert!(sum.scanned <= truth.scanned && sum.updated <= truth.updated, "{sum:?} {truth:?}");
@@ -441,6 +440,7 @@ fn proof_needs_a_complete_count_of_a_swept_table() {
         let planner = world.planner();
         let plan = planner.plan(&world.request, "first").await.unwrap();
         let incomplete = planner
+            .runs
             .conclude(&plan.run_id, 1, "first", &plan.verification)
             .await
             .unwrap_err();
@@ -449,6 +449,7 @@ fn proof_needs_a_complete_count_of_a_swept_table() {
         counted.done = true;
         assert!(
             planner
+                .runs
                 .conclude(&plan.run_id, 1, "first", &counted)
                 .await
                 .is_err(),
@@ -637,6 +638,7 @@ fn honest_end_tells_the_first_failure() {
             .await
             .unwrap();
         let told = planner
+            .runs
             .fail(&plan.run_id, "first", failure("TooMany"))
             .await
             .unwrap();
@@ -648,14 +650,17 @@ fn honest_end_tells_the_first_failure() {
             "it belongs to the second owner"
         );
         let told = planner
+            .runs
             .fail(&plan.run_id, "second", failure("AccessDenied"))
             .await;
         assert_eq!(told.unwrap(), failure("AccessDenied"));
         let told = planner
+            .runs
             .fail(&plan.run_id, "second", failure("TooMany"))
             .await;
         assert_eq!(told.unwrap(), failure("AccessDenied"));
         let refused = planner
+            .runs
             .next(&plan.run_id, plan.pass, "second")
             .await
             .unwrap_err();
@@ -686,12 +691,13 @@ fn one_owner_per_run() {
         let never = CancellationToken::new();
         let mut errors = vec![
             world.worker().work(&chunk, None, &never).await.unwrap_err(),
-            planner.next(run_id, 1, "first").await.unwrap_err(),
+            planner.runs.next(run_id, 1, "first").await.unwrap_err(),
         ];
         let mut counted = plan.verification;
         counted.done = true;
         errors.push(
             planner
+                .runs
                 .conclude(run_id, 1, "first", &counted)
                 .await
                 .unwrap_err(),
@@ -704,13 +710,13 @@ fn one_owner_per_run() {
             );
         }
         let paused = RunStatus::Paused;
-        planner.stop(run_id, "first", paused).await.unwrap();
+        planner.runs.stop(run_id, "first", paused).await.unwrap();
         let run = world.store.run(run_id).await.unwrap().unwrap();
         assert_eq!(
             (run.status, run.owner.as_str()),
             (RunStatus::Running, "second")
         );
-        planner.stop(run_id, "second", paused).await.unwrap();
+        planner.runs.stop(run_id, "second", paused).await.unwrap();
         let run = world.store.run(run_id).await.unwrap().unwrap();
         assert_eq!(run.status, RunStatus::Paused);
     });
@@ -760,6 +766,7 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
 
         let paused = RunStatus::Paused;
         planner
+            .runs
             .steer(&plan.run_id, paused, "a person")
             .await
             .unwrap();
@@ -911,7 +918,7 @@ fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
                     assert!(listed.insert(*segment), "{segment} twice");
                     world.store.exhaust(&run, *segment);
                 }
-                plan = planner.next(&plan.run_id, 1, "first").await.unwrap();
+                plan = planner.runs.next(&plan.run_id, 1, "first").await.unwrap();
             }
             assert_eq!(listed.len(), total.min(100_000));
 
@@ -957,8 +964,8 @@ fn a_long_segment_is_handed_over() {
     });
 }
 
-async fn planner_lists(world: &World, plan: &Plan) -> Vec<u32> {
-    let next = world.planner().next(&plan.run_id, 1, "first").await;
+async fn planner_lists(world: &World, plan: &Round) -> Vec<u32> {
+    let next = world.planner().runs.next(&plan.run_id, 1, "first").await;
     next.unwrap().segments
 }
 
@@ -973,7 +980,10 @@ fn resume_after_a_pause_from_elsewhere() {
             let (planner, run_id) = (world.planner(), world.request.run_id());
             let pause = async {
                 tokio::time::sleep(Duration::from_millis(500 + pause_ms)).await;
-                let steered = planner.steer(&run_id, RunStatus::Paused, "a person").await;
+                let steered = planner
+                    .runs
+                    .steer(&run_id, RunStatus::Paused, "a person")
+                    .await;
                 (steered, tokio::time::Instant::now())
             };
             let (ended, (steered, paused)) = tokio::join!(world.run(), pause);
@@ -993,6 +1003,7 @@ fn resume_after_a_pause_from_elsewhere() {
                 ..Rate::default()
             };
             planner
+                .runs
                 .set_rate(&run_id, rate, "another person")
                 .await
                 .unwrap();
@@ -1076,11 +1087,11 @@ fn transitions_are_those_of_the_table() {
     in_virtual_time(async {
         let world = World::new(Faults::none(3), 20, "");
         let (planner, run_id) = (world.planner(), world.request.run_id());
-        let unknown = planner.steer("nobody", RunStatus::Paused, "me").await;
+        let unknown = planner.runs.steer("nobody", RunStatus::Paused, "me").await;
         assert_eq!(unknown.unwrap_err().kind(), ErrorKind::InvalidInput);
         world.run().await.unwrap();
         for status in [RunStatus::Paused, RunStatus::Cancelled, RunStatus::Failed] {
-            let refused = planner.steer(&run_id, status, "me").await.unwrap_err();
+            let refused = planner.runs.steer(&run_id, status, "me").await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::InvalidInput);
             assert!(refused.to_string().contains("is succeeded"), "{refused}");
         }
@@ -1091,14 +1102,19 @@ fn transitions_are_those_of_the_table() {
             (RunStatus::Paused, RunStatus::Paused),
             (RunStatus::Cancelled, RunStatus::Paused),
         ] {
-            assert_eq!(planner.steer(&run_id, status, "me").await.unwrap(), before);
+            assert_eq!(
+                planner.runs.steer(&run_id, status, "me").await.unwrap(),
+                before
+            );
         }
         let refused = planner
+            .runs
             .steer(&run_id, RunStatus::Paused, "me")
             .await
             .unwrap_err();
         assert!(refused.to_string().contains("is cancelled"), "{refused}");
         let told = planner
+            .runs
             .fail(&run_id, "me", Failure::caught("TooMany", ""))
             .await
             .unwrap();
@@ -1156,6 +1172,7 @@ fn one_owner_is_looked_for_during_a_chunk() {
         let stop = async {
             tokio::time::sleep(Duration::from_secs(3)).await;
             planner
+                .runs
                 .stop(&plan.run_id, "first", RunStatus::Paused)
                 .await
                 .unwrap();

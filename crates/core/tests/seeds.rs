@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backfill_core::checkpoint::RunStatus;
-use backfill_core::cost::Prices;
+use backfill_core::engine::rejected::retry_rejected;
 use backfill_core::ports::CheckpointReader as _;
-use backfill_core::progress::snapshot;
-use backfill_core::rejected::retry_rejected;
+use backfill_core::records::RunStatus;
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::snapshot;
 use backfill_core::{Error, ErrorKind, Item, Key, Request, Value};
 use backfill_testkit::{Faults, LiveWriter};
 use tokio_util::sync::CancellationToken;

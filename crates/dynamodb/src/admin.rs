@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
-use backfill_core::retry::{PATIENCE, Until, retry};
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

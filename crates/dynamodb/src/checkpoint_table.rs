@@ -5,7 +5,7 @@
 //! | the run            | `run`                           | a [`RunRecord`], attribute by attribute |
 //! | the run            | `pass#00001#segment#0000012`    | a [`SegmentRecord`] |
 //! | the run            | `pass#00001#rejected#<digest>`  | a [`Rejected`] item, by the digest of its key |
-//! | the run            | `pass#00001#history#01800000000` | a [`Bucket`] of its history, by its begin in seconds since 1970 |
+//! | the run            | `pass#00001#history#01800000000` | a [`HistoryBucket`] of its history, by its begin in seconds since 1970 |
 //! | the run            | `exhausted#00001`               | how many segments of the pass are exhausted |
 //!
 //! All carry `expires_at` (seconds since 1970), the table's TTL attribute.
@@ -21,12 +21,11 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, ScalarAttributeType, Select, TableStatus,
     TimeToLiveSpecification,
 };
-use backfill_core::checkpoint::{
-    Counters, Cursor, Rejected, RunRecord, SegmentRecord, VERSION, now_ms,
-};
-use backfill_core::history::{Bucket, Done, Flush};
+use backfill_core::clock::now_ms;
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::{CheckpointReader, RejectedStore, RunStore, SegmentStore};
-use backfill_core::retry::{PATIENCE, Until, retry};
+use backfill_core::records::{Counters, Cursor, Rejected, RunRecord, SegmentRecord, VERSION};
+use backfill_core::records::{Flush, HistoryBucket};
 use backfill_core::{Error, ErrorKind, Key, Result, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -357,7 +356,7 @@ impl CheckpointReader for CheckpointTable {
         }
     }
 
-    async fn history(&self, run_id: &str, pass: u32) -> Result<Vec<Bucket>> {
+    async fn history(&self, run_id: &str, pass: u32) -> Result<Vec<HistoryBucket>> {
         // A query returns its items in the order of their sort keys.
         self.records(run_id, history_prefix(pass)).await
     }
@@ -602,7 +601,7 @@ impl SegmentStore for CheckpointTable {
 
     async fn add_to_history(&self, run_id: &str, pass: u32, flush: &Flush) -> Result<()> {
         // As a pattern, so that a new figure cannot be forgotten here.
-        let Done {
+        let Counters {
             scanned,
             matched,
             updated,
@@ -612,6 +611,9 @@ impl SegmentStore for CheckpointTable {
             consumed_rcu,
             consumed_wcu,
             throttles,
+            // Not in a flush.
+            worked_seconds: _,
+            checkpoints: _,
         } = flush.done;
         let start = flush.bucket_ms();
         let added = [

@@ -11,12 +11,12 @@ use aws_sdk_dynamodb::types::{
     ConditionCheck, KeyType as Role, ReturnConsumedCapacity, ReturnValue,
     ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TransactWriteItem,
 };
-use backfill_core::partiql::{BATCH_SIZE, Statement};
+use backfill_core::change::Statements;
+use backfill_core::change::partiql::{BATCH_SIZE, Statement};
 use backfill_core::ports::{
     Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
-    WriterKind,
 };
-use backfill_core::spec::Statements;
+use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec, Value};
 use serde::de::IgnoredAny;

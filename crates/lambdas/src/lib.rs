@@ -7,11 +7,11 @@ mod panics;
 use std::future::Future;
 use std::time::Duration;
 
-use backfill_core::ask::Ask;
-use backfill_core::history::FLUSH_PATIENCE;
+use backfill_core::engine::verifier::VerifyRequest;
+use backfill_core::engine::worker::FLUSH_PATIENCE;
+use backfill_core::engine::worker::{CHECKPOINT_PATIENCE, Chunk, TRIAL_PATIENCE};
 use backfill_core::request::parse_strictly;
-use backfill_core::verifier::VerifyRequest;
-use backfill_core::worker::{CHECKPOINT_PATIENCE, Chunk, TRIAL_PATIENCE};
+use backfill_core::step_functions::Ask;
 use backfill_core::{Error, ErrorKind, Result};
 use backfill_dynamodb::{CALL_TIMEOUT, CheckpointTable, Connection};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};

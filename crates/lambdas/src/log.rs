@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use backfill_core::checkpoint::now_ms;
-use backfill_core::metrics;
+use backfill_core::clock::now_ms;
+use backfill_core::engine::metrics;
 use serde_json::{Map, Value};
 use tracing::{Event, Level, Span, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -148,8 +148,8 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
-    use backfill_core::history::Done;
-    use backfill_core::metrics::Figures;
+    use backfill_core::engine::metrics::Figures;
+    use backfill_core::records::Counters;
     use serde_json::json;
 
     use super::*;
@@ -231,10 +231,10 @@ mod tests {
     #[test]
     fn figures_are_metrics_whatever_is_logged() {
         let figures = Figures {
-            done: Some(Done {
+            done: Some(Counters {
                 scanned: 7,
                 consumed_wcu: 2.5,
-                ..Done::default()
+                ..Counters::default()
             }),
             pass: Some(2),
             segments_done: Some(1),

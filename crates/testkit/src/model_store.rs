@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use backfill_core::checkpoint::{Counters, Cursor, Rejected, RunRecord, SegmentRecord};
-use backfill_core::history::{Bucket, Flush};
-use backfill_core::pace::BoundBy;
 use backfill_core::ports::{CheckpointReader, RejectedStore, RunStore, SegmentStore};
+use backfill_core::records::BoundBy;
+use backfill_core::records::{Counters, Cursor, Rejected, RunRecord, SegmentRecord};
+use backfill_core::records::{Flush, HistoryBucket};
 use backfill_core::{Error, ErrorKind, Key, Result};
 
 use crate::faults::Faults;
@@ -26,7 +26,7 @@ struct State {
     runs: BTreeMap<String, RunRecord>,
     segments: BTreeMap<(String, u32, u32), SegmentRecord>,
     rejected: BTreeMap<(String, u32, Key), Rejected>,
-    history: BTreeMap<(String, u32, u64), Bucket>,
+    history: BTreeMap<(String, u32, u64), HistoryBucket>,
 }
 
 impl ModelStore {
@@ -113,7 +113,7 @@ impl CheckpointReader for ModelStore {
         Ok(self.rejected(run_id, pass).await?.len() as u64)
     }
 
-    async fn history(&self, run_id: &str, pass: u32) -> Result<Vec<Bucket>> {
+    async fn history(&self, run_id: &str, pass: u32) -> Result<Vec<HistoryBucket>> {
         self.faults.before().await?;
         let state = self.state.lock().unwrap();
         let of_pass = (run_id.to_owned(), pass, 0)..=(run_id.to_owned(), pass, u64::MAX);
@@ -209,7 +209,7 @@ impl SegmentStore for ModelStore {
             .unwrap()
             .history
             .entry((run_id.to_owned(), pass, start))
-            .or_insert_with(|| Bucket::new(pass, start))
+            .or_insert_with(|| HistoryBucket::new(pass, start))
             .add(flush);
         self.faults.after().await
     }

@@ -6,12 +6,12 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use backfill_core::checkpoint::Cursor;
-use backfill_core::partiql::BATCH_SIZE;
+use backfill_core::change::partiql::BATCH_SIZE;
 use backfill_core::ports::{
     Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
-    WriterKind,
 };
+use backfill_core::records::Cursor;
+use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 use backfill_core::{Item, Key, Result, Spec, Value};
 

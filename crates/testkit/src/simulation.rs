@@ -10,21 +10,22 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use backfill_core::budget::Share;
-use backfill_core::checkpoint::RunStatus;
-use backfill_core::cost::{Prices, Use};
-use backfill_core::drive::Engine;
-use backfill_core::partiql::BATCH_SIZE;
-use backfill_core::planner::{Plan, Planner};
+use backfill_core::change::partiql::BATCH_SIZE;
+use backfill_core::engine::drive::Engine;
+use backfill_core::engine::planner::Planner;
+use backfill_core::engine::runs::Round;
+use backfill_core::engine::verifier::Verifier;
+use backfill_core::engine::worker::{Chunk, Worker};
+use backfill_core::pace::Share;
 use backfill_core::ports::{
     Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
-    WriterKind,
 };
-use backfill_core::progress::{Summary, snapshot};
+use backfill_core::records::RunStatus;
 use backfill_core::request::RequestedSettings;
+use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
-use backfill_core::verifier::Verifier;
-use backfill_core::worker::{Chunk, Worker};
+use backfill_core::view::cost::{Prices, Use};
+use backfill_core::view::progress::{Summary, snapshot};
 use backfill_core::{Error, ErrorKind, Item, Key, Request, Result, Spec, Value};
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep};
@@ -544,10 +545,7 @@ pub async fn simulate(
         spec: Spec::set_missing("simulated", set),
         settings,
     };
-    let planner = || Planner {
-        access: table.clone(),
-        store: store.clone(),
-    };
+    let planner = || Planner::new(table.clone(), store.clone());
     let verifier = || Verifier::new(table.clone(), store.clone());
     let worker = |share| Worker::new(table.clone(), store.clone(), share);
     let stop = CancellationToken::new();
@@ -587,7 +585,7 @@ pub async fn simulate(
             child?;
         }
         drop(children);
-        plan = planner().next(&plan.run_id, plan.pass, owner).await?;
+        plan = planner().runs.next(&plan.run_id, plan.pass, owner).await?;
     }
     let status = engine.drive(plan, owner, &stop).await?;
     assert_eq!(status, RunStatus::Succeeded);
@@ -600,7 +598,7 @@ pub async fn simulate(
     let settings = &snapshot.run.settings;
     let (bound_seconds, bound_by) = bound(&scenario, settings.max_wcu, settings.max_rcu);
     Ok(Report {
-        used: Use::of(&snapshot),
+        used: snapshot.used(),
         summary: snapshot.summary(&Prices::default()),
         sweep_seconds,
         bound_seconds,
@@ -623,7 +621,7 @@ pub async fn without_backfill(scenario: Scenario, time: Duration) -> (u64, u64) 
 /// A chunk in a worker of its own, as a Lambda function is; true where the segment is done.
 async fn chunk(
     worker: &Worker<SimulatedTable, ModelStore>,
-    plan: &Plan,
+    plan: &Round,
     segment: u32,
     trial: bool,
     owner: &str,

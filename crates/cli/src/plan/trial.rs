@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use backfill_core::spec::Statements;
+use backfill_core::change::Statements;
 use backfill_core::survey::{IndexFacts, Tried};
 use backfill_core::table::{KeyAttribute, KeySchema};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec};

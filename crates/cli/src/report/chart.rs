@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use backfill_core::history::{Rates, Series};
+use backfill_core::view::series::{Rates, Series};
 use backfill_core::{Error, ErrorKind, Result};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::prelude::*;

@@ -1,8 +1,8 @@
 //! The report as one HTML page: style and charts are in it, and it loads nothing. maud escapes all that comes from outside.
 
 use backfill_core::Result;
-use backfill_core::checkpoint::Counters;
-use backfill_core::history::Series;
+use backfill_core::records::Counters;
+use backfill_core::view::series::Series;
 use indicatif::HumanCount;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

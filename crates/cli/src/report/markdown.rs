@@ -2,8 +2,8 @@
 
 use std::fmt::{Display, Write as _};
 
-use backfill_core::checkpoint::Counters;
-use backfill_core::history::Series;
+use backfill_core::records::Counters;
+use backfill_core::view::series::Series;
 use indicatif::HumanCount;
 
 use super::{HISTORY_NOTE, Report, decimal, duration, time};

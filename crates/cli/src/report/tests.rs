@@ -1,8 +1,8 @@
-use backfill_core::checkpoint::{Counters, Event, MAX_EVENTS, Proof};
-use backfill_core::cost::{Bill, Use};
-use backfill_core::history::{Done, Flush};
-use backfill_core::pace::BoundBy;
-use backfill_core::progress::Snapshot;
+use backfill_core::records::BoundBy;
+use backfill_core::records::Flush;
+use backfill_core::records::{Counters, Event, MAX_EVENTS, Proof};
+use backfill_core::view::cost::Bill;
+use backfill_core::view::progress::Snapshot;
 use backfill_core::{Key, Value};
 
 use super::*;
@@ -88,18 +88,18 @@ fn report(status: RunStatus) -> Report {
         ],
     };
     let history = (1..=48).chain(121..=130).map(|i| {
-        let mut bucket = Bucket::new(1, START + i * 10_000);
+        let mut bucket = HistoryBucket::new(1, START + i * 10_000);
         bucket.add(&Flush {
             at_ms: START + i * 10_000,
             seconds: 10.0,
-            done: Done {
+            done: Counters {
                 scanned: 1_000 + i * 3,
                 matched: 0,
                 updated: 300 + i * 7 % 20,
                 consumed_rcu: 36.6,
                 consumed_wcu: 310.0 * if i < 24 { 1.0 } else { 8.0 },
                 throttles: if i == 30 { 4 } else { 0 },
-                ..Done::default()
+                ..Counters::default()
             },
         });
         bucket
@@ -358,10 +358,11 @@ fn a_short_run_has_words_in_place_of_charts() {
 #[test]
 fn the_parts_of_the_bill_are_its_sum() {
     let report = report(RunStatus::Succeeded);
-    let Bill { total, .. } = Use::of(&Snapshot {
+    let Bill { total, .. } = Snapshot {
         run: report.run.clone(),
         passes: report.passes.clone(),
-    })
+    }
+    .used()
     .bill(&report.prices);
     let parts: f64 = report.bill().iter().map(|(_, usd)| usd).sum();
     assert!(total > 0.0 && (parts - total).abs() < 1e-9);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use backfill_core::checkpoint::{Event, Proof, RunRecord, RunStatus};
-use backfill_core::pace::BoundBy;
-use backfill_core::progress::{PassProgress, SegmentProgress, Snapshot};
+use backfill_core::records::BoundBy;
+use backfill_core::records::{Event, Proof, RunRecord, RunStatus};
+use backfill_core::view::progress::{PassProgress, SegmentProgress, Snapshot};
 
 use super::view::{Now, Role, View};
 

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use backfill_core::checkpoint::RunStatus;
-use backfill_core::pace::BoundBy;
-use backfill_core::progress::{SegmentProgress, Snapshot};
+use backfill_core::records::BoundBy;
+use backfill_core::records::RunStatus;
 use backfill_core::table::MAX_SEGMENTS;
+use backfill_core::view::progress::{SegmentProgress, Snapshot};
 
 use crate::meter;
 

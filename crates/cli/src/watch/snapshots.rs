@@ -1,8 +1,8 @@
 //! The view in every state, as text at two sizes, and what its keys do. After an intended change
 //! `INSTA_UPDATE=always cargo test -p backfill-cli watch` writes snapshots and picture anew, for you to read in the diff.
 
-use backfill_core::checkpoint::RunStatus;
-use backfill_core::planner::Rate;
+use backfill_core::engine::runs::Rate;
+use backfill_core::records::RunStatus;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backfill_core::checkpoint::{Counters, RunStatus, now_ms};
-use backfill_core::planner::Rate;
-use backfill_core::progress::{PassProgress, Snapshot};
+use backfill_core::clock::now_ms;
+use backfill_core::engine::runs::Rate;
+use backfill_core::records::{Counters, RunStatus};
+use backfill_core::view::progress::{PassProgress, Snapshot};
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::budget::Bucket;
-use crate::retry::Until;
+use crate::pace::TokenBucket;
+use crate::pace::retry::Until;
 
 /// Until the table throttles for the first time the ceiling begins here, in units per second, and doubles in so many
 /// seconds: a partition that has little left is not met with full force.
@@ -37,7 +37,7 @@ const LEAST: f64 = 1.0;
 /// The rate at which the table lets us, as far as we know: none until it throttles.
 #[derive(Debug)]
 pub struct Ceiling {
-    bucket: Bucket,
+    bucket: TokenBucket,
     state: Mutex<CeilingState>,
 }
 
@@ -134,7 +134,7 @@ impl Ceiling {
     pub fn new() -> Self {
         let now = Instant::now();
         Ceiling {
-            bucket: Bucket::unlimited(),
+            bucket: TokenBucket::unlimited(),
             state: Mutex::new(CeilingState {
                 accepted_then: f64::INFINITY,
                 back: 1.0,

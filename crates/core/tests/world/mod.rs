@@ -5,13 +5,13 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use backfill_core::budget::Share;
-use backfill_core::checkpoint::{Counters, RunStatus};
-use backfill_core::drive::Engine;
-use backfill_core::planner::Planner;
-use backfill_core::progress::snapshot;
-use backfill_core::verifier::Verifier;
-use backfill_core::worker::Worker;
+use backfill_core::engine::drive::Engine;
+use backfill_core::engine::planner::Planner;
+use backfill_core::engine::verifier::Verifier;
+use backfill_core::engine::worker::Worker;
+use backfill_core::pace::Share;
+use backfill_core::records::{Counters, RunStatus};
+use backfill_core::view::progress::snapshot;
 use backfill_core::{Key, Request, Value};
 use backfill_testkit::{Faults, ModelStore, ModelTable};
 use tokio_util::sync::CancellationToken;
@@ -52,10 +52,7 @@ impl World {
     }
 
     pub fn planner(&self) -> Planner<ModelTable, ModelStore> {
-        Planner {
-            access: self.table.clone(),
-            store: self.store.clone(),
-        }
+        Planner::new(self.table.clone(), self.store.clone())
     }
 
     pub fn worker(&self) -> Worker<ModelTable, ModelStore> {

@@ -1,16 +1,16 @@
 //! The planner function: starts and resumes runs, lists open segments, concludes passes, records failures.
 //! It reads table descriptions and writes run records; it cannot touch an item of a target table.
 
-use backfill_core::ask::Ask;
-use backfill_core::planner::Planner;
+use backfill_core::engine::planner::Planner;
+use backfill_core::step_functions::Ask;
 use backfill_dynamodb::ReadOnly;
 
 fn main() -> std::result::Result<(), lambda_runtime::Error> {
     backfill_lambdas::serve(async |setup, ask: Ask, _latest| {
-        let planner = Planner {
-            access: ReadOnly(setup.connection.clone()),
-            store: setup.checkpoints.clone(),
-        };
+        let planner = Planner::new(
+            ReadOnly(setup.connection.clone()),
+            setup.checkpoints.clone(),
+        );
         planner.answer(ask).await
     })
 }

@@ -1,6 +1,6 @@
 //! The verifier function: counts what is still pending. It holds nothing that could write to a table.
 
-use backfill_core::verifier::{Verifier, VerifyRequest};
+use backfill_core::engine::verifier::{Verifier, VerifyRequest};
 use backfill_dynamodb::ReadOnly;
 use tokio_util::sync::CancellationToken;
 

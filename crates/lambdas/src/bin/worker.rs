@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use backfill_core::budget::Share;
-use backfill_core::worker::{Chunk, Worker};
+use backfill_core::engine::worker::{Chunk, Worker};
+use backfill_core::pace::Share;
 use backfill_dynamodb::ReadWrite;
 use tokio_util::sync::CancellationToken;
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use crate::checkpoint::RunStatus;
-use crate::planner::{ConclusionStatus, Plan, Planner, load};
+use crate::engine::ownership::load;
+use crate::engine::planner::Planner;
+use crate::engine::runs::{ConclusionStatus, Round};
+use crate::engine::verifier::{Verifier, VerifyRequest};
+use crate::engine::worker::{Chunk, Worker};
+use crate::pace::retry::retry_outage;
 use crate::ports::{ReadAccess, RunStore, SegmentStore, WriteAccess};
-use crate::retry::retry_outage;
-use crate::verifier::{Verifier, VerifyRequest};
-use crate::worker::{Chunk, Worker};
+use crate::records::RunStatus;
 use crate::{ErrorKind, Result};
 
 /// The three parts of a run. Only the worker's access can write to the target table.
@@ -43,24 +45,29 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
     /// the end of the run, which can then be resumed.
     pub async fn drive(
         &self,
-        plan: Plan,
+        round: Round,
         owner: &str,
         stop: &CancellationToken,
     ) -> Result<RunStatus> {
-        let run_id = plan.run_id.clone();
-        let ended = self.passes(plan, owner, stop).await;
+        let run_id = round.run_id.clone();
+        let ended = self.passes(round, owner, stop).await;
         // The operator may have stopped it from somewhere else.
         if let Err(error) = &ended
             && error.kind() == ErrorKind::NotRunning
-            && let Some(status) = self.planner.stopped(&run_id, owner).await?
+            && let Some(status) = self.planner.runs.stopped(&run_id, owner).await?
         {
             return Ok(status);
         }
         match &ended {
-            Ok(RunStatus::Paused) => self.planner.stop(&run_id, owner, RunStatus::Paused).await?,
+            Ok(RunStatus::Paused) => {
+                self.planner
+                    .runs
+                    .stop(&run_id, owner, RunStatus::Paused)
+                    .await?
+            }
             Ok(_) => {}
             Err(error) => {
-                let recorded = self.planner.fail(&run_id, owner, error.into()).await;
+                let recorded = self.planner.runs.fail(&run_id, owner, error.into()).await;
                 if let Err(second) = recorded {
                     let second = second.report();
                     tracing::warn!(run_id, error = second, "could not record the failure");
@@ -72,27 +79,31 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
 
     async fn passes(
         &self,
-        mut plan: Plan,
+        mut round: Round,
         owner: &str,
         stop: &CancellationToken,
     ) -> Result<RunStatus> {
         loop {
-            while !plan.segments.is_empty() {
-                if plan.trial {
-                    self.chunk(&plan, owner, plan.segments[0], true, stop)
+            while !round.segments.is_empty() {
+                if round.trial {
+                    self.chunk(&round, owner, round.segments[0], true, stop)
                         .await?;
                 }
-                self.sweep(&plan, owner, stop).await?;
+                self.sweep(&round, owner, stop).await?;
                 if stop.is_cancelled() {
                     return Ok(RunStatus::Paused);
                 }
-                plan = self.planner.next(&plan.run_id, plan.pass, owner).await?;
+                round = self
+                    .planner
+                    .runs
+                    .next(&round.run_id, round.pass, owner)
+                    .await?;
             }
             let mut request = VerifyRequest {
-                run_id: plan.run_id.clone(),
-                pass: plan.pass,
+                run_id: round.run_id.clone(),
+                pass: round.pass,
                 owner: owner.to_owned(),
-                verification: plan.verification,
+                verification: round.verification,
             };
             while !request.verification.done {
                 if stop.is_cancelled() {
@@ -108,36 +119,38 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
             }
             let conclusion = self
                 .planner
-                .conclude(&plan.run_id, plan.pass, owner, &request.verification)
+                .runs
+                .conclude(&round.run_id, round.pass, owner, &request.verification)
                 .await?;
             match conclusion.status {
                 ConclusionStatus::Succeeded => return Ok(RunStatus::Succeeded),
                 ConclusionStatus::Incomplete => return Ok(RunStatus::Incomplete),
                 ConclusionStatus::NextPass => {
-                    plan = self
+                    round = self
                         .planner
-                        .next(&plan.run_id, conclusion.pass, owner)
+                        .runs
+                        .next(&round.run_id, conclusion.pass, owner)
                         .await?;
                 }
             }
         }
     }
 
-    /// All segments of a plan, each chunk after chunk; the first error stops the others at their checkpoints.
-    async fn sweep(&self, plan: &Plan, owner: &str, stop: &CancellationToken) -> Result<()> {
+    /// All segments of a round, each chunk after chunk; the first error stops the others at their checkpoints.
+    async fn sweep(&self, round: &Round, owner: &str, stop: &CancellationToken) -> Result<()> {
         let stop = stop.child_token();
-        let mut segments = stream::iter(plan.segments.iter().copied())
+        let mut segments = stream::iter(round.segments.iter().copied())
             .map(|segment| {
                 let stop = &stop;
                 async move {
                     while !stop.is_cancelled()
-                        && !self.chunk(plan, owner, segment, false, stop).await?
+                        && !self.chunk(round, owner, segment, false, stop).await?
                     {
                     }
                     Ok(())
                 }
             })
-            .buffer_unordered(plan.max_concurrency as usize);
+            .buffer_unordered(round.max_concurrency as usize);
         let mut first_error = Ok(());
         while let Some(result) = segments.next().await {
             if result.is_err() {
@@ -150,15 +163,15 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
 
     async fn chunk(
         &self,
-        plan: &Plan,
+        round: &Round,
         owner: &str,
         segment: u32,
         trial: bool,
         stop: &CancellationToken,
     ) -> Result<bool> {
         let chunk = Chunk {
-            run_id: plan.run_id.clone(),
-            pass: plan.pass,
+            run_id: round.run_id.clone(),
+            pass: round.pass,
             segment,
             owner: owner.to_owned(),
             trial,
@@ -172,7 +185,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
                 && fenced < MOST_FENCED
             {
                 // Who has taken the run over is named by this.
-                load(&self.planner.store, &chunk.run_id, chunk.pass, owner).await?;
+                load(&self.planner.runs.store, &chunk.run_id, chunk.pass, owner).await?;
                 // Nobody has: it was a claim of our own that came late, after it was given up and made again.
                 fenced += 1;
                 continue;

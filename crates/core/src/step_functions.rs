@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::planner::{Conclusion, Failure, Plan, Planner};
+use crate::engine::planner::Planner;
+use crate::engine::runs::{Conclusion, Failure, Round};
+use crate::engine::verifier::Verification;
 use crate::ports::{ReadAccess, RunStore};
-use crate::verifier::Verification;
 use crate::{Error, Request, Result};
 
 /// One struct for all actions, since an enum tagged by `action` would lose the digits of long numbers in `input`. Which
@@ -65,7 +66,7 @@ pub struct Caught {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
-    Plan(Plan),
+    Round(Round),
     Conclusion(Conclusion),
     Failure(Failure),
 }
@@ -75,11 +76,11 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     pub async fn answer(&self, ask: Ask) -> Result<Answer> {
         let answer = self.answer_to(ask).await?;
         match &answer {
-            Answer::Plan(plan) => tracing::info!(
-                run_id = plan.run_id,
-                pass = plan.pass,
-                trial = plan.trial,
-                segments = plan.segments.len(),
+            Answer::Round(round) => tracing::info!(
+                run_id = round.run_id,
+                pass = round.pass,
+                trial = round.trial,
+                segments = round.segments.len(),
                 "answer: the segments that are open"
             ),
             Answer::Conclusion(conclusion) => tracing::info!(
@@ -102,24 +103,28 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         Ok(match ask.action {
             Action::Plan => {
                 let request = Request::from_json(given("input", ask.input)?.get())?;
-                Answer::Plan(self.plan(&request, &owner).await?)
+                Answer::Round(self.plan(&request, &owner).await?)
             }
             Action::Next => {
                 let run_id = given("run_id", ask.run_id)?;
                 let pass = given("pass", ask.pass)?;
-                Answer::Plan(self.next(&run_id, pass, &owner).await?)
+                Answer::Round(self.runs.next(&run_id, pass, &owner).await?)
             }
             Action::Conclude => {
                 let run_id = given("run_id", ask.run_id)?;
                 let pass = given("pass", ask.pass)?;
                 let verification = given("verification", ask.verification)?;
-                Answer::Conclusion(self.conclude(&run_id, pass, &owner, &verification).await?)
+                Answer::Conclusion(
+                    self.runs
+                        .conclude(&run_id, pass, &owner, &verification)
+                        .await?,
+                )
             }
             Action::Fail => {
                 let run_id = given("run_id", ask.run_id)?;
                 let caught = given("error", ask.error)?;
                 let failure = Failure::caught(&caught.error, &caught.cause);
-                Answer::Failure(self.fail(&run_id, &owner, failure).await?)
+                Answer::Failure(self.runs.fail(&run_id, &owner, failure).await?)
             }
         })
     }

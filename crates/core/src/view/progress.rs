@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::checkpoint::{Counters, Cursor, RunRecord, RunStatus, SegmentRecord, now_ms};
-use crate::cost::{Bill, Prices, Use};
-use crate::pace::BoundBy;
+use crate::clock::now_ms;
+use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::CheckpointReader;
-use crate::retry::{PATIENCE, Until, retry};
+use crate::records::BoundBy;
+use crate::records::{Counters, Cursor, RunRecord, RunStatus, SegmentRecord};
 use crate::value::Key;
+use crate::view::cost::{Bill, Prices, Use};
 use crate::{Request, Result};
 
 /// One pass of a run.
@@ -173,6 +174,29 @@ impl Snapshot {
         self.passes.last()
     }
 
+    /// What a run has used by its records. State transitions are computed from chunks.
+    pub fn used(&self) -> Use {
+        let run = &self.run;
+        let mut used = Use {
+            verification_read_units: run.verification_rcu,
+            verifier_seconds: run.verification_seconds,
+            passes: self.passes.len() as f64,
+            // The owner of a run in AWS is the ARN of its execution.
+            in_aws: run.owner.starts_with("arn:"),
+            ..Use::default()
+        };
+        for pass in &self.passes {
+            used.items += pass.counters.matched as f64;
+            used.checkpoints += pass.counters.checkpoints as f64;
+            used.write_units += pass.counters.consumed_wcu;
+            used.scan_read_units += pass.counters.consumed_rcu;
+            used.worker_seconds += pass.counters.worked_seconds;
+            used.segments += f64::from(pass.segments_exhausted + pass.segments_begun);
+            used.chunks += pass.chunks as f64;
+        }
+        used
+    }
+
     /// The run in one object, with its cost at these prices.
     pub fn summary(&self, prices: &Prices) -> Summary {
         let run = &self.run;
@@ -203,7 +227,7 @@ impl Snapshot {
             max_wcu: run.settings.max_wcu,
             max_rcu: run.settings.max_rcu,
             samples: proof.map_or_else(Vec::new, |proof| proof.samples.clone()),
-            cost_usd: Use::of(self).bill(prices),
+            cost_usd: self.used().bill(prices),
         }
     }
 }

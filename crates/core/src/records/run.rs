@@ -1,152 +1,16 @@
-//! The durable records of a run: one run record, and a segment record per segment and pass. Everything that a
-//! rerun, a status or a takeover needs stands here and nowhere else.
+//! The record of a run: what it is, how it stands, who holds it, and what was changed.
 
-use std::ops::{AddAssign, RangeInclusive};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pace::BoundBy;
-use crate::ports::WriterKind;
-use crate::request::{PASSES, check_run_id};
-use crate::spec::Spec;
+use crate::clock::now_ms;
+use crate::request::{PASSES, RequestedSettings, Settings, check_run_id};
 use crate::table::{KeySchema, MAX_SEGMENTS};
-use crate::value::Key;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Key, Request, Result, Spec};
 
 /// Layout version of both records; a reader refuses any other.
 pub const VERSION: u32 = 1;
-
-/// How far a segment has come. Never a bare optional key: "not started" and "exhausted" are not the same
-/// nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cursor {
-    /// Scan from the beginning of the segment.
-    NotStarted,
-    /// Every item up to and including this key is acknowledged: the next ExclusiveStartKey.
-    After(Key),
-    /// Every item of the segment is acknowledged.
-    Exhausted,
-}
-
-impl Cursor {
-    /// The cursor behind a page that is wholly acknowledged: only a missing LastEvaluatedKey is the end of the
-    /// segment, however empty the page (promise: no-gap).
-    pub fn after_page(last_evaluated_key: Option<Key>) -> Cursor {
-        match last_evaluated_key {
-            Some(key) => Cursor::After(key),
-            None => Cursor::Exhausted,
-        }
-    }
-
-    /// The ExclusiveStartKey of the next page.
-    pub fn start_key(&self) -> Option<&Key> {
-        match self {
-            Cursor::After(key) => Some(key),
-            Cursor::NotStarted | Cursor::Exhausted => None,
-        }
-    }
-}
-
-/// What became of the items of a segment, a pass or a run.
-///
-/// `matched = updated + raced + vanished + rejected` (promise: accounting): an item counts as matched when its
-/// write is acknowledged, one way or another.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Counters {
-    /// Items that the scan evaluated.
-    pub scanned: u64,
-    /// Items for which `P` held when the scan read them.
-    pub matched: u64,
-    /// Items that our write changed.
-    pub updated: u64,
-    /// A live writer was first: `P` held no longer when our write arrived.
-    pub raced: u64,
-    /// Deleted or expired between scan and write.
-    pub vanished: u64,
-    /// DynamoDB refuses this item's update for good.
-    pub rejected: u64,
-    /// Read capacity units, as DynamoDB reported them.
-    pub consumed_rcu: f64,
-    /// Write capacity units of the target table and its indexes, as DynamoDB reported them; where it reports none
-    /// (a failed condition), the least that it costs.
-    pub consumed_wcu: f64,
-    /// Requests, and statements of batches, that the table throttled.
-    #[serde(default)]
-    pub throttles: u64,
-    /// Seconds that workers were at work.
-    #[serde(default)]
-    pub worked_seconds: f64,
-    /// Checkpoints that were saved.
-    #[serde(default)]
-    pub checkpoints: u64,
-}
-
-impl AddAssign for Counters {
-    fn add_assign(&mut self, other: Counters) {
-        // Written out as a pattern, so that a new counter cannot be forgotten here. Saturating, since a damaged record may say
-        // anything.
-        let Counters {
-            scanned,
-            matched,
-            updated,
-            raced,
-            vanished,
-            rejected,
-            consumed_rcu,
-            consumed_wcu,
-            throttles,
-            worked_seconds,
-            checkpoints,
-        } = other;
-        self.scanned = self.scanned.saturating_add(scanned);
-        self.matched = self.matched.saturating_add(matched);
-        self.updated = self.updated.saturating_add(updated);
-        self.raced = self.raced.saturating_add(raced);
-        self.vanished = self.vanished.saturating_add(vanished);
-        self.rejected = self.rejected.saturating_add(rejected);
-        self.consumed_rcu += consumed_rcu;
-        self.consumed_wcu += consumed_wcu;
-        self.throttles = self.throttles.saturating_add(throttles);
-        self.worked_seconds += worked_seconds;
-        self.checkpoints = self.checkpoints.saturating_add(checkpoints);
-    }
-}
-
-impl std::iter::Sum for Counters {
-    fn sum<I: Iterator<Item = Counters>>(iter: I) -> Counters {
-        iter.fold(Counters::default(), |mut sum, counters| {
-            sum += counters;
-            sum
-        })
-    }
-}
-
-/// One segment in one pass of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SegmentRecord {
-    pub run_id: String,
-    pub pass: u32,
-    pub segment: u32,
-    /// [`RunRecord::revision`] on whose behalf it was claimed last.
-    pub run_revision: u64,
-    /// Grows with each claim; a checkpoint is accepted only from the latest (promise: one-owner).
-    pub generation: u64,
-    pub cursor: Cursor,
-    /// An item of this segment has shown that `U` makes `P` false.
-    #[serde(default)]
-    pub trial_passed: bool,
-    /// What bounded its rate before the last checkpoint.
-    #[serde(default)]
-    pub bound_by: BoundBy,
-    /// What the table said when it throttled this segment last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub throttled_by: Option<String>,
-    /// Totals of this segment in this pass.
-    pub counters: Counters,
-}
 
 /// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,58 +88,6 @@ impl RunStatus {
     pub fn is_finished(self) -> bool {
         matches!(self, RunStatus::Succeeded | RunStatus::Incomplete)
     }
-}
-
-/// The settings of a run, all chosen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    pub total_segments: u32,
-    /// Sweep these and no others, then pause. Empty: all of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub only_segments: Vec<u32>,
-    pub max_concurrency: u32,
-    /// Seconds of a chunk.
-    pub time_box_seconds: u64,
-    /// Passes that one execution may make.
-    pub max_passes: u32,
-    /// Write capacity units per second for the whole run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_wcu: Option<u32>,
-    /// Read capacity units per second for the whole run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_rcu: Option<u32>,
-    /// The request that carries the updates.
-    #[serde(default)]
-    pub writer: WriterKind,
-    /// Items that DynamoDB may refuse for good in one pass before the run fails.
-    #[serde(default = "default_max_rejected")]
-    pub max_rejected: u32,
-    /// No worker may work for this run: it only counts.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub dry_run: bool,
-}
-
-impl Settings {
-    /// Whether this execution is to sweep a segment.
-    pub fn includes(&self, segment: u32) -> bool {
-        self.only_segments.is_empty() || self.only_segments.contains(&segment)
-    }
-}
-
-/// Where the operator gives none.
-pub(crate) fn default_max_rejected() -> u32 {
-    1_000
-}
-
-/// An item whose update DynamoDB refuses for good, as it was found last in a pass. Nothing of the item but its key.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Rejected {
-    pub segment: u32,
-    pub key: Key,
-    /// What DynamoDB said.
-    pub reason: String,
-    /// When; milliseconds since 1970.
-    pub at_ms: u64,
 }
 
 /// Events that a run record holds, the latest: every worker reads the record each few seconds, so it stays small.
@@ -429,6 +241,32 @@ impl RunRecord {
         within("first_pass", self.first_pass, earliest..=self.pass)
     }
 
+    /// The request that goes on with this run as it was.
+    pub fn request(&self) -> Request {
+        let settings = &self.settings;
+        Request {
+            spec: self.spec.clone(),
+            settings: RequestedSettings {
+                run_id: Some(self.run_id.clone()),
+                total_segments: Some(settings.total_segments),
+                // Who has asked for a canary has not asked for the rest.
+                only_segments: (!settings.only_segments.is_empty())
+                    .then(|| settings.only_segments.clone()),
+                max_concurrency: Some(settings.max_concurrency),
+                time_box_seconds: Some(settings.time_box_seconds),
+                max_passes: Some(settings.max_passes),
+                max_wcu: settings.max_wcu,
+                max_rcu: settings.max_rcu,
+                writer: Some(settings.writer),
+                max_rejected: Some(settings.max_rejected),
+                fresh: false,
+                take_over: false,
+                take_over_from: None,
+                dry_run: settings.dry_run,
+            },
+        }
+    }
+
     /// Number of passes begun since the run last started over.
     pub fn passes(&self) -> u32 {
         // A damaged record may say anything.
@@ -451,20 +289,6 @@ mod json_text {
     ) -> Result<T, D::Error> {
         serde_json::from_str(&String::deserialize(from)?).map_err(D::Error::custom)
     }
-}
-
-/// Now, in milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_millis() as u64)
-}
-
-/// A time as RFC 3339, to the second. A damaged record may say anything: no later than the year 9999, the last that can be
-/// written.
-pub fn rfc3339(ms: u64) -> String {
-    let at = UNIX_EPOCH + Duration::from_millis(ms.min(253_402_300_799_000));
-    humantime::format_rfc3339_seconds(at).to_string()
 }
 
 #[cfg(test)]
@@ -515,20 +339,5 @@ mod tests {
         let mut many = record.clone();
         many.pass = many.first_pass + MAX_PASSES - 1;
         many.check().unwrap();
-    }
-
-    #[test]
-    fn a_damaged_time_can_be_written() {
-        assert_eq!(rfc3339(1_768_507_200_999), "2026-01-15T20:00:00Z");
-        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
-    }
-
-    #[test]
-    fn damaged_counters_can_be_summed() {
-        let json = r#"{"scanned":18446744073709551615,"matched":0,"updated":0,"raced":0,"vanished":0,"rejected":0,
-            "consumed_rcu":0,"consumed_wcu":0}"#;
-        let counters: Counters = serde_json::from_str(json).unwrap();
-        let sum: Counters = [counters, counters].into_iter().sum();
-        assert_eq!(sum.scanned, u64::MAX);
     }
 }

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::progress::Snapshot;
 use crate::request::parse_strictly;
 use crate::{Error, Result};
 
@@ -114,29 +113,6 @@ pub struct Bill {
 }
 
 impl Use {
-    /// What a run has used by its records. State transitions are computed from chunks.
-    pub fn of(snapshot: &Snapshot) -> Use {
-        let run = &snapshot.run;
-        let mut used = Use {
-            verification_read_units: run.verification_rcu,
-            verifier_seconds: run.verification_seconds,
-            passes: snapshot.passes.len() as f64,
-            // The owner of a run in AWS is the ARN of its execution.
-            in_aws: run.owner.starts_with("arn:"),
-            ..Use::default()
-        };
-        for pass in &snapshot.passes {
-            used.items += pass.counters.matched as f64;
-            used.checkpoints += pass.counters.checkpoints as f64;
-            used.write_units += pass.counters.consumed_wcu;
-            used.scan_read_units += pass.counters.consumed_rcu;
-            used.worker_seconds += pass.counters.worked_seconds;
-            used.segments += f64::from(pass.segments_exhausted + pass.segments_begun);
-            used.chunks += pass.chunks as f64;
-        }
-        used
-    }
-
     /// What that costs.
     pub fn bill(&self, prices: &Prices) -> Bill {
         let millions = 1e-6;

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::budget::{Budget, Share};
-use crate::checkpoint::Cursor;
-use crate::metrics::Figures;
+use crate::engine::metrics::Figures;
+use crate::engine::ownership::{LOOK_EVERY, load};
 use crate::pace::Pace;
-use crate::planner::{LOOK_EVERY, load};
+use crate::pace::retry::{Until, retry_until};
+use crate::pace::{Budget, Share};
 use crate::ports::{CheckpointReader, PageRequest, ReadAccess, TableReader};
-use crate::retry::{Until, retry_until};
+use crate::records::Cursor;
 use crate::{Error, Key, Result};
 
 /// Segments counted at the same time.

@@ -1,6 +1,8 @@
 //! The worker: one segment for one time box. Pages are read ahead, written several batches at once, and checkpointed in
 //! their order.
 
+mod ledger;
+
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,18 +13,21 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::budget::{Budget, Share};
-use crate::checkpoint::{Counters, Cursor, Rejected, RunRecord, SegmentRecord, now_ms};
-use crate::history::{Done, FLUSH_PATIENCE, Recorder};
-use crate::metrics::Reporter;
+use crate::clock::now_ms;
+use crate::engine::metrics::Reporter;
+use crate::engine::ownership::{LOOK_EVERY, load};
+use crate::pace::retry::{PATIENCE, Until, retry, retry_until};
+use crate::pace::{Budget, Share};
 use crate::pace::{MAX_WINDOW, Pace};
-use crate::planner::{LOOK_EVERY, load};
 use crate::ports::{
     Batch, Outcome, Page, PageRequest, SegmentStore, TableReader, TableWriter, Write, WriteAccess,
 };
-use crate::retry::{PATIENCE, Until, retry, retry_until};
+use crate::records::{Counters, Cursor, Rejected, RunRecord, SegmentRecord};
 use crate::value::with_sorted_sets;
 use crate::{Error, ErrorKind, Item, Key, Result};
+
+pub use self::ledger::FLUSH_PATIENCE;
+use self::ledger::Recorder;
 
 /// Most items evaluated per page. Bounds what a crash repeats, the memory of a segment, and how long a page takes. Of
 /// items of 300 B that is 300 kB, so that the read units lost to rounding (half a unit a page) stay below 2 %.
@@ -202,7 +207,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 run.spec.table, chunk.segment, run.settings.total_segments, run.run_id
             ))
         })?;
-        let did = Done::between(&before, &record.counters);
+        let did = record.counters - before;
         tracing::info!(
             run_id = chunk.run_id,
             pass = chunk.pass,

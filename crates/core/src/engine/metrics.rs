@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::checkpoint::{Counters, RunRecord, Settings};
-use crate::history::Done;
+use crate::records::{Counters, RunRecord};
+use crate::request::Settings;
 
 /// The target of the events. Each names the table and the run, and has at least one of the other fields of [`Figures`].
 pub const TARGET: &str = "backfill::metrics";
@@ -18,7 +18,7 @@ pub const EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Figures {
     /// What a worker has done since it last reported.
-    pub done: Option<Done>,
+    pub done: Option<Counters>,
     /// The current pass.
     pub pass: Option<u32>,
     /// Exhausted segments of the pass.
@@ -58,7 +58,7 @@ impl Figures {
             verified,
             remaining,
         } = *self;
-        let Done {
+        let Counters {
             scanned,
             // The sum of the next four.
             matched: _,
@@ -69,6 +69,8 @@ impl Figures {
             consumed_rcu,
             consumed_wcu,
             throttles,
+            worked_seconds: _,
+            checkpoints: _,
         } = done.unwrap_or_default();
         let done = done.is_some();
         tracing::info!(
@@ -140,7 +142,7 @@ impl<'a> Reporter<'a> {
     /// Reports what was checkpointed since the last report, with the number of exhausted segments where it is known.
     pub(crate) fn report(&self, segments_done: Option<u32>) {
         let mut state = self.state();
-        let done = Done::between(&state.reported, &state.saved);
+        let done = state.saved - state.reported;
         state.reported = state.saved;
         let figures = Figures {
             done: Some(done),
@@ -177,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::Request;
-    use crate::planner::new_run;
+    use crate::engine::planner::new_run;
     use crate::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 
     /// Numbers of one report, by name.

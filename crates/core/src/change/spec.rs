@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::error::printable;
-use crate::expression::{
+use crate::change::expression::{
     MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, update_targets,
     without_outer_parentheses,
 };
+use crate::error::printable;
 use crate::table::KeySchema;
 use crate::value::Item;
 use crate::{Error, Result};

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::checkpoint::{Rejected, RunRecord, now_ms};
-use crate::ports::{Outcome, RejectedStore, TableWriter as _, WriteAccess, WriterKind};
-use crate::retry::{Until, retry};
+use crate::clock::now_ms;
+use crate::pace::retry::{Until, retry};
+use crate::ports::{Outcome, RejectedStore, TableWriter as _, WriteAccess};
+use crate::records::{Rejected, RunRecord};
+use crate::request::WriterKind;
 use crate::{Error, Result};
 
 /// How long one item is tried where the table throttles or is unavailable.

@@ -1,94 +1,21 @@
-//! The run's budget in capacity units per second, and this process's share of it.
+//! A bucket of capacity units that fills at a rate.
 
-use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::checkpoint::Settings;
-use crate::retry::Until;
+use super::retry::Until;
 
 /// What a bucket that nobody draws on may save up, in seconds of its rate. With the request that is waiting
 /// ([`REQUEST_SECONDS`]) it bounds what any stretch of time can see beyond the rate: of 10 s, less than 1 %.
 const SAVED_SECONDS: f64 = 0.05;
 
-/// A single request should cost no more than this many seconds of the rate.
-pub const REQUEST_SECONDS: f64 = 0.025;
-
-/// Requests to the target table in flight at once, of all segments of a process. Each has a connection of its own.
-const REQUESTS_IN_FLIGHT: usize = 128;
-
-/// Pages in memory at once, of all segments of a process. A page of 1,000 keys takes 0.8 MB (measured), so this keeps the
-/// process small whatever its concurrency.
-const PAGES_IN_MEMORY: usize = 10;
-
-/// Which part of the run's budget a process gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Share {
-    /// All of it: every segment of the run is worked on in this process.
-    Whole,
-    /// Its part among the workers now at work, each a process of its own.
-    OfWorker,
-}
-
-/// What a process may use of the target table, for all segments that it works on.
-#[derive(Debug)]
-pub struct Budget {
-    share: Share,
-    pub write: Bucket,
-    pub read: Bucket,
-    pub requests: Semaphore,
-    pub pages: Semaphore,
-    /// Segments of this process that are at work.
-    pub segments: AtomicU32,
-}
-
-impl Budget {
-    /// Without a limit until [`Budget::set`].
-    pub fn new(share: Share) -> Self {
-        Budget {
-            share,
-            write: Bucket::unlimited(),
-            read: Bucket::unlimited(),
-            requests: Semaphore::new(REQUESTS_IN_FLIGHT),
-            pages: Semaphore::new(PAGES_IN_MEMORY),
-            segments: AtomicU32::new(0),
-        }
-    }
-
-    /// Whether other processes use their share of the same budget.
-    pub fn is_shared(&self) -> bool {
-        self.share == Share::OfWorker
-    }
-
-    /// Sets the rates by the settings of a run, of which `exhausted` segments are done in this pass.
-    ///
-    /// At most `max_concurrency` segments are worked on at once, and no more than are open. Both only fall during a
-    /// pass, so that a worker that does not yet know the latest figure takes too little and never too much, and the
-    /// last segment gets all of the budget.
-    pub fn set(&self, settings: &Settings, exhausted: u32) {
-        let at_work = match self.share {
-            Share::Whole => 1,
-            Share::OfWorker => match settings.only_segments.len() as u32 {
-                0 => settings.total_segments.saturating_sub(exhausted),
-                only => only,
-            }
-            .clamp(1, settings.max_concurrency.max(1)),
-        };
-        let rate = |units: Option<u32>| {
-            units.map_or(f64::INFINITY, |units| f64::from(units) / f64::from(at_work))
-        };
-        self.write.set_rate(rate(settings.max_wcu));
-        self.read.set_rate(rate(settings.max_rcu));
-    }
-}
-
 /// A token bucket that is drawn on before a request by what the request should cost, and corrected afterwards by what
 /// it did cost: so it may go into debt. Whoever comes first is served first.
 #[derive(Debug)]
-pub struct Bucket {
+pub struct TokenBucket {
     state: Mutex<State>,
     turn: tokio::sync::Mutex<()>,
     changed: Notify,
@@ -112,10 +39,10 @@ impl State {
     }
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Lets everything pass.
     pub fn unlimited() -> Self {
-        Bucket {
+        TokenBucket {
             state: Mutex::new(State {
                 rate: f64::INFINITY,
                 level: 0.0,
@@ -201,10 +128,11 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace::REQUEST_SECONDS;
 
     /// Units paid in each tenth of a second.
     async fn paid(
-        bucket: &Bucket,
+        bucket: &TokenBucket,
         seconds: u64,
         units: f64,
         cost: impl Fn(u64) -> f64,
@@ -233,7 +161,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn budget_is_kept_over_any_ten_seconds() {
         for rate in [100.0, 1_000.0, 40_000.0] {
-            let bucket = Bucket::unlimited();
+            let bucket = TokenBucket::unlimited();
             bucket.set_rate(rate);
             let units = rate * REQUEST_SECONDS;
             let random = std::cell::RefCell::new(fastrand::Rng::with_seed(1));
@@ -248,7 +176,7 @@ mod tests {
     /// A request that costs far more than it should is paid off by waiting.
     #[tokio::test(start_paused = true)]
     async fn a_debt_is_paid_off() {
-        let bucket = Bucket::unlimited();
+        let bucket = TokenBucket::unlimited();
         bucket.set_rate(100.0);
         let until = Until::after(Duration::from_secs(3_600));
         assert!(bucket.take(1.0, &until).await);
@@ -264,7 +192,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_new_rate_holds_at_once_for_whoever_waits() {
-        let bucket = Bucket::unlimited();
+        let bucket = TokenBucket::unlimited();
         bucket.set_rate(0.001);
         let until = Until::after(Duration::from_secs(3_600));
         let begin = Instant::now();
@@ -282,7 +210,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_with_the_time_box() {
-        let bucket = Bucket::unlimited();
+        let bucket = TokenBucket::unlimited();
         bucket.set_rate(0.001);
         let until = Until::after(Duration::from_secs(5));
         assert!(!bucket.take(1.0, &until).await);

@@ -1,0 +1,29 @@
+//! The wall clock, for people: when something happened. Nothing is decided by it; the engine waits and measures by
+//! `tokio::time`.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Now, in milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_millis() as u64)
+}
+
+/// A time as RFC 3339, to the second. A damaged record may say anything: no later than the year 9999, the last that can be
+/// written.
+pub fn rfc3339(ms: u64) -> String {
+    let at = UNIX_EPOCH + Duration::from_millis(ms.min(253_402_300_799_000));
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_time_can_be_written() {
+        assert_eq!(rfc3339(1_768_507_200_999), "2026-01-15T20:00:00Z");
+        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
+    }
+}

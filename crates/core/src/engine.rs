@@ -1,0 +1,10 @@
+//! The engine: planner, worker and verifier, and what drives them in one process.
+
+pub mod drive;
+pub mod metrics;
+mod ownership;
+pub mod planner;
+pub mod rejected;
+pub mod runs;
+pub mod verifier;
+pub mod worker;

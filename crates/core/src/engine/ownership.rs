@@ -1,0 +1,89 @@
+//! Who may work for a run: its owner, while it goes on, in its current pass. Whoever works for longer than a moment looks
+//! again every few seconds.
+
+use std::time::Duration;
+
+use crate::pace::retry::{PATIENCE, Until, retry};
+use crate::ports::CheckpointReader;
+use crate::records::{RunRecord, RunStatus};
+use crate::request::check_run_id;
+use crate::{Error, ErrorKind, Result};
+
+/// How often worker and verifier look whether the run still is its owner's and goes on, and at what rate.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Reads a run record for work on one of its passes. Refuses it where it is missing (`InvalidInput`), belongs to
+/// somebody else or has gone on to another pass (`Fenced`), or was ended (`NotRunning`).
+pub(super) async fn load<S: CheckpointReader>(
+    store: &S,
+    run_id: &str,
+    pass: u32,
+    owner: &str,
+) -> Result<RunRecord> {
+    let record = load_owned(store, run_id, owner).await?;
+    if record.pass != pass {
+        return Err(Error::new(
+            ErrorKind::Fenced,
+            format!(
+                "run {run_id}: pass {pass} was asked for, but pass {} is the current one",
+                record.pass
+            ),
+        ));
+    }
+    require_running(&record)?;
+    Ok(record)
+}
+
+pub(super) fn require_running(record: &RunRecord) -> Result<()> {
+    if record.status == RunStatus::Running {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::NotRunning,
+        format!(
+            "run {} is {}: {}; start it again to go on",
+            record.run_id,
+            record.status.name(),
+            record.message
+        ),
+    ))
+}
+
+pub(super) async fn load_owned<S: CheckpointReader>(
+    store: &S,
+    run_id: &str,
+    owner: &str,
+) -> Result<RunRecord> {
+    let record = load_any(store, run_id).await?;
+    if record.owner != owner {
+        return Err(taken_over(&record, owner));
+    }
+    Ok(record)
+}
+
+pub(super) fn taken_over(record: &RunRecord, former: &str) -> Error {
+    Error::new(
+        ErrorKind::Fenced,
+        format!(
+            "run {} was taken over by {}; {former} stops here",
+            record.run_id, record.owner
+        ),
+    )
+}
+
+pub(super) async fn load_any<S: CheckpointReader>(store: &S, run_id: &str) -> Result<RunRecord> {
+    check_run_id(run_id)?;
+    load_stored(store, run_id).await?.ok_or_else(|| {
+        Error::invalid(
+            "run_id",
+            format!("there is no run {run_id} in the checkpoint table"),
+        )
+    })
+}
+
+pub(super) async fn load_stored<S: CheckpointReader>(
+    store: &S,
+    run_id: &str,
+) -> Result<Option<RunRecord>> {
+    retry(&Until::after(PATIENCE), || store.run(run_id)).await
+}

@@ -1,0 +1,14 @@
+//! The durable records of a run: one run record, a segment record per segment and pass, the history, and the items that
+//! DynamoDB refuses. Everything that a rerun, a status or a takeover needs stands here and nowhere else.
+
+mod counters;
+mod history;
+mod rejected;
+mod run;
+mod segment;
+
+pub use counters::Counters;
+pub use history::{BUCKET_MS, Flush, HistoryBucket};
+pub use rejected::Rejected;
+pub use run::{Event, MAX_EVENTS, Proof, RunRecord, RunStatus, VERSION};
+pub use segment::{BoundBy, Cursor, SegmentRecord};

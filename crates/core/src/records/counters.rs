@@ -1,0 +1,125 @@
+//! What became of the items: counted per segment, per pass and per run.
+
+use std::ops::{AddAssign, Sub};
+
+use serde::{Deserialize, Serialize};
+
+/// What became of the items of a segment, a pass or a run.
+///
+/// `matched = updated + raced + vanished + rejected` (promise: accounting): an item counts as matched when its
+/// write is acknowledged, one way or another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Items that the scan evaluated.
+    pub scanned: u64,
+    /// Items for which `P` held when the scan read them.
+    pub matched: u64,
+    /// Items that our write changed.
+    pub updated: u64,
+    /// A live writer was first: `P` held no longer when our write arrived.
+    pub raced: u64,
+    /// Deleted or expired between scan and write.
+    pub vanished: u64,
+    /// DynamoDB refuses this item's update for good.
+    pub rejected: u64,
+    /// Read capacity units, as DynamoDB reported them.
+    pub consumed_rcu: f64,
+    /// Write capacity units of the target table and its indexes, as DynamoDB reported them; where it reports none
+    /// (a failed condition), the least that it costs.
+    pub consumed_wcu: f64,
+    /// Requests, and statements of batches, that the table throttled.
+    #[serde(default)]
+    pub throttles: u64,
+    /// Seconds that workers were at work.
+    #[serde(default)]
+    pub worked_seconds: f64,
+    /// Checkpoints that were saved.
+    #[serde(default)]
+    pub checkpoints: u64,
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Counters) {
+        // Written out as a pattern, so that a new counter cannot be forgotten here. Saturating, since a damaged record may say
+        // anything.
+        let Counters {
+            scanned,
+            matched,
+            updated,
+            raced,
+            vanished,
+            rejected,
+            consumed_rcu,
+            consumed_wcu,
+            throttles,
+            worked_seconds,
+            checkpoints,
+        } = other;
+        self.scanned = self.scanned.saturating_add(scanned);
+        self.matched = self.matched.saturating_add(matched);
+        self.updated = self.updated.saturating_add(updated);
+        self.raced = self.raced.saturating_add(raced);
+        self.vanished = self.vanished.saturating_add(vanished);
+        self.rejected = self.rejected.saturating_add(rejected);
+        self.consumed_rcu += consumed_rcu;
+        self.consumed_wcu += consumed_wcu;
+        self.throttles = self.throttles.saturating_add(throttles);
+        self.worked_seconds += worked_seconds;
+        self.checkpoints = self.checkpoints.saturating_add(checkpoints);
+    }
+}
+
+/// What was done between two states of the same counters; 0 where a damaged record has gone back.
+impl Sub for Counters {
+    type Output = Counters;
+
+    fn sub(self, before: Counters) -> Counters {
+        Counters {
+            scanned: self.scanned.saturating_sub(before.scanned),
+            matched: self.matched.saturating_sub(before.matched),
+            updated: self.updated.saturating_sub(before.updated),
+            raced: self.raced.saturating_sub(before.raced),
+            vanished: self.vanished.saturating_sub(before.vanished),
+            rejected: self.rejected.saturating_sub(before.rejected),
+            consumed_rcu: (self.consumed_rcu - before.consumed_rcu).max(0.0),
+            consumed_wcu: (self.consumed_wcu - before.consumed_wcu).max(0.0),
+            throttles: self.throttles.saturating_sub(before.throttles),
+            worked_seconds: (self.worked_seconds - before.worked_seconds).max(0.0),
+            checkpoints: self.checkpoints.saturating_sub(before.checkpoints),
+        }
+    }
+}
+
+impl Counters {
+    /// What was done to the table: the time that workers took and the checkpoints that they saved are left out.
+    pub fn work(self) -> Counters {
+        Counters {
+            worked_seconds: 0.0,
+            checkpoints: 0,
+            ..self
+        }
+    }
+}
+
+impl std::iter::Sum for Counters {
+    fn sum<I: Iterator<Item = Counters>>(iter: I) -> Counters {
+        iter.fold(Counters::default(), |mut sum, counters| {
+            sum += counters;
+            sum
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_counters_can_be_summed() {
+        let json = r#"{"scanned":18446744073709551615,"matched":0,"updated":0,"raced":0,"vanished":0,"rejected":0,
+            "consumed_rcu":0,"consumed_wcu":0}"#;
+        let counters: Counters = serde_json::from_str(json).unwrap();
+        let sum: Counters = [counters, counters].into_iter().sum();
+        assert_eq!(sum.scanned, u64::MAX);
+    }
+}

@@ -1,0 +1,86 @@
+//! The history of a run: what its workers did, by wall time, for a chart.
+//!
+//! A worker adds what it has checkpointed since its last flush to a bucket of ten seconds. It does so once and never
+//! again: a flush that fails is lost, and so is what a worker that died had not flushed yet. So the history may hold less
+//! than the segment records, which are the truth, and never more. Verifications are not in it, since the verifier may
+//! write nowhere.
+
+use serde::{Deserialize, Serialize};
+
+use crate::records::Counters;
+
+/// Width of a bucket in milliseconds.
+pub const BUCKET_MS: u64 = 10_000;
+
+/// A flush looks back no longer than a chunk; a damaged record may say anything.
+const LONGEST_LOOK_BACK_MS: f64 = 3_600_000.0;
+
+/// One addition to the history.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Flush {
+    /// When; milliseconds since 1970.
+    pub at_ms: u64,
+    /// The time before that in which it was done.
+    pub seconds: f64,
+    /// [`Counters::work`] in that time.
+    pub done: Counters,
+}
+
+impl Flush {
+    /// The bucket that it belongs to.
+    pub fn bucket_ms(&self) -> u64 {
+        self.at_ms - self.at_ms % BUCKET_MS
+    }
+
+    /// Seconds since the begin of that.
+    pub fn offset_seconds(&self) -> f64 {
+        (self.at_ms % BUCKET_MS) as f64 / 1000.0
+    }
+}
+
+/// What was flushed within ten seconds in one pass.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HistoryBucket {
+    pub pass: u32,
+    /// Milliseconds since 1970.
+    pub start_ms: u64,
+    pub flushes: u64,
+    /// Sum of [`Flush::seconds`].
+    pub seconds: f64,
+    /// Sum of the seconds from its begin to its flushes.
+    pub offset_seconds: f64,
+    #[serde(flatten)]
+    pub done: Counters,
+}
+
+impl HistoryBucket {
+    /// An empty one.
+    pub fn new(pass: u32, start_ms: u64) -> HistoryBucket {
+        HistoryBucket {
+            pass,
+            start_ms,
+            flushes: 0,
+            seconds: 0.0,
+            offset_seconds: 0.0,
+            done: Counters::default(),
+        }
+    }
+
+    /// Adds a flush.
+    pub fn add(&mut self, flush: &Flush) {
+        self.flushes += 1;
+        self.seconds += flush.seconds;
+        self.offset_seconds += flush.offset_seconds();
+        self.done += flush.done;
+    }
+
+    /// From when to when its work was done, by the mean of its flushes; milliseconds since 1970.
+    pub(crate) fn span_ms(&self) -> (f64, f64) {
+        let flushes = self.flushes.max(1) as f64;
+        let offset = (1000.0 * self.offset_seconds / flushes).clamp(0.0, BUCKET_MS as f64);
+        let length = (1000.0 * self.seconds / flushes).clamp(1.0, LONGEST_LOOK_BACK_MS);
+        // Beyond that a damaged record would not be told to the millisecond.
+        let to = (self.start_ms as f64).min(1e15) + offset;
+        (to - length, to)
+    }
+}

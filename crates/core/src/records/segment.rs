@@ -1,0 +1,89 @@
+//! The record of a segment: how far it has come in one pass.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Key;
+use crate::records::Counters;
+
+/// How far a segment has come. Never a bare optional key: "not started" and "exhausted" are not the same
+/// nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cursor {
+    /// Scan from the beginning of the segment.
+    NotStarted,
+    /// Every item up to and including this key is acknowledged: the next ExclusiveStartKey.
+    After(Key),
+    /// Every item of the segment is acknowledged.
+    Exhausted,
+}
+
+impl Cursor {
+    /// The cursor behind a page that is wholly acknowledged: only a missing LastEvaluatedKey is the end of the
+    /// segment, however empty the page (promise: no-gap).
+    pub fn after_page(last_evaluated_key: Option<Key>) -> Cursor {
+        match last_evaluated_key {
+            Some(key) => Cursor::After(key),
+            None => Cursor::Exhausted,
+        }
+    }
+
+    /// The ExclusiveStartKey of the next page.
+    pub fn start_key(&self) -> Option<&Key> {
+        match self {
+            Cursor::After(key) => Some(key),
+            Cursor::NotStarted | Cursor::Exhausted => None,
+        }
+    }
+}
+
+/// One segment in one pass of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentRecord {
+    pub run_id: String,
+    pub pass: u32,
+    pub segment: u32,
+    /// [`RunRecord::revision`] on whose behalf it was claimed last.
+    pub run_revision: u64,
+    /// Grows with each claim; a checkpoint is accepted only from the latest (promise: one-owner).
+    pub generation: u64,
+    pub cursor: Cursor,
+    /// An item of this segment has shown that `U` makes `P` false.
+    #[serde(default)]
+    pub trial_passed: bool,
+    /// What bounded its rate before the last checkpoint.
+    #[serde(default)]
+    pub bound_by: BoundBy,
+    /// What the table said when it throttled this segment last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled_by: Option<String>,
+    /// Totals of this segment in this pass.
+    pub counters: Counters,
+}
+
+/// What bounds the rate of a segment at present.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundBy {
+    /// Nothing of these: it reads on and finds little to write.
+    #[default]
+    None,
+    /// The operator's budget.
+    Budget,
+    /// The table throttles.
+    Throttled,
+    /// The time that a request takes, at the number in flight that is best.
+    Latency,
+}
+
+impl BoundBy {
+    /// The word in JSON and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            BoundBy::None => "none",
+            BoundBy::Budget => "budget",
+            BoundBy::Throttled => "throttled",
+            BoundBy::Latency => "latency",
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! The operator's request: a spec and the settings of a run, read strictly from a spec file or from the
+//! input of a state machine execution (both are the same JSON).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::request::{RequestedSettings, WriterKind};
+use crate::value::{Item, Value, distinct};
+use crate::{Error, Result, Spec};
+
+/// A spec and how to run it. Settings left out are chosen by the planner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub spec: Spec,
+    pub settings: RequestedSettings,
+}
+
+/// Reads one JSON object and nothing after it. Errors name the field, or `whole` where there is none to name.
+pub fn parse_strictly<'a, T: Deserialize<'a>>(json: &'a str, whole: &str) -> Result<T> {
+    // Serde would read an array as the fields in their order.
+    if json.trim_start().starts_with('[') {
+        return Err(Error::invalid(
+            whole,
+            "expected an object with named fields, such as {\"name\":1}, got an array",
+        ));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { whole } else { &path };
+        Error::invalid(field, error.inner())
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| Error::invalid(whole, error))?;
+    Ok(parsed)
+}
+
+/// The JSON as it is written: plain values in `set` and `values`, DynamoDB's typed values in `set_typed` and
+/// `values_typed`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'a> {
+    table: Option<String>,
+    #[serde(default, borrow, deserialize_with = "distinct")]
+    set: BTreeMap<String, &'a RawValue>,
+    #[serde(default, deserialize_with = "distinct")]
+    set_typed: Item,
+    pending: Option<String>,
+    update: Option<String>,
+    #[serde(default, deserialize_with = "distinct")]
+    names: BTreeMap<String, String>,
+    #[serde(default, borrow, deserialize_with = "distinct")]
+    values: BTreeMap<String, &'a RawValue>,
+    #[serde(default, deserialize_with = "distinct")]
+    values_typed: Item,
+    run_id: Option<String>,
+    total_segments: Option<u32>,
+    only_segments: Option<Vec<u32>>,
+    max_concurrency: Option<u32>,
+    time_box_seconds: Option<u64>,
+    max_passes: Option<u32>,
+    max_wcu: Option<u32>,
+    max_rcu: Option<u32>,
+    writer: Option<WriterKind>,
+    max_rejected: Option<u32>,
+    #[serde(default)]
+    fresh: bool,
+    #[serde(default)]
+    take_over: bool,
+    take_over_from: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// The parts of a request, from wherever they come, before they are put together and checked.
+#[derive(Debug, Default)]
+pub struct Parts {
+    pub table: Option<String>,
+    pub set: Item,
+    pub pending: Option<String>,
+    pub update: Option<String>,
+    pub names: BTreeMap<String, String>,
+    pub values: Item,
+    pub settings: RequestedSettings,
+}
+
+impl Parts {
+    /// Reads the JSON of a spec file or an execution input. Errors name the field.
+    pub fn from_json(json: &str) -> Result<Parts> {
+        let document: Document = parse_strictly(json, "input")?;
+        let mut parts = Parts {
+            table: document.table,
+            set: document.set_typed,
+            pending: document.pending,
+            update: document.update,
+            names: document.names,
+            values: document.values_typed,
+            settings: RequestedSettings {
+                run_id: document.run_id,
+                total_segments: document.total_segments,
+                only_segments: document.only_segments,
+                max_concurrency: document.max_concurrency,
+                time_box_seconds: document.time_box_seconds,
+                max_passes: document.max_passes,
+                max_wcu: document.max_wcu,
+                max_rcu: document.max_rcu,
+                writer: document.writer,
+                max_rejected: document.max_rejected,
+                fresh: document.fresh,
+                take_over: document.take_over,
+                take_over_from: document.take_over_from,
+                dry_run: document.dry_run,
+            },
+        };
+        for (field, plain, typed) in [
+            ("set", document.set, &mut parts.set),
+            ("values", document.values, &mut parts.values),
+        ] {
+            for (name, raw) in plain {
+                let value = Value::from_plain_json(raw.get())
+                    .map_err(|m| Error::invalid(&format!("{field}.{name}"), m))?;
+                if typed.insert(name.clone(), value).is_some() {
+                    return Err(Error::invalid(
+                        field,
+                        format!("{name} stands in {field} and in {field}_typed; give it once"),
+                    ));
+                }
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Puts the parts together and checks all that can be checked without the table.
+    pub fn build(self) -> Result<Request> {
+        let table = self.table.ok_or_else(|| {
+            Error::invalid("table", "expected the name of the table, such as stuff")
+        })?;
+        let spec = match (self.set.is_empty(), self.pending, self.update) {
+            (false, None, None) => {
+                if !self.names.is_empty() || !self.values.is_empty() {
+                    return Err(Error::invalid(
+                        "set",
+                        "names and values belong to pending and update, not to set",
+                    ));
+                }
+                if self.set.contains_key("") {
+                    return Err(Error::invalid("set", "an attribute needs a name"));
+                }
+                for (name, value) in &self.set {
+                    value
+                        .check()
+                        .map_err(|m| Error::invalid(&format!("set.{name}"), m))?;
+                }
+                Spec::set_missing(table, self.set)
+            }
+            (true, Some(pending), Some(update)) => Spec {
+                table,
+                pending,
+                update,
+                names: self.names,
+                values: self.values,
+            },
+            (true, None, None) => {
+                return Err(Error::invalid(
+                    "set",
+                    "expected what to set, such as {\"test\":1}, or pending together with update",
+                ));
+            }
+            (true, Some(_), None) => {
+                return Err(Error::invalid(
+                    "update",
+                    "expected beside pending, such as \"SET a = :v\" with values \":v\": what makes pending false",
+                ));
+            }
+            (true, None, Some(_)) => {
+                return Err(Error::invalid(
+                    "pending",
+                    "expected beside update, such as \"attribute_not_exists(a)\": what update makes false",
+                ));
+            }
+            (false, ..) => {
+                return Err(Error::invalid(
+                    "set",
+                    "give either set, or pending and update, not both",
+                ));
+            }
+        };
+        spec.check()?;
+        self.settings.check()?;
+        Ok(Request {
+            spec,
+            settings: self.settings,
+        })
+    }
+}
+
+impl Request {
+    /// Reads and checks a spec file or an execution input.
+    pub fn from_json(json: &str) -> Result<Request> {
+        Parts::from_json(json)?.build()
+    }
+
+    /// The request as an execution input, in the general form with every value typed exactly.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Out<'a> {
+            table: &'a str,
+            pending: &'a str,
+            update: &'a str,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            names: &'a BTreeMap<String, String>,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            values_typed: &'a Item,
+            #[serde(flatten)]
+            settings: &'a RequestedSettings,
+        }
+        serde_json::to_string(&Out {
+            table: &self.spec.table,
+            pending: &self.spec.pending,
+            update: &self.spec.update,
+            names: &self.spec.names,
+            values_typed: &self.spec.values,
+            settings: &self.settings,
+        })
+        .expect("a request is plain data")
+    }
+
+    /// The run that this request starts or resumes. A dry run has a record of its own beside that of the run itself.
+    pub fn run_id(&self) -> String {
+        match &self.settings.run_id {
+            Some(run_id) => run_id.clone(),
+            None if self.settings.dry_run => format!("{}-dry", self.spec.default_run_id()),
+            None => self.spec.default_run_id(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_input_is_enough() {
+        let request = Request::from_json(r#"{"table":"stuff","set":{"test":1}}"#).unwrap();
+        assert_eq!(request.spec.pending, "attribute_not_exists(#s0)");
+        assert_eq!(request.spec.values[":s0"], Value::N("1".into()));
+        assert_eq!(request.settings, RequestedSettings::default());
+        assert!(request.run_id().starts_with("stuff-"));
+    }
+
+    #[test]
+    fn a_request_survives_the_way_through_an_execution_input() {
+        let request = Request::from_json(
+            r##"{"table":"stuff","pending":"attribute_not_exists(#t)","update":"SET #t = :v",
+                "names":{"#t":"tags"},"values_typed":{":v":{"SS":["a"]}},"run_id":"r","total_segments":4,
+                "max_concurrency":2,"time_box_seconds":5,"max_passes":1,"max_wcu":10,"max_rcu":20,"max_rejected":7,"writer":"update-item","fresh":true,
+                "take_over":true,"take_over_from":"somebody","dry_run":true}"##,
+        )
+        .unwrap();
+        assert_eq!(Request::from_json(&request.to_json()).unwrap(), request);
+        // A dry run has no canary.
+        let canary = r#"{"table":"stuff","set":{"a":1},"only_segments":[3,0]}"#;
+        let canary = Request::from_json(canary).unwrap();
+        assert_eq!(canary.settings.only_segments, Some(vec![3, 0]));
+        assert_eq!(Request::from_json(&canary.to_json()).unwrap(), canary);
+    }
+
+    #[test]
+    fn events_between_states_are_parsed_strictly() {
+        use crate::engine::worker::Chunk;
+        let good = r#"{"run_id":"r","pass":1,"segment":0,"owner":"o","trial":false}"#;
+        assert_eq!(parse_strictly::<Chunk>(good, "event").unwrap().segment, 0);
+        for (bad, field) in [
+            (
+                r#"{"run_id":"r","pass":1,"segment":-1,"owner":"o","trial":false}"#,
+                "segment:",
+            ),
+            (
+                r#"{"run_id":"r","pass":1,"segment":0,"owner":"o","trial":false,"x":1}"#,
+                "x",
+            ),
+            (
+                r#"{"run_id":"r","pass":1,"owner":"o","trial":false}"#,
+                "segment",
+            ),
+            ("null", "event:"),
+            (r#" ["r",1,0,"o",false]"#, "event: expected an object"),
+            (
+                r#"{"run_id":"r","pass":1,"segment":0,"owner":"o","trial":false} {}"#,
+                "event:",
+            ),
+        ] {
+            let error = parse_strictly::<Chunk>(bad, "event").expect_err(bad);
+            assert!(error.to_string().contains(field), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn bad_input_is_refused_by_field() {
+        for (json, field) in [
+            (r#"{"tabel":"stuff","set":{"test":1}}"#, "tabel"),
+            (r#"{"set":{"test":1}}"#, "table:"),
+            (r#"{"table":"stuff"}"#, "set:"),
+            (r#"{"table":"stuff","set":{}}"#, "set:"),
+            (r#"{"table":"stuff","set":{"a":1e200}}"#, "set.a:"),
+            (r#"{"table":"stuff","set_typed":{"a":{"N":"x"}}}"#, "set.a:"),
+            (r#"{"table":"stuff","set_typed":{"a":1}}"#, "set_typed.a:"),
+            (
+                r#"{"table":"stuff","set":{"a":1},"set_typed":{"a":{"N":"1"}}}"#,
+                "set:",
+            ),
+            (r#"{"table":"stuff","set":{"a":1,"a":1}}"#, "set:"),
+            (r#"{"table":"stuff","set":{"a":{"b":1,"b":2}}}"#, "set.a:"),
+            (
+                r#"{"table":"stuff","set_typed":{"a":{"N":"1"},"a":{"N":"1"}}}"#,
+                "set_typed:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"pending":"x","update":"y"}"#,
+                "set:",
+            ),
+            (r#"{"table":"stuff","pending":"a = b"}"#, "update:"),
+            (
+                r#"{"table":"stuff","set":{"a":1},"total_segments":0}"#,
+                "total_segments:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"total_segments":1000001}"#,
+                "total_segments:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"total_segments":"8"}"#,
+                "total_segments:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"only_segments":[]}"#,
+                "only_segments:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"total_segments":4,"only_segments":[4]}"#,
+                "only_segments: segment 4",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"only_segments":[1,3,1,2]}"#,
+                "only_segments: segment 1 is named twice",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"only_segments":[0],"dry_run":true}"#,
+                "only_segments:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"time_box_seconds":-1}"#,
+                "time_box_seconds:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"max_passes":0}"#,
+                "max_passes:",
+            ),
+            (
+                r#"{"table":"stuff","set":{"a":1},"run_id":"a/b"}"#,
+                "run_id:",
+            ),
+            (r#"{"table":"stuff","set":{"a":1}} x"#, "input:"),
+            ("[]", "input:"),
+        ] {
+            let error = Request::from_json(json).expect_err(json);
+            assert!(error.to_string().contains(field), "{json}: {error}");
+            assert!(error.kind().is_refusal());
+        }
+    }
+}

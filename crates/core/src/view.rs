@@ -1,0 +1,5 @@
+//! A run to look at, during and after: progress, cost, and the history as a series.
+
+pub mod cost;
+pub mod progress;
+pub mod series;
