@@ -454,7 +454,7 @@ async fn one_owner_in_the_checkpoint_table() {
     store.create_if_missing().await.unwrap();
     let planner = Planner::new(ReadOnly(table.connection.clone()), store.clone());
     let request = Request::from_json(r#"{"table":"stuff","set":{"test":1},"total_segments":2}"#);
-    let plan = planner.plan(&request.unwrap(), "me").await.unwrap();
+    let plan = planner.plan(&request.unwrap(), &"me".into()).await.unwrap();
     let run = store.run(&plan.run_id).await.unwrap().unwrap();
     let mut first = store.claim(&run, 0).await.unwrap();
     let mut late = first.clone();

@@ -285,7 +285,12 @@ async fn stop_in_the_middle(aws: &Aws, name: &str) -> Stopped {
         ready.then_some(segments)
     })
     .await;
-    let arn = aws.run_record(&input).await.expect("it runs").owner;
+    let arn = aws
+        .run_record(&input)
+        .await
+        .expect("it runs")
+        .owner
+        .to_string();
     aws.machine.stop(&arn).await;
     let ended = command.end().await.expect_code(4);
     let result = ended.json();
@@ -390,7 +395,12 @@ fn resume_and_one_owner_after_a_stopped_execution() {
         let tap = aws.wire.listen("stopped");
         let ended = run_to_end(aws.backfill(&start("stopped", ""))).await;
         // One child per segment that was open.
-        let arn = aws.run_record(&stopped.input).await.unwrap().owner;
+        let arn = aws
+            .run_record(&stopped.input)
+            .await
+            .unwrap()
+            .owner
+            .to_string();
         let children = aws.machine.children(&arn).await;
         let segments: BTreeSet<_> = children
             .iter()
@@ -444,7 +454,7 @@ fn one_owner_while_an_execution_goes_on() {
         assert!(refused.stderr.contains("--take-over"), "{}", refused.stderr);
         let record = aws.run_record(&input).await.unwrap();
         assert_eq!(
-            (record.owner.as_str(), record.status),
+            (record.owner.to_string().as_str(), record.status),
             (first.as_str(), RunStatus::Running)
         );
 
@@ -492,7 +502,10 @@ fn resume_after_a_canary_deployed() {
         let updated = count(&canary, "updated");
         assert!(0 < updated && updated < table.pending(), "{canary}");
         let record = aws.run_record(&input("canary", json!({}))).await.unwrap();
-        aws.machine.end_of(&record.owner).await.expect_success();
+        aws.machine
+            .end_of(&record.owner.to_string())
+            .await
+            .expect_success();
 
         let rest = run_to_end(aws.backfill(&start("canary", "")))
             .await
@@ -678,7 +691,10 @@ fn resume_after_a_pause_deployed() {
                 ("updated", json!(table.pending())),
             ],
         );
-        assert_ne!(aws.run_record(&input).await.unwrap().owner, execution);
+        assert_ne!(
+            aws.run_record(&input).await.unwrap().owner.to_string(),
+            execution
+        );
         table.assert_migrated().await;
         assert_accounted(&resumed, &aws.segments(&input, 1).await);
     });
@@ -695,7 +711,7 @@ fn resume_by_the_keys_of_the_view_deployed() {
         // Its table is read so slowly that it goes on until it is paused.
         followed.shows("2 segments, ").await;
         let input = input("viewed", json!({"total_segments": 2}));
-        let execution = aws.run_record(&input).await.unwrap().owner;
+        let execution = aws.run_record(&input).await.unwrap().owner.to_string();
         let run_id = run_id(&input);
         let watch = format!("watch --checkpoint-table {CHECKPOINTS} --run-id {run_id}");
         let mut watched = Terminal::start(&aws.backfill(&watch), 80, 24);
@@ -711,7 +727,10 @@ fn resume_by_the_keys_of_the_view_deployed() {
         watched.types("r");
         watched.shows("started execution arn:").await;
         watched.shows("0 remain, counted").await;
-        assert_ne!(aws.run_record(&input).await.unwrap().owner, execution);
+        assert_ne!(
+            aws.run_record(&input).await.unwrap().owner.to_string(),
+            execution
+        );
         table.assert_migrated().await;
         watched.types("q");
         assert_eq!(watched.end().await.0, 0);
@@ -923,7 +942,7 @@ fn honest_end_where_passes_run_out() {
         assert_same(&table.now().await, &expected);
         let record = aws.run_record(&input).await.unwrap();
         assert_eq!(record.status, RunStatus::Incomplete);
-        let execution = aws.machine.execution(&record.owner).await;
+        let execution = aws.machine.execution(&record.owner.to_string()).await;
         let cause = execution.expect_failure("Backfill.ItemsRemain");
         assert!(cause.contains("3 items are still pending"), "{cause}");
         assert!(ended.stderr.contains("Backfill.ItemsRemain"), "{ended:?}");
@@ -1027,7 +1046,7 @@ fn honest_end_of_a_spec_that_dynamodb_refuses() {
         let record = aws.run_record(&invalid).await.unwrap();
         assert_eq!(record.status, RunStatus::Failed);
         assert_eq!(record.error.as_deref(), Some("InvalidSpec"));
-        let execution = aws.machine.execution(&record.owner).await;
+        let execution = aws.machine.execution(&record.owner.to_string()).await;
         let cause = execution.expect_failure("InvalidSpec");
         assert!(cause.contains("Invalid UpdateExpression"), "{cause}");
         assert_eq!(record.message, cause);
@@ -1073,7 +1092,7 @@ fn honest_end_of_a_worker_that_fails_for_good() {
         let record = aws.run_record(&input).await.unwrap();
         assert_eq!(record.status, RunStatus::Failed);
         assert_eq!(record.error.as_deref(), Some("AccessDenied"));
-        let execution = aws.machine.execution(&record.owner).await;
+        let execution = aws.machine.execution(&record.owner.to_string()).await;
         let cause = execution.expect_failure("AccessDenied");
         assert!(
             cause.contains("somebody took the permission away"),
@@ -1354,7 +1373,7 @@ fn interrupting_start_leaves_the_run_alone() {
         });
         let command = Running::start(&mut aws.backfill(&start("unwatched", "")));
         let arn = eventually("the run", async || {
-            Some(aws.run_record(&input).await?.owner)
+            Some(aws.run_record(&input).await?.owner.to_string())
         })
         .await;
         command.interrupt();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use backfill_core::records::{Counters, RunStatus};
+use backfill_core::records::{Counters, Owner, RunStatus};
 use backfill_core::view::progress::Snapshot;
 
 /// Rates are those of this long. Checkpoints come page by page, so that a shorter time would show their rhythm.
@@ -21,7 +21,7 @@ const LEAST_SEGMENTS: usize = 8;
 /// What one reading must have in common with the next for their difference to be a rate.
 #[derive(Debug, PartialEq)]
 struct Course {
-    owner: String,
+    owner: Owner,
     started_ms: u64,
     status: RunStatus,
     pass: u32,
@@ -263,7 +263,7 @@ mod tests {
         let changes: [fn(&mut Snapshot); 5] = [
             |snapshot| snapshot.run.settings.max_wcu = Some(7),
             |snapshot| snapshot.run.status = RunStatus::Paused,
-            |snapshot| snapshot.run.owner.push('2'),
+            |snapshot| snapshot.run.owner = "another".into(),
             |snapshot| snapshot.run.pass += 1,
             |snapshot| snapshot.run.started_ms += 1,
         ];

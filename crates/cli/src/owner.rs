@@ -8,18 +8,17 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use backfill_core::clock::now_ms;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::CheckpointReader as _;
-use backfill_core::records::RunStatus;
+use backfill_core::records::{ExecutionArn, Owner, Process, RunStatus};
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 
 /// This process, as the owner of a run.
-pub fn this_process() -> String {
-    format!(
-        "process {} on {} since {}",
-        std::process::id(),
-        host(),
-        now_ms()
-    )
+pub fn this_process() -> Owner {
+    Owner::Process(Process {
+        id: std::process::id(),
+        host: host(),
+        since_ms: now_ms(),
+    })
 }
 
 /// Host name, boot, and space of process numbers: hosts may share a name, and containers of one host have numbers of their
@@ -71,11 +70,11 @@ pub async fn take_over_from_the_dead(
     let Some(run) = held.filter(|run| run.status == RunStatus::Running) else {
         return Ok(());
     };
-    let ended = if run.owner.starts_with("arn:") {
+    let ended = match &run.owner {
         // An execution of AWS is asked for where it ran, and one of a stand-in at the stand-in.
-        execution_has_ended(sfn, &run.owner).await
-    } else {
-        process_has_ended(&run.owner)
+        Owner::Execution(arn) => execution_has_ended(sfn, arn).await,
+        Owner::Process(process) => process_has_ended(process),
+        Owner::Other(_) => false,
     };
     if ended {
         eprintln!(
@@ -84,36 +83,26 @@ pub async fn take_over_from_the_dead(
             connection.place()
         );
         // From this one: somebody else may be quicker, and is alive.
-        request.settings.take_over_from = Some(run.owner);
+        request.settings.take_over_from = Some(run.owner.to_string());
     }
     Ok(())
 }
 
 /// Whether Step Functions says so of an execution.
-pub async fn execution_has_ended(sfn: &Client, arn: &str) -> bool {
-    match sfn.describe_execution().execution_arn(arn).send().await {
+pub async fn execution_has_ended(sfn: &Client, arn: &ExecutionArn) -> bool {
+    let asked = sfn.describe_execution().execution_arn(arn.as_str());
+    match asked.send().await {
         Ok(execution) => *execution.status() != ExecutionStatus::Running,
         Err(error) => error.code() == Some("ExecutionDoesNotExist"),
     }
 }
 
 /// True for a process of this host that is no more. A number that another process has now leaves it open.
-fn process_has_ended(owner: &str) -> bool {
-    let Some((pid, host_and_since)) = owner
-        .strip_prefix("process ")
-        .and_then(|rest| rest.split_once(" on "))
-    else {
-        return false;
-    };
-    let of_this_host = host_and_since
-        .rsplit_once(" since ")
-        .is_some_and(|(other, _)| other == host());
-    let is_number = !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit());
-    of_this_host
-        && is_number
+fn process_has_ended(process: &Process) -> bool {
+    process.host == host()
         // Or this /proc shows no processes of others.
         && Path::new("/proc/1").exists()
-        && !Path::new("/proc").join(pid).exists()
+        && !Path::new("/proc").join(process.id.to_string()).exists()
 }
 
 #[cfg(test)]
@@ -126,17 +115,19 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let gone = child.id();
         child.wait().unwrap();
-        assert!(process_has_ended(&format!(
-            "process {gone} on {host} since 1"
-        )));
-        assert!(!process_has_ended(&this_process()));
+        let has_ended = |owner: &str| match Owner::from(owner) {
+            Owner::Process(process) => process_has_ended(&process),
+            _ => false,
+        };
+        assert!(has_ended(&format!("process {gone} on {host} since 1")));
+        assert!(!has_ended(&this_process().to_string()));
         for other in [
             format!("process {gone} on another-{host} since 1"),
             format!("process {gone}/.. on {host} since 1"),
             format!("process {gone} on {host}"),
             "somebody".into(),
         ] {
-            assert!(!process_has_ended(&other), "{other}");
+            assert!(!has_ended(&other), "{other}");
         }
     }
 }

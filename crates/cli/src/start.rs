@@ -11,7 +11,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use backfill_core::clock::now_ms;
 use backfill_core::engine::planner::Planner;
 use backfill_core::engine::runs::{Failure, STOPPED};
-use backfill_core::records::RunStatus;
+use backfill_core::records::{Owner, RunStatus};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{Snapshot, Summary, snapshot};
 use backfill_core::{Error, ErrorKind, Request, Result};
@@ -150,11 +150,12 @@ impl Deployed {
         eprintln!("started execution {execution}");
 
         let run_id = request.run_id();
+        let owner = Owner::from(execution.as_str());
         let watched = Watched {
             connection: connection.clone(),
             checkpoints: checkpoints.clone(),
             run_id: run_id.clone(),
-            owner: Some(execution.clone()),
+            owner: Some(owner.clone()),
             role: Role::Follower,
             stop: stop.clone(),
         };
@@ -196,7 +197,7 @@ impl Deployed {
             let planner = Planner::new(ReadOnly(connection.clone()), checkpoints.clone());
             let recorded = planner
                 .runs
-                .stop(&run_id, &execution, RunStatus::Cancelled)
+                .stop(&run_id, &owner, RunStatus::Cancelled)
                 .await;
             if let Err(error) = recorded {
                 tracing::warn!(
@@ -206,7 +207,7 @@ impl Deployed {
             }
         }
         let records = match snapshot(&checkpoints, &run_id).await {
-            Ok(records) => records.filter(|records| records.run.owner == execution),
+            Ok(records) => records.filter(|records| records.run.owner == owner),
             Err(error) => {
                 display::error(&error);
                 None

@@ -2,7 +2,7 @@
 
 use backfill_core::Result;
 use backfill_core::clock::rfc3339;
-use backfill_core::records::{Event, MAX_EVENTS, RunStatus};
+use backfill_core::records::{Event, MAX_EVENTS, Owner, RunStatus};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{PassProgress, Snapshot, Summary, snapshot};
 use backfill_dynamodb::CheckpointTable;
@@ -31,7 +31,7 @@ struct Status {
     summary: Summary,
     /// Why the run is in this state.
     message: String,
-    owner: String,
+    owner: Owner,
     /// What was changed, by whom, the latest last.
     events: Vec<Event>,
     by_pass: Vec<PassProgress>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_sfn::Client;
 use backfill_core::engine::planner::Planner;
-use backfill_core::records::{RunRecord, RunStatus};
+use backfill_core::records::{Owner, RunRecord, RunStatus};
 use backfill_core::{Error, Request, Result};
 use backfill_dynamodb::ReadOnly;
 use clap::Args;
@@ -131,30 +131,21 @@ pub fn request_to_resume(record: &RunRecord) -> Result<Request> {
 /// Waits until the execution that was to stop has ended: its workers still save their checkpoints, and what comes before
 /// they have ended would fail them.
 pub async fn drained(sfn: &Client, record: &RunRecord) {
+    let Owner::Execution(arn) = &record.owner else {
+        return;
+    };
     for _ in 0..DRAIN_SECONDS {
-        if owner::execution_has_ended(sfn, &record.owner).await {
+        if owner::execution_has_ended(sfn, arn).await {
             break;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-/// The state machine whose execution a run was, by the form of their ARNs.
+/// The state machine whose execution a run was; `None` if it was a process.
 pub fn state_machine_of(record: &RunRecord) -> Option<String> {
-    let parts: Vec<&str> = record.owner.split(':').collect();
-    match parts[..] {
-        [
-            "arn",
-            partition,
-            "states",
-            region,
-            account,
-            "execution",
-            machine,
-            _,
-        ] => Some(format!(
-            "arn:{partition}:states:{region}:{account}:stateMachine:{machine}"
-        )),
+    match &record.owner {
+        Owner::Execution(arn) => arn.state_machine(),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use backfill_core::engine::planner::Planner;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::CheckpointReader as _;
-use backfill_core::records::RunStatus;
+use backfill_core::records::{Owner, RunStatus};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{Snapshot, snapshot};
 use backfill_core::{Error, Result};
@@ -107,7 +107,7 @@ pub struct Watched {
     pub checkpoints: CheckpointTable,
     pub run_id: String,
     /// Records of somebody else's are not shown.
-    pub owner: Option<String>,
+    pub owner: Option<Owner>,
     pub role: Role,
     /// Cancelled by whoever leaves the view.
     pub stop: CancellationToken,

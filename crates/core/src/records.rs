@@ -3,12 +3,14 @@
 
 mod counters;
 mod history;
+mod owner;
 mod rejected;
 mod run;
 mod segment;
 
 pub use counters::Counters;
 pub use history::{BUCKET_MS, Flush, HistoryBucket};
+pub use owner::{ExecutionArn, Owner, Process};
 pub use rejected::Rejected;
 pub use run::{Event, MAX_EVENTS, Proof, RunRecord, RunStatus, VERSION};
 pub use segment::{BoundBy, Cursor, SegmentRecord};

@@ -7,6 +7,7 @@ use crate::engine::planner::Planner;
 use crate::engine::runs::{Conclusion, Failure, Round};
 use crate::engine::verifier::Verification;
 use crate::ports::{ReadAccess, RunStore};
+use crate::records::Owner;
 use crate::{Error, Request, Result};
 
 /// One struct for all actions, since an enum tagged by `action` would lose the digits of long numbers in `input`. Which
@@ -16,7 +17,7 @@ use crate::{Error, Request, Result};
 pub struct Ask {
     pub action: Action,
     /// ARN of the execution, which owns its run.
-    pub owner: String,
+    pub owner: Owner,
     /// `plan`: the execution input as it came.
     pub input: Option<Box<RawValue>>,
     /// All but `plan`.

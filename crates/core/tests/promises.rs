@@ -8,7 +8,7 @@ use backfill_core::engine::runs::{Failure, Rate, Round};
 use backfill_core::engine::verifier::{OpenSegment, Verification, VerifyRequest};
 use backfill_core::engine::worker::{CHUNKS_PER_CHILD, Chunk};
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
-use backfill_core::records::{Counters, Cursor, RunStatus};
+use backfill_core::records::{Counters, Cursor, Owner, RunStatus};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::snapshot;
 use backfill_core::{ErrorKind, Key, Request, Value};
@@ -29,7 +29,7 @@ fn first_chunk(plan: &Round, segment: u32) -> Chunk {
         run_id: plan.run_id.clone(),
         pass: 1,
         segment,
-        owner: "first".into(),
+        owner: Owner::from("first"),
         trial: false,
     }
 }
@@ -276,7 +276,11 @@ fn no_gap_and_resume_after_a_crash_at_every_step() {
 fn resume_goes_on_from_the_checkpointed_keys() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 100, r#","total_segments":2"#);
-        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let plan = world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let done = world.worker().work(&chunk, None, &never).await.unwrap();
@@ -286,7 +290,7 @@ fn resume_goes_on_from_the_checkpointed_keys() {
 
         let again = world
             .planner()
-            .plan(&taking_over(&world.request), "second")
+            .plan(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         assert_eq!(again.segments, [1], "segment 0 needs no more work");
@@ -301,7 +305,11 @@ fn resume_goes_on_from_the_checkpointed_keys() {
 fn one_owner_per_segment() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 60, r#","total_segments":1"#);
-        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let plan = world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let (stale_worker, worker) = (world.worker(), world.worker());
@@ -325,7 +333,11 @@ fn one_owner_per_segment() {
 fn one_owner_in_the_store() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, "");
-        world.planner().plan(&world.request, "first").await.unwrap();
+        world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
         let run_id = world.request.run_id();
         let run = world.store.run(&run_id).await.unwrap().unwrap();
         let mut stale = world.store.claim(&run, 0).await.unwrap();
@@ -339,7 +351,7 @@ fn one_owner_in_the_store() {
         // A worker of the former owner that read the run record before it changed hands comes too late to claim.
         world
             .planner()
-            .plan(&taking_over(&world.request), "second")
+            .plan(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         let successor = world.store.run(&run_id).await.unwrap().unwrap();
@@ -358,7 +370,11 @@ fn honest_end_of_a_time_box() {
             1_000,
             r#","total_segments":1,"time_box_seconds":1"#,
         );
-        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let plan = world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let mut chunks = 0;
@@ -393,7 +409,11 @@ fn proof_brings_further_passes_or_says_what_remains() {
         in_virtual_time(async {
             let settings = format!(r#","total_segments":2,"max_passes":{passes}"#);
             let world = World::with_live_writers(Faults::none(5), 50, &settings);
-            let plan = world.planner().plan(&world.request, "first").await.unwrap();
+            let plan = world
+                .planner()
+                .plan(&world.request, &"first".into())
+                .await
+                .unwrap();
             let never = CancellationToken::new();
             for &segment in &plan.segments {
                 let chunk = first_chunk(&plan, segment);
@@ -438,10 +458,10 @@ fn proof_needs_a_complete_count_of_a_swept_table() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 20, r#","total_segments":2"#);
         let planner = world.planner();
-        let plan = planner.plan(&world.request, "first").await.unwrap();
+        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
         let incomplete = planner
             .runs
-            .conclude(&plan.run_id, 1, "first", &plan.verification)
+            .conclude(&plan.run_id, 1, &"first".into(), &plan.verification)
             .await
             .unwrap_err();
         assert_eq!(incomplete.kind(), ErrorKind::InvalidInput);
@@ -450,7 +470,7 @@ fn proof_needs_a_complete_count_of_a_swept_table() {
         assert!(
             planner
                 .runs
-                .conclude(&plan.run_id, 1, "first", &counted)
+                .conclude(&plan.run_id, 1, &"first".into(), &counted)
                 .await
                 .is_err(),
             "the segments are open"
@@ -467,14 +487,18 @@ fn a_verification_resumes_where_its_time_box_ended() {
             4000,
             r#","total_segments":20,"time_box_seconds":1"#,
         );
-        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let plan = world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
         let mut verification = plan.verification;
         let mut rounds = 0;
         while !verification.done {
             let request = VerifyRequest {
                 run_id: plan.run_id.clone(),
                 pass: 1,
-                owner: "first".into(),
+                owner: Owner::from("first"),
                 // Its state goes through JSON, as in Step Functions.
                 verification: serde_json::from_str(&serde_json::to_string(&verification).unwrap())
                     .unwrap(),
@@ -523,16 +547,16 @@ fn a_run_id_belongs_to_one_spec() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, r#","run_id":"r","total_segments":2"#);
         let planner = world.planner();
-        planner.plan(&world.request, "first").await.unwrap();
+        planner.plan(&world.request, &"first".into()).await.unwrap();
         let request = |json: &str| Request::from_json(json).unwrap();
         let other = request(r#"{"table":"stuff","set":{"test":2},"run_id":"r"}"#);
-        let refused = planner.plan(&other, "second").await.unwrap_err();
+        let refused = planner.plan(&other, &"second".into()).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::RunMismatch);
         assert!(refused.to_string().contains(r#"{"N":"1"}"#), "{refused}");
         assert!(refused.to_string().contains(r#"{"N":"2"}"#), "{refused}");
         let segments =
             request(r#"{"table":"stuff","set":{"test":1},"run_id":"r","total_segments":3}"#);
-        let refused = planner.plan(&segments, "second").await.unwrap_err();
+        let refused = planner.plan(&segments, &"second".into()).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::RunMismatch);
         assert!(refused.to_string().contains("2 segments"), "{refused}");
         assert!(
@@ -542,7 +566,7 @@ fn a_run_id_belongs_to_one_spec() {
         let same = request(r#"{"table":"stuff","set":{"test":1},"run_id":"r"}"#);
         assert_eq!(
             planner
-                .plan(&taking_over(&same), "second")
+                .plan(&taking_over(&same), &"second".into())
                 .await
                 .unwrap()
                 .segments
@@ -552,7 +576,10 @@ fn a_run_id_belongs_to_one_spec() {
         let fresh = request(
             r#"{"table":"stuff","set":{"test":2},"run_id":"r","total_segments":3,"fresh":true}"#,
         );
-        let plan = planner.plan(&taking_over(&fresh), "third").await.unwrap();
+        let plan = planner
+            .plan(&taking_over(&fresh), &"third".into())
+            .await
+            .unwrap();
         assert_eq!((plan.pass, plan.segments.len()), (2, 3));
     });
 }
@@ -562,12 +589,16 @@ fn a_run_id_belongs_to_one_spec() {
 fn a_run_record_changes_only_from_its_latest_revision() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, "");
-        world.planner().plan(&world.request, "first").await.unwrap();
+        world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
         let run_id = world.request.run_id();
         let mut stale = world.store.run(&run_id).await.unwrap().unwrap();
         world
             .planner()
-            .plan(&taking_over(&world.request), "second")
+            .plan(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         stale.revision += 1;
@@ -603,19 +634,19 @@ fn no_gap_in_a_table_that_was_created_anew() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
         let planner = world.planner();
-        let plan = planner.plan(&world.request, "first").await.unwrap();
+        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
         let mut chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         world.worker().work(&chunk, None, &never).await.unwrap();
         world.table.recreate();
         let again = planner
-            .plan(&taking_over(&world.request), "second")
+            .plan(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         assert_eq!((again.pass, again.segments.len()), (2, 2));
         let stale = world.worker().work(&chunk, None, &never).await.unwrap_err();
         assert_eq!(stale.kind(), ErrorKind::Fenced, "another owner");
-        chunk.owner = "second".into();
+        chunk.owner = Owner::from("second");
         let stale = world.worker().work(&chunk, None, &never).await.unwrap_err();
         assert_eq!(stale.kind(), ErrorKind::Fenced, "the old pass is over");
     });
@@ -628,18 +659,18 @@ fn honest_end_tells_the_first_failure() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
         let planner = world.planner();
-        let plan = planner.plan(&world.request, "first").await.unwrap();
+        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
         let failure = |error: &str| Failure {
             error: error.into(),
             message: format!("because of {error}"),
         };
         planner
-            .plan(&taking_over(&world.request), "second")
+            .plan(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         let told = planner
             .runs
-            .fail(&plan.run_id, "first", failure("TooMany"))
+            .fail(&plan.run_id, &"first".into(), failure("TooMany"))
             .await
             .unwrap();
         assert_eq!(told.error, "Fenced");
@@ -651,17 +682,17 @@ fn honest_end_tells_the_first_failure() {
         );
         let told = planner
             .runs
-            .fail(&plan.run_id, "second", failure("AccessDenied"))
+            .fail(&plan.run_id, &"second".into(), failure("AccessDenied"))
             .await;
         assert_eq!(told.unwrap(), failure("AccessDenied"));
         let told = planner
             .runs
-            .fail(&plan.run_id, "second", failure("TooMany"))
+            .fail(&plan.run_id, &"second".into(), failure("TooMany"))
             .await;
         assert_eq!(told.unwrap(), failure("AccessDenied"));
         let refused = planner
             .runs
-            .next(&plan.run_id, plan.pass, "second")
+            .next(&plan.run_id, plan.pass, &"second".into())
             .await
             .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NotRunning);
@@ -681,24 +712,28 @@ fn one_owner_per_run() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
         let planner = world.planner();
-        let plan = planner.plan(&world.request, "first").await.unwrap();
+        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
         let run_id = &plan.run_id;
         planner
-            .plan(&taking_over(&world.request), "second")
+            .plan(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let mut errors = vec![
             world.worker().work(&chunk, None, &never).await.unwrap_err(),
-            planner.runs.next(run_id, 1, "first").await.unwrap_err(),
+            planner
+                .runs
+                .next(run_id, 1, &"first".into())
+                .await
+                .unwrap_err(),
         ];
         let mut counted = plan.verification;
         counted.done = true;
         errors.push(
             planner
                 .runs
-                .conclude(run_id, 1, "first", &counted)
+                .conclude(run_id, 1, &"first".into(), &counted)
                 .await
                 .unwrap_err(),
         );
@@ -710,13 +745,21 @@ fn one_owner_per_run() {
             );
         }
         let paused = RunStatus::Paused;
-        planner.runs.stop(run_id, "first", paused).await.unwrap();
+        planner
+            .runs
+            .stop(run_id, &"first".into(), paused)
+            .await
+            .unwrap();
         let run = world.store.run(run_id).await.unwrap().unwrap();
         assert_eq!(
-            (run.status, run.owner.as_str()),
+            (run.status, run.owner.to_string().as_str()),
             (RunStatus::Running, "second")
         );
-        planner.runs.stop(run_id, "second", paused).await.unwrap();
+        planner
+            .runs
+            .stop(run_id, &"second".into(), paused)
+            .await
+            .unwrap();
         let run = world.store.run(run_id).await.unwrap().unwrap();
         assert_eq!(run.status, RunStatus::Paused);
     });
@@ -729,11 +772,11 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
         let planner = world.planner();
-        let plan = planner.plan(&world.request, "first").await.unwrap();
+        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
         let mut fresh = world.request.clone();
         fresh.settings.fresh = true;
         for request in [&world.request, &fresh] {
-            let refused = planner.plan(request, "second").await.unwrap_err();
+            let refused = planner.plan(request, &"second".into()).await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::ActiveElsewhere);
             let said = refused.to_string();
             assert!(said.contains("by first"), "who: {said}");
@@ -741,17 +784,17 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
             assert!(said.contains("--take-over"), "what to do: {said}");
         }
         let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
-        assert_eq!((run.owner.as_str(), run.revision), ("first", 1));
+        assert_eq!((run.owner.to_string().as_str(), run.revision), ("first", 1));
         // The answer to its own request may have been lost.
-        let again = planner.plan(&world.request, "first").await.unwrap();
+        let again = planner.plan(&world.request, &"first".into()).await.unwrap();
         assert_eq!(again.segments, plan.segments);
 
         planner
-            .plan(&taking_over(&world.request), "second")
+            .plan(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
-        assert_eq!(run.owner, "second");
+        assert_eq!(run.owner, "second".into());
         assert!(
             run.message.contains("taken over from first"),
             "{}",
@@ -761,7 +804,7 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
         // Whoever was seen to be dead may have been followed by somebody who lives.
         let mut too_late = world.request.clone();
         too_late.settings.take_over_from = Some("first".into());
-        let refused = planner.plan(&too_late, "third").await.unwrap_err();
+        let refused = planner.plan(&too_late, &"third".into()).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ActiveElsewhere);
 
         let paused = RunStatus::Paused;
@@ -771,11 +814,14 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
             .await
             .unwrap();
         // A plan that is tried again does not undo that.
-        let refused = planner.plan(&world.request, "second").await.unwrap_err();
+        let refused = planner
+            .plan(&world.request, &"second".into())
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NotRunning);
-        planner.plan(&world.request, "third").await.unwrap();
+        planner.plan(&world.request, &"third".into()).await.unwrap();
         too_late.settings.take_over_from = Some("third".into());
-        planner.plan(&too_late, "fourth").await.unwrap();
+        planner.plan(&too_late, &"fourth".into()).await.unwrap();
     });
 }
 
@@ -878,7 +924,11 @@ fn read_only_dry_run_has_no_work_for_a_worker() {
         assert_eq!(world.table.items(), before);
 
         let request = taking_over(&world.request);
-        let plan = world.planner().plan(&request, "first").await.unwrap();
+        let plan = world
+            .planner()
+            .plan(&request, &"first".into())
+            .await
+            .unwrap();
         assert!(plan.segments.is_empty());
         let mut chunk = first_chunk(&plan, 0);
         chunk.pass = plan.pass;
@@ -891,7 +941,11 @@ fn read_only_dry_run_has_no_work_for_a_worker() {
         real.settings.dry_run = false;
         assert_ne!(real.run_id(), run_id);
         real.settings.run_id = Some(run_id);
-        let refused = world.planner().plan(&real, "first").await.unwrap_err();
+        let refused = world
+            .planner()
+            .plan(&real, &"first".into())
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::RunMismatch);
     });
 }
@@ -905,7 +959,7 @@ fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
             let settings = format!(r#","total_segments":{total},"max_concurrency":1000"#);
             let world = World::new(Faults::none(1), 10, &settings);
             let planner = world.planner();
-            let mut plan = planner.plan(&world.request, "first").await.unwrap();
+            let mut plan = planner.plan(&world.request, &"first".into()).await.unwrap();
             let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
             let mut listed = std::collections::BTreeSet::new();
             // Of a million the first rounds will do.
@@ -918,7 +972,11 @@ fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
                     assert!(listed.insert(*segment), "{segment} twice");
                     world.store.exhaust(&run, *segment);
                 }
-                plan = planner.runs.next(&plan.run_id, 1, "first").await.unwrap();
+                plan = planner
+                    .runs
+                    .next(&plan.run_id, 1, &"first".into())
+                    .await
+                    .unwrap();
             }
             assert_eq!(listed.len(), total.min(100_000));
 
@@ -946,7 +1004,11 @@ fn a_long_segment_is_handed_over() {
     in_virtual_time(async {
         let settings = r#","total_segments":1,"time_box_seconds":1"#;
         let world = World::new(Faults::none(1), 1_000, settings);
-        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let plan = world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
         let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
         for _ in 0..CHUNKS_PER_CHILD - 2 {
             world.store.claim(&run, 0).await.unwrap();
@@ -965,7 +1027,11 @@ fn a_long_segment_is_handed_over() {
 }
 
 async fn planner_lists(world: &World, plan: &Round) -> Vec<u32> {
-    let next = world.planner().runs.next(&plan.run_id, 1, "first").await;
+    let next = world
+        .planner()
+        .runs
+        .next(&plan.run_id, 1, &"first".into())
+        .await;
     next.unwrap().segments
 }
 
@@ -1096,7 +1162,7 @@ fn transitions_are_those_of_the_table() {
             assert!(refused.to_string().contains("is succeeded"), "{refused}");
         }
         // Said twice, it holds once; and what is paused can still be given up.
-        planner.plan(&world.request, "me").await.unwrap();
+        planner.plan(&world.request, &"me".into()).await.unwrap();
         for (status, before) in [
             (RunStatus::Paused, RunStatus::Running),
             (RunStatus::Paused, RunStatus::Paused),
@@ -1115,7 +1181,7 @@ fn transitions_are_those_of_the_table() {
         assert!(refused.to_string().contains("is cancelled"), "{refused}");
         let told = planner
             .runs
-            .fail(&run_id, "me", Failure::caught("TooMany", ""))
+            .fail(&run_id, &"me".into(), Failure::caught("TooMany", ""))
             .await
             .unwrap();
         assert_eq!(told.error, "Stopped", "so the state machine ends well");
@@ -1127,11 +1193,19 @@ fn transitions_are_those_of_the_table() {
 fn a_run_id_belongs_to_one_table() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, r#","run_id":"r""#);
-        world.planner().plan(&world.request, "first").await.unwrap();
+        world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
         world.table.recreate();
         let other =
             Request::from_json(r#"{"table":"other","set":{"test":1},"run_id":"r"}"#).unwrap();
-        let refused = world.planner().plan(&other, "second").await.unwrap_err();
+        let refused = world
+            .planner()
+            .plan(&other, &"second".into())
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::RunMismatch);
         assert!(refused.to_string().contains("stuff"), "{refused}");
         assert!(refused.to_string().contains("other"), "{refused}");
@@ -1164,7 +1238,11 @@ fn no_gap_after_an_error_in_the_middle_of_a_page() {
 fn one_owner_is_looked_for_during_a_chunk() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 6000, r#","total_segments":1"#);
-        let plan = world.planner().plan(&world.request, "first").await.unwrap();
+        let plan = world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let (worker, planner) = (world.worker(), world.planner());
@@ -1173,7 +1251,7 @@ fn one_owner_is_looked_for_during_a_chunk() {
             tokio::time::sleep(Duration::from_secs(3)).await;
             planner
                 .runs
-                .stop(&plan.run_id, "first", RunStatus::Paused)
+                .stop(&plan.run_id, &"first".into(), RunStatus::Paused)
                 .await
                 .unwrap();
             tokio::time::Instant::now()

@@ -20,7 +20,7 @@ use backfill_core::pace::Share;
 use backfill_core::ports::{
     Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
 };
-use backfill_core::records::RunStatus;
+use backfill_core::records::{Owner, RunStatus};
 use backfill_core::request::RequestedSettings;
 use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
@@ -549,7 +549,7 @@ pub async fn simulate(
     let verifier = || Verifier::new(table.clone(), store.clone());
     let worker = |share| Worker::new(table.clone(), store.clone(), share);
     let stop = CancellationToken::new();
-    let owner = "the simulation";
+    let owner = &Owner::from("the simulation");
     let begin = Instant::now();
     let mut plan = planner().plan(&request, owner).await?;
     let engine = Engine {
@@ -624,13 +624,13 @@ async fn chunk(
     plan: &Round,
     segment: u32,
     trial: bool,
-    owner: &str,
+    owner: &Owner,
 ) -> Result<bool> {
     let chunk = Chunk {
         run_id: plan.run_id.clone(),
         pass: plan.pass,
         segment,
-        owner: owner.into(),
+        owner: owner.clone(),
         trial,
     };
     let report = worker.work(&chunk, None, &CancellationToken::new()).await?;

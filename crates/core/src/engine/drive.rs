@@ -13,7 +13,7 @@ use crate::engine::verifier::{Verifier, VerifyRequest};
 use crate::engine::worker::{Chunk, Worker};
 use crate::pace::retry::retry_outage;
 use crate::ports::{ReadAccess, RunStore, SegmentStore, WriteAccess};
-use crate::records::RunStatus;
+use crate::records::{Owner, RunStatus};
 use crate::{ErrorKind, Result};
 
 /// The three parts of a run. Only the worker's access can write to the target table.
@@ -46,7 +46,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
     pub async fn drive(
         &self,
         round: Round,
-        owner: &str,
+        owner: &Owner,
         stop: &CancellationToken,
     ) -> Result<RunStatus> {
         let run_id = round.run_id.clone();
@@ -80,7 +80,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
     async fn passes(
         &self,
         mut round: Round,
-        owner: &str,
+        owner: &Owner,
         stop: &CancellationToken,
     ) -> Result<RunStatus> {
         loop {
@@ -102,7 +102,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
             let mut request = VerifyRequest {
                 run_id: round.run_id.clone(),
                 pass: round.pass,
-                owner: owner.to_owned(),
+                owner: owner.clone(),
                 verification: round.verification,
             };
             while !request.verification.done {
@@ -137,7 +137,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
     }
 
     /// All segments of a round, each chunk after chunk; the first error stops the others at their checkpoints.
-    async fn sweep(&self, round: &Round, owner: &str, stop: &CancellationToken) -> Result<()> {
+    async fn sweep(&self, round: &Round, owner: &Owner, stop: &CancellationToken) -> Result<()> {
         let stop = stop.child_token();
         let mut segments = stream::iter(round.segments.iter().copied())
             .map(|segment| {
@@ -164,7 +164,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
     async fn chunk(
         &self,
         round: &Round,
-        owner: &str,
+        owner: &Owner,
         segment: u32,
         trial: bool,
         stop: &CancellationToken,
@@ -173,7 +173,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
             run_id: round.run_id.clone(),
             pass: round.pass,
             segment,
-            owner: owner.to_owned(),
+            owner: owner.clone(),
             trial,
         };
         let work = || self.worker.work(&chunk, None, stop);

@@ -231,7 +231,7 @@ mod tests {
             item_count: 0,
             size_bytes: 0,
         };
-        let run = new_run(&request, &table, "somebody");
+        let run = new_run(&request, &table, &"somebody".into());
         let begin = Counters {
             scanned: 1_000,
             ..Counters::default()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::CheckpointReader;
-use crate::records::{RunRecord, RunStatus};
+use crate::records::{Owner, RunRecord, RunStatus};
 use crate::request::check_run_id;
 use crate::{Error, ErrorKind, Result};
 
@@ -18,7 +18,7 @@ pub(super) async fn load<S: CheckpointReader>(
     store: &S,
     run_id: &str,
     pass: u32,
-    owner: &str,
+    owner: &Owner,
 ) -> Result<RunRecord> {
     let record = load_owned(store, run_id, owner).await?;
     if record.pass != pass {
@@ -52,16 +52,16 @@ pub(super) fn require_running(record: &RunRecord) -> Result<()> {
 pub(super) async fn load_owned<S: CheckpointReader>(
     store: &S,
     run_id: &str,
-    owner: &str,
+    owner: &Owner,
 ) -> Result<RunRecord> {
     let record = load_any(store, run_id).await?;
-    if record.owner != owner {
+    if record.owner != *owner {
         return Err(taken_over(&record, owner));
     }
     Ok(record)
 }
 
-pub(super) fn taken_over(record: &RunRecord, former: &str) -> Error {
+pub(super) fn taken_over(record: &RunRecord, former: &Owner) -> Error {
     Error::new(
         ErrorKind::Fenced,
         format!(

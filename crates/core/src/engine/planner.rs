@@ -8,7 +8,7 @@ use crate::engine::ownership::{load_stored, require_running};
 use crate::engine::runs::{Round, Runs, limit, listed};
 use crate::pace::retry::{Until, retry};
 use crate::ports::{ReadAccess, RunStore};
-use crate::records::{RunRecord, RunStatus, VERSION};
+use crate::records::{Owner, RunRecord, RunStatus, VERSION};
 use crate::request::{RequestedSettings, Settings, default_max_rejected};
 use crate::table::{TableDescription, default_segments, explain_segments};
 use crate::{Error, ErrorKind, Request, Result};
@@ -79,7 +79,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
 
     /// Starts or resumes the run of a request on behalf of `owner`. Refuses bad input before anything is
     /// written.
-    pub async fn plan(&self, request: &Request, owner: &str) -> Result<Round> {
+    pub async fn plan(&self, request: &Request, owner: &Owner) -> Result<Round> {
         let description = describe(&self.access, request).await?;
         let stored = load_stored(&self.runs.store, &request.run_id()).await?;
         let record = preview(stored, request, &description, owner)?;
@@ -113,7 +113,7 @@ pub fn preview(
     stored: Option<RunRecord>,
     request: &Request,
     description: &TableDescription,
-    owner: &str,
+    owner: &Owner,
 ) -> Result<RunRecord> {
     let record = match stored {
         None => new_run(request, description, owner),
@@ -128,7 +128,11 @@ pub fn preview(
     Ok(record)
 }
 
-pub(crate) fn new_run(request: &Request, description: &TableDescription, owner: &str) -> RunRecord {
+pub(crate) fn new_run(
+    request: &Request,
+    description: &TableDescription,
+    owner: &Owner,
+) -> RunRecord {
     let settings = choose_settings(&request.settings, description.size_bytes);
     let last_pass = settings.max_passes;
     let segments = explain_segments(
@@ -151,7 +155,7 @@ pub(crate) fn new_run(request: &Request, description: &TableDescription, owner: 
         first_pass: 1,
         pass: 1,
         last_pass,
-        owner: owner.into(),
+        owner: owner.clone(),
         started_ms: now_ms(),
         ended_ms: None,
         proof: None,
@@ -167,7 +171,7 @@ fn continued_run(
     stored: RunRecord,
     request: &Request,
     description: &TableDescription,
-    owner: &str,
+    owner: &Owner,
 ) -> Result<RunRecord> {
     let mut requested = request.settings.clone();
     if !requested.fresh && stored.fingerprint != request.spec.fingerprint() {
@@ -216,9 +220,10 @@ fn continued_run(
             ),
         ));
     }
-    let held = stored.status == RunStatus::Running && stored.owner != owner;
-    let is_dead = requested.take_over || requested.take_over_from.as_ref() == Some(&stored.owner);
-    if stored.owner == owner && stored.status.is_stopped() {
+    let held = stored.status == RunStatus::Running && stored.owner != *owner;
+    let is_dead =
+        requested.take_over || requested.take_over_from.as_ref() == Some(&stored.owner.to_string());
+    if stored.owner == *owner && stored.status.is_stopped() {
         // A plan that is tried again must not undo what the operator said meanwhile.
         require_running(&stored)?;
     }

@@ -12,7 +12,7 @@ use crate::engine::ownership::{load, load_any, load_owned, require_running, take
 use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::RunStore;
-use crate::records::{Cursor, Proof, RunRecord, RunStatus};
+use crate::records::{Cursor, Owner, Proof, RunRecord, RunStatus};
 use crate::request::Settings;
 use crate::table::spread_order;
 use crate::{Error, ErrorKind, Key, Result};
@@ -154,7 +154,7 @@ impl<S: RunStore> Runs<S> {
     }
 
     /// The segments that are still open in this pass of `owner`'s run.
-    pub async fn next(&self, run_id: &str, pass: u32, owner: &str) -> Result<Round> {
+    pub async fn next(&self, run_id: &str, pass: u32, owner: &Owner) -> Result<Round> {
         let record = load(&self.store, run_id, pass, owner).await?;
         self.what_is_next(&record).await
     }
@@ -233,7 +233,7 @@ impl<S: RunStore> Runs<S> {
         &self,
         run_id: &str,
         pass: u32,
-        owner: &str,
+        owner: &Owner,
         verification: &Verification,
     ) -> Result<Conclusion> {
         despite_conflicts(|| self.try_to_conclude(run_id, pass, owner, verification)).await
@@ -243,7 +243,7 @@ impl<S: RunStore> Runs<S> {
         &self,
         run_id: &str,
         pass: u32,
-        owner: &str,
+        owner: &Owner,
         verification: &Verification,
     ) -> Result<Conclusion> {
         if !verification.done {
@@ -343,13 +343,13 @@ impl<S: RunStore> Runs<S> {
     /// Records that an error ended the run of `owner`, and returns the failure that counts: the first one.
     /// The checkpoints stay, so the run can be resumed. A run that somebody else has taken over goes on: its
     /// record is left alone.
-    pub async fn fail(&self, run_id: &str, owner: &str, failure: Failure) -> Result<Failure> {
+    pub async fn fail(&self, run_id: &str, owner: &Owner, failure: Failure) -> Result<Failure> {
         despite_conflicts(|| self.try_to_fail(run_id, owner, failure.clone())).await
     }
 
-    async fn try_to_fail(&self, run_id: &str, owner: &str, failure: Failure) -> Result<Failure> {
+    async fn try_to_fail(&self, run_id: &str, owner: &Owner, failure: Failure) -> Result<Failure> {
         let mut record = load_any(&self.store, run_id).await?;
-        if record.owner != owner {
+        if record.owner != *owner {
             return Ok((&taken_over(&record, owner)).into());
         }
         if record.status.is_stopped() {
@@ -377,10 +377,10 @@ impl<S: RunStore> Runs<S> {
 
     /// Records that the operator stopped `owner`'s run (`Paused` or `Cancelled`); starting it again resumes it. A
     /// run that has ended, or that somebody else has taken over, is left alone.
-    pub async fn stop(&self, run_id: &str, owner: &str, status: RunStatus) -> Result<()> {
+    pub async fn stop(&self, run_id: &str, owner: &Owner, status: RunStatus) -> Result<()> {
         despite_conflicts(|| async {
             let record = load_any(&self.store, run_id).await?;
-            if record.owner != owner || record.status != RunStatus::Running {
+            if record.owner != *owner || record.status != RunStatus::Running {
                 return Ok(());
             }
             let message = "stopped by the operator; start it again to resume";
@@ -423,9 +423,9 @@ impl<S: RunStore> Runs<S> {
     }
 
     /// Whether the operator has stopped `owner`'s run, and how.
-    pub async fn stopped(&self, run_id: &str, owner: &str) -> Result<Option<RunStatus>> {
+    pub async fn stopped(&self, run_id: &str, owner: &Owner) -> Result<Option<RunStatus>> {
         let record = load_any(&self.store, run_id).await?;
-        Ok((record.owner == owner && record.status.is_stopped()).then_some(record.status))
+        Ok((record.owner == *owner && record.status.is_stopped()).then_some(record.status))
     }
 
     /// Changes the budget of a run, also while it goes on: its workers follow within ten seconds. A run that has ended has
@@ -462,7 +462,7 @@ impl<S: RunStore> Runs<S> {
         mut record: RunRecord,
         status: RunStatus,
         message: &str,
-        by: &str,
+        by: &(impl ToString + ?Sized + Sync),
     ) -> Result<()> {
         record.change_status(status, by)?;
         record.message = match record.ended_ms {

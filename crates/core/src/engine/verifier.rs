@@ -15,7 +15,7 @@ use crate::pace::Pace;
 use crate::pace::retry::{Until, retry_until};
 use crate::pace::{Budget, Share};
 use crate::ports::{CheckpointReader, PageRequest, ReadAccess, TableReader};
-use crate::records::Cursor;
+use crate::records::{Cursor, Owner};
 use crate::{Error, Key, Result};
 
 /// Segments counted at the same time.
@@ -67,7 +67,7 @@ pub struct VerifyRequest {
     pub run_id: String,
     pub pass: u32,
     /// Who asks: the owner of the run.
-    pub owner: String,
+    pub owner: Owner,
     pub verification: Verification,
 }
 

@@ -22,7 +22,7 @@ use crate::pace::{MAX_WINDOW, Pace};
 use crate::ports::{
     Batch, Outcome, Page, PageRequest, SegmentStore, TableReader, TableWriter, Write, WriteAccess,
 };
-use crate::records::{Counters, Cursor, Rejected, RunRecord, SegmentRecord};
+use crate::records::{Counters, Cursor, Owner, Rejected, RunRecord, SegmentRecord};
 use crate::value::with_sorted_sets;
 use crate::{Error, ErrorKind, Item, Key, Result};
 
@@ -72,7 +72,7 @@ pub struct Chunk {
     pub pass: u32,
     pub segment: u32,
     /// Who asks: the owner of the run.
-    pub owner: String,
+    pub owner: Owner,
     /// A short chunk that ends with the page on which one item has shown that the update extinguishes the
     /// predicate.
     pub trial: bool,

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
+use crate::records::Owner;
 use crate::request::{PASSES, RequestedSettings, Settings, check_run_id};
 use crate::table::{KeySchema, MAX_SEGMENTS};
 use crate::{Error, ErrorKind, Key, Request, Result, Spec};
@@ -152,8 +153,8 @@ pub struct RunRecord {
     pub pass: u32,
     /// The pass after which the current execution gives up.
     pub last_pass: u32,
-    /// Who runs it: the ARN of an execution, or host and process of a local run.
-    pub owner: String,
+    /// Who runs it.
+    pub owner: Owner,
     /// When the current or last execution started; milliseconds since 1970.
     pub started_ms: u64,
     /// When it ended; none while it runs.
@@ -175,7 +176,11 @@ pub struct RunRecord {
 
 impl RunRecord {
     /// Brings the run into another state, in the name of `by`. `Internal` where [`RunStatus::may_become`] knows no such way.
-    pub fn change_status(&mut self, status: RunStatus, by: &str) -> Result<()> {
+    pub fn change_status(
+        &mut self,
+        status: RunStatus,
+        by: &(impl ToString + ?Sized),
+    ) -> Result<()> {
         if !self.status.may_become(status) {
             return Err(Error::new(
                 ErrorKind::Internal,
@@ -193,14 +198,20 @@ impl RunRecord {
     }
 
     /// Notes a change, unless there is none.
-    pub fn note(&mut self, by: &str, what: &str, old: impl ToString, new: impl ToString) {
+    pub fn note(
+        &mut self,
+        by: &(impl ToString + ?Sized),
+        what: &str,
+        old: impl ToString,
+        new: impl ToString,
+    ) {
         let (old, new) = (old.to_string(), new.to_string());
         if old == new {
             return;
         }
         self.events.push(Event {
             at_ms: now_ms(),
-            by: by.into(),
+            by: by.to_string(),
             what: what.into(),
             old,
             new,

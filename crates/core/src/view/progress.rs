@@ -9,7 +9,7 @@ use crate::clock::now_ms;
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::CheckpointReader;
 use crate::records::BoundBy;
-use crate::records::{Counters, Cursor, RunRecord, RunStatus, SegmentRecord};
+use crate::records::{Counters, Cursor, Owner, RunRecord, RunStatus, SegmentRecord};
 use crate::value::Key;
 use crate::view::cost::{Bill, Prices, Use};
 use crate::{Request, Result};
@@ -181,8 +181,7 @@ impl Snapshot {
             verification_read_units: run.verification_rcu,
             verifier_seconds: run.verification_seconds,
             passes: self.passes.len() as f64,
-            // The owner of a run in AWS is the ARN of its execution.
-            in_aws: run.owner.starts_with("arn:"),
+            in_aws: matches!(run.owner, Owner::Execution(_)),
             ..Use::default()
         };
         for pass in &self.passes {

@@ -86,9 +86,9 @@ impl World {
         };
         let plan = engine
             .planner
-            .plan(&taking_over(&self.request), owner)
+            .plan(&taking_over(&self.request), &owner.into())
             .await?;
-        engine.drive(plan, owner, stop).await
+        engine.drive(plan, &owner.into(), stop).await
     }
 
     pub async fn counters(&self) -> Counters {
