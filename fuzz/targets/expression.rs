@@ -3,7 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use backfill_core::change::expression::{check_enclosed, placeholders, update_targets, without_outer_parentheses};
+use backfill_core::change::Seen;
+use backfill_core::change::expression::{
+    check_enclosed, placeholders, update_targets, without_outer_parentheses,
+};
+use backfill_core::{Item, Key};
 use backfill_fuzz::scenario::Scenario;
 use backfill_fuzz::{assert_is_a_clear_sentence, encloses_the_rest};
 use libfuzzer_sys::fuzz_target;
@@ -36,17 +40,17 @@ fuzz_target!(|text: &str| {
     spec.fingerprint();
     spec.describe();
 
-    let statements = spec.statements(&keys);
-    assert_eq!(statements.filter, spec.pending);
-    assert_eq!(statements.update, spec.update);
+    let change = spec.change(&keys);
+    let (sweep, not_pending) = (change.sweep(), change.not_pending());
+    let seen = Seen::from(Key(Item::new()));
+    let update = change.update(&seen);
+    assert_eq!(sweep.filter, spec.pending);
+    assert_eq!(update.update, spec.update);
     // The predicate is one operand beside the guard: nothing in it ends the parentheses around it.
     for (expression, guard) in [
+        (&*update.condition, "attribute_exists(#backfill_key0) AND ("),
         (
-            &statements.condition,
-            "attribute_exists(#backfill_key0) AND (",
-        ),
-        (
-            &statements.not_pending,
+            &*not_pending.expression,
             "attribute_not_exists(#backfill_key0) OR NOT (",
         ),
     ] {
@@ -65,21 +69,23 @@ fuzz_target!(|text: &str| {
             .filter(|placeholder| placeholder.starts_with(sigil))
             .collect()
     };
+    let pending = change.pending();
     for (expressions, names, values) in [
         (
-            vec![&*statements.filter, &*statements.projection],
-            &statements.read_names,
-            &statements.read_values,
+            vec![&*sweep.filter, &*sweep.projection],
+            &sweep.names,
+            &sweep.values,
+        ),
+        (vec![&*pending.expression], &pending.names, &pending.values),
+        (
+            vec![&*not_pending.expression],
+            &not_pending.names,
+            &not_pending.values,
         ),
         (
-            vec![&*statements.not_pending],
-            &statements.check_names,
-            &statements.read_values,
-        ),
-        (
-            vec![&*statements.update, &*statements.condition],
-            &statements.write_names,
-            &statements.write_values,
+            vec![&*update.update, &*update.condition],
+            &*update.names,
+            &*update.values,
         ),
     ] {
         assert!(names.keys().eq(&of(&expressions, '#')), "{expressions:?}");

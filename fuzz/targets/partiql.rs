@@ -117,7 +117,12 @@ fuzz_target!(|text: &str| {
         .chain(values_of(&spec.pending, &spec.values))
         .collect();
     let key = Key(key.clone());
-    let parameters: Vec<Value> = statement.parameters(&key).cloned().collect();
+    let parameters: Vec<Value> = statement
+        .bind(&key)
+        .parameters
+        .into_iter()
+        .cloned()
+        .collect();
     assert_eq!(parameters, expected);
     let marks = tokens.iter().filter(|t| **t == Token::Plain("?")).count();
     assert_eq!(marks, parameters.len(), "{tokens:?}");

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use backfill_core::Result;
-use backfill_core::step_functions::Ask;
-use backfill_core::pace::{Budget, Share};
-use backfill_core::records::{Counters, Proof, Rejected, RunRecord, SegmentRecord};
-use backfill_core::request::Settings;
 use backfill_core::engine::runs::{Conclusion, Failure, Round};
-use backfill_core::ports::{Page, PageRequest, TableReader};
-use backfill_core::request::parse_strictly;
-use backfill_core::pace::retry::Until;
 use backfill_core::engine::verifier::{Verification, VerifyRequest, count};
 use backfill_core::engine::worker::{Chunk, ChunkReport};
+use backfill_core::pace::retry::Until;
+use backfill_core::pace::{Budget, Share};
+use backfill_core::ports::{Page, PageRequest, TableReader};
+use backfill_core::records::{Counters, Proof, Rejected, RunRecord, SegmentRecord};
+use backfill_core::request::Settings;
+use backfill_core::request::parse_strictly;
+use backfill_core::step_functions::Ask;
 use backfill_fuzz::{assert_is_a_clear_sentence, json};
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
@@ -37,7 +37,7 @@ fuzz_target!(|text: &str| {
             assert_is_a_clear_sentence(&refusal.report());
         }
         run.spec.describe();
-        run.spec.statements(&run.keys);
+        run.change();
     }
     round_trip::<Verification>(text);
     if let Some(request) = round_trip::<VerifyRequest>(text) {

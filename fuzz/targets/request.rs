@@ -42,7 +42,7 @@ fuzz_target!(|text: &str| {
         hash: KeyAttribute::new("id", KeyType::S),
         range: Some(KeyAttribute::new("created", KeyType::N)),
     };
-    request.spec.statements(&keys);
+    request.spec.change(&keys);
     let _ = request.spec.check_against(&keys);
     let _ = Statement::new(&request.spec, &keys);
 });

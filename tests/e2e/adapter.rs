@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use backfill_core::change::Seen;
 use backfill_core::engine::planner::Planner;
 use backfill_core::ports::{
     CheckpointReader as _, Outcome, PageRequest, ReadAccess as _, SegmentStore as _,
@@ -50,7 +51,7 @@ impl Table {
     }
 
     fn writer(&self, spec: &Spec, kind: WriterKind) -> impl TableWriter + use<> {
-        ReadWrite::new(self.connection.clone()).writer(spec, &self.keys, kind)
+        ReadWrite::new(self.connection.clone()).writer(spec.change(&self.keys), kind)
     }
 
     async fn items(&self) -> BTreeMap<Key, Item> {
@@ -77,7 +78,8 @@ const KINDS: [WriterKind; 2] = [WriterKind::Batch, WriterKind::UpdateItem];
 async fn write(writer: &impl TableWriter, keys: &[Key]) -> backfill_core::Result<Vec<Write>> {
     let mut writes = Vec::new();
     for keys in keys.chunks(writer.batch_size()) {
-        let batch = writer.update_batch(keys).await?;
+        let seen: Vec<Seen> = keys.iter().cloned().map(Seen::from).collect();
+        let batch = writer.update_batch(&seen).await?;
         assert_eq!(batch.outcomes.len(), keys.len());
         for outcome in batch.outcomes {
             writes.push(Write {
@@ -182,7 +184,7 @@ async fn only_u_with_hostile_names_and_values() {
                 limit: 100,
                 consistent: true,
             };
-            let reader = ReadOnly(table.connection.clone()).reader(&hostile, &table.keys);
+            let reader = ReadOnly(table.connection.clone()).reader(hostile.change(&table.keys));
             let page = reader.page(request).await.unwrap();
             let lack = expected
                 .values()
@@ -398,7 +400,7 @@ async fn a_pending_item_is_shown_whole() {
     }
     assert_eq!(table.items().await, items, "looking changes nothing");
     let writer = table.writer(&set_test(), WriterKind::Batch);
-    let (write, shown) = writer.update_and_show(&key(1)).await.unwrap();
+    let (write, shown) = writer.update_and_show(&key(1).into()).await.unwrap();
     assert_eq!(write.outcome, Outcome::Updated);
     let shown = backfill_core::value::with_sorted_sets(shown.unwrap());
     assert_eq!(shown, table.items().await[&key(1)]);
@@ -409,7 +411,7 @@ async fn a_pending_item_is_shown_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_gap_between_pages_and_segments() {
     let table = Table::with_items(200).await;
-    let reader = ReadOnly(table.connection.clone()).reader(&set_test(), &table.keys);
+    let reader = ReadOnly(table.connection.clone()).reader(set_test().change(&table.keys));
     for (total_segments, limit) in [(1, 1), (1, 7), (5, 3), (16, 1000)] {
         let mut found = Vec::new();
         let mut scanned = 0;
@@ -426,7 +428,7 @@ async fn no_gap_between_pages_and_segments() {
                 let page = reader.page(request).await.unwrap();
                 assert!(page.scanned <= u64::from(limit));
                 scanned += page.scanned;
-                found.extend(page.pending);
+                found.extend(page.pending.into_iter().map(|item| item.key));
                 after = page.next;
                 if after.is_none() {
                     break;

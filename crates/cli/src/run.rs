@@ -70,7 +70,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         return dry_run(&request, to, &checkpoints, description, &prices, args.json).await;
     }
     // DynamoDB judges the predicate before even the checkpoint table is created.
-    let reader = ReadOnly(connection.clone()).reader(&request.spec, &description.keys);
+    let reader = ReadOnly(connection.clone()).reader(request.spec.change(&description.keys));
     let first_item = PageRequest {
         segment: 0,
         total_segments: 1,

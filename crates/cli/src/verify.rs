@@ -62,7 +62,7 @@ impl Counted {
     ) -> Result<Counted> {
         let begin = Instant::now();
         let settings = choose_settings(&request.settings, description.size_bytes);
-        let reader = access.reader(&request.spec, &description.keys);
+        let reader = access.reader(request.spec.change(&description.keys));
         let until = Until {
             stop: stop_on_signal("stopping the count"),
             ..Until::after(COUNT_PATIENCE)

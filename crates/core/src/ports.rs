@@ -3,11 +3,12 @@
 
 use std::future::Future;
 
+use crate::change::{Seen, SharedChange};
 use crate::records::{Flush, HistoryBucket};
 use crate::records::{Rejected, RunRecord, SegmentRecord};
 use crate::request::WriterKind;
-use crate::table::{KeySchema, TableDescription};
-use crate::{Item, Key, Result, Spec};
+use crate::table::TableDescription;
+use crate::{Item, Key, Result};
 
 /// Which slice of the table to read next.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +26,8 @@ pub struct PageRequest<'a> {
 /// One Scan response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// Keys of the items for which `P` holds, in scan order. May be empty though `next` is there.
-    pub pending: Vec<Key>,
+    /// The items for which `P` holds, in scan order. May be empty though `next` is there.
+    pub pending: Vec<Seen>,
     /// Items evaluated.
     pub scanned: u64,
     /// LastEvaluatedKey; `None` is the end of the segment, and nothing else is.
@@ -56,35 +57,35 @@ pub struct Write {
 /// One acknowledged request of guarded updates.
 #[derive(Debug)]
 pub struct Batch {
-    /// What became of each key, in the order of the request. An error is about this key alone.
+    /// What became of each item, in the order of the request. An error is about this item alone.
     pub outcomes: Vec<Result<Outcome>>,
     /// Write units of the whole request, indexes and failed conditions included.
     pub consumed_wcu: f64,
 }
 
-/// Read access to the target table, for one spec.
+/// Read access to the target table, for one change.
 pub trait TableReader: Send + Sync {
-    /// Reads one page of pending keys. Retryable errors are for the caller to retry.
+    /// Reads one page of pending items. Retryable errors are for the caller to retry.
     fn page(&self, request: PageRequest<'_>) -> impl Future<Output = Result<Page>> + Send;
 }
 
 /// Write access to the target table: the guarded update is all there is, of one item or of several, and a look at its
 /// effect.
 pub trait TableWriter: Send + Sync {
-    /// Most keys in one [`TableWriter::update_batch`]. 1 where batches turn out to be impossible, so ask each time.
+    /// Most items in one [`TableWriter::update_batch`]. 1 where batches turn out to be impossible, so ask each time.
     fn batch_size(&self) -> usize;
 
-    /// Applies `U` to each of these items, at most [`TableWriter::batch_size`] and none twice, as
+    /// Applies the change to each of these items, at most [`TableWriter::batch_size`] and none twice, as
     /// [`TableWriter::update`] does, in one request that is not atomic. An error is about the request as a whole.
-    fn update_batch(&self, keys: &[Key]) -> impl Future<Output = Result<Batch>> + Send;
+    fn update_batch(&self, items: &[Seen]) -> impl Future<Output = Result<Batch>> + Send;
 
-    /// Applies `U` to the item where `attribute_exists(<partition key>) AND (P)` holds at that moment.
-    fn update(&self, key: &Key) -> impl Future<Output = Result<Write>> + Send;
+    /// Applies [`Change::update`](crate::change::Change::update) to the item if its condition holds at that moment.
+    fn update(&self, item: &Seen) -> impl Future<Output = Result<Write>> + Send;
 
-    /// The same, and returns the item as it is after an update that took effect.
+    /// Does what [`TableWriter::update`] does, and returns the item as it is after an update that took effect.
     fn update_and_show(
         &self,
-        key: &Key,
+        item: &Seen,
     ) -> impl Future<Output = Result<(Write, Option<Item>)>> + Send;
 
     /// The whole item with this key if `P` holds for it at this moment, as DynamoDB sees it; changes nothing.
@@ -98,16 +99,16 @@ pub trait ReadAccess: Send + Sync {
     /// Describes the table. `TableNotFound` where it does not exist.
     fn describe(&self, table: &str) -> impl Future<Output = Result<TableDescription>> + Send;
 
-    /// A reader for this spec on its table.
-    fn reader(&self, spec: &Spec, keys: &KeySchema) -> Self::Reader;
+    /// A reader for this change.
+    fn reader(&self, change: SharedChange) -> Self::Reader;
 }
 
 /// Read and write access: what a worker gets.
 pub trait WriteAccess: ReadAccess {
     type Writer: TableWriter;
 
-    /// A writer for this spec on its table.
-    fn writer(&self, spec: &Spec, keys: &KeySchema, kind: WriterKind) -> Self::Writer;
+    /// A writer for this change.
+    fn writer(&self, change: SharedChange, kind: WriterKind) -> Self::Writer;
 }
 
 /// Read access to the durable records.

@@ -143,22 +143,21 @@ impl ReadOnly {
         request: PageRequest<'_>,
         examples: usize,
     ) -> Result<SampledPage> {
-        let statements = spec.statements(keys);
-        // Of the names, those that the filter uses: no projection names the keys.
+        let change = spec.change(keys);
+        let pending = change.pending();
         let scan = SampleScan {
             table_name: &spec.table,
             segment: request.segment,
             total_segments: request.total_segments,
             exclusive_start_key: request.after,
             limit: request.limit,
-            filter_expression: &statements.filter,
-            expression_attribute_names: statements
-                .read_names
+            filter_expression: &pending.expression,
+            expression_attribute_names: pending
+                .names
                 .iter()
-                .filter(|(name, _)| spec.names.contains_key(*name))
                 .map(|(name, attribute)| (name.as_str(), attribute.as_str()))
                 .collect(),
-            expression_attribute_values: &statements.read_values,
+            expression_attribute_values: &pending.values,
             return_consumed_capacity: "TOTAL",
         };
         let direct = DirectReads(self.0.direct.clone());

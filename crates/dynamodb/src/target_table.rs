@@ -11,14 +11,14 @@ use aws_sdk_dynamodb::types::{
     ConditionCheck, KeyType as Role, ReturnConsumedCapacity, ReturnValue,
     ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TransactWriteItem,
 };
-use backfill_core::change::Statements;
-use backfill_core::change::partiql::{BATCH_SIZE, Statement};
+use backfill_core::change::partiql::{BATCH_SIZE, BoundStatement};
+use backfill_core::change::{Seen, SharedChange};
 use backfill_core::ports::{
     Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
 };
 use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
-use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec, Value};
+use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -72,20 +72,17 @@ impl ReadWrite {
 /// Reads the pending keys of one table.
 pub struct Reader {
     direct: DirectReads,
-    table: String,
-    statements: Statements,
+    change: SharedChange,
 }
 
 /// Updates the pending items of one table.
 pub struct Writer {
     client: Client,
     direct: Direct,
-    table: String,
-    statements: Statements,
-    /// The update in PartiQL, where it is to be sent in batches.
-    partiql: Option<Statement>,
+    change: SharedChange,
+    /// The update may be sent in batches.
+    in_batches: bool,
     without_batches: WithoutBatches,
-    fingerprint: String,
 }
 
 impl ReadAccess for ReadOnly {
@@ -95,11 +92,10 @@ impl ReadAccess for ReadOnly {
         describe(&self.0, table).await
     }
 
-    fn reader(&self, spec: &Spec, keys: &KeySchema) -> Reader {
+    fn reader(&self, change: SharedChange) -> Reader {
         Reader {
             direct: DirectReads(self.0.direct.clone()),
-            table: spec.table.clone(),
-            statements: spec.statements(keys),
+            change,
         }
     }
 }
@@ -111,36 +107,26 @@ impl ReadAccess for ReadWrite {
         describe(&self.connection, table).await
     }
 
-    fn reader(&self, spec: &Spec, keys: &KeySchema) -> Reader {
-        ReadOnly(self.connection.clone()).reader(spec, keys)
+    fn reader(&self, change: SharedChange) -> Reader {
+        ReadOnly(self.connection.clone()).reader(change)
     }
 }
 
 impl WriteAccess for ReadWrite {
     type Writer = Writer;
 
-    fn writer(&self, spec: &Spec, keys: &KeySchema, kind: WriterKind) -> Writer {
-        let fingerprint = spec.fingerprint();
-        let partiql = match kind {
-            WriterKind::UpdateItem => None,
-            WriterKind::Batch if self.without_batches.contains(&fingerprint) => None,
-            WriterKind::Batch => match Statement::new(spec, keys) {
-                Ok(statement) => Some(statement),
-                Err(what) => {
-                    let reason = format!("PartiQL cannot safely express {what}");
-                    self.without_batches.add(&spec.table, &fingerprint, &reason);
-                    None
-                }
-            },
-        };
+    fn writer(&self, change: SharedChange, kind: WriterKind) -> Writer {
+        if let (WriterKind::Batch, Some(what)) = (kind, change.why_no_statement()) {
+            let reason = format!("PartiQL cannot safely express {what}");
+            self.without_batches
+                .add(change.table(), change.fingerprint(), &reason);
+        }
         Writer {
             client: self.connection.client.clone(),
             direct: self.connection.direct.clone(),
-            table: spec.table.clone(),
-            statements: spec.statements(keys),
-            partiql,
+            in_batches: kind == WriterKind::Batch,
             without_batches: self.without_batches.clone(),
-            fingerprint,
+            change,
         }
     }
 }
@@ -245,7 +231,7 @@ impl ReadCall for Scan<'_> {}
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Scanned {
-    items: Vec<Key>,
+    items: Vec<Item>,
     scanned_count: u64,
     last_evaluated_key: Option<Key>,
     consumed_capacity: Option<Capacity>,
@@ -260,27 +246,31 @@ pub(crate) struct Capacity {
 
 impl TableReader for Reader {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
-        let statements = &self.statements;
+        let sweep = self.change.sweep();
         let scan = Scan {
-            table_name: &self.table,
+            table_name: self.change.table(),
             segment: request.segment,
             total_segments: request.total_segments,
             exclusive_start_key: request.after,
             limit: request.limit,
             consistent_read: request.consistent,
-            filter_expression: &statements.filter,
-            projection_expression: &statements.projection,
-            expression_attribute_names: &statements.read_names,
-            expression_attribute_values: &statements.read_values,
+            filter_expression: &sweep.filter,
+            projection_expression: &sweep.projection,
+            expression_attribute_names: &sweep.names,
+            expression_attribute_values: &sweep.values,
             return_consumed_capacity: "TOTAL",
         };
-        let scanned = self
-            .direct
-            .call(&scan)
-            .await
-            .map_err(|error| failure(&format!("scanning table {}", self.table), error))?;
+        let scanned =
+            self.direct.call(&scan).await.map_err(|error| {
+                failure(&format!("scanning table {}", self.change.table()), error)
+            })?;
+        // Of most changes a sweep brings nothing but keys, which then need not be taken apart.
+        let seen = |item: Item| match self.change.reads() {
+            [] => Seen::from(Key(item)),
+            _ => Seen::new(self.change.keys(), item),
+        };
         Ok(Page {
-            pending: scanned.items,
+            pending: scanned.items.into_iter().map(seen).collect(),
             scanned: scanned.scanned_count,
             next: scanned.last_evaluated_key,
             consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
@@ -290,38 +280,44 @@ impl TableReader for Reader {
 
 impl TableWriter for Writer {
     fn batch_size(&self) -> usize {
-        self.statement().map_or(1, |_| BATCH_SIZE)
-    }
-
-    async fn update_batch(&self, keys: &[Key]) -> Result<Batch> {
-        match self.statement() {
-            Some(statement) => self.execute(statement, keys).await,
-            None => self.update_one(keys).await,
+        match self.takes_batches() {
+            true => BATCH_SIZE,
+            false => 1,
         }
     }
 
-    async fn update(&self, key: &Key) -> Result<Write> {
-        Ok(self.send(key, ReturnValue::None).await?.0)
+    async fn update_batch(&self, items: &[Seen]) -> Result<Batch> {
+        let statements: std::result::Result<Vec<_>, _> = items
+            .iter()
+            .map(|item| self.change.statement(item))
+            .collect();
+        match statements {
+            Ok(statements) if self.takes_batches() => self.execute(statements).await,
+            _ => self.update_one(items).await,
+        }
     }
 
-    async fn update_and_show(&self, key: &Key) -> Result<(Write, Option<Item>)> {
-        self.send(key, ReturnValue::AllNew).await
+    async fn update(&self, item: &Seen) -> Result<Write> {
+        Ok(self.send(item, ReturnValue::None).await?.0)
+    }
+
+    async fn update_and_show(&self, item: &Seen) -> Result<(Write, Option<Item>)> {
+        self.send(item, ReturnValue::AllNew).await
     }
 
     /// A transaction of nothing but a ConditionCheck, which writes nothing: GetItem knows no condition, and the
     /// filter of a Query may not name a key attribute, as `P` may. The check is that `P` does not hold, so that
     /// its failure brings the item along.
     async fn pending_item(&self, key: &Key) -> Result<Option<Item>> {
-        let statements = &self.statements;
-        let doing = format!("checking the item with key {key} of table {}", self.table);
+        let check = self.change.not_pending();
+        let table = self.change.table();
+        let doing = format!("checking the item with key {key} of table {table}");
         let check = ConditionCheck::builder()
-            .table_name(&self.table)
+            .table_name(table)
             .set_key(Some(to_item(&key.0)))
-            .condition_expression(&statements.not_pending)
-            .set_expression_attribute_names(Some(
-                statements.check_names.clone().into_iter().collect(),
-            ))
-            .set_expression_attribute_values(some_unless_empty(&statements.read_values))
+            .condition_expression(&check.expression)
+            .set_expression_attribute_names(Some(check.names.clone().into_iter().collect()))
+            .set_expression_attribute_values(some_unless_empty(&check.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(|error| Error::new(ErrorKind::Internal, &doing).with_source(error))?;
@@ -396,29 +392,27 @@ struct StatementError {
 }
 
 impl Writer {
-    /// The statement to send in batches, where that is possible.
-    fn statement(&self) -> Option<&Statement> {
-        self.partiql
-            .as_ref()
-            .filter(|_| !self.without_batches.contains(&self.fingerprint))
+    /// Whether the update is sent in batches.
+    fn takes_batches(&self) -> bool {
+        self.in_batches && !self.without_batches.contains(self.change.fingerprint())
     }
 
     fn give_up_batches(&self, reason: &str) {
         self.without_batches
-            .add(&self.table, &self.fingerprint, reason);
+            .add(self.change.table(), self.change.fingerprint(), reason);
     }
 
     /// A batch of one, which is all that [`TableWriter::batch_size`] allows without PartiQL. Where that has changed since
     /// the batch was put together, its items are left to be updated one by one.
-    async fn update_one(&self, keys: &[Key]) -> Result<Batch> {
-        let [key] = keys else {
+    async fn update_one(&self, items: &[Seen]) -> Result<Batch> {
+        let [item] = items else {
             let left_open = || Error::new(ErrorKind::InvalidSpec, "batches are not possible");
             return Ok(Batch {
-                outcomes: keys.iter().map(|_| Err(left_open())).collect(),
+                outcomes: items.iter().map(|_| Err(left_open())).collect(),
                 consumed_wcu: 0.0,
             });
         };
-        let write = self.update(key).await?;
+        let write = self.update(item).await?;
         Ok(Batch {
             outcomes: vec![Ok(write.outcome)],
             consumed_wcu: write.consumed_wcu,
@@ -427,14 +421,15 @@ impl Writer {
 
     /// One BatchExecuteStatement. A statement that a batch cannot settle is left with an error; UpdateItem has more to
     /// say of it, such as the reasons for throttling.
-    async fn execute(&self, statement: &Statement, keys: &[Key]) -> Result<Batch> {
-        let doing = format!("updating table {}", self.table);
+    async fn execute(&self, statements: Vec<BoundStatement<'_>>) -> Result<Batch> {
+        let doing = format!("updating table {}", self.change.table());
+        let count = statements.len();
         let batch = BatchExecuteStatement {
-            statements: keys
-                .iter()
-                .map(|key| BatchStatement {
-                    statement: &statement.text,
-                    parameters: statement.parameters(key).collect(),
+            statements: statements
+                .into_iter()
+                .map(|statement| BatchStatement {
+                    statement: statement.text,
+                    parameters: statement.parameters,
                     // Tells an item that a live writer has set from one that is gone, at no cost.
                     return_values_on_condition_check_failure: "ALL_OLD",
                 })
@@ -460,17 +455,16 @@ impl Writer {
                 self.give_up_batches(&error.to_string());
                 let left_open = || Error::new(ErrorKind::InvalidSpec, error.to_string());
                 return Ok(Batch {
-                    outcomes: keys.iter().map(|_| Err(left_open())).collect(),
+                    outcomes: (0..count).map(|_| Err(left_open())).collect(),
                     consumed_wcu: 0.0,
                 });
             }
         };
-        if executed.responses.len() != keys.len() {
+        if executed.responses.len() != count {
             return Err(Error::new(
                 ErrorKind::Internal,
                 format!(
-                    "{doing}: a batch of {} statements has {} answers",
-                    keys.len(),
+                    "{doing}: a batch of {count} statements has {} answers",
                     executed.responses.len()
                 ),
             ));
@@ -524,19 +518,18 @@ impl Writer {
         }
     }
 
-    async fn send(&self, key: &Key, show: ReturnValue) -> Result<(Write, Option<Item>)> {
-        let statements = &self.statements;
+    async fn send(&self, item: &Seen, show: ReturnValue) -> Result<(Write, Option<Item>)> {
+        let table = self.change.table();
+        let guarded = self.change.update(item);
         let result = self
             .client
             .update_item()
-            .table_name(&self.table)
-            .set_key(Some(to_item(&key.0)))
-            .update_expression(&statements.update)
-            .condition_expression(&statements.condition)
-            .set_expression_attribute_names(Some(
-                statements.write_names.clone().into_iter().collect(),
-            ))
-            .set_expression_attribute_values(some_unless_empty(&statements.write_values))
+            .table_name(table)
+            .set_key(Some(to_item(&item.key.0)))
+            .update_expression(guarded.update)
+            .condition_expression(guarded.condition)
+            .set_expression_attribute_names(Some(guarded.names.into_owned().into_iter().collect()))
+            .set_expression_attribute_values(some_unless_empty(&guarded.values))
             // Tells an item that a live writer has set from one that is gone, at no cost.
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_values(show)
@@ -545,7 +538,7 @@ impl Writer {
             .await;
         let response = match result {
             Ok(response) => response,
-            Err(error) => return Ok((refused(&self.table, error)?, None)),
+            Err(error) => return Ok((refused(table, error)?, None)),
         };
         let write = Write {
             outcome: Outcome::Updated,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backfill_core::change::partiql::BATCH_SIZE;
+use backfill_core::change::{GuardedUpdate, Seen, SharedChange};
 use backfill_core::ports::{
     Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
 };
@@ -60,7 +61,7 @@ struct State {
 /// The model table as seen through one spec.
 pub struct ModelAccess {
     table: ModelTable,
-    spec: Spec,
+    change: SharedChange,
 }
 
 impl State {
@@ -95,14 +96,17 @@ fn segment_of(position: &Position, total: u32) -> u32 {
     ((u128::from(position.0) * u128::from(total)) >> 64) as u32
 }
 
-fn is_pending(spec: &Spec, item: &Item) -> bool {
-    spec.names.values().any(|name| !item.contains_key(name))
+/// Whether one of the names that the predicate uses is missing.
+fn is_pending(names: &BTreeMap<String, String>, item: &Item) -> bool {
+    names.values().any(|name| !item.contains_key(name))
 }
 
-fn apply(spec: &Spec, item: &mut Item) {
-    for (placeholder, name) in &spec.names {
-        let value = &spec.values[&placeholder.replace('#', ":")];
-        item.entry(name.clone()).or_insert_with(|| value.clone());
+/// Sets what is missing: each `#name` has its `:name`, but for the key that the guard names.
+fn apply(update: &GuardedUpdate<'_>, item: &mut Item) {
+    for (placeholder, name) in &*update.names {
+        if let Some(value) = update.values.get(&placeholder.replace('#', ":")) {
+            item.entry(name.clone()).or_insert_with(|| value.clone());
+        }
     }
 }
 
@@ -170,7 +174,7 @@ impl ModelTable {
         state
             .items
             .values()
-            .filter(|item| is_pending(spec, item))
+            .filter(|item| is_pending(&spec.names, item))
             .count() as u64
     }
 
@@ -202,7 +206,7 @@ impl ModelTable {
                 Cursor::After(key) => **at <= position(key),
                 Cursor::Exhausted => true,
             })
-            .filter(|((_, key), item)| is_pending(spec, item) && !state.poison.contains(key))
+            .filter(|((_, key), item)| is_pending(&spec.names, item) && !state.poison.contains(key))
             .map(|((_, key), _)| key.clone())
             .collect()
     }
@@ -277,10 +281,10 @@ impl ReadAccess for ModelTable {
         })
     }
 
-    fn reader(&self, spec: &Spec, _keys: &KeySchema) -> ModelAccess {
+    fn reader(&self, change: SharedChange) -> ModelAccess {
         ModelAccess {
             table: self.clone(),
-            spec: spec.clone(),
+            change,
         }
     }
 }
@@ -288,8 +292,8 @@ impl ReadAccess for ModelTable {
 impl WriteAccess for ModelTable {
     type Writer = ModelAccess;
 
-    fn writer(&self, spec: &Spec, keys: &KeySchema, _kind: WriterKind) -> ModelAccess {
-        self.reader(spec, keys)
+    fn writer(&self, change: SharedChange, _kind: WriterKind) -> ModelAccess {
+        self.reader(change)
     }
 }
 
@@ -328,7 +332,9 @@ impl TableReader for ModelAccess {
             in_segment.truncate(if empty { 0 } else { size as usize });
             let in_segment: Vec<(Key, bool)> = in_segment
                 .into_iter()
-                .map(|((_, key), item)| (key.clone(), is_pending(&self.spec, item)))
+                .map(|((_, key), item)| {
+                    (key.clone(), is_pending(&self.change.pending().names, item))
+                })
                 .collect();
             state.evaluated += in_segment.len() as u64;
             Page {
@@ -343,7 +349,7 @@ impl TableReader for ModelAccess {
                 pending: in_segment
                     .into_iter()
                     .filter(|(_, pending)| *pending)
-                    .map(|(key, _)| key)
+                    .map(|(key, _)| Seen::from(key))
                     .collect(),
                 consumed_rcu: if request.consistent { 1.0 } else { 0.5 },
             }
@@ -355,18 +361,21 @@ impl TableReader for ModelAccess {
 
 impl ModelAccess {
     /// The guarded update on the state itself, and the item after it.
-    fn apply(&self, key: &Key) -> (Outcome, Option<Item>) {
+    fn apply(&self, seen: &Seen) -> (Outcome, Option<Item>) {
+        let key = &seen.key;
         let mut state = self.table.state.lock().unwrap();
         let at = position(key);
         let useless = state.useless_update;
         let poisoned = state.poison.contains(key);
         match state.items.get(&at).cloned() {
             None => (Outcome::Vanished, None),
-            Some(item) if !is_pending(&self.spec, &item) => (Outcome::Raced, None),
+            Some(item) if !is_pending(&self.change.pending().names, &item) => {
+                (Outcome::Raced, None)
+            }
             Some(_) if poisoned => (Outcome::Rejected("poisoned".into()), None),
             Some(mut item) => {
                 if !useless {
-                    apply(&self.spec, &mut item);
+                    apply(&self.change.update(seen), &mut item);
                 }
                 state.set(&at, Some(item.clone()));
                 *state.updates.entry(key.clone()).or_default() += 1;
@@ -382,9 +391,9 @@ impl TableWriter for ModelAccess {
     }
 
     /// Single statements fail as single requests do: before they take effect, or with their answer lost.
-    async fn update_batch(&self, keys: &[Key]) -> Result<Batch> {
-        let distinct: BTreeSet<&Key> = keys.iter().collect();
-        assert!(keys.len() <= BATCH_SIZE && distinct.len() == keys.len());
+    async fn update_batch(&self, items: &[Seen]) -> Result<Batch> {
+        let distinct: BTreeSet<&Key> = items.iter().map(|item| &item.key).collect();
+        assert!(items.len() <= BATCH_SIZE && distinct.len() == items.len());
         let faults = &self.table.faults;
         faults.before().await?;
         faults.check_access()?;
@@ -392,27 +401,27 @@ impl TableWriter for ModelAccess {
             outcomes: Vec::new(),
             consumed_wcu: 0.0,
         };
-        for key in keys {
+        for item in items {
             // A crash may come between two statements: a batch is not atomic.
             if let Err(error) = faults.statement().await {
                 batch.outcomes.push(Err(error));
                 continue;
             }
-            batch.outcomes.push(Ok(self.apply(key).0));
+            batch.outcomes.push(Ok(self.apply(item).0));
             batch.consumed_wcu += 1.0;
         }
         faults.after().await?;
         Ok(batch)
     }
 
-    async fn update(&self, key: &Key) -> Result<Write> {
-        Ok(self.update_and_show(key).await?.0)
+    async fn update(&self, item: &Seen) -> Result<Write> {
+        Ok(self.update_and_show(item).await?.0)
     }
 
-    async fn update_and_show(&self, key: &Key) -> Result<(Write, Option<Item>)> {
+    async fn update_and_show(&self, item: &Seen) -> Result<(Write, Option<Item>)> {
         self.table.faults.before().await?;
         self.table.faults.check_access()?;
-        let (outcome, shown) = self.apply(key);
+        let (outcome, shown) = self.apply(item);
         self.table.faults.after().await?;
         let write = Write {
             outcome,
@@ -427,7 +436,7 @@ impl TableWriter for ModelAccess {
         Ok(state
             .items
             .get(&position(key))
-            .filter(|item| is_pending(&self.spec, item))
+            .filter(|item| is_pending(&self.change.pending().names, item))
             .cloned())
     }
 }

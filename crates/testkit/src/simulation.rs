@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backfill_core::change::partiql::BATCH_SIZE;
+use backfill_core::change::{Seen, SharedChange};
 use backfill_core::engine::drive::Engine;
 use backfill_core::engine::planner::Planner;
 use backfill_core::engine::runs::Round;
@@ -409,7 +410,11 @@ impl State {
         self.second(now).rcu += units;
         let is_pending = |index: &u64| self.pending[*index as usize / 64] >> (index % 64) & 1 == 1;
         Ok(Page {
-            pending: (begin..stop).filter(is_pending).map(key_of).collect(),
+            pending: (begin..stop)
+                .filter(is_pending)
+                .map(key_of)
+                .map(Seen::from)
+                .collect(),
             scanned,
             next: (stop < end).then(|| key_of(stop - 1)),
             consumed_rcu: units,
@@ -450,7 +455,7 @@ impl ReadAccess for SimulatedTable {
         })
     }
 
-    fn reader(&self, _spec: &Spec, _keys: &KeySchema) -> SimulatedTable {
+    fn reader(&self, _change: SharedChange) -> SimulatedTable {
         self.clone()
     }
 }
@@ -458,7 +463,7 @@ impl ReadAccess for SimulatedTable {
 impl WriteAccess for SimulatedTable {
     type Writer = SimulatedWriter;
 
-    fn writer(&self, _spec: &Spec, _keys: &KeySchema, kind: WriterKind) -> SimulatedWriter {
+    fn writer(&self, _change: SharedChange, kind: WriterKind) -> SimulatedWriter {
         SimulatedWriter {
             table: self.clone(),
             kind,
@@ -486,18 +491,18 @@ impl TableWriter for SimulatedWriter {
         }
     }
 
-    async fn update_batch(&self, keys: &[Key]) -> Result<Batch> {
-        if let [key] = keys {
-            let write = self.update(key).await?;
+    async fn update_batch(&self, items: &[Seen]) -> Result<Batch> {
+        if let [item] = items {
+            let write = self.update(item).await?;
             return Ok(Batch {
                 outcomes: vec![Ok(write.outcome)],
                 consumed_wcu: write.consumed_wcu,
             });
         }
-        self.table.latency(keys.len() as u32).await;
+        self.table.latency(items.len() as u32).await;
         let mut state = self.table.lock();
         let units = state.write_units();
-        let outcomes: Vec<_> = keys.iter().map(|key| state.update(key)).collect();
+        let outcomes: Vec<_> = items.iter().map(|item| state.update(&item.key)).collect();
         let consumed = outcomes.iter().map(|outcome| match outcome {
             Ok(Outcome::Updated) => units,
             Ok(_) => 1.0,
@@ -509,14 +514,14 @@ impl TableWriter for SimulatedWriter {
         })
     }
 
-    async fn update(&self, key: &Key) -> Result<Write> {
-        Ok(self.update_and_show(key).await?.0)
+    async fn update(&self, item: &Seen) -> Result<Write> {
+        Ok(self.update_and_show(item).await?.0)
     }
 
-    async fn update_and_show(&self, key: &Key) -> Result<(Write, Option<Item>)> {
+    async fn update_and_show(&self, item: &Seen) -> Result<(Write, Option<Item>)> {
         self.table.latency(1).await;
         let mut state = self.table.lock();
-        let outcome = state.update(key)?;
+        let outcome = state.update(&item.key)?;
         let updated = outcome == Outcome::Updated;
         let write = Write {
             consumed_wcu: if updated { state.write_units() } else { 1.0 },

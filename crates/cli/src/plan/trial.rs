@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use backfill_core::change::Statements;
+use backfill_core::change::{Change, Seen};
 use backfill_core::survey::{IndexFacts, Tried};
 use backfill_core::table::{KeyAttribute, KeySchema};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec};
@@ -32,7 +32,7 @@ pub fn try_update(
     let database = Database::memory().map_err(failed)?;
     let table = definition(keys, indexes)?;
     database.create_table(table).map_err(failed)?;
-    let statements = spec.statements(keys);
+    let change = spec.change(keys);
     let mut tried = Vec::new();
     for item in items {
         let put = PutItemRequest {
@@ -41,7 +41,7 @@ pub fn try_update(
             ..PutItemRequest::default()
         };
         database.put_item(put).map_err(failed)?;
-        let after = match database.update_item(update(&statements, keys, &item)?) {
+        let after = match database.update_item(update(&*change, &item)?) {
             Ok(answer) => Ok(convert(&answer.attributes.unwrap_or_default())?),
             Err(DynoxideError::ConditionalCheckFailedException(..)) => {
                 Err("it is not pending there".into())
@@ -54,7 +54,7 @@ pub fn try_update(
             is_extinguished: true,
         });
     }
-    let left = still_pending(&database, &statements)?;
+    let left = still_pending(&database, &*change)?;
     for tried in &mut tried {
         let key = key_of(keys, &tried.before);
         tried.is_extinguished = !left.contains(&key);
@@ -113,14 +113,16 @@ fn definition(keys: &KeySchema, indexes: &[IndexFacts]) -> Result<CreateTableReq
     convert(&table)
 }
 
-fn update(statements: &Statements, keys: &KeySchema, item: &Item) -> Result<UpdateItemRequest> {
-    let values = &statements.write_values;
+fn update(change: &dyn Change, item: &Item) -> Result<UpdateItemRequest> {
+    let seen = Seen::new(change.keys(), item.clone());
+    let guarded = change.update(&seen);
+    let values = &guarded.values;
     Ok(UpdateItemRequest {
         table_name: TABLE.into(),
-        key: convert(&key_of(keys, item))?,
-        update_expression: Some(statements.update.clone()),
-        condition_expression: Some(statements.condition.clone()),
-        expression_attribute_names: Some(statements.write_names.clone().into_iter().collect()),
+        key: convert(&seen.key)?,
+        update_expression: Some(guarded.update.to_string()),
+        condition_expression: Some(guarded.condition.to_string()),
+        expression_attribute_names: Some(guarded.names.clone().into_owned().into_iter().collect()),
         expression_attribute_values: match values.is_empty() {
             true => None,
             false => Some(convert(values)?),
@@ -131,19 +133,18 @@ fn update(statements: &Statements, keys: &KeySchema, item: &Item) -> Result<Upda
 }
 
 /// The keys of the items for which `P` holds.
-fn still_pending(database: &Database, statements: &Statements) -> Result<Vec<Key>> {
-    let values = &statements.read_values;
+fn still_pending(database: &Database, change: &dyn Change) -> Result<Vec<Key>> {
+    let sweep = change.sweep();
+    let values = &sweep.values;
     let mut keys = Vec::new();
     let mut after = None;
     loop {
         let page = database
             .scan(ScanRequest {
                 table_name: TABLE.into(),
-                filter_expression: Some(statements.filter.clone()),
-                projection_expression: Some(statements.projection.clone()),
-                expression_attribute_names: Some(
-                    statements.read_names.clone().into_iter().collect(),
-                ),
+                filter_expression: Some(sweep.filter.clone()),
+                projection_expression: Some(sweep.projection.clone()),
+                expression_attribute_names: Some(sweep.names.clone().into_iter().collect()),
                 expression_attribute_values: match values.is_empty() {
                     true => None,
                     false => Some(convert(values)?),

@@ -65,11 +65,28 @@ impl Statement {
         })
     }
 
-    /// The parameters for one item, in the order of the text.
-    pub fn parameters<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Value> {
+    /// The statement for the item with this key.
+    pub fn bind<'a>(&'a self, key: &'a Key) -> BoundStatement<'a> {
         let of_key = self.key.iter().filter_map(|name| key.0.get(name));
-        self.before_key.iter().chain(of_key).chain(&self.after_key)
+        BoundStatement {
+            text: &self.text,
+            parameters: self
+                .before_key
+                .iter()
+                .chain(of_key)
+                .chain(&self.after_key)
+                .collect(),
+        }
     }
+}
+
+/// A statement for one item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundStatement<'a> {
+    /// The text, with a `?` for each parameter.
+    pub text: &'a str,
+    /// The parameters in the order of the text.
+    pub parameters: Vec<&'a Value>,
 }
 
 /// A name in double quotes. What a quote inside would mean is not documented.
@@ -342,7 +359,7 @@ mod tests {
             ("id".to_string(), Value::S("a".into())),
         ]
         .into());
-        let parameters: Vec<&Value> = statement.parameters(&key).collect();
+        let parameters = statement.bind(&key).parameters;
         assert_eq!(
             parameters,
             [

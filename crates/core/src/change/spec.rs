@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::change::expression::{
+use super::SharedChange;
+use super::expression::{
     MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, update_targets,
-    without_outer_parentheses,
 };
+use super::pair::{LONGEST_GUARD, Pair};
 use crate::error::printable;
 use crate::table::KeySchema;
 use crate::value::Item;
@@ -32,36 +34,6 @@ pub struct Spec {
     #[serde(default)]
     pub values: Item,
 }
-
-/// The expressions of a spec made ready for one table's keys. DynamoDB refuses placeholders that a request
-/// defines without using, so reads and writes have maps of their own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statements {
-    /// `P`, the filter of every scan.
-    pub filter: String,
-    /// The key attributes, all that a scan returns.
-    pub projection: String,
-    /// Names that `filter` and `projection` use.
-    pub read_names: BTreeMap<String, String>,
-    /// Values that `filter` uses.
-    pub read_values: Item,
-    /// `U`.
-    pub update: String,
-    /// `attribute_exists(<partition key>) AND (P)`, the condition of every write: an item that is gone is
-    /// not created, and one that a live writer has set is not touched.
-    pub condition: String,
-    /// `attribute_not_exists(<partition key>) OR NOT (P)`: true where nothing is pending under the key.
-    pub not_pending: String,
-    /// Names that `not_pending` uses; its values are `read_values`.
-    pub check_names: BTreeMap<String, String>,
-    /// Names that `update` and `condition` use.
-    pub write_names: BTreeMap<String, String>,
-    /// Values that `update` and `condition` use.
-    pub write_values: Item,
-}
-
-/// Bytes that [`Spec::statements`] adds to `P`, at most.
-const LONGEST_GUARD: usize = "attribute_not_exists(#backfill_key0) OR NOT ()".len();
 
 impl Spec {
     /// The everyday form: every attribute of `set` that is missing is set. An attribute that is there, with
@@ -210,51 +182,9 @@ impl Spec {
         format!("{}-{}", self.table, &self.fingerprint()[..8])
     }
 
-    /// The expressions for a table with these keys.
-    pub fn statements(&self, keys: &KeySchema) -> Statements {
-        let used_by = |expressions: &[&str]| -> (BTreeMap<String, String>, Item) {
-            let used: BTreeSet<&str> = expressions.iter().flat_map(|e| placeholders(e)).collect();
-            (
-                self.names
-                    .iter()
-                    .filter(|(name, _)| used.contains(name.as_str()))
-                    .map(|(name, attribute)| (name.clone(), attribute.clone()))
-                    .collect(),
-                self.values
-                    .iter()
-                    .filter(|(name, _)| used.contains(name.as_str()))
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect(),
-            )
-        };
-        let (mut read_names, read_values) = used_by(&[&self.pending]);
-        let mut check_names = read_names.clone();
-        let (mut write_names, write_values) = used_by(&[&self.pending, &self.update]);
-        let key_names: Vec<String> = keys
-            .names()
-            .enumerate()
-            .map(|(i, attribute)| {
-                let placeholder = format!("#{RESERVED}key{i}");
-                read_names.insert(placeholder.clone(), attribute.to_owned());
-                placeholder
-            })
-            .collect();
-        let partition_key = key_names[0].clone();
-        write_names.insert(partition_key.clone(), keys.hash.name.clone());
-        check_names.insert(partition_key.clone(), keys.hash.name.clone());
-        let pending = without_outer_parentheses(&self.pending);
-        Statements {
-            filter: self.pending.clone(),
-            projection: key_names.join(", "),
-            read_names,
-            read_values,
-            update: self.update.clone(),
-            condition: format!("attribute_exists({partition_key}) AND ({pending})"),
-            not_pending: format!("attribute_not_exists({partition_key}) OR NOT ({pending})"),
-            check_names,
-            write_names,
-            write_values,
-        }
+    /// The change that this spec is on a table with these keys.
+    pub fn change(&self, keys: &KeySchema) -> SharedChange {
+        Arc::new(Pair::new(self, keys))
     }
 
     /// The spec in one line, for messages that must show two specs side by side.
@@ -291,6 +221,7 @@ pub fn check_table_name(name: &str) -> std::result::Result<(), String> {
 mod tests {
     use super::*;
     use crate::Value;
+    use crate::change::Change as _;
     use crate::table::{KeyAttribute, KeyType};
 
     fn number(n: u32) -> Value {
@@ -318,19 +249,9 @@ mod tests {
     fn set_of_one_attribute_is_the_pair_of_the_design() {
         let spec = Spec::set_missing("stuff", [("status".to_string(), number(1))].into());
         spec.check().unwrap();
-        let statements = spec.statements(&keys());
-        assert_eq!(statements.filter, "attribute_not_exists(#s0)");
-        assert_eq!(statements.update, "SET #s0 = :s0");
-        assert_eq!(
-            statements.condition,
-            "attribute_exists(#backfill_key0) AND (attribute_not_exists(#s0))"
-        );
-        assert_eq!(statements.projection, "#backfill_key0, #backfill_key1");
-        assert!(
-            statements.read_values.is_empty(),
-            "the filter names no value"
-        );
-        assert_eq!(statements.write_names["#s0"], "status");
+        assert_eq!(spec.pending, "attribute_not_exists(#s0)");
+        assert_eq!(spec.update, "SET #s0 = :s0");
+        assert_eq!(spec.names["#s0"], "status");
     }
 
     #[test]
@@ -349,19 +270,6 @@ mod tests {
     }
 
     #[test]
-    fn the_condition_has_no_redundant_parentheses() {
-        for (pending, inside) in [
-            ("(a = :x)", "a = :x"),
-            (" ( (a = :x OR b = :x) ) ", "a = :x OR b = :x"),
-            ("(a = :x) OR (b = :x)", "(a = :x) OR (b = :x)"),
-        ] {
-            let condition = custom(pending, "SET c = d").statements(&keys()).condition;
-            let expected = format!("attribute_exists(#backfill_key0) AND ({inside})");
-            assert_eq!(condition, expected);
-        }
-    }
-
-    #[test]
     fn bad_specs_are_refused_by_field() {
         let refused = |spec: &Spec, field: &str| {
             let error = spec.check().expect_err("refused");
@@ -373,8 +281,8 @@ mod tests {
         refused(&custom("a = b", "nonsense"), "update:");
         let long = format!("{} = b", "a".repeat(MAX_LENGTH - LONGEST_GUARD - 4));
         custom(&long, "SET c = d").check().unwrap();
-        let statements = custom(&long, "SET c = d").statements(&keys());
-        let longest = statements.not_pending.len().max(statements.condition.len());
+        let pair = Pair::new(&custom(&long, "SET c = d"), &keys());
+        let longest = pair.not_pending().expression.len();
         assert_eq!(longest, MAX_LENGTH);
         refused(&custom(&format!("a{long}"), "SET c = d"), "pending:");
         let long = format!("SET c = {}", "d".repeat(MAX_LENGTH - 8));

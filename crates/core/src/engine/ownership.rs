@@ -1,6 +1,7 @@
 //! Who may work for a run: its owner, while it goes on, in its current pass. Whoever works for longer than a moment looks
 //! again every few seconds.
 
+use std::future::Future;
 use std::time::Duration;
 
 use crate::pace::retry::{PATIENCE, Until, retry};
@@ -12,7 +13,7 @@ use crate::{Error, ErrorKind, Result};
 /// How often worker and verifier look whether the run still is its owner's and goes on, and at what rate.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Reads a run record for work on one of its passes. Refuses it where it is missing (`InvalidInput`), belongs to
+/// Reads a run record for work on one of its passes. Refuses it if it is missing (`InvalidInput`), belongs to
 /// somebody else or has gone on to another pass (`Fenced`), or was ended (`NotRunning`).
 pub(super) async fn load<S: CheckpointReader>(
     store: &S,
@@ -32,6 +33,29 @@ pub(super) async fn load<S: CheckpointReader>(
     }
     require_running(&record)?;
     Ok(record)
+}
+
+/// Looks every few seconds whether the run still is its owner's and goes on, and hands the record to `look`. Returns the
+/// error when it does not, or that of `look`.
+pub(super) async fn watch<S, F, Fut>(
+    store: &S,
+    run_id: &str,
+    pass: u32,
+    owner: &Owner,
+    look: F,
+) -> Error
+where
+    S: CheckpointReader,
+    F: Fn(RunRecord) -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let looked = async { look(load(store, run_id, pass, owner).await?).await };
+        if let Err(error) = looked.await {
+            return error;
+        }
+    }
 }
 
 pub(super) fn require_running(record: &RunRecord) -> Result<()> {

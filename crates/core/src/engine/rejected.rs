@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::change::Seen;
 use crate::clock::now_ms;
 use crate::pace::retry::{Until, retry};
 use crate::ports::{Outcome, RejectedStore, TableWriter as _, WriteAccess};
@@ -36,7 +37,7 @@ pub async fn retry_rejected<A: WriteAccess, S: RejectedStore>(
     run: &RunRecord,
     items: Vec<Rejected>,
 ) -> Result<Retried> {
-    let writer = access.writer(&run.spec, &run.keys, WriterKind::UpdateItem);
+    let writer = access.writer(run.change(), WriterKind::UpdateItem);
     let mut retried = Retried::default();
     for item in items {
         let of_item = |error: Error| {
@@ -45,8 +46,9 @@ pub async fn retry_rejected<A: WriteAccess, S: RejectedStore>(
                 run.spec.table, item.key
             ))
         };
+        let seen = Seen::from(item.key.clone());
         let until = Until::after(ITEM_PATIENCE);
-        let write = retry(&until, || writer.update(&item.key))
+        let write = retry(&until, || writer.update(&seen))
             .await
             .map_err(of_item)?;
         match write.outcome {

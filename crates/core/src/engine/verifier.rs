@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::metrics::Figures;
-use crate::engine::ownership::{LOOK_EVERY, load};
+use crate::engine::ownership::{self, load};
 use crate::pace::Pace;
 use crate::pace::retry::{Until, retry_until};
 use crate::pace::{Budget, Share};
 use crate::ports::{CheckpointReader, PageRequest, ReadAccess, TableReader};
-use crate::records::{Cursor, Owner};
+use crate::records::{Cursor, Owner, RunRecord};
 use crate::{Error, Key, Result};
 
 /// Segments counted at the same time.
@@ -144,10 +144,14 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
             stop: stop.clone(),
         };
         self.budget.set(&run.settings, 0);
-        let reader = self.access.reader(&run.spec, &run.keys);
+        let reader = self.access.reader(run.change());
+        let look = |run: RunRecord| {
+            self.budget.set(&run.settings, 0);
+            std::future::ready(Ok(()))
+        };
         let counted = tokio::select! {
             counted = count(&reader, request.verification.clone(), &self.budget, &until) => counted,
-            error = self.watch(&request) => Err(error),
+            error = ownership::watch(&self.store, &request.run_id, request.pass, &request.owner, look) => Err(error),
         };
         let before = request.verification.scanned;
         let counted = counted
@@ -171,18 +175,6 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
             "the verification has come this far"
         );
         Ok(counted)
-    }
-
-    /// Looks every few seconds whether the run still is its owner's and goes on, and at what rate. Returns when it
-    /// does not.
-    async fn watch(&self, request: &VerifyRequest) -> Error {
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            match load(&self.store, &request.run_id, request.pass, &request.owner).await {
-                Ok(run) => self.budget.set(&run.settings, 0),
-                Err(error) => return error,
-            }
-        }
     }
 }
 
@@ -291,7 +283,8 @@ async fn count_segment<R: TableReader>(
         count.remaining += page.pending.len() as u64;
         count.consumed_rcu += page.consumed_rcu;
         let room = MAX_SAMPLES - count.samples.len();
-        count.samples.extend(page.pending.into_iter().take(room));
+        let found = page.pending.into_iter().map(|item| item.key);
+        count.samples.extend(found.take(room));
         count.segment.cursor = Cursor::after_page(page.next);
     }
     Ok(count)

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::SharedChange;
 use crate::clock::now_ms;
 use crate::records::Owner;
 use crate::request::{PASSES, RequestedSettings, Settings, check_run_id};
@@ -276,6 +277,11 @@ impl RunRecord {
                 dry_run: settings.dry_run,
             },
         }
+    }
+
+    /// What the run does to the items of its table.
+    pub fn change(&self) -> SharedChange {
+        self.spec.change(&self.keys)
     }
 
     /// Number of passes begun since the run last started over.

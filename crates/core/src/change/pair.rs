@@ -1,0 +1,211 @@
+//! The pair of a spec as a change: the predicate and the update as the operator wrote them, the same for every item.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::expression::{RESERVED, placeholders, without_outer_parentheses};
+use super::partiql::{BoundStatement, Statement};
+use super::spec::Spec;
+use super::{Change, Condition, GuardedUpdate, Seen, Sweep};
+use crate::Item;
+use crate::table::KeySchema;
+
+/// Bytes that the longest of our conditions adds to `P`.
+pub(super) const LONGEST_GUARD: usize = "attribute_not_exists(#backfill_key0) OR NOT ()".len();
+
+/// A pending predicate and the update that extinguishes it, on one table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pair {
+    table: String,
+    keys: KeySchema,
+    fingerprint: String,
+    pending: Condition,
+    not_pending: Condition,
+    sweep: Sweep,
+    update: String,
+    /// The condition of every write.
+    guard: Condition,
+    partiql: Result<Statement, String>,
+}
+
+impl Pair {
+    /// The pair of `spec` on a table with these keys.
+    pub fn new(spec: &Spec, keys: &KeySchema) -> Pair {
+        let used_by = |expressions: &[&str]| -> (BTreeMap<String, String>, Item) {
+            let used: BTreeSet<&str> = expressions.iter().flat_map(|e| placeholders(e)).collect();
+            (
+                spec.names
+                    .iter()
+                    .filter(|(name, _)| used.contains(name.as_str()))
+                    .map(|(name, attribute)| (name.clone(), attribute.clone()))
+                    .collect(),
+                spec.values
+                    .iter()
+                    .filter(|(name, _)| used.contains(name.as_str()))
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect(),
+            )
+        };
+        let (names, values) = used_by(&[&spec.pending]);
+        let pending = Condition {
+            expression: spec.pending.clone(),
+            names,
+            values,
+        };
+        let key_names: BTreeMap<String, String> = keys
+            .names()
+            .enumerate()
+            .map(|(i, attribute)| (format!("#{RESERVED}key{i}"), attribute.to_owned()))
+            .collect();
+        let partition_key = format!("#{RESERVED}key0");
+        let with_partition_key = |mut names: BTreeMap<String, String>| {
+            names.insert(partition_key.clone(), keys.hash.name.clone());
+            names
+        };
+        let predicate = without_outer_parentheses(&spec.pending);
+        let (write_names, write_values) = used_by(&[&spec.pending, &spec.update]);
+        Pair {
+            table: spec.table.clone(),
+            keys: keys.clone(),
+            fingerprint: spec.fingerprint(),
+            not_pending: Condition {
+                expression: format!("attribute_not_exists({partition_key}) OR NOT ({predicate})"),
+                names: with_partition_key(pending.names.clone()),
+                values: pending.values.clone(),
+            },
+            sweep: Sweep {
+                filter: spec.pending.clone(),
+                projection: key_names.keys().cloned().collect::<Vec<_>>().join(", "),
+                names: pending.names.clone().into_iter().chain(key_names).collect(),
+                values: pending.values.clone(),
+            },
+            update: spec.update.clone(),
+            guard: Condition {
+                expression: format!("attribute_exists({partition_key}) AND ({predicate})"),
+                names: with_partition_key(write_names),
+                values: write_values,
+            },
+            partiql: Statement::new(spec, keys),
+            pending,
+        }
+    }
+}
+
+impl Change for Pair {
+    fn table(&self) -> &str {
+        &self.table
+    }
+
+    fn keys(&self) -> &KeySchema {
+        &self.keys
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn pending(&self) -> &Condition {
+        &self.pending
+    }
+
+    fn not_pending(&self) -> &Condition {
+        &self.not_pending
+    }
+
+    fn sweep(&self) -> &Sweep {
+        &self.sweep
+    }
+
+    fn reads(&self) -> &[String] {
+        &[]
+    }
+
+    fn update<'a>(&'a self, _item: &'a Seen) -> GuardedUpdate<'a> {
+        GuardedUpdate {
+            update: Cow::Borrowed(&self.update),
+            condition: Cow::Borrowed(&self.guard.expression),
+            names: Cow::Borrowed(&self.guard.names),
+            values: Cow::Borrowed(&self.guard.values),
+        }
+    }
+
+    fn statement<'a>(&'a self, item: &'a Seen) -> Result<BoundStatement<'a>, &'a str> {
+        match &self.partiql {
+            Ok(statement) => Ok(statement.bind(&item.key)),
+            Err(why) => Err(why),
+        }
+    }
+
+    fn why_no_statement(&self) -> Option<&str> {
+        self.partiql.as_ref().err().map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{KeyAttribute, KeyType};
+    use crate::{Key, Value};
+
+    fn keys() -> KeySchema {
+        KeySchema {
+            hash: KeyAttribute::new("id", KeyType::S),
+            range: Some(KeyAttribute::new("created", KeyType::N)),
+        }
+    }
+
+    fn pair(pending: &str, update: &str) -> Pair {
+        let spec = Spec {
+            table: "stuff".into(),
+            pending: pending.into(),
+            update: update.into(),
+            names: BTreeMap::new(),
+            values: BTreeMap::new(),
+        };
+        Pair::new(&spec, &keys())
+    }
+
+    #[test]
+    fn each_expression_has_the_placeholders_that_it_uses() {
+        let one = Value::N("1".into());
+        let spec = Spec::set_missing("stuff", [("status".to_string(), one)].into());
+        let change = Pair::new(&spec, &keys());
+        assert_eq!(change.sweep.filter, "attribute_not_exists(#s0)");
+        assert_eq!(change.sweep.projection, "#backfill_key0, #backfill_key1");
+        assert_eq!(change.sweep.names["#backfill_key1"], "created");
+        assert!(change.sweep.values.is_empty(), "the filter names no value");
+        let seen = Seen::from(Key(Item::new()));
+        let update = change.update(&seen);
+        assert_eq!(update.update, "SET #s0 = :s0");
+        assert_eq!(
+            update.condition,
+            "attribute_exists(#backfill_key0) AND (attribute_not_exists(#s0))"
+        );
+        assert_eq!(update.names["#s0"], "status");
+        assert!(!update.names.contains_key("#backfill_key1"));
+    }
+
+    #[test]
+    fn the_condition_has_no_redundant_parentheses() {
+        for (pending, inside) in [
+            ("(a = :x)", "a = :x"),
+            (" ( (a = :x OR b = :x) ) ", "a = :x OR b = :x"),
+            ("(a = :x) OR (b = :x)", "(a = :x) OR (b = :x)"),
+        ] {
+            let change = pair(pending, "SET c = d");
+            let expected = format!("attribute_exists(#backfill_key0) AND ({inside})");
+            assert_eq!(change.guard.expression, expected);
+        }
+    }
+
+    #[test]
+    fn what_a_sweep_brings_along_is_the_key_and_the_rest() {
+        let text = |text: &str| Value::S(text.into());
+        let item: Item = [("id", "a"), ("status", "new")]
+            .map(|(name, value)| (name.to_owned(), text(value)))
+            .into();
+        let seen = Seen::new(&keys(), item);
+        assert_eq!(seen.key.0, [("id".to_owned(), text("a"))].into());
+        assert_eq!(seen.read, [("status".to_owned(), text("new"))].into());
+    }
+}

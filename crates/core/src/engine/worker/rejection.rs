@@ -1,0 +1,88 @@
+//! The items that DynamoDB refuses for good: how many of them a pass may have.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::CHECKPOINT_PATIENCE;
+use crate::pace::retry::{Until, retry};
+use crate::ports::SegmentStore;
+use crate::records::{Rejected, RunRecord};
+use crate::{Error, ErrorKind, Result};
+
+/// Records of rejected items that are written at the same time.
+const REJECTED_AT_ONCE: usize = 32;
+
+/// When to look how many items were rejected in the whole pass: not at every one, but more often the nearer the limit.
+pub(super) struct Rejections<'a> {
+    run: &'a RunRecord,
+    /// How many more there may be, as of the last look.
+    room: AtomicU64,
+    /// How many were added here since.
+    since: AtomicU64,
+}
+
+impl<'a> Rejections<'a> {
+    /// The rejections of one chunk of `run`.
+    pub(super) fn new(run: &'a RunRecord) -> Self {
+        Rejections {
+            run,
+            // The first one that is rejected looks.
+            room: AtomicU64::new(0),
+            since: AtomicU64::new(0),
+        }
+    }
+
+    /// Records items, each tried again as long as a checkpoint is.
+    pub(super) async fn record<S: SegmentStore>(
+        &self,
+        store: &S,
+        rejected: &[Rejected],
+    ) -> Result<()> {
+        let (run_id, pass) = (&self.run.run_id, self.run.pass);
+        let until = Until::after(CHECKPOINT_PATIENCE);
+        let until = &until;
+        stream::iter(rejected)
+            .map(|item| retry(until, move || store.reject(run_id, pass, item)))
+            .buffer_unordered(REJECTED_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// Looks, if it is time, whether the pass has more rejected items than the operator puts up with, after these were
+    /// recorded; then says so as an error in `Some`.
+    pub(super) async fn too_many<S: SegmentStore>(
+        &self,
+        store: &S,
+        rejected: &[Rejected],
+        until: &Until,
+    ) -> Result<Option<Error>> {
+        let Some(last) = rejected.last() else {
+            return Ok(None);
+        };
+        let settings = &self.run.settings;
+        let max = u64::from(settings.max_rejected);
+        // Other workers may add as many meanwhile.
+        let workers = u64::from(settings.max_concurrency);
+        let new = rejected.len() as u64;
+        let since_look = self.since.fetch_add(new, Ordering::Relaxed) + new;
+        if since_look * 2 * workers < self.room.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let run_id = &self.run.run_id;
+        let count = retry(until, || store.rejected_count(run_id, self.run.pass)).await?;
+        self.since.store(0, Ordering::Relaxed);
+        self.room
+            .store(max.saturating_sub(count), Ordering::Relaxed);
+        Ok((count > max).then(|| {
+            Error::new(
+                ErrorKind::TooManyRejected,
+                format!(
+                    "DynamoDB refuses the update of {count} items for good, more than max_rejected = {max}, such as that of \
+                     key {}: {}; list them with: backfill rejected --run-id {run_id}",
+                    last.key, last.reason
+                ),
+            )
+        }))
+    }
+}

@@ -1,0 +1,200 @@
+//! The pipeline of a segment: pages are read ahead of those that are written, and checkpointed in their order.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
+
+use super::ledger::Ledger;
+use super::page::PageResult;
+use super::rejection::Rejections;
+use super::trial::Trial;
+use crate::pace::Pace;
+use crate::pace::retry::{Until, retry, retry_until};
+use crate::ports::{Page, PageRequest, SegmentStore, TableReader, TableWriter};
+use crate::records::{Cursor, Rejected, SegmentRecord};
+use crate::{Error, Result};
+
+/// Most items evaluated per page. Bounds what a crash repeats, the memory of a segment, and how long a page takes. Of
+/// items of 300 B that is 300 kB, so that the read units lost to rounding (half a unit a page) stay below 2 %.
+pub const PAGE_LIMIT: u32 = 1_000;
+
+/// Pages in work at once: while one is written to its end, the next is begun.
+const PAGES_IN_WORK: usize = 2;
+
+/// A page should be written within this many seconds of the present rate, so that checkpoints stay frequent; but it
+/// holds this many items, or reading costs too much.
+const PAGE_SECONDS: f64 = 5.0;
+const LEAST_PER_PAGE: u32 = 25;
+
+/// How long a checkpoint, and before it the records of rejected items, are tried again, also beyond the time box. A
+/// caller with a hard end (Lambda) must leave this much time for each between `latest` and that end.
+pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A claimed segment with all that is needed to work on it for one chunk.
+pub(super) struct Segment<'a, R, W, S> {
+    pub(super) reader: R,
+    pub(super) writer: W,
+    pub(super) store: &'a S,
+    pub(super) segment: u32,
+    pub(super) total_segments: u32,
+    pub(super) pace: Pace<'a>,
+    pub(super) begin: Instant,
+    /// Seconds that earlier chunks have worked on it.
+    pub(super) worked_before: f64,
+    pub(super) until: Until,
+    pub(super) trial: Trial,
+    pub(super) rejections: Rejections<'a>,
+    pub(super) ledger: &'a Ledger<'a>,
+}
+
+/// What the pages of a pipeline have come to besides the record.
+#[derive(Default)]
+struct Progress {
+    /// A page was not acknowledged whole, so that the cursor may not move any more.
+    cut: bool,
+    /// The first error.
+    failure: Option<Error>,
+}
+
+impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
+    /// Sweeps the segment from its cursor on. A trial ends with the page on which an item has passed it.
+    pub(super) async fn sweep(&self, record: &mut SegmentRecord) -> Result<()> {
+        let mut pages = 0;
+        while record.cursor != Cursor::Exhausted && !self.until.is_over() {
+            if self.trial.ends(record, pages) {
+                break;
+            }
+            pages += 1;
+            self.pages(record).await?;
+        }
+        Ok(())
+    }
+
+    /// The pipeline. Pages are read one after the other, ahead of those in work; their results come back in page order,
+    /// so that the cursor moves only over pages of which every item is acknowledged (promise: no-gap). While a
+    /// checkpoint is saved, reading and writing go on.
+    async fn pages(&self, record: &mut SegmentRecord) -> Result<()> {
+        let stage = self.trial.stage(record);
+        let pages = stream::unfold(record.cursor.clone(), move |cursor| self.read(cursor));
+        let mut results = std::pin::pin!(
+            pages
+                .take(self.trial.pages_at_once(record))
+                .map(|page| self.write(page, stage))
+                .buffered(PAGES_IN_WORK)
+        );
+        let mut progress = Progress::default();
+        let mut written: Vec<PageResult> = results.next().await.into_iter().collect();
+        let mut over = written.is_empty();
+        while !written.is_empty() {
+            let rejected = self.add(written.drain(..), &mut progress, record);
+            let mut saving = std::pin::pin!(self.checkpoint(record, &rejected));
+            loop {
+                tokio::select! {
+                    saved = &mut saving => {
+                        if let Some(too_many) = saved? {
+                            self.until.stop.cancel();
+                            progress.failure.get_or_insert(too_many);
+                        }
+                        break;
+                    }
+                    result = results.next(), if !over => match result {
+                        Some(result) => written.push(result),
+                        None => over = true,
+                    },
+                }
+            }
+            if written.is_empty() && !over {
+                written.extend(results.next().await);
+            }
+        }
+        progress.failure.map_or(Ok(()), Err)
+    }
+
+    /// Adds pages, in their order, and how the segment fared to the record, which is then to be checkpointed. Returns
+    /// their rejected items.
+    fn add(
+        &self,
+        pages: impl Iterator<Item = PageResult>,
+        progress: &mut Progress,
+        record: &mut SegmentRecord,
+    ) -> Vec<Rejected> {
+        let mut rejected = Vec::new();
+        for mut page in pages {
+            progress.cut |= page.cut;
+            rejected.append(&mut page.rejected);
+            progress.failure = progress.failure.take().or(page.failure.take());
+            page.add_to(record, progress.cut);
+        }
+        let review = self.pace.review();
+        record.bound_by = review.bound_by;
+        record.counters.throttles += review.throttles;
+        if let Some(throttled_by) = review.throttled_by {
+            tracing::info!(
+                segment = self.segment,
+                throttles = review.throttles,
+                throttled_by,
+                "the table throttles"
+            );
+            record.throttled_by = Some(throttled_by);
+        }
+        record.counters.checkpoints += 1;
+        record.counters.worked_seconds = self.worked_before + self.begin.elapsed().as_secs_f64();
+        rejected
+    }
+
+    /// The page behind `cursor`, and the cursor behind that page. `None` if there is none, or if the time is over.
+    async fn read(&self, cursor: Cursor) -> Option<(Result<(Page, SemaphorePermit<'_>)>, Cursor)> {
+        if cursor == Cursor::Exhausted || self.until.is_over() {
+            return None;
+        }
+        let room = self.pace.room_for_page(&self.until).await?;
+        let writable = self.pace.items_in(PAGE_SECONDS) as u32;
+        let limit = writable.clamp(LEAST_PER_PAGE, PAGE_LIMIT);
+        let limit = self.pace.items_per_read(limit);
+        let request = PageRequest {
+            segment: self.segment,
+            total_segments: self.total_segments,
+            after: cursor.start_key(),
+            limit,
+            consistent: false,
+        };
+        let read = retry_until(
+            &self.until,
+            || self.pace.read(limit, &self.until),
+            |turn| self.pace.page(turn, &self.reader, request),
+        );
+        match read.await {
+            Ok(page) => {
+                let page = page?;
+                let next = Cursor::after_page(page.next.clone());
+                Some((Ok((page, room)), next))
+            }
+            // Nothing is read behind an error.
+            Err(error) => Some((Err(error), Cursor::Exhausted)),
+        }
+    }
+
+    /// Saves the checkpoint, also when the time is over or the operator stops us: what is done must be
+    /// remembered. The rejected items come first, so that none is counted and not recorded. Returns an error in `Some`
+    /// if the pass has too many of them.
+    async fn checkpoint(
+        &self,
+        record: &SegmentRecord,
+        rejected: &[Rejected],
+    ) -> Result<Option<Error>> {
+        self.rejections.record(self.store, rejected).await?;
+        let until = Until::after(CHECKPOINT_PATIENCE);
+        retry(&until, || self.store.checkpoint(record)).await?;
+        let too_many = self
+            .rejections
+            .too_many(self.store, rejected, &until)
+            .await?;
+        self.ledger.saved(&record.counters);
+        if self.ledger.is_due() {
+            self.ledger.flush(self.store).await;
+        }
+        Ok(too_many)
+    }
+}

@@ -1,0 +1,165 @@
+//! The trial: before a segment's other items are written, one shows that the update extinguishes the predicate. An update
+//! that does not would touch every item in every pass.
+
+use super::Segment;
+use super::page::PageResult;
+use crate::change::Seen;
+use crate::pace::retry::{Until, retry};
+use crate::ports::{SegmentStore, TableReader, TableWriter};
+use crate::records::SegmentRecord;
+use crate::value::with_sorted_sets;
+use crate::{Error, ErrorKind};
+
+use std::time::Duration;
+
+/// The trial chunk looks no further than this many pages for an item to try the update on.
+const TRIAL_PAGES: u32 = 10;
+
+/// Page limit of the trial chunk while every update was rejected.
+const SUSPICIOUS_TRIAL_PAGES: u32 = 100;
+
+/// If DynamoDB refuses the update of so many items before it has accepted one, it will refuse all.
+const HOPELESS: u64 = 25;
+
+/// How long the trial's check is tried again; like [`super::CHECKPOINT_PATIENCE`], also beyond the time box.
+pub const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Write units of the trial's check, at least: "two database reads or writes" for each item in a transaction
+/// (developer guide, Capacity management for transactions).
+pub const CHECK_WCU: f64 = 2.0;
+
+/// What a chunk has to try.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trial {
+    /// The chunk ends with the page on which an item has passed the trial.
+    pub(super) is_all: bool,
+    /// Nothing was updated in an earlier pass. Once something was, what is left may well be nothing but items that are
+    /// refused.
+    pub(super) is_first_pass: bool,
+}
+
+/// How far the trial of a segment has come when a page is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stage {
+    /// An item has passed.
+    Passed,
+    /// None has: items are written one by one. Holds the number of items that were rejected before the page while none
+    /// was accepted; `None` if rejected items say nothing of the others.
+    Trying { in_vain: Option<u64> },
+}
+
+impl Trial {
+    /// The stage that a segment is in.
+    pub(super) fn stage(&self, record: &SegmentRecord) -> Stage {
+        if record.trial_passed {
+            return Stage::Passed;
+        }
+        let counters = &record.counters;
+        let in_vain = self.is_all && self.is_first_pass && counters.updated == 0;
+        Stage::Trying {
+            in_vain: in_vain.then_some(counters.rejected),
+        }
+    }
+
+    /// Whether a chunk that has read so many pages ends here because it was to try the update and nothing else.
+    pub(super) fn ends(&self, record: &SegmentRecord, pages: u32) -> bool {
+        let counters = &record.counters;
+        let suspicious = self.is_first_pass && counters.updated == 0 && counters.rejected > 0;
+        let most = if suspicious {
+            SUSPICIOUS_TRIAL_PAGES
+        } else {
+            TRIAL_PAGES
+        };
+        self.is_all && (record.trial_passed || pages >= most)
+    }
+
+    /// Pages that may be in the pipeline together. Every segment tries the change on the first item that it updates,
+    /// and writes no other before.
+    pub(super) fn pages_at_once(&self, record: &SegmentRecord) -> usize {
+        if self.is_all || !record.trial_passed {
+            1
+        } else {
+            usize::MAX
+        }
+    }
+}
+
+impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
+    /// Writes items one by one until one has passed the trial. Returns those that are left.
+    pub(super) async fn try_items<'i>(
+        &self,
+        items: &'i [Seen],
+        stage: Stage,
+        result: &mut PageResult,
+    ) -> &'i [Seen] {
+        let Stage::Trying { in_vain } = stage else {
+            return items;
+        };
+        let mut rest = items;
+        while !result.cut && !result.trial_passed {
+            let Some((item, others)) = rest.split_first() else {
+                break;
+            };
+            rest = others;
+            self.write_and_try(item, result).await;
+            let hopeless = |before| {
+                result.counters.updated == 0 && before + result.counters.rejected >= HOPELESS
+            };
+            if in_vain.is_some_and(hopeless)
+                && let Some(last) = result.rejected.last()
+            {
+                let error = Error::new(
+                    ErrorKind::TooManyRejected,
+                    format!(
+                        "DynamoDB refuses the update of each of the first {HOPELESS} items for good, such as that of key \
+                         {}: {}; change update, or pending so that it leaves such items out",
+                        last.key, last.reason
+                    ),
+                );
+                self.fail(result, error);
+            }
+        }
+        rest
+    }
+
+    /// A write after which `P` must be false, or going on would touch every item for nothing. What is still
+    /// pending is held against what was written, since a live writer may have come in between.
+    async fn write_and_try(&self, item: &Seen, result: &mut PageResult) {
+        let key = &item.key;
+        let shown = self.attempt(1, || self.writer.update_and_show(item)).await;
+        let (write, written) = match shown {
+            Ok(Some((write, written))) => (write, written),
+            Ok(None) => return self.take(result, key, Ok(None)),
+            Err(error) => return self.fail(result, error.context(format!("key {key}"))),
+        };
+        result.counters.consumed_wcu += write.consumed_wcu;
+        self.take(result, key, Ok(Some(write.outcome)));
+        let Some(written) = written else { return };
+        let checked = retry(&Until::after(TRIAL_PATIENCE), || {
+            self.writer.pending_item(key)
+        })
+        .await;
+        result.counters.consumed_wcu += CHECK_WCU;
+        self.pace.extra_write(CHECK_WCU);
+        match checked {
+            Ok(None) => result.trial_passed = true,
+            // A live writer has changed it since: that says nothing.
+            Ok(Some(found)) if with_sorted_sets(found.clone()) != with_sorted_sets(written) => {}
+            Ok(Some(_)) => self.fail(
+                result,
+                Error::new(
+                    ErrorKind::UpdateDoesNotExtinguish,
+                    format!(
+                        "the update does not extinguish its predicate: the item with key {key} was updated and is \
+                         still pending; change update or pending so that an updated item no longer matches"
+                    ),
+                ),
+            ),
+            // Whether it is still pending could not be found out. The write is acknowledged all the same.
+            Err(error) => self.fail(
+                result,
+                error.context(format!("trying the update on key {key}")),
+            ),
+        }
+    }
+}
