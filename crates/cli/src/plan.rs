@@ -9,7 +9,7 @@ use std::io::{IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Style};
 use backfill_core::change::expression::update_targets;
 use backfill_core::clock::rfc3339;
-use backfill_core::engine::planner::{choose_settings, describe, preview};
+use backfill_core::engine::planner::{describe, preview};
 use backfill_core::engine::verifier::Verification;
 use backfill_core::pace::retry::{PATIENCE, Until, retry, retry_until};
 use backfill_core::pace::{Budget, Share};
@@ -236,7 +236,7 @@ impl Plan {
         let (settings, refused) = match previewed {
             Ok(record) => (record.settings, None),
             Err(error) => {
-                let settings = choose_settings(&request.settings, facts.size_bytes);
+                let settings = request.settings.choose(facts.size_bytes);
                 (settings, Some(error.to_string()))
             }
         };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use backfill_core::engine::planner::{choose_settings, describe};
+use backfill_core::engine::planner::describe;
 use backfill_core::engine::verifier::{Verification, count};
 use backfill_core::pace::retry::Until;
 use backfill_core::pace::{Budget, Share};
@@ -61,7 +61,7 @@ impl Counted {
         description: &TableDescription,
     ) -> Result<Counted> {
         let begin = Instant::now();
-        let settings = choose_settings(&request.settings, description.size_bytes);
+        let settings = request.settings.choose(description.size_bytes);
         let reader = access.reader(request.spec.change(&description.keys));
         let until = Until {
             stop: stop_on_signal("stopping the count"),

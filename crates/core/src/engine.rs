@@ -2,7 +2,7 @@
 
 pub mod drive;
 pub mod metrics;
-mod ownership;
+pub(crate) mod ownership;
 pub mod planner;
 pub mod rejected;
 pub mod runs;

@@ -4,8 +4,8 @@ mod document;
 mod settings;
 
 pub use document::{Parts, Request, parse_strictly};
-pub(crate) use settings::default_max_rejected;
+pub(crate) use settings::Shown;
 pub use settings::{
-    CONCURRENCY, MAX_ONLY_SEGMENTS, PASSES, RequestedSettings, Settings, TIME_BOX_SECONDS,
+    Form, MAX_ONLY_SEGMENTS, MAX_PASSES, RequestedSettings, SETTINGS, Setting, Settings,
     WriterKind, check_run_id,
 };

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::engine::worker::CHECK_WCU;
 use crate::request::Settings;
 use crate::table::{KeyAttribute, KeySchema, MAX_SEGMENTS};
 use crate::value::{Item, Value};
@@ -31,9 +32,6 @@ const ON_DEMAND_READS: f64 = 12_000.0;
 
 /// Part of a provisioned capacity above which a run leaves live traffic little room.
 const MOST_OF_CAPACITY: f64 = 0.8;
-
-/// What each segment's look at its first migrated item costs: a transaction of one ConditionCheck.
-const CHECK_UNITS: f64 = 2.0;
 
 /// Something that was asked for and perhaps not told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -524,7 +522,7 @@ impl Forecast {
             checkpoints: items as f64 / ITEMS_PER_CHECKPOINT,
             // A replicated write unit costs what any other does, in each region (DynamoDB pricing since November 2024).
             write_units: forecast.write_units.value * copies
-                + CHECK_UNITS * f64::from(settings.total_segments),
+                + CHECK_WCU * f64::from(settings.total_segments),
             scan_read_units: forecast.scan_read_units,
             verification_read_units: forecast.verification_read_units,
             worker_seconds: forecast.sweep_seconds * at_once,
@@ -916,7 +914,7 @@ pub fn warnings(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::planner::choose_settings;
+
     use crate::request::RequestedSettings;
     use crate::table::{KeyAttribute, KeyType};
 
@@ -1005,7 +1003,7 @@ mod tests {
             max_wcu,
             ..RequestedSettings::default()
         };
-        choose_settings(&requested, 1_500_000_000)
+        requested.choose(1_500_000_000)
     }
 
     fn codes(

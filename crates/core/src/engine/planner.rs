@@ -5,21 +5,13 @@ use std::time::Duration;
 
 use crate::clock::{now_ms, rfc3339};
 use crate::engine::ownership::{load_stored, require_running};
-use crate::engine::runs::{Round, Runs, limit, listed};
+use crate::engine::runs::{Round, Runs};
 use crate::pace::retry::{Until, retry};
 use crate::ports::{ReadAccess, RunStore};
 use crate::records::{Owner, RunRecord, RunStatus, VERSION};
-use crate::request::{RequestedSettings, Settings, default_max_rejected};
-use crate::table::{TableDescription, default_segments, explain_segments};
+use crate::request::Settings;
+use crate::table::{TableDescription, explain_segments};
 use crate::{Error, ErrorKind, Request, Result};
-
-/// Where the operator gives none.
-const DEFAULT_CONCURRENCY: u32 = 8;
-
-/// Ten minutes: short enough for Lambda's 900 s, and long enough that its start counts for nothing.
-const DEFAULT_TIME_BOX_SECONDS: u64 = 600;
-
-const DEFAULT_PASSES: u32 = 3;
 
 /// How long a table's description is tried: an operator is waiting, and a wrong endpoint should be said soon.
 const DESCRIBE_PATIENCE: Duration = Duration::from_secs(5);
@@ -39,27 +31,6 @@ pub async fn describe<A: ReadAccess>(access: &A, request: &Request) -> Result<Ta
     }
     request.spec.check_against(&description.keys)?;
     Ok(description)
-}
-
-/// The settings of a request, with what the operator left open chosen for a table of this size.
-pub fn choose_settings(requested: &RequestedSettings, size_bytes: u64) -> Settings {
-    let max_concurrency = requested.max_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
-    Settings {
-        total_segments: requested
-            .total_segments
-            .unwrap_or_else(|| default_segments(size_bytes, max_concurrency)),
-        only_segments: requested.only_segments.clone().unwrap_or_default(),
-        max_concurrency,
-        time_box_seconds: requested
-            .time_box_seconds
-            .unwrap_or(DEFAULT_TIME_BOX_SECONDS),
-        max_passes: requested.max_passes.unwrap_or(DEFAULT_PASSES),
-        max_wcu: requested.max_wcu,
-        max_rcu: requested.max_rcu,
-        writer: requested.writer.unwrap_or_default(),
-        max_rejected: requested.max_rejected.unwrap_or_else(default_max_rejected),
-        dry_run: requested.dry_run,
-    }
 }
 
 /// Plans runs on the tables of `access`, and leads them by their records in `runs`.
@@ -117,12 +88,12 @@ pub fn preview(
 ) -> Result<RunRecord> {
     let record = match stored {
         None => new_run(request, description, owner),
-        Some(stored) => continued_run(stored, request, description, owner)?,
+        Some(stored) => Continuation::new(stored, request, description, owner)?.record()?,
     };
     let settings = &record.settings;
     let last = settings.total_segments.saturating_sub(1);
     if let Some(segment) = settings.only_segments.iter().find(|s| **s > last) {
-        let why = format!("segment {segment} is outside 0..{last}");
+        let why = format!("expected 0 to {last}, got segment {segment}");
         return Err(Error::invalid("only_segments", why));
     }
     Ok(record)
@@ -133,7 +104,7 @@ pub(crate) fn new_run(
     description: &TableDescription,
     owner: &Owner,
 ) -> RunRecord {
-    let settings = choose_settings(&request.settings, description.size_bytes);
+    let settings = request.settings.choose(description.size_bytes);
     let last_pass = settings.max_passes;
     let segments = explain_segments(
         settings.total_segments,
@@ -166,18 +137,51 @@ pub(crate) fn new_run(
     }
 }
 
-/// The record of a run that is there already: resumed, in a new pass, or started over.
-fn continued_run(
+/// A run that is there already and is to go on: resumed, in a new pass, or started over.
+struct Continuation<'a> {
     stored: RunRecord,
-    request: &Request,
-    description: &TableDescription,
-    owner: &Owner,
-) -> Result<RunRecord> {
-    let mut requested = request.settings.clone();
-    if !requested.fresh && stored.fingerprint != request.spec.fingerprint() {
-        return Err(Error::new(
-            ErrorKind::RunMismatch,
-            format!(
+    request: &'a Request,
+    description: &'a TableDescription,
+    owner: &'a Owner,
+    /// The table was created anew under its name since: cursors mean nothing in it.
+    recreated: bool,
+    /// Somebody else holds the run, who is known to be dead.
+    held: bool,
+}
+
+impl<'a> Continuation<'a> {
+    /// Refuses a request that is not for this run (`RunMismatch`), one for a run that somebody else holds
+    /// (`ActiveElsewhere`), and a plan that is tried again after the operator stopped the run (`NotRunning`).
+    fn new(
+        stored: RunRecord,
+        request: &'a Request,
+        description: &'a TableDescription,
+        owner: &'a Owner,
+    ) -> Result<Self> {
+        let fresh = request.settings.fresh;
+        let continuation = Continuation {
+            recreated: !fresh && stored.table_identity != description.identity,
+            held: stored.status == RunStatus::Running && stored.owner != *owner,
+            stored,
+            request,
+            description,
+            owner,
+        };
+        continuation.refuse_another_run()?;
+        continuation.refuse_another_owner()?;
+        Ok(continuation)
+    }
+
+    /// True if nothing of the earlier passes counts.
+    fn starts_over(&self) -> bool {
+        self.request.settings.fresh || self.recreated
+    }
+
+    fn refuse_another_run(&self) -> Result<()> {
+        let (stored, request) = (&self.stored, self.request);
+        let mismatch = |message| Err(Error::new(ErrorKind::RunMismatch, message));
+        if !request.settings.fresh && stored.fingerprint != request.spec.fingerprint() {
+            return mismatch(format!(
                 "run_id: run {} has another spec\n  stored:    {}: {}\n  requested: {}: {}\n\
                  give another run id, or start over with fresh",
                 stored.run_id,
@@ -185,87 +189,112 @@ fn continued_run(
                 stored.spec.describe(),
                 request.spec.table,
                 request.spec.describe(),
-            ),
-        ));
-    }
-    // Cursors mean nothing in another table of the same name.
-    let recreated = !requested.fresh && stored.table_identity != description.identity;
-    let over = requested.fresh || recreated;
-    if !over {
-        let total = stored.settings.total_segments;
-        match requested.total_segments {
-            Some(asked) if asked != total => {
-                return Err(Error::new(
-                    ErrorKind::RunMismatch,
-                    format!(
-                        "total_segments: run {} was cut into {total} segments, and {asked} were requested; \
-                         leave the number out to go on, give another run id, or start over with fresh",
-                        stored.run_id
-                    ),
-                ));
-            }
-            // Without a word from the operator a run keeps the segments that its cursors belong to.
-            _ => requested.total_segments = Some(total),
+            ));
         }
-    }
-    if stored.settings.dry_run != requested.dry_run {
-        let is = |dry| if dry { "a dry run" } else { "no dry run" };
-        return Err(Error::new(
-            ErrorKind::RunMismatch,
-            format!(
+        let total = stored.settings.total_segments;
+        if let Some(asked) = request.settings.total_segments
+            && asked != total
+            && !self.starts_over()
+        {
+            return mismatch(format!(
+                "total_segments: run {} was cut into {total} segments, and {asked} were requested; \
+                 leave the number out to go on, give another run id, or start over with fresh",
+                stored.run_id
+            ));
+        }
+        if stored.settings.dry_run != request.settings.dry_run {
+            let is = |dry| if dry { "a dry run" } else { "no dry run" };
+            return mismatch(format!(
                 "dry_run: run {} is {}, and this is to be {}; give another run id",
                 stored.run_id,
                 is(stored.settings.dry_run),
-                is(requested.dry_run)
-            ),
-        ));
+                is(request.settings.dry_run)
+            ));
+        }
+        Ok(())
     }
-    let held = stored.status == RunStatus::Running && stored.owner != *owner;
-    let is_dead =
-        requested.take_over || requested.take_over_from.as_ref() == Some(&stored.owner.to_string());
-    if stored.owner == *owner && stored.status.is_stopped() {
-        // A plan that is tried again must not undo what the operator said meanwhile.
-        require_running(&stored)?;
+
+    fn refuse_another_owner(&self) -> Result<()> {
+        let (stored, requested) = (&self.stored, &self.request.settings);
+        if stored.owner == *self.owner && stored.status.is_stopped() {
+            // A plan that is tried again must not undo what the operator said meanwhile.
+            require_running(stored)?;
+        }
+        let is_dead = requested.take_over
+            || requested.take_over_from.as_ref() == Some(&stored.owner.to_string());
+        if self.held && !is_dead {
+            return Err(Error::new(
+                ErrorKind::ActiveElsewhere,
+                format!(
+                    "run_id: run {} has been held since {} by {}; wait for it or stop it, or, if that one is known to be \
+                     dead, take the run over with --take-over (in the input of an execution: \"take_over\": true)",
+                    stored.run_id,
+                    rfc3339(stored.started_ms),
+                    stored.owner,
+                ),
+            ));
+        }
+        Ok(())
     }
-    if held && !is_dead {
-        return Err(Error::new(
-            ErrorKind::ActiveElsewhere,
-            format!(
-                "run_id: run {} has been held since {} by {}; wait for it or stop it, or, if that one is known to be \
-                 dead, take the run over with --take-over (in the input of an execution: \"take_over\": true)",
-                stored.run_id,
-                rfc3339(stored.started_ms),
-                stored.owner,
-            ),
-        ));
+
+    /// What is asked for, and else what the run had: what was chosen once does not go away by itself.
+    fn settings(&self) -> Settings {
+        let mut requested = self.request.settings.clone();
+        if !requested.fresh {
+            let segments = requested.total_segments;
+            requested.keep(&self.stored.settings);
+            if self.recreated {
+                // No cursor belongs to them any more.
+                requested.total_segments = segments;
+            }
+        }
+        requested.choose(self.description.size_bytes)
     }
-    if !requested.fresh {
-        // Nor does a budget go away by itself.
-        requested.max_wcu = requested.max_wcu.or(stored.settings.max_wcu);
-        requested.max_rcu = requested.max_rcu.or(stored.settings.max_rcu);
-        requested.writer = requested.writer.or(Some(stored.settings.writer));
-        requested.max_rejected = requested
-            .max_rejected
-            .or(Some(stored.settings.max_rejected));
-        // Nor does anything else that was chosen once.
-        let chosen = &stored.settings;
-        requested.max_concurrency = requested.max_concurrency.or(Some(chosen.max_concurrency));
-        requested.time_box_seconds = requested.time_box_seconds.or(Some(chosen.time_box_seconds));
-        requested.max_passes = requested.max_passes.or(Some(chosen.max_passes));
+
+    /// The record with which the run goes on.
+    fn record(self) -> Result<RunRecord> {
+        let settings = self.settings();
+        let over = self.starts_over();
+        let new_pass = over || self.stored.status.is_finished();
+        let pass = self.stored.pass + u32::from(new_pass);
+        let message = self.message(pass, new_pass);
+        let stored = self.stored;
+        let mut record = RunRecord {
+            last_pass: pass + settings.max_passes - 1,
+            settings,
+            message,
+            status: stored.status,
+            first_pass: if over { pass } else { stored.first_pass },
+            pass,
+            verification_rcu: if over { 0.0 } else { stored.verification_rcu },
+            verification_seconds: if over {
+                0.0
+            } else {
+                stored.verification_seconds
+            },
+            revision: stored.revision + 1,
+            events: stored.events,
+            ..new_run(self.request, self.description, self.owner)
+        };
+        let owner = self.owner;
+        record.change_status(RunStatus::Running, owner)?;
+        record.note(owner, "owner", &stored.owner, owner);
+        for (setting, old, new) in record.settings.changes_since(&stored.settings) {
+            record.note(owner, setting, old, new);
+        }
+        record.note(owner, "pass", stored.pass, pass);
+        Ok(record)
     }
-    let new = new_run(request, description, owner);
-    let settings = choose_settings(&requested, description.size_bytes);
-    let new_pass = over || stored.status.is_finished();
-    let pass = stored.pass + u32::from(new_pass);
-    let mut record = RunRecord {
-        last_pass: pass + settings.max_passes - 1,
-        settings,
-        message: if recreated {
+
+    /// How it goes on, for a person.
+    fn message(&self, pass: u32, new_pass: bool) -> String {
+        let stored = &self.stored;
+        if self.recreated {
             format!(
                 "started over: table {} was created anew since",
                 stored.spec.table
             )
-        } else if over {
+        } else if self.starts_over() {
             "started over as requested".into()
         } else if new_pass {
             format!(
@@ -273,58 +302,12 @@ fn continued_run(
                 stored.status.name()
             )
         } else {
-            let former = if held {
+            let former = if self.held {
                 format!("taken over from {}", stored.owner)
             } else {
                 stored.status.name().to_owned()
             };
             format!("resumed in pass {pass}; the run was {former}")
-        },
-        first_pass: if over { pass } else { stored.first_pass },
-        pass,
-        verification_rcu: if over { 0.0 } else { stored.verification_rcu },
-        verification_seconds: if over {
-            0.0
-        } else {
-            stored.verification_seconds
-        },
-        revision: stored.revision + 1,
-        events: stored.events,
-        ..new
-    };
-    let (old, new) = (&stored.settings, record.settings.clone());
-    record.status = stored.status;
-    record.change_status(RunStatus::Running, owner)?;
-    record.note(owner, "owner", &stored.owner, owner);
-    record.note(owner, "max_wcu", limit(old.max_wcu), limit(new.max_wcu));
-    record.note(owner, "max_rcu", limit(old.max_rcu), limit(new.max_rcu));
-    record.note(
-        owner,
-        "max_concurrency",
-        old.max_concurrency,
-        new.max_concurrency,
-    );
-    record.note(
-        owner,
-        "time_box_seconds",
-        old.time_box_seconds,
-        new.time_box_seconds,
-    );
-    record.note(owner, "max_rejected", old.max_rejected, new.max_rejected);
-    record.note(
-        owner,
-        "total_segments",
-        old.total_segments,
-        new.total_segments,
-    );
-    record.note(
-        owner,
-        "only_segments",
-        listed(&old.only_segments),
-        listed(&new.only_segments),
-    );
-    record.note(owner, "max_passes", old.max_passes, new.max_passes);
-    record.note(owner, "writer", old.writer.name(), new.writer.name());
-    record.note(owner, "pass", stored.pass, pass);
-    Ok(record)
+        }
+    }
 }

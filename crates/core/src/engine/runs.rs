@@ -13,7 +13,7 @@ use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::RunStore;
 use crate::records::{Cursor, Owner, Proof, RunRecord, RunStatus};
-use crate::request::Settings;
+use crate::request::{Settings, Shown as _};
 use crate::table::spread_order;
 use crate::{Error, ErrorKind, Key, Result};
 
@@ -446,8 +446,9 @@ impl<S: RunStore> Runs<S> {
                 record.settings.max_rcu = max_rcu;
             }
             let after = record.settings.clone();
-            record.note(by, "max_wcu", limit(before.max_wcu), limit(after.max_wcu));
-            record.note(by, "max_rcu", limit(before.max_rcu), limit(after.max_rcu));
+            for (setting, old, new) in after.changes_since(&before) {
+                record.note(by, setting, old, new);
+            }
             if after != before {
                 record.revision += 1;
                 self.save(&record).await?;
@@ -494,21 +495,9 @@ fn canary(settings: &Settings) -> String {
         } else {
             "segments"
         },
-        listed(only),
+        only.shown(),
         settings.total_segments.saturating_sub(1)
     )
-}
-
-pub(super) fn listed(segments: &[u32]) -> String {
-    if segments.is_empty() {
-        return "all".into();
-    }
-    let segments: Vec<String> = segments.iter().map(u32::to_string).collect();
-    segments.join(",")
-}
-
-pub(super) fn limit(units: Option<u32>) -> String {
-    units.map_or_else(|| "none".into(), |units| units.to_string())
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Verification {
         let (total, next) = (self.total_segments, self.next_segment);
         if !(1..=MAX_VERIFY_SEGMENTS).contains(&total) {
             return wrong(format!(
-                "{total} segments are outside 1..{MAX_VERIFY_SEGMENTS}"
+                "expected 1 to {MAX_VERIFY_SEGMENTS} segments, got {total}"
             ));
         }
         if next > total {
@@ -309,13 +309,13 @@ mod tests {
         good.check().unwrap();
         Verification::new(u32::MAX).check().unwrap();
         for (bad, why) in [
-            (Verification::default(), "0 segments"),
+            (Verification::default(), "got 0"),
             (
                 Verification {
                     total_segments: MAX_VERIFY_SEGMENTS + 1,
                     ..good.clone()
                 },
-                "257 segments",
+                "got 257",
             ),
             (
                 Verification {

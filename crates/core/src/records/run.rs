@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::change::SharedChange;
 use crate::clock::now_ms;
 use crate::records::Owner;
-use crate::request::{PASSES, RequestedSettings, Settings, check_run_id};
+use crate::request::{
+    MAX_PASSES as MAX_PASSES_OF_EXECUTION, RequestedSettings, Settings, check_run_id,
+};
 use crate::table::{KeySchema, MAX_SEGMENTS};
 use crate::{Error, ErrorKind, Key, Request, Result, Spec};
 
@@ -237,7 +239,7 @@ impl RunRecord {
             Err(Error::new(
                 ErrorKind::Internal,
                 format!(
-                    "the record of run {} is damaged: {field}: {value} is outside {}..{}; bring the record back from a backup, \
+                    "the record of run {} is damaged: {field}: expected {} to {}, got {value}; bring the record back from a backup, \
                      or give another run id",
                     self.run_id,
                     range.start(),
@@ -247,7 +249,11 @@ impl RunRecord {
         };
         let settings = &self.settings;
         within("total_segments", settings.total_segments, 1..=MAX_SEGMENTS)?;
-        within("max_passes", settings.max_passes, PASSES)?;
+        within(
+            "max_passes",
+            settings.max_passes,
+            1..=MAX_PASSES_OF_EXECUTION,
+        )?;
         within("pass", self.pass, 1..=MAX_PASS)?;
         let earliest = self.pass.saturating_sub(MAX_PASSES - 1).max(1);
         within("first_pass", self.first_pass, earliest..=self.pass)
@@ -255,26 +261,11 @@ impl RunRecord {
 
     /// The request that goes on with this run as it was.
     pub fn request(&self) -> Request {
-        let settings = &self.settings;
         Request {
             spec: self.spec.clone(),
             settings: RequestedSettings {
                 run_id: Some(self.run_id.clone()),
-                total_segments: Some(settings.total_segments),
-                // Who has asked for a canary has not asked for the rest.
-                only_segments: (!settings.only_segments.is_empty())
-                    .then(|| settings.only_segments.clone()),
-                max_concurrency: Some(settings.max_concurrency),
-                time_box_seconds: Some(settings.time_box_seconds),
-                max_passes: Some(settings.max_passes),
-                max_wcu: settings.max_wcu,
-                max_rcu: settings.max_rcu,
-                writer: Some(settings.writer),
-                max_rejected: Some(settings.max_rejected),
-                fresh: false,
-                take_over: false,
-                take_over_from: None,
-                dry_run: settings.dry_run,
+                ..self.settings.request()
             },
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::request::{RequestedSettings, WriterKind};
+use super::settings::{RequestedSettings, WriterKind, settings};
 use crate::value::{Item, Value, distinct};
 use crate::{Error, Result, Spec};
 
@@ -38,42 +38,47 @@ pub fn parse_strictly<'a, T: Deserialize<'a>>(json: &'a str, whole: &str) -> Res
     Ok(parsed)
 }
 
-/// The JSON as it is written: plain values in `set` and `values`, DynamoDB's typed values in `set_typed` and
-/// `values_typed`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document<'a> {
-    table: Option<String>,
-    #[serde(default, borrow, deserialize_with = "distinct")]
-    set: BTreeMap<String, &'a RawValue>,
-    #[serde(default, deserialize_with = "distinct")]
-    set_typed: Item,
-    pending: Option<String>,
-    update: Option<String>,
-    #[serde(default, deserialize_with = "distinct")]
-    names: BTreeMap<String, String>,
-    #[serde(default, borrow, deserialize_with = "distinct")]
-    values: BTreeMap<String, &'a RawValue>,
-    #[serde(default, deserialize_with = "distinct")]
-    values_typed: Item,
-    run_id: Option<String>,
-    total_segments: Option<u32>,
-    only_segments: Option<Vec<u32>>,
-    max_concurrency: Option<u32>,
-    time_box_seconds: Option<u64>,
-    max_passes: Option<u32>,
-    max_wcu: Option<u32>,
-    max_rcu: Option<u32>,
-    writer: Option<WriterKind>,
-    max_rejected: Option<u32>,
-    #[serde(default)]
-    fresh: bool,
-    #[serde(default)]
-    take_over: bool,
-    take_over_from: Option<String>,
-    #[serde(default)]
-    dry_run: bool,
+macro_rules! document {
+    (
+        chosen { $($(#[$c_meta:meta])* $chosen:ident: $c_type:ty { $($c_rest:tt)* })* }
+        limits { $($(#[$l_meta:meta])* $limit:ident { $($l_rest:tt)* })* }
+        asked { $($(#[$a_meta:meta])* $asked:ident: $a_type:ty { $($a_rest:tt)* })* }
+    ) => {
+        /// The JSON as it is written: plain values in `set` and `values`, DynamoDB's typed values in `set_typed` and
+        /// `values_typed`, and the settings.
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Document<'a> {
+            table: Option<String>,
+            #[serde(default, borrow, deserialize_with = "distinct")]
+            set: BTreeMap<String, &'a RawValue>,
+            #[serde(default, deserialize_with = "distinct")]
+            set_typed: Item,
+            pending: Option<String>,
+            update: Option<String>,
+            #[serde(default, deserialize_with = "distinct")]
+            names: BTreeMap<String, String>,
+            #[serde(default, borrow, deserialize_with = "distinct")]
+            values: BTreeMap<String, &'a RawValue>,
+            #[serde(default, deserialize_with = "distinct")]
+            values_typed: Item,
+            $($chosen: Option<$c_type>,)*
+            $($limit: Option<u32>,)*
+            $(#[serde(default)] $asked: $a_type,)*
+        }
+
+        impl Document<'_> {
+            fn take_settings(&mut self) -> RequestedSettings {
+                RequestedSettings {
+                    $($chosen: self.$chosen.take(),)*
+                    $($limit: self.$limit.take(),)*
+                    $($asked: std::mem::take(&mut self.$asked),)*
+                }
+            }
+        }
+    };
 }
+settings!(document);
 
 /// The parts of a request, from wherever they come, before they are put together and checked.
 #[derive(Debug, Default)]
@@ -90,7 +95,8 @@ pub struct Parts {
 impl Parts {
     /// Reads the JSON of a spec file or an execution input. Errors name the field.
     pub fn from_json(json: &str) -> Result<Parts> {
-        let document: Document = parse_strictly(json, "input")?;
+        let mut document: Document = parse_strictly(json, "input")?;
+        let settings = document.take_settings();
         let mut parts = Parts {
             table: document.table,
             set: document.set_typed,
@@ -98,22 +104,7 @@ impl Parts {
             update: document.update,
             names: document.names,
             values: document.values_typed,
-            settings: RequestedSettings {
-                run_id: document.run_id,
-                total_segments: document.total_segments,
-                only_segments: document.only_segments,
-                max_concurrency: document.max_concurrency,
-                time_box_seconds: document.time_box_seconds,
-                max_passes: document.max_passes,
-                max_wcu: document.max_wcu,
-                max_rcu: document.max_rcu,
-                writer: document.writer,
-                max_rejected: document.max_rejected,
-                fresh: document.fresh,
-                take_over: document.take_over,
-                take_over_from: document.take_over_from,
-                dry_run: document.dry_run,
-            },
+            settings,
         };
         for (field, plain, typed) in [
             ("set", document.set, &mut parts.set),
@@ -341,7 +332,7 @@ mod tests {
             ),
             (
                 r#"{"table":"stuff","set":{"a":1},"total_segments":4,"only_segments":[4]}"#,
-                "only_segments: segment 4",
+                "only_segments: expected 0 to 3, got segment 4",
             ),
             (
                 r#"{"table":"stuff","set":{"a":1},"only_segments":[1,3,1,2]}"#,

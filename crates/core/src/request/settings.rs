@@ -1,113 +1,313 @@
-//! The settings of a run.
+//! The settings of a run. Each is declared once, in `settings!` below: what an operator may ask for, what a document and the
+//! command's flags accept, what a run record holds, what a rerun keeps, how a change is noted, and what the documents say of
+//! it all follow from that.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::table::MAX_SEGMENTS;
+use crate::table::{MAX_SEGMENTS, default_segments};
 use crate::{Error, Result};
 
-/// The settings that an operator may give.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct RequestedSettings {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub run_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub total_segments: Option<u32>,
-    /// Sweep these segments and no others, then pause: a canary. `None`: all of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub only_segments: Option<Vec<u32>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_concurrency: Option<u32>,
-    /// Seconds of one chunk.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub time_box_seconds: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_passes: Option<u32>,
-    /// Write capacity units per second for the whole run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_wcu: Option<u32>,
-    /// Read capacity units per second for the whole run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_rcu: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub writer: Option<WriterKind>,
-    /// Items that DynamoDB may refuse for good in one pass before the run fails.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_rejected: Option<u32>,
-    /// Start over instead of resuming.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub fresh: bool,
-    /// Go on with a run that somebody else holds, who is known to be dead.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub take_over: bool,
-    /// The same, but only from this one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub take_over_from: Option<String>,
-    /// Count what is pending, and write nothing to the table.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub dry_run: bool,
-}
-
-/// Most segments at once: what a distributed Map runs in parallel.
-pub const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
-
-/// Seconds of a chunk: a Lambda function lives 900 s, and the worker needs some of them to finish.
-pub const TIME_BOX_SECONDS: RangeInclusive<u64> = 1..=840;
-
+/// Segments at once if the operator gives no number.
+const DEFAULT_CONCURRENCY: u32 = 8;
 /// Most segments that can be picked out.
 pub const MAX_ONLY_SEGMENTS: usize = 10_000;
+/// Most passes of one execution.
+pub const MAX_PASSES: u32 = 100;
+const MOST_UNITS: u64 = u32::MAX as u64;
 
-/// Passes of one execution.
-pub const PASSES: RangeInclusive<u32> = 1..=100;
+/// The declaration of every setting, for the macro `$with`.
+///
+/// - `chosen`: a run has one; what is left out of a request is chosen, or kept when the run goes on.
+/// - `limits`: a run may have one, and keeps it when it goes on.
+/// - `asked`: for one request; a run that goes on does not remember it.
+macro_rules! settings {
+    ($with:ident) => {
+        $with! {
+            chosen {
+                /// Scan segments that the table is cut into
+                total_segments: u32 {
+                    default: |at_once, size| default_segments(size, at_once), "by the size of the table",
+                    form: Form::Number(1, MAX_SEGMENTS as u64),
+                    flag: "segments" "N",
+                }
+                /// Segments at once
+                max_concurrency: u32 {
+                    default: |_, _| DEFAULT_CONCURRENCY, "8",
+                    // What a distributed Map runs in parallel (Step Functions quotas).
+                    form: Form::Number(1, 10_000),
+                    flag: "concurrency" "N",
+                }
+                /// Time of one chunk
+                time_box_seconds: u64 {
+                    // Ten minutes: short enough for Lambda's 900 s, and long enough that its start counts for nothing.
+                    default: |_, _| 600, "10m",
+                    // A Lambda function lives 900 s, and the worker needs some of them to finish.
+                    form: Form::Duration(1, 840),
+                    flag: "time-box" "TIME",
+                }
+                /// Sweeps over the table before giving up
+                max_passes: u32 {
+                    default: |_, _| 3, "3",
+                    form: Form::Number(1, MAX_PASSES as u64),
+                    flag: "max-passes" "N",
+                }
+                /// Request that carries the updates: batches of PartiQL statements, or UpdateItem
+                #[serde(default)]
+                writer: WriterKind {
+                    default: |_, _| WriterKind::default(), "batch",
+                    form: Form::Word(&WriterKind::NAMES),
+                    flag: "writer" "KIND",
+                }
+                /// Items that DynamoDB may refuse for good in one pass before the run fails
+                #[serde(default = "default_max_rejected")]
+                max_rejected: u32 {
+                    default: |_, _| default_max_rejected(), "1000",
+                    form: Form::Number(0, MOST_UNITS),
+                    flag: "max-rejected" "N",
+                }
+            }
+            limits {
+                /// Write capacity units per second for the whole run, indexes included
+                max_wcu { form: Form::Number(1, MOST_UNITS), flag: "max-wcu" "N", }
+                /// Read capacity units per second for the whole run
+                max_rcu { form: Form::Number(1, MOST_UNITS), flag: "max-rcu" "N", }
+            }
+            asked {
+                /// Name of the run; made from table and spec if it is left out, so that the same spec resumes its run
+                run_id: Option<String> { form: Form::Text, flag: "run-id" "ID", }
+                /// Sweep these segments and no others, then pause: a canary, such as 0 or 0,7
+                only_segments: Option<Vec<u32>> { form: Form::Segments, flag: "only-segments" "N,N", }
+                /// Start over instead of resuming
+                fresh: bool { form: Form::Switch, flag: "fresh" "", }
+                /// Take over a run whose owner is known to be dead
+                take_over: bool { form: Form::Switch, flag: "take-over" "", }
+                /// Take over the run if this is its owner, as status names it
+                take_over_from: Option<String> { form: Form::Text, }
+                /// Count what is pending, and write nothing to the table
+                dry_run: bool { form: Form::Switch, }
+            }
+        }
+    };
+}
+pub(crate) use settings;
+
+/// A setting, for whoever reads or explains it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Its field in a spec file and in the input of an execution.
+    pub name: &'static str,
+    /// Its flag without dashes and the name of the flag's value; `None` if no command has it among the settings.
+    pub flag: Option<(&'static str, &'static str)>,
+    /// What it may be.
+    pub form: Form,
+    /// What it is if it is left out, for a person; `None` if there is nothing to choose.
+    pub default: Option<&'static str>,
+    /// What it is, without a full stop.
+    pub help: &'static str,
+}
+
+/// What a setting may be. Bounds are inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A whole number.
+    Number(u64, u64),
+    /// Seconds.
+    Duration(u64, u64),
+    /// One of these.
+    Word(&'static [&'static str]),
+    /// A text.
+    Text,
+    /// Numbers of segments, 1 to [`MAX_ONLY_SEGMENTS`] of them, each once.
+    Segments,
+    /// True or false.
+    Switch,
+}
+
+impl Form {
+    /// Refuses a number out of bounds, naming the field.
+    fn check(self, name: &str, value: &impl Shown) -> Result<()> {
+        match (self, value.number()) {
+            (Form::Number(least, most) | Form::Duration(least, most), Some(number))
+                if !(least..=most).contains(&number) =>
+            {
+                Err(Error::invalid(
+                    name,
+                    format!("expected {least} to {most}, got {number}"),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+macro_rules! structs {
+    (
+        chosen { $(
+            #[doc = $c_help:literal] $(#[serde($($c_serde:tt)*)])?
+            $chosen:ident: $c_type:ty {
+                default: $c_default:expr, $c_shown:literal,
+                form: $c_form:expr,
+                flag: $c_flag:literal $c_value:literal,
+            }
+        )* }
+        limits { $(
+            #[doc = $l_help:literal]
+            $limit:ident { form: $l_form:expr, flag: $l_flag:literal $l_value:literal, }
+        )* }
+        asked { $(
+            #[doc = $a_help:literal]
+            $asked:ident: $a_type:ty { form: $a_form:expr, $(flag: $a_flag:literal $a_value:literal,)? }
+        )* }
+    ) => {
+        /// Every setting, in the order of their declaration.
+        pub const SETTINGS: &[Setting] = &[
+            $(Setting {
+                name: stringify!($chosen),
+                flag: Some(($c_flag, $c_value)),
+                form: $c_form,
+                default: Some($c_shown),
+                help: $c_help.trim_ascii_start(),
+            },)*
+            $(Setting {
+                name: stringify!($limit),
+                flag: Some(($l_flag, $l_value)),
+                form: $l_form,
+                default: Some("no limit"),
+                help: $l_help.trim_ascii_start(),
+            },)*
+            $(Setting {
+                name: stringify!($asked),
+                flag: { let flag: &[(&str, &str)] = &[$(($a_flag, $a_value))?]; flag.first().copied() },
+                form: $a_form,
+                default: None,
+                help: $a_help.trim_ascii_start(),
+            },)*
+        ];
+
+        /// The settings that an operator asks for. What is left out is chosen, or kept when a run goes on.
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct RequestedSettings {
+            $(#[doc = $c_help] #[serde(skip_serializing_if = "is_default")] pub $chosen: Option<$c_type>,)*
+            $(#[doc = $l_help] #[serde(skip_serializing_if = "is_default")] pub $limit: Option<u32>,)*
+            $(#[doc = $a_help] #[serde(skip_serializing_if = "is_default")] pub $asked: $a_type,)*
+        }
+
+        /// The settings of a run, all chosen.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct Settings {
+            $(#[doc = $c_help] $(#[serde($($c_serde)*)])? pub $chosen: $c_type,)*
+            $(
+                #[doc = $l_help]
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $limit: Option<u32>,
+            )*
+            /// Sweep these segments and no others, then pause. Empty: all of them.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            pub only_segments: Vec<u32>,
+            /// No worker may work for this run: it only counts.
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            pub dry_run: bool,
+        }
+
+        impl RequestedSettings {
+            /// Refuses numbers out of bounds, naming the field.
+            fn check_bounds(&self) -> Result<()> {
+                $(Form::check($c_form, stringify!($chosen), &self.$chosen)?;)*
+                $(Form::check($l_form, stringify!($limit), &self.$limit)?;)*
+                Ok(())
+            }
+
+            /// All that a run needs, with what is left open chosen for a table of this many bytes.
+            pub fn choose(&self, size_bytes: u64) -> Settings {
+                let at_once = self.max_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+                Settings {
+                    $($chosen: self.$chosen.unwrap_or_else(|| {
+                        let default: fn(u32, u64) -> $c_type = $c_default;
+                        default(at_once, size_bytes)
+                    }),)*
+                    $($limit: self.$limit,)*
+                    only_segments: self.only_segments.clone().unwrap_or_default(),
+                    dry_run: self.dry_run,
+                }
+            }
+
+            /// Fills what is left open with what was chosen for the run before.
+            pub(crate) fn keep(&mut self, before: &Settings) {
+                $(self.$chosen = self.$chosen.or(Some(before.$chosen));)*
+                $(self.$limit = self.$limit.or(before.$limit);)*
+            }
+        }
+
+        impl Settings {
+            /// The request for a run with these settings: a canary stays one, since who has asked for it has not asked
+            /// for the rest.
+            pub(crate) fn request(&self) -> RequestedSettings {
+                RequestedSettings {
+                    $($chosen: Some(self.$chosen),)*
+                    $($limit: self.$limit,)*
+                    only_segments: (!self.only_segments.is_empty()).then(|| self.only_segments.clone()),
+                    dry_run: self.dry_run,
+                    ..RequestedSettings::default()
+                }
+            }
+
+            /// What differs from these settings: the name, what it was, and what it is now.
+            pub(crate) fn changes_since(&self, before: &Settings) -> Vec<(&'static str, String, String)> {
+                let settings = [
+                    $((stringify!($limit), before.$limit.shown(), self.$limit.shown()),)*
+                    $((stringify!($chosen), before.$chosen.shown(), self.$chosen.shown()),)*
+                    ("only_segments", before.only_segments.shown(), self.only_segments.shown()),
+                ];
+                settings.into_iter().filter(|(_, old, new)| old != new).collect()
+            }
+        }
+    };
+}
+settings!(structs);
+
+impl Settings {
+    /// Whether this execution is to sweep a segment.
+    pub fn includes(&self, segment: u32) -> bool {
+        self.only_segments.is_empty() || self.only_segments.contains(&segment)
+    }
+}
 
 impl RequestedSettings {
     /// Refuses values out of range, naming the field.
     pub fn check(&self) -> Result<()> {
-        fn within<T: PartialOrd + std::fmt::Display>(
-            field: &str,
-            value: Option<T>,
-            range: RangeInclusive<T>,
-        ) -> Result<()> {
-            match value {
-                Some(value) if !range.contains(&value) => Err(Error::invalid(
-                    field,
-                    format!("{value} is outside {}..{}", range.start(), range.end()),
-                )),
-                _ => Ok(()),
-            }
-        }
-        within("total_segments", self.total_segments, 1..=MAX_SEGMENTS)?;
-        within("max_concurrency", self.max_concurrency, CONCURRENCY)?;
-        within("time_box_seconds", self.time_box_seconds, TIME_BOX_SECONDS)?;
-        within("max_passes", self.max_passes, PASSES)?;
-        within("max_wcu", self.max_wcu, 1..=u32::MAX)?;
-        within("max_rcu", self.max_rcu, 1..=u32::MAX)?;
+        self.check_bounds()?;
         if let Some(only) = &self.only_segments {
-            let wrong = |why: String| Err(Error::invalid("only_segments", why));
-            if !(1..=MAX_ONLY_SEGMENTS).contains(&only.len()) {
-                return wrong(format!(
-                    "{} segments; expected 1 to {MAX_ONLY_SEGMENTS}",
-                    only.len()
-                ));
-            }
-            if self.dry_run {
-                return wrong("a dry run counts the whole table; leave it out".into());
-            }
-            let mut named = BTreeSet::new();
-            if let Some(segment) = only.iter().find(|segment| !named.insert(**segment)) {
-                return wrong(format!(
-                    "segment {segment} is named twice; name each segment once"
-                ));
-            }
-            let total = self.total_segments.unwrap_or(MAX_SEGMENTS);
-            if let Some(segment) = only.iter().find(|segment| **segment >= total) {
-                return wrong(format!("segment {segment} is outside 0..{}", total - 1));
-            }
+            self.check_only_segments(only)?;
         }
         match &self.run_id {
             Some(id) => check_run_id(id),
+            None => Ok(()),
+        }
+    }
+
+    fn check_only_segments(&self, only: &[u32]) -> Result<()> {
+        let wrong = |why: String| Err(Error::invalid("only_segments", why));
+        if !(1..=MAX_ONLY_SEGMENTS).contains(&only.len()) {
+            return wrong(format!(
+                "expected 1 to {MAX_ONLY_SEGMENTS} segments, got {}",
+                only.len()
+            ));
+        }
+        if self.dry_run {
+            return wrong("a dry run counts the whole table; leave it out".into());
+        }
+        let mut named = BTreeSet::new();
+        if let Some(segment) = only.iter().find(|segment| !named.insert(**segment)) {
+            return wrong(format!(
+                "segment {segment} is named twice; name each segment once"
+            ));
+        }
+        let last = self.total_segments.unwrap_or(MAX_SEGMENTS) - 1;
+        match only.iter().find(|segment| **segment > last) {
+            Some(segment) => wrong(format!("expected 0 to {last}, got segment {segment}")),
             None => Ok(()),
         }
     }
@@ -125,52 +325,75 @@ pub fn check_run_id(id: &str) -> Result<()> {
     Ok(())
 }
 
-/// The settings of a run, all chosen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    pub total_segments: u32,
-    /// Sweep these and no others, then pause. Empty: all of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub only_segments: Vec<u32>,
-    pub max_concurrency: u32,
-    /// Seconds of a chunk.
-    pub time_box_seconds: u64,
-    /// Passes that one execution may make.
-    pub max_passes: u32,
-    /// Write capacity units per second for the whole run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_wcu: Option<u32>,
-    /// Read capacity units per second for the whole run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_rcu: Option<u32>,
-    /// The request that carries the updates.
-    #[serde(default)]
-    pub writer: WriterKind,
-    /// Items that DynamoDB may refuse for good in one pass before the run fails.
-    #[serde(default = "default_max_rejected")]
-    pub max_rejected: u32,
-    /// No worker may work for this run: it only counts.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub dry_run: bool,
+/// A thousand: enough for the odd item that is too large, and few enough to look at.
+fn default_max_rejected() -> u32 {
+    1_000
 }
 
-impl Settings {
-    /// Whether this execution is to sweep a segment.
-    pub fn includes(&self, segment: u32) -> bool {
-        self.only_segments.is_empty() || self.only_segments.contains(&segment)
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// How a setting stands in an event of the run record, and as a number if it is one.
+pub(crate) trait Shown {
+    fn shown(&self) -> String;
+
+    fn number(&self) -> Option<u64> {
+        None
     }
 }
 
-/// Where the operator gives none.
-pub(crate) fn default_max_rejected() -> u32 {
-    1_000
+impl Shown for u32 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some((*self).into())
+    }
+}
+
+impl Shown for u64 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(*self)
+    }
+}
+
+impl Shown for WriterKind {
+    fn shown(&self) -> String {
+        self.name().into()
+    }
+}
+
+impl<T: Shown> Shown for Option<T> {
+    fn shown(&self) -> String {
+        self.as_ref().map_or_else(|| "none".into(), T::shown)
+    }
+
+    fn number(&self) -> Option<u64> {
+        self.as_ref()?.number()
+    }
+}
+
+impl Shown for Vec<u32> {
+    fn shown(&self) -> String {
+        if self.is_empty() {
+            return "all".into();
+        }
+        let numbers: Vec<String> = self.iter().map(u32::to_string).collect();
+        numbers.join(",")
+    }
 }
 
 /// The request that carries the guarded updates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WriterKind {
-    /// BatchExecuteStatement where it can do what the spec asks, else UpdateItem.
+    /// BatchExecuteStatement if it can do what the spec asks, else UpdateItem.
     #[default]
     Batch,
     /// UpdateItem.
@@ -178,8 +401,11 @@ pub enum WriterKind {
 }
 
 impl WriterKind {
+    /// Every [`WriterKind::name`].
+    pub const NAMES: [&'static str; 2] = [WriterKind::Batch.name(), WriterKind::UpdateItem.name()];
+
     /// The word in JSON and for people.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             WriterKind::Batch => "batch",
             WriterKind::UpdateItem => "update-item",

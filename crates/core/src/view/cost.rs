@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::ownership::LOOK_EVERY;
+use crate::engine::worker::PAGE_LIMIT;
 use crate::request::parse_strictly;
 use crate::{Error, Result};
 
@@ -60,22 +62,32 @@ impl Prices {
 const WORKER_GB: f64 = 0.25;
 const VERIFIER_GB: f64 = 0.5;
 
-/// States entered by an execution beside those of its segments: Plan, AnyOpen, Trial, Backfill, NextSegments, AnyOpen,
-/// Verify, Verified, Conclude, Concluded, Succeeded.
-const TRANSITIONS_PER_PASS: f64 = 11.0;
-/// States entered per segment beside its chunks: the start of its iteration, and Done.
-const TRANSITIONS_PER_SEGMENT: f64 = 2.0;
-/// States entered per chunk: Work, SegmentDone.
-const TRANSITIONS_PER_CHUNK: f64 = 2.0;
-/// Functions called per pass beside the workers: planner three times, verifier once.
-const CALLS_PER_PASS: f64 = 4.0;
-/// Items between two checkpoints where no budget asks for smaller pages: a page.
-pub(crate) const ITEMS_PER_CHECKPOINT: f64 = 1_000.0;
+/// States that an execution enters in a pass beside those of its segments, from its start to its end.
+const STATES_OF_A_PASS: [&str; 11] = [
+    "Plan",
+    "AnyOpen",
+    "Trial",
+    "Backfill",
+    "NextSegments",
+    "AnyOpen",
+    "Verify",
+    "Verified",
+    "Conclude",
+    "Concluded",
+    "Succeeded",
+];
+/// States that a segment's execution enters for each chunk.
+const STATES_OF_A_CHUNK: [&str; 2] = ["Work", "SegmentDone"];
+/// States that a segment's execution enters besides. The start of the execution is a transition as well.
+const STATES_OF_A_SEGMENT: [&str; 1] = ["Done"];
+/// States of a pass in which a function is called.
+const CALLS_OF_A_PASS: [&str; 4] = ["Plan", "NextSegments", "Verify", "Conclude"];
+/// Items between two checkpoints if no budget asks for smaller pages: a page.
+pub(crate) const ITEMS_PER_CHECKPOINT: f64 = PAGE_LIMIT as f64;
 /// Write units of the checkpoint table per chunk beside its checkpoints: its claim, the history at its end, and the count of a
 /// segment that it has exhausted.
 const UNITS_PER_CHUNK: f64 = 3.0;
-/// Seconds between two looks at the run record, and the read units of one.
-const LOOK_SECONDS: f64 = 5.0;
+/// Read units of a look at the run record.
 const UNITS_PER_LOOK: f64 = 2.0;
 
 /// What a run has used, or is going to.
@@ -117,13 +129,13 @@ impl Use {
     pub fn bill(&self, prices: &Prices) -> Bill {
         let millions = 1e-6;
         let checkpoint_writes = self.checkpoints + self.chunks * UNITS_PER_CHUNK;
-        let looks = (self.worker_seconds + self.verifier_seconds) / LOOK_SECONDS;
+        let looks = (self.worker_seconds + self.verifier_seconds) / LOOK_EVERY.as_secs_f64();
         let lambda = if self.in_aws { 1.0 } else { 0.0 };
         let gb_seconds = self.worker_seconds * WORKER_GB + self.verifier_seconds * VERIFIER_GB;
-        let transitions = self.passes * TRANSITIONS_PER_PASS
-            + self.segments * TRANSITIONS_PER_SEGMENT
-            + self.chunks * TRANSITIONS_PER_CHUNK;
-        let calls = self.passes * CALLS_PER_PASS + self.chunks;
+        let transitions = self.passes * STATES_OF_A_PASS.len() as f64
+            + self.segments * (1 + STATES_OF_A_SEGMENT.len()) as f64
+            + self.chunks * STATES_OF_A_CHUNK.len() as f64;
+        let calls = self.passes * CALLS_OF_A_PASS.len() as f64 + self.chunks;
         let mut bill = Bill {
             writes: self.write_units * millions * prices.million_write_units,
             scan: self.scan_read_units * millions * prices.million_read_units,
@@ -199,5 +211,66 @@ mod tests {
             let error = Prices::from_json(json).unwrap_err().to_string();
             assert!(error.contains(field), "{error}");
         }
+    }
+
+    /// The states whose transitions the bill counts are those that the definition leads through, in this order.
+    #[test]
+    fn state_transitions_are_those_of_the_definition() {
+        use serde_json::Value as Json;
+        let definition = include_str!("../../../../statemachine/backfill.asl.json");
+        let definition: Json = serde_json::from_str(definition).unwrap();
+        let follows = |states: &Json, from: &str, to: &str| {
+            let state = &states[from];
+            let choices = state["Choices"].as_array();
+            let choices = choices.into_iter().flatten().map(|choice| &choice["Next"]);
+            choices
+                .chain([&state["Next"], &state["Default"]])
+                .any(|next| next == to)
+        };
+        assert_eq!(definition["StartAt"], STATES_OF_A_PASS[0]);
+        for pair in STATES_OF_A_PASS.windows(2) {
+            assert!(follows(&definition["States"], pair[0], pair[1]), "{pair:?}");
+        }
+        assert_eq!(definition["States"]["Succeeded"]["Type"], "Succeed");
+        let calls = |state: &&str| definition["States"][*state]["Type"] == "Task";
+        // The trial is a chunk.
+        let called: Vec<&str> = STATES_OF_A_PASS
+            .into_iter()
+            .filter(|state| calls(&state) && *state != "Trial")
+            .collect();
+        assert_eq!(called, CALLS_OF_A_PASS);
+        let segment = &definition["States"]["Backfill"]["ItemProcessor"];
+        let path = [
+            &STATES_OF_A_CHUNK[..],
+            &STATES_OF_A_CHUNK,
+            &STATES_OF_A_SEGMENT,
+        ]
+        .concat();
+        assert_eq!(segment["StartAt"], path[0]);
+        for pair in path.windows(2) {
+            assert!(follows(&segment["States"], pair[0], pair[1]), "{pair:?}");
+        }
+        assert_eq!(segment["States"][STATES_OF_A_SEGMENT[0]]["End"], true);
+    }
+
+    #[test]
+    fn memory_is_that_of_the_template() {
+        let template = include_str!("../../../../template.yaml");
+        let (_, worker) = template.split_once("\n  WorkerMemorySize:\n").unwrap();
+        let megabytes = format!("Default: {}\n", 1024.0 * WORKER_GB);
+        assert!(
+            worker
+                .lines()
+                .take(3)
+                .any(|line| line.trim() == megabytes.trim())
+        );
+        let (_, verifier) = template.split_once("\n  VerifierFunction:\n").unwrap();
+        let megabytes = format!("MemorySize: {}", 1024.0 * VERIFIER_GB);
+        assert!(
+            verifier
+                .lines()
+                .take(20)
+                .any(|line| line.trim() == megabytes)
+        );
     }
 }
