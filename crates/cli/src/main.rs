@@ -1,6 +1,7 @@
 //! The operator's command: `backfill plan`, `run`, `verify`, `start`, `status`, `watch`, `rate`, `pause`, `resume`, `cancel`, `rejected`,
 //! `report`, `simulate`, `demo`; and for rehearsals `sandbox`, `table`, `item`.
 
+mod advice;
 mod args;
 mod demo;
 mod display;

@@ -19,7 +19,7 @@ use backfill_core::records::RunRecord;
 use backfill_core::request::Settings;
 use backfill_core::survey::{
     Billing, DEFAULT_PAGES, Fact, Forecast, ITEMS_PER_PAGE, IndexFacts, Projection, Sample,
-    TableFacts, Tried, Warning, sampling_rate, segments_to_sample, warnings,
+    TableFacts, Tried, sampling_rate, segments_to_sample, warnings,
 };
 use backfill_core::table::{KeyAttribute, TableDescription, explain_segments};
 use backfill_core::value::{PlainItem, with_sorted_sets};
@@ -30,6 +30,7 @@ use clap::Args;
 use indicatif::HumanCount;
 use serde::Serialize;
 
+use crate::advice::Advised;
 use crate::args::{CHECKPOINT_TABLE, ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, request};
 use crate::{Ending, display, owner};
 
@@ -84,7 +85,7 @@ pub struct Plan {
     /// Why there are so many segments.
     segments: String,
     forecast: Forecast,
-    warnings: Vec<Warning>,
+    warnings: Vec<Advised>,
     #[serde(skip)]
     place: String,
     #[serde(skip)]
@@ -305,7 +306,7 @@ impl Plan {
                     .to_owned()
             })
             .collect();
-        let warnings = warnings(&facts, &sample, &tried, &forecast, &settings, &targets);
+        let found = warnings(&facts, &sample, &tried, &forecast, &settings, &targets);
         let run_id = request.run_id();
         Ok(Plan {
             run,
@@ -322,7 +323,7 @@ impl Plan {
             tried,
             settings,
             forecast,
-            warnings,
+            warnings: found.into_iter().map(Advised::from).collect(),
             place: connection.place().to_owned(),
             prices: prices.clone(),
         })
@@ -611,7 +612,7 @@ impl Plan {
         }
         let mut lines = vec![heading("Think of")];
         let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
-        for Warning { what, advice, .. } in &self.warnings {
+        for Advised { what, advice, .. } in &self.warnings {
             lines.push(format!("  {yellow}!{yellow:#} {what}"));
             lines.push(format!("    {advice}"));
         }

@@ -147,10 +147,23 @@ impl Spec {
         Ok(())
     }
 
+    /// The top-level attributes that `U` writes.
+    pub fn targets(&self) -> Vec<String> {
+        let meaning = |target: &str| {
+            self.names
+                .get(target)
+                .map_or(target, String::as_str)
+                .to_owned()
+        };
+        update_targets(&self.update)
+            .into_iter()
+            .map(meaning)
+            .collect()
+    }
+
     /// Refuses a spec that would change a key of the table: a key cannot be updated.
     pub fn check_against(&self, keys: &KeySchema) -> Result<()> {
-        for target in update_targets(&self.update) {
-            let attribute = self.names.get(target).map_or(target, String::as_str);
+        for attribute in self.targets() {
             if keys.names().any(|key| key == attribute) {
                 return Err(Error::invalid(
                     "update",

@@ -1,0 +1,256 @@
+//! What a run would do: units, bounds, duration, cost.
+
+use serde::Serialize;
+
+use super::facts::{Billing, TableFacts};
+use super::sample::{Interval, Sample};
+use super::sizes::{index_units, update_units, write_units};
+use crate::Item;
+use crate::engine::worker::CHECK_WCU;
+use crate::request::Settings;
+use crate::view::cost::{Bill, ITEMS_PER_CHECKPOINT, Prices, Use};
+
+/// "each partition … can handle a maximum of 3,000 read units per second and 1,000 write units per second" (developer
+/// guide, Best practices for designing partition keys).
+const PARTITION_WRITES: f64 = 1_000.0;
+
+const PARTITION_READS: f64 = 3_000.0;
+
+/// Bytes of a partition at most; AWS says "roughly 10 GB".
+const PARTITION_BYTES: f64 = 1e10;
+
+/// What the update did to one item of the sample, elsewhere than in the table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tried {
+    pub before: Item,
+    /// The item afterwards, or why the update was refused.
+    pub after: Result<Item, String>,
+    /// `P` holds for it no longer.
+    pub is_extinguished: bool,
+}
+
+/// What one index adds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IndexCost {
+    pub name: String,
+    /// Mean write units of the index for each migrated item.
+    pub units_per_item: f64,
+    pub write_units: f64,
+}
+
+/// What can bound the rate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit {
+    TableWrites,
+    TableReads,
+    Partitions,
+    WriteBudget,
+    ReadBudget,
+    /// An index, by its name.
+    Index(String),
+}
+
+/// What the rate cannot exceed, and how long the sweep takes at least for that.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bound {
+    #[serde(skip)]
+    pub limit: Limit,
+    pub by: String,
+    pub seconds: f64,
+}
+
+/// What a run would do, by the sample.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Forecast {
+    /// Items of the table: those counted, or DynamoDB's estimate.
+    pub items: u64,
+    pub pending: Interval,
+    /// Mean bytes of an item: by DynamoDB's estimate, or by the sample where there is none.
+    pub item_bytes: f64,
+    /// Mean write units of the table itself for each migrated item.
+    pub units_per_item: f64,
+    /// Every index of the table, with 0 where the update does not touch it.
+    pub indexes: Vec<IndexCost>,
+    /// Of table and indexes.
+    pub write_units: Interval,
+    /// Of table and indexes by those of the table alone.
+    pub amplification: f64,
+    pub scan_read_units: f64,
+    pub verification_read_units: f64,
+    /// Partitions that the table has at least.
+    pub partitions: u64,
+    /// Longest first.
+    pub bounds: Vec<Bound>,
+    /// At least; scanning and writing go on at the same time.
+    pub sweep_seconds: f64,
+    pub verification_seconds: f64,
+    /// Records that the stream, and each Kinesis stream, gets.
+    pub stream_records: Option<Interval>,
+    /// In AWS, with every replica.
+    pub cost_usd: Bill,
+}
+
+impl Forecast {
+    /// At the settings and prices given.
+    pub fn new(
+        facts: &TableFacts,
+        sample: &Sample,
+        tried: &[Tried],
+        settings: &Settings,
+        prices: &Prices,
+    ) -> Forecast {
+        let items = match sample.whole_table {
+            true => sample.items,
+            // The estimate of a table that was made today may be 0.
+            false => facts.items.max(sample.items),
+        };
+        let pending = sample.share.times(items as f64);
+        let pairs: Vec<(&Item, &Item)> = tried
+            .iter()
+            .filter_map(|tried| Some((&tried.before, tried.after.as_ref().ok()?)))
+            .collect();
+        let mean = |units: &dyn Fn(&Item, &Item) -> f64, otherwise: f64| match pairs.len() {
+            0 => otherwise,
+            n => pairs.iter().map(|(b, a)| units(b, a)).sum::<f64>() / n as f64,
+        };
+        let item_bytes = match facts.items {
+            0 => sample.item_bytes,
+            items => facts.size_bytes as f64 / items as f64,
+        };
+        let by_size = write_units(item_bytes as u64);
+        let units_per_item = mean(&update_units, by_size);
+        let indexes: Vec<IndexCost> = facts
+            .indexes
+            .iter()
+            .map(|index| {
+                let units = mean(&|b, a| index_units(&facts.keys, index, b, a), 0.0);
+                IndexCost {
+                    name: index.name.clone(),
+                    units_per_item: units,
+                    write_units: units * pending.value,
+                }
+            })
+            .collect();
+        let of_indexes: f64 = indexes.iter().map(|index| index.units_per_item).sum();
+        let table_bytes = item_bytes * items as f64;
+        let at_once = f64::from(settings.total_segments.min(settings.max_concurrency));
+        let mut forecast = Forecast {
+            items,
+            pending,
+            item_bytes,
+            units_per_item,
+            write_units: pending.times(units_per_item + of_indexes),
+            amplification: (units_per_item + of_indexes) / units_per_item,
+            indexes,
+            scan_read_units: table_bytes / 8192.0,
+            verification_read_units: table_bytes / 4096.0,
+            partitions: 0,
+            bounds: Vec::new(),
+            sweep_seconds: 0.0,
+            verification_seconds: 0.0,
+            stream_records: facts.stream.as_ref().map(|_| pending),
+            cost_usd: Bill::default(),
+        };
+        forecast.set_bounds(facts, settings, table_bytes, at_once);
+        let copies = 1.0 + facts.replicas.len() as f64;
+        let used = Use {
+            items: pending.value,
+            checkpoints: items as f64 / ITEMS_PER_CHECKPOINT,
+            // A replicated write unit costs what any other does, in each region (DynamoDB pricing since November 2024).
+            write_units: forecast.write_units.value * copies
+                + CHECK_WCU * f64::from(settings.total_segments),
+            scan_read_units: forecast.scan_read_units,
+            verification_read_units: forecast.verification_read_units,
+            worker_seconds: forecast.sweep_seconds * at_once,
+            verifier_seconds: forecast.verification_seconds,
+            passes: 1.0,
+            segments: settings.total_segments.into(),
+            chunks: f64::from(settings.total_segments)
+                + (forecast.sweep_seconds * at_once / settings.time_box_seconds.max(1) as f64),
+            in_aws: true,
+        };
+        forecast.cost_usd = used.bill(prices);
+        forecast
+    }
+
+    fn set_bounds(
+        &mut self,
+        facts: &TableFacts,
+        settings: &Settings,
+        table_bytes: f64,
+        at_once: f64,
+    ) {
+        let (writes, reads) = facts.takes();
+        let partitions = (table_bytes / PARTITION_BYTES)
+            .max(writes / PARTITION_WRITES)
+            .ceil()
+            .max(1.0);
+        self.partitions = partitions as u64;
+        let table_units = self.pending.value * self.units_per_item;
+        let local: f64 = facts
+            .indexes
+            .iter()
+            .zip(&self.indexes)
+            .filter(|(index, _)| index.local)
+            .map(|(_, cost)| cost.write_units)
+            .sum();
+        let (write_name, read_name) = match facts.billing {
+            Billing::Provisioned { .. } => (
+                "the table's provisioned write capacity",
+                "the table's provisioned read capacity",
+            ),
+            Billing::OnDemand { .. } => (
+                "what the table takes at once (its warm write throughput)",
+                "what the table takes at once (its warm read throughput)",
+            ),
+        };
+        let read_units = self.scan_read_units;
+        let mut bounds = vec![
+            (
+                Limit::TableWrites,
+                write_name.to_owned(),
+                (table_units + local) / writes,
+            ),
+            (Limit::TableReads, read_name.to_owned(), read_units / reads),
+            (
+                Limit::Partitions,
+                "1,000 write units/s for each partition at work".to_owned(),
+                (table_units + local) / (PARTITION_WRITES * partitions.min(at_once)),
+            ),
+        ];
+        if let Some(budget) = settings.max_wcu {
+            let name = format!("the budget of {budget} write units/s");
+            let seconds = self.write_units.value / f64::from(budget);
+            bounds.push((Limit::WriteBudget, name, seconds));
+        }
+        if let Some(budget) = settings.max_rcu {
+            let name = format!("the budget of {budget} read units/s");
+            bounds.push((Limit::ReadBudget, name, read_units / f64::from(budget)));
+        }
+        for (index, cost) in facts.indexes.iter().zip(&self.indexes) {
+            if let Some(units) = facts.index_takes(index) {
+                let name = format!("what index {} takes", index.name);
+                let limit = Limit::Index(index.name.clone());
+                bounds.push((limit, name, cost.write_units / units));
+            }
+        }
+        let mut bounds: Vec<Bound> = bounds
+            .into_iter()
+            .map(|(limit, by, seconds)| Bound { limit, by, seconds })
+            .collect();
+        bounds.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        self.sweep_seconds = bounds[0].seconds;
+        self.bounds = bounds;
+        let reads = reads
+            .min(PARTITION_READS * partitions)
+            .min(settings.max_rcu.map_or(f64::MAX, f64::from));
+        self.verification_seconds = self.verification_read_units / reads;
+    }
+
+    /// Items per second that would be migrated were it not for this limit.
+    pub(super) fn rate_without(&self, limit: &Limit) -> f64 {
+        let others = self.bounds.iter().filter(|bound| bound.limit != *limit);
+        let seconds = others.map(|bound| bound.seconds).fold(0.0, f64::max);
+        self.pending.value / seconds.max(1.0)
+    }
+}

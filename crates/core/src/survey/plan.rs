@@ -1,0 +1,259 @@
+//! The plan: everything that is known of a run before it begins. Gathered by reads alone.
+
+use std::future::Future;
+
+use serde::Serialize;
+
+use super::facts::{IndexFacts, TableFacts};
+use super::forecast::{Forecast, Tried};
+use super::sample::{ITEMS_PER_PAGE, Sample, SampledPage, sampling_rate, segments_to_sample};
+use super::warnings::{Warning, warnings};
+use crate::change::Change;
+use crate::engine::planner::preview;
+use crate::engine::verifier::Verification;
+use crate::pace::retry::{PATIENCE, Until, retry, retry_until};
+use crate::pace::{Budget, Pace, Share, Turn};
+use crate::ports::{CheckpointReader, PageRequest};
+use crate::records::{Owner, RunRecord};
+use crate::request::Settings;
+use crate::table::{KeySchema, TableDescription, explain_segments};
+use crate::view::cost::Prices;
+use crate::{Error, ErrorKind, Item, Request, Result};
+
+/// Read units of a page at most: 1 MB, eventually consistent.
+const MAX_PAGE_UNITS: u32 = 128;
+
+/// Most sampled items on which the update is tried.
+const MAX_TRIED: usize = 25;
+
+/// Read access to a table for whoever looks at it before a run.
+pub trait SurveyAccess: Send + Sync {
+    /// What DescribeTable and its like say of a table with these keys. What cannot be found out is [`super::Fact::Unknown`].
+    fn facts(
+        &self,
+        table: &str,
+        keys: &KeySchema,
+    ) -> impl Future<Output = Result<TableFacts>> + Send;
+
+    /// One page of a sample by eventually consistent reads: the sizes of the pending items, and so many of them whole.
+    ///
+    /// Errors: those of a scan; retryable ones are for the caller to retry.
+    fn sample_page(
+        &self,
+        change: &dyn Change,
+        request: PageRequest<'_>,
+        examples: usize,
+    ) -> impl Future<Output = Result<SampledPage>> + Send;
+}
+
+/// A place where a change can be tried on copies of items.
+pub trait Rehearsal {
+    /// What the change does to each of these items in a table with the same keys and indexes.
+    ///
+    /// Errors: `Internal` if they cannot be put there.
+    fn try_change(
+        &self,
+        change: &dyn Change,
+        indexes: &[IndexFacts],
+        items: Vec<Item>,
+    ) -> Result<Vec<Tried>>;
+}
+
+/// What a plan is made with.
+pub struct Surroundings<'a, A, C, R> {
+    /// The table.
+    pub access: &'a A,
+    /// The records of runs, to see whether the run is there already.
+    pub checkpoints: &'a C,
+    /// Where the change is tried.
+    pub rehearsal: &'a R,
+    /// Who would run it.
+    pub owner: &'a Owner,
+    /// What is paid.
+    pub prices: &'a Prices,
+    /// Pages to sample, 1 to [`super::MAX_PAGES`].
+    pub pages: u32,
+}
+
+/// Everything that is known of a run before it begins.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// The id of the run.
+    pub run_id: String,
+    /// The run of this id as it stands; null if there is none.
+    pub run: Option<KnownRun>,
+    /// Why a start would be refused as things are; null if it would not.
+    pub refused: Option<String>,
+    /// Update and predicate in one line.
+    pub change: String,
+    /// The table.
+    pub table: TableFacts,
+    /// A sample of its items.
+    pub sample: Sample,
+    /// What becomes of sampled items; the first that was updated is the example.
+    pub tried: Vec<Tried>,
+    /// The settings that the run would have.
+    pub settings: Settings,
+    /// Why there are so many segments.
+    pub segments: String,
+    /// What the run would do.
+    pub forecast: Forecast,
+    /// What to look at first. Whoever shows it puts its advice into words.
+    #[serde(skip)]
+    pub warnings: Vec<Warning>,
+}
+
+/// A run that is there already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KnownRun {
+    /// [`crate::records::RunStatus::name`].
+    pub status: &'static str,
+    /// Its current pass.
+    pub pass: u32,
+    /// Why it is in this state.
+    pub message: String,
+}
+
+impl Plan {
+    /// Looks at the table, samples it, and tries the change on items of the sample.
+    ///
+    /// Errors: whatever the table refuses; `Throttled` if it throttles the sample for long.
+    pub async fn make<A: SurveyAccess, C: CheckpointReader, R: Rehearsal>(
+        request: &Request,
+        description: &TableDescription,
+        with: &Surroundings<'_, A, C, R>,
+    ) -> Result<Plan> {
+        let (spec, keys) = (&request.spec, &description.keys);
+        let until = Until::after(PATIENCE);
+        let facts = retry(&until, || with.access.facts(&spec.table, keys)).await?;
+        let stored = stored_run(with.checkpoints, &request.run_id()).await;
+        let run = stored.as_ref().map(|run| KnownRun {
+            status: run.status.name(),
+            pass: run.pass,
+            message: run.message.clone(),
+        });
+        // A run that is there keeps what was chosen for it.
+        let (settings, refused) = match preview(stored, request, description, with.owner) {
+            Ok(record) => (record.settings, None),
+            Err(error) => {
+                let settings = request.settings.choose(facts.size_bytes);
+                (settings, Some(error.to_string()))
+            }
+        };
+        let change = spec.change(keys);
+        let (sample, examples) = sampled(&*change, &facts, &settings, with).await?;
+        let tried = with
+            .rehearsal
+            .try_change(&*change, &facts.indexes, examples)?;
+        let forecast = Forecast::new(&facts, &sample, &tried, &settings, with.prices);
+        let targets = spec.targets();
+        Ok(Plan {
+            run_id: request.run_id(),
+            run,
+            refused,
+            change: spec.describe(),
+            segments: explain_segments(
+                settings.total_segments,
+                facts.size_bytes,
+                settings.max_concurrency,
+            ),
+            warnings: warnings(&facts, &sample, &tried, &forecast, &settings, &targets),
+            table: facts,
+            sample,
+            tried,
+            settings,
+            forecast,
+        })
+    }
+
+    /// The plan with exact figures in the place of estimates, by a count of the whole table.
+    pub fn counted(self, count: &Verification, prices: &Prices) -> Plan {
+        let sample = self
+            .sample
+            .counted(count.scanned, count.remaining, count.consumed_rcu);
+        Plan {
+            forecast: Forecast::new(&self.table, &sample, &self.tried, &self.settings, prices),
+            sample,
+            ..self
+        }
+    }
+}
+
+/// The run as it is stored. A plan needs no checkpoint table, so whatever keeps the run from being read is no error.
+async fn stored_run<C: CheckpointReader>(checkpoints: &C, run_id: &str) -> Option<RunRecord> {
+    match checkpoints.run(run_id).await {
+        Ok(run) => run,
+        Err(error) => {
+            tracing::debug!("no run to see: {}", error.report());
+            None
+        }
+    }
+}
+
+/// A sample of pages in random segments, within the read budget, and some of its pending items.
+async fn sampled<A: SurveyAccess, C, R>(
+    change: &dyn Change,
+    facts: &TableFacts,
+    settings: &Settings,
+    with: &Surroundings<'_, A, C, R>,
+) -> Result<(Sample, Vec<Item>)> {
+    let total_segments = segments_to_sample(facts.items, with.pages);
+    let mut segments = fastrand::choose_multiple(0..total_segments, with.pages as usize);
+    segments.sort_unstable();
+    let rate = sampling_rate(facts, settings);
+    let budget = Budget::new(Share::Whole);
+    let of_sample = Settings {
+        max_rcu: Some(rate),
+        ..settings.clone()
+    };
+    budget.set(&of_sample, 0);
+    let pace = Pace::new(&budget, 1, None, None);
+    // Some of each page, and more than are tried: of many a page nothing is pending.
+    let examples = (2 * MAX_TRIED).div_ceil(with.pages as usize) + 1;
+    let mut pages = Vec::new();
+    for segment in segments {
+        let limit = match rate >= MAX_PAGE_UNITS {
+            true => ITEMS_PER_PAGE,
+            false => pace.items_per_read(ITEMS_PER_PAGE),
+        };
+        let page = PageRequest {
+            segment,
+            total_segments,
+            after: None,
+            limit,
+            consistent: false,
+        };
+        let until = Until::after(PATIENCE);
+        let read = retry_until(
+            &until,
+            || pace.read(limit, &until),
+            async |turn: Turn<'_>| {
+                let page = with.access.sample_page(change, page, examples).await;
+                match &page {
+                    Ok(page) => turn.end(page.scanned, page.consumed_rcu),
+                    Err(error) => turn.failed(error),
+                }
+                page
+            },
+        );
+        pages.push(read.await?.ok_or_else(|| {
+            let why = format!(
+                "sampling table {}: it throttles, try again later",
+                change.table()
+            );
+            Error::new(ErrorKind::Throttled, why)
+        })?);
+    }
+    let sample = Sample::new(&pages, total_segments);
+    Ok((sample, spread(&pages, examples)))
+}
+
+/// Items to try, from every page some, since neighbours may be alike.
+fn spread(pages: &[SampledPage], examples: usize) -> Vec<Item> {
+    let mut items = Vec::new();
+    for row in 0..examples {
+        let of_row = pages.iter().filter_map(|page| page.examples.get(row));
+        items.extend(of_row.take(MAX_TRIED - items.len()).cloned());
+    }
+    items
+}

@@ -1,0 +1,201 @@
+//! A sample of a table's items: how many are pending, with an interval of confidence.
+
+use serde::Serialize;
+
+use super::facts::TableFacts;
+use crate::Item;
+use crate::request::Settings;
+use crate::table::MAX_SEGMENTS;
+
+/// Pages of a sample where the operator gives no number.
+pub const DEFAULT_PAGES: u32 = 20;
+
+/// Most pages of a sample.
+pub const MAX_PAGES: u32 = 1_000;
+
+/// Most items that a page of a sample evaluates.
+pub const ITEMS_PER_PAGE: u32 = 250;
+
+/// Quantile of the normal distribution for two-sided confidence of 95 %.
+const Z: f64 = 1.96;
+
+/// An estimate and the interval in which the truth lies with 95 % confidence.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Interval {
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Interval {
+    pub(super) fn exactly(value: f64) -> Interval {
+        Interval {
+            value,
+            low: value,
+            high: value,
+        }
+    }
+
+    pub(super) fn times(self, factor: f64) -> Interval {
+        Interval {
+            value: self.value * factor,
+            low: self.low * factor,
+            high: self.high * factor,
+        }
+    }
+
+    /// Of a part of `n` independent draws: Wilson's score interval, which stays within 0 to 1 and says something of a part
+    /// of which nothing was drawn (E. B. Wilson, Journal of the American Statistical Association 22, 1927).
+    fn of_part(part: f64, n: f64) -> Interval {
+        if n <= 0.0 {
+            return Interval {
+                value: 0.0,
+                low: 0.0,
+                high: 1.0,
+            };
+        }
+        let z2 = Z * Z;
+        let center = (part + z2 / (2.0 * n)) / (1.0 + z2 / n);
+        let half = Z / (1.0 + z2 / n)
+            * (part * (1.0 - part) / n + z2 / (4.0 * n * n))
+                .max(0.0)
+                .sqrt();
+        Interval {
+            value: part,
+            low: (center - half).clamp(0.0, part),
+            high: (center + half).clamp(part, 1.0),
+        }
+    }
+
+    /// Of the mean of a population, by a sample of it.
+    fn of_mean(sample: &[f64]) -> Option<Interval> {
+        let n = sample.len() as f64;
+        if sample.is_empty() {
+            return None;
+        }
+        let mean = sample.iter().sum::<f64>() / n;
+        let variance = sample.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        let half = Z * (variance / n).sqrt();
+        Some(Interval {
+            value: mean,
+            low: (mean - half).max(0.0),
+            high: mean + half,
+        })
+    }
+}
+
+/// A page of a sample: the first items of a segment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampledPage {
+    /// Items evaluated.
+    pub scanned: u64,
+    /// Bytes of each for which `P` holds.
+    pub pending: Vec<u64>,
+    /// Some of those, whole.
+    pub examples: Vec<Item>,
+    pub consumed_rcu: f64,
+    /// Nothing of the segment is left.
+    pub is_whole_segment: bool,
+}
+
+/// Number of segments of which to read `pages`, each one page, so that the pages lie anywhere in the table and are seldom cut
+/// short by the end of their segment. Of a small table as many segments as pages: then it is read whole.
+pub fn segments_to_sample(items: u64, pages: u32) -> u32 {
+    let by_items = items / (2 * u64::from(ITEMS_PER_PAGE));
+    by_items.clamp(pages.into(), MAX_SEGMENTS.into()) as u32
+}
+
+/// What the pages of a sample say.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sample {
+    pub pages: u32,
+    pub items: u64,
+    pub pending: u64,
+    /// The sample is the table: the figures are no estimates, but for what live traffic does.
+    pub whole_table: bool,
+    /// Part of the items that is pending, 0 to 1.
+    pub share: Interval,
+    /// Mean bytes of an item, by the read units that the pages took; of small pages too high, since units are rounded up.
+    pub item_bytes: f64,
+    /// Mean bytes of a pending item; null where none was seen.
+    pub pending_bytes: Option<Interval>,
+    pub consumed_rcu: f64,
+}
+
+impl Sample {
+    /// Of these pages, out of `segments` segments.
+    pub fn new(pages: &[SampledPage], segments: u32) -> Sample {
+        let items: u64 = pages.iter().map(|page| page.scanned).sum();
+        let pending: u64 = pages.iter().map(|page| page.pending.len() as u64).sum();
+        let whole_table =
+            pages.len() == segments as usize && pages.iter().all(|page| page.is_whole_segment);
+        let share = pending as f64 / items.max(1) as f64;
+        let sizes: Vec<f64> = pages
+            .iter()
+            .flat_map(|page| &page.pending)
+            .map(|bytes| *bytes as f64)
+            .collect();
+        let consumed_rcu = pages.iter().map(|page| page.consumed_rcu).sum();
+        Sample {
+            pages: pages.len() as u32,
+            items,
+            pending,
+            whole_table,
+            share: match whole_table {
+                true => Interval::exactly(share),
+                false => Interval::of_part(share, items as f64 / design_effect(pages, share)),
+            },
+            // An eventually consistent read unit is 8 KiB.
+            item_bytes: match items {
+                0 => 0.0,
+                items => consumed_rcu * 8192.0 / items as f64,
+            },
+            pending_bytes: Interval::of_mean(&sizes).map(|mean| match whole_table {
+                true => Interval::exactly(mean.value),
+                false => mean,
+            }),
+            consumed_rcu,
+        }
+    }
+}
+
+impl Sample {
+    /// The same with exact figures, by a strongly consistent count of all items.
+    pub fn counted(self, items: u64, pending: u64, read_units: f64) -> Sample {
+        Sample {
+            items,
+            pending,
+            whole_table: true,
+            share: Interval::exactly(pending as f64 / items.max(1) as f64),
+            item_bytes: match items {
+                0 => 0.0,
+                items => read_units * 4096.0 / items as f64,
+            },
+            ..self
+        }
+    }
+}
+
+/// By how much the share varies more from page to page than independent draws would: neighbours may be of one collection,
+/// written at one time (L. Kish, Survey Sampling, 1965).
+fn design_effect(pages: &[SampledPage], share: f64) -> f64 {
+    let items: f64 = pages.iter().map(|page| page.scanned as f64).sum();
+    let binomial = share * (1.0 - share) / items;
+    let n = pages.len() as f64;
+    if n < 2.0 || items == 0.0 || binomial == 0.0 {
+        return 1.0;
+    }
+    let squares: f64 = pages
+        .iter()
+        .map(|page| (page.pending.len() as f64 - share * page.scanned as f64).powi(2))
+        .sum();
+    let of_ratio = n / (n - 1.0) * squares / (items * items);
+    (of_ratio / binomial).max(1.0)
+}
+
+/// Read units per second that a sample may take: the operator's budget, and no more than a tenth of what the table takes.
+pub fn sampling_rate(facts: &TableFacts, settings: &Settings) -> u32 {
+    let (_, reads) = facts.takes();
+    let tenth = (reads / 10.0).clamp(1.0, f64::from(u32::MAX)) as u32;
+    settings.max_rcu.map_or(tenth, |budget| budget.min(tenth))
+}

@@ -1,0 +1,298 @@
+//! The figures of a survey, and the warnings by their causes.
+
+use super::*;
+use crate::request::Settings;
+use crate::table::KeySchema;
+use crate::view::cost::Prices;
+use crate::{Item, Value};
+
+use crate::request::RequestedSettings;
+use crate::table::{KeyAttribute, KeyType};
+
+fn item(json: &str) -> Item {
+    match Value::from_plain_json(json).unwrap() {
+        Value::M(item) => item,
+        _ => panic!("{json}"),
+    }
+}
+
+fn keys() -> KeySchema {
+    KeySchema {
+        hash: KeyAttribute::new("id", KeyType::S),
+        range: None,
+    }
+}
+
+fn index(keys: &[&str], projection: Projection) -> IndexFacts {
+    IndexFacts {
+        name: "by".into(),
+        local: false,
+        keys: keys
+            .iter()
+            .map(|&key| KeyAttribute::new(key, KeyType::S))
+            .collect(),
+        projection,
+        status: Some("ACTIVE".into()),
+        items: 0,
+        size_bytes: 0,
+        write_units: None,
+        warm: None,
+    }
+}
+
+/// Five million items of 300 bytes, on demand, with all that is to be wished.
+fn table() -> TableFacts {
+    TableFacts {
+        name: "stuff".into(),
+        arn: None,
+        status: "ACTIVE".into(),
+        keys: keys(),
+        items: 5_000_000,
+        size_bytes: 1_500_000_000,
+        created: None,
+        billing: Billing::OnDemand {
+            max_write_units: None,
+            max_read_units: None,
+        },
+        warm: Some(WarmThroughput {
+            write_units: 10_000,
+            read_units: 30_000,
+        }),
+        class: "STANDARD".into(),
+        indexes: Vec::new(),
+        stream: None,
+        stream_arn: None,
+        kinesis: Fact::Known(Vec::new()),
+        time_to_live: Fact::Known(None),
+        replicas: Vec::new(),
+        point_in_time_recovery: Fact::Known(true),
+        deletion_protection: true,
+        tags: Fact::Known(Vec::new()),
+    }
+}
+
+fn page(scanned: u64, pending: u64) -> SampledPage {
+    SampledPage {
+        scanned,
+        pending: vec![5; pending as usize],
+        examples: Vec::new(),
+        consumed_rcu: 10.0,
+        is_whole_segment: false,
+    }
+}
+
+fn tried() -> Vec<Tried> {
+    vec![Tried {
+        before: item(r#"{"id":"a"}"#),
+        after: Ok(item(r#"{"id":"a","test":1}"#)),
+        is_extinguished: true,
+    }]
+}
+
+fn settings(max_wcu: Option<u32>) -> Settings {
+    let requested = RequestedSettings {
+        max_wcu,
+        ..RequestedSettings::default()
+    };
+    requested.choose(1_500_000_000)
+}
+
+fn codes(
+    facts: &TableFacts,
+    tried: &[Tried],
+    settings: &Settings,
+    targets: &[&str],
+) -> Vec<&'static str> {
+    let sample = Sample::new(&[page(250, 200), page(250, 200)], 10_000);
+    let forecast = Forecast::new(facts, &sample, tried, settings, &Prices::default());
+    let targets: Vec<String> = targets.iter().map(|&target| target.to_owned()).collect();
+    warnings(facts, &sample, tried, &forecast, settings, &targets)
+        .into_iter()
+        .map(|warning| warning.code)
+        .collect()
+}
+
+#[test]
+fn the_interval_holds_the_truth_as_often_as_it_says() {
+    let mut random = fastrand::Rng::with_seed(1);
+    for (truth, alike) in [(0.5, false), (0.02, false), (0.9, true)] {
+        let mut held = 0;
+        const ROUNDS: u32 = 1_000;
+        for _ in 0..ROUNDS {
+            let pages: Vec<SampledPage> = (0..20)
+                .map(|_| {
+                    // Alike: the items of a page come ten by ten, as of one collection.
+                    let draws = if alike { 10 } else { 100 };
+                    let hits = (0..draws).filter(|_| random.f64() < truth).count() as u64;
+                    page(100, hits * 100 / draws)
+                })
+                .collect();
+            let share = Sample::new(&pages, 10_000).share;
+            held += u32::from(share.low <= truth && truth <= share.high);
+        }
+        assert!(held >= 910, "{truth} {alike}: {held} of {ROUNDS}");
+        assert!(held < 995, "{truth} {alike}: {held}, wider than it need be");
+    }
+}
+
+#[test]
+fn a_sample_of_nothing_pending_does_not_say_that_nothing_is() {
+    let sample = Sample::new(&[page(250, 0), page(250, 0)], 10_000);
+    assert_eq!((sample.share.value, sample.share.low), (0.0, 0.0));
+    assert!(sample.share.high > 0.005, "{:?}", sample.share);
+    let whole = SampledPage {
+        is_whole_segment: true,
+        ..page(100, 7)
+    };
+    let sample = Sample::new(&[whole.clone(), whole], 2);
+    assert!(sample.whole_table);
+    assert_eq!(sample.share, Interval::exactly(0.07));
+    assert_eq!(segments_to_sample(0, 20), 20);
+    assert_eq!(segments_to_sample(5_000_000, 20), 10_000);
+}
+
+#[test]
+fn sizes_are_those_of_the_developer_guide() {
+    for (json, bytes) in [
+        (r#"{"abc":"äb"}"#, 3 + 3),
+        (r#"{"n":1}"#, 1 + 2),
+        (r#"{"n":-12345}"#, 1 + 5),
+        (r#"{"n":1000}"#, 1 + 2),
+        (r#"{"b":true,"z":null}"#, 2 + 2),
+        (r#"{"l":[1,"a"]}"#, 1 + 3 + 3 + 2),
+        (r#"{"m":{"k":"v"}}"#, 1 + 3 + 1 + 2),
+    ] {
+        assert_eq!(item_bytes(&item(json)), bytes, "{json}");
+    }
+}
+
+#[test]
+fn an_index_costs_what_the_update_does_to_its_entry() {
+    let (plain, set) = (item(r#"{"id":"a"}"#), item(r#"{"id":"a","test":1}"#));
+    let other = item(r#"{"id":"a","test":2}"#);
+    let units = |index: &IndexFacts, before, after| index_units(&keys(), index, before, after);
+    let of_key = index(&["test"], Projection::KeysOnly);
+    assert_eq!(units(&of_key, &plain, &set), 1.0, "an entry appears");
+    assert_eq!(units(&of_key, &set, &other), 2.0, "its key changes");
+    assert_eq!(units(&of_key, &set, &plain), 1.0, "it goes");
+    assert_eq!(units(&of_key, &set, &set), 0.0);
+    let of_another = |projection| index(&["id"], projection);
+    assert_eq!(units(&of_another(Projection::All), &plain, &set), 1.0);
+    assert_eq!(units(&of_another(Projection::KeysOnly), &plain, &set), 0.0);
+    let included = Projection::Include(vec!["test".into()]);
+    assert_eq!(units(&of_another(included), &plain, &set), 1.0);
+    let missing = index(&["nowhere"], Projection::All);
+    assert_eq!(units(&missing, &plain, &set), 0.0, "not in a sparse index");
+}
+
+#[test]
+fn the_longest_of_all_bounds_is_the_duration() {
+    let sample = Sample::new(&[page(250, 200), page(250, 200)], 10_000);
+    let forecast = |facts: &TableFacts, max_wcu| {
+        Forecast::new(
+            facts,
+            &sample,
+            &tried(),
+            &settings(max_wcu),
+            &Prices::default(),
+        )
+    };
+    let mut facts = table();
+    let free = forecast(&facts, None);
+    assert_eq!(
+        (free.pending.value, free.units_per_item),
+        (4_000_000.0, 1.0)
+    );
+    // 8 segments at once, 10 partitions by the warm throughput.
+    assert!(free.bounds[0].by.contains("partition"), "{:?}", free.bounds);
+    assert_eq!(free.sweep_seconds, 500.0);
+    let budget = forecast(&facts, Some(1_000));
+    assert_eq!(budget.sweep_seconds, 4_000.0);
+    assert!(budget.bounds[0].by.contains("budget"));
+    facts.indexes = vec![IndexFacts {
+        warm: Some(WarmThroughput {
+            write_units: 100,
+            read_units: 100,
+        }),
+        ..index(&["id"], Projection::All)
+    }];
+    let narrow = forecast(&facts, Some(1_000));
+    assert_eq!(narrow.amplification, 2.0);
+    assert!(narrow.bounds[0].by.contains("index"));
+    assert_eq!(narrow.sweep_seconds, 40_000.0);
+    facts.replicas = vec![Replica {
+        region: "eu-west-1".into(),
+        status: None,
+    }];
+    let twice = forecast(&facts, Some(1_000)).cost_usd.writes;
+    // All but the looks at what was migrated first, which are not replicated.
+    assert!((twice / narrow.cost_usd.writes - 2.0).abs() < 1e-4);
+}
+
+#[test]
+fn each_warning_has_its_cause() {
+    let budget = settings(Some(1_000));
+    assert!(codes(&table(), &tried(), &budget, &["test"]).is_empty());
+    assert_eq!(
+        codes(&table(), &tried(), &settings(None), &[]),
+        ["on_demand_not_warmed", "no_budget"]
+    );
+    type Change = fn(&mut TableFacts);
+    let changes: [(&str, Change); 10] = [
+        ("no_read_budget", |t| {
+            t.billing = Billing::Provisioned {
+                write_units: 100_000,
+                read_units: 100,
+            };
+        }),
+        ("no_point_in_time_recovery", |t| {
+            t.point_in_time_recovery = Fact::Known(false)
+        }),
+        ("no_deletion_protection", |t| t.deletion_protection = false),
+        ("provisioned_capacity_too_low", |t| {
+            t.billing = Billing::Provisioned {
+                write_units: 1_000,
+                read_units: 100_000,
+            };
+        }),
+        ("index_would_throttle", |t| {
+            t.indexes = vec![IndexFacts {
+                warm: Some(WarmThroughput {
+                    write_units: 100,
+                    read_units: 100,
+                }),
+                ..index(&["id"], Projection::All)
+            }];
+        }),
+        ("replicas", |t| {
+            t.replicas = vec![Replica {
+                region: "eu-west-1".into(),
+                status: None,
+            }];
+        }),
+        ("stream", |t| t.stream = Some("KEYS_ONLY".into())),
+        ("kinesis", |t| {
+            t.kinesis = Fact::Known(vec!["a-stream".into()])
+        }),
+        ("writes_time_to_live", |t| {
+            t.time_to_live = Fact::Known(Some("test".into()))
+        }),
+        ("infrequent_access", |t| {
+            t.class = "STANDARD_INFREQUENT_ACCESS".into()
+        }),
+    ];
+    for (code, change) in changes {
+        let mut facts = table();
+        change(&mut facts);
+        assert_eq!(codes(&facts, &tried(), &budget, &["test"]), [code]);
+    }
+    let mut refused = tried();
+    refused[0].after = Err("a text is no number".into());
+    assert_eq!(codes(&table(), &refused, &budget, &[]), ["update_refused"]);
+    let mut lit = tried();
+    lit[0].is_extinguished = false;
+    assert_eq!(
+        codes(&table(), &lit, &budget, &[]),
+        ["update_does_not_extinguish"]
+    );
+}
