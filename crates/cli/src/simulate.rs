@@ -6,7 +6,7 @@ use std::time::Duration;
 use backfill_core::request::RequestedSettings;
 use backfill_core::view::cost::{Bill, Prices};
 use backfill_core::{Error, ErrorKind, Result};
-use backfill_testkit::simulation::{Driver, Report, Scenario, Second, simulate};
+use backfill_simulation::{Driver, Report, Scenario, Second, simulate};
 use clap::Args;
 use indicatif::HumanCount;
 use serde::Serialize;
@@ -217,7 +217,7 @@ async fn in_virtual_time(
     driver: Driver,
 ) -> Result<Report> {
     let simulated = tokio::task::spawn_blocking(move || {
-        backfill_testkit::in_virtual_time(scenario.seed, simulate(scenario, settings, driver))
+        backfill_simulation::in_virtual_time(scenario.seed, simulate(scenario, settings, driver))
     });
     simulated
         .await

@@ -8,7 +8,7 @@ use backfill_core::engine::runs::{Failure, Rate, Round};
 use backfill_core::engine::verifier::{OpenSegment, Verification, VerifyRequest};
 use backfill_core::engine::worker::{CHUNKS_PER_CHILD, Chunk};
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
-use backfill_core::records::{Counters, Cursor, Owner, RunStatus};
+use backfill_core::records::{Counters, Cursor, Owner, RunStatus, SegmentRecord};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::snapshot;
 use backfill_core::{ErrorKind, Key, Request, Value};
@@ -957,7 +957,8 @@ fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
     for total in [1_000, 100_000, 1_000_000] {
         in_virtual_time(async {
             let settings = format!(r#","total_segments":{total},"max_concurrency":1000"#);
-            let world = World::new(Faults::none(1), 10, &settings);
+            // Nothing is swept here, so nobody may look at the items behind a cursor.
+            let world = World::with_live_writers(Faults::none(1), 10, &settings);
             let planner = world.planner();
             let mut plan = planner.plan(&world.request, &"first".into()).await.unwrap();
             let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
@@ -970,7 +971,12 @@ fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
                 assert!(2 * plan.segments.len() < STATE);
                 for segment in &plan.segments {
                     assert!(listed.insert(*segment), "{segment} twice");
-                    world.store.exhaust(&run, *segment);
+                    let claimed = world.store.claim(&run, *segment).await.unwrap();
+                    let swept = SegmentRecord {
+                        cursor: Cursor::Exhausted,
+                        ..claimed
+                    };
+                    world.store.checkpoint(&swept).await.unwrap();
                 }
                 plan = planner
                     .runs

@@ -1,13 +1,13 @@
-//! Budget, politeness and speed of large runs, in the simulation of the testkit: real planner, workers and verifier on a
+//! Budget, politeness and speed of large runs, in the simulation: real planner, workers and verifier on a
 //! model table with partitions, in virtual time. Nothing here depends on the machine.
 
 use std::time::Duration;
 
 use backfill_core::request::RequestedSettings;
-use backfill_testkit::simulation::{Driver, Report, Scenario, Second, simulate, without_backfill};
+use backfill_simulation::{Driver, Report, Scenario, Second, simulate, without_backfill};
 
 fn in_virtual_time<F: Future>(future: F) -> F::Output {
-    backfill_testkit::in_virtual_time(1, future)
+    backfill_simulation::in_virtual_time(1, future)
 }
 
 fn run(scenario: Scenario, settings: RequestedSettings, driver: Driver) -> Report {
@@ -129,7 +129,7 @@ fn polite_to_live_traffic_on_a_table_near_its_limit() {
             sum(|second| second.live_throttled),
         );
         let time = Duration::from_secs_f64(report.sweep_seconds);
-        let (accepted, throttled) = in_virtual_time(without_backfill(scenario, time));
+        let (accepted, throttled) = without_backfill(&scenario, time);
         let without = share(accepted as f64, throttled as f64);
         assert!(with - without < 0.001, "{with} against {without}");
         assert!(report.summary.throttles > 0, "it has come near the limit");

@@ -4,26 +4,12 @@
 //! database, where the same goes wrong in real time.
 
 mod faults;
-mod model_store;
 mod model_table;
-pub mod simulation;
+mod store_line;
 #[cfg(feature = "wire")]
 pub mod wire;
 
-use std::future::Future;
-
+pub use backfill_simulation::in_virtual_time;
 pub use faults::Faults;
-pub use model_store::ModelStore;
 pub use model_table::{LiveWriter, ModelTable};
-
-/// Runs a future to its end in virtual time: a wait passes at once where nothing else is to be done. The waits between
-/// retries, which are random, come from `seed` as well.
-pub fn in_virtual_time<F: Future>(seed: u64, future: F) -> F::Output {
-    fastrand::seed(seed);
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without I/O needs nothing of the system")
-        .block_on(future)
-}
+pub use store_line::{ModelStore, StoreLine};

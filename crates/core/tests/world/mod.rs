@@ -13,7 +13,7 @@ use backfill_core::pace::Share;
 use backfill_core::records::{Counters, RunStatus};
 use backfill_core::view::progress::snapshot;
 use backfill_core::{Key, Request, Value};
-use backfill_testkit::{Faults, ModelStore, ModelTable};
+use backfill_testkit::{Faults, ModelStore, ModelTable, StoreLine};
 use tokio_util::sync::CancellationToken;
 
 /// A table, the records, and a request.
@@ -29,7 +29,7 @@ pub struct World {
 impl World {
     pub fn new(faults: Faults, items: u64, settings: &str) -> World {
         let table = ModelTable::new(faults.clone(), items);
-        let store = ModelStore::with_witness(faults.clone(), &table);
+        let store = ModelStore::new(StoreLine::with_witness(faults.clone(), &table));
         World::with(faults, table, store, settings)
     }
 

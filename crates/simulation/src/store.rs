@@ -1,7 +1,9 @@
-//! The model of the checkpoint table, with its conditions: revisions of runs, generations of segments.
+//! The checkpoint table in memory, with its conditions: revisions of runs, generations of segments.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use backfill_core::ports::{CheckpointReader, RejectedStore, RunStore, SegmentStore};
 use backfill_core::records::BoundBy;
@@ -9,16 +11,51 @@ use backfill_core::records::{Counters, Cursor, Rejected, RunRecord, SegmentRecor
 use backfill_core::records::{Flush, HistoryBucket};
 use backfill_core::{Error, ErrorKind, Key, Result};
 
-use crate::faults::Faults;
-use crate::model_table::ModelTable;
+/// What happens to a call on its way to the store and back. The store knows the records and their conditions; how long a
+/// call takes, and whether it fails, is the line's.
+pub trait Line: Clone + Send + Sync {
+    /// Before the call takes effect; after an error it takes none.
+    fn before(&self) -> impl Future<Output = Result<()>> + Send;
 
-/// Durable records in memory.
+    /// After the call has taken effect; an error is a lost answer.
+    fn after(&self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Sees each checkpoint that is stored, with the record of its run.
+    fn stored(&self, _run: &RunRecord, _checkpoint: &SegmentRecord) {}
+}
+
+/// A line on which calls take up to a given time, at random, and do not fail. Its clones share one source of randomness.
 #[derive(Clone)]
-pub struct ModelStore {
+pub struct Latency {
+    random: Arc<Mutex<fastrand::Rng>>,
+    below_ms: u64,
+}
+
+impl Latency {
+    /// Calls take less than `below_ms` milliseconds, which must not be 0.
+    pub fn new(seed: u64, below_ms: u64) -> Self {
+        Latency {
+            random: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
+            below_ms,
+        }
+    }
+}
+
+impl Line for Latency {
+    async fn before(&self) -> Result<()> {
+        let ms = lock(&self.random).u64(..self.below_ms);
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        Ok(())
+    }
+}
+
+/// Durable records in memory, at the end of a line. Its clones share the records.
+#[derive(Clone)]
+pub struct MemoryStore<L> {
     state: Arc<Mutex<State>>,
-    faults: Faults,
-    /// Where given, every checkpoint is held against the table: nothing pending may lie behind it.
-    witness: Option<ModelTable>,
+    line: L,
 }
 
 #[derive(Default)]
@@ -29,38 +66,22 @@ struct State {
     history: BTreeMap<(String, u32, u64), HistoryBucket>,
 }
 
-impl ModelStore {
+impl<L: Line> MemoryStore<L> {
     /// An empty store.
-    pub fn new(faults: Faults) -> Self {
-        ModelStore {
+    pub fn new(line: impl Into<L>) -> Self {
+        MemoryStore {
             state: Arc::default(),
-            faults,
-            witness: None,
+            line: line.into(),
         }
     }
 
-    /// An empty store that panics at a checkpoint which has passed a pending item. For tables without live
-    /// writers, which may put one there.
-    pub fn with_witness(faults: Faults, table: &ModelTable) -> Self {
-        ModelStore {
-            witness: Some(table.clone()),
-            ..ModelStore::new(faults)
-        }
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 }
 
-impl ModelStore {
-    /// A worker has swept this segment of the run's current pass, without any ado.
-    pub fn exhaust(&self, run: &RunRecord, segment: u32) {
-        let mut state = self.state.lock().unwrap();
-        let record = new_segment(run, segment);
-        let record = SegmentRecord {
-            cursor: Cursor::Exhausted,
-            ..record
-        };
-        let key = (run.run_id.clone(), run.pass, segment);
-        state.segments.insert(key, record);
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn new_segment(run: &RunRecord, segment: u32) -> SegmentRecord {
@@ -78,15 +99,15 @@ fn new_segment(run: &RunRecord, segment: u32) -> SegmentRecord {
     }
 }
 
-impl CheckpointReader for ModelStore {
+impl<L: Line> CheckpointReader for MemoryStore<L> {
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
-        self.faults.before().await?;
-        Ok(self.state.lock().unwrap().runs.get(run_id).cloned())
+        self.line.before().await?;
+        Ok(self.state().runs.get(run_id).cloned())
     }
 
     async fn segments(&self, run_id: &str, pass: u32) -> Result<Vec<SegmentRecord>> {
-        self.faults.before().await?;
-        let state = self.state.lock().unwrap();
+        self.line.before().await?;
+        let state = self.state();
         Ok(state
             .segments
             .values()
@@ -102,8 +123,8 @@ impl CheckpointReader for ModelStore {
     }
 
     async fn rejected(&self, run_id: &str, pass: u32) -> Result<Vec<Rejected>> {
-        self.faults.before().await?;
-        let state = self.state.lock().unwrap();
+        self.line.before().await?;
+        let state = self.state();
         let of_pass = |key: &(String, u32, Key)| key.0 == run_id && key.1 == pass;
         let rejected = state.rejected.iter().filter(|(key, _)| of_pass(key));
         Ok(rejected.map(|(_, item)| item.clone()).collect())
@@ -114,38 +135,34 @@ impl CheckpointReader for ModelStore {
     }
 
     async fn history(&self, run_id: &str, pass: u32) -> Result<Vec<HistoryBucket>> {
-        self.faults.before().await?;
-        let state = self.state.lock().unwrap();
+        self.line.before().await?;
+        let state = self.state();
         let of_pass = (run_id.to_owned(), pass, 0)..=(run_id.to_owned(), pass, u64::MAX);
         Ok(state.history.range(of_pass).map(|(_, b)| *b).collect())
     }
 }
 
-impl RejectedStore for ModelStore {
+impl<L: Line> RejectedStore for MemoryStore<L> {
     async fn reject(&self, run_id: &str, pass: u32, item: &Rejected) -> Result<()> {
-        self.faults.before().await?;
+        self.line.before().await?;
         let key = (run_id.to_owned(), pass, item.key.clone());
-        self.state
-            .lock()
-            .unwrap()
-            .rejected
-            .insert(key, item.clone());
-        self.faults.after().await
+        self.state().rejected.insert(key, item.clone());
+        self.line.after().await
     }
 
     async fn forget_rejected(&self, run_id: &str, pass: u32, key: &Key) -> Result<()> {
-        self.faults.before().await?;
+        self.line.before().await?;
         let key = (run_id.to_owned(), pass, key.clone());
-        self.state.lock().unwrap().rejected.remove(&key);
-        self.faults.after().await
+        self.state().rejected.remove(&key);
+        self.line.after().await
     }
 }
 
-impl RunStore for ModelStore {
+impl<L: Line> RunStore for MemoryStore<L> {
     async fn save_run(&self, record: &RunRecord) -> Result<()> {
-        self.faults.before().await?;
+        self.line.before().await?;
         {
-            let mut state = self.state.lock().unwrap();
+            let mut state = self.state();
             let stored = state.runs.get(&record.run_id);
             let revision = stored.map_or(0, |stored| stored.revision);
             if stored == Some(record) {
@@ -156,15 +173,15 @@ impl RunStore for ModelStore {
                 state.runs.insert(record.run_id.clone(), record.clone());
             }
         }
-        self.faults.after().await
+        self.line.after().await
     }
 }
 
-impl SegmentStore for ModelStore {
+impl<L: Line> SegmentStore for MemoryStore<L> {
     async fn claim(&self, run: &RunRecord, segment: u32) -> Result<SegmentRecord> {
-        self.faults.before().await?;
+        self.line.before().await?;
         let record = {
-            let mut state = self.state.lock().unwrap();
+            let mut state = self.state();
             let record = state
                 .segments
                 .entry((run.run_id.clone(), run.pass, segment))
@@ -176,41 +193,39 @@ impl SegmentStore for ModelStore {
             record.generation += 1;
             record.clone()
         };
-        self.faults.after().await?;
+        self.line.after().await?;
         Ok(record)
     }
 
     async fn checkpoint(&self, record: &SegmentRecord) -> Result<()> {
-        self.faults.before().await?;
+        self.line.before().await?;
         {
-            let mut state = self.state.lock().unwrap();
-            let run = state.runs[&record.run_id].clone();
+            let mut state = self.state();
+            let State { runs, segments, .. } = &mut *state;
             let key = (record.run_id.clone(), record.pass, record.segment);
-            let stored = state.segments.get_mut(&key).expect("claimed before");
+            let fenced = || Error::new(ErrorKind::Fenced, "claimed by another worker");
+            let (Some(run), Some(stored)) = (runs.get(&record.run_id), segments.get_mut(&key))
+            else {
+                return Err(fenced());
+            };
             let late = stored.counters.checkpoints > record.counters.checkpoints;
             if stored.generation != record.generation || late {
-                return Err(Error::new(ErrorKind::Fenced, "claimed by another worker"));
+                return Err(fenced());
             }
             *stored = record.clone();
-            if let Some(table) = &self.witness {
-                let total = run.settings.total_segments;
-                let passed = table.pending_behind(&run.spec, record.segment, total, &record.cursor);
-                assert!(passed.is_empty(), "the checkpoint has passed {passed:?}");
-            }
+            self.line.stored(run, record);
         }
-        self.faults.after().await
+        self.line.after().await
     }
 
     async fn add_to_history(&self, run_id: &str, pass: u32, flush: &Flush) -> Result<()> {
-        self.faults.before().await?;
+        self.line.before().await?;
         let start = flush.bucket_ms();
-        self.state
-            .lock()
-            .unwrap()
+        self.state()
             .history
             .entry((run_id.to_owned(), pass, start))
             .or_insert_with(|| HistoryBucket::new(pass, start))
             .add(flush);
-        self.faults.after().await
+        self.line.after().await
     }
 }

@@ -1,0 +1,96 @@
+//! What is simulated.
+
+use std::time::Duration;
+
+/// The table and the traffic on it.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub items: u64,
+    /// Bytes of an item.
+    pub item_bytes: u64,
+    /// Part of the items that is pending, 0 to 1.
+    pub pending: f64,
+    /// Indexes that an update writes to as well.
+    pub indexes: u32,
+    /// Partitions at the start.
+    pub partitions: u32,
+    /// Write units per second that one partition takes.
+    pub partition_wcu: f64,
+    /// Read units per second that one partition takes.
+    pub partition_rcu: f64,
+    /// Write units per second that the table takes.
+    pub table_wcu: f64,
+    /// Read units per second that the table takes.
+    pub table_rcu: f64,
+    /// Seconds of unused capacity that a partition saves up, and has saved up at the start.
+    pub burst_seconds: f64,
+    /// A partition that has throttled in every second for so long splits in two.
+    pub split_after: Option<Duration>,
+    /// Write units per second of live traffic, evenly over the hash space.
+    pub live_wcu: f64,
+    /// How many of the items lie under one partition key, in the middle of the hash space.
+    pub collection: u64,
+    /// Time that a request takes.
+    pub latency: Duration,
+    /// Time that each further statement of a batch adds.
+    pub statement_latency: Duration,
+    pub seed: u64,
+}
+
+impl Default for Scenario {
+    /// Items of 300 B on one idle partition.
+    fn default() -> Self {
+        Scenario {
+            items: 100_000,
+            item_bytes: 300,
+            pending: 1.0,
+            indexes: 0,
+            partitions: 1,
+            partition_wcu: 1_000.0,
+            partition_rcu: 3_000.0,
+            table_wcu: 40_000.0,
+            table_rcu: 40_000.0,
+            burst_seconds: 0.0,
+            split_after: None,
+            live_wcu: 0.0,
+            collection: 0,
+            latency: Duration::from_millis(5),
+            statement_latency: Duration::from_micros(400),
+            seed: 1,
+        }
+    }
+}
+
+impl Scenario {
+    /// Write units that one update consumes, indexes included.
+    pub(crate) fn write_units(&self) -> f64 {
+        self.item_bytes.div_ceil(1024) as f64 * f64::from(1 + self.indexes)
+    }
+
+    /// Items that do not lie under the one large key.
+    pub(crate) fn others(&self) -> u64 {
+        self.items - self.collection
+    }
+
+    /// Where an item lies in the hash space, 0 to 1. All items under the one large key lie at the same place.
+    pub(crate) fn position(&self, index: u64) -> f64 {
+        let before = self.others() / 2;
+        let rank = if index < before {
+            index
+        } else {
+            before.max(index.saturating_sub(self.collection))
+        };
+        rank as f64 / self.others().max(1) as f64
+    }
+
+    /// The first item at or behind a place in the hash space.
+    pub(crate) fn first_from(&self, position: f64) -> u64 {
+        let rank = (position * self.others() as f64).ceil() as u64;
+        let before = self.others() / 2;
+        if rank <= before {
+            rank
+        } else {
+            rank + self.collection
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Live traffic: writes of one unit, somewhere in the hash space, at random times of a given rate.
+
+use std::time::Duration;
+
+use crate::capacity::Capacity;
+use crate::report::Seconds;
+use crate::scenario::Scenario;
+
+/// The application that writes to the table meanwhile.
+pub(crate) struct LiveTraffic {
+    /// Writes per second.
+    rate: f64,
+    /// When the next one comes.
+    next: f64,
+}
+
+impl LiveTraffic {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        LiveTraffic {
+            rate: scenario.live_wcu,
+            next: 0.0,
+        }
+    }
+
+    /// Lets the writes happen that came before `now`, in their order.
+    pub(crate) fn catch_up(
+        &mut self,
+        now: f64,
+        capacity: &mut Capacity,
+        random: &mut fastrand::Rng,
+        seconds: &mut Seconds,
+    ) {
+        while self.rate > 0.0 && self.next <= now {
+            let at = self.next;
+            let partition = capacity.partition_at(random.f64());
+            let accepted = capacity.take_write(partition, 1.0, at);
+            let second = seconds.at(at);
+            if accepted {
+                second.live += 1;
+            } else {
+                second.live_throttled += 1;
+            }
+            self.next = at - (1.0 - random.f64()).ln() / self.rate;
+        }
+    }
+}
+
+/// Live writes that the same table accepts and throttles in this time while nothing else is going on.
+pub fn without_backfill(scenario: &Scenario, time: Duration) -> (u64, u64) {
+    let mut seconds = Seconds::default();
+    LiveTraffic::new(scenario).catch_up(
+        time.as_secs_f64(),
+        &mut Capacity::new(scenario),
+        &mut fastrand::Rng::with_seed(scenario.seed),
+        &mut seconds,
+    );
+    let sum = |of: fn(&crate::Second) -> u64| seconds.all().iter().map(of).sum();
+    (
+        sum(|second| second.live),
+        sum(|second| second.live_throttled),
+    )
+}

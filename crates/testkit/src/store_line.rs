@@ -1,0 +1,58 @@
+//! The way to the records of a test: faults, and a witness of the checkpoints.
+
+use backfill_core::Result;
+use backfill_core::records::{RunRecord, SegmentRecord};
+use backfill_simulation::{Line, MemoryStore};
+
+use crate::faults::Faults;
+use crate::model_table::ModelTable;
+
+/// The records of a test: those of the simulation at the end of a line that fails.
+pub type ModelStore = MemoryStore<StoreLine>;
+
+/// Faults, and if a table is given, a witness: every checkpoint is held against that table.
+#[derive(Clone)]
+pub struct StoreLine {
+    faults: Faults,
+    witness: Option<ModelTable>,
+}
+
+impl From<Faults> for StoreLine {
+    fn from(faults: Faults) -> Self {
+        StoreLine {
+            faults,
+            witness: None,
+        }
+    }
+}
+
+impl StoreLine {
+    /// A line that panics at a checkpoint which has passed a pending item. For tables without live writers, which may put
+    /// one there.
+    pub fn with_witness(faults: Faults, table: &ModelTable) -> Self {
+        StoreLine {
+            faults,
+            witness: Some(table.clone()),
+        }
+    }
+}
+
+impl Line for StoreLine {
+    async fn before(&self) -> Result<()> {
+        self.faults.before().await
+    }
+
+    async fn after(&self) -> Result<()> {
+        self.faults.after().await
+    }
+
+    fn stored(&self, run: &RunRecord, checkpoint: &SegmentRecord) {
+        let Some(table) = &self.witness else { return };
+        let SegmentRecord {
+            segment, cursor, ..
+        } = checkpoint;
+        let total = run.settings.total_segments;
+        let passed = table.pending_behind(&run.spec, *segment, total, cursor);
+        assert!(passed.is_empty(), "the checkpoint has passed {passed:?}");
+    }
+}
