@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{Call, Verdict, lock};
+use super::call::{Call, Verdict};
+use super::lock::lock;
 
 /// Longest time for which an answer is held back where the client still waits for it, and after which a stray call is
 /// carried out.

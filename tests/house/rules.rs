@@ -1,0 +1,85 @@
+//! The rules of the house, as data. Whoever adds a module or a crate gives it its place here.
+
+/// What one crate may import, and how its modules lie on each other.
+pub struct Crate {
+    /// The folder below `crates/`.
+    pub name: &'static str,
+    /// The crates of this workspace that it may depend on, tests aside.
+    pub may_depend_on: &'static [&'static str],
+    /// True for what operators and AWS run.
+    pub is_released: bool,
+    /// Its top modules from bottom to top, each row a layer. A module may import its own layer and the layers below.
+    /// Empty: the crate has no layers yet, and only circles are looked for.
+    pub layers: &'static [&'static [&'static str]],
+    /// Imports that no layer forbids and that must not be, by top modules: the first does not import the second.
+    pub never: &'static [(&'static str, &'static str)],
+    /// Imports that close a circle and are still to be undone: from which file (`*` for any), and of which. One that closes no
+    /// circle any more has to go from here, too.
+    pub known_circles: &'static [(&'static str, &'static str)],
+}
+
+const PLAIN: Crate = Crate {
+    name: "",
+    may_depend_on: &[],
+    is_released: true,
+    layers: &[],
+    never: &[],
+    known_circles: &[],
+};
+
+pub const CRATES: &[Crate] = &[
+    Crate {
+        name: "core",
+        layers: &[
+            &["error", "value", "table", "clock"],
+            &["change"],
+            &["request"],
+            &["records"],
+            &["ports"],
+            &["pace"],
+            &["engine"],
+            &["view"],
+            &["survey", "step_functions"],
+        ],
+        ..PLAIN
+    },
+    Crate {
+        name: "dynamodb",
+        may_depend_on: &["core"],
+        known_circles: &[("direct.rs", "connection.rs")],
+        ..PLAIN
+    },
+    Crate {
+        name: "simulation",
+        may_depend_on: &["core"],
+        ..PLAIN
+    },
+    Crate {
+        name: "lambdas",
+        may_depend_on: &["core", "dynamodb"],
+        ..PLAIN
+    },
+    Crate {
+        name: "cli",
+        may_depend_on: &["core", "dynamodb", "rehearsal", "simulation"],
+        known_circles: &[
+            ("*", "main.rs"),
+            ("report/chart.rs", "report.rs"),
+            ("report/html.rs", "report.rs"),
+            ("report/markdown.rs", "report.rs"),
+            ("start.rs", "run.rs"),
+            ("table/seed.rs", "table.rs"),
+            ("verify.rs", "run.rs"),
+            ("watch.rs", "run.rs"),
+            ("watch.rs", "start.rs"),
+            ("watch.rs", "steer.rs"),
+        ],
+        ..PLAIN
+    },
+    Crate {
+        name: "testkit",
+        may_depend_on: &["core", "simulation"],
+        is_released: false,
+        ..PLAIN
+    },
+];
