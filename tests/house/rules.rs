@@ -41,15 +41,6 @@ pub const CRATES: &[Crate] = &[
             &["view"],
             &["survey", "step_functions"],
         ],
-        known_circles: &[
-            ("change/pair.rs", "change.rs"),
-            ("change/spec.rs", "change.rs"),
-            ("change/spec.rs", "change/pair.rs"),
-            ("engine/worker/page.rs", "engine/worker/sweep.rs"),
-            ("engine/worker/page.rs", "engine/worker/trial.rs"),
-            ("engine/worker/rejection.rs", "engine/worker/sweep.rs"),
-            ("engine/worker/trial.rs", "engine/worker/sweep.rs"),
-        ],
         ..PLAIN
     },
     Crate {

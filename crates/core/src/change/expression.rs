@@ -90,6 +90,21 @@ pub fn without_outer_parentheses(expression: &str) -> &str {
     trimmed
 }
 
+/// The condition of every write: an item that is gone is not created, and one that is no longer pending is not touched.
+pub fn guard(partition_key: &str, pending: &str) -> String {
+    let pending = without_outer_parentheses(pending);
+    format!("attribute_exists({partition_key}) AND ({pending})")
+}
+
+/// True if nothing is pending under a key.
+pub fn not_pending(partition_key: &str, pending: &str) -> String {
+    let pending = without_outer_parentheses(pending);
+    format!("attribute_not_exists({partition_key}) OR NOT ({pending})")
+}
+
+/// Bytes that the longest of our conditions, [`not_pending`], adds to a predicate.
+pub(super) const LONGEST_GUARD: usize = "attribute_not_exists(#backfill_key0) OR NOT ()".len();
+
 /// The top-level attributes (`name` or `#placeholder`) that an update expression writes: the first part of
 /// each path after `SET`, `REMOVE`, `ADD` and `DELETE`.
 pub fn update_targets(update: &str) -> Vec<&str> {

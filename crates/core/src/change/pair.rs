@@ -2,16 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::expression::{RESERVED, placeholders, without_outer_parentheses};
+use super::expression::{RESERVED, guard, not_pending, placeholders};
 use super::partiql::{BoundStatement, Statement};
+use super::seam::{Change, Condition, GuardedUpdate, Seen, SharedChange, Sweep};
 use super::spec::Spec;
-use super::{Change, Condition, GuardedUpdate, Seen, Sweep};
 use crate::Item;
 use crate::table::KeySchema;
-
-/// Bytes that the longest of our conditions adds to `P`.
-pub(super) const LONGEST_GUARD: usize = "attribute_not_exists(#backfill_key0) OR NOT ()".len();
 
 /// A pending predicate and the update that extinguishes it, on one table.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,14 +60,13 @@ impl Pair {
             names.insert(partition_key.clone(), keys.hash.name.clone());
             names
         };
-        let predicate = without_outer_parentheses(&spec.pending);
         let (write_names, write_values) = used_by(&[&spec.pending, &spec.update]);
         Pair {
             table: spec.table.clone(),
             keys: keys.clone(),
             fingerprint: spec.fingerprint(),
             not_pending: Condition {
-                expression: format!("attribute_not_exists({partition_key}) OR NOT ({predicate})"),
+                expression: not_pending(&partition_key, &spec.pending),
                 names: with_partition_key(pending.names.clone()),
                 values: pending.values.clone(),
             },
@@ -81,13 +78,20 @@ impl Pair {
             },
             update: spec.update.clone(),
             guard: Condition {
-                expression: format!("attribute_exists({partition_key}) AND ({predicate})"),
+                expression: guard(&partition_key, &spec.pending),
                 names: with_partition_key(write_names),
                 values: write_values,
             },
             partiql: Statement::new(spec, keys),
             pending,
         }
+    }
+}
+
+impl Spec {
+    /// The change that this spec is on a table with these keys.
+    pub fn change(&self, keys: &KeySchema) -> SharedChange {
+        Arc::new(Pair::new(self, keys))
     }
 }
 

@@ -2,16 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::SharedChange;
 use super::expression::{
-    MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, update_targets,
+    LONGEST_GUARD, MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, update_targets,
 };
-use super::pair::{LONGEST_GUARD, Pair};
 use crate::error::printable;
 use crate::table::KeySchema;
 use crate::value::Item;
@@ -195,11 +192,6 @@ impl Spec {
         format!("{}-{}", self.table, &self.fingerprint()[..8])
     }
 
-    /// The change that this spec is on a table with these keys.
-    pub fn change(&self, keys: &KeySchema) -> SharedChange {
-        Arc::new(Pair::new(self, keys))
-    }
-
     /// The spec in one line, for messages that must show two specs side by side.
     pub fn describe(&self) -> String {
         let meaning = |placeholder: &str| {
@@ -234,7 +226,7 @@ pub fn check_table_name(name: &str) -> std::result::Result<(), String> {
 mod tests {
     use super::*;
     use crate::Value;
-    use crate::change::Change as _;
+    use crate::change::expression::not_pending;
     use crate::table::{KeyAttribute, KeyType};
 
     fn number(n: u32) -> Value {
@@ -294,9 +286,8 @@ mod tests {
         refused(&custom("a = b", "nonsense"), "update:");
         let long = format!("{} = b", "a".repeat(MAX_LENGTH - LONGEST_GUARD - 4));
         custom(&long, "SET c = d").check().unwrap();
-        let pair = Pair::new(&custom(&long, "SET c = d"), &keys());
-        let longest = pair.not_pending().expression.len();
-        assert_eq!(longest, MAX_LENGTH);
+        let longest = not_pending("#backfill_key0", &long);
+        assert_eq!(longest.len(), MAX_LENGTH);
         refused(&custom(&format!("a{long}"), "SET c = d"), "pending:");
         let long = format!("SET c = {}", "d".repeat(MAX_LENGTH - 8));
         custom("a = b", &long).check().unwrap();

@@ -1,12 +1,13 @@
 //! The worker: one segment for one time box.
 //!
 //! A chunk is a pipeline of pages (`sweep`). The pending items of a page are written several batches at once (`page`); the
-//! first of them is tried alone (`trial`). What DynamoDB refuses for good is recorded (`rejection`), and what is
+//! first of them is tried alone (`trial`); `segment` sends one write and notes what became of it. What DynamoDB refuses for good is recorded (`rejection`), and what is
 //! checkpointed is told (`ledger`).
 
 mod ledger;
 mod page;
 mod rejection;
+mod segment;
 mod sweep;
 mod trial;
 
@@ -19,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 pub use self::ledger::FLUSH_PATIENCE;
 use self::ledger::Ledger;
 use self::rejection::Rejections;
-use self::sweep::Segment;
-pub use self::sweep::{CHECKPOINT_PATIENCE, PAGE_LIMIT};
+pub use self::segment::CHECKPOINT_PATIENCE;
+use self::segment::Segment;
+pub use self::sweep::PAGE_LIMIT;
+use self::sweep::Sweep;
 use self::trial::Trial;
 pub use self::trial::{CHECK_WCU, TRIAL_PATIENCE};
 use crate::engine::ownership::{self, load};
@@ -142,41 +145,43 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     ) -> Result<()> {
         let change = run.change();
         let writer = self.access.writer(change.clone(), run.settings.writer);
-        let segment = Segment {
-            reader: self.access.reader(change),
+        let sweep = Sweep {
+            segment: Segment {
+                segment: chunk.segment,
+                total_segments: run.settings.total_segments,
+                reader: self.access.reader(change),
+                pace: Pace::new(
+                    &self.budget,
+                    writer.batch_size(),
+                    per_item(record.counters.consumed_wcu, record.counters.matched),
+                    per_item(record.counters.consumed_rcu, record.counters.scanned),
+                ),
+                writer,
+                until,
+            },
             store: &self.store,
-            segment: chunk.segment,
-            total_segments: run.settings.total_segments,
-            pace: Pace::new(
-                &self.budget,
-                writer.batch_size(),
-                per_item(record.counters.consumed_wcu, record.counters.matched),
-                per_item(record.counters.consumed_rcu, record.counters.scanned),
-            ),
-            begin,
-            worked_before: record.counters.worked_seconds,
-            until,
-            writer,
             trial: Trial {
                 is_all: chunk.trial,
                 is_first_pass: run.pass == run.first_pass,
             },
             rejections: Rejections::new(run),
             ledger,
+            begin,
+            worked_before: record.counters.worked_seconds,
         };
-        let sweep = segment.sweep(record);
-        tokio::pin!(sweep);
+        let swept = sweep.run(record);
+        tokio::pin!(swept);
         let look = |run: RunRecord| async move {
             ledger.follow(&run.settings);
             self.follow(&run).await
         };
         tokio::select! {
-            swept = &mut sweep => swept,
+            result = &mut swept => result,
             // Whoever stops or takes over the run should not have to wait for the end of a time box.
             error = ownership::watch(&self.store, &chunk.run_id, chunk.pass, &chunk.owner, look) => {
-                segment.until.stop.cancel();
+                sweep.segment.until.stop.cancel();
                 // What is in flight is still waited for and checkpointed, if the segment is still ours.
-                sweep.await.and(Err(error))
+                swept.await.and(Err(error))
             }
             never = ledger.report_regularly() => match never {},
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::CHECKPOINT_PATIENCE;
+use super::segment::CHECKPOINT_PATIENCE;
 use crate::pace::retry::{Until, retry};
 use crate::ports::SegmentStore;
 use crate::records::{Rejected, RunRecord};

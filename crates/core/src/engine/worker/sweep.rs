@@ -1,16 +1,13 @@
 //! The pipeline of a segment: pages are read ahead of those that are written, and checkpointed in their order.
 
-use std::time::Duration;
-
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use super::ledger::Ledger;
-use super::page::PageResult;
 use super::rejection::Rejections;
+use super::segment::{CHECKPOINT_PATIENCE, PageResult, Segment};
 use super::trial::Trial;
-use crate::pace::Pace;
 use crate::pace::retry::{Until, retry, retry_until};
 use crate::ports::{Page, PageRequest, SegmentStore, TableReader, TableWriter};
 use crate::records::{Cursor, Rejected, SegmentRecord};
@@ -28,25 +25,16 @@ const PAGES_IN_WORK: usize = 2;
 const PAGE_SECONDS: f64 = 5.0;
 const LEAST_PER_PAGE: u32 = 25;
 
-/// How long a checkpoint, and before it the records of rejected items, are tried again, also beyond the time box. A
-/// caller with a hard end (Lambda) must leave this much time for each between `latest` and that end.
-pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
-
-/// A claimed segment with all that is needed to work on it for one chunk.
-pub(super) struct Segment<'a, R, W, S> {
-    pub(super) reader: R,
-    pub(super) writer: W,
+/// The sweep over a segment in one chunk.
+pub(super) struct Sweep<'a, R, W, S> {
+    pub(super) segment: Segment<'a, R, W>,
     pub(super) store: &'a S,
-    pub(super) segment: u32,
-    pub(super) total_segments: u32,
-    pub(super) pace: Pace<'a>,
-    pub(super) begin: Instant,
-    /// Seconds that earlier chunks have worked on it.
-    pub(super) worked_before: f64,
-    pub(super) until: Until,
     pub(super) trial: Trial,
     pub(super) rejections: Rejections<'a>,
     pub(super) ledger: &'a Ledger<'a>,
+    pub(super) begin: Instant,
+    /// Seconds that earlier chunks have worked on the segment.
+    pub(super) worked_before: f64,
 }
 
 /// What the pages of a pipeline have come to besides the record.
@@ -58,11 +46,11 @@ struct Progress {
     failure: Option<Error>,
 }
 
-impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
+impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
     /// Sweeps the segment from its cursor on. A trial ends with the page on which an item has passed it.
-    pub(super) async fn sweep(&self, record: &mut SegmentRecord) -> Result<()> {
+    pub(super) async fn run(&self, record: &mut SegmentRecord) -> Result<()> {
         let mut pages = 0;
-        while record.cursor != Cursor::Exhausted && !self.until.is_over() {
+        while record.cursor != Cursor::Exhausted && !self.segment.until.is_over() {
             if self.trial.ends(record, pages) {
                 break;
             }
@@ -81,7 +69,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         let mut results = std::pin::pin!(
             pages
                 .take(self.trial.pages_at_once(record))
-                .map(|page| self.write(page, stage))
+                .map(|page| self.segment.write(page, stage))
                 .buffered(PAGES_IN_WORK)
         );
         let mut progress = Progress::default();
@@ -94,7 +82,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 tokio::select! {
                     saved = &mut saving => {
                         if let Some(too_many) = saved? {
-                            self.until.stop.cancel();
+                            self.segment.until.stop.cancel();
                             progress.failure.get_or_insert(too_many);
                         }
                         break;
@@ -127,12 +115,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             progress.failure = progress.failure.take().or(page.failure.take());
             page.add_to(record, progress.cut);
         }
-        let review = self.pace.review();
+        let review = self.segment.pace.review();
         record.bound_by = review.bound_by;
         record.counters.throttles += review.throttles;
         if let Some(throttled_by) = review.throttled_by {
             tracing::info!(
-                segment = self.segment,
+                segment = self.segment.segment,
                 throttles = review.throttles,
                 throttled_by,
                 "the table throttles"
@@ -146,24 +134,24 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
 
     /// The page behind `cursor`, and the cursor behind that page. `None` if there is none, or if the time is over.
     async fn read(&self, cursor: Cursor) -> Option<(Result<(Page, SemaphorePermit<'_>)>, Cursor)> {
-        if cursor == Cursor::Exhausted || self.until.is_over() {
+        if cursor == Cursor::Exhausted || self.segment.until.is_over() {
             return None;
         }
-        let room = self.pace.room_for_page(&self.until).await?;
-        let writable = self.pace.items_in(PAGE_SECONDS) as u32;
+        let room = self.segment.pace.room_for_page(&self.segment.until).await?;
+        let writable = self.segment.pace.items_in(PAGE_SECONDS) as u32;
         let limit = writable.clamp(LEAST_PER_PAGE, PAGE_LIMIT);
-        let limit = self.pace.items_per_read(limit);
+        let limit = self.segment.pace.items_per_read(limit);
         let request = PageRequest {
-            segment: self.segment,
-            total_segments: self.total_segments,
+            segment: self.segment.segment,
+            total_segments: self.segment.total_segments,
             after: cursor.start_key(),
             limit,
             consistent: false,
         };
         let read = retry_until(
-            &self.until,
-            || self.pace.read(limit, &self.until),
-            |turn| self.pace.page(turn, &self.reader, request),
+            &self.segment.until,
+            || self.segment.pace.read(limit, &self.segment.until),
+            |turn| self.segment.pace.page(turn, &self.segment.reader, request),
         );
         match read.await {
             Ok(page) => {

@@ -1,16 +1,15 @@
 //! The trial: before a segment's other items are written, one shows that the update extinguishes the predicate. An update
 //! that does not would touch every item in every pass.
 
-use super::Segment;
-use super::page::PageResult;
+use std::time::Duration;
+
+use super::segment::{PageResult, Segment};
 use crate::change::Seen;
 use crate::pace::retry::{Until, retry};
-use crate::ports::{SegmentStore, TableReader, TableWriter};
+use crate::ports::TableWriter;
 use crate::records::SegmentRecord;
 use crate::value::with_sorted_sets;
 use crate::{Error, ErrorKind};
-
-use std::time::Duration;
 
 /// The trial chunk looks no further than this many pages for an item to try the update on.
 const TRIAL_PAGES: u32 = 10;
@@ -84,7 +83,7 @@ impl Trial {
     }
 }
 
-impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
+impl<R, W: TableWriter> Segment<'_, R, W> {
     /// Writes items one by one until one has passed the trial. Returns those that are left.
     pub(super) async fn try_items<'i>(
         &self,

@@ -1,6 +1,6 @@
 //! What table and indexes take, and what that costs.
 
-use super::{Advice, Known, MOST_OF_CAPACITY, Warning, units, warn};
+use super::warning::{Advice, Known, MOST_OF_CAPACITY, Warning, units, warn};
 use crate::survey::facts::{Billing, IndexFacts};
 use crate::survey::forecast::{IndexCost, Limit};
 

@@ -1,6 +1,6 @@
 //! Who gets a copy of each write.
 
-use super::{Advice, Known, Warning, warn};
+use super::warning::{Advice, Known, Warning, warn};
 
 pub(super) fn replicas(known: &Known<'_>) -> Vec<Warning> {
     let regions: Vec<&str> = known

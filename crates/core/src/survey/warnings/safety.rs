@@ -1,6 +1,6 @@
 //! What cannot be taken back.
 
-use super::{Advice, Known, Warning, warn};
+use super::warning::{Advice, Known, Warning, warn};
 
 pub(super) fn no_point_in_time_recovery(known: &Known<'_>) -> Vec<Warning> {
     if known.facts.point_in_time_recovery.known() != Some(&false) {

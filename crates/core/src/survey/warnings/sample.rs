@@ -1,6 +1,6 @@
 //! What the sample and the update tried on it say.
 
-use super::{Advice, Known, Warning, warn};
+use super::warning::{Advice, Known, Warning, warn};
 
 pub(super) fn update_refused(known: &Known<'_>) -> Vec<Warning> {
     let mut refusals = known

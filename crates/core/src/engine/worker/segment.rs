@@ -1,0 +1,159 @@
+//! A claimed segment: how one write is sent, and what is noted of it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::clock::now_ms;
+use crate::pace::Pace;
+use crate::pace::retry::{Until, retry_until};
+use crate::ports::{Batch, Outcome, TableWriter, Write};
+use crate::records::{Counters, Cursor, Rejected, SegmentRecord};
+use crate::{Error, ErrorKind, Item, Key, Result};
+
+/// How long a checkpoint, and before it the records of rejected items, are tried again, also beyond the time box. A
+/// caller with a hard end (Lambda) must leave this much time for each between `latest` and that end.
+pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A segment that is worked on until `until`.
+pub(super) struct Segment<'a, R, W> {
+    pub(super) segment: u32,
+    pub(super) total_segments: u32,
+    pub(super) reader: R,
+    pub(super) writer: W,
+    pub(super) pace: Pace<'a>,
+    pub(super) until: Until,
+}
+
+/// What became of the items of a page.
+#[derive(Default)]
+pub(super) struct PageResult {
+    pub(super) scanned: u64,
+    pub(super) next: Option<Key>,
+    pub(super) counters: Counters,
+    /// Not every item is acknowledged.
+    pub(super) cut: bool,
+    pub(super) failure: Option<Error>,
+    /// An updated item was seen to be pending no longer.
+    pub(super) trial_passed: bool,
+    /// Items whose update DynamoDB refuses for good, also if the page is `cut`.
+    pub(super) rejected: Vec<Rejected>,
+}
+
+impl PageResult {
+    /// Adds what was done to the record; the cursor moves if neither this page nor one before it was `cut`.
+    pub(super) fn add_to(mut self, record: &mut SegmentRecord, cut: bool) {
+        if cut {
+            // A rejected item still matches and is tried again with its page: it counts when the page is whole.
+            self.counters.matched -= self.counters.rejected;
+            self.counters.rejected = 0;
+        } else {
+            self.counters.scanned = self.scanned;
+            record.cursor = Cursor::after_page(self.next);
+        }
+        record.counters += self.counters;
+        record.trial_passed |= self.trial_passed;
+    }
+}
+
+impl<R, W: TableWriter> Segment<'_, R, W> {
+    /// Sends a write when its turn has come, and again where that may help. `None`: not begun, or not acknowledged
+    /// before the time was over.
+    pub(super) async fn attempt<T, F, Fut>(&self, items: usize, write: F) -> Result<Option<T>>
+    where
+        T: Written,
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        retry_until(
+            &self.until,
+            || self.pace.write(items, &self.until),
+            async |turn| match write().await {
+                Ok(written) => {
+                    turn.end_write(written.consumed_wcu(), written.throttles());
+                    Ok(written)
+                }
+                Err(error) => {
+                    turn.failed(&error);
+                    Err(error)
+                }
+            },
+        )
+        .await
+    }
+
+    /// Takes note of one item's result.
+    pub(super) fn take(
+        &self,
+        result: &mut PageResult,
+        key: &Key,
+        outcome: Result<Option<Outcome>>,
+    ) {
+        let counters = &mut result.counters;
+        match outcome {
+            Ok(Some(Outcome::Updated)) => counters.updated += 1,
+            Ok(Some(Outcome::Raced)) => counters.raced += 1,
+            Ok(Some(Outcome::Vanished)) => counters.vanished += 1,
+            Ok(Some(Outcome::Rejected(reason))) => {
+                tracing::info!(%key, reason, "DynamoDB refuses this item's update for good");
+                counters.rejected += 1;
+                result.rejected.push(Rejected {
+                    segment: self.segment,
+                    key: key.clone(),
+                    reason,
+                    at_ms: now_ms(),
+                });
+            }
+            Ok(None) => {
+                result.cut = true;
+                return;
+            }
+            Err(error) => return self.fail(result, error),
+        }
+        counters.matched += 1;
+    }
+
+    /// Ends the page, and the sweep, with an error.
+    pub(super) fn fail(&self, result: &mut PageResult, error: Error) {
+        result.cut = true;
+        result.failure.get_or_insert(error);
+        self.until.stop.cancel();
+    }
+}
+
+/// An answer to a write.
+pub(super) trait Written {
+    fn consumed_wcu(&self) -> f64;
+    /// Parts of it that the table throttled.
+    fn throttles(&self) -> u64;
+}
+
+impl Written for Write {
+    fn consumed_wcu(&self) -> f64 {
+        self.consumed_wcu
+    }
+
+    fn throttles(&self) -> u64 {
+        0
+    }
+}
+
+impl Written for (Write, Option<Item>) {
+    fn consumed_wcu(&self) -> f64 {
+        self.0.consumed_wcu
+    }
+
+    fn throttles(&self) -> u64 {
+        0
+    }
+}
+
+impl Written for Batch {
+    fn consumed_wcu(&self) -> f64 {
+        self.consumed_wcu
+    }
+
+    fn throttles(&self) -> u64 {
+        let throttled = |outcome: &&Result<Outcome>| matches!(outcome, Err(error) if error.kind() == ErrorKind::Throttled);
+        self.outcomes.iter().filter(throttled).count() as u64
+    }
+}

@@ -1,0 +1,71 @@
+//! A warning, and what warnings are found by.
+
+use crate::request::Settings;
+use crate::survey::facts::TableFacts;
+use crate::survey::forecast::{Forecast, Tried};
+use crate::survey::sample::Sample;
+
+/// Something to look at before the run, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// For programs; does not change.
+    pub code: &'static str,
+    /// What was found: a sentence without a full stop.
+    pub what: String,
+    /// What to do: one of these.
+    pub advice: Vec<Advice>,
+}
+
+/// What may be done about a warning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advice {
+    /// Give this setting.
+    Give(&'static str),
+    /// Give this setting this value.
+    Set(&'static str, u64),
+    /// Give this setting this value or a lower one.
+    AtMost(&'static str, u64),
+    /// Type this command of AWS's.
+    Aws(String),
+    /// Give the true prices.
+    Prices,
+    /// Change the budget while the run goes on.
+    Steer,
+    /// Sample more pages.
+    MorePages,
+    /// Count what is pending, by the command that forecasts, too.
+    DryRun,
+    /// Count what is pending.
+    Count,
+    /// Do this: words for a person.
+    Do(String),
+}
+
+/// All that warnings are found by.
+pub(in crate::survey) struct Known<'a> {
+    pub facts: &'a TableFacts,
+    pub sample: &'a Sample,
+    pub tried: &'a [Tried],
+    pub forecast: &'a Forecast,
+    pub settings: &'a Settings,
+    /// Attributes that the change writes.
+    pub targets: &'a [String],
+}
+
+/// One warning.
+pub(super) fn warn(
+    code: &'static str,
+    what: String,
+    advice: impl Into<Vec<Advice>>,
+) -> Vec<Warning> {
+    let advice = advice.into();
+    vec![Warning { code, what, advice }]
+}
+
+/// Part of a capacity above which a run leaves live traffic little room.
+pub(super) const MOST_OF_CAPACITY: f64 = 0.8;
+
+/// A number of units for a setting, which is at least 1.
+pub(super) fn units(units: f64) -> u64 {
+    units.floor().max(1.0) as u64
+}
