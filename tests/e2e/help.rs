@@ -109,7 +109,15 @@ fn commands_in_the_documents_can_be_typed() {
     let mut typed = 0;
     for document in [
         "README.md",
+        "CONTRIBUTING.md",
         "docs/RUNBOOK.md",
+        "docs/deploy.md",
+        "docs/observe.md",
+        "docs/operate.md",
+        "docs/permissions.md",
+        "docs/rehearse.md",
+        "docs/results.md",
+        "docs/settings.md",
         "examples/README.md",
         "bench/README.md",
     ] {
