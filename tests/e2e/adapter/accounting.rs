@@ -1,0 +1,153 @@
+//! accounting: what a write or an addition to the history is counted as.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use backfill_core::ports::TableWriter as _;
+use backfill_core::ports::{CheckpointReader as _, Outcome, SegmentStore as _};
+use backfill_core::records::{Counters, Flush};
+use backfill_core::request::WriterKind;
+use backfill_core::{ErrorKind, Key};
+use backfill_dynamodb::{CheckpointTable, to_item};
+
+use crate::table::{KINDS, Table, key, outcome, spec, write};
+
+/// accounting: what DynamoDB refuses because of the item is a rejection; what it refuses because of the request is
+/// an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_what_dynamodb_refuses() {
+    for kind in KINDS {
+        let table = Table::with_items(3).await;
+        let before = table.items().await;
+        let pending = r#""table":"stuff","pending":"attribute_not_exists(test)""#;
+        for update in [
+            r##""update":"SET test = #n + :one","names":{"#n":"name"},"values":{":one":1}"##,
+            r#""update":"SET test = missing_attribute""#,
+            r#""update":"SET price.xyz = :one, test = :one","values":{":one":1}"#,
+        ] {
+            let spec = spec(&format!("{{{pending},{update}}}"));
+            let outcome = outcome(&table.writer(&spec, kind), key(1)).await;
+            assert!(
+                matches!(outcome, Outcome::Rejected(_)),
+                "{update}: {outcome:?}"
+            );
+        }
+        let invalid = spec(&format!(
+            r#"{{{pending},"update":"SET test = = :one","values":{{":one":1}}}}"#
+        ));
+        let writer = table.writer(&invalid, kind);
+        let error = write(&writer, &[key(1)]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidSpec);
+        assert_eq!(table.items().await, before);
+    }
+}
+
+/// accounting: a batch in which every item meets another fate says of each the same as UpdateItem does, leaves the same
+/// table and costs the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_a_mixed_batch_by_both_writers() {
+    let mut results = Vec::new();
+    for kind in KINDS {
+        let table = Table::with_items(40).await;
+        for gone in [3, 21] {
+            let deleted = table.database.client.delete_item().table_name("stuff");
+            let deleted = deleted.set_key(Some(to_item(&key(gone).0)));
+            deleted.send().await.unwrap();
+        }
+        // Every fourth item has no room for the attribute any more.
+        for full in (0..40).step_by(4) {
+            let update = table.database.client.update_item().table_name("stuff");
+            let update = update
+                .set_key(Some(to_item(&key(full).0)))
+                .update_expression("SET filler = :filler")
+                .expression_attribute_values(
+                    ":filler",
+                    AttributeValue::S("x".repeat(400 * 1024 - 400)),
+                );
+            update.send().await.unwrap();
+        }
+        let big = spec(&format!(
+            r#"{{"table":"stuff","set":{{"test":"{}"}}}}"#,
+            "y".repeat(1_000)
+        ));
+        let writer = table.writer(&big, kind);
+        assert_eq!(
+            writer.batch_size(),
+            if kind == WriterKind::Batch { 25 } else { 1 }
+        );
+        // What a rejected update costs is known of batches alone, so those come apart.
+        let (full, others): (Vec<u64>, Vec<u64>) = (0..40).partition(|i| i % 4 == 0);
+        let others: Vec<Key> = others.into_iter().map(key).collect();
+        let full: Vec<Key> = full.into_iter().map(key).collect();
+        let mut writes = write(&writer, &others).await.unwrap();
+        let consumed: f64 = writes.iter().map(|write| write.consumed_wcu).sum();
+        writes.extend(write(&writer, &full).await.unwrap());
+        let outcomes: Vec<Outcome> = writes.into_iter().map(|write| write.outcome).collect();
+        let of = |sort: fn(&Outcome) -> bool| outcomes.iter().filter(|o| sort(o)).count();
+        assert_eq!(of(|o| matches!(o, Outcome::Vanished)), 2, "{outcomes:?}");
+        assert_eq!(of(|o| matches!(o, Outcome::Raced)), 8, "{outcomes:?}");
+        assert_eq!(of(|o| matches!(o, Outcome::Rejected(_))), 8, "{outcomes:?}");
+        results.push((outcomes, table.items().await, consumed.round()));
+    }
+    assert_eq!(results[0].0, results[1].0);
+    assert!(results[0].1 == results[1].1, "the tables differ");
+    assert_eq!(results[0].2, results[1].2);
+}
+
+/// The history adds up, bucket by bucket and in the order of time, and is taken for nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_the_history_in_the_checkpoint_table() {
+    let table = Table::with_items(1).await;
+    let store = CheckpointTable::new(&table.connection, "checkpoints");
+    store.create_if_missing().await.unwrap();
+    let done = Counters {
+        scanned: 10,
+        matched: 9,
+        updated: 4,
+        raced: 2,
+        vanished: 2,
+        rejected: 1,
+        consumed_rcu: 0.5,
+        consumed_wcu: 12.25,
+        throttles: 3,
+        ..Counters::default()
+    };
+    let flush = |at_ms, seconds| Flush {
+        at_ms,
+        seconds,
+        done,
+    };
+    // The year 2286 brings one digit more.
+    for (pass, at_ms, seconds) in [
+        (1, 10_000_000_005_000, 2.0),
+        (1, 1_800_000_019_999, 7.5),
+        (1, 1_800_000_010_000, 0.5),
+        (2, 1_800_000_020_000, 1.0),
+        (12, 1_800_000_000_000, 1.0),
+    ] {
+        let flush = flush(at_ms, seconds);
+        store.add_to_history("run", pass, &flush).await.unwrap();
+    }
+    let found = store.history("run", 1).await.unwrap();
+    let [first, second] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!((first.pass, first.start_ms), (1, 1_800_000_010_000));
+    assert_eq!((first.flushes, first.seconds), (2, 8.0));
+    assert_eq!(first.offset_seconds, 9.999);
+    let mut twice = done;
+    twice += done;
+    assert_eq!(first.done, twice);
+    assert_eq!(second.start_ms, 10_000_000_000_000);
+    assert_eq!(second.done, done);
+    assert_eq!(store.history("run", 2).await.unwrap().len(), 1);
+    assert_eq!(store.history("other", 1).await.unwrap(), []);
+    assert_eq!(store.segments("run", 1).await.unwrap(), []);
+    assert_eq!(store.rejected("run", 1).await.unwrap(), []);
+    let stored = table.database.client.scan().table_name("checkpoints");
+    let stored = stored.send().await.unwrap();
+    assert!(
+        stored
+            .items()
+            .iter()
+            .all(|item| item.contains_key("expires_at"))
+    );
+}

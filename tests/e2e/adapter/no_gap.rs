@@ -1,0 +1,82 @@
+//! no-gap: what a page and a look at an item bring.
+
+use backfill_core::Key;
+use backfill_core::ports::TableWriter as _;
+use backfill_core::ports::{Outcome, PageRequest, ReadAccess as _, TableReader as _};
+use backfill_core::request::WriterKind;
+use backfill_dynamodb::ReadOnly;
+
+use crate::table::{Table, key, set_test, spec};
+
+/// What is pending is known for any predicate, one that names a key attribute too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_item_is_shown_whole() {
+    let table = Table::with_items(10).await;
+    let items = table.items().await;
+    let by_key = spec(
+        r#"{"table":"stuff","pending":"attribute_not_exists(test) AND created < :t","update":"SET test = :v",
+            "values":{":t":1600000000005,":v":1}}"#,
+    );
+    for (spec, i, pending) in [
+        (set_test(), 1, true),
+        (set_test(), 8, false),
+        (set_test(), 99, false),
+        (by_key.clone(), 4, true),
+        (by_key, 5, false),
+    ] {
+        let found = table
+            .writer(&spec, WriterKind::Batch)
+            .pending_item(&key(i))
+            .await
+            .unwrap();
+        let found = found.map(backfill_core::value::with_sorted_sets);
+        assert_eq!(found.as_ref(), pending.then(|| &items[&key(i)]), "item {i}");
+    }
+    assert_eq!(table.items().await, items, "looking changes nothing");
+    let writer = table.writer(&set_test(), WriterKind::Batch);
+    let (write, shown) = writer.update_and_show(&key(1).into()).await.unwrap();
+    assert_eq!(write.outcome, Outcome::Updated);
+    let shown = backfill_core::value::with_sorted_sets(shown.unwrap());
+    assert_eq!(shown, table.items().await[&key(1)]);
+    assert_eq!(writer.pending_item(&key(1)).await.unwrap(), None);
+}
+
+/// no-gap: the segments together hold every pending key once, whatever the size of their pages.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_gap_between_pages_and_segments() {
+    let table = Table::with_items(200).await;
+    let reader = ReadOnly(table.connection.clone()).reader(set_test().change(&table.keys));
+    for (total_segments, limit) in [(1, 1), (1, 7), (5, 3), (16, 1000)] {
+        let mut found = Vec::new();
+        let mut scanned = 0;
+        for segment in 0..total_segments {
+            let mut after: Option<Key> = None;
+            loop {
+                let request = PageRequest {
+                    segment,
+                    total_segments,
+                    after: after.as_ref(),
+                    limit,
+                    consistent: true,
+                };
+                let page = reader.page(request).await.unwrap();
+                assert!(page.scanned <= u64::from(limit));
+                scanned += page.scanned;
+                found.extend(page.pending.into_iter().map(|item| item.key));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        found.sort();
+        let expected: Vec<Key> = table
+            .items()
+            .await
+            .into_iter()
+            .filter(|(_, item)| !item.contains_key("test"))
+            .map(|(key, _)| key)
+            .collect();
+        assert_eq!((scanned, found), (200, expected));
+    }
+}

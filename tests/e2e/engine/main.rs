@@ -1,0 +1,7 @@
+//! The engine as DynamoDB sees it: `backfill run` against the embedded database, with a proxy in between that counts
+//! requests and capacity, and throttles or refuses them.
+
+mod accounting;
+mod budget;
+mod line;
+mod polite;

@@ -1,0 +1,111 @@
+//! honest-end: what a run says at its end, and what it does not say.
+
+use backfill_e2e::command::Ended;
+use backfill_e2e::database::Embedded;
+use backfill_e2e::tables;
+use serde_json::json;
+
+use crate::stuff::{RUN, all, assert_accounted};
+
+/// A result that cannot be written is an error in a sentence; where nobody reads it, all is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_cannot_be_printed_is_an_error() {
+    let database = Embedded::with_stuff(20).await;
+    Ended::run(&mut database.backfill(&format!("{RUN} --run-id full"))).expect_code(0);
+    for command in [
+        "plan --table stuff --set test=1 --json",
+        "plan --table stuff --set test=1",
+        "verify --table stuff --set test=1 --json",
+        "status --run-id full --json",
+        "status --run-id full",
+    ] {
+        let mut full = database.backfill(command);
+        full.stdout(std::fs::File::create("/dev/full").unwrap());
+        let ended = Ended::of(full.spawn().unwrap()).expect_code(1);
+        assert!(
+            ended.stderr.contains("error: cannot print on stdout: "),
+            "{command}: {}",
+            ended.stderr
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut unread = database.backfill(command);
+        unread.stdout(writer);
+        Ended::of(unread.spawn().unwrap()).expect_code(0);
+    }
+}
+
+/// Neither credentials nor contents of items are logged or printed, whatever goes wrong with an item. Keys are.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secrets_in_logs() {
+    let database = Embedded::with_stuff(40).await;
+    let key = all(&database).await.into_keys().next().unwrap();
+    let mark = database
+        .client
+        .update_item()
+        .table_name("stuff")
+        .set_key(Some(backfill_dynamodb::to_item(&key.0)))
+        .update_expression("SET visits = :mark")
+        .expression_attribute_values(":mark", tables::string("MARKED-CONTENT"));
+    mark.send().await.unwrap();
+    let spec = [
+        "--pending",
+        "attribute_not_exists(visited)",
+        "--update",
+        "SET visited = visits + :one",
+    ];
+    let run = "run --table stuff --value :one=1 --max-passes 1 --json";
+    let mut command = database.backfill(run);
+    command
+        .args(spec)
+        .env("AWS_ACCESS_KEY_ID", "MARKED-KEY-ID")
+        .env("AWS_SECRET_ACCESS_KEY", "MARKED-SECRET")
+        .env("AWS_SESSION_TOKEN", "MARKED-TOKEN");
+    // Every item has something in `visits` to which 1 cannot be added, so all are refused.
+    let ended = Ended::run(command.env("RUST_LOG", "info")).expect_code(3);
+    assert!(
+        ended.stderr.contains("refuses this item's update"),
+        "{}",
+        ended.stderr
+    );
+    let run_id = ended.json()["run_id"].as_str().unwrap().to_owned();
+    let list = format!("rejected --json --run-id {run_id}");
+    let listed = Ended::run(&mut database.backfill(&list)).expect_code(3);
+    assert!(listed.stdout.contains("operand"), "{}", listed.stdout);
+    for (what, text) in [
+        ("log", &ended.stderr),
+        ("result", &ended.stdout),
+        ("rejected items", &listed.stdout),
+    ] {
+        assert!(!text.contains("MARKED"), "{what}: {text}");
+        assert!(!text.contains("Tromsø"), "{what}: {text}");
+    }
+}
+
+/// honest-end: where the passes are used up, the exit code is 3 and the keys of what remains are shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_end_with_items_that_remain() {
+    let database = Embedded::with_stuff(100).await;
+    // Arithmetic on a string: DynamoDB refuses the update of these items for good.
+    let ended = Ended::run(
+        database
+            .backfill("run --table stuff --json --max-passes 1")
+            .args(["--pending", "attribute_not_exists(amount)"])
+            .args([
+                "--update",
+                "SET amount = created + #n",
+                "--name",
+                "#n=count",
+            ]),
+    );
+    // Every item lacks `count`, so every update is refused.
+    let ended = ended.expect_code(3);
+    let result = ended.json();
+    assert_eq!(result["status"], "incomplete");
+    assert_eq!(
+        (&result["remaining"], &result["rejected"]),
+        (&json!(100), &json!(100))
+    );
+    assert_eq!(result["samples"].as_array().unwrap().len(), 10);
+    assert_accounted(&result);
+}

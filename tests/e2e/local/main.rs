@@ -1,0 +1,12 @@
+//! The `backfill` command against the embedded database, over HTTP as against AWS. Tests that hold a promise bear
+//! its name.
+
+mod honest_end;
+mod never;
+mod one_owner;
+mod only_u;
+mod read_only;
+mod refusals;
+mod rehearsals;
+mod resume;
+mod stuff;

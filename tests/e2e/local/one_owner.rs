@@ -1,0 +1,127 @@
+//! one-owner: who may begin or go on with a run, and with which one.
+
+use backfill_core::Item;
+use backfill_e2e::command::Ended;
+use backfill_e2e::database::Embedded;
+use backfill_e2e::tables;
+use backfill_e2e::tables::{migrated, stuff};
+use backfill_e2e::wire::signal;
+use serde_json::json;
+
+use crate::stuff::{RUN, all, wait_for_progress};
+
+/// one-owner: a run that another process holds is not begun beside it. When that one is gone, the next takes over by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_owner_while_a_process_is_alive() {
+    let database = Embedded::with_stuff(2000).await;
+    let before = all(&database).await;
+    let mut holder = database
+        .backfill(&format!("{RUN} --max-wcu 100"))
+        .spawn()
+        .unwrap();
+    wait_for_progress(&database).await;
+    for more in ["", "--fresh"] {
+        let refused = Ended::run(&mut database.backfill(&format!("{RUN} {more}"))).expect_code(2);
+        for words in [
+            &format!("process {} on ", holder.id()),
+            "since 20",
+            "--take-over",
+        ] {
+            assert!(
+                refused.stderr.contains(words),
+                "{words}: {}",
+                refused.stderr
+            );
+        }
+    }
+    signal(holder.id(), "KILL");
+    holder.wait().unwrap();
+    let next =
+        Ended::run(&mut database.backfill(&format!("{RUN} --max-wcu 100000"))).expect_code(0);
+    assert!(
+        next.stderr.contains("has ended without saying so"),
+        "{}",
+        next.stderr
+    );
+    assert_eq!(all(&database).await, migrated(&before));
+
+    // Of a process somewhere else nothing is known, so it takes the operator's word.
+    let run_id = next.json()["run_id"].as_str().unwrap().to_owned();
+    let held = database
+        .client
+        .update_item()
+        .table_name("backfill-checkpoints")
+        .key("run_id", tables::string(&run_id))
+        .key("record", tables::string("run"))
+        .update_expression("SET #owner = :elsewhere, #status = :running")
+        .expression_attribute_names("#owner", "owner")
+        .expression_attribute_names("#status", "status")
+        .expression_attribute_values(
+            ":elsewhere",
+            tables::string("process 1 on elsewhere since 1"),
+        )
+        .expression_attribute_values(":running", tables::string("running"));
+    held.send().await.unwrap();
+    Ended::run(&mut database.backfill(RUN)).expect_code(2);
+    Ended::run(&mut database.backfill(&format!("{RUN} --take-over"))).expect_code(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_run_begins_a_new_pass_and_fresh_starts_over() {
+    let database = Embedded::with_stuff(300).await;
+    let first = Ended::run(&mut database.backfill(RUN))
+        .expect_code(0)
+        .json();
+    let late: Vec<Item> = (300..310)
+        .map(|i| {
+            let mut item = stuff(i);
+            item.remove("test");
+            item
+        })
+        .collect();
+    tables::put_all(&database.client, "stuff", &late).await;
+    let second = Ended::run(&mut database.backfill(RUN))
+        .expect_code(0)
+        .json();
+    assert_eq!(second["run_id"], first["run_id"]);
+    assert_eq!(
+        (&second["passes"], &second["updated"]),
+        (&json!(2), &json!(250))
+    );
+    let fresh = Ended::run(&mut database.backfill(&format!("{RUN} --fresh")))
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        (&fresh["passes"], &fresh["updated"]),
+        (&json!(1), &json!(0))
+    );
+    assert_eq!(fresh["scanned"], 310);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_spec_or_segment_count_under_a_run_id_is_refused_with_both_shown() {
+    let database = Embedded::with_stuff(100).await;
+    let run = "run --table stuff --run-id r --segments 2 --json";
+    Ended::run(database.backfill(run).args(["--set", "test=1"])).expect_code(0);
+    let before = all(&database).await;
+    let refused = Ended::run(database.backfill(run).args(["--set", "other=7"])).expect_code(2);
+    assert!(
+        refused.stderr.contains(r#"SET test = {"N":"1"}"#),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains(r#"SET other = {"N":"7"}"#),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(refused.stdout, "");
+    let run = "run --table stuff --run-id r --segments 5 --set test=1";
+    let refused = Ended::run(&mut database.backfill(run)).expect_code(2);
+    assert!(
+        refused.stderr.contains("2 segments, and 5"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(all(&database).await, before);
+}

@@ -1,0 +1,231 @@
+//! Input, credentials and endpoints that are refused before anything is written.
+
+use backfill_e2e::command::{Ended, backfill};
+use backfill_e2e::database::Embedded;
+
+use crate::stuff::{RUN, all};
+
+/// Bad input: exit code 2, the field named, and nothing written anywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_refused_before_anything_is_written() {
+    let database = Embedded::with_stuff(20).await;
+    let before = all(&database).await;
+    let place = format!("{} (region us-east-1)", database.endpoint);
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--set", "test=1"], &["table:"]),
+        (&["--table", "stuff"], &["set:"]),
+        (&["--table", "stuff", "--set", "test"], &["set:", "test=1"]),
+        (
+            &["--table", "stuff", "--set", "test=abc"],
+            &["set.test:", "JSON"],
+        ),
+        (&["--table", "stuff", "--set", "test=1e999"], &["set.test:"]),
+        (
+            &["--table", "stuff", "--set-typed", r#"test={"SS":[]}"#],
+            &["set.test:", "empty"],
+        ),
+        (
+            &["--table", "missing", "--set", "test=1"],
+            &["table:", "missing", &place],
+        ),
+        (
+            &["--table", "stuff", "--set", "id=1"],
+            &["update:", "key attribute"],
+        ),
+        (
+            &[
+                "--table",
+                "stuff",
+                "--set",
+                "test=1",
+                "--set-typed",
+                r#"test={"N":"2"}"#,
+            ],
+            &["set-typed:", "twice"],
+        ),
+        (
+            &["--table", "stuff", "--set", "test=1", "--segments", "0"],
+            &["total_segments:", "1..1000000"],
+        ),
+        (
+            &[
+                "--table",
+                "stuff",
+                "--set",
+                "test=1",
+                "--segments",
+                "1000001",
+            ],
+            &["total_segments:"],
+        ),
+        (
+            &["--table", "stuff", "--set", "test=1", "--time-box", "0s"],
+            &["time_box_seconds:"],
+        ),
+        (
+            &["--table", "stuff", "--set", "test=1", "--time-box", "soon"],
+            &["time-box:"],
+        ),
+        (
+            &["--table", "stuff", "--set", "test=1", "--run-id", "a b"],
+            &["run_id:"],
+        ),
+        (
+            &[
+                "--table",
+                "stuff",
+                "--pending",
+                "a = :x) OR (b = :x",
+                "--update",
+                "SET a = :x",
+                "--value",
+                ":x=1",
+            ],
+            &["pending:", "parenthesis"],
+        ),
+        (
+            &[
+                "--table",
+                "stuff",
+                "--pending",
+                "a = :x",
+                "--update",
+                "SET a = :y",
+                "--value",
+                ":y=1",
+            ],
+            &["values:", ":x"],
+        ),
+        (
+            &["--table", "stuff", "--spec", "no-such-file.json"],
+            &["spec:", "no-such-file.json"],
+        ),
+        (
+            &["--table", "stuff", "--set", "test=1", "--unknown"],
+            &["--unknown"],
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let ended = Ended::run(database.backfill("run --json").args(*arguments)).expect_code(2);
+        for words in *expected {
+            assert!(
+                ended.stderr.contains(words),
+                "{arguments:?}: {words}: {}",
+                ended.stderr
+            );
+        }
+        assert_eq!(ended.stdout, "", "{arguments:?}");
+    }
+    assert_eq!(
+        database.table_names().await,
+        ["stuff"],
+        "no checkpoint table was made"
+    );
+    assert_eq!(all(&database).await, before);
+}
+
+/// DynamoDB's own message on an expression is passed on, and no item is touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_expressions_are_refused_with_dynamodbs_message() {
+    let database = Embedded::with_stuff(20).await;
+    let before = all(&database).await;
+    for (pending, update, message) in [
+        ("attribute_not_exists(", "SET a = b", "parenthesis"),
+        ("nonsense here", "SET a = b", "Invalid FilterExpression"),
+        (
+            "attribute_not_exists(test)",
+            "SET test = = :v",
+            "Invalid UpdateExpression",
+        ),
+        (
+            "attribute_not_exists(test)",
+            "SET status = :v",
+            "Invalid UpdateExpression",
+        ),
+    ] {
+        let ended = Ended::run(
+            database
+                .backfill("run --table stuff")
+                .args(["--pending", pending, "--update", update])
+                .args(if update.contains(":v") {
+                    &["--value", ":v=1"][..]
+                } else {
+                    &[]
+                }),
+        )
+        .expect_code(2);
+        assert!(ended.stderr.contains(message), "{}", ended.stderr);
+    }
+    assert_eq!(all(&database).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_credentials_and_regions_are_refused() {
+    let database = Embedded::with_stuff(1).await;
+    let home = tempfile::tempdir().unwrap();
+    let nobody = format!("http://127.0.0.1:{}", backfill_e2e::command::free_port());
+    let command = || {
+        let mut command = database.backfill(RUN);
+        command.env("HOME", home.path());
+        command
+    };
+    let ended = Ended::run(command().env_remove("AWS_ACCESS_KEY_ID")).expect_code(2);
+    assert!(ended.stderr.contains("credentials:"), "{}", ended.stderr);
+    let ended = Ended::run(command().env_remove("AWS_REGION")).expect_code(2);
+    assert!(ended.stderr.contains("region:"), "{}", ended.stderr);
+    let ended = Ended::run(
+        command()
+            .env_remove("AWS_REGION")
+            // Nobody is at the metadata service either, and what the SDK has to say of that is not for the operator.
+            .env_remove("AWS_EC2_METADATA_DISABLED")
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &nobody)
+            .args(["--profile", "nobody"]),
+    )
+    .expect_code(2);
+    assert!(
+        ended.stderr.starts_with("error: region:"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("profile nobody"), "{}", ended.stderr);
+    Ended::run(
+        command()
+            .env_remove("AWS_REGION")
+            .args(["--region", "eu-west-1"]),
+    )
+    .expect_code(0);
+}
+
+/// An endpoint where nobody answers: exit code 1 after a few tries, with the cause.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_at_the_endpoint() {
+    let port = backfill_e2e::command::free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let ended = Ended::run(backfill(RUN.split(' ')).args(["--endpoint-url", &url])).expect_code(1);
+    assert!(ended.stderr.contains(&url), "{}", ended.stderr);
+    assert!(ended.stderr.contains("refused"), "{}", ended.stderr);
+}
+
+/// Bad rates are refused, by field; that of a run which has ended holds when it is started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_that_cannot_be_are_refused() {
+    let database = Embedded::with_stuff(10).await;
+    let run = |arguments: String| Ended::run(&mut database.backfill(&arguments));
+    run(format!("{RUN} --run-id mine")).expect_code(0);
+    run("rate --run-id mine --max-wcu 5".into()).expect_code(0);
+    let again = run(format!("{RUN} --run-id mine")).expect_code(0);
+    assert_eq!(again.json()["max_wcu"], 5);
+    for (arguments, words) in [
+        ("--run-id other --max-wcu 5", "there is no run other"),
+        ("--run-id mine --max-wcu 0", "max_wcu"),
+        ("--run-id mine --max-rcu fast", "max_rcu"),
+        ("--run-id mine", "--max-wcu"),
+    ] {
+        let refused = run(format!("rate {arguments}")).expect_code(2);
+        assert!(
+            refused.stderr.contains(words),
+            "{words}: {}",
+            refused.stderr
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! The demo and the simulation, which need no table.
+
+use backfill_e2e::command::{Ended, backfill};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_migrates_and_checks_itself() {
+    let ended = Ended::run(&mut backfill("demo --items 3000 --json".split(' '))).expect_code(0);
+    let result = ended.json();
+    assert_eq!(result["status"], "succeeded");
+    assert_eq!(result["scanned"], 3000);
+    assert_eq!(result["remaining"], 0);
+    assert!(
+        ended.stderr.contains("checked by reading the table"),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// What a simulation says follows from what it is asked, and nothing is called for it.
+#[test]
+fn a_simulation_answers_for_the_operators_own_figures() {
+    let simulate = |more: &str| {
+        let arguments =
+            format!("simulate --items 60000 --partitions 4 --segments 8 --concurrency 4 {more}");
+        Ended::run(backfill(arguments.split_whitespace()).env_remove("AWS_REGION"))
+    };
+    let budgeted = simulate("--max-wcu 1000 --json").expect_code(0);
+    let result = budgeted.json();
+    assert_eq!(result["bound_by"], "write units");
+    assert_eq!(result["bound_seconds"], 60.0);
+    let seconds = result["seconds"].as_f64().unwrap();
+    assert!((60.0..65.0).contains(&seconds), "{result}");
+    let writes = result["cost_usd"]["writes"].as_f64().unwrap();
+    assert!((0.0375..0.038).contains(&writes), "{result}");
+    let people = budgeted.stderr;
+    for words in [
+        "bound by  ",
+        "bbbb",
+        "write units/s",
+        "60,000 items of 300 B on 4 partitions",
+    ] {
+        assert!(people.contains(words), "{words}: {people}");
+    }
+    let free = simulate("").expect_code(0);
+    assert!(
+        free.stdout.contains("by the hottest partition"),
+        "{}",
+        free.stdout
+    );
+
+    let prices = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        &prices,
+        r#"{"million_write_units":1000,"region":"elsewhere"}"#,
+    )
+    .unwrap();
+    let priced = simulate(&format!("--json --price-file {}", prices.path().display()));
+    let priced = priced.expect_code(0);
+    let writes = priced.json()["cost_usd"]["writes"].as_f64().unwrap();
+    assert!((60.0..61.0).contains(&writes), "{writes}");
+    assert!(priced.stderr.contains("elsewhere"), "{}", priced.stderr);
+
+    for (more, field) in [
+        ("--pending 2", "pending"),
+        ("--item-size 0", "item-size"),
+        ("--max-wcu 0", "max_wcu"),
+        ("--price-file /nowhere", "price-file"),
+    ] {
+        let refused = simulate(more).expect_code(2);
+        assert!(refused.stderr.contains(field), "{more}: {}", refused.stderr);
+        assert_eq!(refused.stdout, "");
+    }
+}

@@ -1,0 +1,255 @@
+//! resume and no-gap: interrupts, kills, pauses, a canary, empty pages.
+
+use std::time::Duration;
+
+use backfill_core::{Item, Value};
+use backfill_e2e::command::Ended;
+use backfill_e2e::database::Embedded;
+use backfill_e2e::tables;
+use backfill_e2e::tables::{STUFF_KEYS, migrated, stuff};
+use backfill_e2e::wire::signal;
+use serde_json::{Value as Json, json};
+
+use crate::stuff::{RUN, all, assert_accounted, wait_for_progress};
+
+/// resume, honest-end: SIGINT stops at a checkpoint with exit code 4, and the next start goes on from there.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_an_interrupt() {
+    const ITEMS: u64 = 6000;
+    for name in ["INT", "TERM"] {
+        let database = Embedded::with_stuff(ITEMS).await;
+        let before = all(&database).await;
+        let run = format!("{RUN} --segments 4 --concurrency 1");
+        let child = database.backfill(&run).spawn().unwrap();
+        wait_for_progress(&database).await;
+        signal(child.id(), name);
+        let first = Ended::of(child).expect_code(4);
+        let paused = first.json();
+        assert_eq!(paused["status"], "paused");
+        assert_eq!(paused["remaining"], Json::Null, "not counted yet");
+        assert!(first.stderr.contains("resume"), "{}", first.stderr);
+        let scanned = paused["scanned"].as_u64().unwrap();
+        assert!(0 < scanned && scanned < ITEMS, "{paused}");
+        assert_accounted(&paused);
+
+        let result = Ended::run(&mut database.backfill(&run))
+            .expect_code(0)
+            .json();
+        assert_eq!(result["run_id"], paused["run_id"]);
+        assert_eq!(result["passes"], 1, "the same pass goes on");
+        assert_eq!(
+            result["updated"],
+            ITEMS * 8 / 10,
+            "each item once over both"
+        );
+        // An interrupted page counts its acknowledged items; the rest of it is read again.
+        let total = result["scanned"].as_u64().unwrap();
+        assert!(total <= ITEMS && total > ITEMS - 1000, "{result}");
+        assert_accounted(&result);
+        assert_eq!(all(&database).await, migrated(&before));
+    }
+}
+
+/// resume, honest-end: a canary of one segment ends as paused, and the same command without it does the rest. What is said to
+/// resume it works.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_a_canary_segment() {
+    let database = Embedded::with_stuff(1000).await;
+    let before = all(&database).await;
+    let run = format!("{RUN} --segments 5 --only-segments 2");
+    // Interrupted, it is open, and the same command goes on with it.
+    let child = database
+        .backfill(&format!("{run} --max-wcu 20"))
+        .spawn()
+        .unwrap();
+    wait_for_progress(&database).await;
+    signal(child.id(), "INT");
+    let interrupted = Ended::of(child).expect_code(4);
+    let advice = |ended: &Ended| ended.stderr.trim_end().lines().last().map(str::to_owned);
+    assert_eq!(
+        advice(&interrupted).unwrap(),
+        "to resume, run the same command again"
+    );
+    let canary =
+        Ended::run(&mut database.backfill(&format!("{run} --max-wcu 10000"))).expect_code(4);
+    assert_eq!(
+        advice(&canary).unwrap(),
+        "to resume, run the same command again without --only-segments"
+    );
+    let refused = Ended::run(&mut database.backfill(&run)).expect_code(2);
+    assert!(
+        refused
+            .stderr
+            .contains("the canary (segment 2 out of 0 to 4) is swept already"),
+        "{}",
+        refused.stderr
+    );
+    let result = canary.json();
+    assert_eq!(
+        (&result["status"], &result["remaining"]),
+        (&json!("paused"), &json!(null))
+    );
+    let canary = result["updated"].as_u64().unwrap();
+    assert!(0 < canary && canary < 800, "{result}");
+    assert_accounted(&result);
+    let migrated_so_far = all(&database)
+        .await
+        .values()
+        .filter(|item| item.get("test") == Some(&Value::N("1".into())))
+        .count();
+    assert_eq!(migrated_so_far as u64, canary);
+
+    let result = Ended::run(&mut database.backfill(RUN))
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        (&result["updated"], &result["passes"]),
+        (&json!(800), &json!(1))
+    );
+    assert_eq!(all(&database).await, migrated(&before));
+}
+
+/// resume, no-gap: SIGKILL at a random moment loses nothing; at most the page in flight is read again.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_a_kill_leaves_no_gap() {
+    const ITEMS: u64 = 5000;
+    let database = Embedded::with_stuff(ITEMS).await;
+    let before = all(&database).await;
+    let run = format!("{RUN} --segments 4 --concurrency 2");
+    let mut kills = 0;
+    let result = loop {
+        let mut child = database.backfill(&run).spawn().unwrap();
+        if kills < 3 {
+            wait_for_progress(&database).await;
+            tokio::time::sleep(Duration::from_millis(100 * kills)).await;
+            signal(child.id(), "KILL");
+            child.wait().unwrap();
+            kills += 1;
+        } else {
+            break Ended::of(child).expect_code(0).json();
+        }
+    };
+    assert_eq!(all(&database).await, migrated(&before));
+    assert_accounted(&result);
+    // What was written but not checkpointed is pending no more, so nobody counts it.
+    assert!(result["updated"].as_u64().unwrap() <= ITEMS * 8 / 10);
+    assert!(result["scanned"].as_u64().unwrap() <= ITEMS);
+}
+
+/// resume: a run is paused, resumed and cancelled from another process, and each change is noted.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_a_pause_from_another_process() {
+    let database = Embedded::with_stuff(2000).await;
+    let before = all(&database).await;
+    let started = database
+        .backfill(&format!("{RUN} --run-id steered --max-wcu 100"))
+        .spawn()
+        .unwrap();
+    wait_for_progress(&database).await;
+    let steer =
+        |what: &str| Ended::run(&mut database.backfill(&format!("{what} --run-id steered")));
+    let begin = std::time::Instant::now();
+    steer("pause").expect_code(0);
+    let paused = Ended::of(started).expect_code(4).json();
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+    assert_eq!(paused["status"], "paused");
+    assert_accounted(&paused);
+    let done = paused["updated"].as_u64().unwrap();
+    assert!((1..1600).contains(&done), "{paused}");
+
+    steer("rate --max-wcu none").expect_code(0);
+    let resumed = steer("resume --json").expect_code(0).json();
+    assert_eq!(
+        (&resumed["status"], &resumed["updated"]),
+        (&json!("succeeded"), &json!(1600))
+    );
+    assert_eq!(all(&database).await, migrated(&before));
+    for what in ["pause", "cancel", "resume"] {
+        let refused = steer(what).expect_code(2);
+        assert!(
+            refused.stderr.contains("is succeeded"),
+            "{}",
+            refused.stderr
+        );
+    }
+    let status = steer("status --json").expect_code(0).json();
+    let events: Vec<_> = status["events"].as_array().unwrap().iter().collect();
+    let changes = |event: &&Json| format!("{} {} {}", event["what"], event["old"], event["new"]);
+    let found: Vec<_> = events.iter().map(changes).collect();
+    let expected = [
+        r#""status" "running" "paused""#,
+        r#""max_wcu" "100" "none""#,
+        r#""status" "paused" "running""#,
+        r#""owner" "#,
+        r#""status" "running" "succeeded""#,
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}");
+    }
+    assert!(
+        events
+            .iter()
+            .all(|event| event["at_ms"].is_u64() && event["by"] != "")
+    );
+
+    let cancelled =
+        database.backfill("run --table stuff --set flag=1 --run-id steered2 --max-wcu 100 --json");
+    let cancelled = { cancelled }.spawn().unwrap();
+    loop {
+        let found = Ended::run(&mut database.backfill("status --run-id steered2 --json"));
+        if found.code == 0 && found.json()["updated"].as_u64() > Some(0) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ended::run(&mut database.backfill("cancel --run-id steered2")).expect_code(0);
+    let cancelled = Ended::of(cancelled).expect_code(4).json();
+    assert_eq!(cancelled["status"], "cancelled");
+    Ended::run(&mut database.backfill("resume --run-id steered2")).expect_code(2);
+}
+
+/// no-gap: pages without a pending item, but with a LastEvaluatedKey, are not the end. The one item that is pending
+/// is the last that a scan comes to, behind three such pages.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_gap_at_empty_pages() {
+    let database = Embedded::start().await;
+    tables::create(&database.client, "stuff", STUFF_KEYS).await;
+    let items: Vec<Item> = (0..4000)
+        .map(|i| {
+            let mut item = stuff(i);
+            item.insert("test".into(), Value::Bool(true));
+            item
+        })
+        .collect();
+    tables::put_all(&database.client, "stuff", &items).await;
+    let mut last = None;
+    let mut after = None;
+    loop {
+        let page = database
+            .client
+            .scan()
+            .table_name("stuff")
+            .limit(1000)
+            .segment(0)
+            .total_segments(1)
+            .set_exclusive_start_key(after);
+        let page = page.send().await.unwrap();
+        last = page.items().last().cloned().or(last);
+        after = page.last_evaluated_key().cloned();
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut last = backfill_dynamodb::from_item(&last.unwrap()).unwrap();
+    last.remove("test");
+    tables::put_all(&database.client, "stuff", &[last]).await;
+
+    let result = Ended::run(&mut database.backfill(&format!("{RUN} --segments 1")))
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        (&result["scanned"], &result["updated"], &result["passes"]),
+        (&json!(4000), &json!(1), &json!(1))
+    );
+}

@@ -1,0 +1,6 @@
+//! What an operator sees and types: help, tables and runs on the screen, the view, the report.
+
+mod help;
+mod report;
+mod screens;
+mod watch;
