@@ -2,5 +2,6 @@
 
 mod examples;
 mod items;
+mod recorded;
 mod rehearsal;
 mod tables;
