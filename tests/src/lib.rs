@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod command;
+pub mod convert;
 pub mod database;
 pub mod functions;
 pub mod live;

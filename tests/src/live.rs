@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::convert::{from_item, to_item};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -11,7 +12,6 @@ use aws_sdk_dynamodb::types::{
 };
 use backfill_core::value::with_sorted_sets;
 use backfill_core::{Item, Key, Value};
-use backfill_dynamodb::{from_item, to_item};
 use fastrand::Rng;
 
 use crate::tables::{STUFF_KEYS, key_of, stuff};

@@ -1,5 +1,6 @@
 //! The roles of the deployed functions, through the IAM and STS APIs of the stand-in for AWS.
 
+use crate::convert::to_item;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
@@ -7,7 +8,6 @@ use aws_sdk_dynamodb::types::{
     BatchStatementRequest, DeleteRequest, Put, PutRequest, TransactWriteItem, WriteRequest,
 };
 use backfill_core::{Item, Key};
-use backfill_dynamodb::to_item;
 use serde_json::{Value as Json, json};
 
 use crate::aws::{STACK, request_form};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::convert::{from_item, to_item};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{
@@ -10,7 +11,6 @@ use aws_sdk_dynamodb::types::{
 };
 use backfill_core::value::with_sorted_sets;
 use backfill_core::{Item, Key, Value};
-use backfill_dynamodb::{from_item, to_item};
 
 /// A client for a database at this endpoint.
 pub fn client(endpoint: &str) -> Client {

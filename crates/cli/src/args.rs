@@ -10,8 +10,8 @@ use backfill_core::request::WriterKind;
 use backfill_core::request::{Parts, RequestedSettings, check_run_id, parse_strictly};
 use backfill_core::view::cost::Prices;
 use backfill_core::{Error, Item, Request, Result, Value};
-use backfill_dynamodb::admin::{Admin, Placeholders};
 use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
+use backfill_rehearsal::admin::{Admin, Placeholders};
 use clap::{Args, ValueEnum};
 
 /// Name of the checkpoint table where none is given; the one of a stack with the default name.

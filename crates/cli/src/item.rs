@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use backfill_core::{Error, Item, Key, Result};
-use backfill_dynamodb::admin::Guard;
+use backfill_rehearsal::admin::Guard;
 use clap::{Args, Subcommand};
 
 use crate::args::{self, ConnectionArgs, PlaceholderArgs, SANDBOX_HELP};

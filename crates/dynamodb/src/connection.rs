@@ -1,58 +1,79 @@
-//! One client per process, with every timeout and retry setting explicit.
+//! Where the tables are and by which credentials they are reached, with every timeout explicit. One pool of connections serves
+//! a process.
+//!
+//! This is the lowest layer of the adapter: it sends nothing to DynamoDB.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::Client;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{
     Credentials, ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient,
 };
+use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::{
     HttpConnectorSettings, SharedHttpConnector, http_client_fn,
 };
+use aws_smithy_runtime_api::client::identity::Identity;
 use aws_types::service_config::ServiceConfigKey;
 use backfill_core::{Error, ErrorKind, Result};
-
-use crate::direct::{CLOUDWATCH, Direct};
+use http::Uri;
+use tokio::sync::Mutex;
 
 /// Time to set up a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time for one call. A page of 1 MB takes a fraction of a second; what takes longer is lost.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Credentials are asked for again this long before they expire.
+const RENEW_BEFORE: Duration = Duration::from_secs(10);
+/// Credentials that do not say when they expire are asked for again after this long, as by the SDK.
+const RENEW_AFTER: Duration = Duration::from_secs(15 * 60);
+
 /// Where to connect; everything left out comes from the environment and the AWS profile.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectOptions {
+    /// URL of another endpoint than AWS's, such as `http://127.0.0.1:8000`.
     pub endpoint_url: Option<String>,
+    /// AWS region, such as `eu-west-1`.
     pub region: Option<String>,
+    /// Name of an AWS profile.
     pub profile: Option<String>,
-    /// Access key and secret, for a database that does not look at them.
+    /// Made-up credentials, for a database that does not look at them.
     pub local_credentials: bool,
 }
 
-/// A DynamoDB client and the words for where it points.
+/// Where the tables are, and the credentials for them. Clones share both.
 #[derive(Debug, Clone)]
-pub struct Connection {
-    pub(crate) client: Client,
-    /// For the calls of the inner loop.
-    pub(crate) direct: Direct,
+pub struct Connection(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    connector: SharedHttpConnector,
     sdk_config: SdkConfig,
+    /// The credentials, and until when they are used.
+    identity: Mutex<Option<(Identity, SystemTime)>>,
+    /// The endpoint of [`ConnectOptions`], which is that of every service.
+    given_endpoint: Option<String>,
+    /// DynamoDB's, with a path that ends with "/".
+    url: String,
+    region: String,
     place: String,
     is_local: bool,
-    /// Where CloudWatch is, if that is said.
-    cloudwatch_url: Option<String>,
 }
 
 impl Connection {
-    /// Loads region and credentials and builds the client. Calls nothing.
+    /// Loads region and credentials. Sends nothing to DynamoDB.
     ///
-    /// Errors: `InvalidInput` where no region is set.
+    /// Errors: `InvalidInput` if no region is set, or no endpoint follows from what is set.
     pub async fn open(options: &ConnectOptions) -> Result<Connection> {
         let connector = connector();
         let mut loader = aws_config::defaults(behavior())
@@ -86,93 +107,46 @@ impl Connection {
                 ),
             ));
         }
-        // As the SDK does it: an option first, then what environment and profile say of DynamoDB, then of every service.
-        let of_service = |id: &str| {
-            sdk_config.service_config().and_then(|config| {
-                config.load_config(
-                    ServiceConfigKey::builder()
-                        .service_id(id)
-                        .env("AWS_ENDPOINT_URL")
-                        .profile("endpoint_url")
-                        .build()
-                        .ok()?,
-                )
-            })
-        };
-        let endpoint_url = options
-            .endpoint_url
-            .clone()
-            .or_else(|| of_service("DynamoDB"))
-            .or_else(|| sdk_config.endpoint_url().map(str::to_owned));
-        let cloudwatch_url = match &options.endpoint_url {
-            Some(url) => Some(url.clone()),
-            None => {
-                of_service("CloudWatch").or_else(|| sdk_config.endpoint_url().map(str::to_owned))
-            }
-        };
-        Ok(Connection {
-            cloudwatch_url,
-            ..Connection::new(connector, sdk_config, endpoint_url).await?
-        })
+        Connection::new(connector, sdk_config, options.endpoint_url.clone()).await
     }
 
-    async fn new(
+    pub(crate) async fn new(
         connector: SharedHttpConnector,
         sdk_config: SdkConfig,
-        endpoint_url: Option<String>,
+        given_endpoint: Option<String>,
     ) -> Result<Connection> {
-        let region = sdk_config
-            .region()
-            .map_or("unknown", |region| region.as_ref());
-        let place = match &endpoint_url {
-            Some(url) => format!("at {url} (region {region})"),
-            None => format!("in region {region}"),
+        let region = sdk_config.region().map(ToString::to_string);
+        let named = region.as_deref().unwrap_or("unknown");
+        let endpoint = endpoint_of(&sdk_config, given_endpoint.as_deref(), "DynamoDB");
+        let place = match &endpoint {
+            Some(url) => format!("at {url} (region {named})"),
+            None => format!("in region {named}"),
         };
-        let is_local = endpoint_url.as_deref().is_some_and(is_on_this_machine);
-        let direct = Direct::new(connector, &sdk_config, endpoint_url.as_deref())
+        let is_local = endpoint.as_deref().is_some_and(is_on_this_machine);
+        let region = region.unwrap_or_default();
+        let url = resolve(&sdk_config, &region, endpoint)
             .await
             .map_err(|error| {
                 let why = format!("DynamoDB cannot be reached {place}");
                 Error::invalid("endpoint-url", why).with_source(error.to_string())
             })?;
-        let config = aws_sdk_dynamodb::config::Builder::from(&sdk_config);
-        let config = match endpoint_url {
-            Some(url) => config.endpoint_url(url),
-            None => config,
-        };
-        Ok(Connection {
-            client: Client::from_conf(config.build()),
-            direct,
+        Ok(Connection(Arc::new(Inner {
+            connector,
             sdk_config,
+            identity: Mutex::default(),
+            given_endpoint,
+            url,
+            region,
             place,
             is_local,
-            cloudwatch_url: None,
-        })
-    }
-
-    /// The way to CloudWatch. `None` where the tables are on this machine and nothing says where CloudWatch is: no command of
-    /// a rehearsal is to reach an account.
-    pub(crate) fn cloudwatch(&self) -> Option<Direct> {
-        let url = match &self.cloudwatch_url {
-            Some(url) => url.clone(),
-            None if self.is_local => return None,
-            None => {
-                let region = self.direct.region();
-                let suffix = match region.starts_with("cn-") {
-                    true => "amazonaws.com.cn",
-                    false => "amazonaws.com",
-                };
-                format!("https://monitoring.{region}.{suffix}")
-            }
-        };
-        Some(self.direct.to(CLOUDWATCH, &url))
+        })))
     }
 
     /// The connection of a Lambda function: region, credentials and endpoint come from the environment variables
     /// that Lambda sets for it, and from nowhere else. The chain of providers behind [`Connection::open`]
     /// (profiles, STS, metadata services) would be an eighth of the function's size.
     ///
-    /// Errors: `InvalidInput` where no region is set.
+    /// Errors: `InvalidInput` if no region is set.
     pub async fn from_environment() -> Result<Connection> {
         let connector = connector();
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -195,10 +169,13 @@ impl Connection {
             ));
         builder.set_use_fips(switch("AWS_USE_FIPS_ENDPOINT"));
         builder.set_use_dual_stack(switch("AWS_USE_DUALSTACK_ENDPOINT"));
-        Connection::new(connector, builder.build(), endpoint_url).await
+        builder.set_endpoint_url(endpoint_url);
+        Connection::new(connector, builder.build(), None).await
     }
 
     /// Refuses missing credentials at once, instead of at the first call.
+    ///
+    /// Errors: `MissingCredentials`.
     pub async fn check_credentials(&self) -> Result<()> {
         let missing = || {
             Error::new(
@@ -207,7 +184,11 @@ impl Connection {
                  AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             )
         };
-        let provider = self.sdk_config.credentials_provider().ok_or_else(missing)?;
+        let provider = self
+            .0
+            .sdk_config
+            .credentials_provider()
+            .ok_or_else(missing)?;
         provider
             .provide_credentials()
             .await
@@ -217,34 +198,113 @@ impl Connection {
 
     /// What the clients of other services share with this one.
     pub fn sdk_config(&self) -> &SdkConfig {
-        &self.sdk_config
+        &self.0.sdk_config
     }
 
     /// "in region eu-west-1", or "at http://… (region …)".
     pub fn place(&self) -> &str {
-        &self.place
+        &self.0.place
     }
 
-    /// True where the endpoint is this machine by its address or as localhost.
+    /// True if the endpoint is this machine, by its address or as localhost.
     pub fn is_local(&self) -> bool {
-        self.is_local
+        self.0.is_local
+    }
+
+    /// The endpoint of a service of this id ("CloudWatch") that options, environment or profile name; `None` leaves it to
+    /// the rules for regions.
+    pub(crate) fn endpoint_of(&self, service_id: &str) -> Option<String> {
+        let Inner {
+            sdk_config,
+            given_endpoint,
+            ..
+        } = &*self.0;
+        endpoint_of(sdk_config, given_endpoint.as_deref(), service_id)
+    }
+
+    /// DynamoDB's endpoint, with a path that ends with "/".
+    pub(crate) fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// The region that calls are signed for.
+    pub(crate) fn region(&self) -> &str {
+        &self.0.region
+    }
+
+    pub(crate) fn connector(&self) -> &SharedHttpConnector {
+        &self.0.connector
+    }
+
+    /// The credentials, as long as they hold.
+    pub(crate) async fn identity(&self) -> std::result::Result<Identity, BoxError> {
+        let mut cached = self.0.identity.lock().await;
+        let now = SystemTime::now();
+        if let Some((identity, _)) = cached.as_ref().filter(|(_, end)| now < *end) {
+            return Ok(identity.clone());
+        }
+        let provider = self.0.sdk_config.credentials_provider();
+        let provider =
+            provider.ok_or_else(|| CredentialsError::not_loaded("no provider is set"))?;
+        let identity = Identity::from(provider.provide_credentials().await?);
+        let end = match identity.expiration() {
+            Some(end) => end - RENEW_BEFORE,
+            None => now + RENEW_AFTER,
+        };
+        *cached = Some((identity.clone(), end));
+        Ok(identity)
+    }
+
+    /// Asks for the credentials anew before the next call.
+    pub(crate) async fn forget_identity(&self) {
+        *self.0.identity.lock().await = None;
     }
 }
 
-/// True for a URL whose host is 127.0.0.1, ::1 or localhost.
-fn is_on_this_machine(url: &str) -> bool {
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = after_scheme
-        .split(['/', '?', '#', '\\'])
-        .next()
-        .unwrap_or_default();
-    let host_and_port = authority.rsplit('@').next().unwrap_or_default();
-    let host = match host_and_port.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next(),
-        None => host_and_port.split(':').next(),
+/// The endpoint of a service, found by the SDK's order: an option first, then what environment and profile say of this
+/// service, then what they say of every service.
+fn endpoint_of(config: &SdkConfig, given: Option<&str>, service_id: &str) -> Option<String> {
+    let of_service = || {
+        let key = ServiceConfigKey::builder()
+            .service_id(service_id)
+            .env("AWS_ENDPOINT_URL")
+            .profile("endpoint_url")
+            .build();
+        config.service_config()?.load_config(key.ok()?)
     };
-    host.is_some_and(|host| {
-        host == "127.0.0.1" || host == "::1" || host.eq_ignore_ascii_case("localhost")
+    given
+        .map(str::to_owned)
+        .or_else(of_service)
+        .or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// The URL of DynamoDB: this endpoint, or else the one to which the SDK's rules for regions point. Says what the rules object
+/// to.
+async fn resolve(
+    config: &SdkConfig,
+    region: &str,
+    endpoint: Option<String>,
+) -> std::result::Result<String, BoxError> {
+    let params = Params::builder()
+        .region(region)
+        .use_fips(config.use_fips().unwrap_or(false))
+        .use_dual_stack(config.use_dual_stack().unwrap_or(false))
+        .set_endpoint(endpoint)
+        .build()?;
+    let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
+    Ok(with_slash(endpoint.url()))
+}
+
+/// The URL with a path that ends with "/".
+pub(crate) fn with_slash(url: &str) -> String {
+    format!("{}/", url.strip_suffix('/').unwrap_or(url))
+}
+
+/// True for a URL whose host is 127.0.0.1, ::1 or localhost. The parser is the one by which connections are made.
+fn is_on_this_machine(url: &str) -> bool {
+    let uri = url.parse::<Uri>().ok();
+    uri.as_ref().and_then(Uri::host).is_some_and(|host| {
+        host == "127.0.0.1" || host == "[::1]" || host.eq_ignore_ascii_case("localhost")
     })
 }
 

@@ -1,17 +1,15 @@
-//! From the SDK's errors to ours: which are worth another try, which are the operator's to mend.
-
-use std::collections::BTreeSet;
+//! From a call's error to ours: which are worth another try, which are the operator's to mend.
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata as _};
 use backfill_core::{Error, ErrorKind};
 
+use crate::send::SdkError;
+
 /// Says that `doing` ("scanning table stuff") failed, with the service's own message.
-pub(crate) fn failure<E>(doing: &str, error: SdkError<E>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
+///
+/// The kind is `Throttled` or `Unavailable` if the same call may succeed another time; every other kind is for good.
+pub fn failure(doing: &str, error: SdkError) -> Error {
     let code = error.code().unwrap_or_default().to_owned();
     let message = error.message().unwrap_or_default().to_owned();
     let (kind, advice) = match &error {
@@ -19,12 +17,6 @@ where
             if credentials_error(&error).is_some() =>
         {
             credentials_error(&error).unwrap_or((ErrorKind::Internal, ""))
-        }
-        // The SDK takes what is left of an answer for the service's word.
-        SdkError::ServiceError(service)
-            if code.is_empty() && service.raw().body().bytes().is_some_and(is_cut_short) =>
-        {
-            (ErrorKind::Unavailable, "")
         }
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
@@ -48,14 +40,14 @@ where
     };
     let text = format!("{what}{advice}");
     if code.is_empty() {
-        // Only where the service did not answer do the lower layers have something to add.
+        // The lower layers have something to add only if the service did not answer.
         Error::new(kind, text).with_source(DisplayErrorContext(error).to_string())
     } else {
         Error::new(kind, text)
     }
 }
 
-/// The same for a code inside a response: the reason for which a transaction was cancelled, or the error of a
+/// Says that `doing` failed with a code inside a response: the reason for which a transaction was cancelled, or the error of a
 /// statement in a batch (API reference, CancellationReason, BatchStatementError).
 pub(crate) fn failure_of_code(doing: &str, code: &str, message: Option<&str>) -> Error {
     let kind = match code {
@@ -72,40 +64,6 @@ pub(crate) fn failure_of_code(doing: &str, code: &str, message: Option<&str>) ->
         kind,
         format!("{doing} failed with {code}: {}", message.unwrap_or("")),
     )
-}
-
-/// " (TableWriteKeyRangeThroughputExceeded on arn:…)": why the table throttled, by reason and resource, where it says
-/// so.
-pub(crate) fn throttling_reasons<'a>(
-    reasons: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>,
-) -> String {
-    let named: BTreeSet<String> = reasons
-        .filter_map(|(reason, resource)| {
-            let resource = resource.unwrap_or("an unnamed resource");
-            Some(format!("{} on {resource}", reason?))
-        })
-        .collect();
-    if named.is_empty() {
-        return String::new();
-    }
-    format!(" ({})", named.into_iter().collect::<Vec<_>>().join(", "))
-}
-
-/// A refused UpdateItem, with the reasons for throttling.
-pub(crate) fn update_failure(doing: &str, error: SdkError<UpdateItemError>) -> Error {
-    let reasons = match error.as_service_error() {
-        Some(UpdateItemError::ProvisionedThroughputExceededException(throttled)) => {
-            throttled.throttling_reasons()
-        }
-        Some(UpdateItemError::ThrottlingException(throttled)) => throttled.throttling_reasons(),
-        Some(UpdateItemError::RequestLimitExceeded(throttled)) => throttled.throttling_reasons(),
-        _ => &[],
-    };
-    let reasons = reasons
-        .iter()
-        .map(|reason| (reason.reason(), reason.resource()));
-    let reasons = throttling_reasons(reasons);
-    failure(&format!("{doing}{reasons}"), error)
 }
 
 /// Error codes of DynamoDB (developer guide, Error handling with DynamoDB).
@@ -152,12 +110,6 @@ fn is_not_understood(error: &(dyn std::error::Error + 'static)) -> bool {
     parsing.is_some_and(serde_json::Error::is_data)
 }
 
-/// True for an answer that ends in the middle, whatever its length was said to be: it would be whole another time.
-pub(crate) fn is_cut_short(body: &[u8]) -> bool {
-    let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(body);
-    !body.is_empty() && parsed.is_err_and(|error| error.is_eof())
-}
-
 /// What it means that a call could not be made for want of credentials. A provider that fails for a moment (STS, the
 /// metadata of a machine) is no reason to end a run.
 fn credentials_error(
@@ -179,7 +131,11 @@ fn credentials_error(
 
 #[cfg(test)]
 mod tests {
+    use backfill_core::{Item, Key};
+
     use super::*;
+    use crate::calls::UpdateItem;
+    use crate::send::tests::answered;
 
     #[test]
     fn what_passes_is_tried_again_and_what_does_not_is_not() {
@@ -209,10 +165,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_answer_that_is_cut_short_passes_and_one_that_is_not_understood_does_not() {
-        use aws_sdk_dynamodb::config::http::HttpResponse;
-        use aws_sdk_dynamodb::error::ErrorMetadata;
+    #[tokio::test]
+    async fn an_answer_that_is_cut_short_passes_and_one_that_is_not_understood_does_not() {
+        let update = UpdateItem {
+            table_name: "stuff",
+            key: &Key(Item::new()),
+            update_expression: "SET a = b",
+            condition_expression: None,
+            expression_attribute_names: None,
+            expression_attribute_values: None,
+            return_values: None,
+            return_values_on_condition_check_failure: None,
+            return_consumed_capacity: None,
+        };
         for (status, body, kind) in [
             (200, r#"{"Attributes":{"id""#, ErrorKind::Unavailable),
             (400, r#"{"__type":"com.amazon"#, ErrorKind::Unavailable),
@@ -220,17 +185,16 @@ mod tests {
             (403, "<html></html>", ErrorKind::Internal),
             (403, "", ErrorKind::Internal),
         ] {
-            let status = status.try_into().expect("a status");
-            let raw = HttpResponse::new(status, body.into());
-            let error = SdkError::service_error(ErrorMetadata::builder().build(), raw);
+            let sender = answered(status, None, body).await;
+            let error = sender.call(&update).await.unwrap_err();
             assert_eq!(failure("calling", error).kind(), kind, "{body}");
         }
     }
 
     #[test]
     fn what_becomes_of_a_connection_passes_and_so_does_a_provider_that_stutters() {
-        use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata};
-        type Failed = SdkError<ErrorMetadata>;
+        use aws_sdk_dynamodb::error::ConnectorError;
+        type Failed = SdkError;
         let other = |error: &'static str| ConnectorError::other(error.into(), None);
         for (error, kind) in [
             // As hyper's "connection closed before message completed" arrives.

@@ -1,16 +1,23 @@
-//! The adapter to DynamoDB: the only crate that imports its SDK. Scan pages, guarded updates and the
-//! checkpoint table, behind the traits of [`backfill_core::ports`].
+//! The adapter to DynamoDB: pages of a target table, guarded updates and the checkpoint table, behind the traits of
+//! [`backfill_core::ports`].
+//!
+//! What is promised here: an update of a target table carries its guard, no matter how it is sent; [`ReadOnly`] has no code behind
+//! it that writes; nothing in this crate drops a table, or puts or deletes an item of a target table.
+//!
+//! Layers, each of which knows only those before it: [`Connection`] (where, and by which credentials), [`send`] (one typed call),
+//! [`calls`] (one operation a file), then the target table, the checkpoint table and the survey of a table for a plan.
 
-pub mod admin;
-mod checkpoint_table;
+#![deny(missing_docs)]
+
+pub mod calls;
+mod checkpoints;
 mod connection;
-mod convert;
-mod direct;
-mod facts;
 mod failure;
-mod target_table;
+pub mod send;
+mod survey;
+mod target;
 
-pub use checkpoint_table::CheckpointTable;
+pub use checkpoints::CheckpointTable;
 pub use connection::{CALL_TIMEOUT, ConnectOptions, Connection};
-pub use convert::{from_item, to_item};
-pub use target_table::{ReadOnly, ReadWrite};
+pub use failure::failure;
+pub use target::{ReadOnly, ReadWrite, Reader, Writer};

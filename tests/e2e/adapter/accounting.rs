@@ -6,7 +6,8 @@ use backfill_core::ports::{CheckpointReader as _, Outcome, SegmentStore as _};
 use backfill_core::records::{Counters, Flush};
 use backfill_core::request::WriterKind;
 use backfill_core::{ErrorKind, Key};
-use backfill_dynamodb::{CheckpointTable, to_item};
+use backfill_dynamodb::CheckpointTable;
+use backfill_e2e::convert::to_item;
 
 use crate::table::{KINDS, Table, key, outcome, spec, write};
 

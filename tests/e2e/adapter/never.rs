@@ -1,7 +1,7 @@
 //! never-overwrite and never-resurrect: the guard of a write.
 
 use backfill_core::ports::Outcome;
-use backfill_dynamodb::to_item;
+use backfill_e2e::convert::to_item;
 
 use crate::table::{KINDS, Table, key, outcome, set_test, spec};
 

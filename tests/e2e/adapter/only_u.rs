@@ -2,7 +2,8 @@
 
 use backfill_core::ports::{Outcome, PageRequest, ReadAccess as _, TableReader as _};
 use backfill_core::{Item, Spec, Value};
-use backfill_dynamodb::{ReadOnly, to_item};
+use backfill_dynamodb::ReadOnly;
+use backfill_e2e::convert::to_item;
 
 use crate::table::{KINDS, Table, key, outcome, set_test, write};
 

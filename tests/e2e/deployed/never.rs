@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use backfill_core::{Key, Value};
-use backfill_dynamodb::to_item;
 use backfill_e2e::aws::{Aws, Running, assert_same, deployed, input};
+use backfill_e2e::convert::to_item;
 use backfill_e2e::tables::{migrated, string};
 use backfill_e2e::wire::Verdict;
 use serde_json::json;

@@ -44,7 +44,7 @@ async fn no_secrets_in_logs() {
         .client
         .update_item()
         .table_name("stuff")
-        .set_key(Some(backfill_dynamodb::to_item(&key.0)))
+        .set_key(Some(backfill_e2e::convert::to_item(&key.0)))
         .update_expression("SET visits = :mark")
         .expression_attribute_values(":mark", tables::string("MARKED-CONTENT"));
     mark.send().await.unwrap();

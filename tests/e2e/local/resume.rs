@@ -241,7 +241,7 @@ async fn no_gap_at_empty_pages() {
             break;
         }
     }
-    let mut last = backfill_dynamodb::from_item(&last.unwrap()).unwrap();
+    let mut last = backfill_e2e::convert::from_item(&last.unwrap()).unwrap();
     last.remove("test");
     tables::put_all(&database.client, "stuff", &[last]).await;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use backfill_core::{Error, Result};
-use backfill_dynamodb::admin::{Admin, Read};
+use backfill_rehearsal::admin::{Admin, Read};
 use clap::Args;
 use serde_json::{Map, Value as Json, json};
 

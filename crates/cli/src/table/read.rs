@@ -1,7 +1,7 @@
 //! `backfill table scan` and `query`: items of a table or an index, as JSON.
 
 use backfill_core::{Error, Result};
-use backfill_dynamodb::admin::Read;
+use backfill_rehearsal::admin::Read;
 use clap::Args;
 
 use crate::args::{ConnectionArgs, PlaceholderArgs};

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use backfill_core::{Error, Item, Result, Value};
-use backfill_dynamodb::admin::{Admin, Read};
 use backfill_dynamodb::{ConnectOptions, Connection};
+use backfill_rehearsal::admin::{Admin, Read};
 use clap::Args;
 use fastrand::Rng;
 use serde_json::Value as Json;

@@ -1,31 +1,25 @@
 //! The target table: description, pages of pending keys, the guarded updates.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    ConditionCheck, KeyType as Role, ReturnConsumedCapacity, ReturnValue,
-    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TransactWriteItem,
-};
 use backfill_core::change::partiql::{BATCH_SIZE, BoundStatement};
 use backfill_core::change::{Seen, SharedChange};
 use backfill_core::ports::{
     Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
 };
 use backfill_core::request::WriterKind;
-use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
-use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
+use backfill_core::table::{KeyAttribute, KeySchema, TableDescription};
+use backfill_core::{Error, ErrorKind, Item, Key, Result};
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 
+use crate::calls::{
+    ALL_OLD, BatchExecuteStatement, BatchStatement, Cancellation, ConditionCheck, ConditionFailed,
+    DescribeTable, Scan, StatementError, TOTAL, TransactWriteItems, UpdateItem, cancellation,
+};
 use crate::connection::Connection;
-use crate::convert::{from_item, to_item};
-use crate::direct::{Call, Direct, DirectReads, ReadCall};
-use crate::failure::{failure, failure_of_code, update_failure};
+use crate::failure::{failure, failure_of_code};
+use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError, Sender, details};
 
 /// Access that can only read: there is no code behind it that could write to a table.
 #[derive(Debug, Clone)]
@@ -71,14 +65,13 @@ impl ReadWrite {
 
 /// Reads the pending keys of one table.
 pub struct Reader {
-    direct: DirectReads,
+    sender: ReadSender,
     change: SharedChange,
 }
 
 /// Updates the pending items of one table.
 pub struct Writer {
-    client: Client,
-    direct: Direct,
+    sender: Sender,
     change: SharedChange,
     /// The update may be sent in batches.
     in_batches: bool,
@@ -94,7 +87,7 @@ impl ReadAccess for ReadOnly {
 
     fn reader(&self, change: SharedChange) -> Reader {
         Reader {
-            direct: DirectReads(self.0.direct.clone()),
+            sender: ReadSender::new(&self.0),
             change,
         }
     }
@@ -122,8 +115,7 @@ impl WriteAccess for ReadWrite {
                 .add(change.table(), change.fingerprint(), &reason);
         }
         Writer {
-            client: self.connection.client.clone(),
-            direct: self.connection.direct.clone(),
+            sender: Sender::new(&self.connection),
             in_batches: kind == WriterKind::Batch,
             without_batches: self.without_batches.clone(),
             change,
@@ -132,11 +124,8 @@ impl WriteAccess for ReadWrite {
 }
 
 async fn describe(connection: &Connection, table: &str) -> Result<TableDescription> {
-    let response = connection
-        .client
-        .describe_table()
-        .table_name(table)
-        .send()
+    let described = ReadSender::new(connection)
+        .call(&DescribeTable { table_name: table })
         .await
         .map_err(|error| {
             if error.code() == Some("ResourceNotFoundException") {
@@ -153,95 +142,44 @@ async fn describe(connection: &Connection, table: &str) -> Result<TableDescripti
                 error,
             )
         })?;
+    let described = described.table;
     let odd = |what: &str| {
         Error::new(
             ErrorKind::Internal,
             format!("the description of table {table} has no {what}"),
         )
     };
-    let description = response.table().ok_or_else(|| odd("table"))?;
-    let attribute = |role: &Role| -> Result<Option<KeyAttribute>> {
-        let Some(element) = description
-            .key_schema()
-            .iter()
-            .find(|element| element.key_type() == role)
-        else {
+    let attribute = |role: &str| -> Result<Option<KeyAttribute>> {
+        let mut keys = described.key_schema.iter();
+        let Some(key) = keys.find(|key| key.key_type.as_deref() == Some(role)) else {
             return Ok(None);
         };
-        let name = element.attribute_name();
-        let definition = description
-            .attribute_definitions()
-            .iter()
-            .find(|definition| definition.attribute_name() == name)
-            .ok_or_else(|| odd("type for a key attribute"))?;
-        let kind = match definition.attribute_type() {
-            ScalarAttributeType::S => KeyType::S,
-            ScalarAttributeType::N => KeyType::N,
-            ScalarAttributeType::B => KeyType::B,
-            _ => return Err(odd("known type for a key attribute")),
-        };
-        Ok(Some(KeyAttribute::new(name, kind)))
+        let kind = described.kind_of(&key.attribute_name);
+        let kind = kind.ok_or_else(|| odd("type for a key attribute"))?;
+        Ok(Some(KeyAttribute::new(&key.attribute_name, kind)))
     };
-    let identity = description.table_id().map(str::to_owned).or_else(|| {
-        description
-            .creation_date_time()
-            .map(|time| time.as_secs_f64().to_string())
-    });
+    let keys = KeySchema {
+        hash: attribute("HASH")?.ok_or_else(|| odd("partition key"))?,
+        range: attribute("RANGE")?,
+    };
+    let created = described.creation_date_time.map(|time| time.to_string());
     Ok(TableDescription {
-        status: description
-            .table_status()
-            .map_or_else(|| "in an unknown state".into(), |s| s.as_str().to_owned()),
-        identity: identity.unwrap_or_default(),
-        keys: KeySchema {
-            hash: attribute(&Role::Hash)?.ok_or_else(|| odd("partition key"))?,
-            range: attribute(&Role::Range)?,
-        },
-        item_count: description.item_count().unwrap_or(0).max(0) as u64,
-        size_bytes: description.table_size_bytes().unwrap_or(0).max(0) as u64,
+        item_count: described.items(),
+        size_bytes: described.size_bytes(),
+        identity: described.table_id.or(created).unwrap_or_default(),
+        status: described
+            .table_status
+            .unwrap_or_else(|| "in an unknown state".into()),
+        keys,
     })
 }
 
-/// API reference, Scan.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Scan<'a> {
-    table_name: &'a str,
-    segment: u32,
-    total_segments: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exclusive_start_key: Option<&'a Key>,
-    limit: u32,
-    consistent_read: bool,
-    filter_expression: &'a str,
-    projection_expression: &'a str,
-    expression_attribute_names: &'a BTreeMap<String, String>,
-    // DynamoDB refuses an empty map: "ExpressionAttributeValues must not be empty".
-    #[serde(skip_serializing_if = "Item::is_empty")]
-    expression_attribute_values: &'a Item,
-    return_consumed_capacity: &'static str,
-}
-
-impl Call for Scan<'_> {
-    const OPERATION: &'static str = "Scan";
-    type Answer = Scanned;
-}
-
-impl ReadCall for Scan<'_> {}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Scanned {
-    items: Vec<Item>,
-    scanned_count: u64,
-    last_evaluated_key: Option<Key>,
-    consumed_capacity: Option<Capacity>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Capacity {
-    #[serde(default)]
-    pub(crate) capacity_units: f64,
+/// The items of a page. That a page has none must be said by an empty list: a page that was misunderstood is not the end.
+pub(crate) fn items_of(doing: impl Fn() -> String, items: Option<Vec<Item>>) -> Result<Vec<Item>> {
+    items.ok_or_else(|| {
+        let why = format!("{}: a page has no items, not even an empty list", doing());
+        Error::new(ErrorKind::Internal, why)
+    })
 }
 
 impl TableReader for Reader {
@@ -249,28 +187,29 @@ impl TableReader for Reader {
         let sweep = self.change.sweep();
         let scan = Scan {
             table_name: self.change.table(),
-            segment: request.segment,
-            total_segments: request.total_segments,
+            segment: Some(request.segment),
+            total_segments: Some(request.total_segments),
             exclusive_start_key: request.after,
-            limit: request.limit,
+            limit: Some(request.limit),
             consistent_read: request.consistent,
-            filter_expression: &sweep.filter,
-            projection_expression: &sweep.projection,
-            expression_attribute_names: &sweep.names,
-            expression_attribute_values: &sweep.values,
-            return_consumed_capacity: "TOTAL",
+            filter_expression: Some(&sweep.filter),
+            projection_expression: Some(&sweep.projection),
+            expression_attribute_names: Some(&sweep.names),
+            expression_attribute_values: Some(&sweep.values),
+            return_consumed_capacity: TOTAL,
+            ..Scan::default()
         };
-        let scanned =
-            self.direct.call(&scan).await.map_err(|error| {
-                failure(&format!("scanning table {}", self.change.table()), error)
-            })?;
-        // Of most changes a sweep brings nothing but keys, which then need not be taken apart.
+        let doing = || format!("scanning table {}", self.change.table());
+        let scanned = self.sender.call(&scan).await;
+        let scanned = scanned.map_err(|error| failure(&doing(), error))?;
+        let items = items_of(doing, scanned.items)?;
+        // For most changes a sweep brings nothing but keys, which then need not be taken apart.
         let seen = |item: Item| match self.change.reads() {
             [] => Seen::from(Key(item)),
             _ => Seen::new(self.change.keys(), item),
         };
         Ok(Page {
-            pending: scanned.items.into_iter().map(seen).collect(),
+            pending: items.into_iter().map(seen).collect(),
             scanned: scanned.scanned_count,
             next: scanned.last_evaluated_key,
             consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
@@ -298,11 +237,11 @@ impl TableWriter for Writer {
     }
 
     async fn update(&self, item: &Seen) -> Result<Write> {
-        Ok(self.send(item, ReturnValue::None).await?.0)
+        Ok(self.send(item, None).await?.0)
     }
 
     async fn update_and_show(&self, item: &Seen) -> Result<(Write, Option<Item>)> {
-        self.send(item, ReturnValue::AllNew).await
+        self.send(item, Some("ALL_NEW")).await
     }
 
     /// A transaction of nothing but a ConditionCheck, which writes nothing: GetItem knows no condition, and the
@@ -312,83 +251,29 @@ impl TableWriter for Writer {
         let check = self.change.not_pending();
         let table = self.change.table();
         let doing = format!("checking the item with key {key} of table {table}");
-        let check = ConditionCheck::builder()
-            .table_name(table)
-            .set_key(Some(to_item(&key.0)))
-            .condition_expression(&check.expression)
-            .set_expression_attribute_names(Some(check.names.clone().into_iter().collect()))
-            .set_expression_attribute_values(some_unless_empty(&check.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .map_err(|error| Error::new(ErrorKind::Internal, &doing).with_source(error))?;
-        let result = self
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().condition_check(check).build())
-            .send()
-            .await;
-        let Err(error) = result else { return Ok(None) };
-        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
-            error.as_service_error()
-        else {
-            return Err(failure(&doing, error));
+        let check = ConditionCheck {
+            table_name: table,
+            key,
+            condition_expression: &check.expression,
+            expression_attribute_names: Some(&check.names),
+            expression_attribute_values: Some(&check.values),
+            return_values_on_condition_check_failure: ALL_OLD,
         };
-        let reason = cancelled.cancellation_reasons().first();
-        match reason.and_then(|reason| Some((reason.code()?, reason.item()))) {
-            Some(("ConditionalCheckFailed", Some(item))) => Ok(Some(from_item(item)?)),
-            Some((code, _)) => Err(failure_of_code(
-                &doing,
-                code,
-                reason.and_then(|reason| reason.message()),
-            )),
-            None => Err(failure(&doing, error)),
+        let sender = ReadSender::from(&self.sender);
+        let result = sender.call(&TransactWriteItems::of(check)).await;
+        let Err(error) = result else { return Ok(None) };
+        match cancellation(&error) {
+            Some(Cancellation {
+                code: Some(code),
+                message,
+                item,
+            }) => match item {
+                Some(item) if code == "ConditionalCheckFailed" => Ok(Some(item)),
+                _ => Err(failure_of_code(&doing, &code, message.as_deref())),
+            },
+            _ => Err(failure(&doing, error)),
         }
     }
-}
-
-/// API reference, BatchExecuteStatement.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct BatchExecuteStatement<'a> {
-    statements: Vec<BatchStatement<'a>>,
-    return_consumed_capacity: &'static str,
-}
-
-impl Call for BatchExecuteStatement<'_> {
-    const OPERATION: &'static str = "BatchExecuteStatement";
-    type Answer = BatchExecuted;
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct BatchStatement<'a> {
-    statement: &'a str,
-    parameters: Vec<&'a Value>,
-    return_values_on_condition_check_failure: &'static str,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct BatchExecuted {
-    responses: Vec<StatementResponse>,
-    consumed_capacity: Option<Vec<Capacity>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct StatementResponse {
-    error: Option<StatementError>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct StatementError {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: String,
-    /// That it is there is all that matters of it.
-    item: Option<IgnoredAny>,
 }
 
 impl Writer {
@@ -402,7 +287,7 @@ impl Writer {
             .add(self.change.table(), self.change.fingerprint(), reason);
     }
 
-    /// A batch of one, which is all that [`TableWriter::batch_size`] allows without PartiQL. Where that has changed since
+    /// A batch of one, which is all that [`TableWriter::batch_size`] allows without PartiQL. If that has changed since
     /// the batch was put together, its items are left to be updated one by one.
     async fn update_one(&self, items: &[Seen]) -> Result<Batch> {
         let [item] = items else {
@@ -431,12 +316,12 @@ impl Writer {
                     statement: statement.text,
                     parameters: statement.parameters,
                     // Tells an item that a live writer has set from one that is gone, at no cost.
-                    return_values_on_condition_check_failure: "ALL_OLD",
+                    return_values_on_condition_check_failure: ALL_OLD,
                 })
                 .collect(),
-            return_consumed_capacity: "TOTAL",
+            return_consumed_capacity: TOTAL,
         };
-        let executed = match self.direct.call(&batch).await {
+        let executed = match self.sender.call(&batch).await {
             Ok(executed) => executed,
             Err(error) => {
                 let refused = matches!(
@@ -477,7 +362,7 @@ impl Writer {
                 Some(error) => self.refused_statement(&doing, error),
             })
             .collect();
-        // The total holds what failed statements cost too; it is missing where none succeeded, and then each that was
+        // The total holds what failed statements cost too; it is missing if none succeeded, and then each that was
         // carried out costs at least one unit (as dynoxide observed of the service, and as for UpdateItem).
         let consumed_wcu = match executed.consumed_capacity {
             Some(tables) if !tables.is_empty() => {
@@ -518,57 +403,55 @@ impl Writer {
         }
     }
 
-    async fn send(&self, item: &Seen, show: ReturnValue) -> Result<(Write, Option<Item>)> {
+    /// One UpdateItem, and the item after it if `show` asks for it.
+    async fn send(&self, item: &Seen, show: Option<&str>) -> Result<(Write, Option<Item>)> {
         let table = self.change.table();
         let guarded = self.change.update(item);
-        let result = self
-            .client
-            .update_item()
-            .table_name(table)
-            .set_key(Some(to_item(&item.key.0)))
-            .update_expression(guarded.update)
-            .condition_expression(guarded.condition)
-            .set_expression_attribute_names(Some(guarded.names.into_owned().into_iter().collect()))
-            .set_expression_attribute_values(some_unless_empty(&guarded.values))
+        let update = UpdateItem {
+            table_name: table,
+            key: &item.key,
+            update_expression: &guarded.update,
+            condition_expression: Some(&guarded.condition),
+            expression_attribute_names: Some(&guarded.names),
+            expression_attribute_values: Some(&guarded.values),
+            return_values: show,
             // Tells an item that a live writer has set from one that is gone, at no cost.
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_values(show)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        let response = match result {
-            Ok(response) => response,
+            return_values_on_condition_check_failure: Some(ALL_OLD),
+            return_consumed_capacity: TOTAL,
+        };
+        let updated = match self.sender.call(&update).await {
+            Ok(updated) => updated,
             Err(error) => return Ok((refused(table, error)?, None)),
         };
         let write = Write {
             outcome: Outcome::Updated,
-            consumed_wcu: response
-                .consumed_capacity()
-                .and_then(|capacity| capacity.capacity_units())
-                .unwrap_or(0.0),
+            consumed_wcu: updated.consumed_capacity.map_or(0.0, |c| c.capacity_units),
         };
-        Ok((write, response.attributes().map(from_item).transpose()?))
+        Ok((write, updated.attributes))
     }
 }
 
 /// What a refused update means. DynamoDB reports no capacity with an error; a failed condition costs at least
 /// one unit (developer guide, Read and write operations), so one is counted.
-fn refused(table: &str, error: SdkError<UpdateItemError>) -> Result<Write> {
-    let outcome = match error.as_service_error() {
-        Some(UpdateItemError::ConditionalCheckFailedException(check)) => match check.item() {
-            Some(_) => Outcome::Raced,
-            None => Outcome::Vanished,
-        },
-        Some(UpdateItemError::ItemCollectionSizeLimitExceededException(limit)) => {
-            Outcome::Rejected(limit.to_string())
-        }
-        Some(other) if other.code() == Some("ValidationException") => {
-            match other.message().filter(|message| is_of_the_item(message)) {
-                Some(message) => Outcome::Rejected(message.to_owned()),
-                None => return Err(update_failure(&format!("updating table {table}"), error)),
+fn refused(table: &str, error: SdkError) -> Result<Write> {
+    let message = error.message().unwrap_or_default();
+    let outcome = match error.code() {
+        Some("ConditionalCheckFailedException") => {
+            match details::<ConditionFailed<IgnoredAny>>(&error).and_then(|failed| failed.item) {
+                Some(_) => Outcome::Raced,
+                None => Outcome::Vanished,
             }
         }
-        _ => return Err(update_failure(&format!("updating table {table}"), error)),
+        Some(code @ "ItemCollectionSizeLimitExceededException") => {
+            Outcome::Rejected(match error.message() {
+                Some(message) => format!("{code}: {message}"),
+                None => code.to_owned(),
+            })
+        }
+        Some("ValidationException") if is_of_the_item(message) => {
+            Outcome::Rejected(message.to_owned())
+        }
+        _ => return Err(failure(&format!("updating table {table}"), error)),
     };
     Ok(Write {
         outcome,
@@ -576,7 +459,7 @@ fn refused(table: &str, error: SdkError<UpdateItemError>) -> Result<Write> {
     })
 }
 
-/// True where a ValidationException is about the content of this one item. Everything else is about the
+/// True if a ValidationException is about the content of this one item. Everything else is about the
 /// request, which is the same for every item, and ends the run.
 fn is_of_the_item(message: &str) -> bool {
     const OF_THE_ITEM: [&str; 11] = [
@@ -593,11 +476,4 @@ fn is_of_the_item(message: &str) -> bool {
         "update a secondary index key to a value that is not supported",
     ];
     OF_THE_ITEM.iter().any(|start| message.contains(start))
-}
-
-fn some_unless_empty(
-    values: &backfill_core::Item,
-) -> Option<std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>> {
-    // DynamoDB refuses an empty map: "ExpressionAttributeValues must not be empty".
-    (!values.is_empty()).then(|| to_item(values))
 }

@@ -1,6 +1,7 @@
-//! Between the SDK's attribute values and ours. Both keep numbers as text and bytes as bytes.
+//! Between the attribute values of the SDK, by whose client the tests look at tables, and ours. Both keep numbers as text and
+//! bytes as bytes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -22,7 +23,7 @@ pub fn from_item(item: &HashMap<String, AttributeValue>) -> Result<Item> {
 }
 
 /// A value for a request.
-pub(crate) fn to_value(value: &Value) -> AttributeValue {
+fn to_value(value: &Value) -> AttributeValue {
     match value {
         Value::S(s) => AttributeValue::S(s.clone()),
         Value::N(n) => AttributeValue::N(n.clone()),
@@ -56,40 +57,5 @@ fn from_value(value: &AttributeValue) -> Result<Value> {
                 "an attribute has a type that this version of backfill does not know",
             ));
         }
-    })
-}
-
-/// Plain JSON as attributes: how records lie in the checkpoint table, readable in the console.
-pub(crate) fn json_to_value(json: serde_json::Value) -> Value {
-    match json {
-        serde_json::Value::Null => Value::Null(true),
-        serde_json::Value::Bool(b) => Value::Bool(b),
-        serde_json::Value::Number(n) => Value::N(n.to_string()),
-        serde_json::Value::String(s) => Value::S(s),
-        serde_json::Value::Array(list) => Value::L(list.into_iter().map(json_to_value).collect()),
-        serde_json::Value::Object(map) => Value::M(
-            map.into_iter()
-                .map(|(name, json)| (name, json_to_value(json)))
-                .collect::<BTreeMap<_, _>>(),
-        ),
-    }
-}
-
-/// The reverse of [`json_to_value`]. `None` for a type that it does not write.
-pub(crate) fn value_to_json(value: Value) -> Option<serde_json::Value> {
-    Some(match value {
-        Value::Null(_) => serde_json::Value::Null,
-        Value::Bool(b) => serde_json::Value::Bool(b),
-        Value::N(n) => serde_json::Value::Number(serde_json::from_str(&n).ok()?),
-        Value::S(s) => serde_json::Value::String(s),
-        Value::L(list) => {
-            serde_json::Value::Array(list.into_iter().map(value_to_json).collect::<Option<_>>()?)
-        }
-        Value::M(map) => serde_json::Value::Object(
-            map.into_iter()
-                .map(|(name, value)| Some((name, value_to_json(value)?)))
-                .collect::<Option<_>>()?,
-        ),
-        Value::B(_) | Value::Ss(_) | Value::Ns(_) | Value::Bs(_) => return None,
     })
 }

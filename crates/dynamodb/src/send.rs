@@ -1,160 +1,143 @@
-//! The calls of the inner loop, past the SDK's operations.
+//! One way to call a service that speaks AWS JSON 1.0: a typed [`Call`] goes out, its typed answer comes back.
 //!
-//! Every 25 items are a call, and what the SDK does around each (configuration, interceptors, builders) took more CPU
-//! than all the rest of this program (bench/RESULTS.md). So these calls are JSON by serde, signed by the
-//! SDK's own signer and sent through the same connections; their errors are the SDK's own as well.
+//! What the SDK's operations do around each call (configuration, interceptors, builders) took more CPU than all the rest of
+//! this program (bench/RESULTS.md). So a call is JSON by serde, signed by the SDK's own signer and sent through the SDK's
+//! connections; its error is the SDK's own type as well.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::collections::BTreeSet;
+use std::time::SystemTime;
 
-use aws_config::SdkConfig;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::config::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sdk_dynamodb::error::{BoxError, ErrorMetadata};
 use aws_sigv4::http_request::{
     SignableBody, SignableRequest, SigningParams, SigningSettings, sign,
 };
 use aws_sigv4::sign::v4;
-use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_runtime_api::http::Request;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 
-use crate::connection::CALL_TIMEOUT;
-use crate::failure::{is_cut_short, throttling_reasons};
+pub use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
-/// Credentials are asked for again this long before they expire, and after this long where they do not say when that
-/// is, as by the SDK.
-const RENEW_BEFORE: Duration = Duration::from_secs(10);
-const RENEW_AFTER: Duration = Duration::from_secs(15 * 60);
+use crate::connection::{CALL_TIMEOUT, Connection, with_slash};
 
 /// AWS JSON 1.0, the protocol of DynamoDB.
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
-/// A call: its input, as JSON of AWS's names.
-pub(crate) trait Call: Serialize {
-    /// As in "Scan".
+/// A call: the input of one operation, which serialises as JSON with AWS's names.
+pub trait Call: Serialize {
+    /// The operation's name, as in "Scan".
     const OPERATION: &'static str;
+    /// What the service answers.
     type Answer: DeserializeOwned;
 }
 
 /// A call that cannot change anything.
-pub(crate) trait ReadCall: Call {}
+pub trait ReadCall: Call {}
+
+/// The same call, with its answer left as JSON: every field that the service sends, for a person to read.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(transparent)]
+pub struct AsJson<C>(pub C);
+
+impl<C: Call> Call for AsJson<C> {
+    const OPERATION: &'static str = C::OPERATION;
+    type Answer = serde_json::Value;
+}
+
+impl<C: ReadCall> ReadCall for AsJson<C> {}
+
+/// Why a call has no answer that can be used: what the service said, or what became of the connection. The code of a refusal is
+/// that of [`ProvideErrorMetadata::code`].
+pub type SdkError = aws_sdk_dynamodb::error::SdkError<ErrorMetadata>;
+
+/// A service that speaks AWS JSON 1.0.
+#[derive(Debug, Clone, Copy)]
+pub struct Service {
+    /// Its id in configuration files, as in "CloudWatch".
+    pub id: &'static str,
+    /// The name by which calls are signed, which begins the name of its host as well: "monitoring".
+    pub signing_name: &'static str,
+    /// What stands before the operation in `x-amz-target`.
+    pub target: &'static str,
+}
+
+const DYNAMODB: Service = Service {
+    id: "DynamoDB",
+    signing_name: "dynamodb",
+    target: "DynamoDB_20120810",
+};
+
+/// Sends calls to one service through a connection. Clones share connections and credentials.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    connection: Connection,
+    service: Service,
+    /// With a path that ends with "/".
+    url: String,
+}
 
 /// Sends calls that read, and has no way to send others.
 #[derive(Debug, Clone)]
-pub(crate) struct DirectReads(pub Direct);
+pub struct ReadSender(Sender);
 
-impl DirectReads {
-    /// As [`Direct::call`].
-    pub(crate) async fn call<C: ReadCall>(&self, call: &C) -> Result<C::Answer, SdkError> {
+impl From<&Sender> for ReadSender {
+    fn from(sender: &Sender) -> ReadSender {
+        ReadSender(sender.clone())
+    }
+}
+
+impl ReadSender {
+    /// Reads from DynamoDB through this connection.
+    pub fn new(connection: &Connection) -> ReadSender {
+        ReadSender(Sender::new(connection))
+    }
+
+    /// Sends a call once, like [`Sender::call`].
+    pub async fn call<C: ReadCall>(&self, call: &C) -> Result<C::Answer, SdkError> {
         self.0.call(call).await
     }
 }
 
-pub(crate) type SdkError = aws_sdk_dynamodb::error::SdkError<ErrorMetadata>;
-
-/// Sends calls to DynamoDB. Clones share credentials.
-#[derive(Debug, Clone)]
-pub(crate) struct Direct(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    connector: SharedHttpConnector,
-    credentials: Option<SharedCredentialsProvider>,
-    /// The credentials, and until when they are used.
-    identity: Mutex<Option<(Identity, SystemTime)>>,
-    region: String,
-    /// With path "/".
-    url: String,
-    service: Service,
-}
-
-/// A service that speaks AWS JSON 1.0.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Service {
-    /// The name by which calls are signed.
-    name: &'static str,
-    /// What stands before the operation in `x-amz-target`.
-    target: &'static str,
-}
-
-const DYNAMODB: Service = Service {
-    name: "dynamodb",
-    target: "DynamoDB_20120810",
-};
-
-/// Its model names three protocols, of which one is AWS JSON 1.0, with this prefix (botocore, cloudwatch/2010-08-01).
-pub(crate) const CLOUDWATCH: Service = Service {
-    name: "monitoring",
-    target: "GraniteServiceVersion20100801",
-};
-
-impl Direct {
-    /// Calls by the region and credentials of this configuration, to this URL or else where the SDK's rules for regions
-    /// point. Says what the rules object to.
-    pub(crate) async fn new(
-        connector: SharedHttpConnector,
-        sdk_config: &SdkConfig,
-        endpoint_url: Option<&str>,
-    ) -> Result<Direct, BoxError> {
-        let region = sdk_config
-            .region()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let params = Params::builder()
-            .region(&region)
-            .use_fips(sdk_config.use_fips().unwrap_or(false))
-            .use_dual_stack(sdk_config.use_dual_stack().unwrap_or(false))
-            .set_endpoint(endpoint_url.map(str::to_owned))
-            .build()?;
-        let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
-        let url = endpoint.url();
-        Ok(Direct(Arc::new(Inner {
-            connector,
-            credentials: sdk_config.credentials_provider(),
-            identity: Mutex::default(),
-            region,
-            url: format!("{}/", url.strip_suffix('/').unwrap_or(url)),
+impl Sender {
+    /// Sends to DynamoDB through this connection.
+    pub fn new(connection: &Connection) -> Sender {
+        Sender {
+            connection: connection.clone(),
             service: DYNAMODB,
-        })))
+            url: connection.url().to_owned(),
+        }
     }
 
-    /// The same way to another service, with the same credentials.
-    pub(crate) fn to(&self, service: Service, url: &str) -> Direct {
-        Direct(Arc::new(Inner {
-            connector: self.0.connector.clone(),
-            credentials: self.0.credentials.clone(),
-            identity: Mutex::default(),
-            region: self.0.region.clone(),
-            url: format!("{}/", url.strip_suffix('/').unwrap_or(url)),
+    /// Sends to another service with the connection's region and credentials. `None` if the tables are on this machine and
+    /// nothing says where the service is: no command of a rehearsal is to reach an account.
+    pub fn to(connection: &Connection, service: Service) -> Option<Sender> {
+        let url = match connection.endpoint_of(service.id) {
+            Some(url) => url,
+            None if connection.is_local() => return None,
+            None => {
+                let region = connection.region();
+                let suffix = match region.starts_with("cn-") {
+                    true => "amazonaws.com.cn",
+                    false => "amazonaws.com",
+                };
+                format!("https://{}.{region}.{suffix}", service.signing_name)
+            }
+        };
+        Some(Sender {
+            connection: connection.clone(),
             service,
-        }))
+            url: with_slash(&url),
+        })
     }
 
-    /// The region that calls are signed for.
-    pub(crate) fn region(&self) -> &str {
-        &self.0.region
-    }
-
-    /// One attempt, no longer than [`CALL_TIMEOUT`].
-    pub(crate) async fn call<C: Call>(&self, call: &C) -> Result<C::Answer, SdkError> {
-        self.send(C::OPERATION, call).await
-    }
-
-    /// The same for an operation by its name, as in "Scan".
-    pub(crate) async fn send<I: Serialize, A: DeserializeOwned>(
-        &self,
-        operation: &str,
-        input: &I,
-    ) -> Result<A, SdkError> {
-        match tokio::time::timeout(CALL_TIMEOUT, self.attempt(operation, input)).await {
+    /// Sends a call once and waits no longer than [`CALL_TIMEOUT`]. The caller decides about another try.
+    pub async fn call<C: Call>(&self, call: &C) -> Result<C::Answer, SdkError> {
+        match tokio::time::timeout(CALL_TIMEOUT, self.attempt(C::OPERATION, call)).await {
             Ok(result) => result,
             Err(elapsed) => Err(SdkError::timeout_error(elapsed)),
         }
@@ -167,6 +150,7 @@ impl Direct {
     ) -> Result<A, SdkError> {
         let body = serde_json::to_vec(input).map_err(SdkError::construction_failure)?;
         let identity = self
+            .connection
             .identity()
             .await
             .map_err(SdkError::construction_failure)?;
@@ -174,8 +158,8 @@ impl Direct {
             .request(operation, body, &identity)
             .map_err(SdkError::construction_failure)?;
         let response = self
-            .0
-            .connector
+            .connection
+            .connector()
             .call(request)
             .await
             .map_err(SdkError::dispatch_failure)?;
@@ -197,30 +181,15 @@ impl Direct {
                 error.code(),
                 Some("ExpiredTokenException" | "UnrecognizedClientException")
             ) {
-                *self.0.identity.lock().await = None;
+                self.connection.forget_identity().await;
+            }
+            if error.code().is_some() {
+                // It may hold more: see `details`.
+                *response.body_mut() = SdkBody::from(bytes);
             }
             return Err(SdkError::service_error(error, response));
         }
         serde_json::from_slice(&bytes).map_err(|error| SdkError::response_error(error, response))
-    }
-
-    /// The credentials, as long as they hold.
-    async fn identity(&self) -> Result<Identity, BoxError> {
-        let mut cached = self.0.identity.lock().await;
-        let now = SystemTime::now();
-        if let Some((identity, _)) = cached.as_ref().filter(|(_, end)| now < *end) {
-            return Ok(identity.clone());
-        }
-        let provider = self.0.credentials.as_ref();
-        let provider =
-            provider.ok_or_else(|| CredentialsError::not_loaded("no provider is set"))?;
-        let identity = Identity::from(provider.provide_credentials().await?);
-        let end = match identity.expiration() {
-            Some(end) => end - RENEW_BEFORE,
-            None => now + RENEW_AFTER,
-        };
-        *cached = Some((identity.clone(), end));
-        Ok(identity)
     }
 
     fn request(
@@ -229,11 +198,11 @@ impl Direct {
         body: Vec<u8>,
         identity: &Identity,
     ) -> Result<Request, BoxError> {
-        let target = format!("{}.{operation}", self.0.service.target);
+        let target = format!("{}.{operation}", self.service.target);
         let params = v4::SigningParams::builder()
             .identity(identity)
-            .region(&self.0.region)
-            .name(self.0.service.name)
+            .region(self.connection.region())
+            .name(self.service.signing_name)
             .time(SystemTime::now())
             .settings(SigningSettings::default())
             .build()?;
@@ -241,14 +210,14 @@ impl Direct {
         let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", &target)];
         let signable = SignableRequest::new(
             "POST",
-            &self.0.url,
+            &self.url,
             headers.into_iter(),
             SignableBody::Bytes(&body),
         )?;
         let (signed, _) = sign(signable, &params)?.into_parts();
         let mut request = Request::new(SdkBody::from(body));
         request.set_method("POST")?;
-        request.set_uri(self.0.url.as_str())?;
+        request.set_uri(self.url.as_str())?;
         let headers = request.headers_mut();
         headers.insert("content-type", CONTENT_TYPE);
         headers.insert("x-amz-target", target);
@@ -264,7 +233,7 @@ impl Direct {
 }
 
 /// Code and message of an answer that is no success (developer guide, Error handling with DynamoDB): a code such as
-/// `com.amazonaws.dynamodb.v20120810#ThrottlingException`. Both are missing where something in between answered.
+/// `com.amazonaws.dynamodb.v20120810#ThrottlingException`. Both are missing if something in between answered.
 fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
     #[derive(Default, Deserialize)]
     struct Refusal {
@@ -298,17 +267,50 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
     metadata.build()
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-    use std::sync::atomic::{AtomicU32, Ordering};
+/// What else a refusal says, by the fields of its JSON: the item of a failed condition, the reasons of a cancelled transaction.
+/// `None` if the service did not answer, or not in this shape.
+pub(crate) fn details<T: DeserializeOwned>(error: &SdkError) -> Option<T> {
+    let SdkError::ServiceError(refused) = error else {
+        return None;
+    };
+    serde_json::from_slice(refused.raw().body().bytes()?).ok()
+}
 
-    use aws_config::Region;
+/// " (TableWriteKeyRangeThroughputExceeded on arn:…)": why the table throttled, by reason and resource, if it says so.
+fn throttling_reasons<'a>(
+    reasons: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>,
+) -> String {
+    let named: BTreeSet<String> = reasons
+        .filter_map(|(reason, resource)| {
+            let resource = resource.unwrap_or("an unnamed resource");
+            Some(format!("{} on {resource}", reason?))
+        })
+        .collect();
+    if named.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", named.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// True for an answer that ends in the middle, whatever its length was said to be: it would be whole another time.
+fn is_cut_short(body: &[u8]) -> bool {
+    let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(body);
+    !body.is_empty() && parsed.is_err_and(|error| error.is_eof())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use aws_config::{Region, SdkConfig};
     use aws_credential_types::credential_fn::provide_credentials_fn;
-    use aws_sdk_dynamodb::config::Credentials;
-    use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+    use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
     use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
-    use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector,
+    };
     use aws_smithy_runtime_api::http::StatusCode;
     use serde_json::Value;
     use sha2::{Digest as _, Sha256};
@@ -328,14 +330,14 @@ mod tests {
 
     /// Answers every request with this status, header and body, and keeps the requests.
     #[derive(Debug)]
-    struct Service {
+    struct Answering {
         status: u16,
         error_type: Option<&'static str>,
         body: &'static str,
         requests: Arc<Mutex<Vec<Request>>>,
     }
 
-    impl HttpConnector for Service {
+    impl HttpConnector for Answering {
         fn call(&self, request: Request) -> HttpConnectorFuture {
             self.requests.lock().unwrap().push(request);
             let status = StatusCode::try_from(self.status).unwrap();
@@ -348,7 +350,7 @@ mod tests {
     }
 
     /// With credentials KEY1, KEY2, …, each valid for this long.
-    async fn direct(service: Service, valid_for: Duration, endpoint_url: Option<&str>) -> Direct {
+    async fn sender(service: Answering, valid_for: Duration, endpoint_url: Option<&str>) -> Sender {
         let given_out = Arc::new(AtomicU32::new(0));
         let credentials = provide_credentials_fn(move || {
             let id = format!("KEY{}", given_out.fetch_add(1, Ordering::Relaxed) + 1);
@@ -361,23 +363,40 @@ mod tests {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
         let connector = SharedHttpConnector::new(service);
-        Direct::new(connector, &config, endpoint_url).await.unwrap()
+        let endpoint_url = endpoint_url.map(str::to_owned);
+        let connection = Connection::new(connector, config, endpoint_url).await;
+        Sender::new(&connection.unwrap())
     }
 
     /// What two calls send, with credentials that are valid for so many seconds.
     async fn two_requests(valid_for: u64, endpoint_url: Option<&str>) -> Vec<Request> {
         let requests = Arc::<Mutex<Vec<Request>>>::default();
-        let service = Service {
+        let service = Answering {
             status: 200,
             error_type: None,
             body: "{}",
             requests: requests.clone(),
         };
-        let direct = direct(service, Duration::from_secs(valid_for), endpoint_url).await;
+        let sender = sender(service, Duration::from_secs(valid_for), endpoint_url).await;
         for _ in 0..2 {
-            direct.call(&Ask { limit: 1 }).await.unwrap();
+            sender.call(&Ask { limit: 1 }).await.unwrap();
         }
         std::mem::take(&mut *requests.lock().unwrap())
+    }
+
+    /// Has every call answered like this.
+    pub(crate) async fn answered(
+        status: u16,
+        error_type: Option<&'static str>,
+        body: &'static str,
+    ) -> Sender {
+        let service = Answering {
+            status,
+            error_type,
+            body,
+            requests: Arc::default(),
+        };
+        sender(service, Duration::from_secs(3_600), None).await
     }
 
     async fn answer(
@@ -385,14 +404,8 @@ mod tests {
         error_type: Option<&'static str>,
         body: &'static str,
     ) -> Result<Value, SdkError> {
-        let service = Service {
-            status,
-            error_type,
-            body,
-            requests: Arc::default(),
-        };
-        let direct = direct(service, Duration::from_secs(3_600), None).await;
-        direct.call(&Ask { limit: 1 }).await
+        let sender = answered(status, error_type, body).await;
+        sender.call(&Ask { limit: 1 }).await
     }
 
     #[tokio::test]
@@ -503,5 +516,21 @@ mod tests {
             let error = answer(status, None, body).await.unwrap_err();
             assert!(matches!(error, SdkError::ResponseError(_)), "{error:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_keeps_its_details() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Held {
+            #[serde(rename = "Item")]
+            item: Value,
+        }
+        let refused = r#"{"__type":"a#ConditionalCheckFailedException","Item":{"id":{"S":"a"}}}"#;
+        let error = answer(400, None, refused).await.unwrap_err();
+        let item = serde_json::json!({"id": {"S": "a"}});
+        assert_eq!(details(&error), Some(Held { item }));
+        let other = r#"{"__type":"a#ThrottlingException"}"#;
+        let error = answer(400, None, other).await.unwrap_err();
+        assert_eq!(details::<Held>(&error), None);
     }
 }

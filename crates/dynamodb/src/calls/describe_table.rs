@@ -1,0 +1,182 @@
+use backfill_core::table::KeyType;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::send::{Call, ReadCall};
+
+/// What a table is like
+/// ([API_DescribeTable](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeTable.html)).
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeTable<'a> {
+    /// The table.
+    pub table_name: &'a str,
+}
+
+impl Call for DescribeTable<'_> {
+    const OPERATION: &'static str = "DescribeTable";
+    type Answer = Described;
+}
+
+impl ReadCall for DescribeTable<'_> {}
+
+/// What DescribeTable says, as far as this crate reads it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Described {
+    pub(crate) table: Description,
+}
+
+/// API reference, TableDescription. Endpoints other than AWS's leave out what they do not know.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Description {
+    pub(crate) table_arn: Option<String>,
+    /// Another table of the same name has another one.
+    pub(crate) table_id: Option<String>,
+    /// As in `ACTIVE`.
+    pub(crate) table_status: Option<String>,
+    #[serde(default, deserialize_with = "or_none")]
+    pub(crate) key_schema: Vec<KeyElement>,
+    #[serde(default, deserialize_with = "or_none")]
+    pub(crate) attribute_definitions: Vec<AttributeDefinition>,
+    /// Updated about every six hours.
+    pub(crate) item_count: Option<i64>,
+    /// Updated about every six hours.
+    pub(crate) table_size_bytes: Option<i64>,
+    /// Seconds since 1970.
+    pub(crate) creation_date_time: Option<f64>,
+    pub(crate) billing_mode_summary: Option<BillingModeSummary>,
+    pub(crate) provisioned_throughput: Option<Throughput>,
+    pub(crate) on_demand_throughput: Option<OnDemandThroughput>,
+    pub(crate) warm_throughput: Option<Warm>,
+    pub(crate) table_class_summary: Option<TableClassSummary>,
+    #[serde(default, deserialize_with = "or_none")]
+    pub(crate) global_secondary_indexes: Vec<Index>,
+    #[serde(default, deserialize_with = "or_none")]
+    pub(crate) local_secondary_indexes: Vec<Index>,
+    pub(crate) stream_specification: Option<StreamSpecification>,
+    pub(crate) latest_stream_arn: Option<String>,
+    #[serde(default, deserialize_with = "or_none")]
+    pub(crate) replicas: Vec<ReplicaDescription>,
+    pub(crate) deletion_protection_enabled: Option<bool>,
+}
+
+impl Description {
+    /// Items, as of a few hours ago.
+    pub(crate) fn items(&self) -> u64 {
+        self.item_count.unwrap_or(0).max(0) as u64
+    }
+
+    /// Bytes, as of a few hours ago.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.table_size_bytes.unwrap_or(0).max(0) as u64
+    }
+
+    /// The type of a key attribute of the table or of an index.
+    pub(crate) fn kind_of(&self, attribute: &str) -> Option<KeyType> {
+        self.attribute_definitions
+            .iter()
+            .find(|definition| definition.attribute_name == attribute)
+            .map(|definition| definition.attribute_type)
+    }
+}
+
+/// A list that may also be null.
+fn or_none<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct BillingModeSummary {
+    pub(crate) billing_mode: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Throughput {
+    #[serde(default)]
+    pub(crate) read_capacity_units: u64,
+    #[serde(default)]
+    pub(crate) write_capacity_units: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct OnDemandThroughput {
+    /// -1: no limit.
+    pub(crate) max_read_request_units: Option<i64>,
+    /// -1: no limit.
+    pub(crate) max_write_request_units: Option<i64>,
+}
+
+/// What a table or index takes at once.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Warm {
+    pub(crate) read_units_per_second: Option<u64>,
+    pub(crate) write_units_per_second: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TableClassSummary {
+    pub(crate) table_class: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Index {
+    pub(crate) index_name: String,
+    pub(crate) index_status: Option<String>,
+    pub(crate) key_schema: Vec<KeyElement>,
+    pub(crate) projection: Option<IndexProjection>,
+    #[serde(default)]
+    pub(crate) item_count: i64,
+    #[serde(default)]
+    pub(crate) index_size_bytes: i64,
+    pub(crate) provisioned_throughput: Option<Throughput>,
+    pub(crate) warm_throughput: Option<Warm>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AttributeDefinition {
+    pub(crate) attribute_name: String,
+    pub(crate) attribute_type: KeyType,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct KeyElement {
+    pub(crate) attribute_name: String,
+    /// `HASH` or `RANGE`.
+    pub(crate) key_type: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct IndexProjection {
+    pub(crate) projection_type: Option<String>,
+    pub(crate) non_key_attributes: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct StreamSpecification {
+    #[serde(default)]
+    pub(crate) stream_enabled: bool,
+    pub(crate) stream_view_type: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ReplicaDescription {
+    pub(crate) region_name: String,
+    pub(crate) replica_status: Option<String>,
+}

@@ -1,0 +1,74 @@
+use std::collections::BTreeMap;
+
+use backfill_core::{Item, Key};
+use serde::{Deserialize, Serialize};
+
+use super::{Capacity, is_empty};
+use crate::send::{Call, ReadCall};
+
+/// One page of a table or an index, or of one segment of it
+/// ([API_Scan](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Scan.html)).
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Scan<'a> {
+    /// The table.
+    pub table_name: &'a str,
+    /// One of its indexes, to be read in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index_name: Option<&'a str>,
+    /// Which segment, from 0; only together with `total_segments`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment: Option<u32>,
+    /// Of how many segments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_segments: Option<u32>,
+    /// The `LastEvaluatedKey` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exclusive_start_key: Option<&'a Key>,
+    /// Most items to evaluate, before the filter; a page ends at 1 MB in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Strongly consistent, at twice the read units.
+    pub consistent_read: bool,
+    /// Return only the items for which this holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter_expression: Option<&'a str>,
+    /// Return only these attributes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projection_expression: Option<&'a str>,
+    /// `#name` → attribute. Each must be used by an expression.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub expression_attribute_names: Option<&'a BTreeMap<String, String>>,
+    /// `:value` → value. Each must be used by an expression.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub expression_attribute_values: Option<&'a Item>,
+    /// `COUNT` returns no items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub select: Option<&'a str>,
+    /// `TOTAL` returns the read units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_consumed_capacity: Option<&'a str>,
+}
+
+impl Call for Scan<'_> {
+    const OPERATION: &'static str = "Scan";
+    type Answer = Scanned;
+}
+
+impl ReadCall for Scan<'_> {}
+
+/// One page.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Scanned {
+    /// The items that the filter lets through; `None` if they were only counted.
+    pub items: Option<Vec<Item>>,
+    /// How many the filter lets through.
+    pub count: Option<u64>,
+    /// Items evaluated, before the filter.
+    pub scanned_count: u64,
+    /// Where to go on; `None` is the end, and nothing else is.
+    pub last_evaluated_key: Option<Key>,
+    /// Read units, if they were asked for.
+    pub consumed_capacity: Option<Capacity>,
+}

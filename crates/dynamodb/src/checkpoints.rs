@@ -1,0 +1,293 @@
+//! The checkpoint table: run records and segment records as items.
+//!
+//! | `run_id` (hash, S) | `record` (range, S)             | holds |
+//! |---|---|---|
+//! | the run            | `run`                           | a [`RunRecord`], attribute by attribute |
+//! | the run            | `pass#00001#segment#0000012`    | a [`SegmentRecord`] |
+//! | the run            | `pass#00001#rejected#<digest>`  | a [`Rejected`] item, by the digest of its key |
+//! | the run            | `pass#00001#history#01800000000` | a [`HistoryBucket`] of its history, by its begin in seconds since 1970 |
+//! | the run            | `exhausted#00001`               | how many segments of the pass are exhausted |
+//!
+//! All carry `expires_at` (seconds since 1970), the table's TTL attribute.
+
+mod form;
+mod writes;
+
+use std::time::Duration;
+
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::ports::CheckpointReader;
+use backfill_core::records::{HistoryBucket, Rejected, RunRecord, SegmentRecord};
+use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::calls::{CreateTable, DescribeTable, GetItem, Queried, Query, Scan, UpdateTimeToLive};
+use crate::connection::Connection;
+use crate::failure::failure;
+use crate::send::{Call, ProvideErrorMetadata as _, SdkError, Sender};
+use form::{
+    EXHAUSTED, RUN, exhausted_key, history_prefix, key, names, read_record, read_run,
+    rejected_prefix, segment_prefix, values,
+};
+
+/// How long a newly created checkpoint table may take to become ACTIVE.
+const CREATE_PATIENCE: Duration = Duration::from_secs(120);
+
+/// The durable records, in one DynamoDB table.
+#[derive(Debug, Clone)]
+pub struct CheckpointTable {
+    sender: Sender,
+    /// Where the table is, for messages.
+    place: String,
+    name: String,
+}
+
+impl CheckpointTable {
+    /// The table called `name`; nothing is called yet.
+    pub fn new(connection: &Connection, name: impl Into<String>) -> Self {
+        CheckpointTable {
+            sender: Sender::new(connection),
+            place: connection.place().to_owned(),
+            name: name.into(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Creates the table, on demand and with TTL, if it is missing; waits until it is ACTIVE.
+    ///
+    /// Errors: `Unavailable` if it is not ACTIVE after two minutes; those of DescribeTable and CreateTable.
+    pub async fn create_if_missing(&self) -> Result<()> {
+        retry(&Until::after(CREATE_PATIENCE), || self.try_to_create()).await
+    }
+
+    async fn try_to_create(&self) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + CREATE_PATIENCE;
+        let describe = DescribeTable {
+            table_name: &self.name,
+        };
+        let mut created = false;
+        loop {
+            match self.sender.call(&describe).await {
+                Ok(described) => {
+                    if described.table.table_status.as_deref() == Some("ACTIVE") {
+                        break;
+                    }
+                }
+                Err(error) if error.code() == Some("ResourceNotFoundException") => {
+                    if !created {
+                        self.create().await?;
+                        created = true;
+                        continue;
+                    }
+                }
+                Err(error) => return Err(self.failed("describing", error)),
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format!("checkpoint table {} does not become ACTIVE", self.name),
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        if created {
+            let enable = UpdateTimeToLive {
+                table_name: &self.name,
+                time_to_live_specification: &json!({"AttributeName": "expires_at", "Enabled": true}),
+            };
+            if let Err(error) = self.call("enabling TTL on", &enable).await {
+                // Records that never expire do no harm.
+                tracing::warn!(
+                    error = error.report(),
+                    "the records of runs will not expire"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn create(&self) -> Result<()> {
+        let definition = json!({
+            "TableName": self.name,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [
+                {"AttributeName": "run_id", "AttributeType": "S"},
+                {"AttributeName": "record", "AttributeType": "S"},
+            ],
+            "KeySchema": [
+                {"AttributeName": "run_id", "KeyType": "HASH"},
+                {"AttributeName": "record", "KeyType": "RANGE"},
+            ],
+        });
+        match self.sender.call(&CreateTable(&definition)).await {
+            Ok(_) => {
+                tracing::info!(table = self.name, "created the checkpoint table");
+                Ok(())
+            }
+            // Somebody else creates it at the same moment.
+            Err(error) if error.code() == Some("ResourceInUseException") => Ok(()),
+            Err(error) => Err(self.failed("creating", error)),
+        }
+    }
+
+    /// Every run in the table, the latest started first. Reads the whole table.
+    ///
+    /// Errors: `TableNotFound`; `Internal` for a record that this version has not written; those of Scan.
+    pub async fn runs(&self) -> Result<Vec<RunRecord>> {
+        retry(&Until::after(PATIENCE), || self.read_runs()).await
+    }
+
+    async fn read_runs(&self) -> Result<Vec<RunRecord>> {
+        let (names, values) = (names(["record"]), values([("run", Value::S(RUN.into()))]));
+        let mut runs: Vec<RunRecord> = Vec::new();
+        let mut after: Option<Key> = None;
+        loop {
+            let scan = Scan {
+                table_name: &self.name,
+                filter_expression: Some("#record = :run"),
+                expression_attribute_names: Some(&names),
+                expression_attribute_values: Some(&values),
+                exclusive_start_key: after.as_ref(),
+                ..Scan::default()
+            };
+            let page = self.call("reading", &scan).await?;
+            for attributes in page.items.unwrap_or_default() {
+                runs.push(read_run(&self.name, attributes)?);
+            }
+            after = page.last_evaluated_key;
+            if after.is_none() {
+                break;
+            }
+        }
+        runs.sort_by_key(|run| std::cmp::Reverse(run.started_ms));
+        Ok(runs)
+    }
+
+    /// One attempt.
+    async fn call<C: Call>(&self, doing: &str, call: &C) -> Result<C::Answer> {
+        let answer = self.sender.call(call).await;
+        answer.map_err(|error| self.failed(doing, error))
+    }
+
+    fn failed(&self, doing: &str, error: SdkError) -> Error {
+        if error.code() == Some("ResourceNotFoundException") {
+            return Error::new(
+                ErrorKind::TableNotFound,
+                format!(
+                    "checkpoint-table: there is no checkpoint table {} {}; check its name, or the stack \
+                     that it belongs to",
+                    self.name, self.place
+                ),
+            );
+        }
+        let error = failure(&format!("{doing} checkpoint table {}", self.name), error);
+        // Its expressions are ours, so what it refuses is not the operator's spec.
+        if error.kind() == ErrorKind::InvalidSpec {
+            return Error::new(ErrorKind::Internal, error.to_string());
+        }
+        error
+    }
+
+    /// The record of this name.
+    async fn record(&self, key: &Key, consistent: bool) -> Result<Option<Item>> {
+        let get = GetItem {
+            table_name: &self.name,
+            key,
+            consistent_read: consistent,
+        };
+        Ok(self.call("reading", &get).await?.item)
+    }
+
+    /// One page of the records of a run whose name begins like this.
+    async fn page(
+        &self,
+        run_id: &str,
+        prefix: &str,
+        select: Option<&str>,
+        after: Option<&Key>,
+    ) -> Result<Queried> {
+        let query = Query {
+            table_name: &self.name,
+            key_condition_expression: "run_id = :run AND begins_with(#record, :prefix)",
+            expression_attribute_names: Some(&names(["record"])),
+            expression_attribute_values: Some(&values([
+                ("run", Value::S(run_id.into())),
+                ("prefix", Value::S(prefix.into())),
+            ])),
+            consistent_read: true,
+            select,
+            exclusive_start_key: after,
+            ..Query::default()
+        };
+        self.call("reading", &query).await
+    }
+
+    /// All records of a run whose name begins like this, in the order of their names.
+    async fn records<T: DeserializeOwned>(&self, run_id: &str, prefix: &str) -> Result<Vec<T>> {
+        let mut records = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.page(run_id, prefix, None, after.as_ref()).await?;
+            for attributes in page.items.unwrap_or_default() {
+                records.push(read_record(&self.name, attributes)?);
+            }
+            after = page.last_evaluated_key;
+            if after.is_none() {
+                return Ok(records);
+            }
+        }
+    }
+}
+
+impl CheckpointReader for CheckpointTable {
+    async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
+        let record = self.record(&key(run_id, RUN), true).await?;
+        record
+            .map(|attributes| read_run(&self.name, attributes))
+            .transpose()
+    }
+
+    async fn segments(&self, run_id: &str, pass: u32) -> Result<Vec<SegmentRecord>> {
+        self.records(run_id, &segment_prefix(pass)).await
+    }
+
+    async fn rejected(&self, run_id: &str, pass: u32) -> Result<Vec<Rejected>> {
+        self.records(run_id, &rejected_prefix(pass)).await
+    }
+
+    async fn rejected_count(&self, run_id: &str, pass: u32) -> Result<u64> {
+        let prefix = rejected_prefix(pass);
+        let mut count = 0;
+        let mut after = None;
+        loop {
+            let page = self
+                .page(run_id, &prefix, Some("COUNT"), after.as_ref())
+                .await?;
+            count += page.count.unwrap_or(0);
+            after = page.last_evaluated_key;
+            if after.is_none() {
+                return Ok(count);
+            }
+        }
+    }
+
+    async fn history(&self, run_id: &str, pass: u32) -> Result<Vec<HistoryBucket>> {
+        // A query returns its items in the order of their sort keys.
+        self.records(run_id, &history_prefix(pass)).await
+    }
+
+    async fn exhausted(&self, run_id: &str, pass: u32) -> Result<u32> {
+        let record = self
+            .record(&key(run_id, &exhausted_key(pass)), false)
+            .await?;
+        Ok(match record.as_ref().and_then(|item| item.get(EXHAUSTED)) {
+            Some(Value::N(count)) => count.parse().unwrap_or(0),
+            _ => 0,
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! How records lie in the checkpoint table: their keys, and their fields as attributes that can be read in the console.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backfill_core::clock::now_ms;
+use backfill_core::records::{RunRecord, VERSION};
+use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
+
+/// Records outlive the last change to them by this long; then DynamoDB's TTL removes them.
+const KEEP: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// The sort key of the run record.
+pub(super) const RUN: &str = "run";
+
+/// The attribute that counts the exhausted segments of a pass.
+pub(super) const EXHAUSTED: &str = "exhausted";
+
+/// The key of a record of a run.
+pub(super) fn key(run_id: &str, record: &str) -> Key {
+    Key(Item::from([
+        ("run_id".into(), Value::S(run_id.into())),
+        ("record".into(), Value::S(record.into())),
+    ]))
+}
+
+pub(super) fn segment_key(pass: u32, segment: u32) -> String {
+    format!("{}{segment:07}", segment_prefix(pass))
+}
+
+pub(super) fn segment_prefix(pass: u32) -> String {
+    format!("pass#{pass:05}#segment#")
+}
+
+/// A digest, since a key may be longer than a sort key's 1,024 bytes.
+pub(super) fn rejected_key(pass: u32, key: &Key) -> String {
+    let digest = Sha256::digest(key.to_string());
+    format!("{}{digest:x}", rejected_prefix(pass))
+}
+
+pub(super) fn rejected_prefix(pass: u32) -> String {
+    format!("pass#{pass:05}#rejected#")
+}
+
+pub(super) fn history_key(pass: u32, start_ms: u64) -> String {
+    format!("{}{:011}", history_prefix(pass), start_ms / 1000)
+}
+
+pub(super) fn history_prefix(pass: u32) -> String {
+    format!("pass#{pass:05}#history#")
+}
+
+pub(super) fn exhausted_key(pass: u32) -> String {
+    format!("exhausted#{pass:05}")
+}
+
+/// When a record that is written now expires.
+pub(super) fn expires_at() -> Value {
+    number(now_ms() / 1000 + KEEP.as_secs())
+}
+
+pub(super) fn number(n: impl ToString) -> Value {
+    Value::N(n.to_string())
+}
+
+/// The names of attributes behind placeholders that are called like them: `#cursor` → `cursor`.
+pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, String> {
+    names
+        .into_iter()
+        .map(|name| (format!("#{name}"), name.to_owned()))
+        .collect()
+}
+
+/// Values by their placeholders without the colon: `cursor` → `:cursor`.
+pub(super) fn values<'a>(values: impl IntoIterator<Item = (&'a str, Value)>) -> Item {
+    values
+        .into_iter()
+        .map(|(name, value)| (format!(":{name}"), value))
+        .collect()
+}
+
+/// Plain data as one attribute.
+pub(super) fn to_attribute<T: Serialize>(data: &T) -> Value {
+    json_to_value(serde_json::to_value(data).expect("records are plain data"))
+}
+
+/// A record as attributes, without its keys.
+pub(super) fn to_attributes<T: Serialize>(record: &T) -> Item {
+    match to_attribute(record) {
+        Value::M(attributes) => attributes,
+        _ => unreachable!("records are structs"),
+    }
+}
+
+/// Reads a record of this table.
+///
+/// Errors: `Internal` naming the record, if this version has not written it.
+pub(super) fn read_record<T: DeserializeOwned>(table: &str, attributes: Item) -> Result<T> {
+    let name = match (attributes.get("run_id"), attributes.get("record")) {
+        (Some(Value::S(run_id)), Some(Value::S(record))) => format!("{record} of run {run_id}"),
+        _ => "without a name".into(),
+    };
+    let wrong = |why: String| {
+        Error::new(
+            ErrorKind::Internal,
+            format!(
+                "checkpoint table {table}: record {name} was not written by this version of backfill: {why}"
+            ),
+        )
+    };
+    if attributes.get("version") != Some(&number(VERSION)) {
+        return Err(wrong(format!("expected version {VERSION}")));
+    }
+    let json = value_to_json(Value::M(attributes))
+        .ok_or_else(|| wrong("it holds a set or binary value".into()))?;
+    serde_json::from_value(json).map_err(|error| wrong(error.to_string()))
+}
+
+/// Reads the record of a run, and refuses a damaged one ([`RunRecord::check`]).
+pub(super) fn read_run(table: &str, attributes: Item) -> Result<RunRecord> {
+    let run: RunRecord = read_record(table, attributes)?;
+    run.check()
+        .map_err(|error| error.context(format!("checkpoint table {table}")))?;
+    Ok(run)
+}
+
+fn json_to_value(json: Json) -> Value {
+    match json {
+        Json::Null => Value::Null(true),
+        Json::Bool(b) => Value::Bool(b),
+        Json::Number(n) => number(n),
+        Json::String(s) => Value::S(s),
+        Json::Array(list) => Value::L(list.into_iter().map(json_to_value).collect()),
+        Json::Object(map) => Value::M(
+            map.into_iter()
+                .map(|(name, json)| (name, json_to_value(json)))
+                .collect(),
+        ),
+    }
+}
+
+/// The reverse of [`json_to_value`]. `None` for a type that it does not write.
+fn value_to_json(value: Value) -> Option<Json> {
+    Some(match value {
+        Value::Null(_) => Json::Null,
+        Value::Bool(b) => Json::Bool(b),
+        Value::N(n) => Json::Number(serde_json::from_str(&n).ok()?),
+        Value::S(s) => Json::String(s),
+        Value::L(list) => Json::Array(list.into_iter().map(value_to_json).collect::<Option<_>>()?),
+        Value::M(map) => Json::Object(
+            map.into_iter()
+                .map(|(name, value)| Some((name, value_to_json(value)?)))
+                .collect::<Option<_>>()?,
+        ),
+        Value::B(_) | Value::Ss(_) | Value::Ns(_) | Value::Bs(_) => return None,
+    })
+}

@@ -1,0 +1,296 @@
+//! What is written to the checkpoint table, and under which conditions.
+
+use backfill_core::ports::{RejectedStore, RunStore, SegmentStore};
+use backfill_core::records::{
+    Counters, Cursor, Flush, Rejected, RunRecord, SegmentRecord, VERSION,
+};
+use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
+
+use super::CheckpointTable;
+use super::form::{
+    EXHAUSTED, RUN, exhausted_key, expires_at, history_key, key, names, number, read_record,
+    read_run, rejected_key, segment_key, to_attribute, to_attributes, values,
+};
+use crate::calls::{ALL_OLD, ConditionFailed, DeleteItem, PutItem, UpdateItem};
+use crate::send::{ProvideErrorMetadata as _, details};
+
+/// The code of a write whose condition did not hold.
+const CONDITION_FAILED: Option<&str> = Some("ConditionalCheckFailedException");
+
+impl RejectedStore for CheckpointTable {
+    async fn reject(&self, run_id: &str, pass: u32, item: &Rejected) -> Result<()> {
+        let mut attributes = to_attributes(item);
+        attributes.insert("version".into(), number(VERSION));
+        attributes.insert("expires_at".into(), expires_at());
+        let set: Vec<String> = attributes
+            .keys()
+            .map(|name| format!("#{name} = :{name}"))
+            .collect();
+        let set = format!("SET {}", set.join(", "));
+        // Not PutItem, which the worker's role does not allow: it could replace any record.
+        let key = key(run_id, &rejected_key(pass, &item.key));
+        let update = UpdateItem {
+            expression_attribute_names: Some(&names(attributes.keys().map(String::as_str))),
+            expression_attribute_values: Some(&values(
+                attributes
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.clone())),
+            )),
+            ..self.update(&key, &set)
+        };
+        self.call("writing", &update).await.map(drop)
+    }
+
+    async fn forget_rejected(&self, run_id: &str, pass: u32, item: &Key) -> Result<()> {
+        let delete = DeleteItem {
+            table_name: &self.name,
+            key: &key(run_id, &rejected_key(pass, item)),
+        };
+        self.call("writing", &delete).await.map(drop)
+    }
+}
+
+impl RunStore for CheckpointTable {
+    async fn save_run(&self, record: &RunRecord) -> Result<()> {
+        let mut item = to_attributes(record);
+        item.extend(key(&record.run_id, RUN).0);
+        item.insert("expires_at".into(), expires_at());
+        let (condition, previous) = match record.revision {
+            1 => ("attribute_not_exists(run_id)", Item::new()),
+            revision => (
+                "revision = :previous",
+                values([("previous", number(revision - 1))]),
+            ),
+        };
+        let put = PutItem {
+            table_name: &self.name,
+            item: &item,
+            condition_expression: condition,
+            expression_attribute_values: Some(&previous),
+            return_values_on_condition_check_failure: ALL_OLD,
+        };
+        let Err(error) = self.sender.call(&put).await else {
+            return Ok(());
+        };
+        if error.code() != CONDITION_FAILED {
+            return Err(self.failed("writing", error));
+        }
+        let stored = details::<ConditionFailed<Item>>(&error)
+            .and_then(|failed| failed.item)
+            .map(|attributes| read_run(&self.name, attributes))
+            .transpose()?;
+        match stored {
+            // Our own write, whose answer was lost.
+            Some(stored) if stored == *record => Ok(()),
+            Some(stored) => Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "run {} was changed meanwhile by {}; see its status and try again",
+                    record.run_id, stored.owner
+                ),
+            )),
+            None => Err(Error::new(
+                ErrorKind::Conflict,
+                format!("the record of run {} was removed meanwhile", record.run_id),
+            )),
+        }
+    }
+}
+
+impl SegmentStore for CheckpointTable {
+    async fn claim(&self, run: &RunRecord, segment: u32) -> Result<SegmentRecord> {
+        let names = names([
+            "run_revision",
+            "generation",
+            "cursor",
+            "counters",
+            "pass",
+            "segment",
+            "version",
+            "expires_at",
+        ]);
+        let values = values([
+            ("run_revision", number(run.revision)),
+            ("zero", number(0)),
+            ("one", number(1)),
+            ("not_started", to_attribute(&Cursor::NotStarted)),
+            ("none", to_attribute(&Counters::default())),
+            ("pass", number(run.pass)),
+            ("segment", number(segment)),
+            ("version", number(VERSION)),
+            ("expires_at", expires_at()),
+        ]);
+        let key = key(&run.run_id, &segment_key(run.pass, segment));
+        let claim = UpdateItem {
+            condition_expression: Some(
+                "attribute_not_exists(#run_revision) OR #run_revision <= :run_revision",
+            ),
+            expression_attribute_names: Some(&names),
+            expression_attribute_values: Some(&values),
+            return_values: Some("ALL_NEW"),
+            ..self.update(
+                &key,
+                "SET #generation = if_not_exists(#generation, :zero) + :one, \
+                 #cursor = if_not_exists(#cursor, :not_started), \
+                 #counters = if_not_exists(#counters, :none), \
+                 #run_revision = :run_revision, #pass = :pass, #segment = :segment, #version = :version, \
+                 #expires_at = :expires_at",
+            )
+        };
+        let claimed = self.sender.call(&claim).await.map_err(|error| {
+            if error.code() == CONDITION_FAILED {
+                return Error::new(
+                    ErrorKind::Fenced,
+                    format!("segment {segment} was claimed for a later owner of the run"),
+                );
+            }
+            self.failed("claiming a segment in", error)
+        })?;
+        read_record(&self.name, claimed.attributes.unwrap_or_default())
+    }
+
+    async fn checkpoint(&self, record: &SegmentRecord) -> Result<()> {
+        let names = names([
+            "cursor",
+            "trial_passed",
+            "bound_by",
+            "throttled_by",
+            "counters",
+            "expires_at",
+            "generation",
+            "checkpoints",
+        ]);
+        let values = values([
+            ("cursor", to_attribute(&record.cursor)),
+            ("trial_passed", Value::Bool(record.trial_passed)),
+            ("bound_by", to_attribute(&record.bound_by)),
+            ("throttled_by", to_attribute(&record.throttled_by)),
+            ("counters", to_attribute(&record.counters)),
+            ("expires_at", expires_at()),
+            ("generation", number(record.generation)),
+            ("checkpoints", number(record.counters.checkpoints)),
+        ]);
+        let key = key(&record.run_id, &segment_key(record.pass, record.segment));
+        let checkpoint = UpdateItem {
+            // Only the latest claim may move the checkpoint (promise: one-owner), and only forward: one that was given up
+            // may still be carried out after its successors.
+            condition_expression: Some(
+                "#generation = :generation AND \
+                 (attribute_not_exists(#counters.#checkpoints) OR #counters.#checkpoints <= :checkpoints)",
+            ),
+            expression_attribute_names: Some(&names),
+            expression_attribute_values: Some(&values),
+            ..self.update(
+                &key,
+                "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
+                 #throttled_by = :throttled_by, #counters = :counters, #expires_at = :expires_at",
+            )
+        };
+        match self.sender.call(&checkpoint).await {
+            Ok(_) => {}
+            Err(error) if error.code() == CONDITION_FAILED => {
+                return Err(Error::new(
+                    ErrorKind::Fenced,
+                    "another worker has claimed the segment since; this one stops",
+                ));
+            }
+            Err(error) => return Err(self.failed("writing", error)),
+        }
+        if record.cursor == Cursor::Exhausted {
+            self.count_exhausted(record).await;
+        }
+        Ok(())
+    }
+
+    async fn add_to_history(&self, run_id: &str, pass: u32, flush: &Flush) -> Result<()> {
+        // As a pattern, so that a new figure cannot be forgotten here.
+        let Counters {
+            scanned,
+            matched,
+            updated,
+            raced,
+            vanished,
+            rejected,
+            consumed_rcu,
+            consumed_wcu,
+            throttles,
+            // Not in a flush.
+            worked_seconds: _,
+            checkpoints: _,
+        } = flush.done;
+        let start = flush.bucket_ms();
+        let added = [
+            ("scanned", number(scanned)),
+            ("matched", number(matched)),
+            ("updated", number(updated)),
+            ("raced", number(raced)),
+            ("vanished", number(vanished)),
+            ("rejected", number(rejected)),
+            ("consumed_rcu", number(consumed_rcu)),
+            ("consumed_wcu", number(consumed_wcu)),
+            ("throttles", number(throttles)),
+            ("flushes", number(1)),
+            ("seconds", number(flush.seconds)),
+            ("offset_seconds", number(flush.offset_seconds())),
+        ];
+        let same = [
+            ("pass", number(pass)),
+            ("start_ms", number(start)),
+            ("version", number(VERSION)),
+            ("expires_at", expires_at()),
+        ];
+        let list = |form: &str, names: &[&str]| -> String {
+            let parts: Vec<String> = names.iter().map(|name| form.replace('?', name)).collect();
+            parts.join(", ")
+        };
+        let expression = format!(
+            "ADD {} SET {}",
+            list("#? :?", &added.each_ref().map(|(name, _)| *name)),
+            list("#? = :?", &same.each_ref().map(|(name, _)| *name)),
+        );
+        let written: Vec<(&str, Value)> = added.into_iter().chain(same).collect();
+        let key = key(run_id, &history_key(pass, start));
+        let update = UpdateItem {
+            expression_attribute_names: Some(&names(written.iter().map(|(name, _)| *name))),
+            expression_attribute_values: Some(&values(written)),
+            ..self.update(&key, &expression)
+        };
+        self.call("adding to the history in", &update)
+            .await
+            .map(drop)
+    }
+}
+
+impl CheckpointTable {
+    /// An update of this record, without condition, names and values.
+    fn update<'a>(&'a self, key: &'a Key, expression: &'a str) -> UpdateItem<'a> {
+        UpdateItem {
+            table_name: &self.name,
+            key,
+            update_expression: expression,
+            condition_expression: None,
+            expression_attribute_names: None,
+            expression_attribute_values: None,
+            return_values: None,
+            return_values_on_condition_check_failure: None,
+            return_consumed_capacity: None,
+        }
+    }
+
+    /// Adds a segment to those that are exhausted in its pass. Once and never again: a segment that is not counted
+    /// leaves the others a smaller share of the budget, one that is counted twice a larger one.
+    async fn count_exhausted(&self, record: &SegmentRecord) {
+        let key = key(&record.run_id, &exhausted_key(record.pass));
+        let update = UpdateItem {
+            expression_attribute_names: Some(&names([EXHAUSTED, "expires_at"])),
+            expression_attribute_values: Some(&values([
+                ("one", number(1)),
+                ("expires_at", expires_at()),
+            ])),
+            ..self.update(&key, "ADD #exhausted :one SET #expires_at = :expires_at")
+        };
+        if let Err(error) = self.call("counting an exhausted segment in", &update).await {
+            tracing::debug!(error = error.report(), "a segment is not counted");
+        }
+    }
+}
