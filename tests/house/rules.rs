@@ -46,7 +46,17 @@ pub const CRATES: &[Crate] = &[
     Crate {
         name: "dynamodb",
         may_depend_on: &["core"],
-        known_circles: &[("direct.rs", "connection.rs")],
+        layers: &[
+            &["connection"],
+            &["send", "failure"],
+            &["calls"],
+            &["target", "checkpoints", "survey"],
+        ],
+        ..PLAIN
+    },
+    Crate {
+        name: "rehearsal",
+        may_depend_on: &["core", "dynamodb"],
         ..PLAIN
     },
     Crate {

@@ -2,7 +2,7 @@ use backfill_core::Value;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::Capacity;
+use super::shapes::Capacity;
 use crate::send::Call;
 
 /// Up to 25 PartiQL statements, each of which succeeds or fails by itself

@@ -2,7 +2,7 @@ use backfill_core::Item;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
-use super::is_empty;
+use super::shapes::is_empty;
 use crate::send::Call;
 
 /// Puts a record into the checkpoint table, in place of the one with its key

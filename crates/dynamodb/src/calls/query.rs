@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use backfill_core::{Item, Key};
 use serde::{Deserialize, Serialize};
 
-use super::is_empty;
+use super::shapes::is_empty;
 use crate::send::{Call, ReadCall};
 
 /// One page of the items of one partition, in the order of their sort keys

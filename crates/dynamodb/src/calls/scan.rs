@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use backfill_core::{Item, Key};
 use serde::{Deserialize, Serialize};
 
-use super::{Capacity, is_empty};
+use super::shapes::{Capacity, is_empty};
 use crate::send::{Call, ReadCall};
 
 /// One page of a table or an index, or of one segment of it

@@ -4,7 +4,7 @@ use backfill_core::{Item, Key};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::is_empty;
+use super::shapes::is_empty;
 use crate::send::{Call, ReadCall, SdkError, details};
 
 /// A transaction of one ConditionCheck and nothing else, which writes nothing

@@ -3,7 +3,7 @@ use backfill_dynamodb::send::Call;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
-use super::Guard;
+use super::guard::Guard;
 
 /// Deletes an item
 /// ([API_DeleteItem](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DeleteItem.html)).

@@ -3,7 +3,7 @@ use backfill_dynamodb::send::Call;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
-use super::Guard;
+use super::guard::Guard;
 
 /// Puts an item in place of the one with its key
 /// ([API_PutItem](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_PutItem.html)).

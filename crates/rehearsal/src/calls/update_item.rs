@@ -3,7 +3,7 @@ use backfill_dynamodb::send::Call;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
-use super::Guard;
+use super::guard::Guard;
 
 /// Updates an item, and creates it unless the condition forbids that
 /// ([API_UpdateItem](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html)).

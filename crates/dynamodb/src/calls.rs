@@ -4,10 +4,6 @@
 //! Public are those that read, and those that make a table. What writes an item stays in this crate, which sends it under the guard
 //! of a run or to the checkpoint table and nowhere else.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-
 mod batch_execute_statement;
 mod create_table;
 mod delete_item;
@@ -20,6 +16,7 @@ mod list_tags_of_resource;
 mod put_item;
 mod query;
 mod scan;
+mod shapes;
 mod transact_write_items;
 mod update_item;
 mod update_time_to_live;
@@ -39,36 +36,10 @@ pub use list_tags_of_resource::{Tag, list_tags};
 pub(crate) use put_item::PutItem;
 pub use query::{Queried, Query};
 pub use scan::{Scan, Scanned};
+pub use shapes::Capacity;
+pub(crate) use shapes::{ALL_OLD, ConditionFailed, TOTAL};
 pub(crate) use transact_write_items::{
     Cancellation, ConditionCheck, TransactWriteItems, cancellation,
 };
 pub(crate) use update_item::UpdateItem;
 pub use update_time_to_live::UpdateTimeToLive;
-
-/// `ReturnConsumedCapacity`: the units of the table and its indexes together.
-pub(crate) const TOTAL: Option<&str> = Some("TOTAL");
-
-/// `ReturnValuesOnConditionCheckFailure`: the item that the condition was held against.
-pub(crate) const ALL_OLD: &str = "ALL_OLD";
-
-/// What a call has consumed (API reference, ConsumedCapacity).
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Capacity {
-    /// Capacity units of the table and its indexes, of the kind that the call consumes: read or write units.
-    #[serde(default)]
-    pub capacity_units: f64,
-}
-
-/// The item that a failed condition was held against, if `ALL_OLD` asked for it and there was one (API reference,
-/// ConditionalCheckFailedException).
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ConditionFailed<I> {
-    pub(crate) item: Option<I>,
-}
-
-/// True for a map that is to be left out: DynamoDB refuses an empty one ("ExpressionAttributeValues must not be empty").
-fn is_empty<V>(map: &Option<&BTreeMap<String, V>>) -> bool {
-    map.is_none_or(BTreeMap::is_empty)
-}
