@@ -23,6 +23,7 @@ impl From<libc::rusage> for Usage {
 }
 
 /// Of this process until now.
+#[allow(unsafe_code)]
 pub fn of_this_process() -> io::Result<Usage> {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the pointer is valid for the one struct that is written, and all of its bit patterns are valid.
@@ -37,6 +38,7 @@ pub fn of_this_process() -> io::Result<Usage> {
 
 /// Waits for a child. Returns its wait status and what it has used, together with those children of its own
 /// that it has waited for.
+#[allow(unsafe_code)]
 pub fn wait_for(child: u32) -> io::Result<(i32, Usage)> {
     let (mut status, mut usage) = (0, MaybeUninit::<libc::rusage>::zeroed());
     loop {

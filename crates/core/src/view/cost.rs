@@ -232,11 +232,11 @@ mod tests {
             assert!(follows(&definition["States"], pair[0], pair[1]), "{pair:?}");
         }
         assert_eq!(definition["States"]["Succeeded"]["Type"], "Succeed");
-        let calls = |state: &&str| definition["States"][*state]["Type"] == "Task";
+        let calls = |state: &str| definition["States"][state]["Type"] == "Task";
         // The trial is a chunk.
         let called: Vec<&str> = STATES_OF_A_PASS
             .into_iter()
-            .filter(|state| calls(&state) && *state != "Trial")
+            .filter(|state| calls(state) && *state != "Trial")
             .collect();
         assert_eq!(called, CALLS_OF_A_PASS);
         let segment = &definition["States"]["Backfill"]["ItemProcessor"];

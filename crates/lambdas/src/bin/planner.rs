@@ -5,7 +5,7 @@ use backfill_core::engine::planner::Planner;
 use backfill_core::step_functions::Ask;
 use backfill_dynamodb::ReadOnly;
 
-fn main() -> std::result::Result<(), lambda_runtime::Error> {
+fn main() -> Result<(), lambda_runtime::Error> {
     backfill_lambdas::serve(async |setup, ask: Ask, _latest| {
         let planner = Planner::new(
             ReadOnly(setup.connection.clone()),
