@@ -13,8 +13,9 @@ use indicatif::HumanCount;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::args::CHECKPOINT_TABLE;
-use crate::{Ending, run};
+use crate::Ending;
+use crate::drive::here as run;
+use crate::hint::CHECKPOINT_TABLE;
 
 /// Of a hundred items, how many lack `test`.
 const LACKING_PERCENT: u64 = 80;

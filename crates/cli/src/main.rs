@@ -1,37 +1,42 @@
 //! The operator's command: `backfill plan`, `run`, `verify`, `start`, `status`, `watch`, `rate`, `pause`, `resume`, `cancel`, `rejected`,
 //! `report`, `simulate`, `demo`; and for rehearsals `sandbox`, `table`, `item`.
 
-mod advice;
-mod args;
-mod demo;
-mod display;
-mod examples;
-mod help;
-mod item;
-mod meter;
-mod owner;
-mod plan;
-mod rate;
-mod rejected;
-mod report;
-mod run;
-mod sandbox;
-mod simulate;
-mod start;
-mod status;
-mod steer;
-mod table;
-mod verify;
-mod watch;
+// From the top down: a module imports what stands below it, and nothing that stands above.
+mod commands;
 
+mod args;
+mod drive;
+
+mod show;
+
+mod budget;
+mod ending;
+mod hint;
+
+mod demo;
+mod item;
+mod sandbox;
+mod table;
+#[path = "plan/trial.rs"]
+mod trial;
+
+/// Names from before the layers, for the modules above this line.
+mod display {
+    pub use crate::show::print::*;
+    pub use crate::show::words::*;
+}
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use backfill_core::records::RunStatus;
-use backfill_core::view::progress::Snapshot;
-use backfill_core::{Error, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+use crate::commands::{
+    examples, help, plan, rate, rejected, report, resume, run, simulate, start, status, steer,
+    verify, watch,
+};
+pub use crate::ending::Ending;
+use crate::show::print;
 
 // Items, keys and requests are many small allocations.
 #[global_allocator]
@@ -78,7 +83,7 @@ enum Command {
     Pause(args::OneRunArgs),
     /// Go on with a paused or failed run from its checkpoints.
     #[command(after_help = examples::RESUME)]
-    Resume(steer::ResumeArgs),
+    Resume(resume::ResumeArgs),
     /// Stop a run for good, wherever it goes on.
     #[command(after_help = examples::CANCEL)]
     Cancel(args::OneRunArgs),
@@ -114,67 +119,6 @@ enum Command {
     Schema(help::SchemaArgs),
 }
 
-/// What a command ends with, as exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    Succeeded,
-    Failed,
-    /// Bad usage or input; nothing was touched.
-    Refused,
-    ItemsRemain,
-    /// What was looked at is there but not as asked for, or an item is not there.
-    Differs,
-    Stopped,
-}
-
-impl Ending {
-    /// The ending of a run whose records say this.
-    pub fn of(records: &Snapshot) -> Ending {
-        let run = &records.run;
-        // DynamoDB refused an expression with the first request that used it.
-        let refused = run.status == RunStatus::Failed
-            && run.error.as_deref() == Some(ErrorKind::InvalidSpec.name())
-            && records.passes.iter().all(|pass| pass.counters.matched == 0);
-        if refused {
-            Ending::Refused
-        } else {
-            run.status.into()
-        }
-    }
-
-    /// The ending where an error came before anything was written.
-    pub fn before_writing(error: &Error) -> Ending {
-        if error.kind().is_refusal() {
-            Ending::Refused
-        } else {
-            Ending::Failed
-        }
-    }
-}
-
-impl From<RunStatus> for Ending {
-    fn from(status: RunStatus) -> Ending {
-        match status {
-            RunStatus::Succeeded => Ending::Succeeded,
-            RunStatus::Incomplete => Ending::ItemsRemain,
-            RunStatus::Paused | RunStatus::Cancelled => Ending::Stopped,
-            RunStatus::Running | RunStatus::Failed => Ending::Failed,
-        }
-    }
-}
-
-impl From<Ending> for ExitCode {
-    fn from(ending: Ending) -> ExitCode {
-        ExitCode::from(match ending {
-            Ending::Succeeded => 0,
-            Ending::Failed => 1,
-            Ending::Refused => 2,
-            Ending::ItemsRemain | Ending::Differs => 3,
-            Ending::Stopped => 4,
-        })
-    }
-}
-
 /// Our own warnings. Those of the libraries say in many lines what our errors say in one.
 const DEFAULT_LOG: &str = "off,backfill=warn,backfill_core=warn,backfill_dynamodb=warn";
 
@@ -184,7 +128,7 @@ fn main() -> ExitCode {
         .with_env_filter(
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG)),
         )
-        .with_writer(|| display::Log)
+        .with_writer(|| print::Log)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         .init();
@@ -211,11 +155,11 @@ fn main() -> ExitCode {
             Command::Watch(args) => watch::watch(args).await,
             Command::Rate(args) => rate::rate(args).await,
             Command::Pause(args) => steer::pause(args).await,
-            Command::Resume(args) => steer::resume(args).await,
+            Command::Resume(args) => resume::resume(args).await,
             Command::Cancel(args) => steer::cancel(args).await,
             Command::Rejected(args) => rejected::rejected(args).await,
             Command::Report(args) => report::report(args).await,
-            Command::Simulate(args) => simulate::run(args).await,
+            Command::Simulate(args) => simulate::simulate(args).await,
             Command::Demo(args) => demo::demo(args).await,
             Command::Sandbox(args) => sandbox::sandbox(args).await,
             Command::Table(args) => table::table(args).await,
@@ -225,11 +169,11 @@ fn main() -> ExitCode {
             Command::Schema(args) => help::schema(&args),
         }
     });
-    match result.and_then(|ending| display::unprinted().map_or(Ok(ending), Err)) {
+    match result.and_then(|ending| print::unprinted().map_or(Ok(ending), Err)) {
         Ok(ending) => ending.into(),
-        // Where items may have been touched, commands say so themselves and return their ending.
+        // If items may have been touched, commands say so themselves and return their ending.
         Err(error) => {
-            display::error(&error);
+            print::error(&error);
             Ending::before_writing(&error).into()
         }
     }

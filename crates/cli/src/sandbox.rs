@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::Ending;
 use crate::args::SANDBOX_PORT;
-use crate::run::stop_on_signal;
+use crate::drive::signals::stop_on_signal;
 
 #[derive(Args)]
 pub struct SandboxArgs {

@@ -14,6 +14,9 @@ use crate::value::Key;
 use crate::view::cost::{Bill, Prices, Use};
 use crate::{Request, Result};
 
+/// Exhausted segments from which the mean size of a segment is taken, if DynamoDB's estimate is of no use.
+const LEAST_SEGMENTS: usize = 8;
+
 /// One pass of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PassProgress {
@@ -228,5 +231,144 @@ impl Snapshot {
             samples: proof.map_or_else(Vec::new, |proof| proof.samples.clone()),
             cost_usd: self.used().bill(prices),
         }
+    }
+
+    /// True while the run counts what is still pending: it is running, and no segment of its pass is open. A dry run only counts.
+    pub fn is_verifying(&self) -> bool {
+        let settings = &self.run.settings;
+        let exhausted = self.current().map_or(0, |pass| pass.segments_exhausted);
+        self.run.status == RunStatus::Running
+            && (settings.dry_run || exhausted >= settings.total_segments)
+    }
+
+    /// True if the current pass has no item left to sweep, so that a running run verifies ([`Snapshot::is_verifying`]), or pauses
+    /// after `only_segments`. A dry run only counts.
+    pub fn is_swept(&self) -> bool {
+        let settings = &self.run.settings;
+        let Some(pass) = self.current() else {
+            return settings.dry_run;
+        };
+        let is_exhausted = |wanted: &u32| {
+            // They are in order.
+            let found = pass
+                .segments
+                .binary_search_by_key(wanted, |segment| segment.segment);
+            found.is_ok_and(|index| pass.segments[index].exhausted)
+        };
+        let only = &settings.only_segments;
+        settings.dry_run
+            || pass.segments_exhausted >= settings.total_segments
+            || (!only.is_empty() && only.iter().all(is_exhausted))
+    }
+
+    /// How many items the current pass has swept, and about how many it is to sweep. The latter is
+    /// - DynamoDB's estimate, which is up to six hours old (API reference, TableDescription), or the part of `only_segments` in it;
+    /// - if more have been swept already, the mean of the exhausted segments times their number, once there are
+    ///   [`LEAST_SEGMENTS`]: DynamoDB cuts segments by the hash of the key;
+    /// - `None` if neither is of use.
+    pub fn items(&self) -> (u64, Option<u64>) {
+        let settings = &self.run.settings;
+        let Some(pass) = self.current() else {
+            return (0, None);
+        };
+        let total = f64::from(settings.total_segments.max(1));
+        let (swept, number) = match settings.only_segments.len() {
+            0 => (pass.counters.scanned, total),
+            number => {
+                let included = pass
+                    .segments
+                    .iter()
+                    .filter(|segment| settings.includes(segment.segment));
+                let counters: Counters = included.map(|segment| segment.counters).sum();
+                (counters.scanned, number as f64)
+            }
+        };
+        let estimate = (self.run.estimated_items as f64 * number / total) as u64;
+        if estimate > swept {
+            return (swept, Some(estimate));
+        }
+        let exhausted: Vec<u64> = pass
+            .segments
+            .iter()
+            .filter(|segment| segment.exhausted)
+            .map(|segment| segment.counters.scanned)
+            .collect();
+        if exhausted.len() < LEAST_SEGMENTS {
+            return (swept, None);
+        }
+        let sum: f64 = exhausted.iter().map(|scanned| *scanned as f64).sum();
+        let mean = sum / exhausted.len() as f64;
+        let expected = (mean * number) as u64;
+        (swept, (expected > swept).then_some(expected))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run of 40 segments that has just begun.
+    fn run() -> RunRecord {
+        let json = r#"{"version":1,"run_id":"r",
+            "spec":"{\"table\":\"t\",\"pending\":\"attribute_not_exists(a)\",\"update\":\"SET a = :v\",\"values\":{\":v\":{\"N\":\"1\"}}}",
+            "fingerprint":"","keys":{"hash":{"name":"id","type":"S"}},"table_identity":"","estimated_items":0,
+            "settings":{"total_segments":40,"max_concurrency":8,"time_box_seconds":600,"max_passes":3},
+            "status":"running","message":"","first_pass":1,"pass":1,"last_pass":3,"owner":"me","started_ms":0,"verification_rcu":0,
+            "revision":1}"#;
+        serde_json::from_str(json).expect("a run record")
+    }
+
+    fn segment(number: u32, scanned: u64) -> SegmentProgress {
+        SegmentProgress {
+            segment: number,
+            exhausted: false,
+            generation: 1,
+            bound_by: BoundBy::None,
+            throttled_by: None,
+            counters: Counters {
+                scanned,
+                ..Counters::default()
+            },
+        }
+    }
+
+    fn pass(run: RunRecord, segments: Vec<SegmentProgress>) -> Snapshot {
+        let passes = vec![PassProgress::of(run.pass, segments)];
+        Snapshot { run, passes }
+    }
+
+    #[test]
+    fn the_exhausted_segments_tell_if_the_estimate_is_too_low() {
+        let mut run = run();
+        run.estimated_items = 0;
+        run.settings.total_segments = 20;
+        let done = |n: u32| {
+            let mut segments: Vec<_> = (0..n).map(|n| segment(n, 100)).collect();
+            for segment in &mut segments {
+                segment.exhausted = true;
+            }
+            pass(run.clone(), segments)
+        };
+        assert_eq!(done(7).items(), (700, None));
+        assert_eq!(done(8).items(), (800, Some(2_000)));
+    }
+
+    #[test]
+    fn of_a_canary_only_its_segments_count() {
+        let mut run = run();
+        run.estimated_items = 10_000;
+        run.settings.only_segments = vec![3, 7];
+        let mut segments = vec![segment(1, 400), segment(3, 100), segment(7, 60)];
+        segments[0].exhausted = true;
+        segments[1].exhausted = true;
+        let mut snapshot = pass(run, segments);
+        assert_eq!(snapshot.items(), (160, Some(500)));
+        assert!(!snapshot.is_swept());
+        snapshot.passes[0].segments[2].exhausted = true;
+        assert!(snapshot.is_swept());
+        // Others are open, so that nothing is verified: neither before it pauses nor then.
+        assert!(!snapshot.is_verifying());
+        snapshot.run.status = RunStatus::Paused;
+        assert!(snapshot.is_swept() && !snapshot.is_verifying());
     }
 }

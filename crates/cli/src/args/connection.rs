@@ -1,0 +1,65 @@
+//! Where the tables are.
+
+use backfill_core::Result;
+use backfill_dynamodb::{ConnectOptions, Connection};
+use backfill_rehearsal::admin::Admin;
+use clap::Args;
+
+/// Port of the sandbox if none is given; that of DynamoDB Local.
+pub const SANDBOX_PORT: u16 = 8000;
+
+/// Says at the end of the help of `table` and `item` where they look.
+pub const SANDBOX_HELP: &str = "Without --endpoint-url, --region, --profile and AWS_ENDPOINT_URL: the sandbox at \
+    http://127.0.0.1:8000 (backfill sandbox).";
+
+/// Where the tables are.
+#[derive(Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// Another endpoint than AWS's, such as http://127.0.0.1:8000.
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+    /// AWS region; default: environment and profile.
+    #[arg(long)]
+    region: Option<String>,
+    /// AWS profile.
+    #[arg(long)]
+    profile: Option<String>,
+}
+
+impl ConnectionArgs {
+    /// Connects, and refuses missing credentials.
+    pub async fn open(&self) -> Result<Connection> {
+        let connection = Connection::open(&ConnectOptions {
+            endpoint_url: self.endpoint_url.clone(),
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            local_credentials: false,
+        })
+        .await?;
+        connection.check_credentials().await?;
+        Ok(connection)
+    }
+
+    /// Connects to the sandbox, unless a flag or a variable says otherwise: a command that makes and drops tables must not
+    /// reach an account because somebody happens to be signed in.
+    pub async fn open_or_sandbox(&self) -> Result<Admin> {
+        let variable = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let elsewhere = self.endpoint_url.is_some()
+            || self.region.is_some()
+            || self.profile.is_some()
+            || variable("AWS_ENDPOINT_URL_DYNAMODB")
+            || variable("AWS_ENDPOINT_URL");
+        if elsewhere {
+            return Ok(Admin::new(self.open().await?));
+        }
+        let connection = Connection::open(&ConnectOptions {
+            endpoint_url: Some(format!("http://127.0.0.1:{SANDBOX_PORT}")),
+            region: Some("us-east-1".into()),
+            profile: None,
+            local_credentials: true,
+        })
+        .await?;
+        Ok(Admin::new(connection))
+    }
+}

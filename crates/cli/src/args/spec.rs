@@ -1,0 +1,174 @@
+//! What is to be done to the items.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use backfill_core::request::{Parts, parse_strictly};
+use backfill_core::{Error, Item, Request, Result, Value};
+use backfill_rehearsal::admin::Placeholders;
+use clap::Args;
+
+use super::{SettingsArgs, over, read_file};
+
+/// What is to be done: a spec file, flags, or both (a flag wins over the file).
+#[derive(Args)]
+#[command(next_help_heading = "Spec")]
+pub struct SpecArgs {
+    /// Table to migrate.
+    #[arg(long)]
+    table: Option<String>,
+    /// Set this attribute if it is missing; VALUE is JSON (1, "text", true, null, [..], {..}); repeatable.
+    #[arg(long, value_name = "ATTR=VALUE")]
+    set: Vec<String>,
+    /// Set it to a value in DynamoDB's JSON, for any type: tags={"SS":["a"]}, blob={"B":"AAE="}; repeatable.
+    #[arg(long, value_name = "ATTR=TYPED")]
+    set_typed: Vec<String>,
+    /// Condition expression that is true for an item still to be migrated (with --update).
+    #[arg(long, value_name = "EXPR")]
+    pending: Option<String>,
+    /// Update expression that makes it false.
+    #[arg(long, value_name = "EXPR")]
+    update: Option<String>,
+    #[command(flatten)]
+    placeholders: PlaceholderArgs,
+    /// JSON file with the same fields as the input of an execution.
+    #[arg(long, value_name = "FILE")]
+    spec: Option<PathBuf>,
+}
+
+impl SpecArgs {
+    /// Puts file and flags together and checks the request.
+    pub fn request(&self, settings: &SettingsArgs) -> Result<Request> {
+        let mut parts = match &self.spec {
+            Some(path) => {
+                let json = read_file("spec", path)?;
+                Parts::from_json(&json)
+                    .map_err(|error| error.context(format!("spec file {}", path.display())))?
+            }
+            None => Parts::default(),
+        };
+        let mut set = Item::new();
+        for argument in &self.set {
+            let (name, json) = split("set", argument, "test=1")?;
+            let value = Value::from_plain_json(json).map_err(|message| {
+                Error::invalid(
+                    &format!("set.{name}"),
+                    format!("{message} (text needs quotes: --set '{name}=\"text\"')"),
+                )
+            })?;
+            once("set", name, set.insert(name.into(), value))?;
+        }
+        for argument in &self.set_typed {
+            let (name, json) = split("set-typed", argument, "tags={\"SS\":[\"a\"]}")?;
+            let value = typed("set-typed", name, json)?;
+            once("set-typed", name, set.insert(name.into(), value))?;
+        }
+        parts.set.extend(set);
+        let placeholders = self.placeholders.read()?;
+        parts.values.extend(placeholders.values);
+        parts.names.extend(placeholders.names);
+        let own = &mut parts.settings;
+        over(&mut parts.table, &self.table);
+        over(&mut parts.pending, &self.pending);
+        over(&mut parts.update, &self.update);
+        settings.over(own)?;
+        parts.build()
+    }
+}
+
+/// What the placeholders of expressions stand for.
+#[derive(Args)]
+pub struct PlaceholderArgs {
+    /// Value placeholder of the expressions, as JSON: ':v=1'; repeatable.
+    #[arg(long, value_name = ":V=VALUE")]
+    value: Vec<String>,
+    /// Value placeholder in DynamoDB's JSON: ':v={"SS":["a"]}'; repeatable.
+    #[arg(long, value_name = ":V=TYPED")]
+    value_typed: Vec<String>,
+    /// Name placeholder of the expressions: '#n=attribute'; repeatable.
+    #[arg(long, value_name = "#N=ATTR")]
+    name: Vec<String>,
+}
+
+impl PlaceholderArgs {
+    /// Errors: `InvalidInput` for a value that is not JSON or a name that is given twice.
+    pub fn read(&self) -> Result<Placeholders> {
+        let mut values = Item::new();
+        for argument in &self.value {
+            let (name, json) = split("value", argument, ":v=1")?;
+            let value = Value::from_plain_json(json)
+                .map_err(|message| Error::invalid(&format!("value.{name}"), message))?;
+            once("value", name, values.insert(name.into(), value))?;
+        }
+        for argument in &self.value_typed {
+            let (name, json) = split("value-typed", argument, ":v={\"SS\":[\"a\"]}")?;
+            let value = typed("value-typed", name, json)?;
+            once("value-typed", name, values.insert(name.into(), value))?;
+        }
+        let mut names = BTreeMap::new();
+        for argument in &self.name {
+            let (name, attribute) = split("name", argument, "#n=attribute")?;
+            names.insert(name.into(), attribute.into());
+        }
+        Ok(Placeholders { names, values })
+    }
+}
+
+/// An item, or a key: an object of attributes in plain JSON, or in DynamoDB's where `is_typed`.
+pub fn item(flag: &str, json: &str, is_typed: bool) -> Result<Item> {
+    if is_typed {
+        let item: Item = parse_strictly(json, flag)?;
+        for (name, value) in &item {
+            value
+                .check()
+                .map_err(|message| Error::invalid(&format!("{flag}.{name}"), message))?;
+        }
+        return Ok(item);
+    }
+    match Value::from_plain_json(json).map_err(|message| Error::invalid(flag, message))? {
+        Value::M(item) => Ok(item),
+        _ => Err(Error::invalid(
+            flag,
+            "expected an object, such as {\"id\":\"a\",\"created\":1}",
+        )),
+    }
+}
+
+/// An attribute and its value in plain JSON.
+pub fn attribute(flag: &str, argument: &str) -> Result<(String, Value)> {
+    let (name, json) = split(flag, argument, "test=1")?;
+    let value = Value::from_plain_json(json)
+        .map_err(|message| Error::invalid(&format!("{flag}.{name}"), message))?;
+    Ok((name.into(), value))
+}
+
+fn split<'a>(flag: &str, argument: &'a str, example: &str) -> Result<(&'a str, &'a str)> {
+    argument.split_once('=').ok_or_else(|| {
+        Error::invalid(
+            flag,
+            format!("expected NAME=VALUE, such as {example}, got {argument:?}"),
+        )
+    })
+}
+
+/// Refuses a name that was given before, in the plain or in the typed form.
+fn once(flag: &str, name: &str, earlier: Option<Value>) -> Result<()> {
+    match earlier {
+        None => Ok(()),
+        Some(_) => Err(Error::invalid(
+            flag,
+            format!("{name} is given twice; give it once"),
+        )),
+    }
+}
+
+fn typed(flag: &str, name: &str, json: &str) -> Result<Value> {
+    serde_json::from_str(json).map_err(|error| {
+        Error::invalid(
+            &format!("{flag}.{name}"),
+            format!(
+                "expected DynamoDB's JSON, such as {{\"N\":\"1\"}} or {{\"SS\":[\"a\"]}}: {error}"
+            ),
+        )
+    })
+}

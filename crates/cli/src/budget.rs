@@ -1,0 +1,39 @@
+//! A run's budget as people type and read it.
+
+use backfill_core::request::Settings;
+use backfill_core::{Error, Result};
+
+/// A number of units per second, or none for no limit.
+///
+/// Errors: `InvalidInput` naming the flag.
+pub fn parse(flag: &str, text: &str) -> Result<Option<u32>> {
+    if text == "none" {
+        return Ok(None);
+    }
+    match text.parse() {
+        Ok(units) if units > 0 => Ok(Some(units)),
+        _ => Err(Error::invalid(
+            flag,
+            format!("{text:?} is not a rate; expected a number from 1 on, or none"),
+        )),
+    }
+}
+
+/// "at most 500 write and 100 read units/s".
+pub fn text(max_wcu: Option<u32>, max_rcu: Option<u32>) -> String {
+    match (max_wcu, max_rcu) {
+        (None, None) => "no limit".into(),
+        (Some(wcu), None) => format!("at most {wcu} write units/s"),
+        (None, Some(rcu)) => format!("at most {rcu} read units/s"),
+        (Some(wcu), Some(rcu)) => format!("at most {wcu} write and {rcu} read units/s"),
+    }
+}
+
+/// "at most 500 write units/s -> no limit".
+pub fn change_text(before: &Settings, after: &Settings) -> String {
+    format!(
+        "{} -> {}",
+        text(before.max_wcu, before.max_rcu),
+        text(after.max_wcu, after.max_rcu)
+    )
+}

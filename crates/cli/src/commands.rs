@@ -1,0 +1,16 @@
+//! The commands, one thin file each: its flags, the wiring, its ending.
+
+pub mod examples;
+pub mod help;
+pub mod plan;
+pub mod rate;
+pub mod rejected;
+pub mod report;
+pub mod resume;
+pub mod run;
+pub mod simulate;
+pub mod start;
+pub mod status;
+pub mod steer;
+pub mod verify;
+pub mod watch;

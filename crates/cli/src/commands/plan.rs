@@ -1,0 +1,68 @@
+//! `backfill plan`: what a run would do to a table, before it does. Reads only.
+
+use backfill_core::engine::planner::describe;
+use backfill_core::survey::{DEFAULT_PAGES, MAX_PAGES};
+use backfill_core::{Error, Result};
+use backfill_dynamodb::{CheckpointTable, ReadOnly};
+use clap::Args;
+
+use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs};
+use crate::drive::survey;
+use crate::ending::Ending;
+use crate::hint::CHECKPOINT_TABLE;
+use crate::show::plan::{Printed, Shown};
+use crate::show::print;
+
+#[derive(Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Pages to sample, each of at most 250 items, in random segments; 1 to 1,000.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_PAGES)]
+    pages: u32,
+    /// Table that holds the checkpoints, to see whether the run is there already.
+    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
+    checkpoint_table: String,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
+    /// Print the plan as one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub async fn plan(args: PlanArgs) -> Result<Ending> {
+    let request = args.spec.request(&args.settings)?;
+    if !(1..=MAX_PAGES).contains(&args.pages) {
+        let why = format!("expected 1 to {MAX_PAGES}, got {}", args.pages);
+        return Err(Error::invalid("pages", why));
+    }
+    let prices = args.prices.read()?;
+    let connection = args.connection.open().await?;
+    let description = describe(&ReadOnly(connection.clone()), &request).await?;
+    let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
+    let plan = survey::plan(
+        &request,
+        &description,
+        &connection,
+        &checkpoints,
+        &prices,
+        args.pages,
+    );
+    let plan = plan.await?;
+    if args.json {
+        print::json(&Printed::new(&plan));
+    } else {
+        let shown = Shown {
+            plan: &plan,
+            place: connection.place(),
+            prices: &prices,
+        };
+        print::coloured_line(&shown.text())?;
+    }
+    Ok(Ending::Succeeded)
+}

@@ -1,0 +1,56 @@
+//! `backfill resume`: goes on with a paused or failed run.
+
+use backfill_core::Result;
+use clap::Args;
+
+use crate::args::{OneRunArgs, PriceArgs};
+use crate::drive::deployed::Deployed;
+use crate::drive::executions::{Executions, machine_of};
+use crate::drive::{here, records, steer};
+use crate::ending::Ending;
+
+#[derive(Args)]
+pub struct ResumeArgs {
+    /// Go on in this process, even if the run was one of AWS.
+    #[arg(long)]
+    local: bool,
+    /// Show the run on the whole terminal, as `backfill watch` does.
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    of: OneRunArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
+}
+
+/// Goes on where the run was at work before: by another execution of its state machine, or in this process. Ends as `start` and
+/// `run` do.
+pub async fn resume(args: ResumeArgs) -> Result<Ending> {
+    let ResumeArgs {
+        of,
+        prices,
+        local,
+        watch,
+    } = args;
+    let prices = prices.read()?;
+    let (connection, checkpoints) = of.open().await?;
+    let record = records::record(&of.run_id, &checkpoints, &connection).await?;
+    let request = steer::request_to_resume(&record)?;
+    match machine_of(&record.owner) {
+        Some(machine) if !local => {
+            let executions = Executions::new(&connection);
+            executions.drained(&record.owner).await;
+            let deployed = Deployed {
+                executions,
+                machine,
+                checkpoints,
+                connection,
+                prices,
+                json: of.json,
+                watch,
+            };
+            deployed.start_and_follow(request).await
+        }
+        _ => here::execute(&request, &connection, &checkpoints, &prices, of.json, watch).await,
+    }
+}

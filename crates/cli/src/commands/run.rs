@@ -1,0 +1,168 @@
+//! `backfill run`: the engine in this process.
+
+use backfill_core::engine::planner;
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::ports::{PageRequest, ReadAccess as _, TableReader as _};
+use backfill_core::records::RunStatus;
+use backfill_core::survey::DEFAULT_PAGES;
+use backfill_core::table::TableDescription;
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::{Summary, snapshot};
+use backfill_core::{Request, Result};
+use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
+use clap::Args;
+
+use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs};
+use crate::drive::count::Counted;
+use crate::drive::executions::Executions;
+use crate::drive::{confirm, here, owner, survey};
+use crate::ending::Ending;
+use crate::hint::CHECKPOINT_TABLE;
+use crate::show::plan::Shown;
+use crate::show::print;
+
+#[derive(Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
+    /// Table that holds the checkpoints; created when missing.
+    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
+    checkpoint_table: String,
+    /// Count what would change; writes nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask before the first write; for scripts.
+    #[arg(long)]
+    yes: bool,
+    /// Print the result as one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+    /// Show the run on the whole terminal, as `backfill watch` does.
+    #[arg(long, conflicts_with = "dry_run")]
+    watch: bool,
+}
+
+/// Runs the command. An error means that no item was touched.
+pub async fn run(args: RunArgs) -> Result<Ending> {
+    let mut request = args.spec.request(&args.settings)?;
+    let is_dry = args.dry_run || request.settings.dry_run;
+    let asks = !args.yes && !is_dry;
+    if asks {
+        confirm::require_terminal()?;
+    }
+    let prices = args.prices.read()?;
+    let connection = args.connection.open().await?;
+    let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
+    let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
+    if is_dry {
+        let (to, json) = (&connection, args.json);
+        return dry_run(&request, to, &checkpoints, &description, &prices, json).await;
+    }
+    judge_predicate(&request, &connection, &description).await?;
+    if asks && !confirm::confirm(&request, &connection, &checkpoints, &prices).await? {
+        return Ok(Ending::Stopped);
+    }
+    checkpoints.create_if_missing().await?;
+    let executions = Executions::new(&connection);
+    owner::take_over_from_the_dead(&mut request, &connection, &checkpoints, &executions).await?;
+    let run = here::execute(
+        &request,
+        &connection,
+        &checkpoints,
+        &prices,
+        args.json,
+        args.watch,
+    );
+    let ending = run.await?;
+    if ending == Ending::Stopped {
+        tell_how_to_resume(&request, &checkpoints).await;
+    }
+    Ok(ending)
+}
+
+/// Lets DynamoDB judge the predicate before even the checkpoint table is created: reads one item.
+async fn judge_predicate(
+    request: &Request,
+    connection: &Connection,
+    description: &TableDescription,
+) -> Result<()> {
+    let reader = ReadOnly(connection.clone()).reader(request.spec.change(&description.keys));
+    let first_item = PageRequest {
+        segment: 0,
+        total_segments: 1,
+        after: None,
+        limit: 1,
+        consistent: false,
+    };
+    retry(&Until::after(PATIENCE), || reader.page(first_item)).await?;
+    Ok(())
+}
+
+async fn tell_how_to_resume(request: &Request, checkpoints: &CheckpointTable) {
+    let settings = &request.settings;
+    // The same command again is refused if its canary is swept. If the records cannot be read, that refusal says so.
+    let is_swept = settings.only_segments.is_some()
+        && snapshot(checkpoints, &request.run_id())
+            .await
+            .is_ok_and(|records| records.is_some_and(|records| records.is_swept()));
+    let without = match (settings.fresh, is_swept) {
+        (false, false) => "",
+        (true, false) => " without --fresh",
+        (false, true) => " without --only-segments",
+        (true, true) => " without --fresh and --only-segments",
+    };
+    eprintln!("to resume, run the same command again{without}");
+}
+
+/// Counts what a run would change, and says what it would do with that. Only a reader is made here.
+async fn dry_run(
+    request: &Request,
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    description: &TableDescription,
+    prices: &Prices,
+    json: bool,
+) -> Result<Ending> {
+    let counted = Counted::new(request, &ReadOnly(connection.clone()), description).await?;
+    eprintln!("dry run: {}", counted.sentence(request, connection));
+    if counted.remaining().is_some() {
+        let plan = survey::plan(
+            request,
+            description,
+            connection,
+            checkpoints,
+            prices,
+            DEFAULT_PAGES,
+        );
+        let plan = plan.await?;
+        let shown = Shown {
+            plan: &plan.counted(&counted.verification, prices),
+            place: connection.place(),
+            prices,
+        };
+        eprintln!("{}", shown.after_count());
+    }
+    let (status, ending) = match counted.ending() {
+        Ending::Stopped => (RunStatus::Cancelled, Ending::Stopped),
+        Ending::ItemsRemain => (RunStatus::Incomplete, Ending::ItemsRemain),
+        ending => (RunStatus::Succeeded, ending),
+    };
+    if json {
+        print::json(&Summary {
+            segments: counted.segments,
+            scanned: counted.verification.scanned,
+            remaining: counted.remaining(),
+            elapsed_seconds: counted.elapsed_seconds,
+            consumed_rcu: counted.verification.consumed_rcu,
+            samples: counted.verification.samples,
+            ..Summary::without_records(request, status)
+        });
+    }
+    Ok(ending)
+}

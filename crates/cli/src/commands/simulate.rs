@@ -1,0 +1,218 @@
+//! `backfill simulate`: how long a run would take, at what rate, and what bounds it. The real engine on a model table, in
+//! virtual time; nothing is called.
+
+use std::time::Duration;
+
+use backfill_core::request::RequestedSettings;
+use backfill_core::view::cost::{Bill, Prices};
+use backfill_core::{Error, ErrorKind, Result};
+use backfill_simulation::{self as simulation, Driver, Report, Scenario};
+use clap::Args;
+use serde::Serialize;
+
+use crate::args::{PriceArgs, SettingsArgs};
+use crate::ending::Ending;
+use crate::show::print;
+use crate::show::simulation::Shown;
+
+/// Items that are simulated one by one; of a larger table as many, evenly, which then stand for more.
+const MAX_ITEMS: u64 = 5_000_000;
+
+#[derive(Args)]
+pub struct SimulateArgs {
+    /// Items of the table.
+    #[arg(long, value_name = "N")]
+    items: u64,
+    /// Bytes of an item.
+    #[arg(long, value_name = "BYTES", default_value_t = 300)]
+    item_size: u64,
+    /// Part of the items that is pending, 0 to 1.
+    #[arg(long, value_name = "PART", default_value_t = 1.0)]
+    pending: f64,
+    /// Indexes that the update writes to.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    indexes: u32,
+    /// Write units per second that the table takes [default: 40000, the quota of a table].
+    #[arg(long, value_name = "N", conflicts_with = "on_demand")]
+    table_wcu: Option<u32>,
+    /// Read units per second that the table takes.
+    #[arg(long, value_name = "N", default_value_t = 40_000)]
+    table_rcu: u32,
+    /// A new on-demand table: 4,000 write units per second, growing if it is hot.
+    #[arg(long)]
+    on_demand: bool,
+    /// Partitions [default: one per 10 GB, and one per 1,000 write units of the table].
+    #[arg(long, value_name = "N")]
+    partitions: Option<u32>,
+    /// Write units per second of live traffic.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    live_wcu: u32,
+    /// Milliseconds of a request.
+    #[arg(long, value_name = "MS", default_value_t = 5.0)]
+    latency_ms: f64,
+    /// Milliseconds that each further statement of a batch adds.
+    #[arg(long, value_name = "MS", default_value_t = 0.4)]
+    statement_ms: f64,
+    /// One process as `backfill run`, instead of a Lambda function per segment.
+    #[arg(long)]
+    in_process: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    prices: PriceArgs,
+    /// Print the result as one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Simulated {
+    items: u64,
+    /// Items that one simulated item stands for.
+    scale: f64,
+    seconds: f64,
+    bound_seconds: f64,
+    bound_by: &'static str,
+    segments: u32,
+    partitions: u32,
+    throttles: u64,
+    live_throttled: f64,
+    cost_usd: Bill,
+    /// Write units per second in each second of the simulation.
+    wcu: Vec<f64>,
+}
+
+/// Runs the command.
+pub async fn simulate(args: SimulateArgs) -> Result<Ending> {
+    let settings = args.settings.read()?;
+    if settings.only_segments.is_some() {
+        let why = "a simulation is one of the whole table; leave it out";
+        return Err(Error::invalid("only-segments", why));
+    }
+    let prices = args.prices.read()?;
+    let (scenario, scale) = scenario(&args)?;
+    let driver = match args.in_process {
+        true => Driver::InProcess,
+        false => Driver::Lambda,
+    };
+    let max_wcu = settings.max_wcu;
+    let report = in_virtual_time(scenario.clone(), settings, driver).await?;
+    let bill = bill(&report, &scenario, scale, driver, &prices);
+    let shown = Shown {
+        report: &report,
+        scenario: &scenario,
+        items: args.items,
+        scale,
+        max_wcu,
+        bill: &bill,
+        prices: &prices,
+    };
+    if args.json {
+        eprintln!("{}", shown.text());
+        print::json(&Simulated {
+            items: args.items,
+            scale,
+            seconds: report.sweep_seconds * scale,
+            bound_seconds: report.bound_seconds * scale,
+            bound_by: report.bound_by,
+            segments: report.summary.segments,
+            partitions: scenario.partitions,
+            throttles: report.summary.throttles,
+            live_throttled: shown.live_throttled(),
+            cost_usd: bill,
+            wcu: report.seconds.iter().map(|second| second.wcu).collect(),
+        });
+    } else {
+        print::line(&shown.text())?;
+    }
+    Ok(Ending::Succeeded)
+}
+
+/// The table of the arguments, and how many items one of it stands for.
+fn scenario(args: &SimulateArgs) -> Result<(Scenario, f64)> {
+    if args.items == 0 {
+        return Err(Error::invalid("items", "expected at least one"));
+    }
+    if !(1..=400 * 1024).contains(&args.item_size) {
+        return Err(Error::invalid("item-size", "expected 1 to 409600 bytes"));
+    }
+    if !(0.0..=1.0).contains(&args.pending) {
+        return Err(Error::invalid("pending", "expected a part from 0 to 1"));
+    }
+    let milliseconds = |field, ms: f64| {
+        Duration::try_from_secs_f64(ms / 1e3)
+            .map_err(|_| Error::invalid(field, format!("{ms} is not a time")))
+    };
+    let table_wcu = match args.on_demand {
+        true => 4_000,
+        false => args.table_wcu.unwrap_or(40_000),
+    };
+    if table_wcu == 0 || args.table_rcu == 0 || args.partitions == Some(0) {
+        return Err(Error::invalid(
+            "partitions",
+            "a table has at least one, and some capacity",
+        ));
+    }
+    // A partition holds about 10 GB and takes 1,000 write units a second.
+    let by_size = (u128::from(args.items) * u128::from(args.item_size)).div_ceil(10_000_000_000);
+    let partitions = args
+        .partitions
+        .unwrap_or_else(|| (by_size as u32).max(table_wcu.div_ceil(1_000)));
+    let simulated = args.items.min(MAX_ITEMS);
+    let scenario = Scenario {
+        items: simulated,
+        item_bytes: args.item_size,
+        pending: args.pending,
+        indexes: args.indexes,
+        partitions,
+        table_wcu: match args.on_demand {
+            true => 40_000.0,
+            false => table_wcu.into(),
+        },
+        table_rcu: args.table_rcu.into(),
+        // What "sustained" means AWS does not say; ten minutes is a guess on the safe side.
+        split_after: args.on_demand.then_some(Duration::from_secs(600)),
+        live_wcu: args.live_wcu.into(),
+        latency: milliseconds("latency-ms", args.latency_ms)?,
+        statement_latency: milliseconds("statement-ms", args.statement_ms)?,
+        ..Scenario::default()
+    };
+    Ok((scenario, args.items as f64 / simulated as f64))
+}
+
+/// In a thread of its own, because its clock is not the process's.
+async fn in_virtual_time(
+    scenario: Scenario,
+    settings: RequestedSettings,
+    driver: Driver,
+) -> Result<Report> {
+    let simulated = tokio::task::spawn_blocking(move || {
+        simulation::in_virtual_time(
+            scenario.seed,
+            simulation::simulate(scenario, settings, driver),
+        )
+    });
+    simulated
+        .await
+        .map_err(|error| Error::new(ErrorKind::Internal, "the simulation").with_source(error))?
+}
+
+fn bill(report: &Report, scenario: &Scenario, scale: f64, driver: Driver, prices: &Prices) -> Bill {
+    let mut used = report.used;
+    used.in_aws = driver == Driver::Lambda;
+    // A verification reads everything once, strongly consistently.
+    used.verification_read_units = scenario.items as f64 * scenario.item_bytes as f64 / 4096.0;
+    for amount in [
+        &mut used.items,
+        &mut used.checkpoints,
+        &mut used.write_units,
+        &mut used.scan_read_units,
+        &mut used.verification_read_units,
+        &mut used.worker_seconds,
+        &mut used.verifier_seconds,
+    ] {
+        *amount *= scale;
+    }
+    used.bill(prices)
+}

@@ -1,0 +1,62 @@
+//! `backfill verify`: the proof on its own. Only a reader is made here.
+
+use backfill_core::engine::planner::describe;
+use backfill_core::{Key, Result};
+use backfill_dynamodb::ReadOnly;
+use clap::Args;
+use serde::Serialize;
+
+use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs};
+use crate::drive::count::Counted;
+use crate::ending::Ending;
+use crate::show::print;
+
+#[derive(Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Scan segments, 1 to 1,000,000; default: by the size of the table.
+    #[arg(long, value_name = "N")]
+    segments: Option<u32>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// Print the result as one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Verified {
+    table: String,
+    /// Items for which the predicate holds, by strongly consistent reads; null if it was stopped.
+    remaining: Option<u64>,
+    scanned: u64,
+    /// Up to ten keys of such items.
+    samples: Vec<Key>,
+    consumed_rcu: f64,
+    elapsed_seconds: f64,
+}
+
+/// Runs the command.
+pub async fn verify(args: VerifyArgs) -> Result<Ending> {
+    let settings = SettingsArgs::with_segments(args.segments);
+    let request = args.spec.request(&settings)?;
+    let connection = args.connection.open().await?;
+    let access = ReadOnly(connection.clone());
+    let description = describe(&access, &request).await?;
+    let counted = Counted::new(&request, &access, &description).await?;
+    eprintln!("{}", counted.sentence(&request, &connection));
+    let ending = counted.ending();
+    if args.json {
+        print::json(&Verified {
+            remaining: counted.remaining(),
+            table: request.spec.table,
+            scanned: counted.verification.scanned,
+            samples: counted.verification.samples,
+            consumed_rcu: counted.verification.consumed_rcu,
+            elapsed_seconds: counted.elapsed_seconds,
+        });
+    }
+    Ok(ending)
+}

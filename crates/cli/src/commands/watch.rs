@@ -1,0 +1,75 @@
+//! `backfill watch`: a run on the whole terminal, from its durable records, wherever it goes on, with keys that steer it.
+
+use std::time::Duration;
+
+use backfill_core::Result;
+use backfill_core::records::RunStatus;
+use backfill_core::view::cost::Prices;
+use backfill_dynamodb::CheckpointTable;
+use clap::Args;
+
+use crate::args::{ConnectionArgs, WhichRunArgs};
+use crate::drive::watch::{Watch, Watched};
+use crate::drive::{records, signals};
+use crate::ending::Ending;
+use crate::show::summary;
+use crate::show::watch::Role;
+
+/// How often the records are read on this machine, and elsewhere.
+const POLL_LOCAL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_secs(2);
+
+#[derive(Args)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    run: WhichRunArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Runs the command. It ends as the run did, if that has ended.
+pub async fn watch(args: WatchArgs) -> Result<Ending> {
+    let connection = args.connection.open().await?;
+    let checkpoints = CheckpointTable::new(&connection, &args.run.checkpoint_table);
+    let run_id = records::find(args.run.run_id.as_deref(), &checkpoints, &connection).await?;
+    let first = records::snapshot(&run_id, &checkpoints, &connection).await?;
+    let stop = signals::stop_on_signal("stopped watching");
+    let every = match connection.is_local() {
+        true => POLL_LOCAL,
+        false => POLL,
+    };
+    let watched = Watched {
+        connection,
+        checkpoints,
+        run_id,
+        owner: None,
+        role: Role::Watcher,
+        stop: stop.clone(),
+    };
+    let mut watch = Watch::open(true, watched, every);
+    watch.take(first);
+    // On a terminal the end is there to be looked at; and somebody may resume the run.
+    while watch.is_screen() || watch.status() == Some(RunStatus::Running) {
+        tokio::select! {
+            () = watch.poll() => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    let was_screen = watch.is_screen();
+    let last = watch.finish().expect("the first was taken");
+    if last.run.status == RunStatus::Running {
+        eprintln!(
+            "run {} goes on; see it again with: backfill watch --run-id {0}",
+            last.run.run_id
+        );
+        // Whoever leaves the view has seen what there was to see; lines were to go on to the end.
+        return Ok(match was_screen {
+            true => Ending::Succeeded,
+            false => Ending::Stopped,
+        });
+    }
+    let prices = Prices::default();
+    let summary = summary::text(&last.run, &last.summary(&prices), &prices);
+    eprintln!("{summary}");
+    Ok(Ending::of(&last))
+}

@@ -1,0 +1,14 @@
+//! What carries a command out: the engine in this process, or an execution of the deployed state machine; and what both need.
+//! It may show how it goes on, and knows no flag.
+
+pub mod confirm;
+pub mod count;
+pub mod deployed;
+pub mod executions;
+pub mod here;
+pub mod owner;
+pub mod records;
+pub mod signals;
+pub mod steer;
+pub mod survey;
+pub mod watch;

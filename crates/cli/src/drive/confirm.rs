@@ -1,0 +1,65 @@
+//! The question before the first write.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use backfill_core::engine::planner::describe;
+use backfill_core::survey::DEFAULT_PAGES;
+use backfill_core::view::cost::Prices;
+use backfill_core::{Error, ErrorKind, Request, Result};
+use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
+
+use crate::drive::survey;
+use crate::show::plan::Shown;
+
+/// Shows what a run would do and asks for a yes. False if the operator does not give it.
+///
+/// Errors: `InvalidInput` if there is no terminal to ask on ([`require_terminal`]); whatever the plan meets with.
+pub async fn confirm(
+    request: &Request,
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    prices: &Prices,
+) -> Result<bool> {
+    require_terminal()?;
+    let access = ReadOnly(connection.clone());
+    let description = describe(&access, request).await?;
+    let plan = survey::plan(
+        request,
+        &description,
+        connection,
+        checkpoints,
+        prices,
+        DEFAULT_PAGES,
+    );
+    let plan = plan.await?;
+    let shown = Shown {
+        plan: &plan,
+        place: connection.place(),
+        prices,
+    };
+    anstream::eprintln!("{}", shown.essentials());
+    eprint!(
+        "Migrate table {}? Only \"yes\" goes on: ",
+        request.spec.table
+    );
+    let cannot = |error| Error::new(ErrorKind::Internal, "cannot ask").with_source(error);
+    std::io::stderr().flush().map_err(cannot)?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(cannot)?;
+    let yes = answer.trim() == "yes";
+    if !yes {
+        eprintln!("nothing was touched");
+    }
+    Ok(yes)
+}
+
+/// Refuses to go on if nobody can be asked.
+pub fn require_terminal() -> Result<()> {
+    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "yes",
+        "there is no terminal to ask on; look at the same command with plan in the place of its name, then add --yes",
+    ))
+}

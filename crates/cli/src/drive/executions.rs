@@ -1,0 +1,246 @@
+//! Executions of the deployed state machine, in Step Functions.
+
+use std::time::Duration;
+
+use aws_sdk_sfn::Client;
+use aws_sdk_sfn::config::retry::RetryConfig;
+use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sfn::types::ExecutionStatus;
+use backfill_core::clock::now_ms;
+use backfill_core::engine::runs::{Failure, STOPPED};
+use backfill_core::records::{ExecutionArn, Owner, RunStatus};
+use backfill_core::view::progress::Snapshot;
+use backfill_core::{Error, ErrorKind, Request, Result};
+use backfill_dynamodb::Connection;
+use serde::Deserialize;
+
+use crate::ending::Ending;
+
+/// How long a run that goes on waits for its former execution to end.
+const DRAIN_SECONDS: u32 = 60;
+
+/// The client of Step Functions.
+pub struct Executions(Client);
+
+/// An execution that has ended.
+pub struct Ended {
+    arn: String,
+    status: ExecutionStatus,
+    error: Option<String>,
+    cause: Option<String>,
+    output: Option<String>,
+}
+
+impl Executions {
+    /// Speaks to Step Functions where the connection points.
+    pub fn new(connection: &Connection) -> Executions {
+        let config = aws_sdk_sfn::config::Builder::from(connection.sdk_config())
+            .retry_config(RetryConfig::standard().with_max_attempts(5))
+            .build();
+        Executions(Client::from_conf(config))
+    }
+
+    /// The ARN of the state machine with a stack's name: the template names it so.
+    ///
+    /// Errors: `InvalidInput` if there is none.
+    pub async fn machine_of_stack(&self, stack: &str, connection: &Connection) -> Result<String> {
+        let mut pages = self.0.list_state_machines().into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failure("listing state machines", error))?;
+            let mut machines = page.state_machines().iter();
+            if let Some(machine) = machines.find(|machine| machine.name() == stack) {
+                return Ok(machine.state_machine_arn().to_owned());
+            }
+        }
+        Err(Error::invalid(
+            "stack-name",
+            format!(
+                "there is no state machine {stack} {}; check the stack's name and the region",
+                connection.place()
+            ),
+        ))
+    }
+
+    /// Starts an execution with this request, and returns its ARN.
+    pub async fn start(&self, machine: &str, request: &Request) -> Result<String> {
+        let started = self
+            .0
+            .start_execution()
+            .state_machine_arn(machine)
+            .name(execution_name(&request.run_id()))
+            .input(request.to_json())
+            .send()
+            .await
+            .map_err(|error| failure(&format!("starting state machine {machine}"), error))?;
+        Ok(started.execution_arn)
+    }
+
+    /// How an execution has ended; `None` while it goes on.
+    pub async fn ended(&self, arn: &str) -> Result<Option<Ended>> {
+        let looked = self.0.describe_execution().execution_arn(arn).send().await;
+        let execution = looked.map_err(|error| failure("following the execution", error))?;
+        Ok(match execution.status {
+            ExecutionStatus::Running => None,
+            status => Some(Ended {
+                arn: execution.execution_arn,
+                status,
+                error: execution.error,
+                cause: execution.cause,
+                output: execution.output,
+            }),
+        })
+    }
+
+    /// True if Step Functions says that an execution has ended, or knows none of this ARN.
+    pub async fn has_ended(&self, arn: &ExecutionArn) -> bool {
+        let asked = self.0.describe_execution().execution_arn(arn.as_str());
+        match asked.send().await {
+            Ok(execution) => *execution.status() != ExecutionStatus::Running,
+            Err(error) => error.code() == Some("ExecutionDoesNotExist"),
+        }
+    }
+
+    /// Waits until the execution that was to stop has ended: its workers still save their checkpoints, and what comes before
+    /// they have ended would fail them.
+    pub async fn drained(&self, owner: &Owner) {
+        let Owner::Execution(arn) = owner else {
+            return;
+        };
+        for _ in 0..DRAIN_SECONDS {
+            if self.has_ended(arn).await {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// The state machine whose execution was the owner of a run; `None` if that was a process.
+pub fn machine_of(owner: &Owner) -> Option<String> {
+    match owner {
+        Owner::Execution(arn) => arn.state_machine(),
+        _ => None,
+    }
+}
+
+/// The checkpoint table of the stack that a state machine belongs to: the stack has the name of its state machine.
+pub fn checkpoint_table_of(machine: &str) -> String {
+    let stack = machine.rsplit(':').next().unwrap_or(machine);
+    format!("{stack}-checkpoints")
+}
+
+impl Ended {
+    /// True if somebody stopped it in Step Functions, so that it could not say so itself.
+    pub fn was_aborted(&self) -> bool {
+        self.status == ExecutionStatus::Aborted
+    }
+
+    /// Why it failed; `None` if it ended well.
+    pub fn why(&self) -> Option<String> {
+        if self.status == ExecutionStatus::Succeeded {
+            return None;
+        }
+        let Failure { error, message } = Failure::caught(
+            self.error.as_deref().unwrap_or("no error is given"),
+            self.cause.as_deref().unwrap_or_default(),
+        );
+        let (arn, status) = (&self.arn, self.status.as_str());
+        Some(format!(
+            "execution {arn} ended as {status}: {error}: {message}"
+        ))
+    }
+
+    /// What its end means; the durable records of its run have the last word.
+    pub fn ending(&self, records: Option<&Snapshot>) -> Ending {
+        let error = self.error.as_deref().and_then(ErrorKind::from_name);
+        match (&self.status, records) {
+            (ExecutionStatus::Aborted, _) => Ending::Stopped,
+            (_, Some(records)) => Ending::of(records),
+            (ExecutionStatus::Succeeded, None) => ending_by_output(self.output.as_deref()),
+            // The planner refused it, so there is no record of it.
+            (_, None) if error.is_some_and(ErrorKind::is_refusal) => Ending::Refused,
+            (_, None) => Ending::Failed,
+        }
+    }
+
+    /// The state that such an end leaves the run in, if no record says so.
+    pub fn run_status(&self, ending: Ending) -> RunStatus {
+        match (&self.status, ending) {
+            (ExecutionStatus::Aborted, _) => RunStatus::Cancelled,
+            (ExecutionStatus::Succeeded, Ending::Succeeded) => RunStatus::Succeeded,
+            (ExecutionStatus::Succeeded, Ending::Stopped) => RunStatus::Paused,
+            (ExecutionStatus::Succeeded, Ending::ItemsRemain) => RunStatus::Incomplete,
+            _ => RunStatus::Failed,
+        }
+    }
+}
+
+/// What the output of an execution that ended well says if the records cannot be read: a stopped run and a dry run end well, too.
+fn ending_by_output(output: Option<&str>) -> Ending {
+    #[derive(Deserialize)]
+    struct Output {
+        error: Option<String>,
+        remaining: Option<u64>,
+    }
+    let output = output.and_then(|output| serde_json::from_str(output).ok());
+    match output {
+        Some(Output {
+            error: Some(error), ..
+        }) if error == STOPPED => Ending::Stopped,
+        Some(Output {
+            error: None,
+            remaining: Some(0),
+        }) => Ending::Succeeded,
+        Some(Output {
+            error: None,
+            remaining: Some(_),
+        }) => Ending::ItemsRemain,
+        _ => Ending::Failed,
+    }
+}
+
+/// A name that no other execution has: at most 80 characters, of the run id's and the time.
+fn execution_name(run_id: &str) -> String {
+    let head: String = run_id
+        .chars()
+        .map(|c| if c == '.' { '-' } else { c })
+        .take(60)
+        .collect();
+    format!("{head}-{}", now_ms())
+}
+
+fn failure<E>(doing: &str, error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let code = error.code().unwrap_or_default();
+    let kind = match code {
+        "StateMachineDoesNotExist" | "InvalidArn" => ErrorKind::InvalidInput,
+        "AccessDeniedException" => ErrorKind::AccessDenied,
+        _ => ErrorKind::Internal,
+    };
+    Error::new(kind, format!("{doing} failed")).with_source(DisplayErrorContext(error).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_execution_that_ended_well_may_still_leave_items() {
+        for (output, ending) in [
+            (r#"{"status":"succeeded","remaining":0}"#, Ending::Succeeded),
+            (
+                r#"{"status":"succeeded","remaining":7}"#,
+                Ending::ItemsRemain,
+            ),
+            (r#"{"error":"Stopped","message":"paused"}"#, Ending::Stopped),
+            (r#"{"error":"Other","remaining":0}"#, Ending::Failed),
+            ("{}", Ending::Failed),
+            ("no JSON", Ending::Failed),
+        ] {
+            assert_eq!(ending_by_output(Some(output)), ending, "{output}");
+        }
+        assert_eq!(ending_by_output(None), Ending::Failed);
+    }
+}

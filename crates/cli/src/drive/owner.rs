@@ -1,0 +1,123 @@
+//! Who holds a run: what `run` writes into its record, and whether a former holder is known to have ended.
+
+use std::path::Path;
+
+use backfill_core::clock::now_ms;
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::ports::CheckpointReader as _;
+use backfill_core::records::{Owner, Process, RunStatus};
+use backfill_core::{Request, Result};
+use backfill_dynamodb::{CheckpointTable, Connection};
+
+use crate::drive::executions::Executions;
+
+/// This process, as the owner of a run.
+pub fn this_process() -> Owner {
+    Owner::Process(Process {
+        id: std::process::id(),
+        host: host(),
+        since_ms: now_ms(),
+    })
+}
+
+/// Host name, boot, and space of process numbers: hosts may share a name, and containers of one host have numbers of their
+/// own.
+fn host() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let boot = boot.map_or_else(
+        |_| "unknown".into(),
+        |id| id.chars().take(8).collect::<String>(),
+    );
+    let space = std::fs::read_link("/proc/self/ns/pid");
+    let space = space.map_or_else(
+        |_| "pid:unknown".into(),
+        |space| space.display().to_string(),
+    );
+    format!("{} boot {boot} {space}", host_name())
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map_or_else(|| "local".into(), |host| host.trim().to_owned())
+}
+
+/// Who gives a command, for the events of a run.
+pub fn caller() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    format!(
+        "{}@{}",
+        user.unwrap_or_else(|_| "somebody".into()),
+        host_name()
+    )
+}
+
+/// Asks for the run to be taken over if whoever holds it has certainly ended: a process of this host that is gone,
+/// or an execution that Step Functions says has ended. In every other case it is left to the operator to say so.
+pub async fn take_over_from_the_dead(
+    request: &mut Request,
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    executions: &Executions,
+) -> Result<()> {
+    if request.settings.take_over || request.settings.take_over_from.is_some() {
+        return Ok(());
+    }
+    let run_id = request.run_id();
+    let held = retry(&Until::after(PATIENCE), || checkpoints.run(&run_id)).await?;
+    let Some(run) = held.filter(|run| run.status == RunStatus::Running) else {
+        return Ok(());
+    };
+    let ended = match &run.owner {
+        // The execution of a stand-in is asked for at the stand-in.
+        Owner::Execution(arn) => executions.has_ended(arn).await,
+        Owner::Process(process) => process_has_ended(process),
+        Owner::Other(_) => false,
+    };
+    if ended {
+        eprintln!(
+            "{} held run {run_id} {} and has ended without saying so; taking over",
+            run.owner,
+            connection.place()
+        );
+        // From this one: somebody else may be quicker, and is alive.
+        request.settings.take_over_from = Some(run.owner.to_string());
+    }
+    Ok(())
+}
+
+/// True for a process of this host that is no more. A number that another process has now leaves it open.
+fn process_has_ended(process: &Process) -> bool {
+    process.host == host()
+        // Or this /proc shows no processes of others.
+        && Path::new("/proc/1").exists()
+        && !Path::new("/proc").join(process.id.to_string()).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_process_of_this_host_that_is_gone_has_ended() {
+        let host = host();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let gone = child.id();
+        child.wait().unwrap();
+        let has_ended = |owner: &str| match Owner::from(owner) {
+            Owner::Process(process) => process_has_ended(&process),
+            _ => false,
+        };
+        assert!(has_ended(&format!("process {gone} on {host} since 1")));
+        assert!(!has_ended(&this_process().to_string()));
+        for other in [
+            format!("process {gone} on another-{host} since 1"),
+            format!("process {gone}/.. on {host} since 1"),
+            format!("process {gone} on {host}"),
+            "somebody".into(),
+        ] {
+            assert!(!has_ended(&other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What the durable records tell: which runs there are, and what is kept of one.
+
+use backfill_core::clock::now_ms;
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::ports::CheckpointReader as _;
+use backfill_core::records::RunRecord;
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::{self, Snapshot};
+use backfill_core::{Error, Result};
+use backfill_dynamodb::{CheckpointTable, Connection};
+
+use crate::show::report::{MOST_REJECTED, Report};
+
+/// A run by its id or, if none is given, the one that was started last; says then which others there are.
+///
+/// Errors: `InvalidInput` if there is no such run, or none at all.
+pub async fn find(
+    run_id: Option<&str>,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+) -> Result<String> {
+    if let Some(run_id) = run_id {
+        return Ok(run_id.to_owned());
+    }
+    let runs = checkpoints.runs().await?;
+    let latest = runs.first().ok_or_else(|| {
+        Error::invalid(
+            "run-id",
+            format!(
+                "checkpoint table {} {} has no run yet",
+                checkpoints.name(),
+                connection.place()
+            ),
+        )
+    })?;
+    for other in &runs[1..] {
+        eprintln!(
+            "also there: run {} on table {}, {}",
+            other.run_id,
+            other.spec.table,
+            other.status.name()
+        );
+    }
+    Ok(latest.run_id.clone())
+}
+
+/// The record of a run.
+///
+/// Errors: `InvalidInput` if there is no such run.
+pub async fn record(
+    run_id: &str,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+) -> Result<RunRecord> {
+    let record = retry(&Until::after(PATIENCE), || checkpoints.run(run_id)).await?;
+    record.ok_or_else(|| no_such_run(run_id, checkpoints, connection))
+}
+
+/// How a run stands, by its records.
+///
+/// Errors: `InvalidInput` if there is no such run.
+pub async fn snapshot(
+    run_id: &str,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+) -> Result<Snapshot> {
+    let snapshot = progress::snapshot(checkpoints, run_id).await?;
+    snapshot.ok_or_else(|| no_such_run(run_id, checkpoints, connection))
+}
+
+/// Says that there is no such run.
+fn no_such_run(run_id: &str, checkpoints: &CheckpointTable, connection: &Connection) -> Error {
+    let table = checkpoints.name();
+    Error::invalid(
+        "run-id",
+        format!(
+            "checkpoint table {table} {} has no run {run_id}; see which there are with: backfill status \
+             --checkpoint-table {table}",
+            connection.place()
+        ),
+    )
+}
+
+/// All that a report of a run says.
+///
+/// Errors: `InvalidInput` if there is no such run.
+pub async fn report(
+    run_id: &str,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+    prices: Prices,
+) -> Result<Report> {
+    let snapshot = snapshot(run_id, checkpoints, connection).await?;
+    let summary = snapshot.summary(&prices);
+    let mut history = Vec::new();
+    for pass in &snapshot.passes {
+        let until = Until::after(PATIENCE);
+        let of_pass = retry(&until, || checkpoints.history(run_id, pass.pass));
+        history.extend(of_pass.await?);
+    }
+    let pass = snapshot.run.pass;
+    let until = Until::after(PATIENCE);
+    let mut rejected = retry(&until, || checkpoints.rejected(run_id, pass)).await?;
+    rejected.sort_by(|a, b| (a.segment, a.at_ms, &a.key).cmp(&(b.segment, b.at_ms, &b.key)));
+    let rejected_count = rejected.len();
+    rejected.truncate(MOST_REJECTED);
+    Ok(Report {
+        made_ms: now_ms(),
+        version: env!("CARGO_PKG_VERSION"),
+        checkpoint_table: checkpoints.name().to_owned(),
+        run: snapshot.run,
+        passes: snapshot.passes,
+        summary,
+        prices,
+        history,
+        rejected,
+        rejected_count,
+    })
+}

@@ -1,0 +1,196 @@
+//! A run that is watched: its records are read and shown every so often, and the keys of the view steer it.
+
+use std::time::{Duration, Instant};
+
+use backfill_core::records::{Owner, RunStatus};
+use backfill_core::view::progress::{Snapshot, snapshot};
+use backfill_core::{Error, Result};
+use backfill_dynamodb::{CheckpointTable, Connection};
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::drive::executions::{Executions, machine_of};
+use crate::drive::{records, signals, steer};
+use crate::show::watch::{Action, Command, Role, Show};
+use crate::{budget, hint};
+
+/// The run to watch.
+pub struct Watched {
+    pub connection: Connection,
+    pub checkpoints: CheckpointTable,
+    pub run_id: String,
+    /// Records of somebody else's are not shown.
+    pub owner: Option<Owner>,
+    pub role: Role,
+    /// Cancelled by whoever leaves the view.
+    pub stop: CancellationToken,
+}
+
+/// A run that is being watched.
+pub struct Watch {
+    of: Watched,
+    show: Show,
+    status: Option<RunStatus>,
+    /// A command that a key has given.
+    doing: Option<JoinHandle<Result<String>>>,
+    every: Duration,
+    pause: Duration,
+}
+
+impl Watch {
+    /// Takes the terminal over if `whole` asks for it and there is one. The records are read every so often.
+    pub fn open(whole: bool, of: Watched, every: Duration) -> Watch {
+        Watch {
+            show: Show::open(whole, of.role, &of.run_id, of.connection.place()),
+            of,
+            status: None,
+            doing: None,
+            every,
+            pause: every,
+        }
+    }
+
+    /// Whether it has the terminal.
+    pub fn is_screen(&self) -> bool {
+        self.show.is_screen()
+    }
+
+    /// The state of the run as it was read last.
+    pub fn status(&self) -> Option<RunStatus> {
+        self.status
+    }
+
+    /// Waits a while, then reads the records of the run and shows them. Keys are followed meanwhile. A failure to read is no
+    /// failure of the run. May be dropped at any time.
+    pub async fn poll(&mut self) {
+        let checkpoints = self.of.checkpoints.clone();
+        let run_id = self.of.run_id.clone();
+        let pause = self.pause;
+        let read = async move {
+            tokio::time::sleep(pause).await;
+            let begin = Instant::now();
+            (snapshot(&checkpoints, &run_id).await, begin.elapsed())
+        };
+        tokio::pin!(read);
+        let (read, took) = loop {
+            tokio::select! {
+                read = &mut read => break read,
+                action = self.show.action() => self.act(action),
+                done = done(&mut self.doing) => self.told(done),
+            }
+        };
+        // A run of 100,000 segments has as many records: reading them must not become a load of its own.
+        self.pause = self.every.max(took * 10);
+        match read {
+            Ok(Some(snapshot)) => {
+                let owner = self.of.owner.as_ref();
+                if owner.is_none_or(|owner| *owner == snapshot.run.owner) {
+                    self.take(snapshot);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => self.show.failed(&error),
+        }
+    }
+
+    /// Shows this.
+    pub fn take(&mut self, snapshot: Snapshot) {
+        self.status = Some(snapshot.run.status);
+        self.show.take(snapshot);
+    }
+
+    /// Gives the terminal back, or clears the bar; returns what was shown last.
+    pub fn finish(self) -> Option<Snapshot> {
+        self.show.finish()
+    }
+
+    /// Does what a key asks for.
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::StopAtOnce => signals::stop_at_once(),
+            Action::Leave => {
+                if self.of.role == Role::Runner {
+                    let text = "stopping at the next checkpoint; ctrl-C stops at once";
+                    self.show.say(text.into(), false);
+                }
+                self.of.stop.cancel();
+            }
+            Action::Command(_) if self.doing.is_some() => {
+                let text = "the last command is still being given";
+                self.show.say(text.into(), true);
+            }
+            Action::Command(command) => {
+                let (connection, checkpoints) =
+                    (self.of.connection.clone(), self.of.checkpoints.clone());
+                let run_id = self.of.run_id.clone();
+                self.doing = Some(tokio::spawn(async move {
+                    carry_out(command, &connection, &checkpoints, &run_id).await
+                }));
+            }
+        }
+    }
+
+    /// Says what came of a command.
+    fn told(&mut self, done: std::result::Result<Result<String>, JoinError>) {
+        match done {
+            Ok(Ok(text)) => self.show.say(text, false),
+            Ok(Err(error)) => self.show.say(error.report(), true),
+            Err(error) => self.show.say(error.to_string(), true),
+        }
+    }
+}
+
+/// Carries out a command that steers the run; says what came of it.
+async fn carry_out(
+    command: Command,
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    run_id: &str,
+) -> Result<String> {
+    match command {
+        Command::Steer(status) => {
+            let before = steer::steer(run_id, checkpoints, status).await?;
+            Ok(steer::change_text(before, status))
+        }
+        Command::SetRate(rate) => {
+            let (before, after) = steer::set_rate(run_id, checkpoints, rate).await?;
+            Ok(budget::change_text(&before, &after))
+        }
+        Command::Resume => resume(connection, checkpoints, run_id).await,
+    }
+}
+
+/// Goes on with a run of AWS by another execution. One of a process would have to go on in a process of its own.
+async fn resume(
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    run_id: &str,
+) -> Result<String> {
+    let record = records::record(run_id, checkpoints, connection).await?;
+    let request = steer::request_to_resume(&record)?;
+    let Some(machine) = machine_of(&record.owner) else {
+        let typed = hint::on_run("resume", run_id, checkpoints.name());
+        return Err(Error::invalid(
+            "run-id",
+            format!("it ran in a process; type: {typed}"),
+        ));
+    };
+    let executions = Executions::new(connection);
+    executions.drained(&record.owner).await;
+    let execution = executions.start(&machine, &request).await?;
+    Ok(format!("started execution {execution}"))
+}
+
+/// The end of a command. Never, if there is none.
+async fn done(
+    doing: &mut Option<JoinHandle<Result<String>>>,
+) -> std::result::Result<Result<String>, JoinError> {
+    match doing {
+        Some(at_work) => {
+            let done = at_work.await;
+            *doing = None;
+            done
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,15 @@
+//! What people see: texts, the bar, the view on the whole terminal, documents. Nothing here starts, stops or changes a run.
+
+mod advice;
+pub mod meter;
+pub mod plan;
+pub mod print;
+pub mod progress;
+pub mod report;
+#[cfg(test)]
+pub mod samples;
+pub mod simulation;
+pub mod status;
+pub mod summary;
+pub mod watch;
+pub mod words;

@@ -1,0 +1,456 @@
+//! What `backfill plan` shows: what a run would do to a table, before it does.
+
+use std::collections::BTreeSet;
+
+use anstyle::{AnsiColor, Style};
+use backfill_core::clock::rfc3339;
+use backfill_core::survey::{Billing, Fact, IndexFacts, Plan, Projection, TableFacts};
+use backfill_core::table::KeyAttribute;
+use backfill_core::value::{PlainItem, with_sorted_sets};
+use backfill_core::view::cost::Prices;
+use backfill_core::{Item, Value, printable};
+use indicatif::HumanCount;
+use serde::Serialize;
+
+use crate::show::advice::Advised;
+use crate::show::words;
+
+/// Longest value that is shown of the example's attributes.
+const LONGEST_VALUE: usize = 60;
+
+/// A plan for people.
+pub struct Shown<'a> {
+    pub plan: &'a Plan,
+    /// Where the table is.
+    pub place: &'a str,
+    pub prices: &'a Prices,
+}
+
+/// A plan as `--json` prints it.
+#[derive(Serialize)]
+pub struct Printed<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    warnings: Vec<Advised>,
+}
+
+impl<'a> Printed<'a> {
+    pub fn new(plan: &'a Plan) -> Self {
+        Printed {
+            plan,
+            warnings: plan.warnings.iter().map(Advised::from).collect(),
+        }
+    }
+}
+
+impl Shown<'_> {
+    /// The whole plan for people.
+    pub fn text(&self) -> String {
+        let mut lines = self.change_lines();
+        lines.extend(self.trial_line());
+        lines.push(heading("Table"));
+        lines.extend(self.table_lines());
+        lines.push(heading("Run"));
+        let settings = &self.plan.settings;
+        lines.push(format!("  scan      {}", self.plan.segments));
+        lines.extend(self.canary_line());
+        lines.push(format!(
+            "  passes    at most {}, in chunks of {}, written by {}",
+            settings.max_passes,
+            words::duration(settings.time_box_seconds as f64),
+            settings.writer.name()
+        ));
+        lines.extend(self.write_lines());
+        lines.extend(self.time_lines());
+        for bound in self.plan.forecast.bounds.iter().skip(1).take(3) {
+            lines.push(format!(
+                "            next bound: {} ({})",
+                bound.by,
+                words::duration(bound.seconds)
+            ));
+        }
+        lines.push(self.cost_line());
+        if let Some(records) = &self.plan.forecast.stream_records {
+            lines.push(format!(
+                "  stream    about {} records",
+                count(records.value)
+            ));
+        }
+        lines.extend(self.warning_lines());
+        lines.join("\n")
+    }
+
+    /// What somebody must know who is asked for a yes.
+    pub fn essentials(&self) -> String {
+        let mut lines = self.change_lines();
+        lines.extend(self.trial_line());
+        lines.extend(self.canary_line());
+        lines.extend(self.time_lines());
+        lines.push(self.cost_line());
+        lines.extend(self.warning_lines());
+        lines.join("\n")
+    }
+
+    /// What is left to say once a dry run has counted.
+    pub fn after_count(&self) -> String {
+        let mut lines = vec![format!("  scan      {}", self.plan.segments)];
+        lines.extend(self.write_lines());
+        lines.extend(self.time_lines());
+        lines.push(self.cost_line());
+        lines.join("\n")
+    }
+
+    fn change_lines(&self) -> Vec<String> {
+        let sample = &self.plan.sample;
+        let pending = &self.plan.forecast.pending;
+        let mut lines = vec![
+            format!(
+                "{} {}",
+                heading(&format!("Plan for table {}", self.plan.table.name)),
+                self.place
+            ),
+            format!("  spec      {}", self.plan.change),
+            match &self.plan.run {
+                None => format!("  run       {}, new", self.plan.run_id),
+                Some(run) => format!(
+                    "  run       {}: there already, {} in pass {}; {}",
+                    self.plan.run_id, run.status, run.pass, run.message
+                ),
+            },
+        ];
+        if let Some(why) = &self.plan.refused {
+            let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
+            lines.push(format!(
+                "  {red}refused{red:#}   as things are, a start would be: {why}"
+            ));
+        }
+        lines.push(match sample.whole_table {
+            true => format!(
+                "  pending   {} of {} items, all of which were read",
+                count(pending.value),
+                HumanCount(self.plan.forecast.items)
+            ),
+            false => format!(
+                "  pending   about {} of {} items: {:.2} % ({:.2} to {:.2} % with 95 % confidence)",
+                count(pending.value),
+                HumanCount(self.plan.forecast.items),
+                100.0 * sample.share.value,
+                100.0 * sample.share.low,
+                100.0 * sample.share.high
+            ),
+        });
+        let size = match sample.pending_bytes {
+            None => String::new(),
+            Some(size) if sample.whole_table => format!(", pending ones {:.0}", size.value),
+            Some(size) => format!(
+                ", pending ones {:.0} ({:.0} to {:.0})",
+                size.value, size.low, size.high
+            ),
+        };
+        lines.push(format!(
+            "  sample    {} of {} items in random segments, {:.1} read units{}",
+            words::plural(sample.pages, "page", "pages"),
+            HumanCount(sample.items),
+            sample.consumed_rcu,
+            match self.plan.forecast.item_bytes {
+                0.0 => String::new(),
+                bytes => format!("; an item has {bytes:.0} bytes{size}"),
+            }
+        ));
+        lines.extend(self.example_lines());
+        lines
+    }
+
+    /// One item before and after, attribute by attribute.
+    fn example_lines(&self) -> Vec<String> {
+        let example = self
+            .plan
+            .tried
+            .iter()
+            .find_map(|tried| Some((&tried.before, tried.after.as_ref().ok()?)));
+        let Some((before, after)) = example else {
+            return Vec::new();
+        };
+        let key: Item = self
+            .plan
+            .table
+            .keys
+            .names()
+            .filter_map(|name| Some((name.to_owned(), before.get(name)?.clone())))
+            .collect();
+        let mut lines = vec![format!("  example   {}", plain(&key))];
+        let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let mut same = 0;
+        for name in names {
+            match (before.get(name), after.get(name)) {
+                (old, new) if sorted(old) == sorted(new) => same += 1,
+                (old, new) => {
+                    lines.extend(old.map(|value| diff_line('-', AnsiColor::Red, name, value)));
+                    lines.extend(new.map(|value| diff_line('+', AnsiColor::Green, name, value)));
+                }
+            }
+        }
+        lines.push(format!(
+            "              {} as they were",
+            words::plural(same, "attribute", "attributes")
+        ));
+        lines
+    }
+
+    fn trial_line(&self) -> Option<String> {
+        if self.plan.tried.is_empty() {
+            return None;
+        }
+        let refused = self
+            .plan
+            .tried
+            .iter()
+            .filter(|tried| tried.after.is_err())
+            .count();
+        let lit = self
+            .plan
+            .tried
+            .iter()
+            .filter(|tried| tried.after.is_ok() && !tried.is_extinguished)
+            .count();
+        Some(format!(
+            "  tried     on copies of {} in an embedded database: {} updated, {refused} refused, {lit} still pending",
+            words::plural(
+                self.plan.tried.len() as u32,
+                "sampled item",
+                "sampled items"
+            ),
+            self.plan.tried.len() - refused,
+        ))
+    }
+
+    fn table_lines(&self) -> Vec<String> {
+        let table = &self.plan.table;
+        let key = |attribute: &KeyAttribute| format!("{} ({:?})", attribute.name, attribute.kind);
+        let range = table.keys.range.as_ref();
+        let mut lines = vec![
+            format!(
+                "  keys      {} partition{}",
+                key(&table.keys.hash),
+                range.map_or_else(String::new, |range| format!(", {} sort", key(range)))
+            ),
+            format!(
+                "  size      {} items, {} as DynamoDB counted within the last six hours{}",
+                HumanCount(table.items),
+                indicatif::DecimalBytes(table.size_bytes),
+                table.created.map_or_else(String::new, |created| {
+                    format!("; created {}", rfc3339((created * 1e3) as u64))
+                })
+            ),
+            format!("  capacity  {}", capacity_text(table)),
+            format!("  class     {}", table.class),
+        ];
+        for (index, cost) in table.indexes.iter().zip(&self.plan.forecast.indexes) {
+            lines.push(format!(
+                "  index     {}; {}",
+                index_text(index),
+                match cost.units_per_item {
+                    0.0 => "the update does not touch it".to_owned(),
+                    units => format!("{units:.1} write units more for each item"),
+                }
+            ));
+        }
+        lines.push(format!(
+            "  stream    {}",
+            match &table.stream {
+                None => "none".to_owned(),
+                Some(view) =>
+                    format!("{view}; its consumers are not DynamoDB's to tell, see below"),
+            }
+        ));
+        lines.push(format!(
+            "  Kinesis   {}",
+            fact_text(&table.kinesis, |streams| list_text(streams))
+        ));
+        lines.push(format!(
+            "  TTL       {}",
+            fact_text(&table.time_to_live, |ttl| {
+                ttl.clone().unwrap_or_else(|| "off".into())
+            })
+        ));
+        let replicas: Vec<&str> = table.replicas.iter().map(|r| r.region.as_str()).collect();
+        lines.push(format!("  replicas  {}", list_text(&replicas)));
+        lines.push(format!(
+            "  recovery  {}",
+            fact_text(&table.point_in_time_recovery, |on| {
+                format!("point-in-time recovery is {}", on_or_off(*on))
+            })
+        ));
+        lines.push(format!(
+            "  deletion  protection is {}",
+            on_or_off(table.deletion_protection)
+        ));
+        lines.push(format!(
+            "  tags      {}",
+            fact_text(&table.tags, |tags| {
+                let tags = tags.iter().map(|(key, value)| format!("{key}={value}"));
+                list_text(&tags.collect::<Vec<_>>())
+            })
+        ));
+        lines
+    }
+
+    fn canary_line(&self) -> Option<String> {
+        let only = &self.plan.settings.only_segments;
+        (!only.is_empty()).then(|| {
+            format!(
+                "  canary    {} of {} alone, then it pauses; the figures below are those of the whole table",
+                words::plural(only.len() as u32, "segment", "segments"),
+                self.plan.settings.total_segments
+            )
+        })
+    }
+
+    fn write_lines(&self) -> Vec<String> {
+        let forecast = &self.plan.forecast;
+        vec![format!(
+            "  writes    about {} units: {:.2} for each item, {:.2} with indexes (amplification {:.2})",
+            count(forecast.write_units.value),
+            forecast.units_per_item,
+            forecast.units_per_item * forecast.amplification,
+            forecast.amplification
+        )]
+    }
+
+    fn time_lines(&self) -> Vec<String> {
+        let forecast = &self.plan.forecast;
+        let Some(bound) = forecast.bounds.first() else {
+            return Vec::new();
+        };
+        vec![format!(
+            "  time      at least {} to sweep, by {}; then {} to verify, with {} read units",
+            words::duration(forecast.sweep_seconds),
+            bound.by,
+            words::duration(forecast.verification_seconds),
+            count(forecast.verification_read_units)
+        )]
+    }
+
+    fn cost_line(&self) -> String {
+        format!(
+            "  cost      {}",
+            words::bill(&self.plan.forecast.cost_usd, self.prices)
+        )
+    }
+
+    fn warning_lines(&self) -> Vec<String> {
+        if self.plan.warnings.is_empty() {
+            return vec![heading("No warnings")];
+        }
+        let mut lines = vec![heading("Before you run")];
+        let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
+        for Advised { what, advice, .. } in self.plan.warnings.iter().map(Advised::from) {
+            lines.push(format!("  {yellow}!{yellow:#} {what}"));
+            lines.push(format!("    {advice}"));
+        }
+        lines
+    }
+}
+
+fn heading(text: &str) -> String {
+    let bold = Style::new().bold();
+    format!("{bold}{text}{bold:#}")
+}
+
+fn diff_line(sign: char, color: AnsiColor, name: &str, value: &Value) -> String {
+    let style = Style::new().fg_color(Some(color.into()));
+    let item = Item::from([(name.to_owned(), value.clone())]);
+    let mut text = plain(&item);
+    // Without the braces of the object.
+    text = text[1..text.len() - 1].to_owned();
+    if text.chars().count() > LONGEST_VALUE {
+        text = text.chars().take(LONGEST_VALUE).chain(['…']).collect();
+    }
+    format!("            {style}{sign} {text}{style:#}")
+}
+
+fn plain(item: &Item) -> String {
+    let json = serde_json::to_string(&PlainItem(item)).expect("items are plain data");
+    printable(&json)
+}
+
+/// For a comparison: sets have no order.
+fn sorted(value: Option<&Value>) -> Option<Item> {
+    value.map(|value| with_sorted_sets(Item::from([(String::new(), value.clone())])))
+}
+
+fn count(number: f64) -> HumanCount {
+    HumanCount(number.round() as u64)
+}
+
+fn fact_text<T>(fact: &Fact<T>, text: impl Fn(&T) -> String) -> String {
+    match fact {
+        Fact::Known(fact) => text(fact),
+        Fact::Unknown(why) => format!("cannot be seen: {why}"),
+    }
+}
+
+fn list_text<T: std::borrow::Borrow<str>>(list: &[T]) -> String {
+    match list.is_empty() {
+        true => "none".into(),
+        false => list.join(", "),
+    }
+}
+
+fn on_or_off(on: bool) -> &'static str {
+    match on {
+        true => "on",
+        false => "off",
+    }
+}
+
+fn capacity_text(table: &TableFacts) -> String {
+    let mut text = match &table.billing {
+        Billing::Provisioned {
+            write_units,
+            read_units,
+        } => format!("provisioned, {write_units} write and {read_units} read units/s"),
+        Billing::OnDemand {
+            max_write_units,
+            max_read_units,
+        } => {
+            let most = |units: &Option<u64>, what: &str| {
+                units.map_or_else(String::new, |units| {
+                    format!(", at most {units} {what} units/s")
+                })
+            };
+            format!(
+                "on demand{}{}",
+                most(max_write_units, "write"),
+                most(max_read_units, "read")
+            )
+        }
+    };
+    if let Some(warm) = table.warm {
+        text.push_str(&format!(
+            "; takes {} write and {} read units/s at once",
+            warm.write_units, warm.read_units
+        ));
+    }
+    text
+}
+
+fn index_text(index: &IndexFacts) -> String {
+    let projection = match &index.projection {
+        Projection::All => "all attributes".to_owned(),
+        Projection::KeysOnly => "keys only".to_owned(),
+        Projection::Include(names) => names.join(", "),
+    };
+    format!(
+        "{} {} on {} with {projection}, {} items",
+        if index.local { "local" } else { "global" },
+        index.name,
+        index
+            .keys
+            .iter()
+            .map(|key| key.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
+        HumanCount(index.items)
+    )
+}

@@ -1,0 +1,183 @@
+//! A run as it goes on, if no view has the terminal: a bar on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use backfill_core::Error;
+use backfill_core::view::progress::Snapshot;
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::show::meter::{self, Eta, Measured, Meter};
+use crate::show::words;
+
+/// How often a plain line is printed if there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows snapshots of a run as they come.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    begin: Instant,
+    meter: Meter,
+    last_line: Option<Instant>,
+}
+
+impl Progress {
+    /// Nothing is shown before the first snapshot.
+    pub fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            bar.set_style(
+                ProgressStyle::with_template("{prefix} [{bar:30}] {msg}")
+                    .expect("a fixed template")
+                    .progress_chars("=> "),
+            );
+            bar
+        });
+        Progress {
+            bar,
+            begin: Instant::now(),
+            meter: Meter::default(),
+            last_line: None,
+        }
+    }
+
+    /// Shows how the run stands.
+    pub fn show(&mut self, snapshot: &Snapshot) {
+        self.meter.note(self.begin.elapsed(), snapshot);
+        let Some(current) = snapshot.current() else {
+            return;
+        };
+        let text = progress_text(snapshot);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_prefix(format!("pass {}", current.pass));
+                let (swept, expected) = snapshot.items();
+                let length = expected.unwrap_or(swept).max(1);
+                bar.set_length(length);
+                bar.set_position(if snapshot.is_swept() { length } else { swept });
+                bar.set_message(text);
+            }
+            None => {
+                let pace = pace_text(snapshot, self.meter.measured().as_ref());
+                self.line(&format!("pass {}: {text}{pace}", current.pass));
+            }
+        }
+    }
+
+    /// Says that the records cannot be read at present.
+    pub fn failed(&mut self, error: &Error) {
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("cannot read the records: {error}")),
+            None => self.line(&format!("cannot read the records: {}", error.report())),
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
+        if due {
+            self.last_line = Some(Instant::now());
+            eprintln!("{text}");
+        }
+    }
+
+    /// Clears the bar.
+    pub fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// How far the current pass has come.
+fn progress_text(snapshot: &Snapshot) -> String {
+    let Some(current) = snapshot.current() else {
+        return String::new();
+    };
+    let (swept, expected) = snapshot.items();
+    if snapshot.is_verifying() {
+        return format!("{} items swept, verifying", HumanCount(swept));
+    }
+    let about = expected.map_or_else(String::new, |expected| {
+        format!(" of about {}", HumanCount(expected))
+    });
+    format!(
+        "{}{about} items, {} of {} segments done, {} updated",
+        HumanCount(swept),
+        current.segments_exhausted,
+        snapshot.run.settings.total_segments,
+        HumanCount(current.counters.updated),
+    )
+}
+
+/// "; 812 items/s, 640 write units/s, rate bound by budget (8 segments), about 12 min left". Nothing before something is
+/// known.
+fn pace_text(snapshot: &Snapshot, measured: Option<&Measured>) -> String {
+    let Some(measured) = measured.filter(|_| !snapshot.is_swept()) else {
+        return String::new();
+    };
+    let mut text = format!(
+        "; {:.0} items/s, {:.0} write units/s",
+        measured.scanned, measured.wcu
+    );
+    let bound_by = snapshot
+        .current()
+        .map_or_else(String::new, |pass| words::bounds(&pass.bound_by));
+    if !bound_by.is_empty() {
+        text.push_str(&format!(", rate bound by {bound_by}"));
+    }
+    if let Eta::Sweep(left) = meter::eta(snapshot, Some(measured)) {
+        text.push_str(&format!(", {} left in this pass", words::about(left)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use backfill_core::records::RunStatus;
+
+    use super::*;
+    use crate::show::samples::{pass, run, segment};
+
+    /// Two of four segments of 400 items, of which the first is swept and this many of the second.
+    fn canary(scanned: u64, is_done: bool, status: RunStatus) -> Snapshot {
+        let mut run = run();
+        run.estimated_items = 400;
+        run.status = status;
+        run.settings.total_segments = 4;
+        run.settings.only_segments = vec![0, 2];
+        let mut segments = vec![segment(0, 100), segment(2, scanned)];
+        segments[0].exhausted = true;
+        segments[1].exhausted = is_done;
+        pass(run, segments)
+    }
+
+    #[test]
+    fn a_canary_is_told_by_its_own_items_and_never_verifies() {
+        for (snapshot, expected) in [
+            (
+                canary(20, false, RunStatus::Running),
+                "120 of about 200 items, 1 of 4 segments done, 60 updated",
+            ),
+            (
+                canary(110, true, RunStatus::Running),
+                "210 items, 2 of 4 segments done, 105 updated",
+            ),
+            (
+                canary(90, true, RunStatus::Paused),
+                "190 of about 200 items, 2 of 4 segments done, 95 updated",
+            ),
+        ] {
+            assert_eq!(progress_text(&snapshot), expected);
+        }
+    }
+
+    #[test]
+    fn only_a_running_run_verifies() {
+        let mut all = canary(100, true, RunStatus::Running);
+        all.run.settings.total_segments = 2;
+        all.run.settings.only_segments.clear();
+        assert_eq!(progress_text(&all), "200 items swept, verifying");
+        all.run.status = RunStatus::Paused;
+        assert!(!progress_text(&all).contains("verifying"));
+    }
+}

@@ -1,0 +1,230 @@
+//! How a run came out, in a few sentences; and what proves it.
+
+use backfill_core::records::{Proof, RunStatus};
+use indicatif::HumanCount;
+
+use super::Report;
+use crate::show::words::{decimal, items, time};
+
+/// How a run stands, for the eye.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is pending, and that was counted.
+    Proven,
+    /// Neither done nor wrong.
+    Open,
+    /// Something is to be done.
+    NotComplete,
+}
+
+/// A run in a few sentences.
+#[derive(Debug, PartialEq)]
+pub struct Brief {
+    pub verdict: Verdict,
+    pub headline: String,
+    /// What is to be done, with a command if there is one.
+    pub advice: Vec<(String, Option<String>)>,
+}
+
+impl Report {
+    /// The run in brief, for somebody who knows nothing of segments and passes.
+    pub fn brief(&self) -> Brief {
+        let run = &self.run;
+        let table = &run.spec.table;
+        match (run.status, &run.proof) {
+            (RunStatus::Succeeded, Some(proof)) => self.proven(proof),
+            (RunStatus::Incomplete, Some(proof)) => self.incomplete(proof),
+            (RunStatus::Succeeded | RunStatus::Incomplete, None) => Brief {
+                verdict: Verdict::NotComplete,
+                headline: format!(
+                    "Not proven: the record of the run on table {table} says {}, and holds no count.",
+                    run.status.name()
+                ),
+                advice: advice("Count again, with backfill verify and the same spec.", None),
+            },
+            (RunStatus::Running, _) => Brief {
+                verdict: Verdict::Open,
+                headline: format!(
+                    "Not finished: the run on table {table} was still going on when this report was made, {}. Nothing is \
+                     proven yet.",
+                    time(self.made_ms)
+                ),
+                advice: advice("See how it goes on:", Some(self.command("status"))),
+            },
+            (RunStatus::Paused | RunStatus::Cancelled | RunStatus::Failed, _) => self.stopped(),
+        }
+    }
+
+    fn proven(&self, proof: &Proof) -> Brief {
+        let (table, counted) = (&self.run.spec.table, counted(proof));
+        Brief {
+            verdict: Verdict::Proven,
+            headline: match self.run.settings.dry_run {
+                true => format!(
+                    "Nothing is pending in table {table}: {counted} 0 that are pending. This was a dry run: nothing was \
+                     written."
+                ),
+                false => format!(
+                    "Every item of table {table} has been migrated: {counted} 0 that are pending."
+                ),
+            },
+            advice: Vec::new(),
+        }
+    }
+
+    fn incomplete(&self, proof: &Proof) -> Brief {
+        let counted = counted(proof);
+        let remaining = self.summary.remaining.unwrap_or_default();
+        let items = items_of(remaining, &self.run.spec.table);
+        let remaining = HumanCount(remaining);
+        match self.run.settings.dry_run {
+            true => Brief {
+                verdict: Verdict::Open,
+                headline: format!(
+                    "{items} to be migrated: {counted} {remaining} pending. This was a dry run: nothing was written."
+                ),
+                advice: Vec::new(),
+            },
+            false => Brief {
+                verdict: Verdict::NotComplete,
+                headline: format!(
+                    "NOT complete: {items} still to be migrated. The passes are used up, and {counted} {remaining} pending."
+                ),
+                advice: self.advice_if_items_remain(),
+            },
+        }
+    }
+
+    /// A run that was stopped or has failed.
+    fn stopped(&self) -> Brief {
+        let run = &self.run;
+        let table = &run.spec.table;
+        let when = self.when_event(run.status.name());
+        let only = &run.settings.only_segments;
+        let (what, advice) = match run.status {
+            RunStatus::Paused if !only.is_empty() => (
+                format!(
+                    "is paused{when}. It is a canary, which sweeps no segments but {}.",
+                    listed(only)
+                ),
+                advice(&format!("The run says: {}.", run.message), None),
+            ),
+            RunStatus::Paused => (
+                format!("is paused{when}."),
+                advice("Go on from the checkpoints:", Some(self.command("resume"))),
+            ),
+            RunStatus::Cancelled => (
+                format!("was cancelled{when}. What it had changed until then stays changed."),
+                advice(
+                    "To go on all the same, start it again with the same spec: it goes on from its checkpoints.",
+                    None,
+                ),
+            ),
+            _ => (
+                format!(
+                    "failed{when}{}: {}",
+                    run.error
+                        .as_ref()
+                        .map_or_else(String::new, |name| format!(" with {name}")),
+                    run.message
+                ),
+                advice("Once the cause is mended:", Some(self.command("resume"))),
+            ),
+        };
+        Brief {
+            verdict: Verdict::NotComplete,
+            headline: format!("NOT complete: the run on table {table} {what}"),
+            advice,
+        }
+    }
+
+    fn advice_if_items_remain(&self) -> Vec<(String, Option<String>)> {
+        let mut advice = Vec::new();
+        if self.rejected_count > 0 {
+            advice.push((
+                format!(
+                    "DynamoDB refuses the update of {} for good, each with its reason below. Mend them, or change the \
+                     spec so that it leaves them out; then try these again:",
+                    items(self.rejected_count as u64)
+                ),
+                Some(self.command("rejected") + " --retry"),
+            ));
+        }
+        let remaining = self.summary.remaining.unwrap_or_default();
+        if remaining > self.rejected_count as u64 {
+            advice.push((
+                "Items came into the table, or back into the state of before, behind the run: see that every writer sets the \
+                 attribute. Then start it again, which begins a new pass."
+                    .into(),
+                None,
+            ));
+        }
+        advice
+    }
+
+    /// When, and by whom, it came into this state; nothing if that is not known.
+    fn when_event(&self, status: &str) -> String {
+        let mut events = self.run.events.iter().rev();
+        let event = events.find(|event| event.what == "status" && event.new == status);
+        match event {
+            Some(event) => format!(" ({}, by {})", time(event.at_ms), event.by),
+            None => self
+                .run
+                .ended_ms
+                .map_or_else(String::new, |at| format!(" ({})", time(at))),
+        }
+    }
+
+    /// What the verification says: how it counted, when, and whether it still counts.
+    pub fn proof(&self) -> String {
+        let run = &self.run;
+        let Some(proof) = &run.proof else {
+            return "Not counted yet. A run ends as succeeded only after a strongly consistent count of 0.".into();
+        };
+        let count = format!(
+            "{} of {} items pending, by a count with strongly consistent reads over the whole table, complete at {}",
+            HumanCount(proof.remaining),
+            HumanCount(proof.scanned),
+            time(proof.at_ms)
+        );
+        if run.status.is_finished() {
+            format!(
+                "{count}. It used {} read units since the run began, which are in the bill, but not among those of the passes and charts.",
+                decimal(run.verification_rcu)
+            )
+        } else {
+            format!(
+                "No count is valid now. An earlier one says nothing about now, since the run has gone on: {count}."
+            )
+        }
+    }
+}
+
+/// What is to be done, and the command for it if there is one.
+fn advice(what: &str, command: Option<String>) -> Vec<(String, Option<String>)> {
+    vec![(what.to_owned(), command)]
+}
+
+/// The beginning of a sentence about a count, which ends in a figure.
+fn counted(proof: &Proof) -> String {
+    format!(
+        "a strongly consistent count over {} items, complete at {}, found",
+        HumanCount(proof.scanned),
+        time(proof.at_ms)
+    )
+}
+
+/// "0, 3 and 7".
+fn listed(segments: &[u32]) -> String {
+    let mut words: Vec<String> = segments.iter().map(u32::to_string).collect();
+    match words.pop() {
+        Some(last) if !words.is_empty() => format!("{} and {last}", words.join(", ")),
+        last => last.unwrap_or_default(),
+    }
+}
+
+/// "1 item of table stuff is".
+fn items_of(n: u64, table: &str) -> String {
+    let is = if n == 1 { "is" } else { "are" };
+    format!("{} of table {table} {is}", items(n))
+}

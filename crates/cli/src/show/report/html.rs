@@ -1,0 +1,342 @@
+//! The report as one HTML page: style and charts are in it, and it loads nothing. maud escapes all that comes from outside.
+
+use backfill_core::Result;
+use backfill_core::records::Counters;
+use backfill_core::view::series::Series;
+use indicatif::HumanCount;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::Report;
+use super::brief::Verdict;
+use super::chart::{Chart, Size};
+use super::over_time::HISTORY_NOTE;
+use super::segments::SHADES;
+use crate::show::words::{decimal, duration, items, time};
+
+const STYLE: &str = include_str!("style.css");
+
+/// Bins of a chart: as many as the worker's flushes can tell apart.
+const BINS: usize = 60;
+
+/// A chart is drawn for wide and for narrow screens, so that its text is readable on both.
+const SIZES: [(&str, Size); 2] = [("wide", (1000, 260)), ("narrow", (380, 240))];
+
+/// The page.
+///
+/// Errors: `Internal` if a chart cannot be drawn.
+pub fn render(report: &Report) -> Result<String> {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (report.title()) ", run " (report.run.run_id) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { (report.title()) }
+                    p.soft { "Run " (report.run.run_id) ", as of " (time(report.made_ms)) }
+                }
+                main {
+                    (brief(report))
+                    (figures(report))
+                    h2 { "Proof" }
+                    (proof(report))
+                    h2 { "Passes" }
+                    (passes(report))
+                    h2 { "Over time" }
+                    (over_time(report)?)
+                    h2 { "Segments" }
+                    (segments(report))
+                    h2 { "Rejected items" }
+                    (rejected(report))
+                    h2 { "Changes" }
+                    (changes(report))
+                    h2 { "Bill" }
+                    (bill(report))
+                    h2 { "Spec" }
+                    p { code { (report.run.spec.describe()) } }
+                    pre { (report.spec()) }
+                    h2 { "Run and versions" }
+                    div.scroll {
+                        table.facts {
+                            @for (name, value) in report.facts() {
+                                tr { th scope="row" { (name) } td { (value) } }
+                            }
+                        }
+                    }
+                }
+                footer.soft {
+                    "Made from the durable records of the run by " code { "backfill report" } "."
+                }
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn brief(report: &Report) -> Markup {
+    let brief = report.brief();
+    let class = match brief.verdict {
+        Verdict::Proven => "proven",
+        Verdict::Open => "open",
+        Verdict::NotComplete => "not-complete",
+    };
+    html! {
+        section class={ "outcome " (class) } {
+            p.headline { (brief.headline) }
+            @for (advice, command) in &brief.advice {
+                p { (advice) @if let Some(command) = command { " " code { (command) } } }
+            }
+        }
+    }
+}
+
+fn figures(report: &Report) -> Markup {
+    let summary = &report.summary;
+    let remaining = summary
+        .remaining
+        .map_or_else(|| "not counted".into(), |n| HumanCount(n).to_string());
+    let figures = [
+        ("Still pending", remaining),
+        ("Updated", HumanCount(summary.updated).to_string()),
+        ("Scanned", HumanCount(summary.scanned).to_string()),
+        ("Rejected", HumanCount(summary.rejected).to_string()),
+        ("Last execution", report.duration()),
+        ("Cost in USD", format!("{:.4}", summary.cost_usd.total)),
+    ];
+    html! {
+        dl.figures {
+            @for (name, figure) in figures {
+                div { dt { (name) } dd { (figure) } }
+            }
+        }
+    }
+}
+
+fn proof(report: &Report) -> Markup {
+    html! {
+        p { (report.proof()) }
+        @if !report.summary.samples.is_empty() {
+            p { "Some of the items that are pending:" }
+            pre {
+                @for key in &report.summary.samples { (key) "\n" }
+            }
+        }
+    }
+}
+
+/// Figures of a pass: heading, value.
+type Column = (&'static str, fn(&Counters) -> String);
+
+const COLUMNS: [Column; 9] = [
+    ("Scanned", |c| HumanCount(c.scanned).to_string()),
+    ("Matched", |c| HumanCount(c.matched).to_string()),
+    ("Updated", |c| HumanCount(c.updated).to_string()),
+    ("Raced", |c| HumanCount(c.raced).to_string()),
+    ("Vanished", |c| HumanCount(c.vanished).to_string()),
+    ("Rejected", |c| HumanCount(c.rejected).to_string()),
+    ("Read units", |c| decimal(c.consumed_rcu)),
+    ("Write units", |c| decimal(c.consumed_wcu)),
+    ("Throttles", |c| HumanCount(c.throttles).to_string()),
+];
+
+fn passes(report: &Report) -> Markup {
+    let total = report.run.settings.total_segments;
+    html! {
+        div.scroll {
+            table.wide-table {
+                thead {
+                    tr {
+                        th scope="col" { "Pass" }
+                        th.n scope="col" { "Segments" }
+                        @for (name, _) in COLUMNS { th.n scope="col" { (name) } }
+                    }
+                }
+                tbody {
+                    @for pass in &report.passes {
+                        tr {
+                            th scope="row" { (pass.pass) }
+                            td.n { (HumanCount(pass.segments_exhausted.into())) " of " (HumanCount(total.into())) }
+                            @for (_, value) in COLUMNS { td.n { (value(&pass.counters)) } }
+                        }
+                    }
+                    @if report.passes.len() > 1 {
+                        tr.sum {
+                            th scope="row" { "All" }
+                            td {}
+                            @let sum: Counters = report.passes.iter().map(|pass| pass.counters).sum();
+                            @for (_, value) in COLUMNS { td.n { (value(&sum)) } }
+                        }
+                    }
+                }
+            }
+        }
+        p.soft {
+            "Matched = updated by this run + raced (a live writer was first) + vanished (deleted meanwhile) + rejected (DynamoDB \
+             refuses the update for good)."
+        }
+        @for pass in &report.passes {
+            @if let Some(throttled_by) = &pass.throttled_by {
+                p.soft { "Pass " (pass.pass) ", why the table throttled, as it said: " (throttled_by) }
+            }
+        }
+    }
+}
+
+fn over_time(report: &Report) -> Result<Markup> {
+    let series = Series::new(&report.history, BINS);
+    if series.bins.len() < 2 {
+        return Ok(html! {
+            p { (report.no_charts()) }
+            p.soft { (HISTORY_NOTE) }
+        });
+    }
+    let mut charts = Vec::new();
+    for (name, chart) in report.charts() {
+        charts.push((name, chart_with_legend(name, &chart, &series)?));
+    }
+    Ok(html! {
+        @for (name, chart) in &charts {
+            h3 { (name) }
+            (chart)
+        }
+        p.soft { (HISTORY_NOTE) " " (report.gaps_note(&series)) }
+    })
+}
+
+fn chart_with_legend(name: &str, chart: &Chart, series: &Series) -> Result<Markup> {
+    if chart.is_empty(series) {
+        return Ok(html! { p { "None, at no time." } });
+    }
+    let mut drawn = Vec::new();
+    for (class, size) in SIZES {
+        drawn.push((class, size, chart.draw(series, size)?));
+    }
+    let classes = ["first", "second"];
+    Ok(html! {
+        p.legend {
+            @for (line, class) in chart.lines.iter().zip(classes) {
+                span { i class=(class) {} (line.name) }
+                @if let Some(budget) = line.budget_in_words() {
+                    span { i class={ "budget " (class) } {} "budget: " (budget) }
+                }
+            }
+        }
+        @for (class, (width, height), elements) in &drawn {
+            svg class=(class) viewBox={ "0 0 " (width) " " (height) } role="img" aria-label={ (name) " over time, in " (chart.unit) } {
+                (PreEscaped(elements))
+            }
+        }
+    })
+}
+
+fn segments(report: &Report) -> Markup {
+    let Some(skew) = report.skew() else {
+        return html! { p { "No segment has any work yet: a dry run leaves all to the count." } };
+    };
+    let total = report.run.settings.total_segments;
+    html! {
+        p { (skew.describe(total)) }
+        ul.map aria-label="Segments by items scanned" {
+            @for cell in report.cells() {
+                li class={ "s" (cell.shade) @if cell.not_done > 0 { " not-done" } } title=(cell.describe()) {}
+            }
+        }
+        p.shades {
+            "nothing" @for shade in 0..=SHADES { i class={ "s" (shade) } {} } "most items scanned"
+            i class="s0 not-done" {} "not done"
+        }
+        p.soft { (report.cells_note()) }
+        div.scroll {
+            table {
+                caption { "Segments with most items" }
+                thead { tr { th scope="col" { "Segment" } th.n scope="col" { "Scanned" } th.n scope="col" { "Updated" }
+                    th.n scope="col" { "Rejected" } th.n scope="col" { "Time at work" } } }
+                tbody {
+                    @for hot in report.hottest() {
+                        tr {
+                            th scope="row" { (hot.segment) }
+                            td.n { (HumanCount(hot.counters.scanned)) }
+                            td.n { (HumanCount(hot.counters.updated)) }
+                            td.n { (HumanCount(hot.counters.rejected)) }
+                            td.n { (duration(hot.counters.worked_seconds)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn rejected(report: &Report) -> Markup {
+    if report.rejected_count == 0 {
+        return html! { p { "None in pass " (report.run.pass) "." } };
+    }
+    html! {
+        p {
+            (report.rejected_note()) " " code { (report.list_rejected()) }
+        }
+        div.scroll {
+            table.wide-table {
+                thead { tr { th scope="col" { "Key" } th scope="col" { "Reason" } th scope="col" { "Segment" } th scope="col" { "When" } } }
+                tbody {
+                    @for item in &report.rejected {
+                        tr {
+                            td.long { code { (item.key) } }
+                            td.long { (item.reason) }
+                            td.n { (item.segment) }
+                            td.nowrap { (time(item.at_ms)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn changes(report: &Report) -> Markup {
+    if report.run.events.is_empty() {
+        return html! { p { "None: the run went on as it was started." } };
+    }
+    html! {
+        div.scroll {
+            table.wide-table {
+                thead { tr { th scope="col" { "When" } th scope="col" { "What" } th scope="col" { "Old → new" } th scope="col" { "By" } } }
+                tbody {
+                    @for event in &report.run.events {
+                        tr {
+                            td.nowrap { (time(event.at_ms)) }
+                            td.nowrap { (event.what) }
+                            td.long { (event.old) " → " (event.new) }
+                            td.long { (event.by) }
+                        }
+                    }
+                }
+            }
+        }
+        p.soft { (report.changes_note()) }
+    }
+}
+
+fn bill(report: &Report) -> Markup {
+    let bill = &report.summary.cost_usd;
+    html! {
+        table {
+            thead { tr { th scope="col" { "For" } th.n scope="col" { "USD" } } }
+            tbody {
+                @for (name, usd) in report.bill() {
+                    tr { th scope="row" { (name) } td.n { (format!("{usd:.4}")) } }
+                }
+                tr.sum { th scope="row" { "All" } td.n { (format!("{:.4}", bill.total)) } }
+            }
+        }
+        @if let Some(per_million) = bill.per_million_items {
+            p { (format!("{per_million:.3} USD")) " per million items that were to be written; " (items(report.summary.matched)) " here." }
+        }
+        p.soft { (report.bill_note()) }
+    }
+}

@@ -1,0 +1,98 @@
+//! The result of a run.
+
+use backfill_core::Request;
+use backfill_core::records::{RunRecord, RunStatus};
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::{Snapshot, Summary};
+use indicatif::HumanCount;
+
+use crate::budget;
+use crate::show::{print, words};
+
+/// Prints how a run has ended: its summary if there are records of it, and one JSON object if so asked. Records may still call a
+/// run running whose end could not be recorded; it has ended as `ended` all the same.
+pub fn end(
+    records: Option<&Snapshot>,
+    request: &Request,
+    ended: RunStatus,
+    prices: &Prices,
+    json: bool,
+) {
+    let mut summary = match records {
+        Some(records) => records.summary(prices),
+        None => Summary::without_records(request, ended),
+    };
+    if summary.status == RunStatus::Running {
+        summary.status = ended;
+    }
+    if let Some(records) = records {
+        eprintln!("{}", text(&records.run, &summary, prices));
+    }
+    if json {
+        print::json(&summary);
+    }
+}
+
+/// The summary of a run in a few lines.
+pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices) -> String {
+    let verdict = match summary.status {
+        RunStatus::Succeeded if run.settings.dry_run => "dry run: nothing is pending",
+        RunStatus::Incomplete if run.settings.dry_run => "dry run: items are pending",
+        RunStatus::Succeeded => "succeeded: nothing is pending any more",
+        RunStatus::Incomplete => "incomplete: items remain",
+        RunStatus::Paused => "paused",
+        RunStatus::Cancelled => "cancelled",
+        RunStatus::Failed => "failed",
+        RunStatus::Running => "running",
+    };
+    let mut lines = vec![
+        format!(
+            "run {} on table {}: {verdict}",
+            summary.run_id, summary.table
+        ),
+        format!("  spec      {}", run.spec.describe()),
+        format!(
+            "  scanned   {} items in {} segments, {}",
+            HumanCount(summary.scanned),
+            summary.segments,
+            words::plural(summary.passes, "pass", "passes"),
+        ),
+        format!(
+            "  matched   {} = {} updated + {} raced + {} vanished + {} rejected",
+            HumanCount(summary.matched),
+            HumanCount(summary.updated),
+            HumanCount(summary.raced),
+            HumanCount(summary.vanished),
+            HumanCount(summary.rejected),
+        ),
+    ];
+    if summary.rejected > 0 {
+        lines.push(format!(
+            "            see them with: backfill rejected --run-id {}",
+            summary.run_id
+        ));
+    }
+    lines.push(match summary.remaining {
+        Some(remaining) => format!(
+            "  remaining {} by a strongly consistent count",
+            HumanCount(remaining)
+        ),
+        None => "  remaining not counted yet".into(),
+    });
+    for key in &summary.samples {
+        lines.push(format!("            {key}"));
+    }
+    lines.push(format!(
+        "  capacity  {:.1} read units, {:.1} write units; {}; throttled {} times",
+        summary.consumed_rcu,
+        summary.consumed_wcu,
+        budget::text(summary.max_wcu, summary.max_rcu),
+        HumanCount(summary.throttles),
+    ));
+    lines.push(format!(
+        "  cost      {}",
+        words::bill(&summary.cost_usd, prices)
+    ));
+    lines.push(format!("  time      {:.1} s", summary.elapsed_seconds));
+    lines.join("\n")
+}

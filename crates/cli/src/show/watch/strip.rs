@@ -1,0 +1,126 @@
+//! What the view draws of the segments: all of them as a strip, and the slowest as a table.
+
+use indicatif::HumanCount;
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+
+use super::segments::{Mark, Overview, State, fold};
+use super::typeset::fit;
+use super::view::View;
+use crate::show::words;
+
+impl View {
+    /// The segments of the pass: a cell for each, or for several.
+    pub(super) fn strip(
+        &self,
+        overview: &Overview,
+        rows: usize,
+        width: usize,
+    ) -> Vec<Line<'static>> {
+        let (cells, per_cell) = fold(&overview.states, rows * width);
+        // Few segments are drawn wider.
+        let wide = (width / cells.len().max(1)).clamp(1, 8);
+        let scale = match (per_cell, wide) {
+            (1, 1) => "a cell each".into(),
+            (1, wide) => format!("{wide} cells each"),
+            (several, _) => format!("{} in a cell", HumanCount(several as u64)),
+        };
+        let mut counts = vec![format!(
+            "{} segments",
+            HumanCount(overview.states.len() as u64)
+        )];
+        for (n, what) in [
+            (overview.done, "done"),
+            (overview.at_work, "at work"),
+            (overview.waiting, "waiting"),
+            (overview.open, "open"),
+        ] {
+            if n > 0 {
+                counts.push(format!("{} {what}", HumanCount(n as u64)));
+            }
+        }
+        let mut lines = vec![self.rule(&counts.join(", "), &scale, width)];
+        let per_row = width / wide;
+        for row in cells.chunks(per_row.max(1)) {
+            let mut spans: Vec<Span> = Vec::new();
+            // Runs of one state are one span.
+            for same in row.chunk_by(|a, b| a == b) {
+                let (glyph, style) = match same[0] {
+                    Mark::State(state) => (state.glyph(), self.state_style(state)),
+                    Mark::Tenths(tenths) => (char::from(b'0' + tenths), self.fg(Color::Cyan)),
+                };
+                let text: String = std::iter::repeat_n(glyph, same.len() * wide).collect();
+                spans.push(Span::styled(text, style));
+            }
+            lines.push(Line::from(spans));
+        }
+        lines.resize_with(1 + rows, Line::default);
+        let mut legend = vec![Span::raw(" ")];
+        for state in State::ALL {
+            // Cells of several show in numbers how far they are.
+            if per_cell > 1 && matches!(state, State::AtWork | State::Waiting) {
+                if state == State::AtWork {
+                    legend.push(Span::styled("0-9", self.fg(Color::Cyan)));
+                    legend.push(Span::raw(" tenths done  "));
+                }
+                continue;
+            }
+            legend.push(Span::styled(
+                state.glyph().to_string(),
+                self.state_style(state),
+            ));
+            let n = match state {
+                State::Slow => Some(overview.slow),
+                State::Rejected => Some(overview.rejected),
+                _ => None,
+            };
+            legend.push(Span::raw(match n {
+                Some(n) => format!(" {} ({n})  ", state.name()),
+                None => format!(" {}  ", state.name()),
+            }));
+        }
+        lines.push(Line::from(legend));
+        lines
+    }
+
+    /// A table of the segments at work.
+    pub(super) fn slowest(
+        &self,
+        overview: &Overview,
+        rows: usize,
+        width: usize,
+    ) -> Vec<Line<'static>> {
+        let mut lines = vec![self.rule("slowest segments at work", "", width)];
+        let head = "   segment    items/s     swept  checkpoint      throttled  bound by";
+        lines.push(Line::styled(
+            head,
+            Style::new().add_modifier(Modifier::BOLD),
+        ));
+        for row in overview.rows.iter().take(rows) {
+            let style = match row.is_slow {
+                true => self.state_style(State::Slow),
+                false => Style::new(),
+            };
+            let rate = row.rate.map_or_else(
+                || "?".into(),
+                |rate| HumanCount(rate.round() as u64).to_string(),
+            );
+            let text = format!(
+                " {}{:>8} {:>10} {:>9}  {:<15} {:>9}  {}",
+                if row.is_slow { '!' } else { ' ' },
+                row.segment,
+                rate,
+                HumanCount(row.scanned).to_string(),
+                format!("{} ago", words::duration(row.quiet.as_secs() as f64)),
+                HumanCount(row.throttles).to_string(),
+                row.bound_by.name(),
+            );
+            lines.push(Line::styled(fit(&text, width), style));
+        }
+        if overview.rows.is_empty() {
+            lines.push(Line::from("   none"));
+        }
+        lines.resize_with(2 + rows, Line::default);
+        lines
+    }
+}

@@ -1,0 +1,139 @@
+//! Figures, times and counters as people read them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backfill_core::clock::rfc3339;
+use backfill_core::records::{BoundBy, Counters};
+use backfill_core::view::cost::{Bill, Prices};
+use indicatif::HumanCount;
+
+/// "budget (7 segments), throttled (1 segment)".
+pub fn bounds(bound_by: &BTreeMap<BoundBy, u32>) -> String {
+    let bounds: Vec<String> = bound_by
+        .iter()
+        .map(|(by, segments)| {
+            let segments = plural(*segments, "segment", "segments");
+            format!("{} ({segments})", by.name())
+        })
+        .collect();
+    bounds.join(", ")
+}
+
+/// A time that is estimated: "less than a minute", "about 12 min", "about 7 h 5 min", "about 3 days".
+pub fn about(time: Duration) -> String {
+    let minutes = time.as_secs().div_ceil(60);
+    match (minutes / (48 * 60), minutes / 60, minutes % 60) {
+        _ if time.as_secs() < 60 => "less than a minute".into(),
+        (0, 0, minutes) => format!("about {minutes} min"),
+        (0, hours, minutes) => format!("about {hours} h {minutes} min"),
+        _ => format!("about {} days", minutes.div_ceil(24 * 60)),
+    }
+}
+
+/// Counters of one pass in a line.
+pub fn counters(counters: &Counters) -> String {
+    format!(
+        "{} scanned, {} matched = {} updated + {} raced + {} vanished + {} rejected",
+        HumanCount(counters.scanned),
+        HumanCount(counters.matched),
+        HumanCount(counters.updated),
+        HumanCount(counters.raced),
+        HumanCount(counters.vanished),
+        HumanCount(counters.rejected),
+    )
+}
+
+/// The bill in a line, per million items if there were any.
+pub fn bill(bill: &Bill, prices: &Prices) -> String {
+    let per_million = match bill.per_million_items {
+        Some(usd) => format!("{usd:.3} USD per million items, "),
+        None => String::new(),
+    };
+    format!(
+        "{per_million}{:.4} USD in all: writes {:.4}, scan {:.4}, verification {:.4}, checkpoints {:.4}, Lambda {:.4} + \
+         {:.4} for requests, state transitions {:.4} (on demand, {}, {})",
+        bill.total,
+        bill.writes,
+        bill.scan,
+        bill.verification,
+        bill.checkpoints,
+        bill.lambda_duration,
+        bill.lambda_requests,
+        bill.state_transitions,
+        prices.region,
+        prices.date,
+    )
+}
+
+/// "1 pass", "2 passes".
+pub fn plural(n: u32, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// A time span: "0.3 s", "12 s", "3 min 20 s", "7 h 5 min", "2 d 4 h".
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        _ if (0.05..0.95).contains(&seconds) => format!("{seconds:.1} s"),
+        0..60 => format!("{whole} s"),
+        60..3_600 => format!("{} min {} s", whole / 60, whole % 60),
+        3_600..86_400 => format!("{} h {} min", whole / 3_600, whole / 60 % 60),
+        _ => format!("{} d {} h", whole / 86_400, whole / 3_600 % 24),
+    }
+}
+
+/// A time in UTC for people, to the second.
+pub fn time(ms: u64) -> String {
+    rfc3339(ms).replace('T', " ").replace('Z', " UTC")
+}
+
+/// "1 item", "2,000 items".
+pub fn items(n: u64) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{} item{s}", HumanCount(n))
+}
+
+/// A figure with as many digits as matter: "0.25", "4.2", "18", "12,345".
+pub fn decimal(n: f64) -> String {
+    match n.abs() {
+        0.0 => "0".into(),
+        n if n < 1.0 => format!("{n:.2}"),
+        n if n < 10.0 => format!("{n:.1}"),
+        n => HumanCount(n.round() as u64).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_and_times_as_people_read_them() {
+        for (seconds, text) in [
+            (0.0, "0 s"),
+            (0.04, "0 s"),
+            (0.25, "0.2 s"),
+            (0.949, "0.9 s"),
+            (0.95, "1 s"),
+            (41.0, "41 s"),
+            (59.6, "1 min 0 s"),
+            (723.4, "12 min 3 s"),
+            (11_100.0, "3 h 5 min"),
+            (187_200.0, "2 d 4 h"),
+            (2_592_000.0, "30 d 0 h"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+        for (figure, text) in [
+            (0.0, "0"),
+            (0.25, "0.25"),
+            (4.21, "4.2"),
+            (12_345.6, "12,346"),
+        ] {
+            assert_eq!(decimal(figure), text);
+        }
+        assert_eq!(time(1_795_208_400_000), "2026-11-20 21:00:00 UTC");
+        assert_eq!(time(u64::MAX), "9999-12-31 23:59:59 UTC");
+    }
+}
