@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use backfill_core::view::series::{Rates, Series};
 use backfill_core::{Error, ErrorKind, Result};
+use plotters::coord::Shift;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::over_time::BudgetStep;
 use crate::show::words::{decimal, time};
 
 /// What the style sheet knows by these values. The two hues are those of the palette of Okabe and Ito, which people with a
@@ -20,11 +21,14 @@ const RULE: RGBColor = RGBColor(0xD8, 0xDE, 0xE4);
 /// Height of the text in a chart; plotters makes of it a font of 12 px.
 const TEXT_PX: u32 = 15;
 
+/// Units per second that a run might use, from this time on; milliseconds since 1970.
+pub type BudgetStep = (u64, Option<u32>);
+
 /// One line of a chart.
 pub struct Line {
     pub name: &'static str,
     pub value: fn(&Rates) -> f64,
-    /// What it may not pass, drawn as a dashed line; empty where there is no such thing.
+    /// What it may not pass, drawn as a dashed line; empty if there is no such thing.
     pub budget: Vec<BudgetStep>,
 }
 
@@ -34,6 +38,12 @@ pub struct Chart {
     pub unit: &'static str,
     pub lines: Vec<Line>,
 }
+
+/// What is drawn on: axes of time and of units per second.
+type Grid<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<TimeAxis, RangedCoordf64>>;
+
+/// A drawing, or why plotters could not draw it.
+type Drawn<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Width and height in CSS pixels at which the text is readable.
 pub type Size = (u32, u32);
@@ -206,12 +216,7 @@ impl Chart {
         Ok(inside.trim_end().trim_end_matches("</svg>").to_owned())
     }
 
-    fn draw_into(
-        &self,
-        svg: &mut String,
-        series: &Series,
-        size: Size,
-    ) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    fn draw_into(&self, svg: &mut String, series: &Series, size: Size) -> Drawn<()> {
         let axis = Axis(series);
         let edges = axis.edges();
         let end = edges.last().map_or(1.0, |(_, to)| *to);
@@ -220,48 +225,25 @@ impl Chart {
             series.bins.iter().map(move |bin| value(&bin.rates))
         });
         let highest_use = used.fold(0.0, f64::max);
+        // A budget far above all use would press the use flat; it is told in words.
+        let in_sight = |(_, _, units): &(f64, f64, f64)| *units <= highest_use * 3.0;
         let budgets = self.lines.iter().map(|line| match line.budget.is_empty() {
             true => Vec::new(),
-            false => stretches(&axis, &line.budget, end),
+            false => {
+                let mut budget = stretches(&axis, &line.budget, end);
+                budget.retain(in_sight);
+                budget
+            }
         });
         let budgets: Vec<_> = budgets.collect();
-        // A budget far above all use would press the use flat; it is told in words.
-        let in_sight = |units: f64| units <= highest_use * 3.0;
         let highest = budgets
             .iter()
             .flatten()
             .map(|(_, _, units)| *units)
-            .filter(|units| in_sight(*units))
             .fold(highest_use, f64::max);
 
         let root = SVGBackend::with_string(svg, size).into_drawing_area();
-        let style = ("sans-serif", TEXT_PX).into_font().color(&TEXT);
-        let wide = size.0 > 500;
-        let labels = axis.labels(if wide { 8 } else { 4 }).into_iter();
-        let x = TimeAxis {
-            end,
-            labels: labels.map(|place| (place, axis.label(place))).collect(),
-        };
-        let mut chart = ChartBuilder::on(&root)
-            .margin(4)
-            .margin_top(10)
-            .margin_right(14)
-            .x_label_area_size(44)
-            .y_label_area_size(66)
-            .build_cartesian_2d(x, 0.0..highest.max(f64::MIN_POSITIVE) * 1.08)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(RULE)
-            .axis_style(TEXT)
-            .label_style(style.clone())
-            .axis_desc_style(style)
-            .x_desc("time (UTC)")
-            .y_desc(self.unit)
-            .y_labels(5)
-            .y_label_formatter(&|units| decimal(*units))
-            .draw()?;
+        let mut chart = self.grid(&root, &axis, end, highest, size.0 > 500)?;
         let gaps = axis.gaps();
         // Two fills on top of each other would be neither hue.
         let fills = [FIRST.mix(0.12), TRANSPARENT];
@@ -283,16 +265,7 @@ impl Chart {
             }
         }
         for (budget, colour) in budgets.iter().zip([FIRST, SECOND]) {
-            let mut before: Option<(f64, f64)> = None;
-            for &(from, to, units) in budget {
-                if !in_sight(units) {
-                    continue;
-                }
-                let step = before.filter(|(end, _)| *end == from);
-                let points = step.into_iter().chain([(from, units), (to, units)]);
-                chart.draw_series(DashedLineSeries::new(points, 5, 4, colour.stroke_width(1)))?;
-                before = Some((to, units));
-            }
+            draw_budget(&mut chart, budget, colour)?;
         }
         for gap in gaps {
             let place = edges[gap].0;
@@ -302,4 +275,53 @@ impl Chart {
         root.present()?;
         Ok(())
     }
+    /// The axes and the rules between them.
+    fn grid<'a>(
+        &self,
+        root: &DrawingArea<SVGBackend<'a>, Shift>,
+        axis: &Axis<'_>,
+        end: f64,
+        highest: f64,
+        is_wide: bool,
+    ) -> Drawn<Grid<'a>> {
+        let style = ("sans-serif", TEXT_PX).into_font().color(&TEXT);
+        let labels = axis.labels(if is_wide { 8 } else { 4 }).into_iter();
+        let x = TimeAxis {
+            end,
+            labels: labels.map(|place| (place, axis.label(place))).collect(),
+        };
+        let mut chart = ChartBuilder::on(root)
+            .margin(4)
+            .margin_top(10)
+            .margin_right(14)
+            .x_label_area_size(44)
+            .y_label_area_size(66)
+            .build_cartesian_2d(x, 0.0..highest.max(f64::MIN_POSITIVE) * 1.08)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(RULE)
+            .axis_style(TEXT)
+            .label_style(style.clone())
+            .axis_desc_style(style)
+            .x_desc("time (UTC)")
+            .y_desc(self.unit)
+            .y_labels(5)
+            .y_label_formatter(&|units| decimal(*units))
+            .draw()?;
+        Ok(chart)
+    }
+}
+
+/// Draws a budget as a dashed line, with a step where one stretch follows another.
+fn draw_budget(chart: &mut Grid<'_>, budget: &[(f64, f64, f64)], colour: RGBColor) -> Drawn<()> {
+    let mut before: Option<(f64, f64)> = None;
+    for &(from, to, units) in budget {
+        let step = before.filter(|(end, _)| *end == from);
+        let points = step.into_iter().chain([(from, units), (to, units)]);
+        chart.draw_series(DashedLineSeries::new(points, 5, 4, colour.stroke_width(1)))?;
+        before = Some((to, units));
+    }
+    Ok(())
 }

@@ -16,6 +16,23 @@ const ROWS: usize = 12;
 /// The document.
 pub fn render(report: &Report) -> String {
     let mut doc = Document::default();
+    for section in [
+        brief,
+        proof,
+        passes,
+        over_time,
+        segments,
+        rejected,
+        changes,
+        bill,
+        spec_and_facts,
+    ] {
+        section(&mut doc, report);
+    }
+    doc.0
+}
+
+fn brief(doc: &mut Document, report: &Report) {
     let brief = report.brief();
     doc.heading(1, &report.title());
     doc.paragraph(&format!(
@@ -30,41 +47,30 @@ pub fn render(report: &Report) -> String {
             .map_or_else(String::new, |command| format!(" {}", code(command)));
         doc.paragraph(&format!("{}{command}", text(advice)));
     }
+}
 
+fn proof(doc: &mut Document, report: &Report) {
     doc.heading(2, "Proof");
     doc.paragraph(&text(&report.proof()));
     for key in &report.summary.samples {
         let _ = writeln!(doc.0, "- {}", code(&key.to_string()));
     }
+}
 
+fn passes(doc: &mut Document, report: &Report) {
     doc.heading(2, "Passes");
     let total = report.run.settings.total_segments;
-    let row = |name: String, segments: String, c: &Counters| {
-        let mut row = vec![name, segments];
-        row.extend(
-            [
-                c.scanned, c.matched, c.updated, c.raced, c.vanished, c.rejected,
-            ]
-            .map(count),
-        );
-        row.extend([
-            decimal(c.consumed_rcu),
-            decimal(c.consumed_wcu),
-            count(c.throttles),
-        ]);
-        row
-    };
     let mut rows: Vec<Vec<String>> = report
         .passes
         .iter()
         .map(|pass| {
             let segments = format!("{} of {}", count(pass.segments_exhausted), count(total));
-            row(pass.pass.to_string(), segments, &pass.counters)
+            pass_row(pass.pass.to_string(), segments, &pass.counters)
         })
         .collect();
     if report.passes.len() > 1 {
         let sum = report.passes.iter().map(|pass| pass.counters).sum();
-        rows.push(row("all".into(), String::new(), &sum));
+        rows.push(pass_row("all".into(), String::new(), &sum));
     }
     doc.table(
         "Pass | Segments | Scanned | Matched | Updated | Raced | Vanished | Rejected | Read units | Write units | Throttles",
@@ -79,7 +85,25 @@ pub fn render(report: &Report) -> String {
             ));
         }
     }
+}
 
+fn pass_row(name: String, segments: String, c: &Counters) -> Vec<String> {
+    let mut row = vec![name, segments];
+    row.extend(
+        [
+            c.scanned, c.matched, c.updated, c.raced, c.vanished, c.rejected,
+        ]
+        .map(count),
+    );
+    row.extend([
+        decimal(c.consumed_rcu),
+        decimal(c.consumed_wcu),
+        count(c.throttles),
+    ]);
+    row
+}
+
+fn over_time(doc: &mut Document, report: &Report) {
     doc.heading(2, "Over time");
     let series = Series::new(&report.history, ROWS);
     if series.bins.len() < 2 {
@@ -109,12 +133,14 @@ pub fn render(report: &Report) -> String {
         );
     }
     doc.paragraph(&format!("{HISTORY_NOTE} {}", report.gaps_note(&series)));
+}
 
+fn segments(doc: &mut Document, report: &Report) {
     doc.heading(2, "Segments");
     match report.skew() {
         None => doc.paragraph("No segment has any work yet: a dry run leaves all to the count."),
         Some(skew) => {
-            doc.paragraph(&skew.describe(total));
+            doc.paragraph(&skew.describe(report.run.settings.total_segments));
             let rows = report.hottest().into_iter().map(|hot| {
                 let c = &hot.counters;
                 vec![
@@ -131,7 +157,9 @@ pub fn render(report: &Report) -> String {
             );
         }
     }
+}
 
+fn rejected(doc: &mut Document, report: &Report) {
     doc.heading(2, "Rejected items");
     if report.rejected_count == 0 {
         doc.paragraph(&format!("None in pass {}.", report.run.pass));
@@ -151,7 +179,9 @@ pub fn render(report: &Report) -> String {
         });
         doc.table("Key | Reason | Segment | When", rows.collect());
     }
+}
 
+fn changes(doc: &mut Document, report: &Report) {
     doc.heading(2, "Changes");
     if report.run.events.is_empty() {
         doc.paragraph("None: the run went on as it was started.");
@@ -167,7 +197,9 @@ pub fn render(report: &Report) -> String {
         doc.table("When | What | Old → new | By", rows.collect());
         doc.paragraph(&text(&report.changes_note()));
     }
+}
 
+fn bill(doc: &mut Document, report: &Report) {
     doc.heading(2, "Bill");
     let bill = &report.summary.cost_usd;
     let usd = |usd: f64| format!("{usd:.4}");
@@ -179,7 +211,9 @@ pub fn render(report: &Report) -> String {
     rows.push(vec!["All".into(), usd(bill.total)]);
     doc.table("For | USD", rows);
     doc.paragraph(&text(&report.bill_note()));
+}
 
+fn spec_and_facts(doc: &mut Document, report: &Report) {
     doc.heading(2, "Spec");
     doc.paragraph(&code(&report.run.spec.describe()));
     doc.block(&report.spec());
@@ -191,7 +225,6 @@ pub fn render(report: &Report) -> String {
         rows.map(|(name, value)| vec![name.into(), text(&value)])
             .collect(),
     );
-    doc.0
 }
 
 #[derive(Default)]

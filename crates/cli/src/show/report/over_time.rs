@@ -4,16 +4,13 @@ use backfill_core::view::series::Series;
 use indicatif::HumanCount;
 
 use super::Report;
-use super::chart::{Chart, Line};
+use super::chart::{BudgetStep, Chart, Line};
 use crate::show::words::{duration, time};
 
 /// What the charts are drawn by.
 pub const HISTORY_NOTE: &str = "By what the workers noted every ten seconds or less often: good for a chart, in which single steps may be \
      too high or too low, and which may lack what came just before a crash. The counters of the passes are the truth. \
      Verifications are not in it.";
-
-/// Units per second that a run might use, from this time on; milliseconds since 1970.
-pub type BudgetStep = (u64, Option<u32>);
 
 impl Report {
     /// How the budget called `what` changed, the earliest first. The first step is from the beginning on or, where there may have

@@ -30,19 +30,8 @@ fn counters(scanned: u64, updated: u64, rejected: u64) -> Counters {
     }
 }
 
-/// A run of two passes over 20 segments, the second of which found nothing more; with its budget raised and a pause.
-fn report(status: RunStatus) -> Report {
-    let pass = |pass: u32, scanned: &dyn Fn(u32) -> u64, updated: u64, rejected: u64| {
-        let segments = (0..20).map(|segment| SegmentProgress {
-            segment,
-            exhausted: status.is_finished() || pass == 1 || segment != 4,
-            generation: 2,
-            bound_by: BoundBy::Budget,
-            throttled_by: None,
-            counters: counters(scanned(segment), updated, rejected),
-        });
-        PassProgress::of(pass, segments.collect())
-    };
+/// A run whose budget was raised and which was paused for a while.
+fn record(status: RunStatus) -> RunRecord {
     let event = |minutes: u64, what: &str, old: &str, new: &str| Event {
         at_ms: START + minutes * 60_000,
         by: "ann@host".into(),
@@ -77,19 +66,12 @@ fn report(status: RunStatus) -> Report {
         samples: Vec::new(),
         at_ms: START + 1_325_000,
     });
-    let snapshot = Snapshot {
-        run,
-        passes: vec![
-            pass(
-                1,
-                &|segment| if segment == 13 { 9_000 } else { 1_638 },
-                900,
-                3,
-            ),
-            pass(2, &|_| 2_006, 0, 3),
-        ],
-    };
-    let history = (1..=48).chain(121..=130).map(|i| {
+    run
+}
+
+/// What the workers noted, with the pause in it.
+fn history() -> Vec<HistoryBucket> {
+    let buckets = (1..=48).chain(121..=130).map(|i| {
         let mut bucket = HistoryBucket::new(1, START + i * 10_000);
         bucket.add(&Flush {
             at_ms: START + i * 10_000,
@@ -106,6 +88,35 @@ fn report(status: RunStatus) -> Report {
         });
         bucket
     });
+    buckets.collect()
+}
+
+/// A run of two passes over 20 segments, the second of which found nothing more; with its budget raised and a pause.
+fn report(status: RunStatus) -> Report {
+    let pass = |pass: u32, scanned: &dyn Fn(u32) -> u64, updated: u64, rejected: u64| {
+        let segments = (0..20).map(|segment| SegmentProgress {
+            segment,
+            exhausted: status.is_finished() || pass == 1 || segment != 4,
+            generation: 2,
+            bound_by: BoundBy::Budget,
+            throttled_by: None,
+            counters: counters(scanned(segment), updated, rejected),
+        });
+        PassProgress::of(pass, segments.collect())
+    };
+    let run = record(status);
+    let snapshot = Snapshot {
+        run,
+        passes: vec![
+            pass(
+                1,
+                &|segment| if segment == 13 { 9_000 } else { 1_638 },
+                900,
+                3,
+            ),
+            pass(2, &|_| 2_006, 0, 3),
+        ],
+    };
     let prices = Prices::default();
     let mut summary = snapshot.summary(&prices);
     if status == RunStatus::Running {
@@ -119,7 +130,7 @@ fn report(status: RunStatus) -> Report {
         run: snapshot.run,
         passes: snapshot.passes,
         prices,
-        history: history.collect(),
+        history: history(),
         rejected: Vec::new(),
         rejected_count: 0,
     }

@@ -5,9 +5,8 @@ use ratatui::layout::Constraint;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 
-use super::keys::Dialog;
 use super::typeset::wrap;
-use super::view::{Role, View};
+use super::view::{Dialog, Role, View};
 
 impl View {
     /// Draws a dialog over the view.

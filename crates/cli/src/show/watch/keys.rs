@@ -4,7 +4,7 @@ use backfill_core::engine::runs::Rate;
 use backfill_core::records::RunStatus;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::view::{Role, View};
+use super::view::{Dialog, Role, View};
 use crate::budget;
 
 /// What a key asks for.
@@ -24,21 +24,6 @@ pub enum Command {
     Steer(RunStatus),
     Resume,
     SetRate(Rate),
-}
-
-/// What stands over the view and takes the next keys.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Dialog {
-    Help,
-    Cancel,
-    /// Asks a runner whether to stop.
-    Stop,
-    Rate {
-        /// The budget of reads, or of writes.
-        reads: bool,
-        typed: String,
-        error: Option<String>,
-    },
 }
 
 impl View {

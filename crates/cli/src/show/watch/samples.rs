@@ -122,20 +122,39 @@ pub fn all() -> Vec<(&'static str, View, Now)> {
     let (view, now) = mid_run();
     all.push(("mid-run", view, now));
 
-    let swept = |run: RunRecord| {
-        let done = (0..40).map(|n| {
-            let mut done = segment(n, 125_400);
-            done.exhausted = true;
-            done
-        });
-        pass(run, done.collect())
-    };
     all.push((
         "verifying",
         watched(Role::Watcher, [(0, swept(run())), (40, swept(run()))]),
         at(41),
     ));
 
+    all.push((
+        "succeeded",
+        watched(Role::Watcher, [(0, swept(succeeded()))]),
+        at(2),
+    ));
+
+    all.push(("paused", paused(), at(93)));
+
+    let (mut view, now) = mid_run();
+    view.failed("checkpoint table backfill-checkpoints: the service is unavailable".into());
+    all.push(("records-unreadable", view, at(now.since.as_secs() + 45)));
+
+    all.push(("many-segments", many_segments(), at(91)));
+    all
+}
+
+/// Every segment done, nothing counted.
+fn swept(run: RunRecord) -> Snapshot {
+    let done = (0..40).map(|n| {
+        let mut done = segment(n, 125_400);
+        done.exhausted = true;
+        done
+    });
+    pass(run, done.collect())
+}
+
+fn succeeded() -> RunRecord {
     let mut succeeded = run();
     (succeeded.status, succeeded.ended_ms) = (RunStatus::Succeeded, Some(BEGIN_MS + 7_501_000));
     succeeded.message = "no item is pending any more".into();
@@ -146,12 +165,11 @@ pub fn all() -> Vec<(&'static str, View, Now)> {
         at_ms: BEGIN_MS + 7_500_000,
     });
     succeeded.events = vec![event(7_501, "status", "running", "succeeded")];
-    all.push((
-        "succeeded",
-        watched(Role::Watcher, [(0, swept(succeeded))]),
-        at(2),
-    ));
+    succeeded
+}
 
+/// A view in which somebody has paused the run.
+fn paused() -> View {
     let mut paused = half_way(90);
     paused.run.status = RunStatus::Paused;
     paused.run.message = "paused by ana@night-watch; resume it, or start it again".into();
@@ -169,14 +187,7 @@ pub fn all() -> Vec<(&'static str, View, Now)> {
         "running -> paused; its workers save their checkpoints and end within ten seconds".into(),
         false,
     );
-    all.push(("paused", view, at(93)));
-
-    let (mut view, now) = mid_run();
-    view.failed("checkpoint table backfill-checkpoints: the service is unavailable".into());
-    all.push(("records-unreadable", view, at(now.since.as_secs() + 45)));
-
-    all.push(("many-segments", many_segments(), at(91)));
-    all
+    view
 }
 
 /// 100,000 segments, a third of them done.

@@ -55,10 +55,15 @@ impl View {
             lines.push(Line::from(spans));
         }
         lines.resize_with(1 + rows, Line::default);
+        lines.push(self.legend(overview, per_cell > 1));
+        lines
+    }
+
+    /// What each glyph of the strip stands for. Cells of several segments show in numbers how far they are.
+    fn legend(&self, overview: &Overview, of_several: bool) -> Line<'static> {
         let mut legend = vec![Span::raw(" ")];
         for state in State::ALL {
-            // Cells of several show in numbers how far they are.
-            if per_cell > 1 && matches!(state, State::AtWork | State::Waiting) {
+            if of_several && matches!(state, State::AtWork | State::Waiting) {
                 if state == State::AtWork {
                     legend.push(Span::styled("0-9", self.fg(Color::Cyan)));
                     legend.push(Span::raw(" tenths done  "));
@@ -79,8 +84,7 @@ impl View {
                 None => format!(" {}  ", state.name()),
             }));
         }
-        lines.push(Line::from(legend));
-        lines
+        Line::from(legend)
     }
 
     /// A table of the segments at work.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use backfill_core::clock::now_ms;
 use backfill_core::view::progress::Snapshot;
 
-use super::keys::Dialog;
 use super::segments::{Overview, Segments};
 use crate::show::meter::Meter;
 
@@ -38,6 +37,21 @@ pub enum Role {
     Follower,
     /// The run goes on in it (`run`).
     Runner,
+}
+
+/// What stands over the view and takes the next keys.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Dialog {
+    Help,
+    Cancel,
+    /// Asks a runner whether to stop.
+    Stop,
+    Rate {
+        /// The budget of reads, or of writes.
+        reads: bool,
+        typed: String,
+        error: Option<String>,
+    },
 }
 
 /// A line about what was done or went wrong.
