@@ -63,7 +63,7 @@ enum Command {
     /// Run a backfill in this process, against AWS or any other endpoint.
     #[command(after_help = examples::RUN)]
     Run(run::RunArgs),
-    /// Count what is pending, strongly consistent. Cannot write.
+    /// Count what is pending, by strongly consistent reads. Cannot write.
     #[command(after_help = examples::VERIFY)]
     Verify(verify::VerifyArgs),
     /// Start the deployed state machine and follow it to the end.
@@ -75,16 +75,16 @@ enum Command {
     /// Watch a run on the whole terminal, and steer it.
     #[command(after_help = examples::WATCH)]
     Watch(watch::WatchArgs),
-    /// Change the budget of a run while it goes on.
+    /// Change the budget of a run while it runs.
     #[command(after_help = examples::RATE)]
     Rate(rate::RateArgs),
-    /// Pause a run, wherever it goes on: it drains to its checkpoints and ends.
+    /// Pause a run, wherever it runs: its workers save their checkpoints and end.
     #[command(after_help = examples::PAUSE)]
     Pause(args::OneRunArgs),
-    /// Go on with a paused or failed run from its checkpoints.
+    /// Continue a paused or failed run from its checkpoints.
     #[command(after_help = examples::RESUME)]
     Resume(resume::ResumeArgs),
-    /// Stop a run for good, wherever it goes on.
+    /// Cancel a run for good, wherever it runs.
     #[command(after_help = examples::CANCEL)]
     Cancel(args::OneRunArgs),
     /// List the items that DynamoDB refused for good, and try them again.

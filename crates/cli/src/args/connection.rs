@@ -16,7 +16,7 @@ pub const SANDBOX_HELP: &str = "Without --endpoint-url, --region, --profile and 
 #[derive(Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
-    /// Another endpoint than AWS's, such as http://127.0.0.1:8000.
+    /// Endpoint in place of AWS's, such as http://127.0.0.1:8000.
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
     /// AWS region; default: environment and profile.

@@ -15,10 +15,10 @@ pub struct SettingsArgs {
     /// Scan segments, 1 to 1,000,000; default: by the size of the table.
     #[arg(long, value_name = "N")]
     segments: Option<u32>,
-    /// Sweep these segments and no others, then pause: a canary, such as 0 or 0,7.
+    /// Sweep only these segments, then pause: a canary, such as 0 or 0,7.
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     only_segments: Option<Vec<u32>>,
-    /// Segments at once [default: 8].
+    /// Segments worked on at once [default: 8].
     #[arg(long, value_name = "N")]
     concurrency: Option<u32>,
     /// Time of one chunk, such as 60s or 10m [default: 10m].

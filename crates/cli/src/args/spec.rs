@@ -114,7 +114,7 @@ impl PlaceholderArgs {
     }
 }
 
-/// An item, or a key: an object of attributes in plain JSON, or in DynamoDB's where `is_typed`.
+/// An item, or a key: an object of attributes in plain JSON, or in DynamoDB's if `is_typed`.
 pub fn item(flag: &str, json: &str, is_typed: bool) -> Result<Item> {
     if is_typed {
         let item: Item = parse_strictly(json, flag)?;

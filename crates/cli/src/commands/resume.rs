@@ -1,4 +1,4 @@
-//! `backfill resume`: goes on with a paused or failed run.
+//! `backfill resume`: continues a paused or failed run.
 
 use backfill_core::Result;
 use clap::Args;
@@ -11,7 +11,7 @@ use crate::ending::Ending;
 
 #[derive(Args)]
 pub struct ResumeArgs {
-    /// Go on in this process, even if the run was one of AWS.
+    /// Continue in this process, even if the run was one of AWS.
     #[arg(long)]
     local: bool,
     /// Show the run on the whole terminal, as `backfill watch` does.
@@ -23,7 +23,7 @@ pub struct ResumeArgs {
     prices: PriceArgs,
 }
 
-/// Goes on where the run was at work before: by another execution of its state machine, or in this process. Ends as `start` and
+/// Continues a run by another execution of its state machine if it was one of AWS, or else in this process. Ends as `start` and
 /// `run` do.
 pub async fn resume(args: ResumeArgs) -> Result<Ending> {
     let ResumeArgs {

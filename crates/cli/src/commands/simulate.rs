@@ -53,7 +53,7 @@ pub struct SimulateArgs {
     /// Milliseconds that each further statement of a batch adds.
     #[arg(long, value_name = "MS", default_value_t = 0.4)]
     statement_ms: f64,
-    /// One process as `backfill run`, instead of a Lambda function per segment.
+    /// One process, as in `backfill run`, in place of a Lambda function per segment.
     #[arg(long)]
     in_process: bool,
     #[command(flatten)]

@@ -60,6 +60,6 @@ pub fn require_terminal() -> Result<()> {
     }
     Err(Error::invalid(
         "yes",
-        "there is no terminal to ask on; look at the same command with plan in the place of its name, then add --yes",
+        "there is no terminal to ask on; see what it would do with backfill plan and the same flags, then add --yes",
     ))
 }

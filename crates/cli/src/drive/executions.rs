@@ -32,7 +32,7 @@ pub struct Ended {
 }
 
 impl Executions {
-    /// Speaks to Step Functions where the connection points.
+    /// Speaks to Step Functions at the endpoint and in the region of the connection.
     pub fn new(connection: &Connection) -> Executions {
         let config = aws_sdk_sfn::config::Builder::from(connection.sdk_config())
             .retry_config(RetryConfig::standard().with_max_attempts(5))

@@ -259,8 +259,7 @@ impl Shown<'_> {
             "  stream    {}",
             match &table.stream {
                 None => "none".to_owned(),
-                Some(view) =>
-                    format!("{view}; its consumers are not DynamoDB's to tell, see below"),
+                Some(view) => format!("{view}; DynamoDB does not know its consumers, see below"),
             }
         ));
         lines.push(format!(

@@ -30,7 +30,7 @@ pub fn text(snapshot: &Snapshot, prices: &Prices) -> String {
     }
     for pass in &snapshot.passes {
         lines.push(format!(
-            "  pass {}: {} of {} segments done, {} in work; {}",
+            "  pass {}: {} of {} segments done, {} begun; {}",
             pass.pass,
             pass.segments_exhausted,
             run.settings.total_segments,

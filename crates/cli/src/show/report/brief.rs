@@ -128,7 +128,7 @@ impl Report {
                         .map_or_else(String::new, |name| format!(" with {name}")),
                     run.message
                 ),
-                advice("Once the cause is mended:", Some(self.command("resume"))),
+                advice("Once the cause is fixed:", Some(self.command("resume"))),
             ),
         };
         Brief {
@@ -143,7 +143,7 @@ impl Report {
         if self.rejected_count > 0 {
             advice.push((
                 format!(
-                    "DynamoDB refuses the update of {} for good, each with its reason below. Mend them, or change the \
+                    "DynamoDB refuses the update of {} for good, each with its reason below. Fix them, or change the \
                      spec so that it leaves them out; then try these again:",
                     items(self.rejected_count as u64)
                 ),

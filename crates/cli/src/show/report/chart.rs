@@ -34,7 +34,7 @@ pub struct Line {
 
 /// Lines over time, at most two.
 pub struct Chart {
-    /// Of the vertical axis.
+    /// Unit of the vertical axis.
     pub unit: &'static str,
     pub lines: Vec<Line>,
 }
@@ -130,7 +130,7 @@ impl Axis<'_> {
         Vec::new()
     }
 
-    /// As short as tells the labels apart.
+    /// A time, written as short as tells the labels apart.
     fn label(&self, place: f64) -> String {
         let text = time(self.time(place).round() as u64);
         let (date, clock) = (&text[5..10], &text[11..19]);

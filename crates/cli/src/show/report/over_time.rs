@@ -13,7 +13,7 @@ pub const HISTORY_NOTE: &str = "By what the workers noted every ten seconds or l
      Verifications are not in it.";
 
 impl Report {
-    /// How the budget called `what` changed, the earliest first. The first step is from the beginning on or, where there may have
+    /// How the budget called `what` changed, the earliest first. The first step is from the beginning on or, if there may have
     /// been changes that the record does not hold any more, from the earliest that it holds.
     pub fn budget(&self, what: &str, now: Option<u32>) -> Vec<BudgetStep> {
         let limit = |text: &str| text.parse().ok();
@@ -116,7 +116,7 @@ impl Report {
 }
 
 impl Line {
-    /// The present budget, and how it got there, after … if its beginning is not known; `None` where there never was one.
+    /// The present budget, and how it got there, after … if its beginning is not known; `None` if there never was one.
     pub fn budget_in_words(&self) -> Option<String> {
         let mut steps: Vec<String> = self
             .budget

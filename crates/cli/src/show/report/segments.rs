@@ -120,7 +120,7 @@ impl Report {
             .collect();
         let most = cells.iter().map(Tile::per_segment).fold(0.0, f64::max);
         for cell in &mut cells {
-            cell.shade = (SHADES as f64 * cell.per_segment() / most).ceil() as u64; // NaN, where there is nothing, is 0.
+            cell.shade = (SHADES as f64 * cell.per_segment() / most).ceil() as u64; // NaN, if there is nothing, is 0.
         }
         cells
     }

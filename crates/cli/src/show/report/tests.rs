@@ -290,7 +290,7 @@ fn budgets_are_told_from_the_events() {
     assert_eq!(words, [Some("none → 300 → 900".to_owned()), None]);
 }
 
-/// Of the time before the earliest event of a full record nobody knows the budget.
+/// Nobody knows the budget before the earliest event of a full record.
 #[test]
 fn a_budget_is_told_no_earlier_than_it_is_known() {
     let mut report = report(RunStatus::Succeeded);

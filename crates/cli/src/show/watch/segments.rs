@@ -249,7 +249,7 @@ impl Segments {
 /// What stands for one segment or several in the strip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// Of the one, or of all of them, or the worst if that is [`State::Slow`] or [`State::Rejected`].
+    /// The state of the one, or of all of them, or the worst if that is [`State::Slow`] or [`State::Rejected`].
     State(State),
     /// How many tenths of them are done.
     Tenths(u8),

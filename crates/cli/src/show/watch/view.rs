@@ -72,7 +72,7 @@ pub struct View {
     pub(super) snapshot: Option<Snapshot>,
     pub(super) meter: Meter,
     pub(super) segments: Segments,
-    /// Of the segments when the records were read last: what was not read since has not stood still.
+    /// How the segments stood when the records were read last: what was not read since has not stood still.
     pub(super) overview: Overview,
     /// When the records were read last.
     pub(super) read: Duration,
