@@ -1,132 +1,198 @@
-//! How a run is to be done.
+//! How a run is to be done: the flags of the settings, as they are declared in the core.
 
 use std::time::Duration;
 
-use backfill_core::request::{RequestedSettings, WriterKind};
-use backfill_core::{Error, Result};
-use clap::{Args, ValueEnum};
+use backfill_core::request::{Form, RequestedSettings, SETTINGS, Setting};
+use backfill_core::{Error, ErrorKind, Result};
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use indicatif::HumanCount;
+use serde_json::{Map, Value as Json};
 
-use super::over;
-
-/// How to run it.
-#[derive(Args, Default)]
-#[command(next_help_heading = "Settings")]
+/// The settings that flags give.
+#[derive(Default)]
 pub struct SettingsArgs {
-    /// Scan segments, 1 to 1,000,000; default: by the size of the table.
-    #[arg(long, value_name = "N")]
-    segments: Option<u32>,
-    /// Sweep only these segments, then pause: a canary, such as 0 or 0,7.
-    #[arg(long, value_name = "N,N", value_delimiter = ',')]
-    only_segments: Option<Vec<u32>>,
-    /// Segments worked on at once [default: 8].
-    #[arg(long, value_name = "N")]
-    concurrency: Option<u32>,
-    /// Time of one chunk, such as 60s or 10m [default: 10m].
-    #[arg(long, value_name = "TIME")]
-    time_box: Option<String>,
-    /// Sweeps over the table before giving up [default: 3].
-    #[arg(long, value_name = "N")]
-    max_passes: Option<u32>,
-    /// Write capacity units per second for the whole run, indexes included [default: no limit].
-    #[arg(long, value_name = "N")]
-    max_wcu: Option<u32>,
-    /// Read capacity units per second for the whole run [default: no limit].
-    #[arg(long, value_name = "N")]
-    max_rcu: Option<u32>,
-    /// Request that carries the updates: batches of PartiQL statements, or UpdateItem [default: batch].
-    #[arg(long, value_name = "KIND", value_enum)]
-    writer: Option<Writer>,
-    /// Name of the run; default: made from table and spec, so that the same spec resumes its run.
-    #[arg(long, value_name = "ID")]
-    run_id: Option<String>,
-    /// Items that DynamoDB may refuse for good in one pass before the run fails [default: 1000].
-    #[arg(long, value_name = "N")]
-    max_rejected: Option<u32>,
-    /// Start over instead of resuming.
-    #[arg(long)]
-    fresh: bool,
-    /// Take over a run whose owner is known to be dead.
-    #[arg(long)]
-    take_over: bool,
-}
-
-/// [`WriterKind`] on the command line.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Writer {
-    Batch,
-    UpdateItem,
-}
-
-impl From<Writer> for WriterKind {
-    fn from(writer: Writer) -> Self {
-        match writer {
-            Writer::Batch => WriterKind::Batch,
-            Writer::UpdateItem => WriterKind::UpdateItem,
-        }
-    }
+    /// By the names of the settings, as in a spec file.
+    given: Map<String, Json>,
+    /// `--time-box` as it was typed.
+    time: Option<(&'static Setting, String)>,
 }
 
 impl SettingsArgs {
+    /// Takes the place of the flags in commands that know no other setting.
+    pub fn with_segments(segments: Option<u32>) -> Self {
+        let segments = segments.map(|segments| ("total_segments".to_owned(), segments.into()));
+        SettingsArgs {
+            given: segments.into_iter().collect(),
+            time: None,
+        }
+    }
+
     /// The settings alone, checked.
     pub fn read(&self) -> Result<RequestedSettings> {
         let mut settings = RequestedSettings::default();
         self.over(&mut settings)?;
-        settings.check()?;
         Ok(settings)
     }
 
     /// Puts the flags over the settings of a file.
+    ///
+    /// Errors: `InvalidInput` naming the flag whose value is out of bounds.
     pub(super) fn over(&self, settings: &mut RequestedSettings) -> Result<()> {
-        over(&mut settings.total_segments, &self.segments);
-        over(&mut settings.only_segments, &self.only_segments);
-        over(&mut settings.max_concurrency, &self.concurrency);
-        over(&mut settings.max_passes, &self.max_passes);
-        over(&mut settings.max_wcu, &self.max_wcu);
-        over(&mut settings.max_rcu, &self.max_rcu);
-        over(&mut settings.run_id, &self.run_id);
-        over(&mut settings.writer, &self.writer.map(WriterKind::from));
-        over(&mut settings.max_rejected, &self.max_rejected);
-        settings.fresh |= self.fresh;
-        settings.take_over |= self.take_over;
-        if let Some(text) = &self.time_box {
-            settings.time_box_seconds = Some(seconds(text)?);
+        let mut given = self.given.clone();
+        if let Some((setting, text)) = &self.time {
+            given.insert(setting.name.to_owned(), seconds(setting, text)?.into());
         }
+        put(&given, &RequestedSettings::default())?
+            .check()
+            .map_err(as_typed)?;
+        *settings = put(&given, settings)?;
         Ok(())
-    }
-
-    /// For commands that know no other setting.
-    pub fn with_segments(segments: Option<u32>) -> Self {
-        SettingsArgs {
-            segments,
-            ..SettingsArgs::default()
-        }
     }
 }
 
+/// The settings with some of their fields in place of what they were.
+fn put(fields: &Map<String, Json>, settings: &RequestedSettings) -> Result<RequestedSettings> {
+    let odd = |error| Error::new(ErrorKind::Internal, "the settings").with_source(error);
+    let mut json = serde_json::to_value(settings).map_err(odd)?;
+    if let Some(all) = json.as_object_mut() {
+        all.extend(fields.clone());
+    }
+    serde_json::from_value(json).map_err(odd)
+}
+
+/// An error about a setting, naming its flag as it is typed in place of its field in a spec file.
+pub(super) fn as_typed(error: Error) -> Error {
+    let message = error.to_string();
+    let of_flag = SETTINGS.iter().find_map(|setting| {
+        let (flag, _) = setting.flag?;
+        let why = message.strip_prefix(setting.name)?.strip_prefix(": ")?;
+        Some(Error::new(error.kind(), format!("{flag}: {why}")))
+    });
+    of_flag.unwrap_or(error)
+}
+
+impl Args for SettingsArgs {
+    fn augment_args(command: Command) -> Command {
+        let flags = SETTINGS.iter().filter_map(flag);
+        command.next_help_heading("Settings").args(flags)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingsArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
+        let mut args = SettingsArgs::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(
+        &mut self,
+        matches: &ArgMatches,
+    ) -> std::result::Result<(), clap::Error> {
+        for setting in SETTINGS.iter().filter(|setting| setting.flag.is_some()) {
+            let name = setting.name;
+            let given = match setting.form {
+                Form::Number(..) => matches.get_one::<u32>(name).map(|n| (*n).into()),
+                Form::Word(_) | Form::Text => {
+                    matches.get_one::<String>(name).map(|s| s.clone().into())
+                }
+                Form::Segments => matches
+                    .get_many::<u32>(name)
+                    .map(|segments| segments.copied().collect()),
+                Form::Switch => matches.get_flag(name).then_some(Json::Bool(true)),
+                Form::Duration(..) => {
+                    let time = matches.get_one::<String>(name);
+                    self.time = time.map(|time| (setting, time.clone()));
+                    None
+                }
+            };
+            self.given
+                .extend(given.map(|given| (name.to_owned(), given)));
+        }
+        Ok(())
+    }
+}
+
+/// The flag of a setting; `None` if it has none.
+fn flag(setting: &Setting) -> Option<Arg> {
+    let (flag, value) = setting.flag?;
+    let arg = Arg::new(setting.name).long(flag).help(help(setting));
+    let arg = match setting.form {
+        Form::Switch => return Some(arg.action(ArgAction::SetTrue)),
+        Form::Number(..) => arg.value_parser(value_parser!(u32)),
+        Form::Segments => arg
+            .value_parser(value_parser!(u32))
+            .value_delimiter(',')
+            .action(ArgAction::Append),
+        Form::Word(words) => arg.value_parser(PossibleValuesParser::new(words)),
+        Form::Text | Form::Duration(..) => arg.value_parser(value_parser!(String)),
+    };
+    Some(arg.value_name(value))
+}
+
+/// What a setting is, what it may be, and what it is if it is left out.
+fn help(setting: &Setting) -> String {
+    let mut help = setting.help.to_owned();
+    match setting.form {
+        Form::Number(least, most) if most < u32::MAX.into() => {
+            help += &format!(", {least} to {}", HumanCount(most));
+        }
+        Form::Duration(..) => help += ", such as 60s or 10m",
+        _ => {}
+    }
+    if let Some(default) = setting.default {
+        help += &format!(" [default: {default}]");
+    }
+    help
+}
+
 /// Whole seconds: `90`, or in the form of humantime, such as `90s`, `10m`, `1h`.
-fn seconds(text: &str) -> Result<u64> {
+fn seconds(setting: &Setting, text: &str) -> Result<u64> {
     let time = match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         // It would take 1.5m for 90 s.
         Err(_) if text.contains('.') => None,
         Err(_) => humantime::parse_duration(text).ok(),
     };
-    time.filter(|time| time.subsec_nanos() == 0)
-        .map(|time| time.as_secs())
-        .ok_or_else(|| {
-            Error::invalid(
-                "time-box",
-                format!("expected a time such as 60s or 10m, got {text:?}"),
-            )
-        })
+    let whole = time.filter(|time| time.subsec_nanos() == 0);
+    whole.map(|time| time.as_secs()).ok_or_else(|| {
+        let (flag, _) = setting.flag.unwrap_or((setting.name, ""));
+        let why = format!("expected a time such as 60s or 10m, got {text:?}");
+        Error::invalid(flag, why)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    }
+
+    fn typed(flags: &[&str]) -> Result<RequestedSettings> {
+        let typed = Typed::try_parse_from([&["backfill"], flags].concat());
+        typed
+            .unwrap_or_else(|error| panic!("{error}"))
+            .settings
+            .read()
+    }
 
     #[test]
     fn times_are_read_in_their_units() {
+        let setting = SETTINGS
+            .iter()
+            .find(|setting| setting.name == "time_box_seconds")
+            .unwrap();
         for (text, expected) in [
             ("90", 90),
             ("90s", 90),
@@ -134,7 +200,7 @@ mod tests {
             ("1h", 3_600),
             ("1h 30m", 5_400),
         ] {
-            assert_eq!(seconds(text).unwrap(), expected, "{text}");
+            assert_eq!(seconds(setting, text).unwrap(), expected, "{text}");
         }
         for bad in [
             "",
@@ -145,7 +211,7 @@ mod tests {
             "99999999999999999999h",
             "99999999999999999h",
         ] {
-            assert!(seconds(bad).is_err(), "{bad}");
+            assert!(seconds(setting, bad).is_err(), "{bad}");
         }
     }
 
@@ -153,11 +219,60 @@ mod tests {
     #[test]
     fn a_time_box_that_no_function_has_is_refused() {
         for (text, is_good) in [("10m", true), ("1d", false), ("1M", false), ("0", false)] {
-            let args = SettingsArgs {
-                time_box: Some(text.into()),
-                ..SettingsArgs::default()
-            };
-            assert_eq!(args.read().is_ok(), is_good, "{text}");
+            assert_eq!(typed(&["--time-box", text]).is_ok(), is_good, "{text}");
         }
+    }
+
+    /// Each flag sets the setting that it is declared with, and nothing else.
+    #[test]
+    fn every_flag_sets_its_setting() {
+        for setting in SETTINGS {
+            let Some((flag, _)) = setting.flag else {
+                continue;
+            };
+            let flag = format!("--{flag}");
+            let (text, expected) = match setting.form {
+                Form::Switch => (None, Json::Bool(true)),
+                Form::Number(..) => (Some("7"), 7.into()),
+                Form::Duration(..) => (Some("2m"), 120.into()),
+                Form::Word(words) => (words.last().copied(), words[words.len() - 1].into()),
+                Form::Text => (Some("seven"), "seven".into()),
+                Form::Segments => (Some("0,7"), vec![0, 7].into()),
+            };
+            let flags: Vec<&str> = std::iter::once(flag.as_str()).chain(text).collect();
+            let read = serde_json::to_value(typed(&flags).unwrap()).unwrap();
+            let mut fields = serde_json::to_value(RequestedSettings::default()).unwrap();
+            fields[setting.name] = expected;
+            assert_eq!(read, fields, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_flag_as_typed() {
+        for (flags, expected) in [
+            (["--segments", "1000001"], "segments: "),
+            (["--only-segments", "3,3"], "only-segments: "),
+            (["--run-id", "a/b"], "run-id: "),
+            (["--time-box", "soon"], "time-box: "),
+            (["--max-wcu", "0"], "max-wcu: "),
+        ] {
+            let refused = typed(&flags).unwrap_err().to_string();
+            assert!(refused.starts_with(expected), "{refused}");
+        }
+    }
+
+    #[test]
+    fn flags_go_over_what_a_file_says_and_leave_the_rest() {
+        let mut settings = RequestedSettings {
+            max_wcu: Some(5),
+            max_passes: Some(2),
+            fresh: true,
+            ..RequestedSettings::default()
+        };
+        let typed = Typed::try_parse_from(["backfill", "--max-wcu", "9"]);
+        let flags = typed.unwrap_or_else(|error| panic!("{error}")).settings;
+        flags.over(&mut settings).unwrap();
+        assert_eq!((settings.max_wcu, settings.max_passes), (Some(9), Some(2)));
+        assert!(settings.fresh);
     }
 }

@@ -6,6 +6,7 @@ use backfill_dynamodb::{CheckpointTable, Connection};
 use clap::Args;
 
 use super::ConnectionArgs;
+use super::settings::as_typed;
 use crate::hint::CHECKPOINT_TABLE;
 
 /// A run to look at.
@@ -40,7 +41,7 @@ impl OneRunArgs {
     ///
     /// Errors: `InvalidInput` if it is not the id of any run.
     pub async fn open(&self) -> Result<(Connection, CheckpointTable)> {
-        check_run_id(&self.run_id)?;
+        check_run_id(&self.run_id).map_err(as_typed)?;
         let connection = self.connection.open().await?;
         let checkpoints = CheckpointTable::new(&connection, &self.checkpoint_table);
         Ok((connection, checkpoints))
