@@ -72,18 +72,14 @@ pub const CRATES: &[Crate] = &[
     Crate {
         name: "cli",
         may_depend_on: &["core", "dynamodb", "rehearsal", "simulation"],
-        known_circles: &[
-            ("*", "main.rs"),
-            ("report/chart.rs", "report.rs"),
-            ("report/html.rs", "report.rs"),
-            ("report/markdown.rs", "report.rs"),
-            ("start.rs", "run.rs"),
-            ("table/seed.rs", "table.rs"),
-            ("verify.rs", "run.rs"),
-            ("watch.rs", "run.rs"),
-            ("watch.rs", "start.rs"),
-            ("watch.rs", "steer.rs"),
+        layers: &[
+            &["budget", "ending", "hint", "plan"],
+            &["show"],
+            &["args", "drive"],
+            &["commands", "demo", "item", "sandbox", "table"],
         ],
+        never: &[("args", "drive"), ("args", "show"), ("drive", "args")],
+        known_circles: &[("table/seed.rs", "table.rs")],
         ..PLAIN
     },
     Crate {

@@ -13,8 +13,8 @@ use indicatif::HumanCount;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::Ending;
 use crate::drive::here as run;
+use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 
 /// Of a hundred items, how many lack `test`.

@@ -7,7 +7,8 @@ use backfill_rehearsal::admin::Guard;
 use clap::{Args, Subcommand};
 
 use crate::args::{self, ConnectionArgs, PlaceholderArgs, SANDBOX_HELP};
-use crate::{Ending, display};
+use crate::ending::Ending;
+use crate::show::print as display;
 
 #[derive(Args)]
 pub struct ItemArgs {

@@ -17,14 +17,10 @@ mod demo;
 mod item;
 mod sandbox;
 mod table;
-#[path = "plan/trial.rs"]
-mod trial;
-
-/// Names from before the layers, for the modules above this line.
-mod display {
-    pub use crate::show::print::*;
-    pub use crate::show::words::*;
+mod plan {
+    pub mod trial;
 }
+
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -32,10 +28,10 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
-    examples, help, plan, rate, rejected, report, resume, run, simulate, start, status, steer,
-    verify, watch,
+    examples, help, rate, rejected, report, resume, run, simulate, start, status, steer, verify,
+    watch,
 };
-pub use crate::ending::Ending;
+use crate::ending::Ending;
 use crate::show::print;
 
 // Items, keys and requests are many small allocations.
@@ -59,7 +55,7 @@ struct Cli {
 enum Command {
     /// Say what a run would do, for how long, at what cost. Cannot write.
     #[command(after_help = examples::PLAN)]
-    Plan(plan::PlanArgs),
+    Plan(commands::plan::PlanArgs),
     /// Run a backfill in this process, against AWS or any other endpoint.
     #[command(after_help = examples::RUN)]
     Run(run::RunArgs),
@@ -147,7 +143,7 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Plan(args) => plan::plan(args).await,
+            Command::Plan(args) => commands::plan::plan(args).await,
             Command::Run(args) => run::run(args).await,
             Command::Verify(args) => verify::verify(args).await,
             Command::Start(args) => start::start(args).await,

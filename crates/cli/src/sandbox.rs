@@ -8,9 +8,9 @@ use clap::Args;
 use dynoxide::Database;
 use tokio::net::TcpListener;
 
-use crate::Ending;
 use crate::args::SANDBOX_PORT;
 use crate::drive::signals::stop_on_signal;
+use crate::ending::Ending;
 
 #[derive(Args)]
 pub struct SandboxArgs {

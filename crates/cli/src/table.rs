@@ -14,8 +14,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::args::{ConnectionArgs, SANDBOX_HELP};
+use crate::ending::Ending;
+use crate::show::print as display;
 use crate::table::definition::{DefinitionArgs, ONLY_CHECKED};
-use crate::{Ending, display};
 
 #[derive(Args)]
 pub struct TableArgs {

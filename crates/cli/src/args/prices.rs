@@ -6,7 +6,7 @@ use backfill_core::Result;
 use backfill_core::view::cost::Prices;
 use clap::Args;
 
-use super::read_file;
+use super::given::read_file;
 
 /// What is paid.
 #[derive(Args, Default)]

@@ -8,7 +8,8 @@ use backfill_core::{Error, Item, Request, Result, Value};
 use backfill_rehearsal::admin::Placeholders;
 use clap::Args;
 
-use super::{SettingsArgs, over, read_file};
+use super::given::{over, read_file};
+use super::settings::SettingsArgs;
 
 /// What is to be done: a spec file, flags, or both (a flag wins over the file).
 #[derive(Args)]

@@ -5,7 +5,7 @@ use backfill_core::request::check_run_id;
 use backfill_dynamodb::{CheckpointTable, Connection};
 use clap::Args;
 
-use super::ConnectionArgs;
+use super::connection::ConnectionArgs;
 use super::settings::as_typed;
 use crate::hint::CHECKPOINT_TABLE;
 

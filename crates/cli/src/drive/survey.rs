@@ -11,7 +11,7 @@ use backfill_core::{Item, Request, Result, Spec};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 
 use crate::drive::owner;
-use crate::trial;
+use crate::plan::trial;
 
 /// The plan of a run, by so many sampled pages.
 pub async fn plan(

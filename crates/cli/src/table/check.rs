@@ -9,8 +9,9 @@ use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
 use crate::args::ConnectionArgs;
+use crate::ending::Ending;
+use crate::show::{print as display, words};
 use crate::table::definition::DefinitionArgs;
-use crate::{Ending, display};
 
 /// What is not looked at, and why.
 const UNSEEN: [(&str, &str); 2] = [
@@ -95,7 +96,7 @@ pub async fn check(args: CheckArgs) -> Result<Ending> {
         Ending::Succeeded
     } else {
         let n = differences.len() as u32;
-        let differences = display::plural(n, "difference", "differences");
+        let differences = words::plural(n, "difference", "differences");
         eprintln!("table {table} {place}: {differences}");
         Ending::Differs
     })

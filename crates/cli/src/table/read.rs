@@ -5,7 +5,8 @@ use backfill_rehearsal::admin::Read;
 use clap::Args;
 
 use crate::args::{ConnectionArgs, PlaceholderArgs};
-use crate::{Ending, display};
+use crate::ending::Ending;
+use crate::show::print as display;
 
 /// Most items that are looked at for a page. What is printed is printed page by page.
 const PAGE_SIZE: u32 = 1_000;

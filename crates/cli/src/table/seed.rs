@@ -12,9 +12,10 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use crate::args::{self, ConnectionArgs};
+use crate::ending::Ending;
+use crate::show::words;
 use crate::table::ConfirmArgs;
 use crate::table::generate::Generator;
-use crate::{Ending, display};
 
 /// Items that are made and put at a time.
 const BATCH: u64 = 1_000;
@@ -222,7 +223,7 @@ async fn sample(source: &Admin, table: &str, wanted: u64, seed: u64) -> Result<V
     let found = items.len() as u32;
     eprintln!(
         "note: table {table} has only {}",
-        display::plural(found, "item", "items")
+        words::plural(found, "item", "items")
     );
     Ok(items)
 }
