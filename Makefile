@@ -1,6 +1,7 @@
-# make check   the quick loop: format, lints, unit and property tests, the state machine's definition, and of the packages
-#              that the program is made of their licences, sources and duplicates (deny.toml)
+# make check   the quick loop: format, lints, unit and property tests, the layers of the tree, the state machine's definition,
+#              and of the packages that the program is made of their licences, sources and duplicates (deny.toml)
 # make test    everything, with the end-to-end tests and the fuzz targets; what CI runs
+# make quick   the tests of check alone; tests/README.md has shorter ones for a change of one module
 # make fuzz    each fuzz target for FUZZ_SECONDS (15) over its committed corpus and changes of it; the first build takes
 #              most of a minute. Fails on any crash and says which input it was and how to see it again
 # make advisories   known security holes in those packages, and yanked versions. Not part of check, since the list of them
@@ -15,7 +16,7 @@ CARGO ?= cargo
 # Where the end-to-end tests find what `sam deploy` is to put into the stand-in for AWS.
 SAM_BUILD_DIR := target/sam
 
-# sam finds cargo-lambda by the PATH, and asks for a region even where it needs none.
+# sam finds cargo-lambda by the PATH, and asks for a region even if it needs none.
 SAM := PATH="$(CURDIR)/.tools/sam/bin:$$PATH" AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 sam
 
 # Seconds of each fuzz target.
@@ -25,21 +26,24 @@ SOAK_SECONDS ?= 600
 
 CARGO_DENY := .tools/cargo-deny/bin/cargo-deny --locked
 
-.PHONY: check test bench tools clean rust-check definition-check deny advisories template-check lambdas e2e fuzz soak
+.PHONY: check test bench tools clean lint quick definition-check deny advisories template-check lambdas all-tests fuzz soak
 
-check: rust-check definition-check deny
+check: lint quick definition-check deny
 
-test: check template-check fuzz e2e
+test: lint definition-check deny template-check fuzz all-tests
 
 tools:
 	tools/install
 
-# The whole workspace each time, so that every step finds the dependencies built with the same features.
-rust-check:
+# The whole workspace each time, here and below, so that every step finds the dependencies built with the same features.
+lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) test --workspace --lib --bins --test promises --test seeds --test simulation --locked
+
+# The tests that need no other process. The list of all test programs is Cargo's; whatever is not here runs in all-tests.
+quick:
+	$(CARGO) test --workspace --lib --bins --test house --test promises --locked
 
 # The definition still has its ${...} placeholders where a deployment puts in ARNs.
 definition-check:
@@ -67,11 +71,12 @@ lambdas:
 	tools/install sam
 	$(SAM) build --build-dir $(SAM_BUILD_DIR) --parameter-overrides Architecture=x86_64
 
-e2e: lambdas
+# Every program is built before the first test starts one of them.
+all-tests: lambdas
 	$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR)
 	tools/install ministack moto
 	$(CARGO) build --workspace --all-targets --locked
-	$(CARGO) test --workspace --test adapter --test engine --test faults --test help --test local --test report --test sandbox --test screens --test watch --test deployed --test observed --test roles --locked
+	$(CARGO) test --workspace --locked
 
 fuzz:
 	CARGO="$(CARGO)" fuzz/run $(FUZZ_SECONDS)

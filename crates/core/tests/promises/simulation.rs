@@ -6,9 +6,7 @@ use std::time::Duration;
 use backfill_core::request::RequestedSettings;
 use backfill_simulation::{Driver, Report, Scenario, Second, simulate, without_backfill};
 
-fn in_virtual_time<F: Future>(future: F) -> F::Output {
-    backfill_simulation::in_virtual_time(1, future)
-}
+use crate::world::in_virtual_time;
 
 fn run(scenario: Scenario, settings: RequestedSettings, driver: Driver) -> Report {
     in_virtual_time(simulate(scenario, settings, driver)).unwrap()

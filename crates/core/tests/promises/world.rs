@@ -1,16 +1,14 @@
 //! The world that the tests of the promises share: the real planner, worker and verifier over a model table and store.
 
-// Not every test file needs all of it.
-#![allow(dead_code)]
-
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use backfill_core::engine::drive::Engine;
 use backfill_core::engine::planner::Planner;
+use backfill_core::engine::runs::Round;
 use backfill_core::engine::verifier::Verifier;
-use backfill_core::engine::worker::Worker;
+use backfill_core::engine::worker::{Chunk, Worker};
 use backfill_core::pace::Share;
-use backfill_core::records::{Counters, RunStatus};
+use backfill_core::records::{Counters, Owner, RunStatus};
 use backfill_core::view::progress::snapshot;
 use backfill_core::{Key, Request, Value};
 use backfill_testkit::{Faults, ModelStore, ModelTable, StoreLine};
@@ -132,4 +130,20 @@ pub fn assert_accounted(counters: &Counters) {
         updated + raced + vanished + rejected,
         "{counters:?}"
     );
+}
+
+/// A chunk of a segment in the first pass of a run that `first` owns.
+pub fn first_chunk(plan: &Round, segment: u32) -> Chunk {
+    Chunk {
+        run_id: plan.run_id.clone(),
+        pass: 1,
+        segment,
+        owner: Owner::from("first"),
+        trial: false,
+    }
+}
+
+/// Runs a case in virtual time, always with the same random waits.
+pub fn in_virtual_time<F: Future>(future: F) -> F::Output {
+    backfill_testkit::in_virtual_time(1, future)
 }

@@ -13,9 +13,7 @@ use backfill_core::{Error, ErrorKind, Item, Key, Request, Value};
 use backfill_testkit::{Faults, LiveWriter};
 use tokio_util::sync::CancellationToken;
 
-mod world;
-
-use world::{World, assert_accounted};
+use crate::world::{World, assert_accounted};
 
 /// Seeds of faults.
 const SEEDS: u64 = 1_000;

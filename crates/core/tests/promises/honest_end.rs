@@ -1,0 +1,178 @@
+//! honest-end: time boxes, failures and stops.
+
+use std::time::Duration;
+
+use backfill_core::ErrorKind;
+use backfill_core::engine::runs::Failure;
+use backfill_core::ports::CheckpointReader as _;
+use backfill_core::records::{Cursor, RunStatus};
+use backfill_testkit::Faults;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{World, first_chunk, in_virtual_time, taking_over};
+
+/// honest-end: a time box ends a chunk with what remains, not with an error, and the chunks add up.
+#[test]
+fn honest_end_of_a_time_box() {
+    in_virtual_time(async {
+        let world = World::new(
+            Faults::none(3),
+            1_000,
+            r#","total_segments":1,"time_box_seconds":1"#,
+        );
+        let plan = world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
+        let chunk = first_chunk(&plan, 0);
+        let never = CancellationToken::new();
+        let mut chunks = 0;
+        loop {
+            let begin = tokio::time::Instant::now();
+            let report = world.worker().work(&chunk, None, &never).await.unwrap();
+            assert!(
+                begin.elapsed() < Duration::from_millis(1500),
+                "{:?}",
+                begin.elapsed()
+            );
+            chunks += 1;
+            if report.done {
+                assert_eq!(report.counters.scanned, 1_000);
+                assert_eq!(report.counters.updated, 800);
+                break;
+            }
+            assert!(
+                matches!(report.cursor, Cursor::After(_)),
+                "it says where to go on"
+            );
+        }
+        assert!(chunks > 2, "several chunks: {chunks}");
+    });
+}
+
+/// honest-end: the first failure is the one that is told, a run that was taken over is left alone, and nobody
+/// works on for a run that has failed.
+#[test]
+fn honest_end_tells_the_first_failure() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
+        let planner = world.planner();
+        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
+        let failure = |error: &str| Failure {
+            error: error.into(),
+            message: format!("because of {error}"),
+        };
+        planner
+            .plan(&taking_over(&world.request), &"second".into())
+            .await
+            .unwrap();
+        let told = planner
+            .runs
+            .fail(&plan.run_id, &"first".into(), failure("TooMany"))
+            .await
+            .unwrap();
+        assert_eq!(told.error, "Fenced");
+        assert!(told.message.contains("second"), "{}", told.message);
+        assert_eq!(
+            world.store.run(&plan.run_id).await.unwrap().unwrap().status,
+            RunStatus::Running,
+            "it belongs to the second owner"
+        );
+        let told = planner
+            .runs
+            .fail(&plan.run_id, &"second".into(), failure("AccessDenied"))
+            .await;
+        assert_eq!(told.unwrap(), failure("AccessDenied"));
+        let told = planner
+            .runs
+            .fail(&plan.run_id, &"second".into(), failure("TooMany"))
+            .await;
+        assert_eq!(told.unwrap(), failure("AccessDenied"));
+        let refused = planner
+            .runs
+            .next(&plan.run_id, plan.pass, &"second".into())
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotRunning);
+        let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
+        assert_eq!(run.error.as_deref(), Some("AccessDenied"));
+        assert_eq!(
+            world.run().await.unwrap(),
+            RunStatus::Succeeded,
+            "it can be resumed"
+        );
+    });
+}
+
+/// honest-end: where an update is refused for more items than the operator puts up with, the run fails and says which.
+#[test]
+fn honest_end_with_too_many_rejected_items() {
+    for (poisoned, max_rejected, ending) in [
+        // All of them: found with the first few, whatever the limit.
+        (0..600, 1_000, Err((25, 25))),
+        // Every second one, from some point on.
+        (300..600, 40, Err((41, 200))),
+        (300..310, 7, Err((8, 8))),
+        (300..310, 8, Ok(8)),
+        // Spread over many segments, a few in each chunk.
+        (0..3_000, 200, Err((201, 300))),
+    ] {
+        in_virtual_time(async {
+            let (items, segments) = match poisoned.end {
+                3_000 => (3_000, 300),
+                _ => (600, 6),
+            };
+            let settings = format!(
+                r#","total_segments":{segments},"max_passes":1,"max_rejected":{max_rejected}"#
+            );
+            let world = World::new(Faults::none(4), items, &settings);
+            // Of many only every third, so that none is hopeless.
+            let step = if items > 600 { 3 } else { 1 };
+            world.table.poison(poisoned.clone().step_by(step));
+            let ended = world.run().await;
+            let run_id = world.request.run_id();
+            let rejected = world.store.rejected(&run_id, 1).await.unwrap().len();
+            match ending {
+                Err((least, most)) => {
+                    let error = ended.unwrap_err();
+                    assert_eq!(error.kind(), ErrorKind::TooManyRejected, "{error}");
+                    assert!(error.to_string().contains("poisoned"), "why: {error}");
+                    assert!(error.to_string().contains("item-"), "which: {error}");
+                    assert!(
+                        (least..=most).contains(&rejected),
+                        "{poisoned:?}: {rejected}"
+                    );
+                }
+                Ok(count) => {
+                    assert_eq!(ended.unwrap(), RunStatus::Incomplete);
+                    assert_eq!(rejected, count);
+                }
+            }
+        });
+    }
+}
+
+/// resume, honest-end: the operator need not wait out an outage.
+#[test]
+fn honest_end_when_stopped_during_an_outage() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 60, r#","total_segments":2"#);
+        world.faults.fail_after(100, ErrorKind::Unavailable);
+        let stop = CancellationToken::new();
+        let trigger = stop.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(200)).await;
+            trigger.cancel();
+        });
+        let begin = tokio::time::Instant::now();
+        assert_eq!(world.run_until(&stop).await.unwrap(), RunStatus::Paused);
+        assert!(
+            begin.elapsed() < Duration::from_secs(280),
+            "{:?}",
+            begin.elapsed()
+        );
+        world.faults.restart();
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+    });
+}

@@ -1,0 +1,253 @@
+//! one-owner: of a segment, of a run, in the store.
+
+use std::time::Duration;
+
+use backfill_core::ErrorKind;
+use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
+use backfill_core::records::{Cursor, RunStatus};
+use backfill_testkit::Faults;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{World, assert_accounted, first_chunk, in_virtual_time, taking_over};
+
+/// one-owner: of two workers on one segment, the stale one cannot move the checkpoint.
+#[test]
+fn one_owner_per_segment() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 60, r#","total_segments":1"#);
+        let plan = world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
+        let chunk = first_chunk(&plan, 0);
+        let never = CancellationToken::new();
+        let (stale_worker, worker) = (world.worker(), world.worker());
+        let stale = stale_worker.work(&chunk, None, &never);
+        let owner = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            worker.work(&chunk, None, &never).await
+        };
+        let (stale, owner) = tokio::join!(stale, owner);
+        assert_eq!(stale.unwrap_err().kind(), ErrorKind::Fenced);
+        assert!(owner.unwrap().done);
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert_eq!(counters.scanned, 60, "nothing is counted twice");
+        assert!(world.table.updates().values().all(|&count| count == 1));
+    });
+}
+
+/// one-owner: a stale checkpoint is refused by the store, whatever it says.
+#[test]
+fn one_owner_in_the_store() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 10, "");
+        world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
+        let run_id = world.request.run_id();
+        let run = world.store.run(&run_id).await.unwrap().unwrap();
+        let mut stale = world.store.claim(&run, 0).await.unwrap();
+        let latest = world.store.claim(&run, 0).await.unwrap();
+        assert_eq!(latest.generation, stale.generation + 1);
+        stale.cursor = Cursor::Exhausted;
+        let refused = world.store.checkpoint(&stale).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Fenced);
+        world.store.checkpoint(&latest).await.unwrap();
+
+        // A worker of the former owner that read the run record before it changed hands comes too late to claim.
+        world
+            .planner()
+            .plan(&taking_over(&world.request), &"second".into())
+            .await
+            .unwrap();
+        let successor = world.store.run(&run_id).await.unwrap().unwrap();
+        world.store.claim(&successor, 0).await.unwrap();
+        let refused = world.store.claim(&run, 0).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Fenced);
+    });
+}
+
+/// Two planners on one run record: the one that read an older revision cannot write.
+#[test]
+fn a_run_record_changes_only_from_its_latest_revision() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 10, "");
+        world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
+        let run_id = world.request.run_id();
+        let mut stale = world.store.run(&run_id).await.unwrap().unwrap();
+        world
+            .planner()
+            .plan(&taking_over(&world.request), &"second".into())
+            .await
+            .unwrap();
+        stale.revision += 1;
+        stale.owner = "first again".into();
+        let refused = world.store.save_run(&stale).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+    });
+}
+
+/// one-owner: whoever was replaced as the owner of a run can neither work, plan, conclude, pause nor fail it.
+#[test]
+fn one_owner_per_run() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
+        let planner = world.planner();
+        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
+        let run_id = &plan.run_id;
+        planner
+            .plan(&taking_over(&world.request), &"second".into())
+            .await
+            .unwrap();
+        let chunk = first_chunk(&plan, 0);
+        let never = CancellationToken::new();
+        let mut errors = vec![
+            world.worker().work(&chunk, None, &never).await.unwrap_err(),
+            planner
+                .runs
+                .next(run_id, 1, &"first".into())
+                .await
+                .unwrap_err(),
+        ];
+        let mut counted = plan.verification;
+        counted.done = true;
+        errors.push(
+            planner
+                .runs
+                .conclude(run_id, 1, &"first".into(), &counted)
+                .await
+                .unwrap_err(),
+        );
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+            assert!(
+                error.to_string().contains("second"),
+                "it says who has it: {error}"
+            );
+        }
+        let paused = RunStatus::Paused;
+        planner
+            .runs
+            .stop(run_id, &"first".into(), paused)
+            .await
+            .unwrap();
+        let run = world.store.run(run_id).await.unwrap().unwrap();
+        assert_eq!(
+            (run.status, run.owner.to_string().as_str()),
+            (RunStatus::Running, "second")
+        );
+        planner
+            .runs
+            .stop(run_id, &"second".into(), paused)
+            .await
+            .unwrap();
+        let run = world.store.run(run_id).await.unwrap().unwrap();
+        assert_eq!(run.status, RunStatus::Paused);
+    });
+}
+
+/// one-owner: a run that somebody holds is not begun anew beside it, whatever is asked for, unless it is said that the
+/// former owner is dead; one that has ended, however it did, is.
+#[test]
+fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
+        let planner = world.planner();
+        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
+        let mut fresh = world.request.clone();
+        fresh.settings.fresh = true;
+        for request in [&world.request, &fresh] {
+            let refused = planner.plan(request, &"second".into()).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ActiveElsewhere);
+            let said = refused.to_string();
+            assert!(said.contains("by first"), "who: {said}");
+            assert!(said.contains("since 20"), "since when: {said}");
+            assert!(said.contains("--take-over"), "what to do: {said}");
+        }
+        let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
+        assert_eq!((run.owner.to_string().as_str(), run.revision), ("first", 1));
+        // The answer to its own request may have been lost.
+        let again = planner.plan(&world.request, &"first".into()).await.unwrap();
+        assert_eq!(again.segments, plan.segments);
+
+        planner
+            .plan(&taking_over(&world.request), &"second".into())
+            .await
+            .unwrap();
+        let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
+        assert_eq!(run.owner, "second".into());
+        assert!(
+            run.message.contains("taken over from first"),
+            "{}",
+            run.message
+        );
+
+        // Whoever was seen to be dead may have been followed by somebody who lives.
+        let mut too_late = world.request.clone();
+        too_late.settings.take_over_from = Some("first".into());
+        let refused = planner.plan(&too_late, &"third".into()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ActiveElsewhere);
+
+        let paused = RunStatus::Paused;
+        planner
+            .runs
+            .steer(&plan.run_id, paused, "a person")
+            .await
+            .unwrap();
+        // A plan that is tried again does not undo that.
+        let refused = planner
+            .plan(&world.request, &"second".into())
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotRunning);
+        planner.plan(&world.request, &"third".into()).await.unwrap();
+        too_late.settings.take_over_from = Some("third".into());
+        planner.plan(&too_late, &"fourth".into()).await.unwrap();
+    });
+}
+
+/// one-owner, honest-end: a worker in the middle of a long chunk notices within seconds that its run was stopped.
+#[test]
+fn one_owner_is_looked_for_during_a_chunk() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 6000, r#","total_segments":1"#);
+        let plan = world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
+        let chunk = first_chunk(&plan, 0);
+        let never = CancellationToken::new();
+        let (worker, planner) = (world.worker(), world.planner());
+        let work = worker.work(&chunk, None, &never);
+        let stop = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            planner
+                .runs
+                .stop(&plan.run_id, &"first".into(), RunStatus::Paused)
+                .await
+                .unwrap();
+            tokio::time::Instant::now()
+        };
+        let (ended, stopped) = tokio::join!(work, stop);
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::NotRunning);
+        assert!(
+            stopped.elapsed() < Duration::from_secs(6),
+            "{:?}",
+            stopped.elapsed()
+        );
+        let segments = world.store.segments(&plan.run_id, 1).await.unwrap();
+        assert!(
+            matches!(segments[0].cursor, Cursor::After(_)),
+            "its checkpoint stands"
+        );
+    });
+}

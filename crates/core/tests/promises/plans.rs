@@ -1,0 +1,274 @@
+//! Plans: what is refused, what a plan lists, and what is handed over.
+
+use backfill_core::engine::runs::{Failure, Round};
+use backfill_core::engine::verifier::{OpenSegment, Verification};
+use backfill_core::engine::worker::CHUNKS_PER_CHILD;
+use backfill_core::ports::{CheckpointReader as _, SegmentStore as _};
+use backfill_core::records::{Cursor, RunStatus, SegmentRecord};
+use backfill_core::{ErrorKind, Key, Request, Value};
+use backfill_testkit::Faults;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{World, first_chunk, in_virtual_time, taking_over};
+
+/// Another spec or segment count under a run id is refused with both shown; the same spec with the same count
+/// resumes; fresh starts over.
+#[test]
+fn a_run_id_belongs_to_one_spec() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 10, r#","run_id":"r","total_segments":2"#);
+        let planner = world.planner();
+        planner.plan(&world.request, &"first".into()).await.unwrap();
+        let request = |json: &str| Request::from_json(json).unwrap();
+        let other = request(r#"{"table":"stuff","set":{"test":2},"run_id":"r"}"#);
+        let refused = planner.plan(&other, &"second".into()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::RunMismatch);
+        assert!(refused.to_string().contains(r#"{"N":"1"}"#), "{refused}");
+        assert!(refused.to_string().contains(r#"{"N":"2"}"#), "{refused}");
+        let segments =
+            request(r#"{"table":"stuff","set":{"test":1},"run_id":"r","total_segments":3}"#);
+        let refused = planner.plan(&segments, &"second".into()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::RunMismatch);
+        assert!(refused.to_string().contains("2 segments"), "{refused}");
+        assert!(
+            refused.to_string().contains("3 were requested"),
+            "{refused}"
+        );
+        let same = request(r#"{"table":"stuff","set":{"test":1},"run_id":"r"}"#);
+        assert_eq!(
+            planner
+                .plan(&taking_over(&same), &"second".into())
+                .await
+                .unwrap()
+                .segments
+                .len(),
+            2
+        );
+        let fresh = request(
+            r#"{"table":"stuff","set":{"test":2},"run_id":"r","total_segments":3,"fresh":true}"#,
+        );
+        let plan = planner
+            .plan(&taking_over(&fresh), &"third".into())
+            .await
+            .unwrap();
+        assert_eq!((plan.pass, plan.segments.len()), (2, 3));
+    });
+}
+
+/// A table that is not ACTIVE is refused before anything is written.
+#[test]
+fn a_table_that_is_not_active_is_refused() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 10, "");
+        world.table.set_status("CREATING");
+        let refused = world.run().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::TableNotActive);
+        assert!(refused.to_string().contains("CREATING"), "{refused}");
+        assert!(
+            world
+                .store
+                .run(&world.request.run_id())
+                .await
+                .unwrap()
+                .is_none()
+        );
+    });
+}
+
+/// read-only: a dry run in AWS is a plan without segments, a verification and a conclusion; no worker works for it, and the
+/// run itself is another one.
+#[test]
+fn read_only_dry_run_has_no_work_for_a_worker() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 50, r#","total_segments":2,"dry_run":true"#);
+        let before = world.table.items();
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        let run_id = world.request.run_id();
+        let run = world.store.run(&run_id).await.unwrap().unwrap();
+        assert_eq!(run.status, RunStatus::Incomplete, "items are pending");
+        assert_eq!(run.proof.unwrap().remaining, 40);
+        assert!(run.message.contains("40 of 50"), "{}", run.message);
+        assert_eq!(world.table.items(), before);
+
+        let request = taking_over(&world.request);
+        let plan = world
+            .planner()
+            .plan(&request, &"first".into())
+            .await
+            .unwrap();
+        assert!(plan.segments.is_empty());
+        let mut chunk = first_chunk(&plan, 0);
+        chunk.pass = plan.pass;
+        let never = CancellationToken::new();
+        let refused = world.worker().work(&chunk, None, &never).await.unwrap_err();
+        assert!(refused.to_string().contains("dry run"), "{refused}");
+        assert_eq!(world.table.items(), before);
+
+        let mut real = world.request.clone();
+        real.settings.dry_run = false;
+        assert_ne!(real.run_id(), run_id);
+        real.settings.run_id = Some(run_id);
+        let refused = world
+            .planner()
+            .plan(&real, &"first".into())
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::RunMismatch);
+    });
+}
+
+/// What Step Functions carries stays below its 256 KiB, however many segments there are; and each is listed sooner or later.
+#[test]
+fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
+    const STATE: usize = 262_144;
+    for total in [1_000, 100_000, 1_000_000] {
+        in_virtual_time(async {
+            let settings = format!(r#","total_segments":{total},"max_concurrency":1000"#);
+            // Nothing is swept here, so nobody may look at the items behind a cursor.
+            let world = World::with_live_writers(Faults::none(1), 10, &settings);
+            let planner = world.planner();
+            let mut plan = planner.plan(&world.request, &"first".into()).await.unwrap();
+            let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
+            let mut listed = std::collections::BTreeSet::new();
+            // Of a million the first rounds will do.
+            while !plan.segments.is_empty() && listed.len() < 100_000 {
+                let json = serde_json::to_string(&plan).unwrap();
+                assert!(json.len() < STATE / 2, "{} bytes", json.len());
+                // The outputs of the children: a byte each, and commas.
+                assert!(2 * plan.segments.len() < STATE);
+                for segment in &plan.segments {
+                    assert!(listed.insert(*segment), "{segment} twice");
+                    let claimed = world.store.claim(&run, *segment).await.unwrap();
+                    let swept = SegmentRecord {
+                        cursor: Cursor::Exhausted,
+                        ..claimed
+                    };
+                    world.store.checkpoint(&swept).await.unwrap();
+                }
+                plan = planner
+                    .runs
+                    .next(&plan.run_id, 1, &"first".into())
+                    .await
+                    .unwrap();
+            }
+            assert_eq!(listed.len(), total.min(100_000));
+
+            // A verification that was interrupted, with the longest of keys.
+            let key = Key([("k".repeat(255), Value::S("v".repeat(2_048)))].into());
+            let verification = Verification {
+                open: (0..8)
+                    .map(|segment| OpenSegment {
+                        segment,
+                        cursor: Cursor::After(key.clone()),
+                    })
+                    .collect(),
+                samples: vec![key; 10],
+                ..plan.verification
+            };
+            let json = serde_json::to_string(&verification).unwrap();
+            assert!(json.len() < STATE / 4, "{} bytes", json.len());
+        });
+    }
+}
+
+/// A child execution of Step Functions hands a long segment over to another one before its history is full.
+#[test]
+fn a_long_segment_is_handed_over() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":1,"time_box_seconds":1"#;
+        let world = World::new(Faults::none(1), 1_000, settings);
+        let plan = world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
+        let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
+        for _ in 0..CHUNKS_PER_CHILD - 2 {
+            world.store.claim(&run, 0).await.unwrap();
+        }
+        let never = CancellationToken::new();
+        let mut handed_over = Vec::new();
+        for _ in 0..3 {
+            let chunk = first_chunk(&plan, 0);
+            let report = world.worker().work(&chunk, None, &never).await.unwrap();
+            assert!(!report.done);
+            handed_over.push(report.hand_over);
+        }
+        assert_eq!(handed_over, [false, true, false]);
+        assert_eq!(planner_lists(&world, &plan).await, [0], "it is still open");
+    });
+}
+
+async fn planner_lists(world: &World, plan: &Round) -> Vec<u32> {
+    let next = world
+        .planner()
+        .runs
+        .next(&plan.run_id, 1, &"first".into())
+        .await;
+    next.unwrap().segments
+}
+
+/// A run comes from one state into another only where that makes sense, and says so where it does not.
+#[test]
+fn transitions_are_those_of_the_table() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(3), 20, "");
+        let (planner, run_id) = (world.planner(), world.request.run_id());
+        let unknown = planner.runs.steer("nobody", RunStatus::Paused, "me").await;
+        assert_eq!(unknown.unwrap_err().kind(), ErrorKind::InvalidInput);
+        world.run().await.unwrap();
+        for status in [RunStatus::Paused, RunStatus::Cancelled, RunStatus::Failed] {
+            let refused = planner.runs.steer(&run_id, status, "me").await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+            assert!(refused.to_string().contains("is succeeded"), "{refused}");
+        }
+        // Said twice, it holds once; and what is paused can still be given up.
+        planner.plan(&world.request, &"me".into()).await.unwrap();
+        for (status, before) in [
+            (RunStatus::Paused, RunStatus::Running),
+            (RunStatus::Paused, RunStatus::Paused),
+            (RunStatus::Cancelled, RunStatus::Paused),
+        ] {
+            assert_eq!(
+                planner.runs.steer(&run_id, status, "me").await.unwrap(),
+                before
+            );
+        }
+        let refused = planner
+            .runs
+            .steer(&run_id, RunStatus::Paused, "me")
+            .await
+            .unwrap_err();
+        assert!(refused.to_string().contains("is cancelled"), "{refused}");
+        let told = planner
+            .runs
+            .fail(&run_id, &"me".into(), Failure::caught("TooMany", ""))
+            .await
+            .unwrap();
+        assert_eq!(told.error, "Stopped", "so the state machine ends well");
+    });
+}
+
+/// A run id that belongs to another table is refused, also where that table is another one in identity.
+#[test]
+fn a_run_id_belongs_to_one_table() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 10, r#","run_id":"r""#);
+        world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
+        world.table.recreate();
+        let other =
+            Request::from_json(r#"{"table":"other","set":{"test":1},"run_id":"r"}"#).unwrap();
+        let refused = world
+            .planner()
+            .plan(&other, &"second".into())
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::RunMismatch);
+        assert!(refused.to_string().contains("stuff"), "{refused}");
+        assert!(refused.to_string().contains("other"), "{refused}");
+    });
+}

@@ -1,0 +1,153 @@
+//! proof: what a verification needs, and what follows from it.
+
+use std::time::Duration;
+
+use backfill_core::ErrorKind;
+use backfill_core::engine::verifier::VerifyRequest;
+use backfill_core::ports::CheckpointReader as _;
+use backfill_core::records::{Owner, RunStatus};
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::snapshot;
+use backfill_testkit::{Faults, LiveWriter};
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{World, first_chunk, in_virtual_time};
+
+/// proof: items that appear behind the cursor bring another pass, and where the passes are used up the run
+/// says what remains.
+#[test]
+fn proof_brings_further_passes_or_says_what_remains() {
+    for (passes, expected) in [(2, RunStatus::Succeeded), (1, RunStatus::Incomplete)] {
+        in_virtual_time(async {
+            let settings = format!(r#","total_segments":2,"max_passes":{passes}"#);
+            let world = World::with_live_writers(Faults::none(5), 50, &settings);
+            let plan = world
+                .planner()
+                .plan(&world.request, &"first".into())
+                .await
+                .unwrap();
+            let never = CancellationToken::new();
+            for &segment in &plan.segments {
+                let chunk = first_chunk(&plan, segment);
+                world.worker().work(&chunk, None, &never).await.unwrap();
+            }
+            // Old application code writes items without the attribute, behind the cursors.
+            let old_code = LiveWriter {
+                table: world.table.clone(),
+                seed: 2,
+                ids: 60,
+                creates_pending: true,
+            };
+            old_code.work(60, Duration::from_millis(1)).await;
+            // Until then a sweep, which reads eventually consistent, may miss them.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let left = world.table.count_pending(&world.request.spec);
+            assert!(left > 0);
+
+            assert_eq!(world.run().await.unwrap(), expected);
+            let summary = snapshot(&world.store, &plan.run_id)
+                .await
+                .unwrap()
+                .unwrap()
+                .summary(&Prices::default());
+            let pending = world.table.count_pending(&world.request.spec);
+            assert_eq!(summary.remaining, Some(pending));
+            assert_eq!(summary.passes, passes);
+            match expected {
+                RunStatus::Succeeded => assert_eq!(pending, 0),
+                _ => {
+                    assert_eq!(pending, left);
+                    assert_eq!(summary.samples.len() as u64, left.min(10));
+                }
+            }
+        });
+    }
+}
+
+/// proof: no verdict without a complete count, and none while a segment is open.
+#[test]
+fn proof_needs_a_complete_count_of_a_swept_table() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 20, r#","total_segments":2"#);
+        let planner = world.planner();
+        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
+        let incomplete = planner
+            .runs
+            .conclude(&plan.run_id, 1, &"first".into(), &plan.verification)
+            .await
+            .unwrap_err();
+        assert_eq!(incomplete.kind(), ErrorKind::InvalidInput);
+        let mut counted = plan.verification;
+        counted.done = true;
+        assert!(
+            planner
+                .runs
+                .conclude(&plan.run_id, 1, &"first".into(), &counted)
+                .await
+                .is_err(),
+            "the segments are open"
+        );
+    });
+}
+
+/// A verification that is interrupted again and again comes to the same count.
+#[test]
+fn a_verification_resumes_where_its_time_box_ended() {
+    in_virtual_time(async {
+        let world = World::new(
+            Faults::random(9, 0.1, 0.05),
+            4000,
+            r#","total_segments":20,"time_box_seconds":1"#,
+        );
+        let plan = world
+            .planner()
+            .plan(&world.request, &"first".into())
+            .await
+            .unwrap();
+        let mut verification = plan.verification;
+        let mut rounds = 0;
+        while !verification.done {
+            let request = VerifyRequest {
+                run_id: plan.run_id.clone(),
+                pass: 1,
+                owner: Owner::from("first"),
+                // Its state goes through JSON, as in Step Functions.
+                verification: serde_json::from_str(&serde_json::to_string(&verification).unwrap())
+                    .unwrap(),
+            };
+            verification = world
+                .verifier()
+                .verify(request, None, &CancellationToken::new())
+                .await
+                .unwrap();
+            rounds += 1;
+            assert!(rounds < 1000);
+        }
+        assert!(rounds > 1);
+        assert_eq!(verification.scanned, 4000);
+        assert_eq!(verification.remaining, 3200);
+        assert_eq!(verification.samples.len(), 10);
+    });
+}
+
+/// An update that does not extinguish its predicate is found on the first item, and no second one is touched.
+#[test]
+fn an_update_that_does_not_extinguish_touches_one_item() {
+    in_virtual_time(async {
+        let world = World::with_live_writers(Faults::none(1), 100, r#","total_segments":8"#);
+        world.table.make_updates_useless();
+        let error = world.run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UpdateDoesNotExtinguish);
+        assert_eq!(world.table.updates().len(), 1);
+        let run = world
+            .store
+            .run(&world.request.run_id())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(run.status, RunStatus::Failed);
+        // Resumed, it looks again.
+        assert!(world.run().await.is_err());
+        assert_eq!(world.table.updates().values().sum::<u64>(), 2);
+    });
+}
