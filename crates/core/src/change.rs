@@ -1,7 +1,8 @@
 //! What is done to an item: what makes it pending, what must be read of it, and what is written under which guard.
 //!
 //! [`Change`] is the seam between the engine and what an operator asks for. Sweep, count, trial and writes know nothing
-//! else of it, so another kind of change needs no other loop. The pair of a [`Spec`] is the one kind that there is.
+//! else of it, so another kind of change needs no other loop. [`Pair`], made from a [`Spec`], is the one kind that there
+//! is.
 
 pub mod expression;
 mod pair;

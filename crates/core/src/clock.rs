@@ -10,8 +10,8 @@ pub fn now_ms() -> u64 {
         .map_or(0, |elapsed| elapsed.as_millis() as u64)
 }
 
-/// A time as RFC 3339, to the second. A damaged record may say anything: no later than the year 9999, the last that can be
-/// written.
+/// A time in milliseconds since 1970 as RFC 3339, to the second. A damaged record may say anything, so a later time than
+/// the year 9999, the last that can be written, is written as the end of that year.
 pub fn rfc3339(ms: u64) -> String {
     let at = UNIX_EPOCH + Duration::from_millis(ms.min(253_402_300_799_000));
     humantime::format_rfc3339_seconds(at).to_string()

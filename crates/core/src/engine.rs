@@ -1,4 +1,5 @@
-//! The engine: planner, worker and verifier, and what drives them in one process.
+//! The engine: planner, worker and verifier, and what drives them in one process. The engine works on tables and records
+//! through the ports alone, in AWS and at home alike.
 
 pub mod drive;
 pub mod metrics;

@@ -17,7 +17,7 @@ pub enum ErrorKind {
     RunMismatch,
     /// Somebody else holds the run and has not ended it.
     ActiveElsewhere,
-    /// The table does not exist where we looked.
+    /// There is no such table in the account and region that were asked.
     TableNotFound,
     /// The table exists but is not ACTIVE.
     TableNotActive,
@@ -90,12 +90,12 @@ impl ErrorKind {
         }
     }
 
-    /// True where the same call may succeed a moment later.
+    /// True if the same call may succeed a moment later.
     pub fn is_retryable(self) -> bool {
         matches!(self, ErrorKind::Throttled | ErrorKind::Unavailable)
     }
 
-    /// True where the operator's input or set-up is at fault. Before an item was touched that is exit code 2.
+    /// True if the operator's input or set-up is at fault. Before an item was touched that is exit code 2.
     pub fn is_refusal(self) -> bool {
         matches!(
             self,
@@ -134,7 +134,7 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// A failure: a sentence for a person, its [`ErrorKind`], and the cause where there is one.
+/// A failure: a sentence for a person, its [`ErrorKind`], and the cause if there is one.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {

@@ -1,10 +1,13 @@
 //! Every decision of a backfill, without a line of AWS code.
 //!
 //! A backfill is a *pending predicate* and the *update that extinguishes it* ([`Spec`]). The
-//! [`planner::Planner`] turns an operator's [`Request`] into a durable run, the [`worker::Worker`]
-//! migrates one segment for one time box, the [`verifier::Verifier`] proves that nothing is
-//! pending any more. The three are driven by Step Functions in AWS and by [`drive`] in process; they are
-//! the same code. The database and the checkpoint store are reached through the traits in [`ports`].
+//! [`Planner`](engine::planner::Planner) turns an operator's [`Request`] into a durable run. The
+//! [`Worker`](engine::worker::Worker) migrates one segment for one time box. The
+//! [`Verifier`](engine::verifier::Verifier) proves that nothing is pending any more. Step Functions drives the three in
+//! AWS, and [`Engine::drive`](engine::drive::Engine::drive) drives the same code in one process. The database and the
+//! checkpoint store are reached through the traits in [`ports`].
+
+#![deny(missing_docs)]
 
 pub mod change;
 pub mod clock;

@@ -1,8 +1,9 @@
-//! The pace of one segment: how many writes are in flight, how fast the table lets us, and what holds us back.
+//! The pace of one segment: it stays within the operator's budget (promise: budget), and slows down first when the table
+//! throttles (promise: polite).
 //!
-//! Two controllers, each for what it can see. The number of requests in flight starts low, grows while that makes the
-//! segment faster and is halved by throttling; it finds the best rate whatever the latency of a request. The ceiling is
-//! a rate: throttling sets it below what the table has just accepted, at once, and from there it comes back slowly.
+//! There are two controllers, each for what it can see. The number of requests in flight starts low, grows while that makes
+//! the segment faster and is halved by throttling; it finds the best rate whatever the latency of a request. The ceiling
+//! is a rate: throttling sets it below what the table has just accepted, at once, and from there it comes back slowly.
 
 mod bucket;
 mod budget;
@@ -31,7 +32,7 @@ use crate::{Error, ErrorKind, Result};
 const CEILING_REQUEST_SECONDS: f64 = 0.1;
 /// What a page costs that is read strongly consistently and holds up to 4 KB (read/write operation costs, developer guide).
 const LEAST_PAGE_UNITS: f64 = 1.0;
-/// By how much less than at such a page an item is then believed to cost.
+/// After such a page an item is believed to cost this part of what it seemed to.
 const TRY_MORE: f64 = 0.8;
 /// Items of the first page under a budget, when nobody knows how large they are.
 const UNKNOWN_ITEMS: u32 = 25;
@@ -39,14 +40,15 @@ const UNKNOWN_ITEMS: u32 = 25;
 /// How a segment fared for a while.
 #[derive(Debug)]
 pub struct Review {
+    /// What bounded its rate.
     pub bound_by: BoundBy,
     /// Requests, and statements of batches, that the table throttled.
     pub throttles: u64,
-    /// What the table said when it throttled last, with its reasons where it gave any.
+    /// What the table said when it throttled last, with its reasons if it gave any; `None` if it did not throttle.
     pub throttled_by: Option<String>,
 }
 
-/// Where the time of requests goes, since it was last asked.
+/// The time of requests since the last review, by what they waited for.
 #[derive(Debug, Default)]
 struct Usage {
     budget: Duration,
@@ -61,7 +63,7 @@ pub struct Pace<'a> {
     window: Window,
     writes: Side,
     reads: Side,
-    /// Part of the items read of late that has to be written.
+    /// The part of the items read of late that has to be written, 0 to 1.
     pending: Mutex<f64>,
 }
 
@@ -85,7 +87,8 @@ struct Known {
     throttled_by: Option<String>,
 }
 
-/// A request that may be sent now. To be ended by [`Turn::end`] or its like; dropped, what was taken for it goes back.
+/// A request that may be sent now. It is to be ended by [`Turn::end`], [`Turn::end_write`] or [`Turn::failed`]; if it is
+/// dropped, what was taken for it goes back.
 pub struct Turn<'a> {
     bucket: &'a TokenBucket,
     side: &'a Side,
@@ -99,8 +102,8 @@ pub struct Turn<'a> {
 }
 
 impl<'a> Pace<'a> {
-    /// A fresh pace. A full write has this many items; `per_write` and `per_read` are the units that an item is known
-    /// to cost, where it is.
+    /// A fresh pace within a budget. A full write has `batch_size` items. `per_write` and `per_read` are the capacity units
+    /// that an item costs; `None` if that is not known.
     pub fn new(
         budget: &'a Budget,
         batch_size: usize,
@@ -140,7 +143,7 @@ impl<'a> Pace<'a> {
         (items as u32).clamp(1, most)
     }
 
-    /// Items that can be read and written in this time at the present rate; infinitely many where nothing bounds it.
+    /// Items that can be read and written in this time at the present rate; infinitely many if nothing bounds it.
     pub fn items_in(&self, seconds: f64) -> f64 {
         let budget = self.budget.write.rate();
         if budget.is_finite() && !self.writes.lock().measured {
@@ -155,7 +158,7 @@ impl<'a> Pace<'a> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the turn of a write of this many items; `None` where the time was over before.
+    /// Waits for the turn of a write of this many items; `None` if the time was over before.
     pub async fn write(&self, items: usize, until: &Until) -> Option<Turn<'_>> {
         let slot = tokio::select! {
             slot = self.window.slot(items) => slot,
@@ -167,7 +170,7 @@ impl<'a> Pace<'a> {
         Some(turn)
     }
 
-    /// Waits for room in memory for one more page; `None` where the time was over before.
+    /// Waits for room in memory for one more page; `None` if the time was over before.
     pub async fn room_for_page(&self, until: &Until) -> Option<SemaphorePermit<'a>> {
         tokio::select! {
             room = self.budget.pages.acquire() => room.ok(),
@@ -175,13 +178,15 @@ impl<'a> Pace<'a> {
         }
     }
 
-    /// Waits for the turn of a page of this many items; `None` where the time was over before.
+    /// Waits for the turn of a page of this many items; `None` if the time was over before.
     pub async fn read(&self, items: u32, until: &Until) -> Option<Turn<'_>> {
         let items = items as usize;
         Turn::wait(&self.reads, &self.budget.read, self.budget, items, until).await
     }
 
     /// Reads a page whose turn has come.
+    ///
+    /// Errors: those of [`TableReader::page`].
     pub async fn page<R: TableReader>(
         &self,
         turn: Turn<'_>,
@@ -205,12 +210,12 @@ impl<'a> Pace<'a> {
         }
     }
 
-    /// Units that were consumed beside any turn.
+    /// Takes write capacity units from the budget that were consumed beside any turn.
     pub fn extra_write(&self, units: f64) {
         self.budget.write.settle(0.0, units);
     }
 
-    /// What bounded the rate since this was last asked, and what throttled it.
+    /// How the segment fared since this was last asked.
     pub fn review(&self) -> Review {
         let (writes, write_throttles, write_throttled_by, elapsed) = self.writes.review();
         let (reads, read_throttles, read_throttled_by, _) = self.reads.review();
@@ -329,7 +334,7 @@ impl<'a> Turn<'a> {
         })
     }
 
-    /// The read was answered: this many items at a cost of this many units.
+    /// Ends the turn of a read that was answered: this many items at a cost of this many capacity units.
     pub fn end(self, items: u64, units: f64) {
         let cost = (items > 0 && units > 0.0).then(|| {
             let cost = units / items as f64;
@@ -343,14 +348,15 @@ impl<'a> Turn<'a> {
         self.over(units, 0, items, cost);
     }
 
-    /// The same for a write of all its items, of which the table throttled some.
+    /// Ends the turn of a write that was answered at a cost of this many capacity units. The table throttled so many of its
+    /// items.
     pub fn end_write(self, units: f64, throttles: u64) {
         let items = (self.items as u64).saturating_sub(throttles);
         let cost = (items > 0 && units > 0.0).then(|| units / items as f64);
         self.over(units, throttles, items, cost);
     }
 
-    /// The request failed as a whole.
+    /// Ends the turn of a request that failed as a whole.
     pub fn failed(self, error: &Error) {
         match error.kind() {
             ErrorKind::Throttled => {
@@ -366,7 +372,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// With what an item has cost, where that is known.
+    /// Ends the turn. `cost` is what an item has cost, if that is known.
     fn over(mut self, units: f64, throttles: u64, items: u64, cost: Option<f64>) {
         self.ended = true;
         let service = self.sent.elapsed();

@@ -1,5 +1,8 @@
 //! The two doors to the outside: the target table and the checkpoint store. Reading and writing are traits of
 //! their own, so that code which must not write (plan, dry run, verification) has nothing to write with.
+//!
+//! An error of either door is retryable ([`ErrorKind::is_retryable`](crate::ErrorKind::is_retryable)) if the same call may
+//! succeed later; the caller tries again.
 
 use std::future::Future;
 
@@ -13,13 +16,15 @@ use crate::{Item, Key, Result};
 /// Which slice of the table to read next.
 #[derive(Debug, Clone, Copy)]
 pub struct PageRequest<'a> {
+    /// The segment's number, from 0.
     pub segment: u32,
+    /// Segments that the table is cut into.
     pub total_segments: u32,
-    /// ExclusiveStartKey.
+    /// ExclusiveStartKey: the page begins behind it. `None` is the begin of the segment.
     pub after: Option<&'a Key>,
     /// Most items to evaluate; DynamoDB's own bound of 1 MB a page holds besides.
     pub limit: u32,
-    /// Strongly consistent, at twice the read units.
+    /// True for strongly consistent reads, which cost twice the read units.
     pub consistent: bool,
 }
 
@@ -28,16 +33,18 @@ pub struct PageRequest<'a> {
 pub struct Page {
     /// The items for which `P` holds, in scan order. May be empty though `next` is there.
     pub pending: Vec<Seen>,
-    /// Items evaluated.
+    /// Items evaluated, pending or not.
     pub scanned: u64,
     /// LastEvaluatedKey; `None` is the end of the segment, and nothing else is.
     pub next: Option<Key>,
+    /// Read capacity units of the page, as DynamoDB reported them.
     pub consumed_rcu: f64,
 }
 
 /// What became of one conditional write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
+    /// `P` held, and the item is changed.
     Updated,
     /// The item is there and `P` no longer holds: a live writer was first.
     Raced,
@@ -47,56 +54,69 @@ pub enum Outcome {
     Rejected(String),
 }
 
-/// An acknowledged write and the write units that it consumed, indexes included.
+/// An acknowledged write of one item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Write {
+    /// What became of the item.
     pub outcome: Outcome,
+    /// Write capacity units that it consumed, indexes included.
     pub consumed_wcu: f64,
 }
 
 /// One acknowledged request of guarded updates.
 #[derive(Debug)]
 pub struct Batch {
-    /// What became of each item, in the order of the request. An error is about this item alone.
+    /// What became of each item, in the order of the request. An error is about its item alone.
     pub outcomes: Vec<Result<Outcome>>,
-    /// Write units of the whole request, indexes and failed conditions included.
+    /// Write capacity units of the whole request, indexes and failed conditions included.
     pub consumed_wcu: f64,
 }
 
 /// Read access to the target table, for one change.
 pub trait TableReader: Send + Sync {
-    /// Reads one page of pending items. Retryable errors are for the caller to retry.
+    /// Reads one page of pending items.
+    ///
+    /// Errors: those of a scan; retryable ones are for the caller to retry.
     fn page(&self, request: PageRequest<'_>) -> impl Future<Output = Result<Page>> + Send;
 }
 
-/// Write access to the target table: the guarded update is all there is, of one item or of several, and a look at its
-/// effect.
+/// Write access to the target table, for one change: guarded updates, of one item or of several, a look at their effect,
+/// and nothing else.
 pub trait TableWriter: Send + Sync {
-    /// Most items in one [`TableWriter::update_batch`]. 1 where batches turn out to be impossible, so ask each time.
+    /// Most items in one [`TableWriter::update_batch`]. It becomes 1 if batches turn out to be impossible, so ask each time.
     fn batch_size(&self) -> usize;
 
     /// Applies the change to each of these items, at most [`TableWriter::batch_size`] and none twice, as
-    /// [`TableWriter::update`] does, in one request that is not atomic. An error is about the request as a whole.
+    /// [`TableWriter::update`] does, in one request that is not atomic.
+    ///
+    /// Errors: those of the request as a whole; retryable ones are for the caller to retry.
     fn update_batch(&self, items: &[Seen]) -> impl Future<Output = Result<Batch>> + Send;
 
-    /// Applies [`Change::update`](crate::change::Change::update) to the item if its condition holds at that moment.
+    /// Applies [`Change::update`](crate::change::Change::update) to the item if its condition holds at that moment. If the
+    /// condition fails, or DynamoDB refuses the item for good, that is an [`Outcome`].
+    ///
+    /// Errors: those of an update; retryable ones are for the caller to retry.
     fn update(&self, item: &Seen) -> impl Future<Output = Result<Write>> + Send;
 
-    /// Does what [`TableWriter::update`] does, and returns the item as it is after an update that took effect.
+    /// Does what [`TableWriter::update`] does, with its errors, and returns the item as it is after an update that took
+    /// effect; `None` if none did.
     fn update_and_show(
         &self,
         item: &Seen,
     ) -> impl Future<Output = Result<(Write, Option<Item>)>> + Send;
 
-    /// The whole item with this key if `P` holds for it at this moment, as DynamoDB sees it; changes nothing.
+    /// The whole item with this key if `P` holds for it at this moment, as DynamoDB sees it; else `None`. Changes nothing.
     fn pending_item(&self, key: &Key) -> impl Future<Output = Result<Option<Item>>> + Send;
 }
 
 /// Read access to the tables of one account and region: all that a plan, a dry run and a verification get.
 pub trait ReadAccess: Send + Sync {
+    /// Reads the table of one change.
     type Reader: TableReader;
 
-    /// Describes the table. `TableNotFound` where it does not exist.
+    /// Describes the table.
+    ///
+    /// Errors: `TableNotFound` if it does not exist.
     fn describe(&self, table: &str) -> impl Future<Output = Result<TableDescription>> + Send;
 
     /// A reader for this change.
@@ -105,18 +125,22 @@ pub trait ReadAccess: Send + Sync {
 
 /// Read and write access: what a worker gets.
 pub trait WriteAccess: ReadAccess {
+    /// Writes to the table of one change.
     type Writer: TableWriter;
 
-    /// A writer for this change.
+    /// A writer for this change, by requests of this kind if they can carry it.
     fn writer(&self, change: SharedChange, kind: WriterKind) -> Self::Writer;
 }
 
 /// Read access to the durable records.
 pub trait CheckpointReader: Send + Sync {
-    /// The run record, strongly consistent.
+    /// The run record, strongly consistent; `None` if there is no such run.
+    ///
+    /// Errors: `Internal` if the record is of another [`VERSION`](crate::records::VERSION) or damaged.
     fn run(&self, run_id: &str) -> impl Future<Output = Result<Option<RunRecord>>> + Send;
 
-    /// The segment records of one pass, strongly consistent. A segment that was never claimed has none.
+    /// The segment records of one pass, strongly consistent, in no particular order. A segment that was never claimed has
+    /// none.
     fn segments(
         &self,
         run_id: &str,
@@ -133,7 +157,7 @@ pub trait CheckpointReader: Send + Sync {
         pass: u32,
     ) -> impl Future<Output = Result<Vec<Rejected>>> + Send;
 
-    /// How many those are.
+    /// How many items [`CheckpointReader::rejected`] would return.
     fn rejected_count(&self, run_id: &str, pass: u32) -> impl Future<Output = Result<u64>> + Send;
 
     /// The history of one pass, the earliest bucket first.
@@ -166,24 +190,29 @@ pub trait RejectedStore: CheckpointReader {
 /// Write access to the run record.
 pub trait RunStore: CheckpointReader {
     /// Stores `record` as the successor of revision `record.revision - 1` (0: there was no record).
-    /// `Conflict` where the stored revision is another.
+    ///
+    /// Errors: `Conflict` if the stored revision is another.
     fn save_run(&self, record: &RunRecord) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// Write access to segment records.
 pub trait SegmentStore: RejectedStore {
     /// Claims a segment of the run's current pass: its generation grows by one, which fences off whoever had it.
-    /// Creates the record where there is none. Returns it as it stands now. `Fenced` where it was claimed on
-    /// behalf of a later revision of the run: a former owner that is late cannot fence off its successor.
+    /// Creates the record if there is none, and returns it as it stands then.
+    ///
+    /// Errors: `Fenced` if it was claimed on behalf of a later revision of the run: a former owner that is late cannot
+    /// fence off its successor.
     fn claim(
         &self,
         run: &RunRecord,
         segment: u32,
     ) -> impl Future<Output = Result<SegmentRecord>> + Send;
 
-    /// Stores cursor and counters. `Fenced` where the stored generation is not `record.generation`, or where a checkpoint
-    /// with a higher number (`counters.checkpoints`) is stored already. With the checkpoint
-    /// that exhausts a segment [`CheckpointReader::exhausted`] grows by one, at most.
+    /// Stores cursor and counters. With the checkpoint that exhausts a segment, [`CheckpointReader::exhausted`] grows by
+    /// one, at most.
+    ///
+    /// Errors: `Fenced` if the stored generation is not `record.generation`, or if a checkpoint with a higher number
+    /// (`counters.checkpoints`) is stored already.
     fn checkpoint(&self, record: &SegmentRecord) -> impl Future<Output = Result<()>> + Send;
 
     /// Adds to the history of a pass. Not to be tried again after an error: it may have been carried out, and would then

@@ -1,5 +1,5 @@
-//! The durable records of a run: one run record, a segment record per segment and pass, the history, and the items that
-//! DynamoDB refuses. Everything that a rerun, a status or a takeover needs stands here and nowhere else.
+//! Everything durable: whatever a rerun, a status or a takeover needs stands here and nowhere else. A run has one run record,
+//! a segment record per segment and pass, a history, and the items that DynamoDB refuses.
 
 mod counters;
 mod history;

@@ -1,4 +1,4 @@
-//! What an operator asks for: a spec, and the settings of its run.
+//! What an operator asks for: a spec, and the settings of its run, both checked before anything is written.
 
 mod document;
 mod settings;

@@ -1,4 +1,5 @@
-//! What the state machine asks the planner: its event, and the answer.
+//! What the state machine asks the planner, and the answer. Both are JSON, and no answer holds per-item data beyond sample
+//! keys.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -10,28 +11,29 @@ use crate::ports::{ReadAccess, RunStore};
 use crate::records::Owner;
 use crate::{Error, Request, Result};
 
-/// One struct for all actions, since an enum tagged by `action` would lose the digits of long numbers in `input`. Which
-/// fields an action needs is checked by [`Planner::answer`].
+/// What is asked of the planner. It is one struct for all actions, since an enum tagged by `action` would lose the digits
+/// of long numbers in `input`; [`Planner::answer`] checks that the fields of the action are there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {
+    /// What is to be done.
     pub action: Action,
     /// ARN of the execution, which owns its run.
     pub owner: Owner,
-    /// `plan`: the execution input as it came.
+    /// The execution input as it came, for `plan`.
     pub input: Option<Box<RawValue>>,
-    /// All but `plan`.
+    /// The run, for every action but `plan`.
     pub run_id: Option<String>,
-    /// `next`, `conclude`.
+    /// The pass, for `next` and `conclude`.
     pub pass: Option<u32>,
-    /// `conclude`.
+    /// The complete count, for `conclude`.
     pub verification: Option<Verification>,
-    /// `fail`: the error output of a Catch.
+    /// The error output of a Catch, for `fail`.
     pub error: Option<Caught>,
 }
 
 impl Ask {
-    /// The run that it is about; `None` where that is missing or an input that cannot be read.
+    /// The id of the run that it is about; `None` if that is missing, or the input cannot be read.
     pub fn about(&self) -> Option<String> {
         let of_input = || Request::from_json(self.input.as_ref()?.get()).ok();
         self.run_id
@@ -58,7 +60,9 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Caught {
+    /// The name of the error.
     pub error: String,
+    /// What the failed state said; empty if nothing.
     #[serde(default)]
     pub cause: String,
 }
@@ -67,13 +71,20 @@ pub struct Caught {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
+    /// To [`Action::Plan`] and [`Action::Next`].
     Round(Round),
+    /// To [`Action::Conclude`].
     Conclusion(Conclusion),
+    /// To [`Action::Fail`].
     Failure(Failure),
 }
 
 impl<A: ReadAccess, S: RunStore> Planner<A, S> {
-    /// Does what is asked. `InvalidInput` names a field that the action needs and the event lacks.
+    /// Does what is asked.
+    ///
+    /// Errors: `InvalidInput`, which names a field that the action needs and the event lacks; those of [`Planner::plan`],
+    /// [`Runs::next`](crate::engine::runs::Runs::next), [`Runs::conclude`](crate::engine::runs::Runs::conclude) and
+    /// [`Runs::fail`](crate::engine::runs::Runs::fail).
     pub async fn answer(&self, ask: Ask) -> Result<Answer> {
         let answer = self.answer_to(ask).await?;
         match &answer {

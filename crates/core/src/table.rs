@@ -1,4 +1,4 @@
-//! What must be known of the target table, and how it is cut into segments.
+//! What must be known of the target table, and how it is cut into segments that lie far apart when worked on together.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,15 +8,20 @@ pub const MAX_SEGMENTS: u32 = 1_000_000;
 /// The types that a key attribute can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyType {
+    /// String.
     S,
+    /// Number.
     N,
+    /// Binary.
     B,
 }
 
 /// Name and type of a key attribute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyAttribute {
+    /// Name of the attribute.
     pub name: String,
+    /// Type of the attribute; `type` in JSON.
     #[serde(rename = "type")]
     pub kind: KeyType,
 }
@@ -31,10 +36,12 @@ impl KeyAttribute {
     }
 }
 
-/// The table's primary key: the partition key, and the sort key where there is one.
+/// The table's primary key: the partition key, and the sort key if there is one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeySchema {
+    /// The partition key (DynamoDB: HASH).
     pub hash: KeyAttribute,
+    /// The sort key (DynamoDB: RANGE); `None` if the table has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<KeyAttribute>,
 }
@@ -53,12 +60,13 @@ impl KeySchema {
 pub struct TableDescription {
     /// `ACTIVE`, `CREATING`, …
     pub status: String,
-    /// Tells a table from a later one of the same name: its id, or its creation time where it has none.
+    /// Tells a table from a later one of the same name: its id, or its creation time if it has none.
     pub identity: String,
+    /// The primary key.
     pub keys: KeySchema,
-    /// An estimate that DynamoDB renews every six hours; never proof of anything.
+    /// Items, by an estimate that DynamoDB renews about every six hours; never proof of anything.
     pub item_count: u64,
-    /// Bytes; as old as `item_count`.
+    /// Bytes, by an estimate as old as `item_count`.
     pub size_bytes: u64,
 }
 
@@ -67,7 +75,8 @@ pub struct TableDescription {
 /// thousandth of its reads.
 const BYTES_PER_SEGMENT: u64 = 256 * 1024 * 1024;
 
-/// Number of segments where the operator gives none: one per 256 MiB, at least one per concurrent worker.
+/// Number of segments if the operator gives none: one per 256 MiB of `size_bytes`, at least one per concurrent worker, and
+/// at most [`MAX_SEGMENTS`].
 pub fn default_segments(size_bytes: u64, max_concurrency: u32) -> u32 {
     let by_size = size_bytes.div_ceil(BYTES_PER_SEGMENT);
     by_size
@@ -75,7 +84,7 @@ pub fn default_segments(size_bytes: u64, max_concurrency: u32) -> u32 {
         .min(u64::from(MAX_SEGMENTS)) as u32
 }
 
-/// Why there are so many, for a person.
+/// Why a table of `size_bytes` is cut into `total` segments, for a person.
 pub fn explain_segments(total: u32, size_bytes: u64, max_concurrency: u32) -> String {
     let by_size = size_bytes.div_ceil(BYTES_PER_SEGMENT).max(1);
     let why = if total != default_segments(size_bytes, max_concurrency) {

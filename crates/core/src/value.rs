@@ -1,4 +1,5 @@
-//! DynamoDB values, items and keys, and their two JSON forms: plain (`1`, `"a"`) and typed (`{"N":"1"}`).
+//! DynamoDB values, items and keys, with every digit and every type kept, and their two JSON forms: plain (`1`, `"a"`) and
+//! typed (`{"N":"1"}`).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,19 +21,29 @@ pub const MAX_DEPTH: usize = 32;
 /// Serialised, it is DynamoDB's own JSON: `{"S":"text"}`, `{"N":"1"}`, `{"B":"<base64>"}`, …
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Value {
+    /// A string.
     S(String),
+    /// A number as text: up to 38 significant digits, magnitude 0 or 1E-130 to 9.99…E+125.
     N(String),
+    /// Binary data.
     B(Bytes),
+    /// True or false.
     #[serde(rename = "BOOL")]
     Bool(bool),
+    /// Null: always true, as DynamoDB has it.
     #[serde(rename = "NULL")]
     Null(bool),
+    /// A list, whose members may be of any type.
     L(Vec<Value>),
+    /// A map: name → value.
     M(#[serde(deserialize_with = "distinct")] BTreeMap<String, Value>),
+    /// A set of strings, in the order in which they came.
     #[serde(rename = "SS")]
     Ss(Vec<String>),
+    /// A set of numbers as text, in the order in which they came.
     #[serde(rename = "NS")]
     Ns(Vec<String>),
+    /// A set of binary data, in the order in which it came.
     #[serde(rename = "BS")]
     Bs(Vec<Bytes>),
 }
@@ -106,7 +117,7 @@ impl fmt::Display for Key {
 
 impl Value {
     /// Reads plain JSON text: number → N, string → S, bool → BOOL, null → NULL, array → L, object → M.
-    /// Numbers keep every digit of the text. Errors say what DynamoDB could not store.
+    /// Numbers keep every digit of the text. An error says what is no JSON or what DynamoDB could not store.
     pub fn from_plain_json(json: &str) -> Result<Value, String> {
         let raw: &RawValue = serde_json::from_str(json).map_err(|error| {
             format!("expected JSON, such as 1, \"text\", true, null, [1] or {{\"a\":1}}: {error}")
@@ -116,7 +127,7 @@ impl Value {
         Ok(value)
     }
 
-    /// True where the values are the same to DynamoDB as keys: 1 and 1.0 are.
+    /// True if the values are the same to DynamoDB as keys: 1 and 1.0 are.
     pub fn is_same(&self, other: &Value) -> bool {
         match (self, other) {
             (Value::N(a), Value::N(b)) => match (read_number(a), read_number(b)) {
@@ -127,8 +138,8 @@ impl Value {
         }
     }
 
-    /// Refuses what DynamoDB would refuse in any item: numbers beyond 38 digits or its range, empty or
-    /// repeating sets, `{"NULL":false}`, nesting deeper than [`MAX_DEPTH`].
+    /// Refuses what DynamoDB would refuse in any item, with the reason for a person: numbers beyond 38 digits or its
+    /// range, empty or repeating sets, `{"NULL":false}`, nesting deeper than [`MAX_DEPTH`].
     pub fn check(&self) -> Result<(), String> {
         self.check_at(0)
     }
@@ -178,7 +189,7 @@ impl Serialize for Plain<'_> {
     }
 }
 
-/// As [`Plain`], for an item.
+/// An item as plain JSON for people and their tools: an object with [`Plain`] values.
 pub struct PlainItem<'a>(pub &'a Item);
 
 impl Serialize for PlainItem<'_> {
@@ -195,7 +206,7 @@ impl Serialize for PlainNumber<'_> {
     }
 }
 
-/// The digits as they are; as text, where DynamoDB writes a number as JSON does not.
+/// Writes the digits as they are. A number that DynamoDB writes as JSON does not, such as `+5`, becomes text.
 fn plain_number<S: Serializer>(number: &str, serializer: S) -> Result<S::Ok, S::Error> {
     match serde_json::from_str::<&RawValue>(number) {
         Ok(raw) if read_number(number).is_ok() => raw.serialize(serializer),
@@ -203,7 +214,7 @@ fn plain_number<S: Serializer>(number: &str, serializer: S) -> Result<S::Ok, S::
     }
 }
 
-/// The item with its sets in a fixed order, to compare items: sets have no order of their own.
+/// The item with its sets sorted, so that two items can be compared: sets have no order of their own.
 pub fn with_sorted_sets(item: Item) -> Item {
     fn sorted(value: Value) -> Value {
         match value {

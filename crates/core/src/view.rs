@@ -1,4 +1,4 @@
-//! A run to look at, during and after: progress, cost, and the history as a series.
+//! A run to look at, during and after: progress, cost, and the history as a series, all from durable records alone.
 
 pub mod cost;
 pub mod progress;

@@ -1,5 +1,6 @@
-//! The little that must be known of DynamoDB's expression language to combine an operator's expressions
-//! safely with ours. DynamoDB itself stays the judge of whether an expression is right.
+//! Combines an operator's expressions safely with ours: no text of theirs leaves its parentheses or takes a placeholder of
+//! ours. That needs little knowledge of DynamoDB's expression language, and DynamoDB stays the judge of whether an
+//! expression is right.
 //!
 //! Condition, filter and update expressions have no string or number literals: every value is a
 //! `:placeholder` (Using expressions in DynamoDB, developer guide), so looking for placeholders and
@@ -7,10 +8,11 @@
 
 use std::ops::Range;
 
-/// "The maximum length of any expression string is 4 KB" (Quotas in Amazon DynamoDB, Expression parameters).
+/// Most bytes of an expression: "The maximum length of any expression string is 4 KB" (Quotas in Amazon DynamoDB,
+/// Expression parameters).
 pub const MAX_LENGTH: usize = 4_096;
 
-/// Placeholders of ours begin with this; an operator's may not.
+/// The beginning of our placeholders, after `#` or `:`. An operator's may not begin so.
 pub const RESERVED: &str = "backfill_";
 
 /// The `#name` and `:value` placeholders of an expression, in order, each with its sigil.
@@ -21,7 +23,8 @@ pub fn placeholders(expression: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The expression with each placeholder replaced by what it means, once; one without a meaning stays.
+/// The expression with each placeholder replaced by what it means. A meaning is not searched for placeholders, and a
+/// placeholder without a meaning stays.
 pub fn resolved(expression: &str, meaning: impl Fn(&str) -> Option<String>) -> String {
     let mut text = String::new();
     let mut end = 0;
@@ -35,7 +38,7 @@ pub fn resolved(expression: &str, meaning: impl Fn(&str) -> Option<String>) -> S
     text
 }
 
-/// Where the placeholders stand.
+/// The places at which placeholders stand.
 fn ranges(expression: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -52,7 +55,7 @@ fn ranges(expression: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Refuses an expression that would not stay one operand between the parentheses of
+/// Refuses an expression, with the reason for a person, that would not stay one operand between the parentheses of
 /// `attribute_exists(key) AND (…)`: `a = :x) OR (b = :y` would take the guard out of force.
 pub fn check_enclosed(expression: &str) -> Result<(), String> {
     if expression.trim().is_empty() {

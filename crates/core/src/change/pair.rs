@@ -1,4 +1,5 @@
-//! The pair of a spec as a change: the predicate and the update as the operator wrote them, the same for every item.
+//! The pair of a spec as a change: predicate and update stay as the operator wrote them, and every write stands under the
+//! guard `attribute_exists(<partition key>) AND (P)`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,10 +1,11 @@
-//! The guarded update as a PartiQL statement, for BatchExecuteStatement.
+//! The guarded update as a PartiQL statement, for BatchExecuteStatement: it means what the UpdateItem means, or there is
+//! none.
 //!
 //! Only what means the same in both languages is translated, by AWS's own description of PartiQL (developer guide,
-//! PartiQL for DynamoDB: update statements, functions, operators). What is left out on purpose: `NOT`, `<>` and
-//! comparisons with NULL, where a language with three truth values may differ; functions that PartiQL does not
-//! document, such as `if_not_exists`; conditions on key attributes, of which a statement may name each but once.
-//! Such a spec is written by UpdateItem.
+//! PartiQL for DynamoDB: update statements, functions, operators). Three things are left out on purpose. `NOT`, `<>` and
+//! comparisons with NULL may differ in a language with three truth values. Functions such as `if_not_exists` are not
+//! documented for PartiQL. A statement may name each key attribute but once, so the predicate may name none. A spec with
+//! one of these is written by UpdateItem.
 
 use crate::error::printable;
 use crate::table::KeySchema;
@@ -34,7 +35,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// The statement for a spec on a table with these keys. Errors say what PartiQL cannot express, for a person.
+    /// The statement for a spec on a table with these keys. An error says what PartiQL cannot express, for a person.
     pub fn new(spec: &Spec, keys: &KeySchema) -> Result<Statement, String> {
         Statement::translated(spec, keys).map_err(|why| printable(&why))
     }
@@ -161,7 +162,7 @@ impl<'a> Translation<'a> {
     fn expect(&mut self, mark: &str) -> Result<(), String> {
         match self.next() {
             found if found == mark => Ok(()),
-            found => Err(format!("{found:?} where {mark} is expected")),
+            found => Err(format!("{found:?} instead of {mark}")),
         }
     }
 
@@ -291,7 +292,7 @@ impl<'a> Translation<'a> {
         let name = match self.spec.names.get(word) {
             Some(name) => name,
             None if is_bare_name(word) => word,
-            None => return Err(format!("{word:?} where a name is expected")),
+            None => return Err(format!("{word:?} instead of a name")),
         };
         let top_level = !self.text.ends_with('.');
         if top_level && self.keys.names().any(|key| key == name) {
@@ -311,7 +312,7 @@ impl<'a> Translation<'a> {
             }
             Some(_) => Err(format!("a comparison with the type of {word}")),
             None if self.peek() == "(" => Err(format!("{word}(…)")),
-            None => Err(format!("{word:?} where a value is expected")),
+            None => Err(format!("{word:?} instead of a value")),
         }
     }
 }

@@ -60,7 +60,9 @@ impl Spec {
         spec
     }
 
-    /// Refuses a spec that could not work on any table. Errors name the field.
+    /// Refuses a spec that could not work on any table.
+    ///
+    /// Errors: `InvalidInput`, which names the field.
     pub fn check(&self) -> Result<()> {
         check_table_name(&self.table).map_err(|m| Error::invalid("table", m))?;
         for (field, expression, added) in [
@@ -144,7 +146,7 @@ impl Spec {
         Ok(())
     }
 
-    /// The top-level attributes that `U` writes.
+    /// Names of the top-level attributes that `U` writes, in its order.
     pub fn targets(&self) -> Vec<String> {
         let meaning = |target: &str| {
             self.names
@@ -159,6 +161,8 @@ impl Spec {
     }
 
     /// Refuses a spec that would change a key of the table: a key cannot be updated.
+    ///
+    /// Errors: `InvalidInput`, which names the attribute.
     pub fn check_against(&self, keys: &KeySchema) -> Result<()> {
         for attribute in self.targets() {
             if keys.names().any(|key| key == attribute) {
@@ -186,8 +190,8 @@ impl Spec {
             })
     }
 
-    /// The run id of this spec on this table where the operator gives none: `<table>-<8 hex digits>`. The
-    /// same spec always gets the same id, which is how a rerun finds the run to resume.
+    /// The run id of this spec if the operator gives none: `<table>-<8 hex digits>`. Equal specs get equal ids, which is
+    /// how a rerun finds the run to resume.
     pub fn default_run_id(&self) -> String {
         format!("{}-{}", self.table, &self.fingerprint()[..8])
     }
@@ -210,8 +214,8 @@ impl Spec {
     }
 }
 
-/// "Table names and index names must be between 3 and 255 characters long, and can contain only a-z A-Z 0-9
-/// _ - ." (Naming rules, developer guide).
+/// Refuses what is not a table name, with the reason for a person: "Table names and index names must be between 3 and 255
+/// characters long, and can contain only a-z A-Z 0-9 _ - ." (developer guide, Naming rules).
 pub fn check_table_name(name: &str) -> std::result::Result<(), String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if !(3..=255).contains(&name.len()) || !name.chars().all(allowed) {

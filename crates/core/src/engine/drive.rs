@@ -18,8 +18,11 @@ use crate::{ErrorKind, Result};
 
 /// The three parts of a run. Only the worker's access can write to the target table.
 pub struct Engine<R, W, S> {
+    /// Leads the run by its record.
     pub planner: Planner<R, S>,
+    /// Migrates segments.
     pub worker: Worker<W, S>,
+    /// Counts what is pending.
     pub verifier: Verifier<R, S>,
 }
 
@@ -27,8 +30,8 @@ pub struct Engine<R, W, S> {
 /// machine's Retry goes on.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(600);
 
-/// How often a chunk is begun again because a late claim of our own has fenced it off. Each takes a call that was carried
-/// out long after it was given up, so more than one is strange.
+/// How often a chunk is begun again because a late claim of our own has fenced it off. Each time takes a call that was
+/// carried out long after it was given up, so more than one is strange.
 const MOST_FENCED: u32 = 3;
 
 /// An outage that the operator did not want to wait out is no error.
@@ -41,8 +44,10 @@ fn unless_stopped<T>(result: Result<T>, stop: &CancellationToken) -> Result<Opti
 
 impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> {
     /// Drives a planned run of `owner` to its end: until it succeeded, the passes are used up, or `stop` is
-    /// cancelled (then the run is paused). The run record says the same as the answer; an error is recorded as
-    /// the end of the run, which can then be resumed.
+    /// cancelled (then the run is paused). Returns the state that the run record then has.
+    ///
+    /// Errors: whatever ended the run. It is recorded as the end of the run, which can then be resumed; `Fenced` if
+    /// somebody else has taken the run over, whose record is left alone.
     pub async fn drive(
         &self,
         round: Round,
@@ -136,7 +141,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
         }
     }
 
-    /// All segments of a round, each chunk after chunk; the first error stops the others at their checkpoints.
+    /// Sweeps all segments of a round, each chunk after chunk. The first error stops the others at their checkpoints.
     async fn sweep(&self, round: &Round, owner: &Owner, stop: &CancellationToken) -> Result<()> {
         let stop = stop.child_token();
         let mut segments = stream::iter(round.segments.iter().copied())

@@ -1,5 +1,5 @@
-//! What a run is doing, for whoever watches it from outside: events of `tracing` under a target of their own. The functions
-//! make metrics of them (crates/lambdas); elsewhere they are lines of the log like any other.
+//! What a run is doing, for whoever watches it from outside: events of `tracing` under a target of their own, each figure
+//! told once. The functions make metrics of them (crates/lambdas); elsewhere they are lines of the log like any other.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::records::{Counters, RunRecord};
 /// The target of the events. Each names the table and the run, and has at least one of the other fields of [`Figures`].
 pub const TARGET: &str = "backfill::metrics";
 
-/// How often a worker reports, also where it has done nothing: that is how a worker without progress is told from none.
+/// How often a worker reports, even if it has done nothing: that is how a worker without progress is told from none.
 pub const EVERY: Duration = Duration::from_secs(60);
 
 /// Figures of a run. What is `None` is not reported.
@@ -20,9 +20,11 @@ pub struct Figures {
     pub pass: Option<u32>,
     /// Exhausted segments of the pass.
     pub segments_done: Option<u32>,
+    /// Segments that the table is cut into.
     pub segments_total: Option<u32>,
-    /// The budget of the run, in capacity units a second.
+    /// The write budget of the run, in capacity units per second.
     pub max_wcu: Option<u32>,
+    /// The read budget of the run, in capacity units per second.
     pub max_rcu: Option<u32>,
     /// Items that a verification has counted since it last reported.
     pub verified: Option<u64>,
@@ -42,7 +44,7 @@ impl Figures {
         }
     }
 
-    /// Reports them.
+    /// Reports them as one event, under the names of the fields here and of [`Counters`].
     pub fn report(&self, table: &str, run_id: &str) {
         // As patterns, so that a new figure cannot be forgotten here.
         let Figures {

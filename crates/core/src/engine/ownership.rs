@@ -1,5 +1,5 @@
-//! Who may work for a run: its owner, while it goes on, in its current pass. Whoever works for longer than a moment looks
-//! again every few seconds.
+//! Who may work for a run: its owner, while it goes on, in its current pass, and nobody else. Whoever works for longer than a
+//! moment looks again every few seconds.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,8 +13,10 @@ use crate::{Error, ErrorKind, Result};
 /// How often worker and verifier look whether the run still is its owner's and goes on, and at what rate.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Reads a run record for work on one of its passes. Refuses it if it is missing (`InvalidInput`), belongs to
-/// somebody else or has gone on to another pass (`Fenced`), or was ended (`NotRunning`).
+/// Reads a run record for work on one of its passes.
+///
+/// Errors: `InvalidInput` if it is missing; `Fenced` if it belongs to somebody else or has gone on to another pass;
+/// `NotRunning` if it was ended.
 pub(super) async fn load<S: CheckpointReader>(
     store: &S,
     run_id: &str,

@@ -1,5 +1,5 @@
-//! The planner: turns a request into a durable run, and chooses what the operator left open. It writes run records and
-//! nothing else.
+//! The planner: turns a request into a durable run, and chooses what the operator left open. It refuses bad input before
+//! anything is written, and writes run records and nothing else.
 
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use crate::{Error, ErrorKind, Request, Result};
 const DESCRIBE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Describes the table that a spec names and refuses what cannot work on it. Reads only.
+///
+/// Errors: `TableNotFound`; `TableNotActive`; `InvalidInput` if the spec would change a key.
 pub async fn describe<A: ReadAccess>(access: &A, request: &Request) -> Result<TableDescription> {
     let table = &request.spec.table;
     let description = retry(&Until::after(DESCRIBE_PATIENCE), || access.describe(table)).await?;
@@ -35,7 +37,9 @@ pub async fn describe<A: ReadAccess>(access: &A, request: &Request) -> Result<Ta
 
 /// Plans runs on the tables of `access`, and leads them by their records in `runs`.
 pub struct Planner<A, S> {
+    /// Read access to the tables.
     pub access: A,
+    /// The records.
     pub runs: Runs<S>,
 }
 
@@ -48,8 +52,11 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         }
     }
 
-    /// Starts or resumes the run of a request on behalf of `owner`. Refuses bad input before anything is
-    /// written.
+    /// Starts or resumes the run of a request on behalf of `owner`, and returns what is to be done first.
+    ///
+    /// Errors: those of [`describe`] and [`preview`], and `InvalidInput` if all segments picked out are swept already,
+    /// before anything is written; `Conflict` if the record was changed meanwhile; `NotRunning` if there is nothing left
+    /// to do but what was not picked out.
     pub async fn plan(&self, request: &Request, owner: &Owner) -> Result<Round> {
         let description = describe(&self.access, request).await?;
         let stored = load_stored(&self.runs.store, &request.run_id()).await?;
@@ -79,7 +86,11 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
 }
 
 /// The record with which `owner` would begin or continue a run, made from the one that is stored, if there is one. Changes
-/// nothing. Refuses what [`Planner::plan`] refuses, but for segments that are swept already.
+/// nothing.
+///
+/// Errors: `RunMismatch` if the stored run has another spec or another number of segments, or is a dry run and this is
+/// none; `ActiveElsewhere` if somebody else holds it; `NotRunning` if the operator has stopped it since `owner` planned it;
+/// `InvalidInput` if a segment that is picked out does not exist.
 pub fn preview(
     stored: Option<RunRecord>,
     request: &Request,
@@ -150,8 +161,10 @@ struct Continuation<'a> {
 }
 
 impl<'a> Continuation<'a> {
-    /// Refuses a request that is not for this run (`RunMismatch`), one for a run that somebody else holds
-    /// (`ActiveElsewhere`), and a plan that is tried again after the operator stopped the run (`NotRunning`).
+    /// The continuation of a stored run.
+    ///
+    /// Errors: `RunMismatch` if the request is not for this run; `ActiveElsewhere` if somebody else holds the run;
+    /// `NotRunning` if the plan is tried again after the operator stopped the run.
     fn new(
         stored: RunRecord,
         request: &'a Request,
@@ -237,7 +250,7 @@ impl<'a> Continuation<'a> {
         Ok(())
     }
 
-    /// What is asked for, and else what the run had: what was chosen once does not go away by itself.
+    /// The settings that are asked for, and else those that the run had: what was chosen once does not go away by itself.
     fn settings(&self) -> Settings {
         let mut requested = self.request.settings.clone();
         if !requested.fresh {
@@ -286,7 +299,7 @@ impl<'a> Continuation<'a> {
         Ok(record)
     }
 
-    /// How it goes on, for a person.
+    /// How the run goes on, for a person.
     fn message(&self, pass: u32, new_pass: bool) -> String {
         let stored = &self.stored;
         if self.recreated {

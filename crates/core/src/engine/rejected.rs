@@ -1,4 +1,4 @@
-//! The items that DynamoDB refused for good: trying them again, and no others.
+//! The items that DynamoDB refused for good are tried again, under the guard of the run, and no others.
 
 use std::time::Duration;
 
@@ -12,25 +12,27 @@ use crate::records::{Rejected, RunRecord};
 use crate::request::WriterKind;
 use crate::{Error, Result};
 
-/// How long one item is tried where the table throttles or is unavailable.
+/// How long one item is tried if the table throttles or is unavailable.
 const ITEM_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What came of trying rejected items again.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Retried {
+    /// Items that are changed now.
     pub updated: u64,
-    /// A live writer has set them since.
+    /// Items that a live writer has set since.
     pub raced: u64,
-    /// Deleted or expired since.
+    /// Items that were deleted or have expired since.
     pub vanished: u64,
-    /// Refused again, with the reason of now.
+    /// Items that were refused again, with the reason of now.
     pub rejected: Vec<Rejected>,
 }
 
-/// Tries the update on these items of the run's current pass again, each with the same guard as before, one after the
-/// other. The records of those that are no longer rejected are removed. Counters of the run stay as they are.
+/// Tries the update on these items of the run's current pass again, one after the other, under the guard of the run. The
+/// records of those that are no longer rejected are removed. The run's counters stay as they are.
 ///
-/// Errors name the item; what was done before stands.
+/// Errors: those of an update or of the store, after 60 s of trying if they are retryable; what was done before stands. An
+/// error of an update names the item.
 pub async fn retry_rejected<A: WriteAccess, S: RejectedStore>(
     access: &A,
     store: &S,

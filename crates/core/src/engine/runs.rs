@@ -1,5 +1,6 @@
 //! The course of a run, by its record: what is to be done next, what follows from a verification, how it fails, and what the
-//! operator changes on the way. Writes run records and nothing else.
+//! operator changes on the way. A run succeeds only by a complete count of 0 (promise: proof). It writes run records and
+//! nothing else.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -27,14 +28,17 @@ const MAX_CONFLICTS: u32 = 20;
 /// What is to be done next: the answer to `plan` and `next`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Round {
+    /// The run.
     pub run_id: String,
+    /// Its current pass, from 1.
     pub pass: u32,
     /// True while no item of this pass has shown that the update extinguishes the predicate: then the first of
     /// `segments` gets a short trial chunk of its own, which looks for one.
     pub trial: bool,
-    /// Open segments in the order in which to take them; at most [`SEGMENTS_PER_ROUND`], so ask again after
-    /// them. Empty: the pass is swept, and it is time to verify.
+    /// Open segments in the order in which to take them; at most 10,000, so ask again after them. Empty: the pass is
+    /// swept, and it is time to verify.
     pub segments: Vec<u32>,
+    /// Segments to work on at once.
     pub max_concurrency: u32,
     /// The verification to begin with when no segment is open.
     pub verification: Verification,
@@ -43,26 +47,31 @@ pub struct Round {
 /// How a pass ended: the answer to `conclude`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Conclusion {
+    /// What follows.
     pub status: ConclusionStatus,
+    /// The run.
     pub run_id: String,
     /// The pass that is current now: with `next_pass`, the new one.
     pub pass: u32,
+    /// Items still pending, by the count.
     pub remaining: u64,
     /// Up to ten keys of items that remain.
     pub samples: Vec<Key>,
-    /// For a person.
+    /// What the count came to and what follows, for a person.
     pub message: String,
 }
 
 /// What ended a run before its time: an error's name and its sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
+    /// The name of the error: [`ErrorKind::name`], [`STOPPED`], or a name that Step Functions gives.
     pub error: String,
+    /// What happened, for a person.
     pub message: String,
 }
 
 impl Failure {
-    /// From an error output of Step Functions. The cause of a failed function is JSON with an `errorMessage`
+    /// The failure of an error output of Step Functions. The cause of a failed function is JSON with an `errorMessage`
     /// (Lambda developer guide, Function errors); any other cause is the sentence itself.
     pub fn caught(error: &str, cause: &str) -> Failure {
         #[derive(Deserialize)]
@@ -98,22 +107,27 @@ impl From<&Error> for Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConclusionStatus {
+    /// Nothing is pending, or the run is a dry run.
     Succeeded,
+    /// Items are pending, and another pass begins.
     NextPass,
+    /// Items are pending, and the passes are used up.
     Incomplete,
 }
 
-/// A change of the budget: what is left out stays, and `Some(None)` takes the limit away.
+/// A change of the budget. `None` leaves a limit as it is, and `Some(None)` takes it away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rate {
+    /// Write capacity units per second.
     pub max_wcu: Option<Option<u32>>,
+    /// Read capacity units per second.
     pub max_rcu: Option<Option<u32>>,
 }
 
 /// The error of a [`Failure`] that is none: the operator has stopped the run. The state machine knows it by this name.
 pub const STOPPED: &str = "Stopped";
 
-/// A change of the run record, made again where somebody else has changed it in between.
+/// Makes a change of the run record, and makes it again if somebody else has changed the record in between.
 async fn despite_conflicts<T, F, Fut>(change: F) -> Result<T>
 where
     F: Fn() -> Fut,
@@ -130,6 +144,7 @@ where
 
 /// Runs, by their records in `store`.
 pub struct Runs<S> {
+    /// The checkpoint store.
     pub store: S,
 }
 
@@ -139,7 +154,7 @@ impl<S: RunStore> Runs<S> {
         Runs { store }
     }
 
-    /// Refuses segments of which none is left.
+    /// Refuses a canary (`InvalidInput`) if all of its segments are swept.
     pub(super) async fn check_only_segments(&self, record: &RunRecord) -> Result<()> {
         let settings = &record.settings;
         if settings.only_segments.is_empty() {
@@ -154,12 +169,17 @@ impl<S: RunStore> Runs<S> {
     }
 
     /// The segments that are still open in this pass of `owner`'s run.
+    ///
+    /// Errors: `InvalidInput` if there is no such run; `Fenced` if it is another's or in another pass; `NotRunning` if it
+    /// was ended, or is a canary that is swept: then it is paused.
     pub async fn next(&self, run_id: &str, pass: u32, owner: &Owner) -> Result<Round> {
         let record = load(&self.store, run_id, pass, owner).await?;
         self.what_is_next(&record).await
     }
 
-    /// The open segments; `NotRunning` where those that were picked out are swept and others are not: then the run is paused.
+    /// The open segments.
+    ///
+    /// Errors: `NotRunning` if those that were picked out are swept and others are not: then the run is paused.
     pub(super) async fn what_is_next(&self, record: &RunRecord) -> Result<Round> {
         let settings = &record.settings;
         let round = self.open_segments(record, |s| settings.includes(s)).await?;
@@ -229,6 +249,9 @@ impl<S: RunStore> Runs<S> {
 
     /// Records a complete verification and decides: succeeded, another pass, or incomplete. Saying it twice
     /// changes nothing.
+    ///
+    /// Errors: `InvalidInput` if the verification is not done or there is no such run; `Fenced` if the run is another's;
+    /// `NotRunning` if it was stopped or has failed; `Internal` if a segment is still open.
     pub async fn conclude(
         &self,
         run_id: &str,
@@ -340,9 +363,11 @@ impl<S: RunStore> Runs<S> {
         Ok(conclusion(status, record.pass, record.message))
     }
 
-    /// Records that an error ended the run of `owner`, and returns the failure that counts: the first one.
-    /// The checkpoints stay, so the run can be resumed. A run that somebody else has taken over goes on: its
-    /// record is left alone.
+    /// Records that an error ended the run of `owner`, and returns the failure that counts: the first one, or
+    /// [`STOPPED`] if the operator was faster. The checkpoints stay, so the run can be resumed. A run that somebody else
+    /// has taken over goes on: its record is left alone.
+    ///
+    /// Errors: `InvalidInput` if there is no such run.
     pub async fn fail(&self, run_id: &str, owner: &Owner, failure: Failure) -> Result<Failure> {
         despite_conflicts(|| self.try_to_fail(run_id, owner, failure.clone())).await
     }
@@ -377,6 +402,8 @@ impl<S: RunStore> Runs<S> {
 
     /// Records that the operator stopped `owner`'s run (`Paused` or `Cancelled`); starting it again resumes it. A
     /// run that has ended, or that somebody else has taken over, is left alone.
+    ///
+    /// Errors: `InvalidInput` if there is no such run.
     pub async fn stop(&self, run_id: &str, owner: &Owner, status: RunStatus) -> Result<()> {
         despite_conflicts(|| async {
             let record = load_any(&self.store, run_id).await?;
@@ -389,9 +416,10 @@ impl<S: RunStore> Runs<S> {
         .await
     }
 
-    /// Pauses or cancels a run wherever it goes on, in the name of `by`. Whoever works for it notices within seconds, saves
-    /// its checkpoints and ends. Returns the state before; where that is the wanted one, nothing changes. `InvalidInput`
-    /// where the run is in a state that allows no such change.
+    /// Pauses or cancels a run, whoever works for it, in the name of `by`. Workers notice within seconds, save their
+    /// checkpoints and end. Returns the state before; if that is the wanted one, nothing changes.
+    ///
+    /// Errors: `InvalidInput` if there is no such run, or if its state allows no such change.
     pub async fn steer(&self, run_id: &str, status: RunStatus, by: &str) -> Result<RunStatus> {
         despite_conflicts(|| async {
             let record = load_any(&self.store, run_id).await?;
@@ -422,14 +450,18 @@ impl<S: RunStore> Runs<S> {
         .await
     }
 
-    /// Whether the operator has stopped `owner`'s run, and how.
+    /// How the operator has stopped `owner`'s run; `None` if it goes on, has ended otherwise or is another's.
+    ///
+    /// Errors: `InvalidInput` if there is no such run.
     pub async fn stopped(&self, run_id: &str, owner: &Owner) -> Result<Option<RunStatus>> {
         let record = load_any(&self.store, run_id).await?;
         Ok((record.owner == *owner && record.status.is_stopped()).then_some(record.status))
     }
 
     /// Changes the budget of a run, also while it goes on: its workers follow within ten seconds. A run that has ended has
-    /// the new one when it is started again. Returns the settings before and after.
+    /// the new budget when it is started again. Returns the settings before and after.
+    ///
+    /// Errors: `InvalidInput` if there is no such run.
     pub async fn set_rate(
         &self,
         run_id: &str,
@@ -481,11 +513,11 @@ impl<S: RunStore> Runs<S> {
     }
 }
 
-/// Goes on after [`canary`] "is swept".
+/// What to do about a canary that is swept; follows on [`canary`] "is swept".
 const SWEPT_ADVICE: &str =
     "start the run again without only_segments to go on with the others and to verify";
 
-/// "the canary (segments 0,7 out of 0 to 99)".
+/// Names the canary of these settings: "the canary (segments 0,7 out of 0 to 99)".
 fn canary(settings: &Settings) -> String {
     let only = &settings.only_segments;
     format!(

@@ -1,5 +1,5 @@
-//! The verifier: a strongly consistent count of the items for which `P` still holds. It only reads; where it
-//! is resumed, its state travels with the caller.
+//! The verifier: a strongly consistent count of the items for which `P` still holds, over the whole table (promise: proof).
+//! It only reads; the state from which it is resumed travels with the caller.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,28 +24,32 @@ const SEGMENTS_AT_ONCE: usize = 8;
 /// Most segments that a verification needs: with [`SEGMENTS_AT_ONCE`] in work, more would only add requests.
 const MAX_VERIFY_SEGMENTS: u32 = 256;
 
-/// Items evaluated per page; above what 1 MB holds of most tables, since nothing is written per page.
+/// Most items evaluated per page. It is above what 1 MB holds of most tables, since nothing is written per page.
 const PAGE_LIMIT: u32 = 5_000;
 
 /// Keys of remaining items that are kept as samples.
 const MAX_SAMPLES: usize = 10;
 
-/// A verification: how far it has come and what it has found. Bounded in size (at most
-/// [`SEGMENTS_AT_ONCE`] cursors and [`MAX_SAMPLES`] keys), so it fits into the state of an execution.
+/// A verification: how far it has come and what it has found. Its size is bounded (at most eight cursors and ten sample
+/// keys), so it fits into the state of an execution.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verification {
+    /// True if every segment is counted to its end.
     pub done: bool,
+    /// Segments that the count is cut into, 1 to 256; those of the run if it has fewer.
     pub total_segments: u32,
-    /// Segments from this one on are not begun.
+    /// The first segment from which on none is begun.
     pub next_segment: u32,
-    /// Segments begun and not finished, each after this key.
+    /// Segments begun and not finished, by their numbers; at most eight.
     pub open: Vec<OpenSegment>,
+    /// Items counted so far, pending or not.
     pub scanned: u64,
     /// Items for which `P` holds.
     pub remaining: u64,
     /// Up to ten keys of such items.
     pub samples: Vec<Key>,
+    /// Read capacity units, as DynamoDB reported them.
     pub consumed_rcu: f64,
     /// Seconds that it has taken.
     #[serde(default)]
@@ -56,7 +60,9 @@ pub struct Verification {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenSegment {
+    /// The segment's number among [`Verification::total_segments`], from 0.
     pub segment: u32,
+    /// Where to go on.
     pub cursor: Cursor,
 }
 
@@ -64,15 +70,18 @@ pub struct OpenSegment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyRequest {
+    /// The run.
     pub run_id: String,
+    /// Its current pass, from 1.
     pub pass: u32,
     /// Who asks: the owner of the run.
     pub owner: Owner,
+    /// How far it has come.
     pub verification: Verification,
 }
 
 impl Verification {
-    /// A verification not yet begun, of a table cut into (at most) this many segments.
+    /// A verification not yet begun, of a run with this many segments; it has at most 256 of its own.
     pub fn new(total_segments: u32) -> Self {
         Verification {
             total_segments: total_segments.min(MAX_VERIFY_SEGMENTS),
@@ -80,7 +89,7 @@ impl Verification {
         }
     }
 
-    /// Refuses a state that no verification can be in: a count that leaves segments out proves nothing.
+    /// Refuses a state that no verification can be in (`InvalidInput`): a count that leaves segments out proves nothing.
     fn check(&self) -> Result<()> {
         let wrong = |why: String| Err(Error::invalid("verification", why));
         let (total, next) = (self.total_segments, self.next_segment);
@@ -129,7 +138,10 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
     }
 
     /// Goes on with the verification until it is done, the run's time box or `latest` is over, or `stop` is
-    /// cancelled. Running out of time is not an error.
+    /// cancelled. Running out of time is not an error: the answer says how far it came.
+    ///
+    /// Errors: `InvalidInput` if there is no such run, or if no verification can be in the state given; `Fenced` if the
+    /// run is another's or in another pass; `NotRunning` if it was ended; whatever the table refuses.
     pub async fn verify(
         &self,
         request: VerifyRequest,
@@ -179,6 +191,8 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
 }
 
 /// Goes on with a verification until it is done or the time is over. Reads strongly consistently, within the budget.
+///
+/// Errors: `InvalidInput` if no verification can be in that state; whatever the table refuses.
 pub async fn count<R: TableReader>(
     reader: &R,
     mut verification: Verification,
@@ -194,7 +208,7 @@ pub async fn count<R: TableReader>(
         cursor: Cursor::NotStarted,
     });
     let segments = interrupted.into_iter().chain(untouched);
-    // Where one segment has run out of time, no other is begun: what is open stays bounded.
+    // Once a segment has run out of time, no other is begun: what is open stays bounded.
     let out_of_time = AtomicBool::new(false);
     let pace = Pace::new(budget, 1, None, None);
     let mut counts = stream::iter(segments)

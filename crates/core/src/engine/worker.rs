@@ -1,4 +1,5 @@
-//! The worker: one segment for one time box.
+//! The worker: one segment for one time box. Its checkpoint never moves past an item whose write is not acknowledged
+//! (promise: no-gap), and a stale worker cannot move it (promise: one-owner).
 //!
 //! A chunk is a pipeline of pages (`sweep`). The pending items of a page are written several batches at once (`page`); the
 //! first of them is tried alone (`trial`); `segment` sends one write and notes what became of it. What DynamoDB refuses for good is recorded (`rejection`), and what is
@@ -37,29 +38,32 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chunk {
+    /// The run.
     pub run_id: String,
+    /// Its current pass, from 1.
     pub pass: u32,
+    /// The segment's number, from 0.
     pub segment: u32,
     /// Who asks: the owner of the run.
     pub owner: Owner,
-    /// A short chunk that ends with the page on which one item has shown that the update extinguishes the
+    /// True for a short chunk that ends with the page on which one item has shown that the update extinguishes the
     /// predicate.
     pub trial: bool,
 }
 
-/// Chunks that one child execution of Step Functions makes of a segment before another one goes on with it: at 7 events a
-/// chunk less than half of the 25,000 events that an execution's history may have, should the word to hand over be lost
-/// once.
+/// Chunks that one child execution of Step Functions makes of a segment before another one goes on with it. At 7 events a
+/// chunk that is less than half of the 25,000 events that an execution's history may have (Step Functions quotas), should
+/// the word to hand over be lost once.
 pub const CHUNKS_PER_CHILD: u64 = 1_500;
 
 /// What a worker returns. Never per-item data: Step Functions carries it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChunkReport {
-    /// The segment is exhausted.
+    /// True if the segment is exhausted.
     pub done: bool,
-    /// It is not, and this execution has made enough of its chunks: another one is to go on.
+    /// True if the segment is not exhausted and this execution has made enough of its chunks: another one is to go on.
     pub hand_over: bool,
-    /// Holds the LastEvaluatedKey to go on from; the checkpoint table has it as well.
+    /// How far the segment has come, with the LastEvaluatedKey to go on from. The checkpoint table has it as well.
     pub cursor: Cursor,
     /// Totals of the segment in this pass.
     pub counters: Counters,
@@ -85,8 +89,10 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     /// Works on one segment until it is exhausted, the time box of the run or `latest` is over, or `stop` is
     /// cancelled. Running out of time is not an error: the report says how far it came.
     ///
-    /// Errors: `Fenced` if another worker has claimed the segment since; `UpdateDoesNotExtinguish`;
-    /// whatever the table refuses. The work that was acknowledged before an error is checkpointed.
+    /// Errors: `InvalidInput` if there is no such run or segment, or if the run is a dry run; `Fenced` if the run is
+    /// another's or in another pass, or if another worker has claimed the segment since; `NotRunning` if the run was
+    /// ended; `UpdateDoesNotExtinguish`; `TooManyRejected`; whatever the table refuses. The work that was acknowledged
+    /// before an error is checkpointed.
     pub async fn work(
         &self,
         chunk: &Chunk,
@@ -215,7 +221,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     }
 }
 
-/// Refuses a chunk that this run has not.
+/// Refuses a chunk of a segment that the run has not, and any chunk of a dry run.
 fn refuse_foreign(chunk: &Chunk, run: &RunRecord) -> Result<()> {
     if run.settings.dry_run {
         return Err(Error::invalid(
@@ -261,7 +267,7 @@ fn log_end(chunk: &Chunk, record: &SegmentRecord, did: Counters, time: Duration)
     );
 }
 
-/// Units of an item, if that is known.
+/// Units that an item has cost, if that is known.
 fn per_item(units: f64, items: u64) -> Option<f64> {
     (units > 0.0 && items > 0).then(|| units / items as f64)
 }

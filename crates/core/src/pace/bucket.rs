@@ -1,4 +1,5 @@
-//! A bucket of capacity units that fills at a rate.
+//! A bucket of capacity units that fills at a rate: over any ten seconds less than 1 % beyond the rate is spent, and a
+//! request that costs more than it should is paid off by waiting.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,11 +10,11 @@ use tokio::time::{Instant, sleep};
 use super::retry::Until;
 
 /// What a bucket that nobody draws on may save up, in seconds of its rate. With the request that is waiting
-/// ([`REQUEST_SECONDS`]) it bounds what any stretch of time can see beyond the rate: of 10 s, less than 1 %.
+/// (`REQUEST_SECONDS`) it bounds what any stretch of time can see beyond the rate: in 10 s, less than 1 %.
 const SAVED_SECONDS: f64 = 0.05;
 
-/// A token bucket that is drawn on before a request by what the request should cost, and corrected afterwards by what
-/// it did cost: so it may go into debt. Whoever comes first is served first.
+/// A token bucket. Before a request what it should cost is taken, and afterwards that is corrected by what it did cost: so
+/// the bucket may go into debt. Whoever comes first is served first.
 #[derive(Debug)]
 pub struct TokenBucket {
     state: Mutex<State>,
@@ -23,14 +24,14 @@ pub struct TokenBucket {
 
 #[derive(Debug)]
 struct State {
-    /// Units per second; infinite where there is no limit.
+    /// Units per second; infinite if there is no limit.
     rate: f64,
     level: f64,
     at: Instant,
 }
 
 impl State {
-    /// Adds what has come in since; a request of `units` that waits may be saved up for.
+    /// Adds what has come in since the last look. A request of `units` that waits may be saved up for.
     fn refill(&mut self, units: f64) {
         let now = Instant::now();
         let since = now.duration_since(self.at).as_secs_f64();
@@ -40,7 +41,7 @@ impl State {
 }
 
 impl TokenBucket {
-    /// Lets everything pass.
+    /// A bucket that lets everything pass.
     pub fn unlimited() -> Self {
         TokenBucket {
             state: Mutex::new(State {
@@ -57,7 +58,7 @@ impl TokenBucket {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Units per second.
+    /// The units per second that it fills by; infinite if there is no limit.
     pub fn rate(&self) -> f64 {
         self.state().rate
     }
@@ -80,7 +81,7 @@ impl TokenBucket {
         self.changed.notify_one();
     }
 
-    /// Waits until the bucket holds `units` and takes them; false where the time was over before.
+    /// Waits until the bucket holds `units` and takes them; false if the time was over before.
     pub async fn take(&self, units: f64, until: &Until) -> bool {
         if self.rate().is_infinite() {
             return !until.is_over();

@@ -1,4 +1,5 @@
-//! The run's budget in capacity units per second, and this process's share of it.
+//! The run's budget in capacity units per second, and this process's share of it: all shares together stay within the
+//! budget.
 
 use std::sync::atomic::AtomicU32;
 
@@ -10,19 +11,19 @@ use crate::request::Settings;
 /// A single request should cost no more than this many seconds of the rate.
 pub const REQUEST_SECONDS: f64 = 0.025;
 
-/// Requests to the target table in flight at once, of all segments of a process. Each has a connection of its own.
+/// Most requests to the target table in flight at once, of all segments of a process. Each has a connection of its own.
 const REQUESTS_IN_FLIGHT: usize = 128;
 
-/// Pages in memory at once, of all segments of a process. A page of 1,000 keys takes 0.8 MB (measured), so this keeps the
-/// process small whatever its concurrency.
+/// Most pages in memory at once, of all segments of a process. A page of 1,000 keys takes 0.8 MB (measured), so this keeps
+/// the process small whatever its concurrency.
 const PAGES_IN_MEMORY: usize = 10;
 
 /// Which part of the run's budget a process gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
-    /// All of it: every segment of the run is worked on in this process.
+    /// All of the budget: every segment of the run is worked on in this process.
     Whole,
-    /// Its part among the workers now at work, each a process of its own.
+    /// An equal part among the workers now at work, each a process of its own.
     OfWorker,
 }
 
@@ -30,16 +31,20 @@ pub enum Share {
 #[derive(Debug)]
 pub struct Budget {
     share: Share,
+    /// Write capacity units.
     pub write: TokenBucket,
+    /// Read capacity units.
     pub read: TokenBucket,
+    /// Room for requests to the target table in flight.
     pub requests: Semaphore,
+    /// Room for pages in memory.
     pub pages: Semaphore,
     /// Segments of this process that are at work.
     pub segments: AtomicU32,
 }
 
 impl Budget {
-    /// Without a limit until [`Budget::set`].
+    /// A budget without a limit until [`Budget::set`].
     pub fn new(share: Share) -> Self {
         Budget {
             share,

@@ -10,24 +10,26 @@ use tokio::time::Instant;
 use crate::pace::TokenBucket;
 use crate::pace::retry::Until;
 
-/// Until the table throttles for the first time the ceiling begins here, in units per second, and doubles in so many
-/// seconds: a partition that has little left is not met with full force.
+/// The ceiling at the begin, in units per second, until the table throttles for the first time: a partition that has little
+/// left is not met with full force.
 const START: f64 = 250.0;
+/// From there it doubles in so many seconds.
 const DOUBLES_IN: f64 = 0.25;
 /// Throttling sets the ceiling to this part of what the table has accepted last.
 const BACK_OFF: f64 = 0.75;
-/// From there it comes back along the curve of CUBIC congestion control (RFC 9438), fast at first and slowly near the
-/// old limit, within so many units, and so many seconds at the latest. Counted in units, because to find the limit
-/// costs live traffic about as many throttled writes as it makes while we make one: so it loses the same small part
-/// however fast we are and however many workers share a partition.
+/// The ceiling comes back along the curve of CUBIC congestion control (RFC 9438), fast at first and slowly near the old
+/// limit, within so many units. It is counted in units, because to find the limit costs live traffic about as many
+/// throttled writes as it makes while we make one. So live traffic loses the same small part, however fast we are and
+/// however many workers share a partition.
 const COME_BACK_UNITS: f64 = 4_000.0;
+/// The ceiling has come back after so many seconds at the latest.
 const COME_BACK_SECONDS: f64 = 60.0;
-/// Where the table does not throttle at the old limit either, there is more room than before: the ceiling doubles in so
-/// many seconds.
+/// If the table does not throttle at the old limit either, there is more room than before: the ceiling doubles in so many
+/// seconds.
 const MORE_IN: f64 = 15.0;
 /// How long the table may need to recover after the ceiling was lowered.
 const SETTLE: Duration = Duration::from_millis(100);
-/// So few items say little: of what is accepted, and of how much is throttled.
+/// So few items say little of what is accepted and of how much is throttled.
 const FEW: f64 = 20.0;
 /// Over how long the accepted rate is measured.
 const MEASURE: Duration = Duration::from_secs(2);
@@ -46,9 +48,9 @@ struct CeilingState {
     /// When the table throttled last, if it ever did, and the rate that it accepted then.
     cut: Option<Instant>,
     accepted_then: f64,
-    /// How far the ceiling had come back when it was last looked at: 1 is all the way. Before the first cut, when the
-    /// segment began.
+    /// How far the ceiling had come back at `changed`: 1 is all the way.
     back: f64,
+    /// When `back` was last computed; before the first cut, when the segment began.
     changed: Instant,
     /// What was answered, as far back as [`MEASURE`] and not beyond the last cut.
     answers: VecDeque<Answer>,
@@ -131,6 +133,7 @@ impl CeilingState {
 }
 
 impl Ceiling {
+    /// The ceiling of a segment that begins now.
     pub fn new() -> Self {
         let now = Instant::now();
         Ceiling {
@@ -155,11 +158,13 @@ impl Ceiling {
         self.lock().rate()
     }
 
+    /// Waits until `units` are allowed and takes them; false if the time was over before.
     pub async fn take(&self, units: f64, until: &Until) -> bool {
         self.bucket.set_rate(self.rate());
         self.bucket.take(units, until).await
     }
 
+    /// Takes note of the answer to a request: what it cost, the items that were accepted, and those that were throttled.
     pub fn answered(&self, sent: Instant, units: f64, items: u64, throttles: u64) {
         let mut state = self.lock();
         let at = Instant::now();

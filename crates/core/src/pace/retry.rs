@@ -1,4 +1,4 @@
-//! The time that a piece of work has, and trying again within it.
+//! The time that a piece of work has, and trying again within it: only what trying again may mend is tried again.
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,7 +16,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// Until when work may go on: a deadline, and the operator's wish to stop.
 #[derive(Debug, Clone)]
 pub struct Until {
+    /// When the time is over.
     pub deadline: Instant,
+    /// Cancelled if work is to stop before that.
     pub stop: CancellationToken,
 }
 
@@ -29,12 +31,12 @@ impl Until {
         }
     }
 
-    /// True where nothing new may be begun.
+    /// True if nothing new may be begun.
     pub fn is_over(&self) -> bool {
         self.stop.is_cancelled() || Instant::now() >= self.deadline
     }
 
-    /// Waits for that.
+    /// Waits until nothing new may be begun.
     pub async fn over(&self) {
         tokio::select! {
             () = tokio::time::sleep_until(self.deadline) => {}
@@ -62,9 +64,11 @@ impl Backoff {
 }
 
 /// Calls `attempt`, each time when its `turn` has come, until it succeeds or fails in a way that trying again does not
-/// mend. `None` where the time was over before: a table that throttles until the end of the time box is no error
+/// mend. Returns `None` if the time was over before: a table that throttles until the end of the time box is no error
 /// (promise: honest-end), and neither is a service that has been unavailable for less than [`PATIENCE`]. Waiting for a
 /// turn, which can take minutes under a small budget, is no unavailability.
+///
+/// Errors: that of the last attempt if it is not retryable, or if the service was unavailable for [`PATIENCE`].
 pub async fn retry_until<T, Turn, W, A, Waiting, Attempt>(
     until: &Until,
     turn: W,
@@ -112,8 +116,10 @@ where
     }
 }
 
-/// Like [`retry_until`], but where the time is over the last error is returned: for what has to succeed before
+/// Calls `attempt` until it succeeds or fails in a way that trying again does not mend: for what has to succeed before
 /// anything else makes sense.
+///
+/// Errors: that of the last attempt if it is not retryable or the time is over.
 pub async fn retry<T, F, Fut>(until: &Until, mut attempt: F) -> Result<T>
 where
     F: FnMut() -> Fut,
@@ -138,8 +144,10 @@ where
 /// for a read, a write and a checkpoint is shorter.
 const NEW_OUTAGE: Duration = PATIENCE.saturating_mul(4);
 
-/// Like [`retry`] for attempts that take minutes: gives up when the outage has lasted for `patience`, however long the
-/// attempts went well before it, or when `stop` is cancelled.
+/// Calls an `attempt` that takes minutes until it succeeds or fails in a way that trying again does not mend. It gives up
+/// if the outage has lasted for `patience`, however long the attempts went well before it, or if `stop` is cancelled.
+///
+/// Errors: that of the last attempt.
 pub async fn retry_outage<T, F, Fut>(
     stop: &CancellationToken,
     patience: Duration,

@@ -15,7 +15,7 @@ const WORTH_IT: f64 = 1.05;
 /// How long a window that did not help is not tried again.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 
-/// How many items may be in writes in flight: those of so many full writes, or as many single ones.
+/// A bound of the items in writes in flight: those of so many full writes, or as many single ones.
 #[derive(Debug)]
 pub struct Window {
     batch_size: usize,
@@ -30,21 +30,25 @@ struct WindowState {
     permits: usize,
     /// Items still to end before the round is measured: their writes began before the window was changed.
     warm_up: usize,
-    /// Items of writes that ended in this round, their units, and when it began.
+    /// Items of writes that ended in this round.
     ended: usize,
+    /// Capacity units of those.
     units: f64,
+    /// When the round began.
     began: Instant,
-    /// Time that they waited for their turn, and that they took.
+    /// Time that the writes waited for their turn.
     waited: Duration,
+    /// Time that the requests took.
     service: Duration,
     /// While a wider window is tried: the one before, and the rate that it reached.
     trying: Option<(usize, f64)>,
-    /// Doubles until that does not help, or the table throttles.
+    /// True until doubling the window does not help, or the table throttles.
     doubling: bool,
     next_try: Instant,
 }
 
 impl Window {
+    /// The window of a segment that begins now. A full write has `batch_size` items.
     pub fn new(batch_size: usize) -> Self {
         let first = FIRST_WINDOW * batch_size;
         Window {
@@ -75,11 +79,14 @@ impl Window {
         self.lock().limit / self.batch_size
     }
 
+    /// Waits for room for a write of this many items.
     pub async fn slot(&self, items: usize) -> OwnedSemaphorePermit {
         let slot = self.slots.clone().acquire_many_owned(items as u32).await;
         slot.expect("the semaphore is never closed")
     }
 
+    /// Gives the room of a write back: what it cost, how long it waited for its turn and took, and whether the table
+    /// throttled any of it.
     pub fn end(
         &self,
         mut slot: OwnedSemaphorePermit,

@@ -1,4 +1,4 @@
-//! What became of the items: counted per segment, per pass and per run.
+//! What became of the items, counted per segment, per pass and per run: every matched item is accounted for.
 
 use std::ops::{AddAssign, Sub};
 
@@ -16,16 +16,16 @@ pub struct Counters {
     pub matched: u64,
     /// Items that our write changed.
     pub updated: u64,
-    /// A live writer was first: `P` held no longer when our write arrived.
+    /// Items at which a live writer was first: `P` held no longer when our write arrived.
     pub raced: u64,
-    /// Deleted or expired between scan and write.
+    /// Items that were deleted or had expired between scan and write.
     pub vanished: u64,
-    /// DynamoDB refuses this item's update for good.
+    /// Items whose update DynamoDB refuses for good.
     pub rejected: u64,
     /// Read capacity units, as DynamoDB reported them.
     pub consumed_rcu: f64,
-    /// Write capacity units of the target table and its indexes, as DynamoDB reported them; where it reports none
-    /// (a failed condition), the least that it costs.
+    /// Write capacity units of the target table and its indexes, as DynamoDB reported them. If it reports none, as of a
+    /// failed condition, the least that the request costs.
     pub consumed_wcu: f64,
     /// Requests, and statements of batches, that the table throttled.
     #[serde(default)]
@@ -69,7 +69,7 @@ impl AddAssign for Counters {
     }
 }
 
-/// What was done between two states of the same counters; 0 where a damaged record has gone back.
+/// What was done between two states of the same counters. A damaged record may have gone back: that counts as 0.
 impl Sub for Counters {
     type Output = Counters;
 

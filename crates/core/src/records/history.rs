@@ -12,27 +12,27 @@ use crate::records::Counters;
 /// Width of a bucket in milliseconds.
 pub const BUCKET_MS: u64 = 10_000;
 
-/// A flush looks back no longer than a chunk; a damaged record may say anything.
+/// Milliseconds that a flush can look back: no longer than a chunk. A damaged record may say anything.
 const LONGEST_LOOK_BACK_MS: f64 = 3_600_000.0;
 
 /// One addition to the history.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Flush {
-    /// When; milliseconds since 1970.
+    /// When it was flushed; milliseconds since 1970.
     pub at_ms: u64,
-    /// The time before that in which it was done.
+    /// Seconds before `at_ms` in which it was done.
     pub seconds: f64,
-    /// [`Counters::work`] in that time.
+    /// What was done in that time, by [`Counters::work`].
     pub done: Counters,
 }
 
 impl Flush {
-    /// The bucket that it belongs to.
+    /// The begin of the bucket that it belongs to; milliseconds since 1970.
     pub fn bucket_ms(&self) -> u64 {
         self.at_ms - self.at_ms % BUCKET_MS
     }
 
-    /// Seconds since the begin of that.
+    /// Seconds from the begin of its bucket to the flush.
     pub fn offset_seconds(&self) -> f64 {
         (self.at_ms % BUCKET_MS) as f64 / 1000.0
     }
@@ -41,20 +41,23 @@ impl Flush {
 /// What was flushed within ten seconds in one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HistoryBucket {
+    /// The pass, from 1.
     pub pass: u32,
-    /// Milliseconds since 1970.
+    /// The begin of the bucket; milliseconds since 1970.
     pub start_ms: u64,
+    /// Flushes that were added.
     pub flushes: u64,
     /// Sum of [`Flush::seconds`].
     pub seconds: f64,
-    /// Sum of the seconds from its begin to its flushes.
+    /// Sum of [`Flush::offset_seconds`].
     pub offset_seconds: f64,
+    /// Sum of [`Flush::done`].
     #[serde(flatten)]
     pub done: Counters,
 }
 
 impl HistoryBucket {
-    /// An empty one.
+    /// A bucket without flushes.
     pub fn new(pass: u32, start_ms: u64) -> HistoryBucket {
         HistoryBucket {
             pass,

@@ -1,4 +1,4 @@
-//! Who works for a run.
+//! Who works for a run, told apart by kind and written as the same text on every way.
 
 use std::fmt;
 
@@ -51,9 +51,9 @@ impl ExecutionArn {
 /// A process that drives a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// Its number on the host.
+    /// The process's number on the host.
     pub id: u32,
-    /// Whatever tells the host, its boot and its space of process numbers from others.
+    /// A text that tells the host, its boot and its space of process numbers from others.
     pub host: String,
     /// When it took the run; milliseconds since 1970.
     pub since_ms: u64,

@@ -1,4 +1,5 @@
-//! The record of a run: what it is, how it stands, who holds it, and what was changed.
+//! The record of a run: what it is, how it stands, who holds it, and what was changed. Its state changes only as
+//! [`RunStatus::may_become`] allows, and each change is noted.
 
 use std::ops::RangeInclusive;
 
@@ -13,13 +14,14 @@ use crate::request::{
 use crate::table::{KeySchema, MAX_SEGMENTS};
 use crate::{Error, ErrorKind, Key, Request, Result, Spec};
 
-/// Layout version of both records; a reader refuses any other.
+/// Layout version of run and segment records; a reader refuses any other.
 pub const VERSION: u32 = 1;
 
 /// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
+    /// Its owner works for it, or died without a word.
     Running,
     /// A strongly consistent count of `P` came to 0.
     Succeeded,
@@ -34,7 +36,7 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    /// What may follow on what: the one table of it.
+    /// Each state, and those that may follow on it.
     const TRANSITIONS: [(RunStatus, &[RunStatus]); 6] = [
         (
             RunStatus::Running,
@@ -62,7 +64,7 @@ impl RunStatus {
         ),
     ];
 
-    /// Whether a run in this state may come into that one.
+    /// Whether a run in this state may come into the state `next`.
     pub fn may_become(self, next: RunStatus) -> bool {
         let of_this = RunStatus::TRANSITIONS
             .iter()
@@ -70,7 +72,7 @@ impl RunStatus {
         of_this.is_some_and(|(_, to)| to.contains(&next))
     }
 
-    /// True where the operator has stopped it.
+    /// True if the operator has stopped it.
     pub fn is_stopped(self) -> bool {
         matches!(self, RunStatus::Paused | RunStatus::Cancelled)
     }
@@ -87,14 +89,14 @@ impl RunStatus {
         }
     }
 
-    /// True where every pass that was granted is done, so that the next start begins a new pass; otherwise
-    /// the next start resumes.
+    /// True if every pass that was granted is done, so that the next start begins a new pass. Otherwise the next start
+    /// resumes.
     pub fn is_finished(self) -> bool {
         matches!(self, RunStatus::Succeeded | RunStatus::Incomplete)
     }
 }
 
-/// Events that a run record holds, the latest: every worker reads the record each few seconds, so it stays small.
+/// Most events that a run record holds, the latest ones: every worker reads the record every few seconds, so it stays small.
 pub const MAX_EVENTS: usize = 30;
 
 /// The number that a pass can have at most: a run that is started over each hour for a hundred years comes to less.
@@ -106,13 +108,15 @@ const MAX_PASSES: u32 = 10_000;
 /// A change that somebody made to a run: `old -> new`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Milliseconds since 1970.
+    /// When it was made; milliseconds since 1970.
     pub at_ms: u64,
     /// An owner, or the person who gave the command.
     pub by: String,
-    /// `status`, or the name of a setting.
+    /// What was changed: `status`, `owner`, `pass`, or the name of a setting.
     pub what: String,
+    /// What it was, as text.
     pub old: String,
+    /// What it is since, as text.
     pub new: String,
 }
 
@@ -121,6 +125,7 @@ pub struct Event {
 pub struct Proof {
     /// Items for which `P` held, counted with strongly consistent reads.
     pub remaining: u64,
+    /// Items that were counted.
     pub scanned: u64,
     /// Up to ten keys of items that remain.
     pub samples: Vec<Key>,
@@ -131,26 +136,33 @@ pub struct Proof {
 /// The record of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
+    /// Layout version of the record: [`VERSION`].
     pub version: u32,
+    /// The key of the record (see [`check_run_id`]).
     pub run_id: String,
-    /// As JSON text: written out as attributes, a deeply nested value would pass DynamoDB's 32 levels.
+    /// What the run does to its table. Stored as JSON text: written out as attributes, a deeply nested value would pass
+    /// DynamoDB's 32 levels.
     #[serde(with = "json_text")]
     pub spec: Spec,
     /// [`Spec::fingerprint`] of `spec`.
     pub fingerprint: String,
+    /// The primary key of the table.
     pub keys: KeySchema,
-    /// [`crate::table::TableDescription::identity`]: cursors mean nothing in another table of the same name.
+    /// [`TableDescription::identity`](crate::table::TableDescription::identity): cursors mean nothing in another table of
+    /// the same name.
     pub table_identity: String,
-    /// DynamoDB's own estimate when the execution started; for progress only.
+    /// Items of the table by DynamoDB's own estimate when the execution started; for progress only.
     pub estimated_items: u64,
+    /// The settings, all chosen.
     pub settings: Settings,
+    /// How the run stands.
     pub status: RunStatus,
     /// Why the run is in this state, for a person.
     pub message: String,
-    /// The name of the error where the run failed.
+    /// The name of the error if the run failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The pass in which the run last started over; earlier ones do not count.
+    /// The pass in which the run last started over, from 1; earlier ones do not count.
     pub first_pass: u32,
     /// The current pass, from 1.
     pub pass: u32,
@@ -160,9 +172,10 @@ pub struct RunRecord {
     pub owner: Owner,
     /// When the current or last execution started; milliseconds since 1970.
     pub started_ms: u64,
-    /// When it ended; none while it runs.
+    /// When it ended; milliseconds since 1970. `None` while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<u64>,
+    /// The last complete verification since the run started over, perhaps of an earlier pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
     /// Read capacity units of all verifications since `first_pass`.
@@ -170,7 +183,7 @@ pub struct RunRecord {
     /// Seconds of all verifications since `first_pass`.
     #[serde(default)]
     pub verification_seconds: f64,
-    /// What was changed, by whom, the latest last.
+    /// What was changed, by whom, the latest last; at most [`MAX_EVENTS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
     /// Grows with each change; a change is accepted only on top of the revision it was made from.
@@ -178,7 +191,9 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    /// Brings the run into another state, in the name of `by`. `Internal` where [`RunStatus::may_become`] knows no such way.
+    /// Brings the run into another state, in the name of `by`.
+    ///
+    /// Errors: `Internal` if [`RunStatus::may_become`] knows no such way.
     pub fn change_status(
         &mut self,
         status: RunStatus,
@@ -200,7 +215,7 @@ impl RunRecord {
         Ok(())
     }
 
-    /// Notes a change, unless there is none.
+    /// Notes that `by` changed `what` from `old` to `new`, unless they are equal. The oldest event makes room.
     pub fn note(
         &mut self,
         by: &(impl ToString + ?Sized),
@@ -223,13 +238,15 @@ impl RunRecord {
         self.events.drain(..too_many);
     }
 
-    /// True where it holds as many events as it can, so that there may have been earlier ones.
+    /// True if it holds as many events as it can, so that there may have been earlier ones.
     pub fn is_full_of_events(&self) -> bool {
         self.events.len() >= MAX_EVENTS
     }
 
-    /// Refuses a record that no run can have come to (`Internal`), before somebody works through all the passes or segments
-    /// that it speaks of.
+    /// Refuses a record that no run can have come to, before somebody works through all the passes or segments that it
+    /// speaks of.
+    ///
+    /// Errors: `Internal`, which names the field; `InvalidInput` if the run id is none.
     pub fn check(&self) -> Result<()> {
         check_run_id(&self.run_id)?;
         let within = |field: &str, value: u32, range: RangeInclusive<u32>| {

@@ -1,4 +1,4 @@
-//! The record of a segment: how far it has come in one pass.
+//! The record of a segment: how far it has come in one pass. A cursor moves only over acknowledged items.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,8 @@ pub enum Cursor {
 }
 
 impl Cursor {
-    /// The cursor behind a page that is wholly acknowledged: only a missing LastEvaluatedKey is the end of the
-    /// segment, however empty the page (promise: no-gap).
+    /// The cursor behind a page that is wholly acknowledged. Only a missing LastEvaluatedKey is the end of the segment,
+    /// however empty the page (promise: no-gap).
     pub fn after_page(last_evaluated_key: Option<Key>) -> Cursor {
         match last_evaluated_key {
             Some(key) => Cursor::After(key),
@@ -28,7 +28,7 @@ impl Cursor {
         }
     }
 
-    /// The ExclusiveStartKey of the next page.
+    /// The ExclusiveStartKey of the next page; `None` at the begin of the segment, and if there is no next page.
     pub fn start_key(&self) -> Option<&Key> {
         match self {
             Cursor::After(key) => Some(key),
@@ -40,21 +40,25 @@ impl Cursor {
 /// One segment in one pass of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SegmentRecord {
+    /// The run that it belongs to.
     pub run_id: String,
+    /// The pass, from 1.
     pub pass: u32,
+    /// The segment's number, from 0.
     pub segment: u32,
-    /// [`RunRecord::revision`] on whose behalf it was claimed last.
+    /// The [`RunRecord::revision`](crate::records::RunRecord::revision) on whose behalf it was claimed last.
     pub run_revision: u64,
     /// Grows with each claim; a checkpoint is accepted only from the latest (promise: one-owner).
     pub generation: u64,
+    /// How far it has come.
     pub cursor: Cursor,
-    /// An item of this segment has shown that `U` makes `P` false.
+    /// True if an item of this segment has shown that `U` makes `P` false.
     #[serde(default)]
     pub trial_passed: bool,
     /// What bounded its rate before the last checkpoint.
     #[serde(default)]
     pub bound_by: BoundBy,
-    /// What the table said when it throttled this segment last.
+    /// What the table said when it throttled this segment last; `None` if it never did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttled_by: Option<String>,
     /// Totals of this segment in this pass.
@@ -65,7 +69,7 @@ pub struct SegmentRecord {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BoundBy {
-    /// Nothing of these: it reads on and finds little to write.
+    /// None of the others: it reads on and finds little to write.
     #[default]
     None,
     /// The operator's budget.

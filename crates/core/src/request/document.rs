@@ -1,5 +1,5 @@
-//! The operator's request: a spec and the settings of a run, read strictly from a spec file or from the
-//! input of a state machine execution (both are the same JSON).
+//! The operator's request, read strictly: an unknown field, a field given twice or a value that DynamoDB could not store is
+//! refused by name. Spec files and the inputs of executions are the same JSON.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,15 @@ use crate::{Error, Result, Spec};
 /// A spec and how to run it. Settings left out are chosen by the planner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// What is to be done to which table.
     pub spec: Spec,
+    /// How it is to be run.
     pub settings: RequestedSettings,
 }
 
-/// Reads one JSON object and nothing after it. Errors name the field, or `whole` where there is none to name.
+/// Reads one JSON object and nothing after it.
+///
+/// Errors: `InvalidInput`, which names the field, or `whole` if there is none to name.
 pub fn parse_strictly<'a, T: Deserialize<'a>>(json: &'a str, whole: &str) -> Result<T> {
     // Serde would read an array as the fields in their order.
     if json.trim_start().starts_with('[') {
@@ -80,20 +84,29 @@ macro_rules! document {
 }
 settings!(document);
 
-/// The parts of a request, from wherever they come, before they are put together and checked.
+/// The parts of a request, from a document or from flags, before they are put together and checked.
 #[derive(Debug, Default)]
 pub struct Parts {
+    /// Name of the target table.
     pub table: Option<String>,
+    /// The everyday form: attribute → the value that it gets if it is missing. Empty with `pending` and `update`.
     pub set: Item,
+    /// `P` of the general form.
     pub pending: Option<String>,
+    /// `U` of the general form.
     pub update: Option<String>,
+    /// `#name` → attribute, for `pending` and `update`.
     pub names: BTreeMap<String, String>,
+    /// `:value` → value, for `pending` and `update`.
     pub values: Item,
+    /// How it is to be run.
     pub settings: RequestedSettings,
 }
 
 impl Parts {
-    /// Reads the JSON of a spec file or an execution input. Errors name the field.
+    /// Reads the JSON of a spec file or an execution input.
+    ///
+    /// Errors: `InvalidInput`, which names the field.
     pub fn from_json(json: &str) -> Result<Parts> {
         let mut document: Document = parse_strictly(json, "input")?;
         let settings = document.take_settings();
@@ -125,6 +138,8 @@ impl Parts {
     }
 
     /// Puts the parts together and checks all that can be checked without the table.
+    ///
+    /// Errors: `InvalidInput`, which names the field.
     pub fn build(self) -> Result<Request> {
         let table = self.table.ok_or_else(|| {
             Error::invalid("table", "expected the name of the table, such as stuff")
@@ -190,11 +205,13 @@ impl Parts {
 
 impl Request {
     /// Reads and checks a spec file or an execution input.
+    ///
+    /// Errors: `InvalidInput`, which names the field.
     pub fn from_json(json: &str) -> Result<Request> {
         Parts::from_json(json)?.build()
     }
 
-    /// The request as an execution input, in the general form with every value typed exactly.
+    /// The request as an execution input: JSON with `pending` and `update` in the place of `set`, and every value typed.
     pub fn to_json(&self) -> String {
         #[derive(Serialize)]
         struct Out<'a> {
@@ -219,7 +236,8 @@ impl Request {
         .expect("a request is plain data")
     }
 
-    /// The run that this request starts or resumes. A dry run has a record of its own beside that of the run itself.
+    /// The id of the run that this request starts or resumes: the one given, else one made from table and spec. A dry run
+    /// has a record of its own beside that of the run itself.
     pub fn run_id(&self) -> String {
         match &self.settings.run_id {
             Some(run_id) => run_id.clone(),

@@ -1,6 +1,6 @@
-//! The settings of a run. Each is declared once, in `settings!` below: what an operator may ask for, what a document and the
-//! command's flags accept, what a run record holds, what a rerun keeps, how a change is noted, and what the documents say of
-//! it all follow from that.
+//! The settings of a run, each declared once, in `settings!` below. What an operator may ask for, what a document and the
+//! command's flags accept, what a run record holds, what a rerun keeps, how a change is noted and what the documents say of
+//! it all follow from the declaration.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 /// Segments at once if the operator gives no number.
 const DEFAULT_CONCURRENCY: u32 = 8;
-/// Most segments that can be picked out.
+/// Most segments that `only_segments` can pick out.
 pub const MAX_ONLY_SEGMENTS: usize = 10_000;
 /// Most passes of one execution.
 pub const MAX_PASSES: u32 = 100;
@@ -111,11 +111,11 @@ pub struct Setting {
 /// What a setting may be. Bounds are inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A whole number.
+    /// A whole number, from the first to the second.
     Number(u64, u64),
-    /// Seconds.
+    /// A time in whole seconds.
     Duration(u64, u64),
-    /// One of these.
+    /// One of these words.
     Word(&'static [&'static str]),
     /// A text.
     Text,
@@ -220,7 +220,7 @@ macro_rules! structs {
                 Ok(())
             }
 
-            /// All that a run needs, with what is left open chosen for a table of this many bytes.
+            /// The settings of a run on a table of `size_bytes`, with what is left open chosen.
             pub fn choose(&self, size_bytes: u64) -> Settings {
                 let at_once = self.max_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
                 Settings {
@@ -269,14 +269,16 @@ macro_rules! structs {
 settings!(structs);
 
 impl Settings {
-    /// Whether this execution is to sweep a segment.
+    /// Whether this execution is to sweep the segment: it is picked out, or all are.
     pub fn includes(&self, segment: u32) -> bool {
         self.only_segments.is_empty() || self.only_segments.contains(&segment)
     }
 }
 
 impl RequestedSettings {
-    /// Refuses values out of range, naming the field.
+    /// Refuses values out of range.
+    ///
+    /// Errors: `InvalidInput`, which names the field.
     pub fn check(&self) -> Result<()> {
         self.check_bounds()?;
         if let Some(only) = &self.only_segments {
@@ -313,7 +315,10 @@ impl RequestedSettings {
     }
 }
 
-/// A run id is 1 to 268 of the characters of a table name, so that `<table>-<8 hex digits>-dry` always is one.
+/// Refuses what is not a run id: 1 to 268 of the characters of a table name, so that `<table>-<8 hex digits>-dry` always is
+/// one.
+///
+/// Errors: `InvalidInput`.
 pub fn check_run_id(id: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if id.is_empty() || id.len() > 268 || !id.chars().all(allowed) {
@@ -325,7 +330,7 @@ pub fn check_run_id(id: &str) -> Result<()> {
     Ok(())
 }
 
-/// A thousand: enough for the odd item that is too large, and few enough to look at.
+/// The default of `max_rejected`. A thousand is enough for the odd item that is too large, and few enough to look at.
 fn default_max_rejected() -> u32 {
     1_000
 }

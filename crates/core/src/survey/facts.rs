@@ -1,4 +1,4 @@
-//! A table as far as a run is concerned, as DescribeTable and its like tell it.
+//! A table as far as a run is concerned, as DescribeTable and its like tell it. What could not be found out says so and why.
 
 use serde::Serialize;
 
@@ -8,6 +8,7 @@ use crate::table::{KeyAttribute, KeySchema};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact<T> {
+    /// It was told.
     Known(T),
     /// Why it is not known: no permission, or an endpoint that does not tell it.
     Unknown(String),
@@ -27,19 +28,28 @@ impl<T> Fact<T> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Billing {
+    /// Each unit is paid.
     OnDemand {
-        /// The most that the operator of the table has allowed, in units per second.
+        /// The write units per second that the table's operator has allowed at most; `None` without a limit.
         max_write_units: Option<u64>,
+        /// The read units per second that the table's operator has allowed at most; `None` without a limit.
         max_read_units: Option<u64>,
     },
-    /// Units per second.
-    Provisioned { write_units: u64, read_units: u64 },
+    /// A capacity is paid, used or not.
+    Provisioned {
+        /// Write units per second.
+        write_units: u64,
+        /// Read units per second.
+        read_units: u64,
+    },
 }
 
-/// What a table or an index takes at once, in units per second, as DescribeTable says.
+/// What a table or an index takes at once, as DescribeTable says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct WarmThroughput {
+    /// Write units per second.
     pub write_units: u64,
+    /// Read units per second.
     pub read_units: u64,
 }
 
@@ -47,73 +57,99 @@ pub struct WarmThroughput {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Projection {
+    /// All attributes.
     All,
+    /// No others.
     KeysOnly,
+    /// These.
     Include(Vec<String>),
 }
 
 /// A secondary index.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct IndexFacts {
+    /// Its name.
     pub name: String,
-    /// Local: it shares the capacity of its table.
+    /// True if it is a local index, which shares the capacity of its table.
     pub local: bool,
     /// Its key attributes, of which an item must have all, of these types, to be in it.
     pub keys: Vec<KeyAttribute>,
+    /// What else it holds.
     pub projection: Projection,
+    /// `ACTIVE`, `CREATING`, …; `None` if it has none, as a local index.
     pub status: Option<String>,
+    /// Items in it, by DynamoDB's estimate.
     pub items: u64,
+    /// Bytes, by DynamoDB's estimate.
     pub size_bytes: u64,
-    /// Write units per second, where they are provisioned.
+    /// Write units per second, if they are provisioned.
     pub write_units: Option<u64>,
+    /// What it takes at once; `None` if that was not told.
     pub warm: Option<WarmThroughput>,
 }
 
 /// A copy of the table in another region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Replica {
+    /// Its region, such as `eu-west-1`.
     pub region: String,
+    /// `ACTIVE`, `CREATING`, …; `None` if that was not told.
     pub status: Option<String>,
 }
 
 /// A table as far as a run is concerned.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TableFacts {
+    /// Its name.
     pub name: String,
+    /// Its ARN; `None` if that was not told.
     pub arn: Option<String>,
+    /// `ACTIVE`, `CREATING`, …
     pub status: String,
+    /// Its primary key.
     pub keys: KeySchema,
-    /// DynamoDB renews these two "approximately every six hours"; it does not say when it did last.
+    /// Items, by an estimate that DynamoDB renews "approximately every six hours" (API reference, TableDescription). It does
+    /// not say when it did last.
     pub items: u64,
+    /// Bytes, by an estimate as old as `items`.
     pub size_bytes: u64,
-    /// Seconds since 1970.
+    /// When it was created; seconds since 1970.
     pub created: Option<f64>,
+    /// How its capacity is paid.
     pub billing: Billing,
+    /// What it takes at once; `None` if that was not told.
     pub warm: Option<WarmThroughput>,
     /// `STANDARD` or `STANDARD_INFREQUENT_ACCESS`.
     pub class: String,
+    /// Its secondary indexes, global and local.
     pub indexes: Vec<IndexFacts>,
-    /// The view type of its stream.
+    /// The view type of its stream, such as `NEW_IMAGE`; `None` if it has no stream.
     pub stream: Option<String>,
+    /// The ARN of its stream; `None` if it has no stream.
     pub stream_arn: Option<String>,
-    /// Kinesis streams that get its changes.
+    /// ARNs of the Kinesis streams that get its changes.
     pub kinesis: Fact<Vec<String>>,
-    /// The TTL attribute.
+    /// The attribute by which DynamoDB deletes expired items; `None` if there is none.
     pub time_to_live: Fact<Option<String>>,
+    /// Its copies in other regions.
     pub replicas: Vec<Replica>,
+    /// True if it can be brought back to a point in time.
     pub point_in_time_recovery: Fact<bool>,
+    /// True if it cannot be deleted before that is switched off.
     pub deletion_protection: bool,
+    /// Its tags: names and values.
     pub tags: Fact<Vec<(String, String)>>,
 }
 
-/// What a new on-demand table takes at once (developer guide, Warm throughput: "4,000 write units per second and 12,000
-/// read units per second").
+/// Write units per second that a new on-demand table takes at once (developer guide, Warm throughput: "4,000 write units per
+/// second and 12,000 read units per second").
 const ON_DEMAND_WRITES: f64 = 4_000.0;
 
+/// Read units per second that a new on-demand table takes at once.
 const ON_DEMAND_READS: f64 = 12_000.0;
 
 impl TableFacts {
-    /// Write and read units per second that a table takes.
+    /// Write and read units per second that the table takes.
     pub(super) fn takes(&self) -> (f64, f64) {
         match self.billing {
             Billing::Provisioned {
@@ -139,7 +175,7 @@ impl TableFacts {
         }
     }
 
-    /// Write units per second that an index takes, where it has a capacity of its own that is known.
+    /// Write units per second that an index takes; `None` if it has no capacity of its own, or none that is known.
     pub(super) fn index_takes(&self, index: &IndexFacts) -> Option<f64> {
         if index.local {
             return None;

@@ -1,4 +1,5 @@
-//! What a run would do: units, bounds, duration, cost.
+//! What a run would do: units, bounds, duration and cost, by the facts of the table and a sample of its items. The constants
+//! are those of the engine.
 
 use serde::Serialize;
 
@@ -10,10 +11,11 @@ use crate::engine::worker::CHECK_WCU;
 use crate::request::Settings;
 use crate::view::cost::{Bill, ITEMS_PER_CHECKPOINT, Prices, Use};
 
-/// "each partition … can handle a maximum of 3,000 read units per second and 1,000 write units per second" (developer
-/// guide, Best practices for designing partition keys).
+/// Write units per second of a partition: "each partition … can handle a maximum of 3,000 read units per second and 1,000
+/// write units per second" (developer guide, Best practices for designing partition keys).
 const PARTITION_WRITES: f64 = 1_000.0;
 
+/// Read units per second of a partition.
 const PARTITION_READS: f64 = 3_000.0;
 
 /// Bytes of a partition at most; AWS says "roughly 10 GB".
@@ -22,40 +24,51 @@ const PARTITION_BYTES: f64 = 1e10;
 /// What the update did to one item of the sample, elsewhere than in the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tried {
+    /// The item before the update.
     pub before: Item,
     /// The item afterwards, or why the update was refused.
     pub after: Result<Item, String>,
-    /// `P` holds for it no longer.
+    /// True if `P` holds for it no longer.
     pub is_extinguished: bool,
 }
 
-/// What one index adds.
+/// What one index adds to the writes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct IndexCost {
+    /// The index's name.
     pub name: String,
     /// Mean write units of the index for each migrated item.
     pub units_per_item: f64,
+    /// Write units of the index in all.
     pub write_units: f64,
 }
 
 /// What can bound the rate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Limit {
+    /// The write capacity of the table.
     TableWrites,
+    /// The read capacity of the table.
     TableReads,
+    /// The write capacity of the partitions at work.
     Partitions,
+    /// The operator's write budget.
     WriteBudget,
+    /// The operator's read budget.
     ReadBudget,
-    /// An index, by its name.
+    /// The write capacity of an index, by its name.
     Index(String),
 }
 
-/// What the rate cannot exceed, and how long the sweep takes at least for that.
+/// A bound of the rate, and how long the sweep takes at least because of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bound {
+    /// What bounds the rate.
     #[serde(skip)]
     pub limit: Limit,
+    /// What bounds the rate, for a person.
     pub by: String,
+    /// Seconds of the sweep at that bound.
     pub seconds: f64,
 }
 
@@ -64,34 +77,39 @@ pub struct Bound {
 pub struct Forecast {
     /// Items of the table: those counted, or DynamoDB's estimate.
     pub items: u64,
+    /// Pending items.
     pub pending: Interval,
-    /// Mean bytes of an item: by DynamoDB's estimate, or by the sample where there is none.
+    /// Mean bytes of an item: by DynamoDB's estimate, or by the sample if there is none.
     pub item_bytes: f64,
     /// Mean write units of the table itself for each migrated item.
     pub units_per_item: f64,
-    /// Every index of the table, with 0 where the update does not touch it.
+    /// Every index of the table, with 0 units if the update does not touch it.
     pub indexes: Vec<IndexCost>,
-    /// Of table and indexes.
+    /// Write units of table and indexes.
     pub write_units: Interval,
-    /// Of table and indexes by those of the table alone.
+    /// Write units of table and indexes, divided by those of the table alone.
     pub amplification: f64,
+    /// Read units of one sweep.
     pub scan_read_units: f64,
+    /// Read units of one verification.
     pub verification_read_units: f64,
     /// Partitions that the table has at least.
     pub partitions: u64,
-    /// Longest first.
+    /// What bounds the rate, the longest first.
     pub bounds: Vec<Bound>,
-    /// At least; scanning and writing go on at the same time.
+    /// Seconds of the sweep at least; scanning and writing go on at the same time.
     pub sweep_seconds: f64,
+    /// Seconds of the verification at least.
     pub verification_seconds: f64,
-    /// Records that the stream, and each Kinesis stream, gets.
+    /// Records that the stream, and each Kinesis stream, gets; null if the table has no stream.
     pub stream_records: Option<Interval>,
-    /// In AWS, with every replica.
+    /// What the run costs in AWS, with every replica, in USD.
     pub cost_usd: Bill,
 }
 
 impl Forecast {
-    /// At the settings and prices given.
+    /// The forecast of a run with these settings, at these prices. `tried` says what the update does to sampled items. If it
+    /// did nothing to any, the table's units are those of a mean item, and the indexes' 0.
     pub fn new(
         facts: &TableFacts,
         sample: &Sample,

@@ -1,4 +1,4 @@
-//! The plan: everything that is known of a run before it begins. Gathered by reads alone.
+//! The plan: everything that is known of a run before it begins, gathered by reads alone.
 
 use std::future::Future;
 
@@ -29,13 +29,16 @@ const MAX_TRIED: usize = 25;
 /// Read access to a table for whoever looks at it before a run.
 pub trait SurveyAccess: Send + Sync {
     /// What DescribeTable and its like say of a table with these keys. What cannot be found out is [`super::Fact::Unknown`].
+    ///
+    /// Errors: those of DescribeTable; retryable ones are for the caller to retry.
     fn facts(
         &self,
         table: &str,
         keys: &KeySchema,
     ) -> impl Future<Output = Result<TableFacts>> + Send;
 
-    /// One page of a sample by eventually consistent reads: the sizes of the pending items, and so many of them whole.
+    /// One page of a sample by eventually consistent reads: the sizes of the pending items, and at most `examples` of them
+    /// whole.
     ///
     /// Errors: those of a scan; retryable ones are for the caller to retry.
     fn sample_page(

@@ -7,7 +7,7 @@ use crate::Item;
 use crate::request::Settings;
 use crate::table::MAX_SEGMENTS;
 
-/// Pages of a sample where the operator gives no number.
+/// Pages of a sample if the operator gives no number.
 pub const DEFAULT_PAGES: u32 = 20;
 
 /// Most pages of a sample.
@@ -22,8 +22,11 @@ const Z: f64 = 1.96;
 /// An estimate and the interval in which the truth lies with 95 % confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
+    /// The estimate.
     pub value: f64,
+    /// The lower end of the interval.
     pub low: f64,
+    /// The upper end of the interval.
     pub high: f64,
 }
 
@@ -44,8 +47,9 @@ impl Interval {
         }
     }
 
-    /// Of a part of `n` independent draws: Wilson's score interval, which stays within 0 to 1 and says something of a part
-    /// of which nothing was drawn (E. B. Wilson, Journal of the American Statistical Association 22, 1927).
+    /// The interval of a part, 0 to 1, of `n` independent draws: Wilson's score interval. It stays within 0 to 1 and says
+    /// something of a part of which nothing was drawn (E. B. Wilson, Journal of the American Statistical Association 22,
+    /// 1927).
     fn of_part(part: f64, n: f64) -> Interval {
         if n <= 0.0 {
             return Interval {
@@ -67,7 +71,7 @@ impl Interval {
         }
     }
 
-    /// Of the mean of a population, by a sample of it.
+    /// The interval of a population's mean, by a sample of it; `None` if the sample is empty.
     fn of_mean(sample: &[f64]) -> Option<Interval> {
         let n = sample.len() as f64;
         if sample.is_empty() {
@@ -87,19 +91,20 @@ impl Interval {
 /// A page of a sample: the first items of a segment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampledPage {
-    /// Items evaluated.
+    /// Items evaluated, pending or not.
     pub scanned: u64,
-    /// Bytes of each for which `P` holds.
+    /// Bytes of each item for which `P` holds.
     pub pending: Vec<u64>,
-    /// Some of those, whole.
+    /// Some of the pending items, whole.
     pub examples: Vec<Item>,
+    /// Read capacity units, as DynamoDB reported them.
     pub consumed_rcu: f64,
-    /// Nothing of the segment is left.
+    /// True if nothing of the segment is left.
     pub is_whole_segment: bool,
 }
 
-/// Number of segments of which to read `pages`, each one page, so that the pages lie anywhere in the table and are seldom cut
-/// short by the end of their segment. Of a small table as many segments as pages: then it is read whole.
+/// Number of segments to cut a table of `items` into, so that `pages` of them, each read for one page, may lie anywhere in
+/// the table and seldom end within the page. A small table has as many segments as pages: then it is read whole.
 pub fn segments_to_sample(items: u64, pages: u32) -> u32 {
     let by_items = items / (2 * u64::from(ITEMS_PER_PAGE));
     by_items.clamp(pages.into(), MAX_SEGMENTS.into()) as u32
@@ -108,22 +113,26 @@ pub fn segments_to_sample(items: u64, pages: u32) -> u32 {
 /// What the pages of a sample say.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sample {
+    /// Pages that were read.
     pub pages: u32,
+    /// Items evaluated, pending or not.
     pub items: u64,
+    /// Items for which `P` holds.
     pub pending: u64,
-    /// The sample is the table: the figures are no estimates, but for what live traffic does.
+    /// True if the sample is the table: the figures are no estimates, but for what live traffic does.
     pub whole_table: bool,
-    /// Part of the items that is pending, 0 to 1.
+    /// The part of the items that is pending, 0 to 1.
     pub share: Interval,
     /// Mean bytes of an item, by the read units that the pages took; of small pages too high, since units are rounded up.
     pub item_bytes: f64,
-    /// Mean bytes of a pending item; null where none was seen.
+    /// Mean bytes of a pending item; null if none was seen.
     pub pending_bytes: Option<Interval>,
+    /// Read capacity units of the sample.
     pub consumed_rcu: f64,
 }
 
 impl Sample {
-    /// Of these pages, out of `segments` segments.
+    /// The sample of these pages, each of another one of `segments` segments.
     pub fn new(pages: &[SampledPage], segments: u32) -> Sample {
         let items: u64 = pages.iter().map(|page| page.scanned).sum();
         let pending: u64 = pages.iter().map(|page| page.pending.len() as u64).sum();
@@ -160,7 +169,7 @@ impl Sample {
 }
 
 impl Sample {
-    /// The same with exact figures, by a strongly consistent count of all items.
+    /// The sample with exact figures in the place of estimates, by a strongly consistent count of all items.
     pub fn counted(self, items: u64, pending: u64, read_units: f64) -> Sample {
         Sample {
             items,

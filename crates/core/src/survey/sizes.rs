@@ -1,10 +1,10 @@
-//! Bytes of items, and the capacity units that writing them takes.
+//! Bytes of items, and the capacity units that writing them takes, by AWS's description of both.
 
 use super::facts::{IndexFacts, Projection};
 use crate::table::{KeyAttribute, KeySchema};
 use crate::{Item, Value};
 
-/// Bytes of an item (developer guide, DynamoDB Item sizes and formats).
+/// Bytes of an item, names included (developer guide, DynamoDB Item sizes and formats).
 pub fn item_bytes(item: &Item) -> u64 {
     item.iter()
         .map(|(name, value)| name.len() as u64 + value_bytes(value))
@@ -33,18 +33,18 @@ fn value_bytes(value: &Value) -> u64 {
     }
 }
 
-/// Write units of so many bytes.
+/// Write capacity units of writing so many bytes.
 pub(super) fn write_units(bytes: u64) -> f64 {
     bytes.div_ceil(1024).max(1) as f64
 }
 
-/// Write units of the table for an update: of the larger of what was there and what is.
+/// Write capacity units of the table for an update: those of the larger of the item before and the item after.
 pub fn update_units(before: &Item, after: &Item) -> f64 {
     write_units(item_bytes(before).max(item_bytes(after)))
 }
 
-/// Write units of an index for an update of an item (developer guide, Write operations for global secondary indexes): none
-/// where its entry stays as it is, two where its key changes, else one write.
+/// Write capacity units of an index for an update of an item (developer guide, Write operations for global secondary
+/// indexes): none if its entry stays as it is, those of two writes if its key changes, else those of one write.
 pub fn index_units(keys: &KeySchema, index: &IndexFacts, before: &Item, after: &Item) -> f64 {
     let entry = |item: &Item| -> Option<Item> {
         let is_entry = index.keys.iter().all(|key| item.contains_key(&key.name));

@@ -1,4 +1,4 @@
-//! What a run costs, part by part.
+//! What a run costs, part by part, in USD: the same formula for a forecast and for a run that is done.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +12,19 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Prices {
+    /// The region that they hold for.
     pub region: String,
-    /// Of what day they are.
+    /// The day on which they were looked up.
     pub date: String,
+    /// A million write request units.
     pub million_write_units: f64,
+    /// A million read request units.
     pub million_read_units: f64,
+    /// A second of a function with 1 GB of memory.
     pub lambda_gb_second: f64,
+    /// A million calls of functions.
     pub million_lambda_requests: f64,
+    /// A thousand state transitions of standard workflows.
     pub thousand_state_transitions: f64,
 }
 
@@ -37,7 +43,9 @@ impl Default for Prices {
 }
 
 impl Prices {
-    /// Reads a price file: the fields of [`Prices`] as JSON; what it leaves out stays as built in.
+    /// Reads a price file: the fields of [`Prices`] as JSON. What it leaves out stays as built in.
+    ///
+    /// Errors: `InvalidInput`, which names the field.
     pub fn from_json(json: &str) -> Result<Prices> {
         let prices: Prices = parse_strictly(json, "prices")?;
         for (field, price) in [
@@ -58,8 +66,9 @@ impl Prices {
     }
 }
 
-/// Memory of the functions in GB: the defaults of the template.
+/// Memory of the worker function in GB: the template's default.
 const WORKER_GB: f64 = 0.25;
+/// Memory of the verifier function in GB: the template's.
 const VERIFIER_GB: f64 = 0.5;
 
 /// States that an execution enters in a pass beside those of its segments, from its start to its end.
@@ -95,37 +104,53 @@ const UNITS_PER_LOOK: f64 = 2.0;
 pub struct Use {
     /// Items that were to be written.
     pub items: f64,
+    /// Checkpoints that were saved.
     pub checkpoints: f64,
+    /// Write capacity units of the target table and its indexes.
     pub write_units: f64,
+    /// Read capacity units of the sweeps.
     pub scan_read_units: f64,
+    /// Read capacity units of the verifications.
     pub verification_read_units: f64,
     /// Seconds of all workers together.
     pub worker_seconds: f64,
+    /// Seconds of the verifier.
     pub verifier_seconds: f64,
+    /// Passes that were begun.
     pub passes: f64,
+    /// Segments that were begun, each pass by itself.
     pub segments: f64,
+    /// Chunks that workers have begun.
     pub chunks: f64,
-    /// In Lambda and Step Functions, or in a process of the operator's.
+    /// True in Lambda and Step Functions, false in a process of the operator's.
     pub in_aws: bool,
 }
 
 /// The bill in USD.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Bill {
+    /// Write units of the target table and its indexes.
     pub writes: f64,
+    /// Read units of the sweeps.
     pub scan: f64,
+    /// Read units of the verifications.
     pub verification: f64,
+    /// Units of the checkpoint table.
     pub checkpoints: f64,
+    /// Time of the functions; 0 outside AWS.
     pub lambda_duration: f64,
+    /// Calls of the functions; 0 outside AWS.
     pub lambda_requests: f64,
+    /// State transitions; 0 outside AWS.
     pub state_transitions: f64,
+    /// The sum of all.
     pub total: f64,
-    /// The total per million items that were to be written; null where there were none.
+    /// The total per million items that were to be written; null if there were none.
     pub per_million_items: Option<f64>,
 }
 
 impl Use {
-    /// What that costs.
+    /// What that costs at these prices.
     pub fn bill(&self, prices: &Prices) -> Bill {
         let millions = 1e-6;
         let checkpoint_writes = self.checkpoints + self.chunks * UNITS_PER_CHUNK;
@@ -155,7 +180,7 @@ impl Use {
 }
 
 impl Bill {
-    /// Everything but the units of the target table.
+    /// Everything but the units of the target table, in USD.
     pub fn beside_the_table(&self) -> f64 {
         self.checkpoints + self.lambda_duration + self.lambda_requests + self.state_transitions
     }

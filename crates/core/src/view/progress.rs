@@ -20,33 +20,39 @@ const LEAST_SEGMENTS: usize = 8;
 /// One pass of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PassProgress {
+    /// Its number, from 1.
     pub pass: u32,
+    /// Segments that are swept to their end.
     pub segments_exhausted: u32,
-    /// Claimed at least once and not exhausted.
+    /// Segments that were claimed at least once and are not exhausted.
     pub segments_begun: u32,
     /// Chunks that workers have begun.
     pub chunks: u64,
-    /// How many of those were bound by what before their last checkpoint.
+    /// How many of the segments that are begun were bound by what before their last checkpoint.
     pub bound_by: BTreeMap<BoundBy, u32>,
-    /// What the table said when it throttled one of the segments last.
+    /// What the table said when it throttled one of the segments last; `None` if it never did.
     pub throttled_by: Option<String>,
+    /// Totals of the pass.
     pub counters: Counters,
-    /// Those that were claimed at least once, by their numbers.
+    /// Segments that were claimed at least once, by their numbers.
     #[serde(skip)]
     pub segments: Vec<SegmentProgress>,
 }
 
-/// One segment in one pass: its record without the key, of which a snapshot has no need.
+/// One segment in one pass: its record without the cursor's key, of which a snapshot has no need.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SegmentProgress {
+    /// Its number, from 0.
     pub segment: u32,
+    /// True if it is swept to its end.
     pub exhausted: bool,
     /// Chunks that workers have begun.
     pub generation: u64,
     /// What bounded its rate before the last checkpoint.
     pub bound_by: BoundBy,
-    /// What the table said when it throttled this segment last.
+    /// What the table said when it throttled this segment last; `None` if it never did.
     pub throttled_by: Option<String>,
+    /// Totals of this segment in this pass.
     pub counters: Counters,
 }
 
@@ -66,44 +72,59 @@ impl From<SegmentRecord> for SegmentProgress {
 /// A run and its passes since it last started over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
+    /// The record of the run.
     pub run: RunRecord,
+    /// Its passes, the earliest first.
     pub passes: Vec<PassProgress>,
 }
 
 /// The result of a run as one JSON object: what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
+    /// The run.
     pub run_id: String,
+    /// Name of the target table.
     pub table: String,
+    /// How the run stands.
     pub status: RunStatus,
+    /// Passes begun since it last started over.
     pub passes: u32,
+    /// Segments that the table is cut into.
     pub segments: u32,
+    /// Items that scans evaluated.
     pub scanned: u64,
+    /// Items that were pending when a scan read them.
     pub matched: u64,
+    /// Items that the run changed.
     pub updated: u64,
+    /// Items at which a live writer was first.
     pub raced: u64,
+    /// Items that were deleted or had expired between scan and write.
     pub vanished: u64,
+    /// Items whose update DynamoDB refuses for good.
     pub rejected: u64,
     /// Items still pending by a strongly consistent count; null while no such count is complete.
     pub remaining: Option<u64>,
-    /// Of the current or last execution.
+    /// Seconds of the current or last execution.
     pub elapsed_seconds: f64,
-    /// Of all passes and verifications.
+    /// Read capacity units of all passes and verifications.
     pub consumed_rcu: f64,
+    /// Write capacity units of all passes, indexes included.
     pub consumed_wcu: f64,
     /// Requests, and statements of batches, that the table throttled.
     pub throttles: u64,
-    /// Capacity units per second that the run may use; null without a limit.
+    /// Write capacity units per second that the run may use; null without a limit.
     pub max_wcu: Option<u32>,
+    /// Read capacity units per second that the run may use; null without a limit.
     pub max_rcu: Option<u32>,
     /// Up to ten keys of items that remain, in DynamoDB's JSON.
     pub samples: Vec<Key>,
-    /// What the run has cost so far.
+    /// What the run has cost so far, in USD.
     pub cost_usd: Bill,
 }
 
 impl Summary {
-    /// Of a run of which nothing is known but its state; its counters are those of nothing done.
+    /// The summary of a run of which nothing is known but its state; all of its counters are 0.
     pub fn without_records(request: &Request, status: RunStatus) -> Summary {
         Summary {
             run_id: request.run_id(),
@@ -130,7 +151,9 @@ impl Summary {
     }
 }
 
-/// Reads the records of a run; `None` where there is no such run.
+/// Reads the records of a run; `None` if there is no such run.
+///
+/// Errors: those of the store, after a minute of trying if they are retryable.
 pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Option<Snapshot>> {
     let Some(run) = retry(&Until::after(PATIENCE), || store.run(run_id)).await? else {
         return Ok(None);
@@ -172,12 +195,12 @@ impl PassProgress {
 }
 
 impl Snapshot {
-    /// The pass that is current.
+    /// The current pass.
     pub fn current(&self) -> Option<&PassProgress> {
         self.passes.last()
     }
 
-    /// What a run has used by its records. State transitions are computed from chunks.
+    /// What the run has used, by its records. [`Use::bill`] computes state transitions from the chunks.
     pub fn used(&self) -> Use {
         let run = &self.run;
         let mut used = Use {

@@ -1,38 +1,46 @@
-//! The history of a run in bins, for a chart.
+//! The history of a run in bins, for a chart: spread over the time in which things were done, with all sums kept.
 
 use crate::records::{BUCKET_MS, Counters, HistoryBucket};
 
-/// Rates of a while, per second.
+/// Mean rates of a while, per second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Rates {
+    /// Items that scans evaluated.
     pub scanned: f64,
+    /// Items that were changed.
     pub updated: f64,
+    /// Read capacity units.
     pub read_units: f64,
+    /// Write capacity units, indexes included.
     pub write_units: f64,
+    /// Requests, and statements of batches, that the table throttled.
     pub throttles: f64,
 }
 
 /// A while in a [`Series`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bin {
-    /// Milliseconds since 1970, as is `to_ms`.
+    /// Its begin; milliseconds since 1970.
     pub from_ms: f64,
+    /// Its end; milliseconds since 1970.
     pub to_ms: f64,
+    /// What was done in it.
     pub rates: Rates,
 }
 
-/// A history in bins, for a chart. Where one does not begin at the end of the one before it, nothing was done in between.
+/// A history in bins, for a chart.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Series {
+    /// The bins, the earliest first. If one does not begin at the end of the one before it, nothing was done in between.
     pub bins: Vec<Bin>,
 }
 
-/// Idle time, such as a pause, is cut out of a series where it is as long as this many bins.
+/// Idle time, such as a pause, is cut out of a series if it is as long as this many bins.
 const GAP_BINS: f64 = 6.0;
 
 impl Series {
-    /// Puts buckets, of one pass or several, into at most so many bins of about the same width, ten seconds or more. What was done
-    /// in a bucket is spread over the time in which it was done, and the sums stay.
+    /// Puts buckets, of one pass or several, into at most `most_bins` bins of about the same width, ten seconds or more. What
+    /// a bucket holds is spread over the time in which it was done, and the sums stay.
     pub fn new(buckets: &[HistoryBucket], most_bins: usize) -> Series {
         let mut spans: Vec<((f64, f64), &Counters)> = buckets
             .iter()

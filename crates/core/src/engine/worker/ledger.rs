@@ -1,5 +1,5 @@
 //! What a worker tells while it works: the history of the run, for a chart, and its figures, for whoever watches from
-//! outside. Both tell what is checkpointed and nothing else: what is not may be done again, and would count twice.
+//! outside. Both tell what is checkpointed, once, and nothing else: what is not may be done again, and would count twice.
 
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,11 +16,12 @@ use crate::request::Settings;
 /// A segment is flushed no more often than this within a chunk.
 const LEAST_EVERY: Duration = Duration::from_millis(BUCKET_MS);
 
-/// A segment is flushed no more often than so many times in the age of the run, so that the number of flushes grows with its logarithm.
+/// A segment is flushed no more often than so many times in the age of the run, so that the number of flushes grows with the
+/// logarithm of that age.
 const FLUSHES_PER_AGE: u32 = 60;
 
-/// A segment is flushed no more often than this times the segments at once: all of them write to one item, and a partition takes 1,000 write units a
-/// second (developer guide, Best practices for designing and using partition keys).
+/// A segment is flushed no more often than this times the segments at once: all of them write to one item, and a partition
+/// takes 1,000 write units a second (developer guide, Best practices for designing and using partition keys).
 const EVERY_PER_SEGMENT: Duration = Duration::from_millis(20);
 
 /// How long a flush may take, also beyond the time box; there is one try.
@@ -46,8 +47,9 @@ struct State {
     reported: Counters,
     /// The counters of the last flush, and when it was.
     flushed: (Counters, Instant),
-    /// The budget as it is now, in capacity units per second.
+    /// The write budget as it is now, in capacity units per second.
     max_wcu: Option<u32>,
+    /// The read budget as it is now, in capacity units per second.
     max_rcu: Option<u32>,
 }
 

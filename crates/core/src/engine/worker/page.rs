@@ -1,5 +1,5 @@
-//! One page of a segment: its pending items are written, several batches at once, and every write that was begun is waited
-//! for.
+//! One page of a segment: its pending items are written, several batches at once. Every write that was begun is waited for,
+//! so the page knows what became of each item.
 
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::SemaphorePermit;
@@ -63,7 +63,7 @@ impl<R: Sync, W: TableWriter> Segment<'_, R, W> {
         result
     }
 
-    /// One request of guarded updates. What it leaves open for a single item, that item's own UpdateItem settles: it
+    /// Sends one request of guarded updates. What it leaves open for a single item, that item's own UpdateItem settles: it
     /// says why the table throttles, and is the judge of what is valid.
     async fn write_batch(&self, items: &[Seen]) -> BatchResult {
         let sent = self.attempt(items.len(), || self.writer.update_batch(items));
@@ -114,7 +114,7 @@ impl<R: Sync, W: TableWriter> Segment<'_, R, W> {
         result
     }
 
-    /// One guarded update by itself. `None`: not begun, or not acknowledged before the time was over.
+    /// Sends one guarded update by itself. `None`: not begun, or not acknowledged before the time was over.
     async fn write_alone(&self, item: &Seen) -> Result<Option<Write>> {
         self.attempt(1, || self.writer.update(item))
             .await

@@ -1,4 +1,5 @@
-//! The items that DynamoDB refuses for good: how many of them a pass may have.
+//! The items that DynamoDB refuses for good: each is recorded before it is counted, and a pass with more of them than the
+//! operator puts up with ends.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,9 +17,9 @@ const REJECTED_AT_ONCE: usize = 32;
 /// When to look how many items were rejected in the whole pass: not at every one, but more often the nearer the limit.
 pub(super) struct Rejections<'a> {
     run: &'a RunRecord,
-    /// How many more there may be, as of the last look.
+    /// How many more there may be, by the last look.
     room: AtomicU64,
-    /// How many were added here since.
+    /// How many were added here since that look.
     since: AtomicU64,
 }
 
@@ -50,7 +51,7 @@ impl<'a> Rejections<'a> {
     }
 
     /// Looks, if it is time, whether the pass has more rejected items than the operator puts up with, after these were
-    /// recorded; then says so as an error in `Some`.
+    /// recorded. If so, it returns `TooManyRejected` in `Some`.
     pub(super) async fn too_many<S: SegmentStore>(
         &self,
         store: &S,

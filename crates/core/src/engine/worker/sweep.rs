@@ -1,4 +1,5 @@
-//! The pipeline of a segment: pages are read ahead of those that are written, and checkpointed in their order.
+//! The pipeline of a segment: pages are read ahead of those that are written, and checkpointed in their order, so that the
+//! cursor never moves past an item that is not acknowledged.
 
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::SemaphorePermit;
@@ -13,16 +14,16 @@ use crate::ports::{Page, PageRequest, SegmentStore, TableReader, TableWriter};
 use crate::records::{Cursor, Rejected, SegmentRecord};
 use crate::{Error, Result};
 
-/// Most items evaluated per page. Bounds what a crash repeats, the memory of a segment, and how long a page takes. Of
-/// items of 300 B that is 300 kB, so that the read units lost to rounding (half a unit a page) stay below 2 %.
+/// Most items evaluated per page. It bounds what a crash repeats, the memory of a segment, and how long a page takes. With
+/// items of 300 B a page is 300 kB, so that the read units lost to rounding (half a unit a page) stay below 2 %.
 pub const PAGE_LIMIT: u32 = 1_000;
 
 /// Pages in work at once: while one is written to its end, the next is begun.
 const PAGES_IN_WORK: usize = 2;
 
-/// A page should be written within this many seconds of the present rate, so that checkpoints stay frequent; but it
-/// holds this many items, or reading costs too much.
+/// A page should be written within this many seconds of the present rate, so that checkpoints stay frequent.
 const PAGE_SECONDS: f64 = 5.0;
+/// A page holds at least this many items, or reading costs too much.
 const LEAST_PER_PAGE: u32 = 25;
 
 /// The sweep over a segment in one chunk.
@@ -40,7 +41,7 @@ pub(super) struct Sweep<'a, R, W, S> {
 /// What the pages of a pipeline have come to besides the record.
 #[derive(Default)]
 struct Progress {
-    /// A page was not acknowledged whole, so that the cursor may not move any more.
+    /// True if a page was not acknowledged whole, so that the cursor may not move any more.
     cut: bool,
     /// The first error.
     failure: Option<Error>,
@@ -60,7 +61,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         Ok(())
     }
 
-    /// The pipeline. Pages are read one after the other, ahead of those in work; their results come back in page order,
+    /// Runs the pipeline. Pages are read one after the other, ahead of those in work; their results come back in page order,
     /// so that the cursor moves only over pages of which every item is acknowledged (promise: no-gap). While a
     /// checkpoint is saved, reading and writing go on.
     async fn pages(&self, record: &mut SegmentRecord) -> Result<()> {
@@ -100,8 +101,8 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         progress.failure.map_or(Ok(()), Err)
     }
 
-    /// Adds pages, in their order, and how the segment fared to the record, which is then to be checkpointed. Returns
-    /// their rejected items.
+    /// Adds pages, in their order, to the record, and how the segment fared. The record is then to be checkpointed.
+    /// Returns the pages' rejected items.
     fn add(
         &self,
         pages: impl Iterator<Item = PageResult>,
@@ -132,7 +133,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         rejected
     }
 
-    /// The page behind `cursor`, and the cursor behind that page. `None` if there is none, or if the time is over.
+    /// Reads the page behind `cursor`; returns it with the cursor behind it. `None` if there is none, or if the time is over.
     async fn read(&self, cursor: Cursor) -> Option<(Result<(Page, SemaphorePermit<'_>)>, Cursor)> {
         if cursor == Cursor::Exhausted || self.segment.until.is_over() {
             return None;

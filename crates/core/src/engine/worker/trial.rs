@@ -14,13 +14,14 @@ use crate::{Error, ErrorKind};
 /// The trial chunk looks no further than this many pages for an item to try the update on.
 const TRIAL_PAGES: u32 = 10;
 
-/// Page limit of the trial chunk while every update was rejected.
+/// The trial chunk looks no further than this many pages while every update was rejected.
 const SUSPICIOUS_TRIAL_PAGES: u32 = 100;
 
 /// If DynamoDB refuses the update of so many items before it has accepted one, it will refuse all.
 const HOPELESS: u64 = 25;
 
-/// How long the trial's check is tried again; like [`super::CHECKPOINT_PATIENCE`], also beyond the time box.
+/// How long the trial's check is tried again, also beyond the time box. A caller with a hard end must leave this much time
+/// besides that for checkpoints.
 pub const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Write units of the trial's check, at least: "two database reads or writes" for each item in a transaction
@@ -30,10 +31,10 @@ pub const CHECK_WCU: f64 = 2.0;
 /// What a chunk has to try.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trial {
-    /// The chunk ends with the page on which an item has passed the trial.
+    /// True if the chunk ends with the page on which an item has passed the trial.
     pub(super) is_all: bool,
-    /// Nothing was updated in an earlier pass. Once something was, what is left may well be nothing but items that are
-    /// refused.
+    /// True if nothing was updated in an earlier pass. Once something was, what is left may well be nothing but items that
+    /// are refused.
     pub(super) is_first_pass: bool,
 }
 
@@ -42,9 +43,12 @@ pub(super) struct Trial {
 pub(super) enum Stage {
     /// An item has passed.
     Passed,
-    /// None has: items are written one by one. Holds the number of items that were rejected before the page while none
-    /// was accepted; `None` if rejected items say nothing of the others.
-    Trying { in_vain: Option<u64> },
+    /// No item has passed: items are written one by one.
+    Trying {
+        /// Items that were rejected before the page while none was accepted; `None` if rejected items say nothing of the
+        /// others.
+        in_vain: Option<u64>,
+    },
 }
 
 impl Trial {
@@ -121,8 +125,8 @@ impl<R, W: TableWriter> Segment<'_, R, W> {
         rest
     }
 
-    /// A write after which `P` must be false, or going on would touch every item for nothing. What is still
-    /// pending is held against what was written, since a live writer may have come in between.
+    /// Writes an item and checks that `P` is false of it then, since otherwise going on would touch every item for
+    /// nothing. What is still pending is compared with what was written: a live writer may have come in between.
     async fn write_and_try(&self, item: &Seen, result: &mut PageResult) {
         let key = &item.key;
         let shown = self.attempt(1, || self.writer.update_and_show(item)).await;
