@@ -1,4 +1,4 @@
-//! JSON text, looked at without a parser of the code under test.
+//! A second opinion on JSON text, without a parser of the code under test.
 
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ fn string_length(text: &str) -> usize {
     text.len()
 }
 
-/// Equal, but for the last digits of a floating point number: those are measurements.
+/// Whether two are equal but for the last digits of a floating point number: those are measurements.
 pub fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {

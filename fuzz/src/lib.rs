@@ -3,7 +3,7 @@
 pub mod json;
 pub mod scenario;
 
-/// A refusal must be one sentence that a person can read on a terminal and in a log line.
+/// Checks that a refusal is one sentence that a person can read on a terminal and in a log line.
 pub fn assert_is_a_clear_sentence(refusal: &str) {
     assert!(!refusal.trim().is_empty(), "an empty refusal");
     assert!(

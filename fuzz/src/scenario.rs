@@ -7,12 +7,14 @@ use backfill_core::{Item, Spec, Value};
 
 /// A spec that nobody has checked, and the keys of its table.
 pub struct Scenario {
+    /// The spec.
     pub spec: Spec,
+    /// The primary key of its table.
     pub keys: KeySchema,
 }
 
 impl Scenario {
-    /// One thing a line: `table NAME`, `hash NAME`, `range NAME`, `pending EXPRESSION`, `update EXPRESSION`, and for names
+    /// Reads one thing a line: `table NAME`, `hash NAME`, `range NAME`, `pending EXPRESSION`, `update EXPRESSION`, and for names
     /// and values `#placeholder NAME` and `:placeholder VALUE` (a value in typed JSON, or else a string). `\n` is a line
     /// feed.
     pub fn parse(text: &str) -> Scenario {

@@ -1,4 +1,5 @@
-//! What is stored and what travels between the states: events and records of any version, also damaged ones.
+//! What is stored and what travels between the states: events and records, whole or damaged, are refused in a clear sentence
+//! or mean what they say.
 #![no_main]
 
 use std::time::Duration;
@@ -56,7 +57,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// What is accepted is written as it was read.
+/// Checks that what is accepted is written as it was read.
 fn round_trip<T: DeserializeOwned + Serialize>(text: &str) -> Option<T> {
     let value: T = match parse_strictly(text, "event") {
         Ok(value) => value,
@@ -93,7 +94,7 @@ impl TableReader for Pending {
     }
 }
 
-/// A verification from an event: refused, or brought to its end.
+/// Checks that a verification from an event is refused, or brought to its end.
 fn go_on_with(verification: Verification) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

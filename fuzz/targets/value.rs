@@ -30,12 +30,12 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// Whoever reads a value says where it stands.
+/// Checks a refusal as whoever reads a value shows it, with the place at which the value stands.
 fn assert_is_refused(refusal: &str) {
     assert_is_a_clear_sentence(&Error::invalid("values.:v", refusal).report());
 }
 
-/// What was accepted goes through typed JSON unchanged, and DynamoDB can store it.
+/// Checks that what was accepted goes through typed JSON unchanged, and that DynamoDB can store it.
 fn check_stored(value: &Value) {
     value.check().unwrap();
     let typed = serde_json::to_string(value).unwrap();
@@ -71,7 +71,7 @@ fn check_numbers(value: &Value) {
     }
 }
 
-/// Sign, significant digits and the power of ten of the last of them: equal for equal numbers. Panics where DynamoDB
+/// Sign, significant digits and the power of ten of the last of them: equal for equal numbers. Panics if DynamoDB
 /// cannot store it.
 fn canonical(number: &str) -> (bool, String, i64) {
     let lower = number.to_ascii_lowercase();

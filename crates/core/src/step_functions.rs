@@ -71,11 +71,11 @@ pub struct Caught {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
-    /// To [`Action::Plan`] and [`Action::Next`].
+    /// The answer to [`Action::Plan`] and [`Action::Next`].
     Round(Round),
-    /// To [`Action::Conclude`].
+    /// The answer to [`Action::Conclude`].
     Conclusion(Conclusion),
-    /// To [`Action::Fail`].
+    /// The answer to [`Action::Fail`].
     Failure(Failure),
 }
 

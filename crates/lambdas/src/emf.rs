@@ -1,5 +1,5 @@
-//! Metrics for CloudWatch, by the embedded metric format: a line of the log from which CloudWatch Logs extracts them. That
-//! needs no permission but the one to log. The specification is in the CloudWatch user guide (Specification: Embedded
+//! Metrics for CloudWatch, by the embedded metric format: every figure of the core is in a line of the log, from which
+//! CloudWatch Logs extracts the metrics. That needs no permission but the one to log. The specification is in the CloudWatch user guide (Specification: Embedded
 //! metric format).
 
 use serde_json::{Map, Value, json};
@@ -11,14 +11,15 @@ pub const NAMESPACE: &str = "Backfill";
 /// metric once for each set and value, for the hours in which it is sent.
 const DIMENSIONS: [&[&str]; 2] = [&["Table"], &["Table", "RunId"]];
 
-/// Where the values of the dimensions come from.
+/// The field of an event that gives a dimension its value, and the dimension.
 const DIMENSION_FIELDS: [(&str, &str); 2] = [("table", "Table"), ("run_id", "RunId")];
 
 /// A metric of CloudWatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
-    /// The field of the event (`backfill_core::metrics`).
+    /// The field of the event (`backfill_core::engine::metrics`).
     field: &'static str,
+    /// Its name in CloudWatch.
     pub name: &'static str,
     unit: &'static str,
 }

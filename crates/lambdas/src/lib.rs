@@ -1,4 +1,5 @@
-//! What the three functions share: start-up, strict parsing of the event, structured logs, and errors by name.
+//! What the three functions share: start-up, strict parsing of the event, structured logs, and errors by name. They decide
+//! nothing: the core does.
 
 pub mod emf;
 mod log;
@@ -23,9 +24,10 @@ use tracing::Instrument as _;
 
 use crate::log::Subject;
 
-/// Left between the end of our work and the end of the invocation: for a write that was just begun, then for the
-/// trial's check, the records of rejected items and the checkpoint, each of which is tried again until its patience ends
-/// and then once more; with a flush of the history before and after the checkpoint, and a look at how many segments are done.
+/// Time between the end of our work and the end of the invocation. It is for a write that was just begun, then for the
+/// trial's check, the records of rejected items and the checkpoint. Each of them is tried again until its patience ends,
+/// and then once more. A flush of the history before and after the checkpoint, and a look at how many segments are done,
+/// come in addition.
 const RESERVE: Duration = Duration::from_secs(75);
 const _: () = assert!(
     RESERVE.as_secs()
@@ -35,9 +37,11 @@ const _: () = assert!(
             + 3 * FLUSH_PATIENCE.as_secs()
 );
 
-/// Built once per process and used by every invocation.
+/// What is built once per process and used by every invocation.
 pub struct Setup {
+    /// The account and region of the tables.
     pub connection: Connection,
+    /// The checkpoint table, which `CHECKPOINT_TABLE` names.
     pub checkpoints: CheckpointTable,
 }
 
@@ -54,9 +58,9 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// What a function is asked for.
+/// The event of a function: what it is asked for.
 pub trait Event: DeserializeOwned {
-    /// What it is about: what every line of the invocation's log carries.
+    /// What the event is about; every line of the invocation's log carries it.
     fn subject(&self) -> Subject;
 }
 
@@ -161,7 +165,7 @@ fn latest(context: &Context) -> Instant {
         .deadline()
         .duration_since(std::time::SystemTime::now())
         .unwrap_or_default();
-    // Where the function's timeout is shorter than the reserve, half of it must do.
+    // If the function's timeout is shorter than the reserve, half of it must do.
     Instant::now() + left.saturating_sub(RESERVE).max(left / 2)
 }
 

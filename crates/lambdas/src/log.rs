@@ -1,5 +1,5 @@
 //! What the functions write to their logs: one object of JSON a line, flat, so that Logs Insights finds each field by its
-//! own name. Every line of an invocation says whose it is: `request_id`, and `run_id`, `pass` and `segment` where there is
+//! own name. Every line of an invocation says whose it is by `request_id`, and by `run_id`, `pass` and `segment` if there is
 //! one. Figures of a run become metrics.
 
 use std::fmt;
@@ -17,23 +17,26 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::emf;
 
-/// Where lambda_runtime opens the span of an invocation.
+/// The target under which lambda_runtime opens the span of an invocation.
 const INVOCATION_SPAN: &str = "lambda_runtime::layers::trace";
 
-/// What lambda_runtime calls its span's fields, and what they are called here.
+/// The names that lambda_runtime gives its span's fields, and their names here.
 const RENAMED: [(&str, &str); 2] = [
     ("requestId", "request_id"),
     ("xrayTraceId", "xray_trace_id"),
 ];
 
-/// Where lambda_runtime logs the error of a handler once more, in the words of a debugger.
+/// The target under which lambda_runtime logs the error of a handler once more, in the words of a debugger.
 const LOGGED_TWICE: &str = "lambda_runtime::layers::panic";
 
 /// What an invocation works on, as far as its event says so.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Subject {
+    /// The run.
     pub run_id: Option<String>,
+    /// The pass, from 1.
     pub pass: Option<u32>,
+    /// The segment, from 0.
     pub segment: Option<u32>,
 }
 
@@ -50,8 +53,8 @@ impl Subject {
     }
 }
 
-/// From now on, events are logged to standard output. `directives` say which: everything from info on, or as RUST_LOG
-/// says (`debug`, or `warn,backfill_core=debug`).
+/// Logs events to standard output from now on. `directives` say which, in the words of RUST_LOG (`debug`, or
+/// `warn,backfill_core=debug`); without any, those of level info and above.
 pub(crate) fn start(directives: Option<&str>) {
     tracing_subscriber::registry()
         .with(
@@ -70,7 +73,7 @@ fn filter(directives: Option<&str>) -> Targets {
         .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
         .with_target(INVOCATION_SPAN, LevelFilter::INFO)
         .with_target(LOGGED_TWICE, LevelFilter::OFF)
-        // Alarms rest on them.
+        // Alarms rest on the metrics.
         .with_target(metrics::TARGET, LevelFilter::INFO)
 }
 
@@ -125,7 +128,7 @@ fn add(fields: &mut Map<String, Value>, formatted: &str) {
     }
 }
 
-/// The fields in the order in which a person reads them: when, how bad, what, and all else.
+/// Writes the fields in the order in which a person reads them: when, how bad, what, and all else.
 fn write_line(
     writer: &mut Writer<'_>,
     timestamp: &str,
@@ -155,7 +158,7 @@ mod tests {
     use super::*;
     use crate::emf::METRICS;
 
-    /// What is logged meanwhile, line by line.
+    /// What `log` logs, line by line.
     fn logged(directives: Option<&str>, log: impl FnOnce()) -> Vec<Value> {
         #[derive(Clone, Default)]
         struct Memory(Arc<Mutex<Vec<u8>>>);
@@ -183,7 +186,7 @@ mod tests {
     }
 
     fn in_an_invocation(log: impl FnOnce()) {
-        // As lambda_runtime does it.
+        // lambda_runtime does it so.
         let invocation = tracing::info_span!(
             target: "lambda_runtime::layers::trace",
             "Lambda runtime invoke",

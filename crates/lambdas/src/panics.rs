@@ -1,5 +1,5 @@
-//! A panic ends the process of a deployed function: unwinding would be an eighth of its size. Before that, Lambda is
-//! told of it, so that Step Functions gets the panic's sentence, and not only that a process has ended.
+//! Tells Lambda of a panic before it ends the process, so that Step Functions gets the panic's sentence, and not only that
+//! a process has ended. A deployed function does not unwind: that would be an eighth of its size.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,20 +7,20 @@ use std::panic::PanicHookInfo;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The Runtime API is on the same machine.
+/// How long the Runtime API may take, which is on the same machine.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The invocation that is being worked on; there is one at a time.
 static REQUEST_ID: Mutex<Option<String>> = Mutex::new(None);
 
-/// From now on, a panic belongs to this invocation; with `None` to none.
+/// Makes panics belong to this invocation from now on; to none with `None`.
 pub fn belong_to(request_id: Option<&str>) {
     *REQUEST_ID.lock().unwrap_or_else(PoisonError::into_inner) = request_id.map(str::to_owned);
 }
 
 /// Reports every panic to the log and to Lambda.
 pub fn report_panics() {
-    // Where a panic unwinds, as in a build for development, lambda_runtime catches and reports it.
+    // If a panic unwinds, as in a build for development, lambda_runtime catches and reports it.
     if cfg!(panic = "unwind") {
         return;
     }
@@ -42,8 +42,8 @@ fn tell_lambda(panic: &PanicHookInfo) -> io::Result<()> {
     post(&api, &request_id, &panic.to_string().replace('\n', " "))
 }
 
-/// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>, Invocation error. By hand, because nothing
-/// asynchronous can run any more.
+/// Posts an invocation error (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>). It is written by hand,
+/// because nothing asynchronous can run any more.
 fn post(api: &str, request_id: &str, message: &str) -> io::Result<()> {
     let body = serde_json::json!({"errorType": "Panic", "errorMessage": message}).to_string();
     let mut stream = TcpStream::connect(api)?;
@@ -55,7 +55,7 @@ fn post(api: &str, request_id: &str, message: &str) -> io::Result<()> {
         body.len()
     );
     stream.write_all(request.as_bytes())?;
-    // The process must not end before Lambda has taken it.
+    // The process must not end before Lambda has taken the request.
     stream.read_exact(&mut [0])
 }
 

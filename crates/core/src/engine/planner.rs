@@ -154,9 +154,9 @@ struct Continuation<'a> {
     request: &'a Request,
     description: &'a TableDescription,
     owner: &'a Owner,
-    /// The table was created anew under its name since: cursors mean nothing in it.
+    /// True if the table was created anew under its name since: cursors mean nothing in it.
     recreated: bool,
-    /// Somebody else holds the run, who is known to be dead.
+    /// True if somebody else holds the run; it goes on only if that one is known to be dead.
     held: bool,
 }
 
@@ -239,8 +239,8 @@ impl<'a> Continuation<'a> {
             return Err(Error::new(
                 ErrorKind::ActiveElsewhere,
                 format!(
-                    "run_id: run {} has been held since {} by {}; wait for it or stop it, or, if that one is known to be \
-                     dead, take the run over with --take-over (in the input of an execution: \"take_over\": true)",
+                    "run_id: run {} has been held since {} by {}; wait for it or stop it, or, if its owner is known to be \
+                     dead, take it over (take_over)",
                     stored.run_id,
                     rfc3339(stored.started_ms),
                     stored.owner,

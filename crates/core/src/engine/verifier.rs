@@ -62,7 +62,7 @@ pub struct Verification {
 pub struct OpenSegment {
     /// The segment's number among [`Verification::total_segments`], from 0.
     pub segment: u32,
-    /// Where to go on.
+    /// How far its count has come.
     pub cursor: Cursor,
 }
 

@@ -13,7 +13,7 @@ use crate::pace::retry::Until;
 /// The ceiling at the begin, in units per second, until the table throttles for the first time: a partition that has little
 /// left is not met with full force.
 const START: f64 = 250.0;
-/// From there it doubles in so many seconds.
+/// The ceiling doubles in so many seconds until the table throttles for the first time.
 const DOUBLES_IN: f64 = 0.25;
 /// Throttling sets the ceiling to this part of what the table has accepted last.
 const BACK_OFF: f64 = 0.75;

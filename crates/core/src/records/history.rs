@@ -77,7 +77,7 @@ impl HistoryBucket {
         self.done += flush.done;
     }
 
-    /// From when to when its work was done, by the mean of its flushes; milliseconds since 1970.
+    /// The begin and the end of the time in which its work was done, by the mean of its flushes; milliseconds since 1970.
     pub(crate) fn span_ms(&self) -> (f64, f64) {
         let flushes = self.flushes.max(1) as f64;
         let offset = (1000.0 * self.offset_seconds / flushes).clamp(0.0, BUCKET_MS as f64);

@@ -68,7 +68,7 @@ pub struct Surroundings<'a, A, C, R> {
     pub access: &'a A,
     /// The records of runs, to see whether the run is there already.
     pub checkpoints: &'a C,
-    /// Where the change is tried.
+    /// The place in which the change is tried.
     pub rehearsal: &'a R,
     /// Who would run it.
     pub owner: &'a Owner,

@@ -1,5 +1,4 @@
-//! How a run stands, from its durable records alone: one snapshot feeds the progress of `run` and `start`,
-//! `status`, and every summary.
+//! How a run stands, from its durable records alone: one snapshot feeds every display of progress and every summary.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +77,7 @@ pub struct Snapshot {
     pub passes: Vec<PassProgress>,
 }
 
-/// The result of a run as one JSON object: what `--json` prints.
+/// The result of a run as one object, for programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// The run.

@@ -170,7 +170,7 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
             let said = refused.to_string();
             assert!(said.contains("by first"), "who: {said}");
             assert!(said.contains("since 20"), "since when: {said}");
-            assert!(said.contains("--take-over"), "what to do: {said}");
+            assert!(said.ends_with("(take_over)"), "what to do: {said}");
         }
         let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
         assert_eq!((run.owner.to_string().as_str(), run.revision), ("first", 1));

@@ -1,4 +1,5 @@
-//! The worker function: one chunk of one segment.
+//! The worker function: migrates one chunk of one segment. It is the only function that holds something that can write to a
+//! table.
 
 use std::sync::OnceLock;
 

@@ -90,7 +90,7 @@ impl<'a> Ledger<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These counters are checkpointed.
+    /// Takes note of counters that are checkpointed.
     pub(super) fn saved(&self, counters: &Counters) {
         self.state().saved = *counters;
     }

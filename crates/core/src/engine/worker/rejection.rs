@@ -80,7 +80,7 @@ impl<'a> Rejections<'a> {
                 ErrorKind::TooManyRejected,
                 format!(
                     "DynamoDB refuses the update of {count} items for good, more than max_rejected = {max}, such as that of \
-                     key {}: {}; list them with: backfill rejected --run-id {run_id}",
+                     key {}: {}; run {run_id} has a record of each",
                     last.key, last.reason
                 ),
             )
