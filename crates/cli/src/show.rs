@@ -8,6 +8,7 @@ pub mod progress;
 pub mod report;
 #[cfg(test)]
 pub mod samples;
+pub mod settings;
 pub mod simulation;
 pub mod status;
 pub mod summary;

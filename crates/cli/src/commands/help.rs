@@ -8,6 +8,7 @@ use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 
 use crate::ending::Ending;
+use crate::show::settings;
 
 #[derive(Args)]
 pub struct CompletionsArgs {
@@ -74,11 +75,11 @@ pub fn man(args: &ManArgs, command: Command) -> Result<Ending> {
 
 /// Prints a JSON schema.
 pub fn schema(args: &SchemaArgs) -> Result<Ending> {
-    print(match args.what {
-        Schema::Spec => SPEC.as_bytes(),
-        Schema::Result => RESULT.as_bytes(),
-        Schema::Plan => PLAN.as_bytes(),
-    })
+    match args.what {
+        Schema::Spec => print(settings::into_schema(SPEC).as_bytes()),
+        Schema::Result => print(RESULT.as_bytes()),
+        Schema::Plan => print(PLAN.as_bytes()),
+    }
 }
 
 /// To stdout; a reader that has seen enough is no error.
@@ -118,7 +119,7 @@ mod tests {
     /// What the schema of a spec names is read, and nothing else.
     #[test]
     fn the_schema_of_a_spec_has_its_fields() {
-        let schema = schema(SPEC);
+        let schema = schema(&settings::into_schema(SPEC));
         let fields = names(&schema["properties"]);
         for field in &fields {
             let json = json!({*field: {"no": "such value"}}).to_string();
@@ -138,7 +139,7 @@ mod tests {
     /// Limits in the schema are those that are checked.
     #[test]
     fn the_schema_of_a_spec_has_its_limits() {
-        let schema = schema(SPEC);
+        let schema = schema(&settings::into_schema(SPEC));
         for (field, property) in schema["properties"].as_object().unwrap() {
             if property["type"] != "integer" {
                 continue;

@@ -9,9 +9,11 @@ use backfill_core::value::PlainItem;
 use backfill_core::{Error, ErrorKind, Item, Result};
 use serde::Serialize;
 
+use super::settings::as_flags;
+
 /// Prints an error with its causes, once.
 pub fn error(error: &Error) {
-    say(&format!("error: {}", error.report()));
+    say(&format!("error: {}", as_flags(&error.report())));
 }
 
 /// Lines for stderr while something else has the terminal; `None` while nothing has.

@@ -76,7 +76,7 @@ macro_rules! settings {
             }
             asked {
                 /// Name of the run; made from table and spec if it is left out, so that the same spec resumes its run
-                run_id: Option<String> { form: Form::Text, flag: "run-id" "ID", }
+                run_id: Option<String> { form: Form::RunId, flag: "run-id" "ID", }
                 /// Sweep these segments and no others, then pause: a canary, such as 0 or 0,7
                 only_segments: Option<Vec<u32>> { form: Form::Segments, flag: "only-segments" "N,N", }
                 /// Start over instead of resuming
@@ -117,6 +117,8 @@ pub enum Form {
     Duration(u64, u64),
     /// One of these words.
     Word(&'static [&'static str]),
+    /// A run id ([`check_run_id`]).
+    RunId,
     /// A text.
     Text,
     /// Numbers of segments, 1 to [`MAX_ONLY_SEGMENTS`] of them, each once.
