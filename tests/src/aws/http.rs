@@ -2,11 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
-use backfill_core::ports::CheckpointReader as _;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 /// A small HTTP request; the body of the answer where that is a success.
 pub fn request(port: u16, method: &str, path: &str, body: &str) -> Option<String> {

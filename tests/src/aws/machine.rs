@@ -1,15 +1,11 @@
 //! The state machine in one of its interpreters, and waiting for what it does.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_sfn::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
-use backfill_core::ports::CheckpointReader as _;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 /// How long anything may take that a case waits for. Far above what it needs, for slow machines.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,8 +31,8 @@ pub fn eventually<T>(
 
 /// The state machine in one of its interpreters.
 pub struct Machine {
-    client: aws_sdk_sfn::Client,
-    arn: String,
+    pub(super) client: aws_sdk_sfn::Client,
+    pub(super) arn: String,
 }
 
 /// An execution as it stands.

@@ -1,14 +1,10 @@
 //! `backfill` at work beside an execution.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 
-use backfill_core::ports::CheckpointReader as _;
 use super::machine::eventually;
 
 use crate::command::Ended;
-use crate::command;
 use crate::wire::signal;
 
 /// Runs a command to its end.

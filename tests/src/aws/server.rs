@@ -1,13 +1,11 @@
 //! Servers that end with the tests, and the folders of their logs.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use backfill_core::ports::CheckpointReader as _;
 use super::machine::PATIENCE;
 
 use crate::command;
@@ -110,7 +108,7 @@ impl Folder {
 }
 
 /// Says where the logs are when a case fails.
-pub struct ShowLogs<'a>(&'a Folder);
+pub struct ShowLogs<'a>(pub &'a Folder);
 
 impl Drop for ShowLogs<'_> {
     fn drop(&mut self) {

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use super::http::{request, request_json};
+use super::machine::{Machine, sfn_client};
+use super::server::{Folder, Server, ShowLogs};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use backfill_core::ports::CheckpointReader as _;
@@ -14,9 +16,6 @@ use backfill_core::records::{RunRecord, SegmentRecord};
 use backfill_core::{Item, Key, Request};
 use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
 use serde_json::{Value as Json, json};
-use super::http::{request, request_json};
-use super::machine::{Machine, sfn_client};
-use super::server::{Folder, Server, ShowLogs};
 use tokio::runtime::Runtime;
 
 use crate::command::free_port;
