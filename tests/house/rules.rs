@@ -57,6 +57,7 @@ pub const CRATES: &[Crate] = &[
     Crate {
         name: "rehearsal",
         may_depend_on: &["core", "dynamodb"],
+        known_circles: &[("admin/items.rs", "admin.rs")],
         ..PLAIN
     },
     Crate {
