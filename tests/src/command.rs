@@ -37,7 +37,7 @@ pub fn program(name: &str) -> PathBuf {
     binary
 }
 
-/// The command with these arguments, as a script gives it: with `--yes` where it would ask.
+/// The command with these arguments, as a script gives it: with `--yes` if it would ask.
 pub fn backfill<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = backfill_as_typed(arguments);
     let asks = command
@@ -92,7 +92,7 @@ impl Ended {
             .unwrap_or_else(|error| panic!("stdout is not one JSON object: {error}\n{self:?}"))
     }
 
-    /// Panics with everything that was printed where the exit code is another.
+    /// Panics with everything that was printed if the exit code is another.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Ended {
         assert_eq!(self.code, code, "{self:#?}");
@@ -100,7 +100,7 @@ impl Ended {
     }
 }
 
-/// A command at work beside the test. It is killed where nobody waits for its end: one that was frozen would stay for good.
+/// A command at work beside the test. It is killed if nobody waits for its end: one that was frozen would stay for good.
 pub struct AtWork(tokio::process::Child);
 
 impl AtWork {

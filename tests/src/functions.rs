@@ -35,7 +35,7 @@ pub enum Invoked {
 pub struct Fate {
     /// The process is killed this long after it was invoked, unless it has answered before.
     pub kill_after: Option<Duration>,
-    /// The end of the invocation, as the function is told: milliseconds from now, negative where it has passed.
+    /// The end of the invocation, as the function is told: milliseconds from now, negative if it has passed.
     pub deadline_ms: i64,
 }
 
@@ -79,7 +79,7 @@ struct Invocation {
     answer: oneshot::Sender<Invoked>,
 }
 
-/// One process of a function; it ends where this is dropped.
+/// One process of a function; it ends if this is dropped.
 struct Function {
     process: Child,
     invocations: mpsc::Sender<Invocation>,
@@ -204,7 +204,7 @@ async fn handle(
     };
     let waiting = api.answer.lock().unwrap().take();
     if let Some(waiting) = waiting {
-        // Nobody waits any more where the process was killed meanwhile.
+        // Nobody waits any more if the process was killed meanwhile.
         let _ = waiting.send(invoked);
     }
     let accepted = Response::builder().status(202).body(Full::default());

@@ -36,7 +36,7 @@ pub struct Writer {
     items: Vec<u64>,
     /// What the application has left at each key: the item, less what backfills have added; or nothing.
     history: BTreeMap<Key, Option<Item>>,
-    /// What backfills may add where the application has left nothing.
+    /// What backfills may add if the application has left nothing.
     added: BTreeMap<String, Value>,
     /// Writes so far.
     pub writes: u64,
@@ -74,7 +74,7 @@ impl Writer {
         }
     }
 
-    /// One write (or, seldom, a read) of a random kind at a random key. Panics where what was there before is not what
+    /// One write (or, seldom, a read) of a random kind at a random key. Panics if what was there before is not what
     /// this writer has left there.
     pub async fn write(&mut self) {
         let i = self.items[self.random.usize(..self.items.len())];
@@ -86,7 +86,7 @@ impl Writer {
         let kinds = if self.code == Code::New { 6 } else { 9 };
         match self.random.u8(..kinds) {
             0 => self.delete(key).await,
-            // Also over what a backfill has set, and where there is no item.
+            // Also over what a backfill has set, and if there is no item.
             1 => {
                 let update = Update::new("SET test = :v").with(mine.clone());
                 self.update(key, update, |item| {
@@ -249,7 +249,7 @@ impl Update {
     }
 }
 
-/// Panics unless an item is as it was left, but for what backfills may have added; true where one has.
+/// Panics unless an item is as it was left, but for what backfills may have added; true if one has.
 #[track_caller]
 fn compare(
     added: &BTreeMap<String, Value>,

@@ -21,7 +21,7 @@ impl Invocation {
         self.lines.iter().filter(|line| line.get("_aws").is_some())
     }
 
-    /// The line with this message; panics where there is none.
+    /// The line with this message; panics if there is none.
     #[track_caller]
     pub fn line(&self, message: &str) -> &Json {
         let line = self.lines.iter().find(|line| line["message"] == message);

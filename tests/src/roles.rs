@@ -120,7 +120,7 @@ impl Role {
         self.put(&self.name, &document);
     }
 
-    /// As the template has it.
+    /// What the template says.
     pub fn restore(&self) {
         self.put(&self.name, &self.document);
     }
@@ -169,7 +169,7 @@ impl Role {
     }
 }
 
-/// Tries every operation that can write this item, and panics where one is not refused for want of permission.
+/// Tries every operation that can write this item, and panics if one is not refused for want of permission.
 pub async fn assert_denied(client: &Client, table: &str, item: &Item) {
     let key: Item = item
         .iter()

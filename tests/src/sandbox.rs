@@ -10,7 +10,7 @@ use crate::command::{Ended, backfill, binary};
 use crate::tables;
 use crate::wire::signal;
 
-/// A sandbox. Its process is ended with it, also where the test has failed.
+/// A sandbox. Its process is ended with it, also if the test has failed.
 pub struct Sandbox {
     child: Child,
     stdout: BufReader<ChildStdout>,

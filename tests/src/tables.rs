@@ -135,7 +135,7 @@ pub fn stuff(i: u64) -> Item {
     item
 }
 
-/// The same items with `test = 1` where `test` was missing.
+/// These items with `test = 1` if `test` was missing.
 pub fn migrated(items: &BTreeMap<Key, Item>) -> BTreeMap<Key, Item> {
     let mut items = items.clone();
     for item in items.values_mut() {

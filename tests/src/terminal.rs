@@ -15,7 +15,7 @@ use crate::wire::signal;
 /// How long a screen may take to show what is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A command in a terminal of its own. It is killed where nobody waits for its end.
+/// A command in a terminal of its own. It is killed if nobody waits for its end.
 pub struct Terminal {
     child: Child,
     master: File,

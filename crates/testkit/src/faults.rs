@@ -48,8 +48,8 @@ impl Faults {
         Faults::with(seed, refuse, lose_reply, false)
     }
 
-    /// The same, and more: answers that do not come, statements that fail in odd ways, pages that are empty and not the
-    /// last. An outage may last longer than the engine's patience.
+    /// Calls fail with these probabilities and in worse ways: answers that do not come, statements that fail in odd ways,
+    /// pages that are empty and not the last. An outage may last longer than the engine's patience.
     pub fn worst(seed: u64, refuse: f64, lose_reply: f64) -> Self {
         Faults::with(seed, refuse, lose_reply, true)
     }

@@ -50,7 +50,7 @@ struct State {
     evaluated: u64,
     /// The update does not do what it should: it leaves the predicate true.
     useless_update: bool,
-    /// What live writers left behind, by key: the item, or `None` where they deleted it.
+    /// What live writers left behind, by key: the item, or `None` if they deleted it.
     history: BTreeMap<Key, Option<Item>>,
     /// Table status other than ACTIVE.
     status: Option<String>,
@@ -211,7 +211,7 @@ impl ModelTable {
             .collect()
     }
 
-    /// What live writers left behind, by key; `None` where they deleted the item.
+    /// What live writers left behind, by key; `None` if they deleted the item.
     pub fn history(&self) -> BTreeMap<Key, Option<Item>> {
         self.state.lock().unwrap().history.clone()
     }
@@ -339,7 +339,7 @@ impl TableReader for ModelAccess {
             state.evaluated += in_segment.len() as u64;
             Page {
                 scanned: in_segment.len() as u64,
-                // As in DynamoDB, a full page has a LastEvaluatedKey even where it is the last.
+                // As in DynamoDB, a full page has a LastEvaluatedKey even if it is the last.
                 next: if empty {
                     request.after.cloned()
                 } else {

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub call: Call,
-    /// HTTP status of the answer that was passed back; none where there was none (yet).
+    /// HTTP status of the answer that was passed back; none if there was none (yet).
     pub status: Option<u16>,
     /// Capacity units that the answer reports.
     pub consumed: f64,

@@ -18,7 +18,7 @@ async fn never_overwrite_an_item_that_was_set_since() {
     }
 }
 
-/// never-overwrite also where P is an OR, whose parts the guard must not come between.
+/// never-overwrite also if P is an OR, whose parts the guard must not come between.
 #[tokio::test(flavor = "multi_thread")]
 async fn never_overwrite_with_a_predicate_of_alternatives() {
     for kind in KINDS {

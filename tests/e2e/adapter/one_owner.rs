@@ -9,7 +9,7 @@ use backfill_dynamodb::{CheckpointTable, ReadOnly};
 use crate::table::Table;
 
 /// one-owner, no-gap: of a segment's checkpoints only those of the latest claim are stored, none after a later one, and the
-/// same one twice where its answer was lost.
+/// same one twice if its answer was lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_owner_in_the_checkpoint_table() {
     let table = Table::with_items(1).await;

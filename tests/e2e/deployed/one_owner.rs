@@ -145,7 +145,7 @@ async fn assert_resumed(aws: &Aws, stopped: Stopped, ended: Ended, tap: Tap) {
         .collect();
     assert_eq!(stale.len(), 2, "{stale:#?}");
     for child in stale {
-        // Refused at its checkpoint; or at its next chunk, where it took its answer for lost.
+        // Refused at its checkpoint; or at its next chunk, if it took its answer for lost.
         assert!(
             ["Fenced", "NotRunning"].contains(&child.error.as_str()),
             "{child:#?}"

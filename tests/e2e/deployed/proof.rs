@@ -80,7 +80,7 @@ fn proof_finds_what_an_old_writer_adds_behind_the_cursor() {
     deployed(async |aws| second_pass(aws, &aws.machine, "second-pass").await);
 }
 
-/// honest-end: where the passes run out, everyone is told what remains.
+/// honest-end: if the passes run out, everyone is told what remains.
 #[test]
 fn honest_end_where_passes_run_out() {
     deployed(async |aws| {

@@ -39,7 +39,7 @@ enum Without {
     FailsWithRejectedItems,
 }
 
-/// As DynamoDB refuses arithmetic on text.
+/// Refuses updates in the words in which DynamoDB refuses arithmetic on text.
 fn refuse_updates(call: &Call) -> Verdict {
     match call.operation.as_str() {
         "UpdateItem" => Verdict::Refuse {

@@ -48,7 +48,7 @@ impl Execution {
             {
                 Invoked::Answer(answer) => return answer,
                 Invoked::Killed => {
-                    // One too many, where two die at the same time, does no harm.
+                    // One too many, if two die at the same time, does no harm.
                     let _ = self
                         .kills_left
                         .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));

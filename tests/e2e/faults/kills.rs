@@ -54,7 +54,7 @@ impl Repeated {
         assert_eq!(status["status"], "succeeded", "seed {seed}: {status}");
         assert_eq!(n("remaining"), 0, "seed {seed}: {status}");
         assert_accounted(status, format_args!("seed {seed}"));
-        // One more pass where a kill came between the last word of a run and its end.
+        // One more pass if a kill came between the last word of a run and its end.
         let items = self.items * n("passes");
         assert_eq!(n("scanned"), items, "seed {seed}: {status}");
         for pass in &status["by_pass"].as_array().expect("passes")[1..] {

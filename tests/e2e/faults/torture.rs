@@ -163,7 +163,7 @@ fn torture_seconds() -> u64 {
     })
 }
 
-/// Resident memory in MB and open files of a process; none where it has ended.
+/// Resident memory in MB and open files of a process; none if it has ended.
 fn usage(pid: u32) -> Option<(f64, usize)> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let resident = status

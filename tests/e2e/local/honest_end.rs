@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::stuff::{RUN, all, assert_accounted};
 
-/// A result that cannot be written is an error in a sentence; where nobody reads it, all is well.
+/// A result that cannot be written is an error in a sentence; if nobody reads it, all is well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_cannot_be_printed_is_an_error() {
     let database = Embedded::with_stuff(20).await;
@@ -82,7 +82,7 @@ async fn no_secrets_in_logs() {
     }
 }
 
-/// honest-end: where the passes are used up, the exit code is 3 and the keys of what remains are shown.
+/// honest-end: if the passes are used up, the exit code is 3 and the keys of what remains are shown.
 #[tokio::test(flavor = "multi_thread")]
 async fn honest_end_with_items_that_remain() {
     let database = Embedded::with_stuff(100).await;

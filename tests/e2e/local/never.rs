@@ -10,7 +10,7 @@ use backfill_e2e::tables::migrated;
 
 use crate::stuff::{RUN, all, assert_accounted, wait_for_progress};
 
-/// Of several attributes, those that are there keep their value.
+/// An attribute that is there keeps its value if others are missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn never_overwrite_one_attribute_for_the_sake_of_another() {
     let database = Embedded::with_stuff(50).await;

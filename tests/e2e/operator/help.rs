@@ -101,7 +101,7 @@ fn mistakes_are_answered_with_what_to_type() {
 /// Every command in the documents is one that can be typed: known, with flags and values that it takes.
 #[test]
 fn commands_in_the_documents_can_be_typed() {
-    // In place of the command a function, which asks each for its help: that is given only where all before it is right.
+    // In place of the command a function, which asks each for its help: that is given only if all before it is right.
     let script = format!(
         "backfill() {{ {:?} \"$@\" --help > /dev/null || echo \"refused: $*\"; }}\n",
         binary()

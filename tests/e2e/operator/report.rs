@@ -204,7 +204,7 @@ async fn accounting_in_the_report_of_a_run() {
     );
 }
 
-/// Of a run that is not there there is no report, and a dry run and one that is proven are told apart.
+/// A run that is not there has no report, and a dry run and one that is proven are told apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn honest_end_in_the_report() {
     let database = Embedded::with_stuff(50).await;

@@ -288,7 +288,7 @@ async fn a_plan_keeps_to_the_run_that_is_there() {
     );
 }
 
-/// budget: a plan reads no faster than it may, and less where items are large.
+/// budget: a plan reads no faster than it may, and less if items are large.
 #[tokio::test(flavor = "multi_thread")]
 async fn budget_of_a_plan() {
     let database = Embedded::with_stuff(2_000).await;

@@ -7,7 +7,7 @@ use backfill_e2e::command::{AtWork, Ended, backfill_as_typed};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::terminal::Terminal;
 
-/// As many items as the run below takes minutes for.
+/// So many that the run below takes minutes.
 const ITEMS: u64 = 3000;
 const SLOWLY: &str = "run --table stuff --set test=1 --run-id seen --max-wcu 20 --json";
 

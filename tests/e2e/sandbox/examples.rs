@@ -71,7 +71,7 @@ async fn rehearse(
     printed.stdout.lines().map(str::to_owned).collect()
 }
 
-/// Gives an item this attribute where it is missing.
+/// Gives an item this attribute if it is missing.
 fn lacking(name: &str, value: Value) -> impl Fn(&mut Item) {
     move |item| {
         item.entry(name.into()).or_insert_with(|| value.clone());

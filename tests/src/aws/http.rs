@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-/// A small HTTP request; the body of the answer where that is a success.
+/// A small HTTP request; the body of the answer if that is a success.
 pub fn request(port: u16, method: &str, path: &str, body: &str) -> Option<String> {
     request_with(port, method, path, "Content-Type: application/json", body)
 }
 
-/// The same with these headers, whose lines end in CRLF but for the last.
+/// A small HTTP request with these headers, whose lines end in CRLF but for the last.
 fn request_with(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream
@@ -31,7 +31,7 @@ fn request_with(port: u16, method: &str, path: &str, headers: &str, body: &str) 
     code.starts_with('2').then(|| body.to_owned())
 }
 
-/// A call of one of AWS's older services: a form, and XML back. Panics where it is no success.
+/// A call of one of AWS's older services: a form, and XML back. Panics if it is no success.
 pub(crate) fn request_form(port: u16, service: &str, parameters: &[(&str, &str)]) -> String {
     let body = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(parameters)
@@ -45,7 +45,7 @@ pub(crate) fn request_form(port: u16, service: &str, parameters: &[(&str, &str)]
     answer.unwrap_or_else(|| panic!("{service} refuses {parameters:?}"))
 }
 
-/// A call of one of AWS's services that take JSON. Panics where it is no success.
+/// A call of one of AWS's services that take JSON. Panics if it is no success.
 pub(crate) fn request_json(port: u16, service: &str, target: &str, body: &Json) -> Json {
     let credential = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");
     let headers = format!(

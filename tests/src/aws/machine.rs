@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 /// How long anything may take that a case waits for. Far above what it needs, for slow machines.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Asks until there is an answer; panics where there is none for too long.
+/// Asks until there is an answer; panics if there is none for too long.
 #[track_caller]
 pub fn eventually<T>(
     what: &str,
@@ -71,7 +71,7 @@ impl Machine {
             .client
             .start_execution()
             .state_machine_arn(&self.arn)
-            // AWS makes a name up where there is none; moto does not.
+            // AWS makes a name up if there is none; moto does not.
             .name(format!("case-{}", STARTED.fetch_add(1, Ordering::Relaxed)))
             .input(input.to_string())
             .send()

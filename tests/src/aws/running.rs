@@ -13,7 +13,7 @@ pub fn run_to_end(mut command: Command) -> impl Future<Output = Ended> {
     Running::start(&mut command).end()
 }
 
-/// A `backfill` command at work; killed where nobody waits for it to the end.
+/// A `backfill` command at work; killed if nobody waits for it to the end.
 pub struct Running(Option<Child>);
 
 impl Running {

@@ -10,14 +10,14 @@ use super::machine::PATIENCE;
 
 use crate::command;
 
-/// A server and every process that it starts, functions included. They end when this is dropped, and also where the
+/// A server and every process that it starts, functions included. They end when this is dropped, and also if the
 /// tests' process ends without dropping anything (it is killed, or holds this in a static).
 pub struct Server {
     pub shell: Child,
 }
 
 impl Server {
-    /// Starts a server and waits until it is ready; `None` where it ends before.
+    /// Starts a server and waits until it is ready; `None` if it ends before.
     pub fn start(command: &Command, log: &str, mut ready: impl FnMut() -> bool) -> Option<Server> {
         let file = File::options().create(true).append(true).open(log);
         let file = file.expect("a log file");

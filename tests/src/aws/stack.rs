@@ -50,7 +50,7 @@ pub fn deployed(case: impl AsyncFnOnce(&'static Aws)) {
     AWS.run(case);
 }
 
-/// Runs a case against a deployment of its own, where the roles of the functions are enforced: they may touch the table
+/// Runs a case against a deployment of its own, in which the roles of the functions are enforced: they may touch the table
 /// `stuff` and no other.
 pub fn with_roles_enforced(case: impl AsyncFnOnce(&'static Aws)) {
     STRICT.run(case);
@@ -62,8 +62,8 @@ pub fn second_interpreter(case: impl AsyncFnOnce(&'static Aws, &'static Machine)
     AWS.run(async |aws| case(aws, machine).await);
 }
 
-/// The same in a deployment of its own, where Lambda runs one worker at a time and refuses any other. In moto, since
-/// ministack's state machine gives that refusal another name than AWS.
+/// Runs a case against a deployment of its own, in which Lambda runs one worker at a time and refuses any other. Its state
+/// machine is moto's, since ministack's gives that refusal another name than AWS.
 pub fn with_one_worker(case: impl AsyncFnOnce(&'static Aws, &'static Machine)) {
     let (aws, moto) = (&*NARROW, &*NARROW_MOTO);
     let path = format!("/2017-10-31/functions/{STACK}-worker/concurrency");
@@ -229,7 +229,7 @@ impl Table {
         self.before.values().filter(pending).count() as u64
     }
 
-    /// Panics unless every item is as it was, with `test = 1` where `test` was missing.
+    /// Panics unless every item is as it was, with `test = 1` if `test` was missing.
     pub async fn assert_migrated(&self) {
         assert_same(&self.now().await, &tables::migrated(&self.before));
     }

@@ -105,7 +105,7 @@ fn honest_end_tells_the_first_failure() {
     });
 }
 
-/// honest-end: where an update is refused for more items than the operator puts up with, the run fails and says which.
+/// honest-end: if an update is refused for more items than the operator puts up with, the run fails and says which.
 #[test]
 fn honest_end_with_too_many_rejected_items() {
     for (poisoned, max_rejected, ending) in [

@@ -208,7 +208,7 @@ async fn planner_lists(world: &World, plan: &Round) -> Vec<u32> {
     next.unwrap().segments
 }
 
-/// A run comes from one state into another only where that makes sense, and says so where it does not.
+/// A run comes from one state into another only if that makes sense, and says so if it does not.
 #[test]
 fn transitions_are_those_of_the_table() {
     in_virtual_time(async {
@@ -249,7 +249,7 @@ fn transitions_are_those_of_the_table() {
     });
 }
 
-/// A run id that belongs to another table is refused, also where that table is another one in identity.
+/// A run id that belongs to another table is refused, also if that table is another one in identity.
 #[test]
 fn a_run_id_belongs_to_one_table() {
     in_virtual_time(async {

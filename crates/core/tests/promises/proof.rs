@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, first_chunk, in_virtual_time};
 
-/// proof: items that appear behind the cursor bring another pass, and where the passes are used up the run
+/// proof: items that appear behind the cursor bring another pass, and if the passes are used up the run
 /// says what remains.
 #[test]
 fn proof_brings_further_passes_or_says_what_remains() {

@@ -68,7 +68,7 @@ fn budget_of_writes_over_any_ten_seconds() {
     }
 }
 
-/// budget: the same for reads, where little is to be written.
+/// budget: used up and never passed by reads, if little is to be written.
 #[test]
 fn budget_of_reads_over_any_ten_seconds() {
     for driver in [Driver::InProcess, Driver::Lambda] {
@@ -152,7 +152,7 @@ fn hottest(report: &Report) -> f64 {
     steady.windows(10).map(ratio).fold(0.0, f64::max)
 }
 
-/// Segments at work at the same time lie apart: no partition is hot, where the order of their numbers makes one.
+/// Segments at work at the same time lie apart: no partition is hot. The order of their numbers makes one hot.
 #[test]
 fn segments_spread_over_the_partitions() {
     for (segments, concurrency, partitions) in [(80, 8, 8), (100, 10, 10), (64, 8, 10)] {
@@ -175,7 +175,7 @@ fn segments_spread_over_the_partitions() {
 }
 
 /// One huge item collection stays in one segment and on one partition: it gets as many writes in flight as that takes,
-/// also where the service works off a batch one statement after the other, in a tenth of a second.
+/// also if the service works off a batch one statement after the other, in a tenth of a second.
 #[test]
 fn a_huge_item_collection_gets_what_its_partition_takes() {
     let scenario = Scenario {

@@ -109,7 +109,7 @@ impl World {
     }
 }
 
-/// The same request, of somebody who knows that the former owner is dead.
+/// This request, made by somebody who knows that the former owner is dead.
 pub fn taking_over(request: &Request) -> Request {
     let mut request = request.clone();
     request.settings.take_over = true;

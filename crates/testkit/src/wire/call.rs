@@ -21,7 +21,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// The table that it names, in a transaction or a batch the one of its first part; empty where it names none.
+    /// The table that it names, in a transaction or a batch the one of its first part; empty if it names none.
     pub fn table(&self) -> &str {
         if let Some(statement) = self.statements().first() {
             // UPDATE "stuff" SET …
@@ -132,7 +132,7 @@ pub enum Verdict {
     Delay(Duration),
     /// Passed on with this Limit: a page of so many items, of which a small table then has several.
     ShortPage(u32),
-    /// A page of a scan on which nothing was found and from which it goes on where it has begun. Passed on where it begins
+    /// A page of a scan on which nothing was found and from which it goes on where it has begun. Passed on if it begins
     /// at the beginning, since no key could say so.
     EmptyPage,
     /// DynamoDB's answer would be this error.
@@ -140,7 +140,7 @@ pub enum Verdict {
         code: &'static str,
         message: &'static str,
     },
-    /// Of a batch, every n-th statement fails like this, and the others are passed on.
+    /// Every n-th statement of a batch fails like this, and the others are passed on.
     FailStatements {
         every: usize,
         code: &'static str,

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use super::call::{Call, Verdict};
 use super::lock::lock;
 
-/// Longest time for which an answer is held back where the client still waits for it, and after which a stray call is
+/// Longest time for which an answer is held back if the client still waits for it, and after which a stray call is
 /// carried out.
 const SHORT: Duration = Duration::from_millis(60);
 
@@ -116,7 +116,7 @@ const REFUSED: [&str; 3] = [
 fn page(random: &mut Rng) -> Verdict {
     match random.u8(..3) {
         0 => Verdict::EmptyPage,
-        // Of one item: empty, where that one is not pending.
+        // A page of one item is empty if that one is not pending.
         1 => Verdict::ShortPage(1),
         _ => Verdict::ShortPage(random.u32(2..=20)),
     }
