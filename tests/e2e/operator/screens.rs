@@ -283,7 +283,7 @@ async fn a_plan_keeps_to_the_run_that_is_there() {
         refused["refused"]
             .as_str()
             .unwrap()
-            .contains("outside 0..49"),
+            .contains("expected 0 to 49"),
         "{refused}"
     );
 }

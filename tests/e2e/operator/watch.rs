@@ -230,7 +230,7 @@ async fn a_run_asks_on_a_terminal() {
             "+ \"test\":1",
             "  time ",
             "  cost ",
-            "Think of",
+            "Before you run",
         ] {
             assert!(asked.contains(essential), "{essential}: {asked}");
         }
