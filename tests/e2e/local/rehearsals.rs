@@ -63,7 +63,7 @@ fn a_simulation_answers_for_the_operators_own_figures() {
     for (more, field) in [
         ("--pending 2", "pending"),
         ("--item-size 0", "item-size"),
-        ("--max-wcu 0", "max_wcu"),
+        ("--max-wcu 0", "max-wcu:"),
         ("--price-file /nowhere", "price-file"),
     ] {
         let refused = simulate(more).expect_code(2);
