@@ -77,10 +77,9 @@ pub const CRATES: &[Crate] = &[
             &["budget", "ending", "hint", "plan"],
             &["show"],
             &["args", "drive"],
-            &["commands", "demo", "item", "sandbox", "table"],
+            &["commands"],
         ],
         never: &[("args", "drive"), ("args", "show"), ("drive", "args")],
-        known_circles: &[("table/seed.rs", "table.rs")],
         ..PLAIN
     },
     Crate {

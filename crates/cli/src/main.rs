@@ -13,14 +13,6 @@ mod budget;
 mod ending;
 mod hint;
 
-mod demo;
-mod item;
-mod sandbox;
-mod table;
-mod plan {
-    pub mod trial;
-}
-
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -28,8 +20,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
-    examples, help, rate, rejected, report, resume, run, simulate, start, status, steer, verify,
-    watch,
+    demo, examples, help, item, rate, rejected, report, resume, run, sandbox, simulate, start,
+    status, steer, table, verify, watch,
 };
 use crate::ending::Ending;
 use crate::show::print;

@@ -8,3 +8,11 @@
 
 pub mod admin;
 mod calls;
+pub mod check;
+pub mod definition;
+pub mod demo;
+mod made_up;
+pub mod sandbox;
+pub mod seed;
+pub mod text;
+pub mod trial;

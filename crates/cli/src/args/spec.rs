@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use backfill_core::request::{Parts, parse_strictly};
+use backfill_core::request::Parts;
 use backfill_core::{Error, Item, Request, Result, Value};
 use backfill_rehearsal::admin::Placeholders;
 use clap::Args;
@@ -112,26 +112,6 @@ impl PlaceholderArgs {
             names.insert(name.into(), attribute.into());
         }
         Ok(Placeholders { names, values })
-    }
-}
-
-/// An item, or a key: an object of attributes in plain JSON, or in DynamoDB's if `is_typed`.
-pub fn item(flag: &str, json: &str, is_typed: bool) -> Result<Item> {
-    if is_typed {
-        let item: Item = parse_strictly(json, flag)?;
-        for (name, value) in &item {
-            value
-                .check()
-                .map_err(|message| Error::invalid(&format!("{flag}.{name}"), message))?;
-        }
-        return Ok(item);
-    }
-    match Value::from_plain_json(json).map_err(|message| Error::invalid(flag, message))? {
-        Value::M(item) => Ok(item),
-        _ => Err(Error::invalid(
-            flag,
-            "expected an object, such as {\"id\":\"a\",\"created\":1}",
-        )),
     }
 }
 

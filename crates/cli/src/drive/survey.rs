@@ -9,9 +9,9 @@ use backfill_core::table::{KeySchema, TableDescription};
 use backfill_core::view::cost::Prices;
 use backfill_core::{Item, Request, Result, Spec};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
+use backfill_rehearsal::trial;
 
 use crate::drive::owner;
-use crate::plan::trial;
 
 /// The plan of a run, by so many sampled pages.
 pub async fn plan(

@@ -22,7 +22,7 @@ const TABLE: &str = "trial";
 /// Sends the guarded update to copies of these items, of which no two may have the same key. The table there has the indexes of
 /// the real one, which refuse an attribute of another type than that of their key.
 ///
-/// Errors: `Internal` where the embedded database does not take the items.
+/// Errors: `Internal` if the embedded database does not take the items.
 pub fn try_update(
     spec: &Spec,
     keys: &KeySchema,

@@ -1,4 +1,4 @@
-//! Made-up items for a table: keys and index keys by its schema, everything by what the attributes' names promise.
+//! Made-up items for a table: keys and index keys by its schema, and every value by what its attribute's name promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use serde_json::Value as Json;
 /// the same items for ever.
 const YEAR_BEGINS: u64 = 1_767_225_600;
 const DAY: u64 = 86_400;
-/// Of how many items one has a sparse attribute.
+/// One item of so many has a sparse attribute.
 const SPARSE: u64 = 5;
-/// Items of one partition, on average, where there is a sort key.
+/// Items of one partition, on average, if there is a sort key.
 const PER_PARTITION: u64 = 5;
 
-/// What an item has besides its keys, where nothing else is asked for.
+/// What an item has besides its keys, if nothing else is asked for.
 const USUAL: [(&str, Kind); 5] = [
     ("name", Kind::S),
     ("email", Kind::S),
@@ -25,10 +25,10 @@ const USUAL: [(&str, Kind); 5] = [
     ("note", Kind::S),
 ];
 
-const FIRST_NAMES: [&str; 7] = [
+pub(crate) const FIRST_NAMES: [&str; 7] = [
     "Ada", "Grace", "Edsger", "Barbara", "Donald", "Radia", "Leslie",
 ];
-const LAST_NAMES: [&str; 6] = [
+pub(crate) const LAST_NAMES: [&str; 6] = [
     "Lovelace", "Hopper", "Liskov", "Knuth", "Perlman", "Lamport",
 ];
 
@@ -53,10 +53,10 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// For `items` items of the table that DescribeTable describes so; `extra` are attributes as `name` or `name:N`, in
+    /// Makes `items` items for the table that DescribeTable describes like this; `extra` are attributes as `name` or `name:N`, in
     /// place of the usual ones; `sparse` those that only one item in five has.
     ///
-    /// Errors: `InvalidInput` for an unknown type, or where a key of the table is to be sparse.
+    /// Errors: `InvalidInput` for an unknown type, or if a key of the table is to be sparse.
     pub fn new(
         described: &Json,
         seed: u64,
@@ -236,7 +236,7 @@ fn key(name: &str, kind: Kind, index: u64) -> Value {
     }
 }
 
-/// A value of no key, where the item is about this person.
+/// A value of an attribute that is no key, for an item about this person.
 fn any(name: &str, kind: Kind, person: &str, random: &mut Rng) -> Value {
     let mut pick = |words: &[&str]| words[random.usize(..words.len())].to_owned();
     let text = match (kind, meaning(name)) {

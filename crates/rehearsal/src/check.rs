@@ -1,17 +1,11 @@
-//! `backfill table check`: a table held against a description of it.
+//! A table held against a description of it. It reads only.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use backfill_core::{Error, Result};
-use backfill_rehearsal::admin::{Admin, Read};
-use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
-use crate::args::ConnectionArgs;
-use crate::ending::Ending;
-use crate::show::{print as display, words};
-use crate::table::definition::DefinitionArgs;
+use crate::admin::{Admin, Read};
 
 /// What is not looked at, and why.
 const UNSEEN: [(&str, &str); 2] = [
@@ -19,91 +13,86 @@ const UNSEEN: [(&str, &str); 2] = [
     ("WarmThroughput", "is not checked by this command"),
 ];
 
-#[derive(Args)]
-pub struct CheckArgs {
-    /// The description: a file as for create, with MinItemCount where there are to be so many items.
-    #[arg(long, value_name = "FILE")]
-    expect: PathBuf,
-    #[command(flatten)]
-    definition: DefinitionArgs,
-    /// The table, where it is not the one that the file names.
-    #[arg(long)]
-    table: Option<String>,
-    /// Expect at least this many items.
-    #[arg(long, value_name = "N")]
+/// What a table is expected to be.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    table: String,
     min_items: Option<u64>,
-    /// Print what differs as one JSON array on stdout.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    connection: ConnectionArgs,
+    fields: Map<String, Json>,
 }
 
-/// Runs the command. It reads only.
-pub async fn check(args: CheckArgs) -> Result<Ending> {
-    let mut expected = args
-        .definition
-        .read("expect", &args.expect, args.table.as_deref())?;
-    let min_items = match expected.remove("MinItemCount") {
-        None => args.min_items,
-        Some(number) => Some(number.as_u64().ok_or_else(|| {
-            Error::invalid(
-                "MinItemCount",
-                format!("expected a whole number, got {number}"),
-            )
-        })?)
-        .max(args.min_items),
-    };
-    let table = match expected.remove("TableName") {
-        Some(Json::String(name)) => name,
-        _ => return Err(Error::invalid("TableName", "expected the table's name")),
-    };
-    let admin = args.connection.open_or_sandbox().await?;
-    let (found, _) = admin.definition(&table).await?;
-    let mut differences = Vec::new();
-    if let Some(alarms) = expected.remove("Alarms") {
-        check_alarms(&admin, &alarms, &mut differences).await?;
-    }
-    for (field, why) in UNSEEN {
-        if expected.remove(field).is_some() {
-            differences.push(format!("{field}: {why}"));
+impl Expected {
+    /// What a description's fields say, and at least so many items: the larger of `min_items` and the description's
+    /// `MinItemCount`.
+    ///
+    /// Errors: `InvalidInput` for a `MinItemCount` that is no whole number, or without a `TableName`.
+    pub fn new(mut fields: Map<String, Json>, min_items: Option<u64>) -> Result<Expected> {
+        let min_items = match fields.remove("MinItemCount") {
+            None => min_items,
+            Some(number) => Some(number.as_u64().ok_or_else(|| {
+                Error::invalid(
+                    "MinItemCount",
+                    format!("expected a whole number, got {number}"),
+                )
+            })?)
+            .max(min_items),
+        };
+        match fields.remove("TableName") {
+            Some(Json::String(table)) => Ok(Expected {
+                table,
+                min_items,
+                fields,
+            }),
+            _ => Err(Error::invalid("TableName", "expected the table's name")),
         }
     }
-    for (field, expected) in &expected {
-        compare(
-            field,
-            &comparable(field, expected),
-            &comparable(field, &found[field]),
-            &mut differences,
-        );
+
+    /// The table's name.
+    pub fn table(&self) -> &str {
+        &self.table
     }
-    if let Some(min_items) = min_items {
-        let items = count_up_to(&admin, &table, min_items).await?;
-        if items < min_items {
-            differences.push(format!(
-                "MinItemCount: expected at least {min_items}, found {items}"
-            ));
+
+    /// What differs, a line each: `BillingMode: expected "PROVISIONED", found "PAY_PER_REQUEST"`. Empty if the table is as
+    /// described.
+    ///
+    /// Errors: `InvalidInput` for alarms without names; those of the calls that describe the table.
+    pub async fn differences(&self, admin: &Admin) -> Result<Vec<String>> {
+        let (found, _) = admin.definition(&self.table).await?;
+        let mut differences = Vec::new();
+        if let Some(alarms) = self.fields.get("Alarms") {
+            check_alarms(admin, alarms, &mut differences).await?;
         }
+        let is_unseen = |field: &str| UNSEEN.iter().any(|(unseen, _)| *unseen == field);
+        for (field, why) in UNSEEN {
+            if self.fields.contains_key(field) {
+                differences.push(format!("{field}: {why}"));
+            }
+        }
+        for (field, expected) in &self.fields {
+            if field == "Alarms" || is_unseen(field) {
+                continue;
+            }
+            compare(
+                field,
+                &comparable(field, expected),
+                &comparable(field, &found[field]),
+                &mut differences,
+            );
+        }
+        if let Some(min_items) = self.min_items {
+            let items = count_up_to(admin, &self.table, min_items).await?;
+            if items < min_items {
+                differences.push(format!(
+                    "MinItemCount: expected at least {min_items}, found {items}"
+                ));
+            }
+        }
+        Ok(differences)
     }
-    if args.json {
-        display::json(&differences);
-    } else if !differences.is_empty() {
-        display::line(&differences.join("\n"))?;
-    }
-    let place = admin.connection().place();
-    Ok(if differences.is_empty() {
-        eprintln!("table {table} {place} is as described");
-        Ending::Succeeded
-    } else {
-        let n = differences.len() as u32;
-        let differences = words::plural(n, "difference", "differences");
-        eprintln!("table {table} {place}: {differences}");
-        Ending::Differs
-    })
 }
 
-/// Holds the alarms of a description against those of CloudWatch, by name, and of each the fields that the description has.
-/// Alarms that cannot be seen are a difference, too.
+/// Holds the alarms of a description against those of CloudWatch, by name, in the fields that the description has. Alarms that cannot
+/// be seen are a difference, too.
 async fn check_alarms(admin: &Admin, expected: &Json, differences: &mut Vec<String>) -> Result<()> {
     let expected = expected.as_array().map(Vec::as_slice).unwrap_or_default();
     let names: Option<Vec<&str>> = expected
@@ -175,7 +164,7 @@ async fn count_up_to(admin: &Admin, table: &str, enough: u64) -> Result<u64> {
     Ok(count)
 }
 
-/// A field in a form in which order does not count where it means nothing, and what is off is as what was never set.
+/// A field in a form in which order does not count if it means nothing, and what is off is the same as what was never set.
 fn comparable(field: &str, value: &Json) -> Json {
     let by_name = |name: &str, rest: &dyn Fn(&Json) -> Json| -> Json {
         let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -231,8 +220,8 @@ fn comparable(field: &str, value: &Json) -> Json {
     }
 }
 
-/// Adds what differs, by its path. Of a map that is there with names that were not expected, that is said too, except for
-/// tags, of which AWS and others add their own.
+/// Adds what differs, by its path. Names of a list that were not expected differ as well, except for tags, to which AWS and others
+/// add their own.
 fn compare(path: &str, expected: &Json, found: &Json, differences: &mut Vec<String>) {
     match (expected, found) {
         (Json::Object(expected), Json::Object(found)) => {

@@ -1,105 +1,76 @@
-//! `backfill demo`: the whole job on an embedded database. The database speaks HTTP on a free port of
-//! 127.0.0.1, and the engine reaches it as it reaches AWS.
+//! The table of `backfill demo`: made-up items in an embedded database that speaks HTTP, so that the engine reaches it as it reaches
+//! AWS; and a look at every item afterwards, past the engine.
 
 use std::collections::{BTreeMap, HashMap};
 
 use backfill_core::value::{Bytes, with_sorted_sets};
-use backfill_core::view::cost::Prices;
-use backfill_core::{Error, ErrorKind, Item, Key, Request, Result, Value};
-use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
-use clap::Args;
+use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use dynoxide::Database;
-use indicatif::HumanCount;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
-use crate::drive::here as run;
-use crate::ending::Ending;
-use crate::hint::CHECKPOINT_TABLE;
+use crate::made_up::{FIRST_NAMES, LAST_NAMES};
+use crate::sandbox::Sandbox;
 
-/// Of a hundred items, how many lack `test`.
-const LACKING_PERCENT: u64 = 80;
+/// How many of a hundred items lack `test`.
+pub const LACKING_PERCENT: u64 = 80;
 
 /// Items per import and per page of the final check.
 const BATCH: u64 = 5_000;
 
-#[derive(Args)]
-pub struct DemoArgs {
-    /// Items in the table.
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+/// A table `stuff` in memory, served on a free port of 127.0.0.1 until this is dropped.
+pub struct Demo {
+    database: Database,
+    server: JoinHandle<Error>,
+    endpoint: String,
     items: u64,
-    /// Seed of the made-up items.
-    #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Print the result as one JSON object on stdout.
-    #[arg(long)]
-    json: bool,
 }
 
-/// Runs the command.
-pub async fn demo(args: DemoArgs) -> Result<Ending> {
-    let internal = |what: &str| {
-        let what = what.to_owned();
-        move |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Internal, what).with_source(error)
-        }
-    };
-    let database =
-        Database::memory().map_err(|e| internal("cannot open the database")(e.into()))?;
-    seed(&database, &args).map_err(internal("cannot seed the table"))?;
-
-    let listener = TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .map_err(|e| internal("cannot listen on 127.0.0.1")(e.into()))?;
-    let address = listener
-        .local_addr()
-        .map_err(|e| internal("cannot listen on 127.0.0.1")(e.into()))?;
-    let server = tokio::spawn(dynoxide::server::serve_with_shutdown(
-        listener,
-        database.clone(),
-        std::future::pending(),
-    ));
-    eprintln!(
-        "table stuff with {} items, {LACKING_PERCENT} % of them without test, in memory at http://{address}",
-        HumanCount(args.items)
-    );
-
-    let connection = Connection::open(&ConnectOptions {
-        endpoint_url: Some(format!("http://{address}")),
-        region: Some("us-east-1".into()),
-        profile: None,
-        local_credentials: true,
-    })
-    .await?;
-    let request = Request::from_json(r#"{"table":"stuff","set":{"test":1}}"#)?;
-    let checkpoints = CheckpointTable::new(&connection, CHECKPOINT_TABLE);
-    checkpoints.create_if_missing().await?;
-    let ending = run::execute(
-        &request,
-        &connection,
-        &checkpoints,
-        &Prices::default(),
-        args.json,
-        false,
-    )
-    .await?;
-    server.abort();
-
-    if ending == Ending::Succeeded {
-        let migrated = check(&database, &args).map_err(internal("the final check failed"))?;
-        eprintln!(
-            "checked by reading the table: all {} items are there, {} have test = 1 from this run, and \
-             nothing else has changed",
-            HumanCount(args.items),
-            HumanCount(migrated)
-        );
+impl Demo {
+    /// Makes the table with so many items, the same for the same seed, and serves it.
+    ///
+    /// Errors: `Internal`.
+    pub async fn start(items: u64, seed: u64) -> Result<Demo> {
+        let sandbox = Sandbox::open(0, None).await?;
+        let database = sandbox.database().clone();
+        fill(&database, items, seed).map_err(internal("cannot seed the table"))?;
+        Ok(Demo {
+            database,
+            endpoint: sandbox.endpoint(),
+            server: tokio::spawn(sandbox.serve()),
+            items,
+            seed,
+        })
     }
-    Ok(ending)
+
+    /// "http://127.0.0.1:49152"
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Reads the whole table past the engine and holds every item against the one that was made: the same to the last
+    /// attribute, or with `test = 1` if it lacked `test`. Returns how many were migrated.
+    ///
+    /// Errors: `Internal` naming an item that is gone, has changed otherwise or has appeared.
+    pub fn check(&self) -> Result<u64> {
+        check(&self.database, self.items, self.seed).map_err(internal("the final check failed"))
+    }
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+impl Drop for Demo {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
 
-fn seed(database: &Database, args: &DemoArgs) -> std::result::Result<(), Failure> {
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+fn internal(what: &str) -> impl FnOnce(AnyError) -> Error {
+    move |error| Error::new(ErrorKind::Internal, what).with_source(error)
+}
+
+fn fill(database: &Database, count: u64, seed: u64) -> std::result::Result<(), AnyError> {
     database.create_table(serde_json::from_value(json!({
         "TableName": "stuff",
         "BillingMode": "PAY_PER_REQUEST",
@@ -113,9 +84,9 @@ fn seed(database: &Database, args: &DemoArgs) -> std::result::Result<(), Failure
         ],
     }))?)?;
     let mut next = 0;
-    while next < args.items {
-        let end = (next + BATCH).min(args.items);
-        let items: Vec<Item> = (next..end).map(|i| made_up(args.seed, i)).collect();
+    while next < count {
+        let end = (next + BATCH).min(count);
+        let items: Vec<Item> = (next..end).map(|i| made_up(seed, i)).collect();
         let items = serde_json::from_value(serde_json::to_value(items)?)?;
         database.import_items("stuff", items, Default::default())?;
         next = end;
@@ -123,12 +94,8 @@ fn seed(database: &Database, args: &DemoArgs) -> std::result::Result<(), Failure
     Ok(())
 }
 
-/// Reads the whole table past the engine and holds every item against the one that was seeded: the same to the
-/// last attribute, or with `test = 1` where `test` was missing. Returns how many were migrated.
-fn check(database: &Database, args: &DemoArgs) -> std::result::Result<u64, Failure> {
-    let mut seeded: HashMap<Key, u64> = (0..args.items)
-        .map(|i| (key(&made_up(args.seed, i)), i))
-        .collect();
+fn check(database: &Database, count: u64, seed: u64) -> std::result::Result<u64, AnyError> {
+    let mut seeded: HashMap<Key, u64> = (0..count).map(|i| (key(&made_up(seed, i)), i)).collect();
     let mut migrated = 0;
     let mut after = None;
     loop {
@@ -144,7 +111,7 @@ fn check(database: &Database, args: &DemoArgs) -> std::result::Result<u64, Failu
             let Some(index) = seeded.remove(&key) else {
                 return Err(format!("an item with key {key} has appeared").into());
             };
-            let mut expected = made_up(args.seed, index);
+            let mut expected = made_up(seed, index);
             if !expected.contains_key("test") {
                 expected.insert("test".into(), Value::N("1".into()));
                 migrated += 1;
@@ -177,12 +144,8 @@ fn made_up(seed: u64, index: u64) -> Item {
     let text = |s: &str| Value::S(s.to_owned());
     let number = |n: u64| Value::N(n.to_string());
     let mut pick = |words: &[&str]| words[random.usize(..words.len())].to_owned();
-    let first = pick(&[
-        "Ada", "Grace", "Edsger", "Barbara", "Donald", "Radia", "Leslie",
-    ]);
-    let last = pick(&[
-        "Lovelace", "Hopper", "Liskov", "Knuth", "Perlman", "Lamport",
-    ]);
+    let first = pick(&FIRST_NAMES);
+    let last = pick(&LAST_NAMES);
     let status = pick(&["new", "paid", "shipped", "returned"]);
     let city = pick(&["Tromsø", "Kyoto", "Valparaíso", "Gent", "Accra"]);
     let guid = random.u128(..);

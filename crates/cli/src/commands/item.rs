@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use backfill_core::{Error, Item, Key, Result};
 use backfill_rehearsal::admin::Guard;
+use backfill_rehearsal::text;
 use clap::{Args, Subcommand};
 
-use crate::args::{self, ConnectionArgs, PlaceholderArgs, SANDBOX_HELP};
+use crate::args::{ConnectionArgs, PlaceholderArgs, SANDBOX_HELP};
 use crate::ending::Ending;
-use crate::show::print as display;
+use crate::show::print;
 
 #[derive(Args)]
 pub struct ItemArgs {
@@ -18,13 +19,13 @@ pub struct ItemArgs {
 
 #[derive(Subcommand)]
 enum ItemCommand {
-    /// Print the items of one or more keys, in the order of the keys; exit code 3 where one is missing.
+    /// Print the items of one or more keys, in the order of the keys; exit code 3 if one is missing.
     #[command(after_help = SANDBOX_HELP)]
     Get(GetArgs),
     /// Put an item, in place of the one with its key.
     #[command(after_help = SANDBOX_HELP)]
     Put(PutArgs),
-    /// Update an item; where it is missing it is made, unless --condition says no.
+    /// Update an item, created if missing; forbid that with --condition.
     #[command(after_help = SANDBOX_HELP)]
     Update(UpdateArgs),
     /// Delete an item; that it is missing is no error, unless --condition says so.
@@ -112,13 +113,13 @@ struct Target {
 
 impl Target {
     fn key(&self, json: &str) -> Result<Key> {
-        Ok(Key(args::item("key", json, self.typed)?))
+        Ok(Key(text::item("key", json, self.typed)?))
     }
 }
 
 #[derive(Args)]
 struct GuardArgs {
-    /// Write only where this condition expression holds: 'attribute_exists(id)'; exit code 1 where it does not.
+    /// Write only if this condition expression holds: 'attribute_exists(id)'; exit code 1 if it does not.
     #[arg(long, value_name = "EXPR")]
     condition: Option<String>,
     #[command(flatten)]
@@ -142,7 +143,7 @@ pub async fn item(args: ItemArgs) -> Result<Ending> {
         ItemCommand::Exists(args) => exists(args).await,
         ItemCommand::Put(args) => {
             let target = &args.target;
-            let item = args::item("item", &args.item, target.typed)?;
+            let item = text::item("item", &args.item, target.typed)?;
             let guard = args.guard.read()?;
             let admin = target.connection.open_or_sandbox().await?;
             let done = admin.put(&target.table, &item, &guard).await?;
@@ -201,7 +202,7 @@ async fn get(args: GetArgs) -> Result<Ending> {
         // DynamoDB returns them in an order of its own.
         match found.iter().position(|item| has_key(item, key)) {
             Some(place) => {
-                if !display::item(&found.swap_remove(place), target.typed, args.pretty)? {
+                if !print::item(&found.swap_remove(place), target.typed, args.pretty)? {
                     return Ok(Ending::Succeeded);
                 }
             }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::args::{ConnectionArgs, PlaceholderArgs};
 use crate::ending::Ending;
-use crate::show::print as display;
+use crate::show::print;
 
 /// Most items that are looked at for a page. What is printed is printed page by page.
 const PAGE_SIZE: u32 = 1_000;
@@ -66,15 +66,19 @@ struct ReadArgs {
 
 /// Runs `scan`.
 pub async fn scan(args: ScanArgs) -> Result<Ending> {
-    print(&args.read, None, false).await
+    print_items(&args.read, None, false).await
 }
 
 /// Runs `query`.
 pub async fn query(args: QueryArgs) -> Result<Ending> {
-    print(&args.read, Some(args.key_condition), args.descending).await
+    print_items(&args.read, Some(args.key_condition), args.descending).await
 }
 
-async fn print(args: &ReadArgs, key_condition: Option<String>, descending: bool) -> Result<Ending> {
+async fn print_items(
+    args: &ReadArgs,
+    key_condition: Option<String>,
+    descending: bool,
+) -> Result<Ending> {
     let limit = args.limit.unwrap_or(u64::MAX);
     if limit == 0 {
         return Err(Error::invalid("limit", "expected at least 1"));
@@ -109,7 +113,7 @@ async fn print(args: &ReadArgs, key_condition: Option<String>, descending: bool)
             if found == limit {
                 break;
             }
-            if !display::item(item, args.typed, args.pretty)? {
+            if !print::item(item, args.typed, args.pretty)? {
                 return Ok(Ending::Succeeded);
             }
             found += 1;
@@ -120,7 +124,7 @@ async fn print(args: &ReadArgs, key_condition: Option<String>, descending: bool)
         }
     }
     if args.count {
-        display::line(&found.to_string())?;
+        print::line(&found.to_string())?;
     }
     Ok(Ending::Succeeded)
 }

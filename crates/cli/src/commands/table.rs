@@ -1,22 +1,21 @@
 //! `backfill table`: tables for rehearsals, and a look at any other.
 
 mod check;
+mod confirm;
 mod definition;
-mod generate;
 mod read;
 mod seed;
 
-use std::io::{BufRead, IsTerminal as _};
-
-use backfill_core::{Error, Result};
-use backfill_dynamodb::Connection;
+use backfill_core::Result;
+use backfill_rehearsal::definition::ONLY_CHECKED;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::args::{ConnectionArgs, SANDBOX_HELP};
+use crate::commands::table::confirm::ConfirmArgs;
+use crate::commands::table::definition::DefinitionArgs;
 use crate::ending::Ending;
-use crate::show::print as display;
-use crate::table::definition::{DefinitionArgs, ONLY_CHECKED};
+use crate::show::print;
 
 #[derive(Args)]
 pub struct TableArgs {
@@ -50,53 +49,6 @@ enum TableCommand {
     /// Hold a table against a description: exit code 0, or 3 with what differs.
     #[command(after_help = SANDBOX_HELP)]
     Check(check::CheckArgs),
-}
-
-/// Where a table name must be typed before a command goes on.
-#[derive(Args)]
-struct ConfirmArgs {
-    /// The table's name once more, where it is not on this machine and nobody is there to type it.
-    #[arg(long, value_name = "TABLE")]
-    confirm: Option<String>,
-}
-
-impl ConfirmArgs {
-    /// Goes on where the table is on this machine, or its name was given once more; asks for it on a terminal. Nothing has
-    /// been sent before.
-    ///
-    /// Errors: `InvalidInput` where the name is missing or another.
-    fn check(&self, doing: &str, table: &str, connection: &Connection) -> Result<()> {
-        if connection.is_local() {
-            return Ok(());
-        }
-        let place = connection.place();
-        let given = match &self.confirm {
-            Some(name) => name.clone(),
-            None if std::io::stdin().is_terminal() => {
-                eprint!("{doing} table {table} {place}; type its name to go on: ");
-                typed_line(std::io::stdin().lock())
-            }
-            None => {
-                let why = format!(
-                    "table {table} {place} is not on this machine; {doing} it needs --confirm {table}"
-                );
-                return Err(Error::invalid("confirm", why));
-            }
-        };
-        if given == table {
-            return Ok(());
-        }
-        let why = format!("{given:?} is not the table's name, {table}; nothing was done");
-        Err(Error::invalid("confirm", why))
-    }
-}
-
-/// What was typed, without the end of the line.
-fn typed_line(mut from: impl BufRead) -> String {
-    let mut line = String::new();
-    // Where nothing can be read, nothing was typed.
-    let _ = from.read_line(&mut line);
-    line.trim_end_matches(['\r', '\n']).to_owned()
 }
 
 #[derive(Args)]
@@ -183,9 +135,9 @@ async fn list(args: ListArgs) -> Result<Ending> {
     let admin = args.connection.open_or_sandbox().await?;
     let names = admin.table_names().await?;
     if args.json {
-        display::json(&names);
+        print::json(&names);
     } else if !names.is_empty() {
-        display::line(&names.join("\n"))?;
+        print::line(&names.join("\n"))?;
     }
     Ok(Ending::Succeeded)
 }
@@ -207,7 +159,7 @@ async fn describe(args: DescribeArgs) -> Result<Ending> {
         );
         definition
     };
-    display::line(&format!("{shown:#}"))?;
+    print::line(&format!("{shown:#}"))?;
     Ok(Ending::Succeeded)
 }
 
@@ -222,16 +174,4 @@ async fn drop_table(args: DropArgs) -> Result<Ending> {
         admin.connection().place()
     );
     Ok(Ending::Succeeded)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::typed_line;
-
-    #[test]
-    fn a_typed_name_ends_with_its_line() {
-        assert_eq!(typed_line(&b"orders\r\nmore"[..]), "orders");
-        assert_eq!(typed_line(&b" orders"[..]), " orders");
-        assert_eq!(typed_line(&b""[..]), "");
-    }
 }

@@ -1,0 +1,44 @@
+//! `backfill sandbox`: the embedded database as a server of its own, in place of DynamoDB Local.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use backfill_core::Result;
+use backfill_rehearsal::sandbox::Sandbox;
+use clap::Args;
+
+use crate::args::SANDBOX_PORT;
+use crate::drive::signals::stop_on_signal;
+use crate::ending::Ending;
+
+#[derive(Args)]
+pub struct SandboxArgs {
+    /// Port of 127.0.0.1; 0 takes a free one.
+    #[arg(long, value_name = "N", default_value_t = SANDBOX_PORT)]
+    port: u16,
+    /// Keep the tables in this file; default: in memory.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// Runs the command: prints where it listens on the first line of stdout, and serves until it is stopped.
+pub async fn sandbox(args: SandboxArgs) -> Result<Ending> {
+    let sandbox = Sandbox::open(args.port, args.file.as_deref()).await?;
+    let endpoint = sandbox.endpoint();
+    println!("sandbox at {endpoint}");
+    // A pipe would keep the line until the end. Nobody may be there to read it.
+    let _ = std::io::stdout().flush();
+    eprintln!(
+        "{}; for SDKs, tools and backfill run:\n  export AWS_ENDPOINT_URL_DYNAMODB={endpoint} AWS_REGION=us-east-1 \
+         AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local",
+        match &args.file {
+            Some(path) => format!("tables are kept in {}", path.display()),
+            None => "tables are kept in memory".into(),
+        }
+    );
+    let stop = stop_on_signal("stopping");
+    tokio::select! {
+        ended = sandbox.serve() => Err(ended),
+        () = stop.cancelled() => Ok(Ending::Succeeded),
+    }
+}
