@@ -57,7 +57,11 @@ pub const CRATES: &[Crate] = &[
     Crate {
         name: "rehearsal",
         may_depend_on: &["core", "dynamodb"],
-        known_circles: &[("admin/items.rs", "admin.rs")],
+        layers: &[
+            &["calls", "text", "definition", "made_up", "sandbox", "trial"],
+            &["admin", "demo"],
+            &["check", "seed"],
+        ],
         ..PLAIN
     },
     Crate {
@@ -74,7 +78,7 @@ pub const CRATES: &[Crate] = &[
         name: "cli",
         may_depend_on: &["core", "dynamodb", "rehearsal", "simulation"],
         layers: &[
-            &["budget", "ending", "hint", "plan"],
+            &["budget", "ending", "hint"],
             &["show"],
             &["args", "drive"],
             &["commands"],

@@ -1,41 +1,16 @@
 //! What a table is to be like, from CreateTable's JSON or a table of a CloudFormation template.
 
+mod fields;
+mod scalar;
 mod template;
 mod yaml;
 
 use backfill_core::{Error, Result};
 use serde_json::{Map, Value as Json};
 
-/// The fields that CreateTable takes and that a template has under the same names; TTL is a call of its own.
-const FIELDS: [&str; 15] = [
-    "AttributeDefinitions",
-    "BillingMode",
-    "DeletionProtectionEnabled",
-    "GlobalSecondaryIndexes",
-    "KeySchema",
-    "LocalSecondaryIndexes",
-    "OnDemandThroughput",
-    "ProvisionedThroughput",
-    "SSESpecification",
-    "StreamSpecification",
-    "TableClass",
-    "TableName",
-    "Tags",
-    "TimeToLiveSpecification",
-    "WarmThroughput",
-];
-
-/// Fields of a description that say nothing of how to create a table.
-pub const ONLY_CHECKED: [&str; 2] = ["MinItemCount", "Alarms"];
-
-/// What a template needs besides itself.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Choice<'a> {
-    /// Which AWS::DynamoDB::Table of a template, by its logical name; `None` if it has only one.
-    pub resource: Option<&'a str>,
-    /// Values of the template's parameters, each as `NAME=VALUE`.
-    pub parameters: &'a [String],
-}
+use self::fields::FIELDS;
+pub use self::fields::ONLY_CHECKED;
+pub use self::template::Choice;
 
 /// A description that was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,65 +21,53 @@ pub struct Definition {
     pub notes: Vec<String>,
 }
 
-impl Choice<'_> {
-    /// Reads a description: CreateTable's input as JSON, or a template as JSON or YAML. `table` is the table's name in place of
-    /// the text's.
-    ///
-    /// Errors: `InvalidInput` naming the part of the text that cannot be used.
-    pub fn read(&self, text: &str, table: Option<&str>) -> Result<Definition> {
-        let mut notes = Vec::new();
-        let whole = if text.trim_start().starts_with('{') {
-            serde_json::from_str(text).map_err(|error| Error::invalid("json", error))?
-        } else {
-            yaml::read(text)?
-        };
-        let Json::Object(mut whole) = whole else {
+/// Reads a description: CreateTable's input as JSON, or a template as JSON or YAML. `table` is the table's name in place of
+/// the text's.
+///
+/// Errors: `InvalidInput` naming the part of the text that cannot be used.
+pub fn read(text: &str, table: Option<&str>, choice: &Choice<'_>) -> Result<Definition> {
+    let mut notes = Vec::new();
+    let whole = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|error| Error::invalid("json", error))?
+    } else {
+        yaml::read(text)?
+    };
+    let Json::Object(mut whole) = whole else {
+        return Err(Error::invalid(
+            "file",
+            "expected an object with named fields",
+        ));
+    };
+    let mut definition = match whole.remove("Resources") {
+        Some(resources) => choice.of_template(whole, resources, table, &mut notes)?,
+        None if choice.resource.is_some() || !choice.parameters.is_empty() => {
+            let why = "--resource and --parameter are for templates, which have Resources";
+            return Err(Error::invalid("file", why));
+        }
+        None => whole,
+    };
+    // DynamoDB overlooks names that it does not know.
+    for field in definition.keys() {
+        if !FIELDS.contains(&field.as_str()) && !ONLY_CHECKED.contains(&field.as_str()) {
+            let known = [&FIELDS[..], &ONLY_CHECKED].concat().join(", ");
             return Err(Error::invalid(
-                "file",
-                "expected an object with named fields",
+                field,
+                format!("not known; expected some of {known}"),
             ));
-        };
-        let mut definition = match whole.remove("Resources") {
-            Some(resources) => self.of_template(whole, resources, table, &mut notes)?,
-            None if self.resource.is_some() || !self.parameters.is_empty() => {
-                let why = "--resource and --parameter are for templates, which have Resources";
-                return Err(Error::invalid("file", why));
-            }
-            None => whole,
-        };
-        // DynamoDB overlooks names that it does not know.
-        for field in definition.keys() {
-            if !FIELDS.contains(&field.as_str()) && !ONLY_CHECKED.contains(&field.as_str()) {
-                let known = [&FIELDS[..], &ONLY_CHECKED].concat().join(", ");
-                return Err(Error::invalid(
-                    field,
-                    format!("not known; expected some of {known}"),
-                ));
-            }
-        }
-        if let Some(table) = table {
-            definition.insert("TableName".into(), table.into());
-        }
-        match definition.get("TableName") {
-            Some(Json::String(_)) => Ok(Definition {
-                fields: definition,
-                notes,
-            }),
-            _ => Err(Error::invalid(
-                "TableName",
-                "the file names no table; give --table",
-            )),
         }
     }
-}
-
-/// A scalar as text.
-fn text_of(value: &Json) -> Option<String> {
-    match value {
-        Json::String(text) => Some(text.clone()),
-        Json::Number(number) => Some(number.to_string()),
-        Json::Bool(b) => Some(b.to_string()),
-        Json::Null | Json::Array(_) | Json::Object(_) => None,
+    if let Some(table) = table {
+        definition.insert("TableName".into(), table.into());
+    }
+    match definition.get("TableName") {
+        Some(Json::String(_)) => Ok(Definition {
+            fields: definition,
+            notes,
+        }),
+        _ => Err(Error::invalid(
+            "TableName",
+            "the file names no table; give --table",
+        )),
     }
 }
 
@@ -154,7 +117,7 @@ Resources:
             resource,
             parameters: &parameters,
         };
-        choice.read(text, table)
+        super::read(text, table, &choice)
     }
 
     #[test]

@@ -6,8 +6,10 @@ use backfill_dynamodb::calls::{Query, Scan};
 use backfill_dynamodb::send::{Call, ProvideErrorMetadata as _};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Admin, Guard, Placeholders};
-use crate::calls::{BatchGetItem, BatchWriteItem, DeleteItem, PutItem, UpdateItem};
+use super::access::Admin;
+use crate::calls::{
+    BatchGetItem, BatchWriteItem, DeleteItem, Guard, Placeholders, PutItem, UpdateItem,
+};
 
 /// A scan, or a query if there is a key condition.
 #[derive(Debug, Clone, Default)]

@@ -9,7 +9,7 @@ use backfill_dynamodb::failure;
 use backfill_dynamodb::send::{AsJson, ProvideErrorMetadata as _, ReadSender, Sender};
 use serde_json::{Map, Value as Json, json};
 
-use super::Admin;
+use super::access::Admin;
 use crate::calls::{CLOUDWATCH, DeleteTable, DescribeAlarms, ListTables};
 
 /// Wait between two looks at a table that is being created or dropped.

@@ -5,10 +5,20 @@ use std::collections::BTreeMap;
 use backfill_core::{Error, Result};
 use serde_json::{Map, Value as Json};
 
-use super::{Choice, FIELDS, text_of};
+use super::fields::FIELDS;
+use super::scalar::text_of;
 
 /// Conditions of a template that name each other more deeply than this name each other in a circle.
 const DEEPEST_CONDITION: u32 = 32;
+
+/// What a template needs besides itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Choice<'a> {
+    /// Which AWS::DynamoDB::Table of a template, by its logical name; `None` if it has only one.
+    pub resource: Option<&'a str>,
+    /// Values of the template's parameters, each as `NAME=VALUE`.
+    pub parameters: &'a [String],
+}
 
 impl Choice<'_> {
     /// The definition of the table that is chosen, and notes on what of it is not used.

@@ -4,7 +4,7 @@ use backfill_core::{Error, Result};
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Value as Json};
 
-use super::text_of;
+use super::scalar::text_of;
 
 /// Levels of a YAML document; as many as serde_json reads of JSON.
 const DEEPEST: usize = 128;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use backfill_core::Result;
-use backfill_rehearsal::definition::Choice;
+use backfill_rehearsal::definition::{self, Choice};
 use clap::Args;
 use serde_json::{Map, Value as Json};
 
@@ -31,8 +31,7 @@ impl DefinitionArgs {
             resource: self.resource.as_deref(),
             parameters: &self.parameter,
         };
-        let definition = choice
-            .read(&text, table)
+        let definition = definition::read(&text, table, &choice)
             .map_err(|error| error.context(path.display()))?;
         for note in definition.notes {
             eprintln!("note: {note}");
