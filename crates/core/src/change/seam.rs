@@ -1,4 +1,4 @@
-//! The seam: what the engine knows of a change.
+//! The seam between the engine and what an operator asks for: the engine knows nothing else of a change.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ pub type SharedChange = Arc<dyn Change>;
 
 /// What is done to the items of one table, made ready for the table's keys.
 ///
-/// Promises of every implementation: after [`Change::update`] took effect [`Change::pending`] is false for the item
-/// (the trial holds it to that), and the update's condition is false for an item that is gone or no longer pending
+/// Every implementation keeps two promises. After [`Change::update`] took effect, [`Change::pending`] is false for the
+/// item; the trial holds it to that. The update's condition is false for an item that is gone or no longer pending
 /// (promises: never-resurrect, never-overwrite).
 pub trait Change: fmt::Debug + Send + Sync {
     /// The name of the table.
@@ -24,13 +24,14 @@ pub trait Change: fmt::Debug + Send + Sync {
     /// The keys of the table.
     fn keys(&self) -> &KeySchema;
 
-    /// Equal for equal changes of equal tables.
+    /// A text that is equal for equal changes of one table, and else another.
     fn fingerprint(&self) -> &str;
 
-    /// True for an item still to be migrated: `P`.
+    /// The condition that is true for an item still to be migrated: `P`.
     fn pending(&self) -> &Condition;
 
-    /// True where nothing is pending under a key: the item is gone, or `P` does not hold. Asked by the trial.
+    /// The condition that is true if nothing is pending under a key: the item is gone, or `P` does not hold. The trial
+    /// asks it.
     fn not_pending(&self) -> &Condition;
 
     /// What sweeps and counts ask of the table.
@@ -42,8 +43,8 @@ pub trait Change: fmt::Debug + Send + Sync {
     /// What is written to this item, under which guard.
     fn update<'a>(&'a self, item: &'a Seen) -> GuardedUpdate<'a>;
 
-    /// [`Change::update`] as a PartiQL statement. Errors say what PartiQL cannot express, for a person; they are the
-    /// same for every item.
+    /// [`Change::update`] as a PartiQL statement. An error says what PartiQL cannot express, for a person, and is the same
+    /// for every item.
     fn statement<'a>(&'a self, item: &'a Seen) -> Result<BoundStatement<'a>, &'a str>;
 
     /// Why no item's update can be sent in PartiQL; `None` if it can.
@@ -53,14 +54,14 @@ pub trait Change: fmt::Debug + Send + Sync {
 /// An item as a sweep saw it: it was pending then.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
-    /// Its primary key.
+    /// The item's primary key.
     pub key: Key,
-    /// Those of [`Change::reads`] that it has.
+    /// The attributes of [`Change::reads`] that the item has.
     pub read: Item,
 }
 
 impl Seen {
-    /// Takes an answer of a sweep apart: the key attributes, and all others.
+    /// Takes an item of a sweep's answer apart into the key attributes and all others.
     pub fn new(keys: &KeySchema, mut item: Item) -> Seen {
         let key = keys.names().filter_map(|name| item.remove_entry(name));
         Seen {
@@ -86,22 +87,22 @@ impl From<Key> for Seen {
 pub struct Condition {
     /// A condition or filter expression.
     pub expression: String,
-    /// `#name` → attribute.
+    /// Each `#name` that the expression uses → attribute.
     pub names: BTreeMap<String, String>,
-    /// `:value` → value.
+    /// Each `:value` that the expression uses → value.
     pub values: Item,
 }
 
 /// What a Scan asks: a filter, and the attributes to bring along.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sweep {
-    /// `P`.
+    /// The filter expression: `P`.
     pub filter: String,
-    /// The key attributes and [`Change::reads`].
+    /// The projection expression: the key attributes and [`Change::reads`].
     pub projection: String,
-    /// Names that `filter` and `projection` use.
+    /// `#name` → attribute, for `filter` and `projection`.
     pub names: BTreeMap<String, String>,
-    /// Values that `filter` uses.
+    /// `:value` → value, for `filter`.
     pub values: Item,
 }
 
@@ -113,8 +114,8 @@ pub struct GuardedUpdate<'a> {
     /// `attribute_exists(<partition key>) AND (P)`: an item that is gone is not created, and one that a live writer has
     /// set is not touched.
     pub condition: Cow<'a, str>,
-    /// Names that `update` and `condition` use.
+    /// `#name` → attribute, for `update` and `condition`.
     pub names: Cow<'a, BTreeMap<String, String>>,
-    /// Values that `update` and `condition` use.
+    /// `:value` → value, for `update` and `condition`.
     pub values: Cow<'a, Item>,
 }

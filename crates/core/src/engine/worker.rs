@@ -2,8 +2,8 @@
 //! (promise: no-gap), and a stale worker cannot move it (promise: one-owner).
 //!
 //! A chunk is a pipeline of pages (`sweep`). The pending items of a page are written several batches at once (`page`); the
-//! first of them is tried alone (`trial`); `segment` sends one write and notes what became of it. What DynamoDB refuses for good is recorded (`rejection`), and what is
-//! checkpointed is told (`ledger`).
+//! first of them is tried alone (`trial`). One write is sent, and what became of it is noted, by `segment`. What DynamoDB
+//! refuses for good is recorded (`rejection`), and what is checkpointed is told (`ledger`).
 
 mod ledger;
 mod page;

@@ -1,4 +1,4 @@
-//! A claimed segment: how one write is sent, and what is noted of it.
+//! A claimed segment: one write is sent when its turn has come, and what became of the item is noted whatever happens.
 
 use std::future::Future;
 use std::time::Duration;
@@ -30,10 +30,10 @@ pub(super) struct PageResult {
     pub(super) scanned: u64,
     pub(super) next: Option<Key>,
     pub(super) counters: Counters,
-    /// Not every item is acknowledged.
+    /// True if not every item is acknowledged.
     pub(super) cut: bool,
     pub(super) failure: Option<Error>,
-    /// An updated item was seen to be pending no longer.
+    /// True if an updated item was seen to be pending no longer.
     pub(super) trial_passed: bool,
     /// Items whose update DynamoDB refuses for good, also if the page is `cut`.
     pub(super) rejected: Vec<Rejected>,
@@ -56,7 +56,7 @@ impl PageResult {
 }
 
 impl<R, W: TableWriter> Segment<'_, R, W> {
-    /// Sends a write when its turn has come, and again where that may help. `None`: not begun, or not acknowledged
+    /// Sends a write when its turn has come, and again if that may help. `None`: not begun, or not acknowledged
     /// before the time was over.
     pub(super) async fn attempt<T, F, Fut>(&self, items: usize, write: F) -> Result<Option<T>>
     where
@@ -123,7 +123,7 @@ impl<R, W: TableWriter> Segment<'_, R, W> {
 /// An answer to a write.
 pub(super) trait Written {
     fn consumed_wcu(&self) -> f64;
-    /// Parts of it that the table throttled.
+    /// How many parts of it the table throttled.
     fn throttles(&self) -> u64;
 }
 

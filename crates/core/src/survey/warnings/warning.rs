@@ -1,4 +1,4 @@
-//! A warning, and what warnings are found by.
+//! A warning, its advice as data, and what warnings are found by.
 
 use crate::request::Settings;
 use crate::survey::facts::TableFacts;
@@ -8,7 +8,7 @@ use crate::survey::sample::Sample;
 /// Something to look at before the run, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// For programs; does not change.
+    /// The warning's name for programs, such as `no_budget`; it does not change.
     pub code: &'static str,
     /// What was found: a sentence without a full stop.
     pub what: String,
@@ -33,7 +33,7 @@ pub enum Advice {
     Steer,
     /// Sample more pages.
     MorePages,
-    /// Count what is pending, by the command that forecasts, too.
+    /// Count what is pending, by the command that makes the forecast.
     DryRun,
     /// Count what is pending.
     Count,
@@ -41,7 +41,7 @@ pub enum Advice {
     Do(String),
 }
 
-/// All that warnings are found by.
+/// Everything that warnings are found by.
 pub(in crate::survey) struct Known<'a> {
     pub facts: &'a TableFacts,
     pub sample: &'a Sample,
