@@ -65,6 +65,27 @@ impl Spec {
     /// Errors: `InvalidInput`, which names the field.
     pub fn check(&self) -> Result<()> {
         check_table_name(&self.table).map_err(|m| Error::invalid("table", m))?;
+        self.check_expressions()?;
+        self.check_placeholders("names", '#', self.names.keys())?;
+        self.check_placeholders("values", ':', self.values.keys())?;
+        for (placeholder, attribute) in &self.names {
+            if attribute.is_empty() {
+                return Err(Error::invalid(
+                    "names",
+                    format!("{placeholder} names an empty attribute"),
+                ));
+            }
+        }
+        for (placeholder, value) in &self.values {
+            value
+                .check()
+                .map_err(|m| Error::invalid(&format!("values.{placeholder}"), m))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses expressions that are too long, that would leave the guard's parentheses, or that change nothing.
+    fn check_expressions(&self) -> Result<()> {
         for (field, expression, added) in [
             ("pending", &self.pending, LONGEST_GUARD),
             ("update", &self.update, 0),
@@ -89,59 +110,47 @@ impl Spec {
                 "expected an update expression, such as SET #a = :v or REMOVE #a",
             ));
         }
+        Ok(())
+    }
+
+    /// Refuses placeholders with this sigil that are malformed or reserved, defined and not used, or used and not defined.
+    fn check_placeholders<'a>(
+        &self,
+        field: &str,
+        sigil: char,
+        defined: impl Iterator<Item = &'a String>,
+    ) -> Result<()> {
+        let wrong = |why: String| Err(Error::invalid(field, why));
+        let defined: Vec<&String> = defined.collect();
         let used: BTreeSet<&str> = placeholders(&self.pending)
             .into_iter()
             .chain(placeholders(&self.update))
             .collect();
-        for (field, sigil, defined) in [
-            ("names", '#', self.names.keys().collect::<Vec<_>>()),
-            ("values", ':', self.values.keys().collect::<Vec<_>>()),
-        ] {
-            for placeholder in &defined {
-                if placeholders(placeholder) != [placeholder.as_str()]
-                    || !placeholder.starts_with(sigil)
-                {
-                    return Err(Error::invalid(
-                        field,
-                        format!(
-                            "{placeholder:?} is not a placeholder; expected {sigil} and then letters, digits or _"
-                        ),
-                    ));
-                }
-                if placeholder[1..].starts_with(RESERVED) {
-                    return Err(Error::invalid(
-                        field,
-                        format!("{placeholder} begins with {RESERVED}, which is reserved"),
-                    ));
-                }
-                if !used.contains(placeholder.as_str()) {
-                    return Err(Error::invalid(
-                        field,
-                        format!("{placeholder} is used neither in pending nor in update"),
-                    ));
-                }
+        for placeholder in &defined {
+            if placeholders(placeholder) != [placeholder.as_str()]
+                || !placeholder.starts_with(sigil)
+            {
+                return wrong(format!(
+                    "{placeholder:?} is not a placeholder; expected {sigil} and then letters, digits or _"
+                ));
             }
-            for placeholder in used.iter().filter(|p| p.starts_with(sigil)) {
-                if !defined.iter().any(|d| d == placeholder) {
-                    return Err(Error::invalid(
-                        field,
-                        format!("{placeholder} is used in an expression but not defined"),
-                    ));
-                }
+            if placeholder[1..].starts_with(RESERVED) {
+                return wrong(format!(
+                    "{placeholder} begins with {RESERVED}, which is reserved"
+                ));
             }
-        }
-        for (placeholder, attribute) in &self.names {
-            if attribute.is_empty() {
-                return Err(Error::invalid(
-                    "names",
-                    format!("{placeholder} names an empty attribute"),
+            if !used.contains(placeholder.as_str()) {
+                return wrong(format!(
+                    "{placeholder} is used neither in pending nor in update"
                 ));
             }
         }
-        for (placeholder, value) in &self.values {
-            value
-                .check()
-                .map_err(|m| Error::invalid(&format!("values.{placeholder}"), m))?;
+        for placeholder in used.iter().filter(|p| p.starts_with(sigil)) {
+            if !defined.iter().any(|d| d == placeholder) {
+                return wrong(format!(
+                    "{placeholder} is used in an expression but not defined"
+                ));
+            }
         }
         Ok(())
     }

@@ -61,6 +61,24 @@ pub struct Conclusion {
     pub message: String,
 }
 
+impl Conclusion {
+    fn new(
+        status: ConclusionStatus,
+        pass: u32,
+        record: &RunRecord,
+        verification: &Verification,
+    ) -> Conclusion {
+        Conclusion {
+            status,
+            run_id: record.run_id.clone(),
+            pass,
+            remaining: verification.remaining,
+            samples: verification.samples.clone(),
+            message: record.message.clone(),
+        }
+    }
+}
+
 /// What ended a run before its time: an error's name and its sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -273,30 +291,8 @@ impl<S: RunStore> Runs<S> {
             return Err(Error::invalid("verification.done", "expected true"));
         }
         let mut record = load_owned(&self.store, run_id, owner).await?;
-        let remaining = verification.remaining;
-        let conclusion = |status, pass, message: String| Conclusion {
-            status,
-            run_id: run_id.to_owned(),
-            pass,
-            remaining,
-            samples: verification.samples.clone(),
-            message,
-        };
-        if record.pass > pass {
-            // The answer to an earlier call for this pass was lost.
-            return Ok(conclusion(
-                ConclusionStatus::NextPass,
-                record.pass,
-                record.message,
-            ));
-        }
-        if record.status.is_finished() {
-            let status = match record.status {
-                _ if record.settings.dry_run => ConclusionStatus::Succeeded,
-                RunStatus::Succeeded => ConclusionStatus::Succeeded,
-                _ => ConclusionStatus::Incomplete,
-            };
-            return Ok(conclusion(status, pass, record.message));
+        if let Some((status, pass)) = concluded(&record, pass) {
+            return Ok(Conclusion::new(status, pass, &record, verification));
         }
         require_running(&record)?;
         // Proof of an empty table says nothing about segments that nobody swept: all must be exhausted.
@@ -310,57 +306,13 @@ impl<S: RunStore> Runs<S> {
                 ),
             ));
         }
-        let samples: Vec<String> = verification.samples.iter().map(Key::to_string).collect();
-        let status = if record.settings.dry_run {
-            let status = match remaining {
-                0 => RunStatus::Succeeded,
-                _ => RunStatus::Incomplete,
-            };
-            record.change_status(status, owner)?;
-            record.message = format!(
-                "dry run: {remaining} of {} items are pending, by a strongly consistent count",
-                verification.scanned
-            );
-            ConclusionStatus::Succeeded
-        } else if remaining == 0 {
-            record.change_status(RunStatus::Succeeded, owner)?;
-            record.message = format!(
-                "nothing is pending: a strongly consistent count over {} items came to 0",
-                verification.scanned
-            );
-            ConclusionStatus::Succeeded
-        } else if record.pass < record.last_pass {
-            record.pass += 1;
-            record.note(owner, "pass", pass, record.pass);
-            record.message = format!(
-                "{remaining} items were still pending after pass {pass}, such as {}; beginning pass {}",
-                samples.join(", "),
-                record.pass
-            );
-            ConclusionStatus::NextPass
-        } else {
-            record.change_status(RunStatus::Incomplete, owner)?;
-            record.message = format!(
-                "{remaining} items are still pending after {} passes, such as {}; start the run again for \
-                 further passes, and look for a writer that leaves the attribute out",
-                record.passes(),
-                samples.join(", ")
-            );
-            ConclusionStatus::Incomplete
-        };
-        record.ended_ms = record.status.is_finished().then(now_ms);
-        record.verification_rcu += verification.consumed_rcu;
-        record.verification_seconds += verification.seconds;
-        record.proof = Some(Proof {
-            remaining,
-            scanned: verification.scanned,
-            samples: verification.samples.clone(),
-            at_ms: now_ms(),
-        });
-        record.revision += 1;
+        let consequence = what_follows(&record, verification);
+        let status = consequence.status;
+        note_conclusion(&mut record, consequence, owner, verification)?;
         self.save(&record).await?;
+        let remaining = verification.remaining;
         tracing::info!(run_id, pass, remaining, "{}", record.message);
-        Ok(conclusion(status, record.pass, record.message))
+        Ok(Conclusion::new(status, record.pass, &record, verification))
     }
 
     /// Records that an error ended the run of `owner`, and returns the failure that counts: the first one, or
@@ -511,6 +463,101 @@ impl<S: RunStore> Runs<S> {
     pub(super) async fn save(&self, record: &RunRecord) -> Result<()> {
         retry(&Until::after(PATIENCE), || self.store.save_run(record)).await
     }
+}
+
+/// What the verification of a pass came to if that was recorded already, and the pass that is current now; `None` if it was
+/// not.
+fn concluded(record: &RunRecord, pass: u32) -> Option<(ConclusionStatus, u32)> {
+    if record.pass > pass {
+        // The answer to an earlier call for this pass was lost.
+        return Some((ConclusionStatus::NextPass, record.pass));
+    }
+    let status = match record.status {
+        status if !status.is_finished() => return None,
+        _ if record.settings.dry_run => ConclusionStatus::Succeeded,
+        RunStatus::Succeeded => ConclusionStatus::Succeeded,
+        _ => ConclusionStatus::Incomplete,
+    };
+    Some((status, pass))
+}
+
+/// What a complete count means for a run.
+struct Consequence {
+    status: ConclusionStatus,
+    /// The state of the run then; `Running` if another pass begins.
+    run: RunStatus,
+    /// The pass of the run then.
+    pass: u32,
+    /// The count and what follows from it, for a person.
+    message: String,
+}
+
+/// What follows from a complete count in the run's current pass. Changes nothing.
+fn what_follows(record: &RunRecord, count: &Verification) -> Consequence {
+    let (pass, remaining, scanned) = (record.pass, count.remaining, count.scanned);
+    let samples: Vec<String> = count.samples.iter().map(Key::to_string).collect();
+    let samples = samples.join(", ");
+    let (status, run, pass, message) = if record.settings.dry_run {
+        let run = match remaining {
+            0 => RunStatus::Succeeded,
+            _ => RunStatus::Incomplete,
+        };
+        let message = format!(
+            "dry run: {remaining} of {scanned} items are pending, by a strongly consistent count"
+        );
+        (ConclusionStatus::Succeeded, run, pass, message)
+    } else if remaining == 0 {
+        let message = format!(
+            "nothing is pending: a strongly consistent count over {scanned} items came to 0"
+        );
+        let succeeded = ConclusionStatus::Succeeded;
+        (succeeded, RunStatus::Succeeded, pass, message)
+    } else if pass < record.last_pass {
+        let next = pass + 1;
+        let message = format!(
+            "{remaining} items were still pending after pass {pass}, such as {samples}; beginning pass {next}"
+        );
+        let next_pass = ConclusionStatus::NextPass;
+        (next_pass, RunStatus::Running, next, message)
+    } else {
+        let message = format!(
+            "{remaining} items are still pending after {} passes, such as {samples}; start the run again for \
+             further passes, and look for a writer that leaves the attribute out",
+            record.passes()
+        );
+        let incomplete = ConclusionStatus::Incomplete;
+        (incomplete, RunStatus::Incomplete, pass, message)
+    };
+    Consequence {
+        status,
+        run,
+        pass,
+        message,
+    }
+}
+
+/// Notes in the record what a count came to and what follows from it, in the name of `owner`.
+fn note_conclusion(
+    record: &mut RunRecord,
+    consequence: Consequence,
+    owner: &Owner,
+    count: &Verification,
+) -> Result<()> {
+    record.change_status(consequence.run, owner)?;
+    record.note(owner, "pass", record.pass, consequence.pass);
+    record.pass = consequence.pass;
+    record.message = consequence.message;
+    record.ended_ms = record.status.is_finished().then(now_ms);
+    record.verification_rcu += count.consumed_rcu;
+    record.verification_seconds += count.seconds;
+    record.proof = Some(Proof {
+        remaining: count.remaining,
+        scanned: count.scanned,
+        samples: count.samples.clone(),
+        at_ms: now_ms(),
+    });
+    record.revision += 1;
+    Ok(())
 }
 
 /// What to do about a canary that is swept; follows on [`canary`] "is swept".

@@ -307,6 +307,12 @@ mod tests {
         }
     }
 
+    fn assert_refused(json: &str, field: &str) {
+        let error = Request::from_json(json).expect_err(json);
+        assert!(error.to_string().contains(field), "{json}: {error}");
+        assert!(error.kind().is_refusal());
+    }
+
     #[test]
     fn bad_input_is_refused_by_field() {
         for (json, field) in [
@@ -332,6 +338,16 @@ mod tests {
                 "set:",
             ),
             (r#"{"table":"stuff","pending":"a = b"}"#, "update:"),
+            (r#"{"table":"stuff","set":{"a":1}} x"#, "input:"),
+            ("[]", "input:"),
+        ] {
+            assert_refused(json, field);
+        }
+    }
+
+    #[test]
+    fn settings_out_of_bounds_are_refused_by_field() {
+        for (json, field) in [
             (
                 r#"{"table":"stuff","set":{"a":1},"total_segments":0}"#,
                 "total_segments:",
@@ -372,12 +388,8 @@ mod tests {
                 r#"{"table":"stuff","set":{"a":1},"run_id":"a/b"}"#,
                 "run_id:",
             ),
-            (r#"{"table":"stuff","set":{"a":1}} x"#, "input:"),
-            ("[]", "input:"),
         ] {
-            let error = Request::from_json(json).expect_err(json);
-            assert!(error.to_string().contains(field), "{json}: {error}");
-            assert!(error.kind().is_refusal());
+            assert_refused(json, field);
         }
     }
 }

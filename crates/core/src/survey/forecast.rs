@@ -123,35 +123,22 @@ impl Forecast {
             false => facts.items.max(sample.items),
         };
         let pending = sample.share.times(items as f64);
-        let pairs: Vec<(&Item, &Item)> = tried
-            .iter()
-            .filter_map(|tried| Some((&tried.before, tried.after.as_ref().ok()?)))
-            .collect();
-        let mean = |units: &dyn Fn(&Item, &Item) -> f64, otherwise: f64| match pairs.len() {
-            0 => otherwise,
-            n => pairs.iter().map(|(b, a)| units(b, a)).sum::<f64>() / n as f64,
-        };
         let item_bytes = match facts.items {
             0 => sample.item_bytes,
             items => facts.size_bytes as f64 / items as f64,
         };
-        let by_size = write_units(item_bytes as u64);
-        let units_per_item = mean(&update_units, by_size);
-        let indexes: Vec<IndexCost> = facts
-            .indexes
-            .iter()
-            .map(|index| {
-                let units = mean(&|b, a| index_units(&facts.keys, index, b, a), 0.0);
-                IndexCost {
-                    name: index.name.clone(),
-                    units_per_item: units,
-                    write_units: units * pending.value,
-                }
-            })
-            .collect();
+        let (units_per_item, indexes) = units(facts, tried, item_bytes, pending.value);
         let of_indexes: f64 = indexes.iter().map(|index| index.units_per_item).sum();
         let table_bytes = item_bytes * items as f64;
-        let at_once = f64::from(settings.total_segments.min(settings.max_concurrency));
+        let (writes, reads) = facts.takes();
+        let partitions = (table_bytes / PARTITION_BYTES)
+            .max(writes / PARTITION_WRITES)
+            .ceil()
+            .max(1.0);
+        let verification_read_units = table_bytes / 4096.0;
+        let verification_rate = reads
+            .min(PARTITION_READS * partitions)
+            .min(settings.max_rcu.map_or(f64::MAX, f64::from));
         let mut forecast = Forecast {
             items,
             pending,
@@ -161,57 +148,34 @@ impl Forecast {
             amplification: (units_per_item + of_indexes) / units_per_item,
             indexes,
             scan_read_units: table_bytes / 8192.0,
-            verification_read_units: table_bytes / 4096.0,
-            partitions: 0,
+            verification_read_units,
+            partitions: partitions as u64,
             bounds: Vec::new(),
             sweep_seconds: 0.0,
-            verification_seconds: 0.0,
+            verification_seconds: verification_read_units / verification_rate,
             stream_records: facts.stream.as_ref().map(|_| pending),
             cost_usd: Bill::default(),
         };
-        forecast.set_bounds(facts, settings, table_bytes, at_once);
-        let copies = 1.0 + facts.replicas.len() as f64;
-        let used = Use {
-            items: pending.value,
-            checkpoints: items as f64 / ITEMS_PER_CHECKPOINT,
-            // A replicated write unit costs what any other does, in each region (DynamoDB pricing since November 2024).
-            write_units: forecast.write_units.value * copies
-                + CHECK_WCU * f64::from(settings.total_segments),
-            scan_read_units: forecast.scan_read_units,
-            verification_read_units: forecast.verification_read_units,
-            worker_seconds: forecast.sweep_seconds * at_once,
-            verifier_seconds: forecast.verification_seconds,
-            passes: 1.0,
-            segments: settings.total_segments.into(),
-            chunks: f64::from(settings.total_segments)
-                + (forecast.sweep_seconds * at_once / settings.time_box_seconds.max(1) as f64),
-            in_aws: true,
-        };
-        forecast.cost_usd = used.bill(prices);
+        let at_once = f64::from(settings.total_segments.min(settings.max_concurrency));
+        forecast.bounds = forecast.found_bounds(facts, settings, partitions.min(at_once));
+        forecast.sweep_seconds = forecast.bounds[0].seconds;
+        forecast.cost_usd = forecast.used(facts, settings, at_once).bill(prices);
         forecast
     }
 
-    fn set_bounds(
-        &mut self,
+    /// Everything that bounds the rate, the longest first. So many partitions are written to at the same time.
+    fn found_bounds(
+        &self,
         facts: &TableFacts,
         settings: &Settings,
-        table_bytes: f64,
-        at_once: f64,
-    ) {
+        partitions_at_work: f64,
+    ) -> Vec<Bound> {
         let (writes, reads) = facts.takes();
-        let partitions = (table_bytes / PARTITION_BYTES)
-            .max(writes / PARTITION_WRITES)
-            .ceil()
-            .max(1.0);
-        self.partitions = partitions as u64;
-        let table_units = self.pending.value * self.units_per_item;
-        let local: f64 = facts
-            .indexes
-            .iter()
-            .zip(&self.indexes)
-            .filter(|(index, _)| index.local)
-            .map(|(_, cost)| cost.write_units)
-            .sum();
+        let indexes = || facts.indexes.iter().zip(&self.indexes);
+        // A local index shares the capacity of its table.
+        let local = indexes().filter(|(index, _)| index.local);
+        let local: f64 = local.map(|(_, cost)| cost.write_units).sum();
+        let table_units = self.pending.value * self.units_per_item + local;
         let (write_name, read_name) = match facts.billing {
             Billing::Provisioned { .. } => (
                 "the table's provisioned write capacity",
@@ -223,46 +187,56 @@ impl Forecast {
             ),
         };
         let read_units = self.scan_read_units;
+        let bound = |limit, by: String, seconds| Bound { limit, by, seconds };
         let mut bounds = vec![
-            (
-                Limit::TableWrites,
-                write_name.to_owned(),
-                (table_units + local) / writes,
-            ),
-            (Limit::TableReads, read_name.to_owned(), read_units / reads),
-            (
+            bound(Limit::TableWrites, write_name.into(), table_units / writes),
+            bound(Limit::TableReads, read_name.into(), read_units / reads),
+            bound(
                 Limit::Partitions,
-                "1,000 write units/s for each partition at work".to_owned(),
-                (table_units + local) / (PARTITION_WRITES * partitions.min(at_once)),
+                "1,000 write units/s for each partition at work".into(),
+                table_units / (PARTITION_WRITES * partitions_at_work),
             ),
         ];
         if let Some(budget) = settings.max_wcu {
             let name = format!("the budget of {budget} write units/s");
             let seconds = self.write_units.value / f64::from(budget);
-            bounds.push((Limit::WriteBudget, name, seconds));
+            bounds.push(bound(Limit::WriteBudget, name, seconds));
         }
         if let Some(budget) = settings.max_rcu {
             let name = format!("the budget of {budget} read units/s");
-            bounds.push((Limit::ReadBudget, name, read_units / f64::from(budget)));
+            let seconds = read_units / f64::from(budget);
+            bounds.push(bound(Limit::ReadBudget, name, seconds));
         }
-        for (index, cost) in facts.indexes.iter().zip(&self.indexes) {
+        for (index, cost) in indexes() {
             if let Some(units) = facts.index_takes(index) {
                 let name = format!("what index {} takes", index.name);
                 let limit = Limit::Index(index.name.clone());
-                bounds.push((limit, name, cost.write_units / units));
+                bounds.push(bound(limit, name, cost.write_units / units));
             }
         }
-        let mut bounds: Vec<Bound> = bounds
-            .into_iter()
-            .map(|(limit, by, seconds)| Bound { limit, by, seconds })
-            .collect();
         bounds.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-        self.sweep_seconds = bounds[0].seconds;
-        self.bounds = bounds;
-        let reads = reads
-            .min(PARTITION_READS * partitions)
-            .min(settings.max_rcu.map_or(f64::MAX, f64::from));
-        self.verification_seconds = self.verification_read_units / reads;
+        bounds
+    }
+
+    /// What the run uses in AWS, with so many segments at once and with every replica.
+    fn used(&self, facts: &TableFacts, settings: &Settings, at_once: f64) -> Use {
+        let copies = 1.0 + facts.replicas.len() as f64;
+        Use {
+            items: self.pending.value,
+            checkpoints: self.items as f64 / ITEMS_PER_CHECKPOINT,
+            // A replicated write unit costs what any other does, in each region (DynamoDB pricing since November 2024).
+            write_units: self.write_units.value * copies
+                + CHECK_WCU * f64::from(settings.total_segments),
+            scan_read_units: self.scan_read_units,
+            verification_read_units: self.verification_read_units,
+            worker_seconds: self.sweep_seconds * at_once,
+            verifier_seconds: self.verification_seconds,
+            passes: 1.0,
+            segments: settings.total_segments.into(),
+            chunks: f64::from(settings.total_segments)
+                + (self.sweep_seconds * at_once / settings.time_box_seconds.max(1) as f64),
+            in_aws: true,
+        }
     }
 
     /// Items per second that would be migrated were it not for this limit.
@@ -271,4 +245,32 @@ impl Forecast {
         let seconds = others.map(|bound| bound.seconds).fold(0.0, f64::max);
         self.pending.value / seconds.max(1.0)
     }
+}
+
+/// Mean write units of the table for a migrated item, and what each index adds for `pending` of them. If the update did
+/// nothing to any of the sample, the table's are those of an item of `item_bytes`, and the indexes' 0.
+fn units(
+    facts: &TableFacts,
+    tried: &[Tried],
+    item_bytes: f64,
+    pending: f64,
+) -> (f64, Vec<IndexCost>) {
+    let pairs: Vec<(&Item, &Item)> = tried
+        .iter()
+        .filter_map(|tried| Some((&tried.before, tried.after.as_ref().ok()?)))
+        .collect();
+    let mean = |units: &dyn Fn(&Item, &Item) -> f64, otherwise: f64| match pairs.len() {
+        0 => otherwise,
+        n => pairs.iter().map(|(b, a)| units(b, a)).sum::<f64>() / n as f64,
+    };
+    let indexes = facts.indexes.iter().map(|index| {
+        let units = mean(&|b, a| index_units(&facts.keys, index, b, a), 0.0);
+        IndexCost {
+            name: index.name.clone(),
+            units_per_item: units,
+            write_units: units * pending,
+        }
+    });
+    let by_size = write_units(item_bytes as u64);
+    (mean(&update_units, by_size), indexes.collect())
 }
