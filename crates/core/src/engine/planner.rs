@@ -39,7 +39,7 @@ pub async fn describe<A: ReadAccess>(access: &A, request: &Request) -> Result<Ta
 pub struct Planner<A, S> {
     /// Read access to the tables.
     pub access: A,
-    /// The records.
+    /// The run records, by which runs are led.
     pub runs: Runs<S>,
 }
 
@@ -196,7 +196,7 @@ impl<'a> Continuation<'a> {
         if !request.settings.fresh && stored.fingerprint != request.spec.fingerprint() {
             return mismatch(format!(
                 "run_id: run {} has another spec\n  stored:    {}: {}\n  requested: {}: {}\n\
-                 give another run id, or start over with fresh",
+                 give another run id, or start over (fresh)",
                 stored.run_id,
                 stored.spec.table,
                 stored.spec.describe(),
@@ -211,7 +211,7 @@ impl<'a> Continuation<'a> {
         {
             return mismatch(format!(
                 "total_segments: run {} was cut into {total} segments, and {asked} were requested; \
-                 leave the number out to go on, give another run id, or start over with fresh",
+                 leave the number out to go on, give another run id, or start over (fresh)",
                 stored.run_id
             ));
         }

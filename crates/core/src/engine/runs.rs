@@ -28,7 +28,7 @@ const MAX_CONFLICTS: u32 = 20;
 /// What is to be done next: the answer to `plan` and `next`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Round {
-    /// The run.
+    /// The id of the run.
     pub run_id: String,
     /// Its current pass, from 1.
     pub pass: u32,
@@ -49,7 +49,7 @@ pub struct Round {
 pub struct Conclusion {
     /// What follows.
     pub status: ConclusionStatus,
-    /// The run.
+    /// The id of the run.
     pub run_id: String,
     /// The pass that is current now: with `next_pass`, the new one.
     pub pass: u32,
@@ -561,8 +561,7 @@ fn note_conclusion(
 }
 
 /// What to do about a canary that is swept; follows on [`canary`] "is swept".
-const SWEPT_ADVICE: &str =
-    "start the run again without only_segments to go on with the others and to verify";
+const SWEPT_ADVICE: &str = "start the run again without picking segments (only_segments) to go on with the others and to verify";
 
 /// Names the canary of these settings: "the canary (segments 0,7 out of 0 to 99)".
 fn canary(settings: &Settings) -> String {
@@ -582,6 +581,58 @@ fn canary(settings: &Settings) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Request;
+    use crate::engine::planner::new_run;
+    use crate::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
+
+    /// proof: a run succeeds by a complete count of 0 and by nothing else; the passes that it was granted bound the rest.
+    #[test]
+    fn what_follows_from_a_count_is_success_another_pass_or_the_end() {
+        let table = TableDescription {
+            status: "ACTIVE".into(),
+            identity: "1".into(),
+            keys: KeySchema {
+                hash: KeyAttribute::new("id", KeyType::S),
+                range: None,
+            },
+            item_count: 0,
+            size_bytes: 0,
+        };
+        let (next_pass, succeeded) = (ConclusionStatus::NextPass, ConclusionStatus::Succeeded);
+        for (dry_run, pass, remaining, status, run, pass_then, says) in [
+            (false, 1, 0, succeeded, RunStatus::Succeeded, 1, "came to 0"),
+            (false, 2, 3, next_pass, RunStatus::Running, 3, "pass 3"),
+            (
+                false,
+                3,
+                3,
+                ConclusionStatus::Incomplete,
+                RunStatus::Incomplete,
+                3,
+                "after 3 passes",
+            ),
+            (true, 1, 0, succeeded, RunStatus::Succeeded, 1, "0 of 9"),
+            (true, 1, 3, succeeded, RunStatus::Incomplete, 1, "3 of 9"),
+        ] {
+            let json = format!(
+                r#"{{"table":"stuff","set":{{"a":1}},"dry_run":{dry_run},"max_passes":3}}"#
+            );
+            let request = Request::from_json(&json).unwrap();
+            let mut record = new_run(&request, &table, &"somebody".into());
+            record.pass = pass;
+            let count = Verification {
+                remaining,
+                scanned: 9,
+                ..Verification::new(8)
+            };
+            let found = what_follows(&record, &count);
+            assert_eq!(
+                (found.status, found.run, found.pass),
+                (status, run, pass_then)
+            );
+            assert!(found.message.contains(says), "{}", found.message);
+        }
+    }
 
     #[test]
     fn a_caught_error_says_its_sentence() {

@@ -70,13 +70,13 @@ pub struct OpenSegment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyRequest {
-    /// The run.
+    /// The id of the run.
     pub run_id: String,
     /// Its current pass, from 1.
     pub pass: u32,
     /// Who asks: the owner of the run.
     pub owner: Owner,
-    /// How far it has come.
+    /// The verification as it came from the last call; [`Verification::new`] to begin.
     pub verification: Verification,
 }
 

@@ -38,7 +38,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chunk {
-    /// The run.
+    /// The id of the run.
     pub run_id: String,
     /// Its current pass, from 1.
     pub pass: u32,

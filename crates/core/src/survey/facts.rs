@@ -68,7 +68,7 @@ pub enum Projection {
 /// A secondary index.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct IndexFacts {
-    /// Its name.
+    /// The index's name, which no other index of the table has.
     pub name: String,
     /// True if it is a local index, which shares the capacity of its table.
     pub local: bool,
@@ -100,7 +100,7 @@ pub struct Replica {
 /// A table as far as a run is concerned.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TableFacts {
-    /// Its name.
+    /// The table's name, which no other table of the account and region has.
     pub name: String,
     /// Its ARN; `None` if that was not told.
     pub arn: Option<String>,

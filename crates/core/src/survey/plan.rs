@@ -64,7 +64,7 @@ pub trait Rehearsal {
 
 /// What a plan is made with.
 pub struct Surroundings<'a, A, C, R> {
-    /// The table.
+    /// Read access to the table.
     pub access: &'a A,
     /// The records of runs, to see whether the run is there already.
     pub checkpoints: &'a C,
@@ -89,7 +89,7 @@ pub struct Plan {
     pub refused: Option<String>,
     /// Update and predicate in one line.
     pub change: String,
-    /// The table.
+    /// What is known of the table.
     pub table: TableFacts,
     /// A sample of its items.
     pub sample: Sample,

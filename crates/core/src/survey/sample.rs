@@ -22,7 +22,7 @@ const Z: f64 = 1.96;
 /// An estimate and the interval in which the truth lies with 95 % confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
-    /// The estimate.
+    /// The estimate itself.
     pub value: f64,
     /// The lower end of the interval.
     pub low: f64,

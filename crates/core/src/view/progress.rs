@@ -80,7 +80,7 @@ pub struct Snapshot {
 /// The result of a run as one object, for programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// The run.
+    /// The id of the run.
     pub run_id: String,
     /// Name of the target table.
     pub table: String,
@@ -284,9 +284,10 @@ impl Snapshot {
     }
 
     /// How many items the current pass has swept, and about how many it is to sweep. The latter is
-    /// - DynamoDB's estimate, which is up to six hours old (API reference, TableDescription), or the part of `only_segments` in it;
+    /// - DynamoDB's estimate, which is up to six hours old (API reference, TableDescription), or the part of `only_segments`
+    ///   in it;
     /// - if more have been swept already, the mean of the exhausted segments times their number, once there are
-    ///   [`LEAST_SEGMENTS`]: DynamoDB cuts segments by the hash of the key;
+    ///   enough of them (`LEAST_SEGMENTS`): DynamoDB cuts segments by the hash of the key;
     /// - `None` if neither is of use.
     pub fn items(&self) -> (u64, Option<u64>) {
         let settings = &self.run.settings;
