@@ -1,4 +1,4 @@
-# make check   the quick loop: format, lints, unit and property tests, the layers of the tree, the state machine's definition,
+# make check   the quick loop: format, lints, documentation, unit and property tests, the layers of the tree, the state machine's definition,
 #              and of the packages that the program is made of their licences, sources and duplicates (deny.toml)
 # make test    everything, with the end-to-end tests and the fuzz targets; what CI runs
 # make quick   the tests of check alone; tests/README.md has shorter ones for a change of one module
@@ -40,6 +40,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
 # The tests that need no other process. The list of all test programs is Cargo's; whatever is not here runs in all-tests.
 quick:

@@ -1,13 +1,14 @@
 //! What a plan asks of a table: its facts, and pages of whole items as a sample. Everything here is a
 //! [`ReadCall`](crate::send::ReadCall).
 
+use backfill_core::Result;
+use backfill_core::change::Change;
 use backfill_core::ports::PageRequest;
 use backfill_core::survey::{
-    Billing, Fact, IndexFacts, Projection, Replica, SampledPage, TableFacts, WarmThroughput,
-    item_bytes,
+    Billing, Fact, IndexFacts, Projection, Replica, SampledPage, SurveyAccess, TableFacts,
+    WarmThroughput, item_bytes,
 };
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType};
-use backfill_core::{Result, Spec};
 
 use crate::calls::{
     DescribeContinuousBackups, DescribeKinesisStreamingDestination, DescribeTable,
@@ -18,12 +19,8 @@ use crate::failure::failure;
 use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError};
 use crate::target::{ReadOnly, items_of};
 
-impl ReadOnly {
-    /// The facts of a table whose keys are known. What the credentials may not ask, or the endpoint does not tell, is
-    /// [`Fact::Unknown`].
-    ///
-    /// Errors: those of DescribeTable.
-    pub async fn facts(&self, table: &str, keys: &KeySchema) -> Result<TableFacts> {
+impl SurveyAccess for ReadOnly {
+    async fn facts(&self, table: &str, keys: &KeySchema) -> Result<TableFacts> {
         let sender = ReadSender::new(&self.0);
         let described = sender
             .call(&DescribeTable { table_name: table })
@@ -89,20 +86,15 @@ impl ReadOnly {
         })
     }
 
-    /// One page of a sample by eventually consistent reads: the sizes of the pending items in bytes, and so many of them whole.
-    ///
-    /// Errors: those of a scan; retryable ones are for the caller to retry.
-    pub async fn sample_page(
+    async fn sample_page(
         &self,
-        spec: &Spec,
-        keys: &KeySchema,
+        change: &dyn Change,
         request: PageRequest<'_>,
         examples: usize,
     ) -> Result<SampledPage> {
-        let change = spec.change(keys);
         let pending = change.pending();
         let scan = Scan {
-            table_name: &spec.table,
+            table_name: change.table(),
             segment: Some(request.segment),
             total_segments: Some(request.total_segments),
             exclusive_start_key: request.after,
@@ -113,7 +105,7 @@ impl ReadOnly {
             return_consumed_capacity: TOTAL,
             ..Scan::default()
         };
-        let doing = || format!("sampling table {}", spec.table);
+        let doing = || format!("sampling table {}", change.table());
         let scanned = ReadSender::new(&self.0).call(&scan).await;
         let scanned = scanned.map_err(|error| failure(&doing(), error))?;
         let items = items_of(doing, scanned.items)?;

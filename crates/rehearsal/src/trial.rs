@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use backfill_core::change::{Change, Seen};
-use backfill_core::survey::{IndexFacts, Tried};
+use backfill_core::survey::{IndexFacts, Rehearsal, Tried};
 use backfill_core::table::{KeyAttribute, KeySchema};
-use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec};
+use backfill_core::{Error, ErrorKind, Item, Key, Result};
 use dynoxide::Database;
 use dynoxide::actions::create_table::CreateTableRequest;
 use dynoxide::actions::put_item::PutItemRequest;
@@ -19,20 +19,31 @@ use serde_json::{Value as Json, json};
 
 const TABLE: &str = "trial";
 
-/// Sends the guarded update to copies of these items, of which no two may have the same key. The table there has the indexes of
-/// the real one, which refuse an attribute of another type than that of their key.
-///
-/// Errors: `Internal` if the embedded database does not take the items.
-pub fn try_update(
-    spec: &Spec,
-    keys: &KeySchema,
+/// An embedded database of this process, as the place where a change is tried on copies of items. A table there has the
+/// indexes of the real one, which refuse an attribute of another type than that of their key.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EmbeddedTrial;
+
+impl Rehearsal for EmbeddedTrial {
+    fn try_change(
+        &self,
+        change: &dyn Change,
+        indexes: &[IndexFacts],
+        items: Vec<Item>,
+    ) -> Result<Vec<Tried>> {
+        try_on_copies(change, indexes, items)
+    }
+}
+
+/// Sends the guarded update to copies of these items, of which no two may have the same key.
+fn try_on_copies(
+    change: &dyn Change,
     indexes: &[IndexFacts],
     items: Vec<Item>,
 ) -> Result<Vec<Tried>> {
     let database = Database::memory().map_err(failed)?;
-    let table = definition(keys, indexes)?;
+    let table = definition(change.keys(), indexes)?;
     database.create_table(table).map_err(failed)?;
-    let change = spec.change(keys);
     let mut tried = Vec::new();
     for item in items {
         let put = PutItemRequest {
@@ -41,7 +52,7 @@ pub fn try_update(
             ..PutItemRequest::default()
         };
         database.put_item(put).map_err(failed)?;
-        let after = match database.update_item(update(&*change, &item)?) {
+        let after = match database.update_item(update(change, &item)?) {
             Ok(answer) => Ok(convert(&answer.attributes.unwrap_or_default())?),
             Err(DynoxideError::ConditionalCheckFailedException(..)) => {
                 Err("it is not pending there".into())
@@ -54,10 +65,10 @@ pub fn try_update(
             is_extinguished: true,
         });
     }
-    let left = still_pending(&database, &*change)?;
+    let left = still_pending(&database, change)?;
     for tried in &mut tried {
-        let key = key_of(keys, &tried.before);
-        tried.is_extinguished = !left.contains(&key);
+        let tried_on = Seen::new(change.keys(), tried.before.clone());
+        tried.is_extinguished = !left.contains(&tried_on.key);
     }
     Ok(tried)
 }
@@ -161,11 +172,6 @@ fn still_pending(database: &Database, change: &dyn Change) -> Result<Vec<Key>> {
             return Ok(keys);
         }
     }
-}
-
-fn key_of(keys: &KeySchema, item: &Item) -> Key {
-    let attribute = |name: &str| Some((name.to_owned(), item.get(name)?.clone()));
-    Key(keys.names().filter_map(attribute).collect())
 }
 
 /// From our form of DynamoDB's JSON to the database's, or back.

@@ -1,15 +1,11 @@
 //! A look at the table before a run. Reads only.
 
-use backfill_core::change::Change;
-use backfill_core::ports::PageRequest;
-use backfill_core::survey::{
-    IndexFacts, Plan, Rehearsal, SampledPage, Surroundings, SurveyAccess, TableFacts, Tried,
-};
-use backfill_core::table::{KeySchema, TableDescription};
+use backfill_core::survey::{Plan, Surroundings};
+use backfill_core::table::TableDescription;
 use backfill_core::view::cost::Prices;
-use backfill_core::{Item, Request, Result, Spec};
+use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
-use backfill_rehearsal::trial;
+use backfill_rehearsal::trial::EmbeddedTrial;
 
 use crate::drive::owner;
 
@@ -22,52 +18,13 @@ pub async fn plan(
     prices: &Prices,
     pages: u32,
 ) -> Result<Plan> {
-    let table = Table {
-        access: ReadOnly(connection.clone()),
-        spec: &request.spec,
-        keys: &description.keys,
-    };
     let with = Surroundings {
-        access: &table,
+        access: &ReadOnly(connection.clone()),
         checkpoints,
-        rehearsal: &table,
+        rehearsal: &EmbeddedTrial,
         owner: &owner::this_process(),
         prices,
         pages,
     };
     Plan::make(request, description, &with).await
-}
-
-/// The table of a spec, and an embedded copy of it.
-struct Table<'a> {
-    access: ReadOnly,
-    spec: &'a Spec,
-    keys: &'a KeySchema,
-}
-
-impl SurveyAccess for Table<'_> {
-    async fn facts(&self, table: &str, keys: &KeySchema) -> Result<TableFacts> {
-        self.access.facts(table, keys).await
-    }
-
-    async fn sample_page(
-        &self,
-        _: &dyn Change,
-        request: PageRequest<'_>,
-        examples: usize,
-    ) -> Result<SampledPage> {
-        let (spec, keys) = (self.spec, self.keys);
-        self.access.sample_page(spec, keys, request, examples).await
-    }
-}
-
-impl Rehearsal for Table<'_> {
-    fn try_change(
-        &self,
-        _: &dyn Change,
-        indexes: &[IndexFacts],
-        items: Vec<Item>,
-    ) -> Result<Vec<Tried>> {
-        trial::try_update(self.spec, self.keys, indexes, items)
-    }
 }
