@@ -1,6 +1,7 @@
 //! Saved queries: they find what is logged.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use backfill_e2e::command::root;
 use serde_json::Value as Json;
@@ -109,14 +110,23 @@ fn errors_without_a_level_are_found() {
     }
 }
 
+/// The text of all files below a folder.
+fn code(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).expect("a folder of the sources");
+    let texts = entries.map(|entry| {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => code(&path),
+            false => std::fs::read_to_string(path).expect("a source"),
+        }
+    });
+    texts.collect()
+}
+
 /// The messages that the queries look for are logged.
 #[test]
 fn saved_queries_look_for_what_is_logged() {
-    let mut sources = String::new();
-    for file in ["worker.rs", "verifier.rs", "ask.rs"] {
-        let path = root().join("crates/core/src").join(file);
-        sources += &std::fs::read_to_string(path).expect("the source");
-    }
+    let sources = code(&root().join("crates/core/src/engine"));
     let mut looked_for = 0;
     for name in QUERIES {
         assert!(queried_fields(name).contains("run_id"), "{name}");
