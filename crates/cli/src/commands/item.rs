@@ -25,7 +25,7 @@ enum ItemCommand {
     /// Put an item, in place of the one with its key.
     #[command(after_help = SANDBOX_HELP)]
     Put(PutArgs),
-    /// Update an item, created if missing; forbid that with --condition.
+    /// Update an item; it is created if missing, which --condition can forbid.
     #[command(after_help = SANDBOX_HELP)]
     Update(UpdateArgs),
     /// Delete an item; that it is missing is no error, unless --condition says so.
