@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use backfill_core::value::{Bytes, with_sorted_sets};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use dynoxide::Database;
+use fastrand::Rng;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -138,9 +139,21 @@ fn key(item: &Item) -> Key {
         .collect())
 }
 
+fn guid(random: &mut Rng) -> String {
+    let guid = random.u128(..);
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        (guid >> 96) as u32,
+        (guid >> 80) as u16,
+        (guid >> 68) & 0xfff,
+        0x8000 | ((guid >> 48) as u16 & 0x3fff),
+        guid & 0xffff_ffff_ffff
+    )
+}
+
 /// The `index`-th item: about 300 bytes with every kind of attribute, the same for the same seed.
 fn made_up(seed: u64, index: u64) -> Item {
-    let mut random = fastrand::Rng::with_seed(seed.rotate_left(32) ^ index);
+    let mut random = Rng::with_seed(seed.rotate_left(32) ^ index);
     let text = |s: &str| Value::S(s.to_owned());
     let number = |n: u64| Value::N(n.to_string());
     let mut pick = |words: &[&str]| words[random.usize(..words.len())].to_owned();
@@ -148,15 +161,7 @@ fn made_up(seed: u64, index: u64) -> Item {
     let last = pick(&LAST_NAMES);
     let status = pick(&["new", "paid", "shipped", "returned"]);
     let city = pick(&["Tromsø", "Kyoto", "Valparaíso", "Gent", "Accra"]);
-    let guid = random.u128(..);
-    let guid = format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        (guid >> 96) as u32,
-        (guid >> 80) as u16,
-        (guid >> 68) & 0xfff,
-        0x8000 | ((guid >> 48) as u16 & 0x3fff),
-        guid & 0xffff_ffff_ffff
-    );
+    let guid = guid(&mut random);
     let mut item = Item::from([
         ("id".into(), text(&guid)),
         (
