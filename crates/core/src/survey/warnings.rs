@@ -37,8 +37,8 @@ const LOOKS: [Look; 17] = [
     sample::none_in_sample,
 ];
 
-/// Looks for what could go wrong with a run with these settings, in the order in which it is to be shown. `targets` are the attributes that the
-/// change writes.
+/// Looks for what could go wrong with a run with these settings, in the order in which it is to be shown. `targets` are the
+/// attributes that the change writes.
 pub fn warnings(
     facts: &TableFacts,
     sample: &Sample,
