@@ -86,7 +86,7 @@ impl TableReader for Pending {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
         assert!(request.segment < request.total_segments);
         Ok(Page {
-            pending: vec![backfill_core::Key([].into())],
+            pending: vec![backfill_core::Key([].into()).into()],
             scanned: 1,
             next: None,
             consumed_rcu: 1.0,
