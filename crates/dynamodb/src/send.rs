@@ -13,6 +13,7 @@ use aws_sigv4::http_request::{
     SignableBody, SignableRequest, SigningParams, SigningSettings, sign,
 };
 use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_runtime_api::http::Request;
@@ -154,9 +155,11 @@ impl Sender {
             .identity()
             .await
             .map_err(SdkError::construction_failure)?;
-        let request = self
+        let mut request = self
             .request(operation, body, &identity)
             .map_err(SdkError::construction_failure)?;
+        let connection = CaptureSmithyConnection::new();
+        request.add_extension(connection.clone());
         let response = self
             .connection
             .connector()
@@ -164,6 +167,12 @@ impl Sender {
             .await
             .map_err(SdkError::dispatch_failure)?;
         let mut response = HttpResponse::from(response);
+        if response.status().is_server_error()
+            && let Some(connection) = connection.get()
+        {
+            // The next try is to meet another host, as with the SDK's own operations.
+            connection.poison();
+        }
         let received = ByteStream::new(response.take_body()).collect().await;
         let bytes = match received {
             Ok(received) => received.into_bytes(),
@@ -171,7 +180,7 @@ impl Sender {
         };
         if !response.status().is_success() {
             let error = refusal(&response, &bytes);
-            if error.code().is_none() && is_cut_short(&bytes) {
+            if is_cut_short(&bytes) {
                 return Err(SdkError::response_error(
                     "the answer is cut short",
                     response,
@@ -242,8 +251,8 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
         message: Option<String>,
         #[serde(rename = "Message")]
         capital_message: Option<String>,
-        #[serde(rename = "ThrottlingReasons", default)]
-        reasons: Vec<Reason>,
+        #[serde(rename = "ThrottlingReasons")]
+        reasons: Option<Vec<Reason>>,
     }
     #[derive(Deserialize)]
     struct Reason {
@@ -258,7 +267,7 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
         // "ValidationException:http://…"
         metadata = metadata.code(code.split(':').next().unwrap_or(code));
     }
-    let reasons = refusal.reasons.iter();
+    let reasons = refusal.reasons.iter().flatten();
     let reasons = reasons.map(|r| (r.reason.as_deref(), r.resource.as_deref()));
     let reasons = throttling_reasons(reasons);
     if let Some(message) = refusal.message.or(refusal.capital_message) {

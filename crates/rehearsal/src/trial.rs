@@ -165,7 +165,7 @@ fn still_pending(database: &Database, change: &dyn Change) -> Result<Vec<Key>> {
             })
             .map_err(failed)?;
         for item in page.items.iter().flatten() {
-            keys.push(convert(item)?);
+            keys.push(Seen::new(change.keys(), convert(item)?).key);
         }
         after = page.last_evaluated_key;
         if after.is_none() {

@@ -9,6 +9,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 use indicatif::HumanCount;
 use serde_json::{Map, Value as Json};
 
+use crate::hint;
+
 /// The settings that flags give.
 #[derive(Default)]
 pub struct SettingsArgs {
@@ -63,13 +65,7 @@ fn put(fields: &Map<String, Json>, settings: &RequestedSettings) -> Result<Reque
 
 /// An error about a setting, naming its flag as it is typed in place of its field in a spec file.
 pub(super) fn as_typed(error: Error) -> Error {
-    let message = error.to_string();
-    let of_flag = SETTINGS.iter().find_map(|setting| {
-        let (flag, _) = setting.flag?;
-        let why = message.strip_prefix(setting.name)?.strip_prefix(": ")?;
-        Some(Error::new(error.kind(), format!("{flag}: {why}")))
-    });
-    of_flag.unwrap_or(error)
+    Error::new(error.kind(), hint::in_flags(&error.to_string()))
 }
 
 impl Args for SettingsArgs {

@@ -14,7 +14,7 @@ use crate::drive::executions::{Ended, Executions};
 use crate::drive::watch::{Watch, Watched};
 use crate::drive::{owner, signals};
 use crate::ending::Ending;
-use crate::show::settings::as_flags;
+use crate::hint;
 use crate::show::watch::Role;
 use crate::show::{print, summary};
 
@@ -135,7 +135,7 @@ impl Deployed {
         let (ending, status) = match &followed {
             Followed::ToTheEnd(ended) => {
                 if let Some(why) = ended.why() {
-                    eprintln!("error: {}", as_flags(&why));
+                    eprintln!("error: {}", hint::in_flags(&why));
                 }
                 let ending = ended.ending(records.as_ref());
                 (ending, ended.run_status(ending))

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drive::executions::{Executions, machine_of};
 use crate::drive::{records, signals, steer};
+use crate::show::print;
 use crate::show::watch::{Action, Command, Role, Show};
 use crate::{budget, hint};
 
@@ -134,7 +135,7 @@ impl Watch {
     fn told(&mut self, done: std::result::Result<Result<String>, JoinError>) {
         match done {
             Ok(Ok(text)) => self.show.say(text, false),
-            Ok(Err(error)) => self.show.say(error.report(), true),
+            Ok(Err(error)) => self.show.say(print::report(&error), true),
             Err(error) => self.show.say(error.to_string(), true),
         }
     }

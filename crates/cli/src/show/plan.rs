@@ -12,6 +12,7 @@ use backfill_core::{Item, Value, printable};
 use indicatif::HumanCount;
 use serde::Serialize;
 
+use crate::hint;
 use crate::show::advice::Advised;
 use crate::show::words;
 
@@ -121,7 +122,8 @@ impl Shown<'_> {
         if let Some(why) = &self.plan.refused {
             let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
             lines.push(format!(
-                "  {red}refused{red:#}   as things are, a start would be: {why}"
+                "  {red}refused{red:#}   as things are, a start would be: {}",
+                hint::in_flags(why)
             ));
         }
         lines.push(match sample.whole_table {

@@ -9,11 +9,16 @@ use backfill_core::value::PlainItem;
 use backfill_core::{Error, ErrorKind, Item, Result};
 use serde::Serialize;
 
-use super::settings::as_flags;
+use crate::hint;
 
 /// Prints an error with its causes, once.
 pub fn error(error: &Error) {
-    say(&format!("error: {}", as_flags(&error.report())));
+    say(&format!("error: {}", report(error)));
+}
+
+/// An error with its causes as the command says it.
+pub fn report(error: &Error) -> String {
+    hint::in_flags(&error.report())
 }
 
 /// Lines for stderr while something else has the terminal; `None` while nothing has.

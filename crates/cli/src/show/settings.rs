@@ -39,16 +39,6 @@ fn property(setting: &Setting) -> Json {
     property
 }
 
-/// A text of the core in which each setting that stands in brackets, such as `(take_over)`, is its flag.
-pub fn as_flags(text: &str) -> String {
-    SETTINGS
-        .iter()
-        .fold(text.to_owned(), |text, setting| match setting.flag {
-            Some((flag, _)) => text.replace(&format!("({})", setting.name), &format!("(--{flag})")),
-            None => text,
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use indicatif::HumanCount;
@@ -64,12 +54,6 @@ mod tests {
             assert_eq!(property["description"], setting.help, "{}", setting.name);
         }
         assert_eq!(schema["properties"].get("settings"), None);
-    }
-
-    #[test]
-    fn settings_in_brackets_are_flags() {
-        let said = as_flags("take it over (take_over); not (this)");
-        assert_eq!(said, "take it over (--take-over); not (this)");
     }
 
     fn row(setting: &Setting) -> String {

@@ -40,6 +40,7 @@ impl Flush {
 
 /// What was flushed within ten seconds in one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
 pub struct HistoryBucket {
     /// The pass, from 1.
     pub pass: u32,
@@ -52,8 +53,87 @@ pub struct HistoryBucket {
     /// Sum of [`Flush::offset_seconds`].
     pub offset_seconds: f64,
     /// Sum of [`Flush::done`].
-    #[serde(flatten)]
     pub done: Counters,
+}
+
+/// A bucket as it is stored: one level of attributes, to each of which a flush is added. Serde cannot flatten [`Counters`], which
+/// refuses fields that it does not know.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    pass: u32,
+    start_ms: u64,
+    flushes: u64,
+    seconds: f64,
+    offset_seconds: f64,
+    scanned: u64,
+    matched: u64,
+    updated: u64,
+    raced: u64,
+    vanished: u64,
+    rejected: u64,
+    consumed_rcu: f64,
+    consumed_wcu: f64,
+    throttles: u64,
+}
+
+impl From<Stored> for HistoryBucket {
+    fn from(stored: Stored) -> Self {
+        HistoryBucket {
+            pass: stored.pass,
+            start_ms: stored.start_ms,
+            flushes: stored.flushes,
+            seconds: stored.seconds,
+            offset_seconds: stored.offset_seconds,
+            done: Counters {
+                scanned: stored.scanned,
+                matched: stored.matched,
+                updated: stored.updated,
+                raced: stored.raced,
+                vanished: stored.vanished,
+                rejected: stored.rejected,
+                consumed_rcu: stored.consumed_rcu,
+                consumed_wcu: stored.consumed_wcu,
+                throttles: stored.throttles,
+                ..Counters::default()
+            },
+        }
+    }
+}
+
+impl From<HistoryBucket> for Stored {
+    fn from(bucket: HistoryBucket) -> Self {
+        // As a pattern, so that a new figure cannot be forgotten here.
+        let Counters {
+            scanned,
+            matched,
+            updated,
+            raced,
+            vanished,
+            rejected,
+            consumed_rcu,
+            consumed_wcu,
+            throttles,
+            // Not in a flush.
+            worked_seconds: _,
+            checkpoints: _,
+        } = bucket.done;
+        Stored {
+            pass: bucket.pass,
+            start_ms: bucket.start_ms,
+            flushes: bucket.flushes,
+            seconds: bucket.seconds,
+            offset_seconds: bucket.offset_seconds,
+            scanned,
+            matched,
+            updated,
+            raced,
+            vanished,
+            rejected,
+            consumed_rcu,
+            consumed_wcu,
+            throttles,
+        }
+    }
 }
 
 impl HistoryBucket {

@@ -78,17 +78,23 @@ impl Description {
         self.attribute_definitions
             .iter()
             .find(|definition| definition.attribute_name == attribute)
-            .map(|definition| definition.attribute_type)
+            .and_then(|definition| definition.attribute_type)
     }
 }
 
-/// A list that may also be null.
-fn or_none<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+/// A field that may also be null.
+fn or_none<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
-    T: DeserializeOwned,
+    T: DeserializeOwned + Default,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// The type of a key attribute; `None` if it is one that this version does not know. Whoever needs it says so.
+fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<KeyType>, D::Error> {
+    let kind = serde_json::Value::deserialize(deserializer)?;
+    Ok(KeyType::deserialize(kind).ok())
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,9 +106,9 @@ pub(crate) struct BillingModeSummary {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Throughput {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     pub(crate) read_capacity_units: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     pub(crate) write_capacity_units: u64,
 }
 
@@ -132,13 +138,15 @@ pub(crate) struct TableClassSummary {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Index {
+    #[serde(default, deserialize_with = "or_none")]
     pub(crate) index_name: String,
     pub(crate) index_status: Option<String>,
+    #[serde(default, deserialize_with = "or_none")]
     pub(crate) key_schema: Vec<KeyElement>,
     pub(crate) projection: Option<IndexProjection>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     pub(crate) item_count: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     pub(crate) index_size_bytes: i64,
     pub(crate) provisioned_throughput: Option<Throughput>,
     pub(crate) warm_throughput: Option<Warm>,
@@ -148,7 +156,8 @@ pub(crate) struct Index {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AttributeDefinition {
     pub(crate) attribute_name: String,
-    pub(crate) attribute_type: KeyType,
+    #[serde(default, deserialize_with = "known")]
+    pub(crate) attribute_type: Option<KeyType>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -169,7 +178,7 @@ pub(crate) struct IndexProjection {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct StreamSpecification {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     pub(crate) stream_enabled: bool,
     pub(crate) stream_view_type: Option<String>,
 }
@@ -177,6 +186,28 @@ pub(crate) struct StreamSpecification {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ReplicaDescription {
+    #[serde(default, deserialize_with = "or_none")]
     pub(crate) region_name: String,
     pub(crate) replica_status: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What no run needs does not keep one from beginning, however odd an endpoint writes it.
+    #[test]
+    fn odd_fields_that_no_run_needs_are_read_as_nothing() {
+        let described = r#"{"Table":{"TableStatus":"ACTIVE","KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
+            "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"odd","AttributeType":"BOOL"},
+                {"AttributeName":"none"}],
+            "ProvisionedThroughput":{"ReadCapacityUnits":null},"LocalSecondaryIndexes":null,
+            "GlobalSecondaryIndexes":[{"IndexName":"by","ItemCount":null,"IndexSizeBytes":null}],
+            "StreamSpecification":{"StreamEnabled":null},"Replicas":[{"RegionName":null}]}}"#;
+        let table = serde_json::from_str::<Described>(described).unwrap().table;
+        assert_eq!(table.kind_of("id"), Some(KeyType::S));
+        assert_eq!((table.kind_of("odd"), table.kind_of("none")), (None, None));
+        let index = &table.global_secondary_indexes[0];
+        assert!(index.key_schema.is_empty() && index.item_count == 0);
+    }
 }

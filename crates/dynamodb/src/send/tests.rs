@@ -6,6 +6,7 @@ use aws_config::{Region, SdkConfig};
 use aws_credential_types::credential_fn::provide_credentials_fn;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
+use aws_smithy_runtime_api::client::connection::ConnectionMetadata;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpConnector,
 };
@@ -33,10 +34,22 @@ struct Answering {
     error_type: Option<&'static str>,
     body: &'static str,
     requests: Arc<Mutex<Vec<Request>>>,
+    /// Connections that were given up.
+    poisoned: Arc<AtomicU32>,
 }
 
 impl HttpConnector for Answering {
     fn call(&self, request: Request) -> HttpConnectorFuture {
+        if let Some(capture) = request.extension::<CaptureSmithyConnection>() {
+            let poisoned = self.poisoned.clone();
+            let connection = ConnectionMetadata::builder()
+                .proxied(false)
+                .poison_fn(move || {
+                    poisoned.fetch_add(1, Ordering::Relaxed);
+                });
+            let connection = connection.build();
+            capture.set_connection_retriever(move || Some(connection.clone()));
+        }
         self.requests.lock().unwrap().push(request);
         let status = StatusCode::try_from(self.status).unwrap();
         let mut response = HttpResponse::new(status, SdkBody::from(self.body));
@@ -74,6 +87,7 @@ async fn two_requests(valid_for: u64, endpoint_url: Option<&str>) -> Vec<Request
         error_type: None,
         body: "{}",
         requests: requests.clone(),
+        poisoned: Arc::default(),
     };
     let sender = sender(service, Duration::from_secs(valid_for), endpoint_url).await;
     for _ in 0..2 {
@@ -93,6 +107,7 @@ pub(crate) async fn answered(
         error_type,
         body,
         requests: Arc::default(),
+        poisoned: Arc::default(),
     };
     sender(service, Duration::from_secs(3_600), None).await
 }
@@ -230,4 +245,23 @@ async fn a_refusal_keeps_its_details() {
     let other = r#"{"__type":"a#ThrottlingException"}"#;
     let error = answer(400, None, other).await.unwrap_err();
     assert_eq!(details::<Held>(&error), None);
+}
+
+/// A connection over which a host has failed is not used again; one that was refused for the call's sake is.
+#[tokio::test]
+async fn the_connection_of_a_host_that_fails_is_given_up() {
+    let body = r#"{"__type":"InternalServerError"}"#;
+    for (status, given_up) in [(500, 1), (503, 1), (400, 0), (200, 0)] {
+        let poisoned = Arc::<AtomicU32>::default();
+        let service = Answering {
+            status,
+            error_type: None,
+            body,
+            requests: Arc::default(),
+            poisoned: poisoned.clone(),
+        };
+        let sender = sender(service, Duration::from_secs(3_600), None).await;
+        let _ = sender.call(&Ask { limit: 1 }).await;
+        assert_eq!(poisoned.load(Ordering::Relaxed), given_up, "{status}");
+    }
 }
