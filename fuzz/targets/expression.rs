@@ -48,7 +48,10 @@ fuzz_target!(|text: &str| {
     assert_eq!(update.update, spec.update);
     // The predicate is one operand beside the guard: nothing in it ends the parentheses around it.
     for (expression, guard) in [
-        (&*update.condition, "attribute_exists(#backfill_key0) AND ("),
+        (
+            update.condition.as_str(),
+            "attribute_exists(#backfill_key0) AND (",
+        ),
         (
             &*not_pending.expression,
             "attribute_not_exists(#backfill_key0) OR NOT (",
@@ -83,7 +86,7 @@ fuzz_target!(|text: &str| {
             &not_pending.values,
         ),
         (
-            vec![&*update.update, &*update.condition],
+            vec![&*update.update, update.condition.as_str()],
             &*update.names,
             &*update.values,
         ),

@@ -180,14 +180,13 @@ fn tests_that_semantics_names_are_there() {
 fn files_that_documents_name_are_there() {
     let all = paths("");
     let documents = all.iter().filter(|path| {
-        let design = path.starts_with("docs/design/") && path.ends_with(".md");
-        let ours = [
-            "ARCHITECTURE.md",
-            "CONTRIBUTING.md",
-            "SEMANTICS.md",
-            "tests/README.md",
+        // Those speak of files of other projects, or of names at AWS that look like paths.
+        let others = [
+            "bench/README.md",
+            "docs/ALTERNATIVES.md",
+            "docs/RUNBOOK.md",
         ];
-        design || ours.contains(&path.as_str())
+        path.ends_with(".md") && !others.contains(&path.as_str())
     });
     let mut missing = Vec::new();
     let mut read_any = false;

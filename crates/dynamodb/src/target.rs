@@ -411,7 +411,7 @@ impl Writer {
             table_name: table,
             key: &item.key,
             update_expression: &guarded.update,
-            condition_expression: Some(&guarded.condition),
+            condition_expression: Some(guarded.condition.as_str()),
             expression_attribute_names: Some(&guarded.names),
             expression_attribute_values: Some(&guarded.values),
             return_values: show,

@@ -1,8 +1,8 @@
 //! What rehearses: an embedded database as a server, tables and items by hand, definitions, made-up items, the demo, and the trial of an
 //! update on copies.
 //!
-//! What may create, fill and drop tables is here and nowhere else, and the Lambda functions do not depend on this crate: they cannot see
-//! it. Nothing here prints; the command does.
+//! What may fill and drop a target table is here and nowhere else, and the Lambda functions do not depend on this crate: they cannot
+//! see it. Nothing here prints; the command does.
 
 #![deny(missing_docs)]
 

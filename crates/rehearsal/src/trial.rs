@@ -132,7 +132,7 @@ fn update(change: &dyn Change, item: &Item) -> Result<UpdateItemRequest> {
         table_name: TABLE.into(),
         key: convert(&seen.key)?,
         update_expression: Some(guarded.update.to_string()),
-        condition_expression: Some(guarded.condition.to_string()),
+        condition_expression: Some(guarded.condition.as_str().to_owned()),
         expression_attribute_names: Some(guarded.names.clone().into_owned().into_iter().collect()),
         expression_attribute_values: match values.is_empty() {
             true => None,

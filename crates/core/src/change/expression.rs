@@ -93,10 +93,22 @@ pub fn without_outer_parentheses(expression: &str) -> &str {
     trimmed
 }
 
-/// The condition of every write: an item that is gone is not created, and one that is no longer pending is not touched.
-pub fn guard(partition_key: &str, pending: &str) -> String {
-    let pending = without_outer_parentheses(pending);
-    format!("attribute_exists({partition_key}) AND ({pending})")
+/// The condition of every write: the item is there, and it is still pending. A write has no other condition than one of these, so
+/// none can create an item that is gone or touch one that is no longer pending (promises: never-resurrect, never-overwrite).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard(String);
+
+impl Guard {
+    /// `attribute_exists(<partition key>) AND (<pending>)`, by the placeholder of the partition key.
+    pub fn new(partition_key: &str, pending: &str) -> Guard {
+        let pending = without_outer_parentheses(pending);
+        Guard(format!("attribute_exists({partition_key}) AND ({pending})"))
+    }
+
+    /// The condition expression.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// True if nothing is pending under a key.

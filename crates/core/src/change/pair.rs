@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::expression::{RESERVED, guard, not_pending, placeholders};
+use super::expression::{Guard, RESERVED, not_pending, placeholders};
 use super::partiql::{BoundStatement, Statement};
 use super::seam::{Change, Condition, GuardedUpdate, Seen, SharedChange, Sweep};
 use super::spec::Spec;
@@ -23,7 +23,11 @@ pub struct Pair {
     sweep: Sweep,
     update: String,
     /// The condition of every write.
-    guard: Condition,
+    guard: Guard,
+    /// Names that update and guard use.
+    write_names: BTreeMap<String, String>,
+    /// Values that update and guard use.
+    write_values: Item,
     partiql: Result<Statement, String>,
 }
 
@@ -78,11 +82,9 @@ impl Pair {
                 values: pending.values.clone(),
             },
             update: spec.update.clone(),
-            guard: Condition {
-                expression: guard(&partition_key, &spec.pending),
-                names: with_partition_key(write_names),
-                values: write_values,
-            },
+            guard: Guard::new(&partition_key, &spec.pending),
+            write_names: with_partition_key(write_names),
+            write_values,
             partiql: Statement::new(spec, keys),
             pending,
         }
@@ -128,9 +130,9 @@ impl Change for Pair {
     fn update<'a>(&'a self, _item: &'a Seen) -> GuardedUpdate<'a> {
         GuardedUpdate {
             update: Cow::Borrowed(&self.update),
-            condition: Cow::Borrowed(&self.guard.expression),
-            names: Cow::Borrowed(&self.guard.names),
-            values: Cow::Borrowed(&self.guard.values),
+            condition: Cow::Borrowed(&self.guard),
+            names: Cow::Borrowed(&self.write_names),
+            values: Cow::Borrowed(&self.write_values),
         }
     }
 
@@ -183,7 +185,7 @@ mod tests {
         let update = change.update(&seen);
         assert_eq!(update.update, "SET #s0 = :s0");
         assert_eq!(
-            update.condition,
+            update.condition.as_str(),
             "attribute_exists(#backfill_key0) AND (attribute_not_exists(#s0))"
         );
         assert_eq!(update.names["#s0"], "status");
@@ -199,7 +201,7 @@ mod tests {
         ] {
             let change = pair(pending, "SET c = d");
             let expected = format!("attribute_exists(#backfill_key0) AND ({inside})");
-            assert_eq!(change.guard.expression, expected);
+            assert_eq!(change.guard.as_str(), expected);
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::expression::Guard;
 use super::partiql::BoundStatement;
 use crate::table::KeySchema;
 use crate::{Item, Key};
@@ -111,9 +112,8 @@ pub struct Sweep {
 pub struct GuardedUpdate<'a> {
     /// The update expression: `U`.
     pub update: Cow<'a, str>,
-    /// `attribute_exists(<partition key>) AND (P)`: an item that is gone is not created, and one that a live writer has
-    /// set is not touched.
-    pub condition: Cow<'a, str>,
+    /// `attribute_exists(<partition key>) AND (P)`.
+    pub condition: Cow<'a, Guard>,
     /// `#name` → attribute, for `update` and `condition`.
     pub names: Cow<'a, BTreeMap<String, String>>,
     /// `:value` → value, for `update` and `condition`.

@@ -19,7 +19,8 @@ const MOST_UNITS: u64 = u32::MAX as u64;
 
 /// The declaration of every setting, for the macro `$with`.
 ///
-/// - `chosen`: a run has one; what is left out of a request is chosen, or kept when the run goes on.
+/// - `chosen`: a run has one; what is left out of a request is chosen, or kept when the run goes on. A new one needs
+///   `#[serde(default = …)]` before it: records of runs that were stored before it have no such field, and would be refused.
 /// - `limits`: a run may have one, and keeps it when it goes on.
 /// - `asked`: for one request; a run that goes on does not remember it.
 macro_rules! settings {
@@ -416,6 +417,32 @@ impl WriterKind {
         match self {
             WriterKind::Batch => "batch",
             WriterKind::UpdateItem => "update-item",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What people are told of a default is what a run gets.
+    #[test]
+    fn shown_defaults_are_those_that_are_chosen() {
+        let chosen = serde_json::to_value(RequestedSettings::default().choose(0)).unwrap();
+        for setting in SETTINGS {
+            let Some(shown) = setting.default else {
+                continue;
+            };
+            let value = match (&chosen[setting.name], setting.form) {
+                (serde_json::Value::String(word), _) => word.clone(),
+                (seconds, Form::Duration(..)) => {
+                    format!("{}m", seconds.as_u64().unwrap() / 60)
+                }
+                (serde_json::Value::Null, _) => "no limit".into(),
+                _ if setting.name == "total_segments" => "by the size of the table".into(),
+                (number, _) => number.to_string(),
+            };
+            assert_eq!(value, shown, "{}", setting.name);
         }
     }
 }

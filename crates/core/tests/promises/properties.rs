@@ -77,7 +77,7 @@ proptest! {
                     (Some(left), found) => {
                         let mut expected = left.clone();
                         expected.entry("test".into()).or_insert_with(|| Value::N("1".into()));
-                        // Where the live write came on top of our value, it kept it.
+                        // If the live write came on top of our value, it kept it.
                         assert_eq!(found, Some(&expected), "changed {key}");
                     }
                 }

@@ -1,3 +1,5 @@
+//! BatchExecuteStatement: what is asked and what is answered.
+
 use backfill_core::Value;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};

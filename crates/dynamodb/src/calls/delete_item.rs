@@ -1,3 +1,5 @@
+//! DeleteItem: what is asked and what is answered.
+
 use backfill_core::Key;
 use serde::Serialize;
 use serde::de::IgnoredAny;

@@ -1,3 +1,5 @@
+//! DescribeKinesisStreamingDestination: what is asked and what is answered.
+
 use serde::{Deserialize, Serialize};
 
 use crate::send::{Call, ReadCall};

@@ -1,3 +1,5 @@
+//! DescribeTable: what is asked and what is answered.
+
 use backfill_core::table::KeyType;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};

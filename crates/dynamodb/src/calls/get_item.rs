@@ -1,3 +1,5 @@
+//! GetItem: what is asked and what is answered.
+
 use backfill_core::{Item, Key};
 use serde::{Deserialize, Serialize};
 

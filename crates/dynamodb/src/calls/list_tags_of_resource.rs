@@ -1,3 +1,5 @@
+//! ListTagsOfResource: what is asked and what is answered.
+
 use serde::{Deserialize, Serialize};
 
 use crate::send::{Call, ReadCall, ReadSender, SdkError};

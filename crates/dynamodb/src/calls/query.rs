@@ -1,3 +1,5 @@
+//! Query: what is asked and what is answered.
+
 use std::collections::BTreeMap;
 
 use backfill_core::{Item, Key};

@@ -1,3 +1,5 @@
+//! UpdateTimeToLive: what is asked and what is answered.
+
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;

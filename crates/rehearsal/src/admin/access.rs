@@ -1,3 +1,5 @@
+//! The way to tables and items by hand: a connection, and what is tried again.
+
 use std::time::Duration;
 
 use backfill_core::pace::retry::{PATIENCE, Until, retry};

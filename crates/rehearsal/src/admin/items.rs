@@ -1,3 +1,5 @@
+//! Items by hand: read, put, changed and deleted one by one or in batches.
+
 use std::time::Duration;
 
 use backfill_core::pace::retry::{PATIENCE, Until};

@@ -1,3 +1,5 @@
+//! Tables by hand: created, described, listed and dropped.
+
 use std::time::Duration;
 
 use backfill_core::pace::retry::Until;

@@ -1,3 +1,5 @@
+//! BatchGetItem: what is asked and what is answered.
+
 use std::collections::BTreeMap;
 
 use backfill_core::Item;

@@ -1,3 +1,5 @@
+//! BatchWriteItem: what is asked and what is answered.
+
 use backfill_dynamodb::send::Call;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;

@@ -1,3 +1,5 @@
+//! DeleteItem: what is asked and what is answered.
+
 use backfill_core::Key;
 use backfill_dynamodb::send::Call;
 use serde::Serialize;

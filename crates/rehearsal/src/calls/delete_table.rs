@@ -1,3 +1,5 @@
+//! DeleteTable: what is asked and what is answered.
+
 use backfill_dynamodb::send::Call;
 use serde::Serialize;
 use serde::de::IgnoredAny;

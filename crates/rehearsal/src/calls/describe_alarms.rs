@@ -1,3 +1,5 @@
+//! DescribeAlarms: what is asked and what is answered.
+
 use backfill_dynamodb::send::{Call, ReadCall, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;

@@ -1,3 +1,5 @@
+//! ListTables: what is asked and what is answered.
+
 use backfill_dynamodb::send::{Call, ReadCall};
 use serde::{Deserialize, Serialize};
 

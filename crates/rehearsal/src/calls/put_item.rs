@@ -1,3 +1,5 @@
+//! PutItem: what is asked and what is answered.
+
 use backfill_core::Item;
 use backfill_dynamodb::send::Call;
 use serde::Serialize;

@@ -1,3 +1,5 @@
+//! The fields of a definition.
+
 /// The fields that CreateTable takes and that a template has under the same names; TTL is a call of its own.
 pub(crate) const FIELDS: [&str; 15] = [
     "AttributeDefinitions",

@@ -1,3 +1,5 @@
+//! Scalars of JSON and templates as text.
+
 use serde_json::Value as Json;
 
 /// A scalar as text.

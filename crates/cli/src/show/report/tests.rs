@@ -1,3 +1,5 @@
+//! Reports of made-up runs, also with hostile values, against snapshots.
+
 use backfill_core::records::{BoundBy, Counters, Event, Flush, Proof};
 use backfill_core::view::cost::Bill;
 use backfill_core::view::progress::{SegmentProgress, Snapshot};
