@@ -181,11 +181,7 @@ fn files_that_documents_name_are_there() {
     let all = paths("");
     let documents = all.iter().filter(|path| {
         // Those speak of files of other projects, or of names at AWS that look like paths.
-        let others = [
-            "bench/README.md",
-            "docs/ALTERNATIVES.md",
-            "docs/RUNBOOK.md",
-        ];
+        let others = ["bench/README.md", "docs/ALTERNATIVES.md", "docs/RUNBOOK.md"];
         path.ends_with(".md") && !others.contains(&path.as_str())
     });
     let mut missing = Vec::new();
