@@ -2,6 +2,7 @@
 //! and may delay it, refuse it, break it off, or do something at exactly that moment. What a live system does by chance, a
 //! test does on purpose, or by a seed ([`Faults`]).
 
+mod answers;
 mod call;
 mod faults;
 mod lock;
@@ -13,6 +14,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use answers::{answered, cancelled, empty_page, refusal, throttled, unavailable};
 pub use call::{Call, Verdict};
 pub use faults::Faults;
 use futures_util::stream;
@@ -199,7 +201,7 @@ async fn serve(stream: TcpStream, sender: SocketAddr, receiver: SocketAddr, shar
         let (shared, behind, resets) = (shared.clone(), behind.clone(), resets.clone());
         handle(request, sender, receiver, shared, behind, resets)
     });
-    // Where either side goes away, the other one notices by itself.
+    // If either side goes away, the other one notices by itself.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -320,7 +322,6 @@ async fn carry_out(
     behind: &Behind,
     resets: &TcpStream,
 ) -> Result<(Response<Bytes>, Ending), Problem> {
-    let mut body = call.body.clone();
     let response = match verdict {
         Verdict::Forward => behind.forward(request).await?,
         Verdict::Delay(time) => {
@@ -329,16 +330,12 @@ async fn carry_out(
             response
         }
         Verdict::ShortPage(limit) => {
+            let mut body = call.body.clone();
             body["Limit"] = limit.into();
             behind.forward(with_body(request, &body)).await?
         }
-        Verdict::EmptyPage => match body.get("ExclusiveStartKey") {
-            Some(key) => json_response(
-                200,
-                &serde_json::json!({
-                    "Items": [], "Count": 0, "ScannedCount": 0, "LastEvaluatedKey": key,
-                }),
-            ),
+        Verdict::EmptyPage => match call.body.get("ExclusiveStartKey") {
+            Some(key) => empty_page(key),
             None => behind.forward(request).await?,
         },
         Verdict::FailStatements {
@@ -346,50 +343,14 @@ async fn carry_out(
             code,
             message,
         } => {
-            let statements = body["Statements"].as_array_mut().expect("a batch");
-            let asked = statements.len();
-            let mut nth = 0;
-            statements.retain(|_| {
-                nth += 1;
-                nth % every != 0
-            });
-            let none = statements.is_empty();
-            let mut answer = if none {
-                serde_json::json!({"Responses": []})
-            } else {
-                let answer = behind.forward(with_body(request, &body)).await?;
-                serde_json::from_slice(answer.body())?
-            };
-            let responses = answer["Responses"].as_array_mut().expect("answers");
-            for nth in (every..=asked).step_by(every) {
-                let error = serde_json::json!({"Error": {"Code": code, "Message": message}});
-                responses.insert(nth - 1, error);
-            }
-            json_response(200, &answer)
+            let error = serde_json::json!({"Error": {"Code": code, "Message": message}});
+            fail_statements(every, &error, call, request, behind).await?
         }
-        Verdict::CancelTransaction { code } => json_response(
-            400,
-            &serde_json::json!({
-                "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-                "Message": format!("Transaction cancelled, please refer cancellation reasons [{code}]"),
-                "CancellationReasons": [{"Code": code, "Message": "injected"}],
-            }),
-        ),
+        Verdict::CancelTransaction { code } => cancelled(code),
         Verdict::Refuse { code, message } => refusal(400, code, message),
-        Verdict::Throttle { reason, resource } => json_response(
-            400,
-            &serde_json::json!({
-                "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
-                "message": "The level of configured provisioned throughput was exceeded",
-                "ThrottlingReasons": [{"reason": reason, "resource": resource}],
-            }),
-        ),
+        Verdict::Throttle { reason, resource } => throttled(reason, resource),
         Verdict::Unavailable(500) => refusal(500, "InternalServerError", "injected"),
-        Verdict::Unavailable(status) => Response::builder()
-            .status(status)
-            .header("content-type", "text/html")
-            .body("<html><body>Try again later</body></html>".into())
-            .expect("a plain response"),
+        Verdict::Unavailable(status) => unavailable(status),
         Verdict::Break => return Err("broken on purpose".into()),
         Verdict::Reset => {
             resets.set_zero_linger()?;
@@ -413,6 +374,36 @@ async fn carry_out(
         Verdict::Garble => return Ok((behind.forward(request).await?, Ending::Garbled)),
     };
     Ok((response, Ending::Whole))
+}
+
+/// Forwards a batch without every n-th of its statements, and answers those with an error in their places.
+async fn fail_statements(
+    every: usize,
+    error: &Json,
+    call: &Call,
+    request: Request<Full<Bytes>>,
+    behind: &Behind,
+) -> Result<Response<Bytes>, Problem> {
+    let mut body = call.body.clone();
+    let statements = body["Statements"].as_array_mut().expect("a batch");
+    let asked = statements.len();
+    let mut nth = 0;
+    statements.retain(|_| {
+        nth += 1;
+        nth % every != 0
+    });
+    let none = statements.is_empty();
+    let mut answer = if none {
+        serde_json::json!({"Responses": []})
+    } else {
+        let answer = behind.forward(with_body(request, &body)).await?;
+        serde_json::from_slice(answer.body())?
+    };
+    let responses = answer["Responses"].as_array_mut().expect("answers");
+    for nth in (every..=asked).step_by(every) {
+        responses.insert(nth - 1, error.clone());
+    }
+    Ok(answered(200, &answer))
 }
 
 /// The units in an answer; a batch reports them table by table.
@@ -461,22 +452,6 @@ fn with_body(request: Request<Full<Bytes>>, body: &Json) -> Request<Full<Bytes>>
     let (mut parts, _) = request.into_parts();
     parts.headers.insert("content-length", body.len().into());
     Request::from_parts(parts, Full::new(body))
-}
-
-fn refusal(status: u16, code: &str, message: &str) -> Response<Bytes> {
-    let body = serde_json::json!({
-        "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
-        "message": message,
-    });
-    json_response(status, &body)
-}
-
-fn json_response(status: u16, body: &Json) -> Response<Bytes> {
-    Response::builder()
-        .status(status)
-        .header("content-type", "application/x-amz-json-1.0")
-        .body(body.to_string().into())
-        .expect("a plain response")
 }
 
 #[cfg(test)]
