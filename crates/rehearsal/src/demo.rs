@@ -215,12 +215,16 @@ fn made_up(seed: u64, index: u64) -> Item {
         ),
     ]);
     if random.u64(..100) >= LACKING_PERCENT {
-        let value = match random.u8(..3) {
-            0 => number(random.u64(2..1000)),
-            1 => text("set by the application"),
-            _ => Value::Null(true),
-        };
-        item.insert("test".into(), value);
+        item.insert("test".into(), set_already(&mut random));
     }
     item
+}
+
+/// What the application has put into the attribute before the backfill comes.
+fn set_already(random: &mut Rng) -> Value {
+    match random.u8(..3) {
+        0 => Value::N(random.u64(2..1000).to_string()),
+        1 => Value::S("set by the application".into()),
+        _ => Value::Null(true),
+    }
 }
