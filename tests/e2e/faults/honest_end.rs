@@ -1,13 +1,15 @@
 //! honest-end: faults that do not pass.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use backfill_core::{Item, Key};
 use backfill_e2e::command::{AtWork, backfill};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::tables::{STUFF_KEYS, migrated, read_all};
-use backfill_e2e::wire::Verdict;
+use backfill_e2e::wire::{Tap, Verdict, Wire};
 
 use crate::kills::slow_line;
 use crate::trial::{CHECKPOINTS, assert_accounted};
@@ -15,6 +17,7 @@ use crate::trial::{CHECKPOINTS, assert_accounted};
 /// What does not pass, on the n-th call of an operation on a table and on all that follow.
 struct ForGood {
     table: &'static str,
+    /// Empty: any.
     operation: &'static str,
     from: u64,
     verdict: Verdict,
@@ -22,11 +25,27 @@ struct ForGood {
     cause: &'static str,
 }
 
-/// honest-end, no-gap, accounting: what trying again does not mend ends the run with exit code 1 and its cause, whether or not
-/// that can still be recorded; once it is mended, the same command does the rest.
-#[tokio::test(flavor = "multi_thread")]
-async fn honest_end_by_faults_that_do_not_pass() {
-    const RUN: &str = "run --table stuff --set test=1 --json --run-id mended --segments 3";
+fn for_good(
+    (table, operation, from): (&'static str, &'static str, u64),
+    verdict: Verdict,
+    cause: &'static str,
+) -> ForGood {
+    ForGood {
+        table,
+        operation,
+        from,
+        verdict,
+        cause,
+    }
+}
+
+fn cases() -> [ForGood; 10] {
+    const BATCH: (&str, &str, u64) = ("stuff", "BatchExecuteStatement", 4);
+    const UPDATE: (&str, &str, u64) = ("stuff", "UpdateItem", 2);
+    const PAGE: (&str, &str, u64) = ("stuff", "Scan", 6);
+    const CHECK: (&str, &str, u64) = ("stuff", "TransactWriteItems", 2);
+    const RECORD: (&str, &str, u64) = (CHECKPOINTS, "UpdateItem", 8);
+    const ANY_RECORD: (&str, &str, u64) = (CHECKPOINTS, "", 25);
     let fail = |code| Verdict::FailStatements {
         every: 3,
         code,
@@ -36,106 +55,36 @@ async fn honest_end_by_faults_that_do_not_pass() {
         code,
         message: "injected",
     };
-    let of = |table, operation, from, verdict, cause| ForGood {
-        table,
-        operation,
-        from,
-        verdict,
-        cause,
-    };
-    let cases = [
-        of(
-            "stuff",
-            "BatchExecuteStatement",
-            4,
-            fail("ResourceNotFound"),
-            "ResourceNotFound",
-        ),
-        of(
-            "stuff",
-            "BatchExecuteStatement",
-            4,
-            fail("DuplicateItem"),
-            "DuplicateItem",
-        ),
-        of(
-            "stuff",
-            "BatchExecuteStatement",
-            4,
-            refuse("ResourceNotFoundException"),
-            "ResourceNotFound",
-        ),
-        of(
-            "stuff",
-            "UpdateItem",
-            2,
-            refuse("AccessDeniedException"),
-            "AccessDenied",
-        ),
-        of(
-            "stuff",
-            "Scan",
-            6,
-            refuse("AccessDeniedException"),
-            "AccessDenied",
-        ),
-        of("stuff", "Scan", 6, refuse("SomethingNew"), "SomethingNew"),
-        of(
-            "stuff",
-            "TransactWriteItems",
-            2,
-            Verdict::CancelTransaction {
-                code: "AccessDenied",
-            },
-            "AccessDenied",
-        ),
-        of(
-            CHECKPOINTS,
-            "UpdateItem",
-            8,
-            refuse("AccessDeniedException"),
-            "AccessDenied",
-        ),
-        of(
-            CHECKPOINTS,
-            "UpdateItem",
-            8,
-            refuse("ResourceNotFoundException"),
-            "checkpoint-table",
-        ),
+    let cancel = |code| Verdict::CancelTransaction { code };
+    let (denied, gone) = ("AccessDeniedException", "ResourceNotFoundException");
+    [
+        for_good(BATCH, fail("ResourceNotFound"), "ResourceNotFound"),
+        for_good(BATCH, fail("DuplicateItem"), "DuplicateItem"),
+        for_good(BATCH, refuse(gone), "ResourceNotFound"),
+        for_good(UPDATE, refuse(denied), "AccessDenied"),
+        for_good(PAGE, refuse(denied), "AccessDenied"),
+        for_good(PAGE, refuse("SomethingNew"), "SomethingNew"),
+        for_good(CHECK, cancel("AccessDenied"), "AccessDenied"),
+        for_good(RECORD, refuse(denied), "AccessDenied"),
+        for_good(RECORD, refuse(gone), "checkpoint-table"),
         // Not even the failure can be recorded.
-        of(
-            CHECKPOINTS,
-            "",
-            25,
-            refuse("AccessDeniedException"),
-            "AccessDenied",
-        ),
-    ];
-    for ForGood {
-        table,
-        operation,
-        from,
-        verdict,
-        cause,
-    } in cases
-    {
-        let case = format!("{verdict:?} of {operation} on {table}");
+        for_good(ANY_RECORD, refuse(denied), "AccessDenied"),
+    ]
+}
+
+/// honest-end, no-gap, accounting: what trying again does not mend ends the run with exit code 1 and its cause, whether or not
+/// that can still be recorded; once it is mended, the same command does the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_end_by_faults_that_do_not_pass() {
+    const RUN: &str = "run --table stuff --set test=1 --json --run-id mended --segments 3";
+    for fault in cases() {
+        let (table, operation) = (fault.table, fault.operation);
+        let case = format!("{:?} of {operation} on {table}", fault.verdict);
         let database = Embedded::with_stuff(600).await;
         let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
         let line = database.line().await;
         let pages = (table != "stuff").then(|| slow_line(&line, 50, Duration::ZERO));
-        let calls = AtomicU64::new(0);
-        let tap = line.tap(table, move |call| {
-            let ours = operation.is_empty() || call.operation == operation;
-            let broken = ours && calls.fetch_add(1, SeqCst) + 1 >= from;
-            let verdict = match broken {
-                true => verdict.clone(),
-                false if call.is_sweep() => Verdict::ShortPage(50),
-                false => Verdict::Forward,
-            };
-            async move { verdict }
-        });
+        let tap = fault.meddle(&line);
         let start = || {
             let mut run = backfill(RUN.split(' '));
             run.args(["--endpoint-url", &line.endpoint]);
@@ -143,32 +92,10 @@ async fn honest_end_by_faults_that_do_not_pass() {
         };
         let ended = start().end().await;
         assert_eq!(ended.code, 1, "{case}: {ended:#?}");
-        assert!(ended.stderr.contains(cause), "{case}: {ended:#?}");
+        assert!(ended.stderr.contains(fault.cause), "{case}: {ended:#?}");
         drop((tap, pages));
-
-        let after = read_all(&database.client, "stuff", STUFF_KEYS).await;
         let expected = migrated(&before);
-        let done = after.iter().filter(|(key, item)| before[*key] != **item);
-        let done = done.count() as u64;
-        for (key, item) in &after {
-            let whole = *item == before[key] || *item == expected[key];
-            assert!(whole, "{case}: {key}: {item:?}");
-        }
-        let status = AtWork::start(database.backfill("status --run-id mended --json"))
-            .end()
-            .await;
-        let status = status.expect_code(0).json();
-        assert_accounted(&status, &case);
-        let recorded = if operation.is_empty() {
-            "running"
-        } else {
-            "failed"
-        };
-        assert_eq!(status["status"], recorded, "{case}: {status}");
-        assert!(status["updated"].as_u64() <= Some(done), "{case}: {status}");
-        if table == "stuff" {
-            assert_eq!(status["updated"], done, "{case}: {status}");
-        }
+        assert_half_done(&fault, &database, &before, &expected, &case).await;
 
         let mended = start().end().await.expect_code(0).json();
         assert_accounted(&mended, &case);
@@ -177,5 +104,55 @@ async fn honest_end_by_faults_that_do_not_pass() {
             read_all(&database.client, "stuff", STUFF_KEYS).await == expected,
             "{case}: the tables differ"
         );
+    }
+}
+
+impl ForGood {
+    /// Lets the fault befall the calls on its table.
+    fn meddle(&self, line: &Wire) -> Tap {
+        let (operation, from, verdict) = (self.operation, self.from, self.verdict.clone());
+        let calls = AtomicU64::new(0);
+        line.tap(self.table, move |call| {
+            let ours = operation.is_empty() || call.operation == operation;
+            let broken = ours && calls.fetch_add(1, SeqCst) + 1 >= from;
+            let verdict = match broken {
+                true => verdict.clone(),
+                false if call.is_sweep() => Verdict::ShortPage(50),
+                false => Verdict::Forward,
+            };
+            async move { verdict }
+        })
+    }
+}
+
+/// Each item is as it was or as it shall be, and the records of the run say no more than was done.
+async fn assert_half_done(
+    fault: &ForGood,
+    database: &Embedded,
+    before: &BTreeMap<Key, Item>,
+    expected: &BTreeMap<Key, Item>,
+    case: &str,
+) {
+    let after = read_all(&database.client, "stuff", STUFF_KEYS).await;
+    let done = after.iter().filter(|(key, item)| before[*key] != **item);
+    let done = done.count() as u64;
+    for (key, item) in &after {
+        let whole = *item == before[key] || *item == expected[key];
+        assert!(whole, "{case}: {key}: {item:?}");
+    }
+    let status = AtWork::start(database.backfill("status --run-id mended --json"))
+        .end()
+        .await;
+    let status = status.expect_code(0).json();
+    assert_accounted(&status, case);
+    let recorded = if fault.operation.is_empty() {
+        "running"
+    } else {
+        "failed"
+    };
+    assert_eq!(status["status"], recorded, "{case}: {status}");
+    assert!(status["updated"].as_u64() <= Some(done), "{case}: {status}");
+    if fault.table == "stuff" {
+        assert_eq!(status["updated"], done, "{case}: {status}");
     }
 }

@@ -12,8 +12,12 @@ use backfill_e2e::tables::{STUFF_KEYS, migrated, read_all};
 use backfill_e2e::wire::Faults;
 use fastrand::Rng;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::trial::{Blow, CHECKPOINTS, assert_accounted};
+
+/// Items of the table under torture.
+const ITEMS: u64 = 1_500;
 
 /// Backfills that are started over and over on one table while it lives.
 struct Torture {
@@ -72,8 +76,6 @@ impl Torture {
 /// has every attribute.
 #[tokio::test(flavor = "multi_thread")]
 async fn never_overwrite_and_never_resurrect_under_torture() {
-    const ITEMS: u64 = 1_500;
-    const WRITERS: u64 = 4;
     const BACKFILLS: [(&str, &str); 3] = [
         ("test", "--set test=1 --segments 4"),
         ("flag", "--set flag=true --segments 3 --writer update-item"),
@@ -84,29 +86,10 @@ async fn never_overwrite_and_never_resurrect_under_torture() {
     ];
     let seconds = torture_seconds();
     let database = Embedded::with_stuff(ITEMS).await;
-    let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
-    let added: BTreeMap<String, Value> = serde_json::from_value(json!({
-        "test": {"N": "1"}, "flag": {"BOOL": true}, "mark": {"M": {"by": {"L": [{"S": "us"}, {"N": "1"}]}}},
-    }))
-    .expect("values");
     let seed = std::env::var("FAULT_SEED").map_or(1, |seed| seed.parse().expect("a number"));
     println!("seed {seed}");
     let until = Instant::now() + Duration::from_secs(seconds);
-    // Each writer is alone on its keys, and all backfills are on all of them.
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|n| {
-            let items = (n..ITEMS).step_by(WRITERS as usize);
-            let seed = seed * WRITERS + n;
-            let code = Code::OldAndNew;
-            let mut writer = Writer::new(&database.client, &before, items, &added, code, seed);
-            tokio::spawn(async move {
-                while Instant::now() < until {
-                    writer.write().await;
-                }
-                writer
-            })
-        })
-        .collect();
+    let writers = live_writers(&database, until, seed).await;
     let torture = Arc::new(Torture {
         database,
         until,
@@ -154,6 +137,29 @@ async fn never_overwrite_and_never_resurrect_under_torture() {
     // Or it was no torture.
     assert!(met > 100 * seconds / 60, "{met} of {writes}");
     assert!(ends["killed"] >= seconds / 2, "{ends:?}");
+}
+
+/// The application, for as long: each writer is alone on its keys, and all backfills are on all of them.
+async fn live_writers(database: &Embedded, until: Instant, seed: u64) -> Vec<JoinHandle<Writer>> {
+    const WRITERS: u64 = 4;
+    let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
+    let added: BTreeMap<String, Value> = serde_json::from_value(json!({
+        "test": {"N": "1"}, "flag": {"BOOL": true}, "mark": {"M": {"by": {"L": [{"S": "us"}, {"N": "1"}]}}},
+    }))
+    .expect("values");
+    let writer = |n| {
+        let items = (n..ITEMS).step_by(WRITERS as usize);
+        let seed = seed * WRITERS + n;
+        let code = Code::OldAndNew;
+        let mut writer = Writer::new(&database.client, &before, items, &added, code, seed);
+        tokio::spawn(async move {
+            while Instant::now() < until {
+                writer.write().await;
+            }
+            writer
+        })
+    };
+    (0..WRITERS).map(writer).collect()
 }
 
 /// Seconds of the torture, and of the soak beside it.

@@ -225,8 +225,17 @@ impl Trial {
 
     /// Every promise, by the table and by the durable records.
     pub async fn check(&self, last: &Ended, tap: &Tap) {
+        self.check_items(tap).await;
+        let status = self.ask("status").await.expect_code(0).json();
+        self.check_counters(&status, &last.json());
+        self.check_passes(&status);
+        self.check_end(&status, tap);
+        self.check_rejected().await;
+    }
+
+    /// only-U, no-gap, never-overwrite.
+    async fn check_items(&self, tap: &Tap) {
         let seed = self.seed;
-        // only-U, no-gap, never-overwrite.
         let mut expected = self.before.clone();
         for (key, item) in &mut expected {
             if !self.poison.contains(key) {
@@ -248,23 +257,30 @@ impl Trial {
                 "seed {seed}: {call:?}"
             );
         }
+    }
 
-        // accounting: of every pass, and of their sum.
-        let items = expected.len() as u64;
-        let status = self.ask("status").await.expect_code(0).json();
-        let poison = self.poison.len() as u64;
-        let result = last.json();
+    fn items(&self) -> u64 {
+        self.before.len() as u64
+    }
+
+    fn poisoned(&self) -> u64 {
+        self.poison.len() as u64
+    }
+
+    /// accounting: what the run said at its end, every pass, and their sum.
+    fn check_counters(&self, status: &Json, result: &Json) {
+        let seed = self.seed;
         for field in ["status", "matched", "updated", "scanned", "remaining"] {
             assert_eq!(status[field], result[field], "seed {seed}: {field}");
         }
-        assert_accounted(&status, format_args!("seed {seed}"));
+        assert_accounted(status, format_args!("seed {seed}"));
         let passes = status["by_pass"].as_array().expect("passes");
         for pass in passes {
             let n = |field: &str| pass["counters"][field].as_u64().expect("a count");
             assert_accounted(&pass["counters"], format_args!("seed {seed}"));
             // An item that was read again after a crash is counted once all the same.
             assert!(
-                n("scanned") <= items + self.counted_twice,
+                n("scanned") <= self.items() + self.counted_twice,
                 "seed {seed}: {pass}"
             );
             assert_eq!(n("vanished"), 0, "seed {seed}: {pass}");
@@ -276,7 +292,12 @@ impl Trial {
         for field in ["scanned", "matched", "updated", "raced", "rejected"] {
             assert_eq!(status[field], sum(field), "seed {seed}: {field}");
         }
-        // no-gap: what is left to a later pass is what the database refuses, and nothing that a cursor has passed over.
+    }
+
+    /// no-gap: what is left to a later pass is what the database refuses, and nothing that a cursor has passed over.
+    fn check_passes(&self, status: &Json) {
+        let (seed, items, poison) = (self.seed, self.items(), self.poisoned());
+        let passes = status["by_pass"].as_array().expect("passes");
         for pass in &passes[1..] {
             let counters = &pass["counters"];
             assert_eq!(
@@ -295,8 +316,11 @@ impl Trial {
         let pending = pending.filter(|item| !item.contains_key("test")).count() as u64;
         let updated = status["updated"].as_u64().expect("a count");
         assert!(updated <= pending - poison, "seed {seed}: {status}");
+    }
 
-        // proof, honest-end.
+    /// proof, honest-end.
+    fn check_end(&self, status: &Json, tap: &Tap) {
+        let (seed, poison) = (self.seed, self.poisoned());
         let end = if poison == 0 {
             "succeeded"
         } else {
@@ -306,9 +330,12 @@ impl Trial {
         assert_eq!(status["remaining"], poison, "seed {seed}");
         let counted = tap.seen().into_iter().filter(|seen| seen.call.is_count());
         let counted: u64 = counted.map(|seen| seen.scanned).sum();
-        assert!(counted >= items, "seed {seed}: {counted}");
+        assert!(counted >= self.items(), "seed {seed}: {counted}");
+    }
 
-        // Each refused item, and no other.
+    /// Each refused item is listed, and no other.
+    async fn check_rejected(&self) {
+        let (seed, poison) = (self.seed, self.poisoned());
         let rejected = self.ask("rejected").await;
         let rejected = rejected.expect_code(if poison == 0 { 0 } else { 3 }).json();
         let listed = rejected["rejected"].as_array().expect("a list");
