@@ -62,18 +62,45 @@ async fn only_u_changes_and_proof_is_given() {
     assert!(people.stdout.contains("1,200 updated"), "{}", people.stdout);
 }
 
-/// Hash only, hash and range; keys of type S, N (38 digits) and B; reserved words in `--set`.
-#[tokio::test(flavor = "multi_thread")]
-async fn any_key_schema() {
-    let database = Embedded::start().await;
-    let value = |kind: &str, i: u64| match kind {
+/// The `i`-th value of a key attribute of this type.
+fn key_value(kind: &str, i: u64) -> Value {
+    match kind {
         "S" => Value::S(format!("key {i} #:'\"(")),
         "N" => Value::N(format!("1234567890123456789012345678901234{i:04}")),
         _ => {
             let bytes = ["AA==", "//8=", "AQID"][i as usize % 3];
             serde_json::from_value(json!({"B": bytes})).unwrap()
         }
+    }
+}
+
+/// Items with these keys, no two of them with the same.
+fn items_by(keys: tables::Keys) -> Vec<Item> {
+    let item = |i: u64| {
+        let mut item: Item = keys
+            .iter()
+            .enumerate()
+            // The partition key takes few values, so that collections have several items.
+            .map(|(place, (name, kind))| {
+                let varies = place + 1 == keys.len();
+                let value = key_value(kind, if varies { i } else { i % 3 });
+                ((*name).to_owned(), value)
+            })
+            .collect();
+        item.insert("payload".into(), Value::N("0.1".into()));
+        item
     };
+    let distinct: BTreeMap<Key, Item> = (0..40)
+        .map(item)
+        .map(|item| (tables::key_of(&item, keys), item))
+        .collect();
+    distinct.into_values().collect()
+}
+
+/// Hash only, hash and range; keys of type S, N (38 digits) and B; reserved words in `--set`.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_key_schema() {
+    let database = Embedded::start().await;
     let schemas: [tables::Keys; 7] = [
         &[("id", "S")],
         &[("id", "N")],
@@ -86,30 +113,7 @@ async fn any_key_schema() {
     for (n, keys) in schemas.into_iter().enumerate() {
         let table = format!("table-{n}");
         tables::create(&database.client, &table, keys).await;
-        let items: Vec<Item> = (0..40u64)
-            .map(|i| {
-                let mut item: Item = keys
-                    .iter()
-                    .enumerate()
-                    // The partition key takes few values, so that collections have several items.
-                    .map(|(place, (name, kind))| {
-                        let varies = place + 1 == keys.len();
-                        (
-                            (*name).to_owned(),
-                            value(kind, if varies { i } else { i % 3 }),
-                        )
-                    })
-                    .collect();
-                item.insert("payload".into(), Value::N("0.1".into()));
-                item
-            })
-            .collect();
-        let distinct: BTreeMap<Key, Item> = items
-            .into_iter()
-            .map(|item| (tables::key_of(&item, keys), item))
-            .collect();
-        let items: Vec<Item> = distinct.into_values().collect();
-        tables::put_all(&database.client, &table, &items).await;
+        tables::put_all(&database.client, &table, &items_by(keys)).await;
         let before = read_all(&database.client, &table, keys).await;
         let set = r#"where={"name":["x",1.50,null,true]}"#;
         let result = Ended::run(
@@ -142,7 +146,13 @@ async fn any_key_schema() {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_predicate_and_any_type() {
     let database = Embedded::with_stuff(60).await;
-    // Typed values: sets and binary.
+    sets_and_binary_values(&database).await;
+    a_predicate_from_flags(&database).await;
+    a_predicate_on_a_key(&database);
+    a_predicate_from_a_file(&database);
+}
+
+async fn sets_and_binary_values(database: &Embedded) {
     Ended::run(
         database
             .backfill("run --table stuff --json")
@@ -150,14 +160,16 @@ async fn any_predicate_and_any_type() {
             .args(["--set-typed", r#"blob={"B":"AAE="}"#]),
     )
     .expect_code(0);
-    for item in all(&database).await.values() {
+    for item in all(database).await.values() {
         assert_eq!(item["labels"], Value::Ss(vec!["x".into(), "y".into()]));
         assert_eq!(
             serde_json::to_value(&item["blob"]).unwrap(),
             json!({"B": "AAE="})
         );
     }
-    // A predicate of one's own, from flags.
+}
+
+async fn a_predicate_from_flags(database: &Embedded) {
     let result = Ended::run(
         database
             .backfill("run --table stuff --json")
@@ -176,11 +188,14 @@ async fn any_predicate_and_any_type() {
     .expect_code(0)
     .json();
     assert_eq!(result["updated"], 60);
-    for item in all(&database).await.values() {
+    for item in all(database).await.values() {
         assert_eq!(item["active"], Value::S("no".into()));
         assert!(!item.contains_key("empty"));
     }
-    // A predicate may name a key attribute and stand in parentheses.
+}
+
+/// A predicate may name a key attribute and stand in parentheses.
+fn a_predicate_on_a_key(database: &Embedded) {
     let result = Ended::run(
         database
             .backfill("run --table stuff --json")
@@ -194,7 +209,10 @@ async fn any_predicate_and_any_type() {
     .expect_code(0)
     .json();
     assert_eq!(result["updated"], 30);
-    // And from a file, which is also an execution's input.
+}
+
+/// The file is also an execution's input. Its predicate is on what [`sets_and_binary_values`] has set.
+fn a_predicate_from_a_file(database: &Embedded) {
     let file = tempfile::NamedTempFile::new().unwrap();
     let spec = r##"{"table":"stuff","pending":"contains(#t, :x)","update":"DELETE #t :xs",
         "names":{"#t":"labels"},"values":{":x":"x"},"values_typed":{":xs":{"SS":["x"]}},"total_segments":2}"##;

@@ -5,109 +5,106 @@ use backfill_e2e::database::Embedded;
 
 use crate::stuff::{RUN, all};
 
+/// Arguments of `run`, and what is said of them.
+const BAD_INPUT: &[(&[&str], &[&str])] = &[
+    (&["--set", "test=1"], &["table:"]),
+    (&["--table", "stuff"], &["set:"]),
+    (&["--table", "stuff", "--set", "test"], &["set:", "test=1"]),
+    (
+        &["--table", "stuff", "--set", "test=abc"],
+        &["set.test:", "JSON"],
+    ),
+    (&["--table", "stuff", "--set", "test=1e999"], &["set.test:"]),
+    (
+        &["--table", "stuff", "--set-typed", r#"test={"SS":[]}"#],
+        &["set.test:", "empty"],
+    ),
+    (
+        &["--table", "stuff", "--set", "id=1"],
+        &["update:", "key attribute"],
+    ),
+    (
+        &[
+            "--table",
+            "stuff",
+            "--set",
+            "test=1",
+            "--set-typed",
+            r#"test={"N":"2"}"#,
+        ],
+        &["set-typed:", "twice"],
+    ),
+    (
+        &["--table", "stuff", "--set", "test=1", "--segments", "0"],
+        &["segments: expected 1 to 1000000"],
+    ),
+    (
+        &[
+            "--table",
+            "stuff",
+            "--set",
+            "test=1",
+            "--segments",
+            "1000001",
+        ],
+        &["segments: expected 1 to 1000000"],
+    ),
+    (
+        &["--table", "stuff", "--set", "test=1", "--time-box", "0s"],
+        &["time-box: expected 1 to 840"],
+    ),
+    (
+        &["--table", "stuff", "--set", "test=1", "--time-box", "soon"],
+        &["time-box:"],
+    ),
+    (
+        &["--table", "stuff", "--set", "test=1", "--run-id", "a b"],
+        &["run-id:"],
+    ),
+    (
+        &[
+            "--table",
+            "stuff",
+            "--pending",
+            "a = :x) OR (b = :x",
+            "--update",
+            "SET a = :x",
+            "--value",
+            ":x=1",
+        ],
+        &["pending:", "parenthesis"],
+    ),
+    (
+        &[
+            "--table",
+            "stuff",
+            "--pending",
+            "a = :x",
+            "--update",
+            "SET a = :y",
+            "--value",
+            ":y=1",
+        ],
+        &["values:", ":x"],
+    ),
+    (
+        &["--table", "stuff", "--spec", "no-such-file.json"],
+        &["spec:", "no-such-file.json"],
+    ),
+    (
+        &["--table", "stuff", "--set", "test=1", "--unknown"],
+        &["--unknown"],
+    ),
+];
+
 /// Bad input: exit code 2, the field named, and nothing written anywhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_before_anything_is_written() {
     let database = Embedded::with_stuff(20).await;
     let before = all(&database).await;
-    let place = format!("{} (region us-east-1)", database.endpoint);
-    let cases: &[(&[&str], &[&str])] = &[
-        (&["--set", "test=1"], &["table:"]),
-        (&["--table", "stuff"], &["set:"]),
-        (&["--table", "stuff", "--set", "test"], &["set:", "test=1"]),
-        (
-            &["--table", "stuff", "--set", "test=abc"],
-            &["set.test:", "JSON"],
-        ),
-        (&["--table", "stuff", "--set", "test=1e999"], &["set.test:"]),
-        (
-            &["--table", "stuff", "--set-typed", r#"test={"SS":[]}"#],
-            &["set.test:", "empty"],
-        ),
-        (
-            &["--table", "missing", "--set", "test=1"],
-            &["table:", "missing", &place],
-        ),
-        (
-            &["--table", "stuff", "--set", "id=1"],
-            &["update:", "key attribute"],
-        ),
-        (
-            &[
-                "--table",
-                "stuff",
-                "--set",
-                "test=1",
-                "--set-typed",
-                r#"test={"N":"2"}"#,
-            ],
-            &["set-typed:", "twice"],
-        ),
-        (
-            &["--table", "stuff", "--set", "test=1", "--segments", "0"],
-            &["segments: expected 1 to 1000000"],
-        ),
-        (
-            &[
-                "--table",
-                "stuff",
-                "--set",
-                "test=1",
-                "--segments",
-                "1000001",
-            ],
-            &["segments: expected 1 to 1000000"],
-        ),
-        (
-            &["--table", "stuff", "--set", "test=1", "--time-box", "0s"],
-            &["time-box: expected 1 to 840"],
-        ),
-        (
-            &["--table", "stuff", "--set", "test=1", "--time-box", "soon"],
-            &["time-box:"],
-        ),
-        (
-            &["--table", "stuff", "--set", "test=1", "--run-id", "a b"],
-            &["run-id:"],
-        ),
-        (
-            &[
-                "--table",
-                "stuff",
-                "--pending",
-                "a = :x) OR (b = :x",
-                "--update",
-                "SET a = :x",
-                "--value",
-                ":x=1",
-            ],
-            &["pending:", "parenthesis"],
-        ),
-        (
-            &[
-                "--table",
-                "stuff",
-                "--pending",
-                "a = :x",
-                "--update",
-                "SET a = :y",
-                "--value",
-                ":y=1",
-            ],
-            &["values:", ":x"],
-        ),
-        (
-            &["--table", "stuff", "--spec", "no-such-file.json"],
-            &["spec:", "no-such-file.json"],
-        ),
-        (
-            &["--table", "stuff", "--set", "test=1", "--unknown"],
-            &["--unknown"],
-        ),
-    ];
-    for (arguments, expected) in cases {
-        let ended = Ended::run(database.backfill("run --json").args(*arguments)).expect_code(2);
-        for words in *expected {
+    let refused = |arguments: &[&str], expected: &[&str]| {
+        let ended = Ended::run(database.backfill("run --json").args(arguments)).expect_code(2);
+        for words in expected {
             assert!(
                 ended.stderr.contains(words),
                 "{arguments:?}: {words}: {}",
@@ -115,7 +112,15 @@ async fn bad_input_is_refused_before_anything_is_written() {
             );
         }
         assert_eq!(ended.stdout, "", "{arguments:?}");
+    };
+    for (arguments, expected) in BAD_INPUT {
+        refused(arguments, expected);
     }
+    let place = format!("{} (region us-east-1)", database.endpoint);
+    refused(
+        &["--table", "missing", "--set", "test=1"],
+        &["table:", "missing", &place],
+    );
     assert_eq!(
         database.table_names().await,
         ["stuff"],
