@@ -72,30 +72,9 @@ async fn a_database_in_a_file_survives_a_restart() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_check_says_what_differs() {
-    let sandbox = Sandbox::start();
-    let definition = path("orders", "table.json");
-    sandbox
-        .run(&["table", "create", "--file", &definition])
-        .expect_code(0);
-    let folder = tempfile::tempdir().expect("a folder");
-    let text = std::fs::read_to_string(&definition).expect("the example is there");
-    let original: Json = serde_json::from_str(&text).expect("JSON");
-    let check = |expected: &Json| {
-        let file = folder.path().join("expected.json");
-        std::fs::write(&file, expected.to_string()).expect("the file is written");
-        sandbox.run(&[
-            "table",
-            "check",
-            "--expect",
-            file.to_str().unwrap(),
-            "--json",
-        ])
-    };
-    assert_eq!(check(&original).expect_code(0).json(), json!([]));
-
-    for (pointer, value, difference) in [
+/// What is changed in the definition of the example, by its place, and what the check then says.
+fn differences() -> [(&'static str, Json, &'static str); 8] {
+    [
         (
             "/BillingMode",
             json!("PROVISIONED"),
@@ -136,7 +115,33 @@ async fn a_check_says_what_differs() {
             json!("production"),
             "Tags.Environment: expected",
         ),
-    ] {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_says_what_differs() {
+    let sandbox = Sandbox::start();
+    let definition = path("orders", "table.json");
+    sandbox
+        .run(&["table", "create", "--file", &definition])
+        .expect_code(0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = std::fs::read_to_string(&definition).expect("the example is there");
+    let original: Json = serde_json::from_str(&text).expect("JSON");
+    let check = |expected: &Json| {
+        let file = folder.path().join("expected.json");
+        std::fs::write(&file, expected.to_string()).expect("the file is written");
+        sandbox.run(&[
+            "table",
+            "check",
+            "--expect",
+            file.to_str().unwrap(),
+            "--json",
+        ])
+    };
+    assert_eq!(check(&original).expect_code(0).json(), json!([]));
+
+    for (pointer, value, difference) in differences() {
         let mut expected = original.clone();
         *expected.pointer_mut(pointer).expect("the example has it") = value;
         let found = check(&expected).expect_code(3).json();
@@ -175,6 +180,16 @@ async fn a_check_says_what_differs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_of_a_template_is_created_and_what_describe_prints_creates_another() {
     let sandbox = Sandbox::start();
+    create_by_a_template(&sandbox);
+    create_by_a_description(&sandbox);
+    assert_eq!(
+        sandbox.run(&["table", "list"]).expect_code(0).stdout,
+        "checkpoints\ncopy\nmade\norders\n"
+    );
+}
+
+/// Creates `made` and `checkpoints` by the template of the stack.
+fn create_by_a_template(sandbox: &Sandbox) {
     let template = root().join("template.yaml");
     let template = template.to_str().unwrap();
     let target = [
@@ -228,7 +243,10 @@ async fn a_table_of_a_template_is_created_and_what_describe_prints_creates_anoth
     sandbox
         .run(&[&unnamed[..], &["--table", "checkpoints"]].concat())
         .expect_code(0);
+}
 
+/// Creates `orders` by the example, and `copy` by what `describe` prints of it.
+fn create_by_a_description(sandbox: &Sandbox) {
     let folder = tempfile::tempdir().expect("a folder");
     let definition = path("orders", "table.json");
     sandbox
@@ -260,10 +278,6 @@ async fn a_table_of_a_template_is_created_and_what_describe_prints_creates_anoth
     sandbox
         .run(&[&["table", "check", "--expect", &definition][..], &copy].concat())
         .expect_code(0);
-    assert_eq!(
-        sandbox.run(&["table", "list"]).expect_code(0).stdout,
-        "checkpoints\ncopy\nmade\norders\n"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
