@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use backfill_core::{Key, Value};
-use backfill_e2e::aws::{CHECKPOINTS, deployed, input, run_id, run_to_end};
-use backfill_e2e::wire::Verdict;
+use backfill_e2e::aws::{Aws, CHECKPOINTS, deployed, input, run_id, run_to_end};
+use backfill_e2e::wire::{Tap, Verdict};
 use serde_json::json;
 
 use crate::stack::{assert_accounted, assert_fields, start, status};
@@ -54,19 +54,7 @@ fn accounting_of_rejected_items_deployed() {
             .filter(|(_, item)| !item.contains_key("test"));
         let poisoned: Vec<Key> = pending.map(|(key, _)| key.clone()).take(3).collect();
         let refused = Arc::new(Mutex::new(poisoned.clone()));
-        let refusing = refused.clone();
-        let _tap = aws.wire.tap("poison", move |call| {
-            let is_poisoned = |key: &Key| refusing.lock().unwrap().contains(key);
-            let verdict = if call.is_update() && call.keys().iter().any(is_poisoned) {
-                Verdict::Refuse {
-                    code: "ValidationException",
-                    message: "Item size to update has exceeded the maximum allowed size",
-                }
-            } else {
-                Verdict::Forward
-            };
-            async { verdict }
-        });
+        let _tap = refuse_updates(aws, "poison", refused.clone());
         aws.machine
             .run(&input)
             .await
@@ -108,21 +96,41 @@ fn accounting_of_rejected_items_deployed() {
         assert_eq!(now[mended]["test"], Value::N("1".into()));
         assert!(!now[&poisoned[1]].contains_key("test"));
         assert_eq!(rejected("", 3).await.len(), 2);
-        // Neither credentials nor contents of items are logged; keys are.
-        for function in ["planner", "worker", "verifier"] {
-            let logs = aws.logs(function);
-            for secret in [
-                "Troms",
-                "12345678901234567890",
-                "AWS4-HMAC",
-                "SecretAccessKey",
-            ] {
-                assert!(!logs.contains(secret), "{function} logs {secret}: {logs}");
-            }
-        }
+        assert_logs_tell_no_secret(aws);
         assert!(
             aws.logs("worker").contains("Item size to update"),
             "it logs reasons"
         );
     });
+}
+
+/// Refuses the updates of these items for good.
+fn refuse_updates(aws: &Aws, table: &str, keys: Arc<Mutex<Vec<Key>>>) -> Tap {
+    aws.wire.tap(table, move |call| {
+        let is_poisoned = |key: &Key| keys.lock().unwrap().contains(key);
+        let verdict = if call.is_update() && call.keys().iter().any(is_poisoned) {
+            Verdict::Refuse {
+                code: "ValidationException",
+                message: "Item size to update has exceeded the maximum allowed size",
+            }
+        } else {
+            Verdict::Forward
+        };
+        async { verdict }
+    })
+}
+
+/// Neither credentials nor contents of items are logged; keys are.
+fn assert_logs_tell_no_secret(aws: &Aws) {
+    for function in ["planner", "worker", "verifier"] {
+        let logs = aws.logs(function);
+        for secret in [
+            "Troms",
+            "12345678901234567890",
+            "AWS4-HMAC",
+            "SecretAccessKey",
+        ] {
+            assert!(!logs.contains(secret), "{function} logs {secret}: {logs}");
+        }
+    }
 }

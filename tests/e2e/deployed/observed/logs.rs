@@ -24,46 +24,17 @@ fn a_run_can_be_followed_in_logs_metrics_and_messages() {
         let end_ms = now_ms();
         let run_id = run_id(&input);
 
-        let workers = aws.invocations("worker", &run_id);
-        assert_lines(&workers, &run_id);
+        let [workers, planners, verifiers] = ["worker", "planner", "verifier"].map(|function| {
+            let invocations = aws.invocations(function, &run_id);
+            assert_lines(&invocations, &run_id);
+            invocations
+        });
         assert_worker_lines(&workers);
-        let planners = aws.invocations("planner", &run_id);
-        assert_lines(&planners, &run_id);
-        let answered = |segments: u64| {
-            let message = "answer: the segments that are open";
-            let mut lines = planners.iter().flat_map(|planner| &planner.lines);
-            lines.any(|line| line["message"] == message && line["segments"] == segments)
-        };
-        assert!(answered(2) && answered(0), "{planners:#?}");
-        let verifiers = aws.invocations("verifier", &run_id);
-        assert_lines(&verifiers, &run_id);
-        let [verifier] = &verifiers[..] else {
-            panic!("{verifiers:#?}")
-        };
-        let step = verifier.line("the verification has come this far");
-        assert_eq!(
-            (&step["done"], &step["remaining"]),
-            (&json!(true), &json!(1))
-        );
-
-        // A request that the planner refuses, for the lines of an error.
-        let mut other = input.clone();
-        other["total_segments"] = json!(3);
-        let refused = aws.machine.run(&other).await;
-        refused.expect_failure("RunMismatch");
+        assert_planner_lines(&planners);
+        assert_verifier_lines(&verifiers);
+        refuse_another(aws, &input).await;
         let refusing = aws.invocations("planner", &run_id);
-        let steps = refusing.iter().chain(&verifiers);
-        let steps: Vec<&Json> = steps.flat_map(|step| &step.lines).collect();
-        assert_queried("steps of a run", &steps);
-        // Its pass and segment are on every line of a worker, whatever its level.
-        let mut bad: Vec<&Json> = refusing
-            .iter()
-            .flat_map(|planner| &planner.lines)
-            .filter(|line| line["level"] == "ERROR")
-            .collect();
-        assert_eq!(bad.len(), 1, "{bad:#?}");
-        bad.push(workers[0].line("chunk ended"));
-        assert_queried("errors", &bad);
+        assert_steps_and_errors(&refusing, &verifiers, &workers[0]);
 
         let invocations = workers.iter().chain(&planners).chain(&verifiers);
         let documents: Vec<&Json> = invocations.flat_map(Invocation::metrics).collect();
@@ -77,23 +48,35 @@ fn a_run_can_be_followed_in_logs_metrics_and_messages() {
         let message = eventually("the message of the end", async || {
             queue.about(name_of(&arn))
         });
-        let message = message.await;
-        assert_eq!(message["error"], "Backfill.ItemsRemain");
-        let cause = message["cause"].as_str().expect("a cause");
-        assert!(
-            cause.contains("1 items are still pending after 1 passes"),
-            "{cause}"
-        );
-        assert!(
-            message["Backfill"]
-                .as_str()
-                .unwrap()
-                .contains("table stuff has FAILED")
-        );
-        assert!(message["to see more"].as_str().unwrap().contains(&format!(
-            "backfill status --checkpoint-table {STACK}-checkpoints --region us-east-1"
-        )));
+        assert_message(&message.await);
     });
+}
+
+/// Asks for a run that the planner refuses, for the lines of an error.
+async fn refuse_another(aws: &Aws, input: &Json) {
+    let mut other = input.clone();
+    other["total_segments"] = json!(3);
+    let refused = aws.machine.run(&other).await;
+    refused.expect_failure("RunMismatch");
+}
+
+/// The message of the end says what is left and how to see more.
+fn assert_message(message: &Json) {
+    assert_eq!(message["error"], "Backfill.ItemsRemain");
+    let cause = message["cause"].as_str().expect("a cause");
+    assert!(
+        cause.contains("1 items are still pending after 1 passes"),
+        "{cause}"
+    );
+    assert!(
+        message["Backfill"]
+            .as_str()
+            .unwrap()
+            .contains("table stuff has FAILED")
+    );
+    assert!(message["to see more"].as_str().unwrap().contains(&format!(
+        "backfill status --checkpoint-table {STACK}-checkpoints --region us-east-1"
+    )));
 }
 
 /// Every line of an invocation says whose it is, whoever has written it.
@@ -136,6 +119,42 @@ fn assert_worker_lines(workers: &[Invocation]) {
     let throttled = throttled.expect("it says why the table throttles");
     assert_queried("throttling reasons", &[throttled]);
     assert!(throttled["throttles"].as_u64() > Some(0), "{throttled}");
+}
+
+fn assert_planner_lines(planners: &[Invocation]) {
+    let answered = |segments: u64| {
+        let message = "answer: the segments that are open";
+        let mut lines = planners.iter().flat_map(|planner| &planner.lines);
+        lines.any(|line| line["message"] == message && line["segments"] == segments)
+    };
+    assert!(answered(2) && answered(0), "{planners:#?}");
+}
+
+fn assert_verifier_lines(verifiers: &[Invocation]) {
+    let [verifier] = verifiers else {
+        panic!("{verifiers:#?}")
+    };
+    let step = verifier.line("the verification has come this far");
+    assert_eq!(
+        (&step["done"], &step["remaining"]),
+        (&json!(true), &json!(1))
+    );
+}
+
+/// The steps of a run are found by their query, and so is its error.
+fn assert_steps_and_errors(planners: &[Invocation], verifiers: &[Invocation], worker: &Invocation) {
+    let steps = planners.iter().chain(verifiers);
+    let steps: Vec<&Json> = steps.flat_map(|step| &step.lines).collect();
+    assert_queried("steps of a run", &steps);
+    let mut bad: Vec<&Json> = planners
+        .iter()
+        .flat_map(|planner| &planner.lines)
+        .filter(|line| line["level"] == "ERROR")
+        .collect();
+    assert_eq!(bad.len(), 1, "{bad:#?}");
+    // Its pass and segment are on every line of a worker, whatever its level.
+    bad.push(worker.line("chunk ended"));
+    assert_queried("errors", &bad);
 }
 
 /// The structure of a document, by the specification in the CloudWatch user guide (Specification: Embedded metric format).
