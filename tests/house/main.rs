@@ -1,8 +1,9 @@
-//! The house in order: imports go down, nothing imports in a circle, a release does not know the tests, and what the
-//! documents name is there. The rules are in `rules.rs`.
+//! The house in order: imports go down, nothing imports in a circle, a release does not know the tests, what the documents
+//! name is there, and no function is long without a reason. The rules are in `rules.rs`.
 
 mod crates;
 mod documents;
+mod functions;
 mod imports;
 mod layers;
 mod rules;

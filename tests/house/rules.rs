@@ -18,6 +18,11 @@ pub struct Crate {
     pub known_circles: &'static [(&'static str, &'static str)],
 }
 
+/// Lines of a function from its `fn` to its last brace. What is longer names its reason in a comment before it, in a line
+/// that begins with [`REASON`].
+pub const MOST_LINES: usize = 70;
+pub const REASON: &str = "Long because";
+
 const PLAIN: Crate = Crate {
     name: "",
     may_depend_on: &[],
