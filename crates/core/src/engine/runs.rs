@@ -88,30 +88,6 @@ pub struct Failure {
     pub message: String,
 }
 
-impl Failure {
-    /// The failure of an error output of Step Functions. The cause of a failed function is JSON with an `errorMessage`
-    /// (Lambda developer guide, Function errors); any other cause is the sentence itself.
-    pub fn caught(error: &str, cause: &str) -> Failure {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct FunctionError {
-            error_message: String,
-        }
-        // Serde would take the first element of an array for it.
-        let parse_cause = |cause: &str| -> Option<FunctionError> {
-            let is_object = cause.trim_start().starts_with('{');
-            is_object.then(|| serde_json::from_str(cause).ok())?
-        };
-        Failure {
-            error: error.to_owned(),
-            message: match parse_cause(cause) {
-                Some(function) => function.error_message,
-                None => cause.to_owned(),
-            },
-        }
-    }
-}
-
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         Failure {
@@ -632,21 +608,6 @@ mod tests {
                 (status, run, pass_then)
             );
             assert!(found.message.contains(says), "{}", found.message);
-        }
-    }
-
-    #[test]
-    fn a_caught_error_says_its_sentence() {
-        for (cause, message) in [
-            (r#"{"errorType":"InvalidSpec","errorMessage":"no"}"#, "no"),
-            ("A threshold was exceeded.", "A threshold was exceeded."),
-            (r#"{"other":1}"#, r#"{"other":1}"#),
-            (r#"["no"]"#, r#"["no"]"#),
-            ("", ""),
-        ] {
-            let failure = Failure::caught("InvalidSpec", cause);
-            assert_eq!(failure.error, "InvalidSpec");
-            assert_eq!(failure.message, message);
         }
     }
 }

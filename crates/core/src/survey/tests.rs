@@ -238,7 +238,7 @@ fn each_warning_has_its_cause() {
         ["on_demand_not_warmed", "no_budget"]
     );
     type Change = fn(&mut TableFacts);
-    let changes: [(&str, Change); 10] = [
+    let changes: [(&str, Change); 11] = [
         ("no_read_budget", |t| {
             t.billing = Billing::Provisioned {
                 write_units: 100_000,
@@ -262,6 +262,12 @@ fn each_warning_has_its_cause() {
                     read_units: 100,
                 }),
                 ..index(&["id"], Projection::All)
+            }];
+        }),
+        ("index_not_active", |t| {
+            t.indexes = vec![IndexFacts {
+                status: Some("CREATING".into()),
+                ..index(&["nowhere"], Projection::KeysOnly)
             }];
         }),
         ("replicas", |t| {
@@ -295,4 +301,58 @@ fn each_warning_has_its_cause() {
         codes(&table(), &lit, &budget, &[]),
         ["update_does_not_extinguish"]
     );
+}
+
+/// What a sample cannot tell is said, unless it is the whole table.
+#[test]
+fn a_sample_that_says_little_is_warned_of() {
+    let budget = settings(Some(1_000));
+    let warned = |facts: &TableFacts, sample: &Sample| -> Vec<&'static str> {
+        let forecast = Forecast::new(facts, sample, &tried(), &budget, &Prices::default());
+        let found = warnings(facts, sample, &tried(), &forecast, &budget, &[]);
+        found.into_iter().map(|warning| warning.code).collect()
+    };
+    let none = Sample::new(&[page(250, 0), page(250, 0)], 10_000);
+    assert_eq!(warned(&table(), &none), ["none_in_sample"]);
+    assert_eq!(
+        warned(&table(), &none.clone().counted(500, 0, 10.0)),
+        [""; 0]
+    );
+    let mut young = table();
+    (young.items, young.size_bytes) = (10, 3_000);
+    let some = Sample::new(&[page(250, 200), page(250, 200)], 10_000);
+    assert_eq!(warned(&young, &some), ["no_estimate"]);
+    assert_eq!(
+        warned(&young, &some.clone().counted(500, 400, 10.0)),
+        [""; 0]
+    );
+}
+
+/// Advice names settings that there are.
+#[test]
+fn advice_names_declared_settings() {
+    let mut facts = table();
+    facts.billing = Billing::Provisioned {
+        write_units: 100,
+        read_units: 100,
+    };
+    let sample = Sample::new(&[page(250, 200), page(250, 200)], 10_000);
+    let settings = settings(None);
+    let forecast = Forecast::new(&facts, &sample, &tried(), &settings, &Prices::default());
+    let found = warnings(&facts, &sample, &tried(), &forecast, &settings, &[]);
+    let advised: Vec<&str> = found
+        .iter()
+        .flat_map(|warning| &warning.advice)
+        .filter_map(|advice| match advice {
+            Advice::Give(setting) | Advice::Set(setting, _) | Advice::AtMost(setting, _) => {
+                Some(*setting)
+            }
+            _ => None,
+        })
+        .collect();
+    assert!(advised.len() >= 3, "{advised:?}");
+    for setting in advised {
+        let is_declared = crate::request::SETTINGS.iter().any(|s| s.name == setting);
+        assert!(is_declared, "{setting}");
+    }
 }
