@@ -292,6 +292,12 @@ fn each_warning_has_its_cause() {
         change(&mut facts);
         assert_eq!(codes(&facts, &tried(), &budget, &["test"]), [code]);
     }
+}
+
+/// A refusal of the update, and an update in vain, are seen on the items that it was tried on.
+#[test]
+fn what_was_tried_is_warned_of() {
+    let budget = settings(Some(1_000));
     let mut refused = tried();
     refused[0].after = Err("a text is no number".into());
     assert_eq!(codes(&table(), &refused, &budget, &[]), ["update_refused"]);
