@@ -330,10 +330,11 @@ impl TableReader for ModelAccess {
                 .collect();
             in_segment.sort_by_key(|(at, _)| *at);
             in_segment.truncate(if empty { 0 } else { size as usize });
-            let in_segment: Vec<(Key, bool)> = in_segment
+            let in_segment: Vec<(Seen, bool)> = in_segment
                 .into_iter()
                 .map(|((_, key), item)| {
-                    (key.clone(), is_pending(&self.change.pending().names, item))
+                    let pending = is_pending(&self.change.pending().names, item);
+                    (self.seen(key, item), pending)
                 })
                 .collect();
             state.evaluated += in_segment.len() as u64;
@@ -344,12 +345,12 @@ impl TableReader for ModelAccess {
                     request.after.cloned()
                 } else {
                     (in_segment.len() as u64 == size)
-                        .then(|| in_segment[size as usize - 1].0.clone())
+                        .then(|| in_segment[size as usize - 1].0.key.clone())
                 },
                 pending: in_segment
                     .into_iter()
                     .filter(|(_, pending)| *pending)
-                    .map(|(key, _)| Seen::from(key))
+                    .map(|(seen, _)| seen)
                     .collect(),
                 consumed_rcu: if request.consistent { 1.0 } else { 0.5 },
             }
@@ -360,6 +361,16 @@ impl TableReader for ModelAccess {
 }
 
 impl ModelAccess {
+    /// The item as a sweep brings it along.
+    fn seen(&self, key: &Key, item: &Item) -> Seen {
+        let read = self.change.reads().iter();
+        let read = read.filter_map(|name| Some((name.clone(), item.get(name)?.clone())));
+        Seen {
+            key: key.clone(),
+            read: read.collect(),
+        }
+    }
+
     /// The guarded update on the state itself, and the item after it.
     fn apply(&self, seen: &Seen) -> (Outcome, Option<Item>) {
         let key = &seen.key;

@@ -48,6 +48,7 @@ pub async fn retry_rejected<A: WriteAccess, S: RejectedStore>(
                 run.spec.table, item.key
             ))
         };
+        // The record holds nothing of the item but its key, which is all that a pair reads.
         let seen = Seen::from(item.key.clone());
         let until = Until::after(ITEM_PATIENCE);
         let write = retry(&until, || writer.update(&seen))
