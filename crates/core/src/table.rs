@@ -5,6 +5,27 @@ use serde::{Deserialize, Serialize};
 /// Most segments that a parallel scan can have (Scan, TotalSegments: "maximum value of 1000000").
 pub const MAX_SEGMENTS: u32 = 1_000_000;
 
+/// Write units per second of a partition: "each partition … can handle a maximum of 3,000 read units per second and 1,000
+/// write units per second" (developer guide, Best practices for designing partition keys).
+pub const PARTITION_WRITES: f64 = 1_000.0;
+
+/// Read units per second of a partition.
+pub const PARTITION_READS: f64 = 3_000.0;
+
+/// Bytes of a partition at most; AWS says "roughly 10 GB".
+pub const PARTITION_BYTES: f64 = 1e10;
+
+/// Write units per second that a new on-demand table takes at once (developer guide, Warm throughput: "4,000 write units per
+/// second and 12,000 read units per second").
+pub const ON_DEMAND_WRITES: f64 = 4_000.0;
+
+/// Read units per second that a new on-demand table takes at once.
+pub const ON_DEMAND_READS: f64 = 12_000.0;
+
+/// Write and read units per second that a table takes at most unless AWS is asked for more (Quotas in Amazon DynamoDB, Default
+/// throughput quotas).
+pub const TABLE_QUOTA: f64 = 40_000.0;
+
 /// The types that a key attribute can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyType {

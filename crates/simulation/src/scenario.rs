@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use backfill_core::table::{PARTITION_READS, PARTITION_WRITES, TABLE_QUOTA};
+
 /// The table and the traffic on it.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -46,10 +48,10 @@ impl Default for Scenario {
             pending: 1.0,
             indexes: 0,
             partitions: 1,
-            partition_wcu: 1_000.0,
-            partition_rcu: 3_000.0,
-            table_wcu: 40_000.0,
-            table_rcu: 40_000.0,
+            partition_wcu: PARTITION_WRITES,
+            partition_rcu: PARTITION_READS,
+            table_wcu: TABLE_QUOTA,
+            table_rcu: TABLE_QUOTA,
             burst_seconds: 0.0,
             split_after: None,
             live_wcu: 0.0,

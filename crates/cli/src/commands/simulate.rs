@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use backfill_core::request::RequestedSettings;
+use backfill_core::table::{ON_DEMAND_WRITES, PARTITION_BYTES, PARTITION_WRITES, TABLE_QUOTA};
 use backfill_core::view::cost::{Bill, Prices};
 use backfill_core::{Error, ErrorKind, Result};
 use backfill_simulation::{self as simulation, Driver, Report, Scenario};
@@ -145,8 +146,8 @@ fn scenario(args: &SimulateArgs) -> Result<(Scenario, f64)> {
             .map_err(|_| Error::invalid(field, format!("{ms} is not a time")))
     };
     let table_wcu = match args.on_demand {
-        true => 4_000,
-        false => args.table_wcu.unwrap_or(40_000),
+        true => ON_DEMAND_WRITES as u32,
+        false => args.table_wcu.unwrap_or(TABLE_QUOTA as u32),
     };
     if table_wcu == 0 || args.table_rcu == 0 || args.partitions == Some(0) {
         return Err(Error::invalid(
@@ -154,11 +155,11 @@ fn scenario(args: &SimulateArgs) -> Result<(Scenario, f64)> {
             "a table has at least one, and some capacity",
         ));
     }
-    // A partition holds about 10 GB and takes 1,000 write units a second.
-    let by_size = (u128::from(args.items) * u128::from(args.item_size)).div_ceil(10_000_000_000);
+    let bytes = u128::from(args.items) * u128::from(args.item_size);
+    let by_size = bytes.div_ceil(PARTITION_BYTES as u128);
     let partitions = args
         .partitions
-        .unwrap_or_else(|| (by_size as u32).max(table_wcu.div_ceil(1_000)));
+        .unwrap_or_else(|| (by_size as u32).max(table_wcu.div_ceil(PARTITION_WRITES as u32)));
     let simulated = args.items.min(MAX_ITEMS);
     let scenario = Scenario {
         items: simulated,
@@ -167,7 +168,7 @@ fn scenario(args: &SimulateArgs) -> Result<(Scenario, f64)> {
         indexes: args.indexes,
         partitions,
         table_wcu: match args.on_demand {
-            true => 40_000.0,
+            true => TABLE_QUOTA,
             false => table_wcu.into(),
         },
         table_rcu: args.table_rcu.into(),

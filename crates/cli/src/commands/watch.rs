@@ -1,7 +1,5 @@
 //! `backfill watch`: a run on the whole terminal, from its durable records, wherever it goes on, with keys that steer it.
 
-use std::time::Duration;
-
 use backfill_core::Result;
 use backfill_core::records::RunStatus;
 use backfill_core::view::cost::Prices;
@@ -10,14 +8,11 @@ use clap::Args;
 
 use crate::args::{ConnectionArgs, WhichRunArgs};
 use crate::drive::watch::{Watch, Watched};
+use crate::drive::{deployed, here};
 use crate::drive::{records, signals};
 use crate::ending::Ending;
 use crate::show::summary;
 use crate::show::watch::Role;
-
-/// How often the records are read on this machine, and elsewhere.
-const POLL_LOCAL: Duration = Duration::from_millis(500);
-const POLL: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub struct WatchArgs {
@@ -35,8 +30,8 @@ pub async fn watch(args: WatchArgs) -> Result<Ending> {
     let first = records::snapshot(&run_id, &checkpoints, &connection).await?;
     let stop = signals::stop_on_signal("stopped watching");
     let every = match connection.is_local() {
-        true => POLL_LOCAL,
-        false => POLL,
+        true => here::POLL,
+        false => deployed::POLL,
     };
     let watched = Watched {
         connection,

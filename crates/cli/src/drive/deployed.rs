@@ -19,7 +19,7 @@ use crate::show::watch::Role;
 use crate::show::{print, summary};
 
 /// How often the execution and the checkpoint table are read.
-const POLL: Duration = Duration::from_secs(2);
+pub const POLL: Duration = Duration::from_secs(2);
 
 /// Failed looks at the execution, one after the other, before following is given up.
 const MAX_ERRORS: u32 = 10;

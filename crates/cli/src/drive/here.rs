@@ -20,7 +20,7 @@ use crate::show::watch::Role;
 use crate::show::{print, summary};
 
 /// How often progress is read from the checkpoint table.
-const POLL: Duration = Duration::from_millis(500);
+pub const POLL: Duration = Duration::from_millis(500);
 
 /// Runs a request until it ends or the operator stops it, with progress (on the whole terminal if `watch`) and a summary.
 /// Returns how it ended; an error means that no item was touched.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::table::{KeyAttribute, KeySchema};
+use crate::table::{KeyAttribute, KeySchema, ON_DEMAND_READS, ON_DEMAND_WRITES};
 
 /// Something that was asked for and perhaps not told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -140,13 +140,6 @@ pub struct TableFacts {
     /// Its tags: names and values.
     pub tags: Fact<Vec<(String, String)>>,
 }
-
-/// Write units per second that a new on-demand table takes at once (developer guide, Warm throughput: "4,000 write units per
-/// second and 12,000 read units per second").
-const ON_DEMAND_WRITES: f64 = 4_000.0;
-
-/// Read units per second that a new on-demand table takes at once.
-const ON_DEMAND_READS: f64 = 12_000.0;
 
 impl TableFacts {
     /// Write and read units per second that the table takes.

@@ -9,17 +9,8 @@ use super::sizes::{index_units, update_units, write_units};
 use crate::Item;
 use crate::engine::worker::CHECK_WCU;
 use crate::request::Settings;
+use crate::table::{PARTITION_BYTES, PARTITION_READS, PARTITION_WRITES};
 use crate::view::cost::{Bill, ITEMS_PER_CHECKPOINT, Prices, Use};
-
-/// Write units per second of a partition: "each partition … can handle a maximum of 3,000 read units per second and 1,000
-/// write units per second" (developer guide, Best practices for designing partition keys).
-const PARTITION_WRITES: f64 = 1_000.0;
-
-/// Read units per second of a partition.
-const PARTITION_READS: f64 = 3_000.0;
-
-/// Bytes of a partition at most; AWS says "roughly 10 GB".
-const PARTITION_BYTES: f64 = 1e10;
 
 /// What the update did to one item of the sample, elsewhere than in the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
