@@ -8,8 +8,7 @@ use clap::Args;
 
 use crate::args::{ConnectionArgs, WhichRunArgs};
 use crate::drive::watch::{Watch, Watched};
-use crate::drive::{deployed, here};
-use crate::drive::{records, signals};
+use crate::drive::{deployed, here, records, signals};
 use crate::ending::Ending;
 use crate::show::summary;
 use crate::show::watch::Role;
