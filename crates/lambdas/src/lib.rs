@@ -47,13 +47,13 @@ pub struct Setup {
 
 /// Error name and message as Step Functions sees them.
 #[derive(Debug)]
-struct Failure(Error);
+struct NamedError(Error);
 
-impl From<Failure> for Diagnostic {
-    fn from(failure: Failure) -> Diagnostic {
+impl From<NamedError> for Diagnostic {
+    fn from(error: NamedError) -> Diagnostic {
         Diagnostic {
-            error_type: failure.0.kind().name().to_owned(),
-            error_message: failure.0.report(),
+            error_type: error.0.kind().name().to_owned(),
+            error_message: error.0.report(),
         }
     }
 }
@@ -127,7 +127,7 @@ where
                     };
                     let answer = answer.instrument(subject.span()).await;
                     panics::belong_to(None);
-                    answer.map_err(Failure)
+                    answer.map_err(NamedError)
                 }
             }))
             .await
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn step_functions_sees_the_name_of_the_error() {
         let error = Error::new(ErrorKind::Fenced, "claimed since");
-        let diagnostic = Diagnostic::from(Failure(error));
+        let diagnostic = Diagnostic::from(NamedError(error));
         assert_eq!(diagnostic.error_type, "Fenced");
         assert_eq!(diagnostic.error_message, "claimed since");
     }
