@@ -2,7 +2,7 @@
 
 use backfill_core::ports::{RejectedStore, RunStore, SegmentStore};
 use backfill_core::records::{
-    Counters, Cursor, Flush, Rejected, RunRecord, SegmentRecord, VERSION,
+    Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, SegmentRecord, VERSION,
 };
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 
@@ -203,56 +203,38 @@ impl SegmentStore for CheckpointTable {
     }
 
     async fn add_to_history(&self, run_id: &str, pass: u32, flush: &Flush) -> Result<()> {
-        // As a pattern, so that a new figure cannot be forgotten here.
-        let Counters {
-            scanned,
-            matched,
-            updated,
-            raced,
-            vanished,
-            rejected,
-            consumed_rcu,
-            consumed_wcu,
-            throttles,
-            // Not in a flush.
-            worked_seconds: _,
-            checkpoints: _,
-        } = flush.done;
         let start = flush.bucket_ms();
-        let added = [
-            ("scanned", number(scanned)),
-            ("matched", number(matched)),
-            ("updated", number(updated)),
-            ("raced", number(raced)),
-            ("vanished", number(vanished)),
-            ("rejected", number(rejected)),
-            ("consumed_rcu", number(consumed_rcu)),
-            ("consumed_wcu", number(consumed_wcu)),
-            ("throttles", number(throttles)),
-            ("flushes", number(1)),
-            ("seconds", number(flush.seconds)),
-            ("offset_seconds", number(flush.offset_seconds())),
-        ];
-        let same = [
-            ("pass", number(pass)),
-            ("start_ms", number(start)),
-            ("version", number(VERSION)),
-            ("expires_at", expires_at()),
-        ];
-        let list = |form: &str, names: &[&str]| -> String {
-            let parts: Vec<String> = names.iter().map(|name| form.replace('?', name)).collect();
-            parts.join(", ")
+        // What a bucket holds of this flush alone is what it adds to one that is there.
+        let mut bucket = HistoryBucket::new(pass, start);
+        bucket.add(flush);
+        let (same, added): (Item, Item) = to_attributes(&bucket)
+            .into_iter()
+            .partition(|(name, _)| matches!(name.as_str(), "pass" | "start_ms"));
+        let same: Item = same
+            .into_iter()
+            .chain([
+                ("version".to_owned(), number(VERSION)),
+                ("expires_at".to_owned(), expires_at()),
+            ])
+            .collect();
+        let list = |form: &str, attributes: &Item| -> String {
+            let parts = attributes.keys().map(|name| form.replace('?', name));
+            parts.collect::<Vec<_>>().join(", ")
         };
         let expression = format!(
             "ADD {} SET {}",
-            list("#? :?", &added.each_ref().map(|(name, _)| *name)),
-            list("#? = :?", &same.each_ref().map(|(name, _)| *name)),
+            list("#? :?", &added),
+            list("#? = :?", &same)
         );
-        let written: Vec<(&str, Value)> = added.into_iter().chain(same).collect();
+        let written: Item = added.into_iter().chain(same).collect();
         let key = key(run_id, &history_key(pass, start));
         let update = UpdateItem {
-            expression_attribute_names: Some(&names(written.iter().map(|(name, _)| *name))),
-            expression_attribute_values: Some(&values(written)),
+            expression_attribute_names: Some(&names(written.keys().map(String::as_str))),
+            expression_attribute_values: Some(&values(
+                written
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.clone())),
+            )),
             ..self.update(&key, &expression)
         };
         self.call("adding to the history in", &update)
