@@ -30,7 +30,7 @@ fn words(advice: &Advice) -> String {
         Advice::AtMost(setting, value) => format!("give {} {value} or less", flag(setting)),
         Advice::Aws(command) | Advice::Do(command) => command.clone(),
         Advice::Prices => "give the true prices with --price-file".into(),
-        Advice::Steer => "change it while the run goes on with: backfill rate".into(),
+        Advice::Steer => "set it while the run goes on with: backfill rate".into(),
         Advice::MorePages => "raise --pages".into(),
         Advice::DryRun => "count with: backfill run --dry-run".into(),
         Advice::Count => "count with: backfill verify".into(),
