@@ -83,7 +83,7 @@ def parse_arguments():
     parser.add_argument(
         "--check",
         action="store_true",
-        help=f"fail where a zip is over {ZIP_GOAL_MB} MB, a median init over {INIT_GOAL_MS:.0f} ms, "
+        help=f"fail if a zip is over {ZIP_GOAL_MB} MB, a median init over {INIT_GOAL_MS:.0f} ms, "
         f"or the RSS over {RSS_GOAL_MB:.0f} MB",
     )
     arguments = parser.parse_args()

@@ -22,7 +22,7 @@ impl From<libc::rusage> for Usage {
     }
 }
 
-/// Of this process until now.
+/// What this process has used until now.
 #[allow(unsafe_code)]
 pub fn of_this_process() -> io::Result<Usage> {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();

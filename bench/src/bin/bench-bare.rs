@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
 
-/// As it stands in JSON.
+/// The statement as it stands in JSON.
 const STATEMENT: &str = concat!(
     r#"UPDATE \"stuff\" SET \"test\" = ? "#,
     r#"WHERE \"id\" = ? AND \"created\" = ? AND \"test\" IS MISSING"#

@@ -19,7 +19,7 @@ struct Args {
     /// Items in the table.
     #[arg(long)]
     items: u64,
-    /// Of a hundred items, how many lack `test`.
+    /// How many of a hundred items lack `test`.
     #[arg(long, default_value_t = 100)]
     pending_percent: u64,
 }

@@ -40,7 +40,7 @@ pub trait Call: Serialize {
 /// A call that cannot change anything.
 pub trait ReadCall: Call {}
 
-/// The same call, with its answer left as JSON: every field that the service sends, for a person to read.
+/// A call whose answer is left as JSON: every field that the service sends, for a person to read.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(transparent)]
 pub struct AsJson<C>(pub C);

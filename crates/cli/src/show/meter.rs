@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn measuring_begins_anew_where_the_run_takes_another_course() {
+    fn measuring_begins_anew_if_the_run_takes_another_course() {
         let changes: [fn(&mut Snapshot); 5] = [
             |snapshot| snapshot.run.settings.max_wcu = Some(7),
             |snapshot| snapshot.run.status = RunStatus::Paused,

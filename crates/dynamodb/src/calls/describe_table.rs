@@ -36,7 +36,7 @@ pub(crate) struct Description {
     pub(crate) table_arn: Option<String>,
     /// Another table of the same name has another one.
     pub(crate) table_id: Option<String>,
-    /// As in `ACTIVE`.
+    /// The state, such as `ACTIVE`.
     pub(crate) table_status: Option<String>,
     #[serde(default, deserialize_with = "or_none")]
     pub(crate) key_schema: Vec<KeyElement>,

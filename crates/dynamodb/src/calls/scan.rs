@@ -21,7 +21,7 @@ pub struct Scan<'a> {
     /// Which segment, from 0; only together with `total_segments`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub segment: Option<u32>,
-    /// Of how many segments.
+    /// How many segments there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_segments: Option<u32>,
     /// The `LastEvaluatedKey` of the page before.
