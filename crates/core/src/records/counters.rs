@@ -123,4 +123,33 @@ mod tests {
         let sum: Counters = [counters, counters].into_iter().sum();
         assert_eq!(sum.scanned, u64::MAX);
     }
+
+    /// What was done is a difference, and nothing if a damaged record has gone back. Time and checkpoints are no work.
+    #[test]
+    fn a_difference_is_what_was_done() {
+        let before = Counters {
+            updated: 3,
+            consumed_wcu: 4.0,
+            checkpoints: 1,
+            ..Counters::default()
+        };
+        let after = Counters {
+            updated: 5,
+            consumed_wcu: 6.5,
+            checkpoints: 2,
+            worked_seconds: 1.5,
+            ..before
+        };
+        let done = after - before;
+        assert_eq!(
+            (done.updated, done.consumed_wcu, done.checkpoints),
+            (2, 2.5, 1)
+        );
+        assert_eq!(
+            (done.work().checkpoints, done.work().worked_seconds),
+            (0, 0.0)
+        );
+        assert_eq!(done.work().updated, 2);
+        assert_eq!(before - after, Counters::default());
+    }
 }

@@ -20,11 +20,7 @@ fn honest_end_of_a_time_box() {
             1_000,
             r#","total_segments":1,"time_box_seconds":1"#,
         );
-        let plan = world
-            .planner()
-            .plan(&world.request, &"first".into())
-            .await
-            .unwrap();
+        let plan = world.plan("first").await;
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let mut chunks = 0;

@@ -15,11 +15,7 @@ use crate::world::{World, assert_accounted, first_chunk, in_virtual_time, taking
 fn one_owner_per_segment() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 60, r#","total_segments":1"#);
-        let plan = world
-            .planner()
-            .plan(&world.request, &"first".into())
-            .await
-            .unwrap();
+        let plan = world.plan("first").await;
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let (stale_worker, worker) = (world.worker(), world.worker());
@@ -43,11 +39,7 @@ fn one_owner_per_segment() {
 fn one_owner_in_the_store() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, "");
-        world
-            .planner()
-            .plan(&world.request, &"first".into())
-            .await
-            .unwrap();
+        world.plan("first").await;
         let run_id = world.request.run_id();
         let run = world.store.run(&run_id).await.unwrap().unwrap();
         let mut stale = world.store.claim(&run, 0).await.unwrap();
@@ -76,11 +68,7 @@ fn one_owner_in_the_store() {
 fn a_run_record_changes_only_from_its_latest_revision() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, "");
-        world
-            .planner()
-            .plan(&world.request, &"first".into())
-            .await
-            .unwrap();
+        world.plan("first").await;
         let run_id = world.request.run_id();
         let mut stale = world.store.run(&run_id).await.unwrap().unwrap();
         world
@@ -219,11 +207,7 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
 fn one_owner_is_looked_for_during_a_chunk() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 6000, r#","total_segments":1"#);
-        let plan = world
-            .planner()
-            .plan(&world.request, &"first".into())
-            .await
-            .unwrap();
+        let plan = world.plan("first").await;
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let (worker, planner) = (world.worker(), world.planner());

@@ -177,11 +177,7 @@ fn a_long_segment_is_handed_over() {
     in_virtual_time(async {
         let settings = r#","total_segments":1,"time_box_seconds":1"#;
         let world = World::new(Faults::none(1), 1_000, settings);
-        let plan = world
-            .planner()
-            .plan(&world.request, &"first".into())
-            .await
-            .unwrap();
+        let plan = world.plan("first").await;
         let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
         for _ in 0..CHUNKS_PER_CHILD - 2 {
             world.store.claim(&run, 0).await.unwrap();
@@ -254,11 +250,7 @@ fn transitions_are_those_of_the_table() {
 fn a_run_id_belongs_to_one_table() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, r#","run_id":"r""#);
-        world
-            .planner()
-            .plan(&world.request, &"first".into())
-            .await
-            .unwrap();
+        world.plan("first").await;
         world.table.recreate();
         let other =
             Request::from_json(r#"{"table":"other","set":{"test":1},"run_id":"r"}"#).unwrap();

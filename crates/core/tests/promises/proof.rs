@@ -21,11 +21,7 @@ fn proof_brings_further_passes_or_says_what_remains() {
         in_virtual_time(async {
             let settings = format!(r#","total_segments":2,"max_passes":{passes}"#);
             let world = World::with_live_writers(Faults::none(5), 50, &settings);
-            let plan = world
-                .planner()
-                .plan(&world.request, &"first".into())
-                .await
-                .unwrap();
+            let plan = world.plan("first").await;
             let never = CancellationToken::new();
             for &segment in &plan.segments {
                 let chunk = first_chunk(&plan, segment);
@@ -99,11 +95,7 @@ fn a_verification_resumes_where_its_time_box_ended() {
             4000,
             r#","total_segments":20,"time_box_seconds":1"#,
         );
-        let plan = world
-            .planner()
-            .plan(&world.request, &"first".into())
-            .await
-            .unwrap();
+        let plan = world.plan("first").await;
         let mut verification = plan.verification;
         let mut rounds = 0;
         while !verification.done {

@@ -68,11 +68,7 @@ fn no_gap_and_resume_after_a_crash_at_every_step() {
 fn resume_goes_on_from_the_checkpointed_keys() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 100, r#","total_segments":2"#);
-        let plan = world
-            .planner()
-            .plan(&world.request, &"first".into())
-            .await
-            .unwrap();
+        let plan = world.plan("first").await;
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let done = world.worker().work(&chunk, None, &never).await.unwrap();

@@ -49,6 +49,12 @@ impl World {
         }
     }
 
+    /// Starts or resumes the run of the request on behalf of `owner`, which must succeed.
+    pub async fn plan(&self, owner: &str) -> Round {
+        let planned = self.planner().plan(&self.request, &owner.into()).await;
+        planned.unwrap_or_else(|error| panic!("{owner} cannot plan: {}", error.report()))
+    }
+
     pub fn planner(&self) -> Planner<ModelTable, ModelStore> {
         Planner::new(self.table.clone(), self.store.clone())
     }
