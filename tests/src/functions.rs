@@ -108,7 +108,7 @@ impl Function {
                 let api = api.clone();
                 tokio::spawn(async move {
                     let service = hyper::service::service_fn(|request| handle(&api, request));
-                    // Where the process ends, so does this.
+                    // This ends with the process.
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;

@@ -85,7 +85,7 @@ async fn accounting_of_statements_that_fail() {
     }
 }
 
-/// Where batches are not possible, UpdateItem takes their place, and that is said once.
+/// If batches are not possible, UpdateItem takes their place, and that is said once.
 #[tokio::test(flavor = "multi_thread")]
 async fn update_item_takes_the_place_of_batches() {
     for (code, message) in [

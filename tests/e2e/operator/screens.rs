@@ -307,7 +307,7 @@ async fn budget_of_a_plan() {
     assert!(bounded <= allowed, "{bounded} units, {allowed} allowed");
 }
 
-/// Where nobody can be asked and nobody has said yes, nothing is sent at all.
+/// If nobody can be asked and nobody has said yes, nothing is sent at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_terminal_and_without_yes_a_run_is_refused() {
     let database = Embedded::with_stuff(10).await;
