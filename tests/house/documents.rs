@@ -151,8 +151,8 @@ fn missing_tests(semantics: &str, tests: &BTreeSet<String>) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn tests_that_semantics_names_are_there() {
+/// The names of all tests.
+fn all_tests() -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
     for (path, text) in FOLDERS.into_iter().flat_map(sources) {
         let tokens = text.parse();
@@ -161,6 +161,92 @@ fn tests_that_semantics_names_are_there() {
             &mut tests,
         );
     }
+    tests
+}
+
+/// The rows of the tables in a document, cell by cell, by line number, without heads and rules.
+fn rows(text: &str) -> Vec<(usize, Vec<&str>)> {
+    let mut found = Vec::new();
+    let mut is_head = true;
+    for (n, line) in text.lines().enumerate() {
+        let Some(row) = line
+            .strip_prefix('|')
+            .and_then(|row| row.trim_end().strip_suffix('|'))
+        else {
+            is_head = true;
+            continue;
+        };
+        let is_rule = row.chars().all(|c| "-:| ".contains(c));
+        if !is_head && !is_rule {
+            found.push((n + 1, row.split(" | ").map(str::trim).collect()));
+        }
+        is_head = false;
+    }
+    found
+}
+
+/// The questions of the acceptance run.
+fn questions(results: &str) -> BTreeSet<String> {
+    let first = |(_, cells): (usize, Vec<&str>)| cells[0].trim_matches('`').to_owned();
+    rows(results).into_iter().map(first).collect()
+}
+
+/// How sure a fact can be.
+const CERTAINTIES: [&str; 5] = ["documented", "model", "captured", "likely", "unknown"];
+
+/// What is wrong with the rows about AWS: one without a place in the code, a source, a certainty or anything that holds it;
+/// or one that names a test or a question that is not there.
+fn wrong_facts(facts: &str, tests: &BTreeSet<String>, questions: &BTreeSet<String>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (line, cells) in rows(facts) {
+        let [_, place, source, certainty, held_by] = cells[..] else {
+            // The table that explains the columns has two.
+            if cells.len() != 2 {
+                wrong.push(format!("{line}: {} columns", cells.len()));
+            }
+            continue;
+        };
+        if !place.contains('`') || source.is_empty() {
+            wrong.push(format!("{line}: no place in the code, or no source"));
+        }
+        if !CERTAINTIES.contains(&certainty) {
+            wrong.push(format!("{line}: certainty {certainty:?}"));
+        }
+        let holders = quoted(held_by);
+        if holders.is_empty() {
+            wrong.push(format!("{line}: held by nothing"));
+        }
+        for (_, holder) in holders {
+            let is_there = match holder.strip_prefix("acceptance: ") {
+                Some(question) => questions.contains(question),
+                None => tests.iter().any(|test| is_like(test, &holder)),
+            };
+            if !is_there {
+                wrong.push(format!("{line}: held by {holder}, which is not there"));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn facts_about_aws_have_a_source_and_are_held_by_something() {
+    let facts = read("docs/AWS-FACTS.md");
+    let wrong = wrong_facts(
+        &facts,
+        &all_tests(),
+        &questions(&read("acceptance/RESULTS.md")),
+    );
+    assert!(
+        wrong.is_empty(),
+        "docs/AWS-FACTS.md, by line:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn tests_that_semantics_names_are_there() {
+    let tests = all_tests();
     let semantics = read("SEMANTICS.md");
     let promises = semantics
         .lines()
@@ -202,6 +288,36 @@ fn files_that_documents_name_are_there() {
 
 mod checker {
     use super::*;
+
+    #[test]
+    fn a_fact_that_nothing_holds_is_told_with_its_line() {
+        let head = "| fact | where | source | certainty | held by |\n|---|---|---|---|---|\n";
+        let rows = [
+            "| a | `a.rs` | a page | model | `one_here` and `acceptance: asked` |",
+            "| b | `a.rs` | a page | model | `gone_*` |",
+            "| c | `a.rs` | a page | captured | `acceptance: unasked` |",
+            "| d | `a.rs` | a page | surely | `one_here` |",
+            "| e | `a.rs` |  | model | nothing |",
+            "| f | `a.rs` | model | `one_here` |",
+        ];
+        let facts = format!(
+            "| column | says |\n|---|---|\n| x | y |\n\n{head}{}",
+            rows.join("\n")
+        );
+        let tests = BTreeSet::from(["one_here".to_owned()]);
+        let asked = questions("| question | answer |\n|---|---|\n| `asked` | not yet run |\n");
+        assert_eq!(
+            wrong_facts(&facts, &tests, &asked),
+            [
+                "8: held by gone_*, which is not there",
+                "9: held by acceptance: unasked, which is not there",
+                "10: certainty \"surely\"",
+                "11: no place in the code, or no source",
+                "11: held by nothing",
+                "12: 4 columns",
+            ]
+        );
+    }
 
     #[test]
     fn a_path_that_is_not_there_is_told_with_its_line() {
