@@ -1,11 +1,12 @@
 //! The guarded update as a PartiQL statement, for BatchExecuteStatement: it means what the UpdateItem means, or there is
 //! none.
 //!
-//! Only what means the same in both languages is translated, by AWS's own description of PartiQL (developer guide,
-//! PartiQL for DynamoDB: update statements, functions, operators). Three things are left out on purpose. `NOT`, `<>` and
-//! comparisons with NULL may differ in a language with three truth values. Functions such as `if_not_exists` are not
-//! documented for PartiQL. A statement may name each key attribute but once, so the predicate may name none. A spec with
-//! one of these is written by UpdateItem.
+//! Only what means the same in both languages is translated: by AWS's own description of PartiQL (developer guide, PartiQL
+//! for DynamoDB), and by what was recorded of the service (`docs/AWS-FACTS.md`, Batches and PartiQL). There `NOT`, `<>`, `IN`
+//! and `size` treat a missing attribute, and a value of another type, as a condition does: nothing is unknown, as it would be
+//! in SQL. Three things are left out on purpose. Comparisons with NULL, and of two attributes, were not compared. Functions such as
+//! `if_not_exists` are not documented for PartiQL. A statement may name each key attribute but once, so the predicate may
+//! name none. A spec with one of these is written by UpdateItem.
 
 use crate::error::printable;
 use crate::table::KeySchema;
@@ -17,8 +18,15 @@ pub const BATCH_SIZE: usize = 25;
 /// Longest statement (API reference, BatchStatementRequest: "Maximum length of 8192").
 const MAX_STATEMENT: usize = 8_192;
 
-/// Most parentheses in one another; each takes a part of the stack.
+/// Most parentheses and `NOT`s in one another; each takes a part of the stack.
 const MAX_DEPTH: usize = 100;
+
+/// Most operators in a statement's condition: comparators, functions and words, of which `IS NOT` and `size(a) >` are two (DynamoDB:
+/// "The expression contains too many operators").
+const MAX_OPERATORS: usize = 300;
+
+/// Most values behind one `IN` (DynamoDB: "The IN operator is provided with too many operands").
+const MAX_IN: usize = 100;
 
 /// `UPDATE … SET … WHERE <full key> AND (<P>)`. It can only change an item that is there: a missing one fails the
 /// condition.
@@ -55,6 +63,11 @@ impl Statement {
             text.push_str(" = ? AND ");
         }
         text.push_str(&format!("({})", pending.text));
+        // Each key attribute brings a `=` and an `AND`.
+        let operators = pending.operators + 2 * key.len();
+        if operators > MAX_OPERATORS {
+            return Err(format!("a condition of {operators} operators"));
+        }
         if text.len() > MAX_STATEMENT {
             return Err(format!("a statement of {} characters", text.len()));
         }
@@ -124,8 +137,10 @@ struct Translation<'a> {
     rest: Vec<&'a str>,
     text: String,
     parameters: Vec<Value>,
-    /// Parentheses that are open.
+    /// Parentheses and `NOT`s that are open.
     depth: usize,
+    /// Operators so far, as DynamoDB counts them.
+    operators: usize,
 }
 
 impl<'a> Translation<'a> {
@@ -139,6 +154,7 @@ impl<'a> Translation<'a> {
             text: String::new(),
             parameters: Vec::new(),
             depth: 0,
+            operators: 0,
         }
     }
 
@@ -198,48 +214,108 @@ impl<'a> Translation<'a> {
         loop {
             self.condition()?;
             if self.take("AND") {
-                self.text.push_str(" AND ");
+                self.operator(" AND ");
             } else if self.take("OR") {
-                self.text.push_str(" OR ");
+                self.operator(" OR ");
             } else {
                 return Ok(());
             }
         }
     }
 
+    /// Adds an operator, with the spaces around it.
+    fn operator(&mut self, operator: &str) {
+        self.text.push_str(operator);
+        self.operators += 1;
+    }
+
+    /// Translates what `inside` does, between parentheses of its own.
+    fn in_parentheses(
+        &mut self,
+        inside: fn(&mut Self) -> Result<(), String>,
+    ) -> Result<(), String> {
+        if self.depth == MAX_DEPTH {
+            return Err(format!("more than {MAX_DEPTH} parentheses in one another"));
+        }
+        self.depth += 1;
+        self.text.push('(');
+        inside(self)?;
+        self.text.push(')');
+        self.depth -= 1;
+        Ok(())
+    }
+
     fn condition(&mut self) -> Result<(), String> {
         if self.take("(") {
-            if self.depth == MAX_DEPTH {
-                return Err(format!("more than {MAX_DEPTH} parentheses in one another"));
-            }
-            self.depth += 1;
-            self.text.push('(');
-            self.alternatives()?;
-            self.text.push(')');
-            self.depth -= 1;
+            self.in_parentheses(Self::alternatives)?;
             return self.expect(")");
         }
-        let is_call = self.rest.len() > 1 && self.rest[self.rest.len() - 2] == "(";
-        if is_call {
-            return self.function();
+        if self.take("NOT") {
+            // What it negates is the same without parentheses; with them nobody needs to know the precedence.
+            self.operator("NOT ");
+            return self.in_parentheses(Self::condition);
         }
-        self.path()?;
+        let is_call = self.rest.len() > 1 && self.rest[self.rest.len() - 2] == "(";
+        match is_call {
+            true if self.peek() == "size" => {
+                self.next();
+                self.expect("(")?;
+                self.operator("size(");
+                self.path()?;
+                self.expect(")")?;
+                self.text.push(')');
+                self.comparison(is_number)
+            }
+            true => self.function(),
+            false => {
+                self.path()?;
+                self.comparison(is_scalar)
+            }
+        }
+    }
+
+    /// What stands behind a path or a size: a comparator and a value, `BETWEEN`, or `IN`.
+    fn comparison(&mut self, allowed: fn(&Value) -> bool) -> Result<(), String> {
         match self.next() {
-            comparator @ ("=" | "<" | "<=" | ">" | ">=") => {
-                self.text.push_str(&format!(" {comparator} "));
-                self.value(is_scalar)
+            comparator @ ("=" | "<>" | "<" | "<=" | ">" | ">=") => {
+                self.operator(&format!(" {comparator} "));
+                self.value(allowed)
             }
             word if word.eq_ignore_ascii_case("BETWEEN") => {
-                self.text.push_str(" BETWEEN ");
-                self.value(is_scalar)?;
+                self.operator(" BETWEEN ");
+                self.value(allowed)?;
                 if !self.take("AND") {
                     return Err("BETWEEN without AND".into());
                 }
                 self.text.push_str(" AND ");
-                self.value(is_scalar)
+                self.value(allowed)
+            }
+            word if word.eq_ignore_ascii_case("IN") => {
+                self.operator(" IN ");
+                self.list(allowed)
             }
             other => Err(format!("{other} in the predicate")),
         }
+    }
+
+    /// `(:a, :b)`, which is `[?, ?]`.
+    fn list(&mut self, allowed: fn(&Value) -> bool) -> Result<(), String> {
+        self.expect("(")?;
+        self.text.push('[');
+        let before = self.parameters.len();
+        loop {
+            self.value(allowed)?;
+            if !self.take(",") {
+                break;
+            }
+            self.text.push_str(", ");
+        }
+        self.text.push(']');
+        let count = self.parameters.len() - before;
+        if count > MAX_IN {
+            return Err(format!("IN with {count} values"));
+        }
+        self.expect(")")
     }
 
     fn function(&mut self) -> Result<(), String> {
@@ -248,14 +324,15 @@ impl<'a> Translation<'a> {
         match name {
             "attribute_exists" => {
                 self.path()?;
-                self.text.push_str(" IS NOT MISSING");
+                self.operator(" IS NOT MISSING");
+                self.operators += 1;
             }
             "attribute_not_exists" => {
                 self.path()?;
-                self.text.push_str(" IS MISSING");
+                self.operator(" IS MISSING");
             }
             "begins_with" | "contains" => {
-                self.text.push_str(&format!("{name}("));
+                self.operator(&format!("{name}("));
                 self.path()?;
                 self.expect(",")?;
                 self.text.push_str(", ");
@@ -332,6 +409,10 @@ fn is_scalar(value: &Value) -> bool {
     )
 }
 
+fn is_number(value: &Value) -> bool {
+    matches!(value, Value::N(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -399,16 +480,74 @@ mod tests {
     }
 
     #[test]
+    fn negations_sizes_and_lists_are_translated_with_their_values_in_order() {
+        let in_100 = format!("c IN (:v{})", ", :w".repeat(99));
+        let marks = format!("[?{}]", ", ?".repeat(99));
+        // 2 × 98 for the sizes, 97 for the ORs, 4 for the keys: 297.
+        let many = format!("size(a) > :v{}", " OR size(a) > :v".repeat(97));
+        let many_sizes = format!(r#"size("a") > ?{}"#, r#" OR size("a") > ?"#.repeat(97));
+        for (pending, expected) in [
+            ("attribute_exists(a)", r#""a" IS NOT MISSING"#),
+            ("NOT attribute_exists(a)", r#"NOT ("a" IS NOT MISSING)"#),
+            ("not a = :v AND b <> :w", r#"NOT ("a" = ?) AND "b" <> ?"#),
+            (
+                "NOT (a = :v OR NOT b IN (:v,:w)) AND c = :w",
+                r#"NOT (("a" = ? OR NOT ("b" IN [?, ?]))) AND "c" = ?"#,
+            ),
+            (
+                "size(a.b[1]) BETWEEN :v and :w",
+                r#"size("a"."b"[1]) BETWEEN ? AND ?"#,
+            ),
+            (
+                "size(a) <> :v OR size(a) IN (:w)",
+                r#"size("a") <> ? OR size("a") IN [?]"#,
+            ),
+            (in_100.as_str(), &format!(r#""c" IN {marks}"#)),
+            (&many, &many_sizes),
+        ] {
+            let json = serde_json::json!({
+                "table": "stuff", "pending": pending, "update": "SET a = :v",
+                "values": {":v": 1, ":w": 2},
+            });
+            // A value that the expression does not use is refused before.
+            let json = match pending.contains(":w") {
+                true => json,
+                false => serde_json::json!({
+                    "table": "stuff", "pending": pending, "update": "SET a = :v", "values": {":v": 1},
+                }),
+            };
+            let statement = translated(&json.to_string()).unwrap();
+            let (_, condition) = statement.text.split_once(r#""created" = ? AND "#).unwrap();
+            assert_eq!(condition, format!("({expected})"), "{pending}");
+            let marks = statement.text.matches('?').count();
+            let parameters = statement.before_key.len() + 2 + statement.after_key.len();
+            assert_eq!(marks, parameters, "{pending}");
+        }
+    }
+
+    #[test]
     fn what_may_mean_something_else_is_left_to_update_item() {
         let nested = format!("{}a = :v{}", "(".repeat(50_000), ")".repeat(50_000));
+        let not_nested = format!("{}a = :v", "NOT ".repeat(50_000));
+        let in_101 = format!("a IN (:v{})", ", :v".repeat(100));
+        // Two for each size, one for each OR, and two for each key attribute.
+        let too_many_operators = format!("size(a) > :v{}", " OR size(a) > :v".repeat(99));
         for (pending, update) in [
-            ("NOT attribute_exists(a)", "SET a = :v"),
-            ("a <> :v", "SET a = :v"),
             ("a = :null", "SET a = :v"),
+            ("a <> :null", "SET a = :v"),
+            ("a IN (:v, :null)", "SET a = :v"),
+            ("a IN (:v, b)", "SET a = :v"),
+            ("a IN :v", "SET a = :v"),
+            (&in_101, "SET a = :v"),
+            (&too_many_operators, "SET a = :v"),
+            ("size(a) = :s", "SET a = :v"),
+            ("size(a) = size(b)", "SET a = :v"),
+            ("size(created) > :v", "SET a = :v"),
+            ("size(a)", "SET a = :v"),
+            ("NOT", "SET a = :v"),
+            (&not_nested, "SET a = :v"),
             ("a = b", "SET a = :v"),
             (":v = a", "SET a = :v"),
-            ("a IN (:v)", "SET a = :v"),
-            ("size(a) = :v", "SET a = :v"),
             ("attribute_not_exists(a) AND created < :v", "SET a = :v"),
             ("attribute_not_exists(#q)", "SET #q = :v"),
             ("attribute_not_exists(a)", "SET a = if_not_exists(a, :v)"),
@@ -432,6 +571,7 @@ mod tests {
             spec.names = [("#q".to_string(), "a\"b".to_string())].into();
             spec.values = [
                 (":v".to_string(), Value::N("1".into())),
+                (":s".to_string(), Value::S("1".into())),
                 (":null".to_string(), Value::Null(true)),
             ]
             .into();
