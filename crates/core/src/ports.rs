@@ -86,6 +86,9 @@ pub trait TableWriter: Send + Sync {
     /// Most items in one [`TableWriter::update_batch`]. It becomes 1 if batches turn out to be impossible, so ask each time.
     fn batch_size(&self) -> usize;
 
+    /// No item is to be updated in batches any more, for this reason: a batch did not do what an update does.
+    fn distrust_batches(&self, reason: &str);
+
     /// Applies the change to each of these items, at most [`TableWriter::batch_size`] and none twice, as
     /// [`TableWriter::update`] does, in one request that is not atomic.
     ///

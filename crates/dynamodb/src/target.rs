@@ -225,6 +225,10 @@ impl TableWriter for Writer {
         }
     }
 
+    fn distrust_batches(&self, reason: &str) {
+        self.give_up_batches(reason);
+    }
+
     async fn update_batch(&self, items: &[Seen]) -> Result<Batch> {
         let statements: std::result::Result<Vec<_>, _> = items
             .iter()

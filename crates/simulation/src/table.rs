@@ -233,6 +233,9 @@ pub(crate) struct SimulatedWriter {
 }
 
 impl TableWriter for SimulatedWriter {
+    /// Both kinds of requests are one function here.
+    fn distrust_batches(&self, _reason: &str) {}
+
     fn batch_size(&self) -> usize {
         match self.kind {
             WriterKind::Batch => BATCH_SIZE,

@@ -50,6 +50,12 @@ struct State {
     evaluated: u64,
     /// The update does not do what it should: it leaves the predicate true.
     useless_update: bool,
+    /// Batches find the predicate false of every item.
+    blind_batches: bool,
+    /// Batches that were carried out while they were believed.
+    batches: u64,
+    /// Batches are not to be sent any more.
+    distrusted: bool,
     /// What live writers left behind, by key: the item, or `None` if they deleted it.
     history: BTreeMap<Key, Option<Item>>,
     /// Table status other than ACTIVE.
@@ -146,6 +152,21 @@ impl ModelTable {
     /// From now on updates leave the predicate true.
     pub fn make_updates_useless(&self) {
         self.state.lock().unwrap().useless_update = true;
+    }
+
+    /// From now on a batch finds the predicate false of every item, as if PartiQL meant something else by it.
+    pub fn make_batches_blind(&self) {
+        self.state.lock().unwrap().blind_batches = true;
+    }
+
+    /// Batches that were carried out while they were believed.
+    pub fn batches(&self) -> u64 {
+        self.state.lock().unwrap().batches
+    }
+
+    /// True if batches are not to be sent any more.
+    pub fn has_no_batches(&self) -> bool {
+        self.state.lock().unwrap().distrusted
     }
 
     /// DescribeTable says this instead of ACTIVE.
@@ -398,7 +419,14 @@ impl ModelAccess {
 
 impl TableWriter for ModelAccess {
     fn batch_size(&self) -> usize {
-        BATCH_SIZE
+        match self.table.state.lock().unwrap().distrusted {
+            true => 1,
+            false => BATCH_SIZE,
+        }
+    }
+
+    fn distrust_batches(&self, _reason: &str) {
+        self.table.state.lock().unwrap().distrusted = true;
     }
 
     /// Single statements fail as single requests do: before they take effect, or with their answer lost.
@@ -408,6 +436,11 @@ impl TableWriter for ModelAccess {
         let faults = &self.table.faults;
         faults.before().await?;
         faults.check_access()?;
+        let blind = {
+            let mut state = self.table.state.lock().unwrap();
+            state.batches += u64::from(!state.distrusted);
+            state.blind_batches && !state.distrusted
+        };
         let mut batch = Batch {
             outcomes: Vec::new(),
             consumed_wcu: 0.0,
@@ -418,7 +451,11 @@ impl TableWriter for ModelAccess {
                 batch.outcomes.push(Err(error));
                 continue;
             }
-            batch.outcomes.push(Ok(self.apply(item).0));
+            let outcome = match blind {
+                true => Outcome::Raced,
+                false => self.apply(item).0,
+            };
+            batch.outcomes.push(Ok(outcome));
             batch.consumed_wcu += 1.0;
         }
         faults.after().await?;

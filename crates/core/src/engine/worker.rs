@@ -12,6 +12,7 @@ mod segment;
 mod sweep;
 mod trial;
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -164,6 +165,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 ),
                 writer,
                 until,
+                has_compared: AtomicBool::new(false),
             },
             store: &self.store,
             trial: Trial {

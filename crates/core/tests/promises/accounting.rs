@@ -1,11 +1,13 @@
 //! accounting: rejected items one by one, and the history within a chunk.
 
+use std::time::Duration;
+
 use backfill_core::engine::rejected::retry_rejected;
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::RunStatus;
-use backfill_testkit::Faults;
+use backfill_testkit::{Faults, LiveWriter};
 
-use crate::world::{World, in_virtual_time};
+use crate::world::{World, assert_accounted, in_virtual_time};
 
 /// The history of a segment is flushed about every ten seconds, not at each checkpoint, and at the end of each chunk.
 #[test]
@@ -26,6 +28,49 @@ fn accounting_of_the_history_goes_on_within_a_chunk() {
         let most = worked as u64 / 10 + segment.generation;
         assert!((least..=most).contains(&flushes), "{flushes} in {worked} s");
         assert!((seconds - worked).abs() < 1.0, "{seconds} of {worked} s");
+    });
+}
+
+/// accounting: where PartiQL finds the predicate false and a condition finds it true, no item is called `raced` for long: the first
+/// is tried by an update of its own, and so is every other when that has taken effect.
+#[test]
+fn accounting_of_batches_that_miss_what_is_pending() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(5), 2_000, r#","total_segments":4"#);
+        world.table.make_batches_blind();
+        let before = world.table.items();
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        world.assert_migrated(&before);
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert_eq!((counters.updated, counters.raced), (1_600, 0));
+        // The first to come back ends them; what was in flight by then has come back, too.
+        let batches = world.table.batches();
+        assert!((1..=80).contains(&batches), "{batches} batches");
+        let run = world.store.run(&world.request.run_id()).await.unwrap();
+        assert_eq!(run.unwrap().pass, 1, "nothing was left for another pass");
+    });
+}
+
+/// accounting: an item that was set by a live writer stays `raced`, is tried by an update of its own once in a segment, and batches
+/// go on.
+#[test]
+fn accounting_of_raced_items_leaves_batches_on() {
+    in_virtual_time(async {
+        let world = World::with_live_writers(Faults::none(6), 2_000, r#","total_segments":2"#);
+        let live = LiveWriter {
+            table: world.table.clone(),
+            seed: 6,
+            ids: 2_000,
+            creates_pending: false,
+        };
+        let every = Duration::from_micros(50);
+        let (ended, ()) = tokio::join!(world.run(), live.work(20_000, every));
+        assert_eq!(ended.unwrap(), RunStatus::Succeeded);
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert!(counters.raced > 0, "{counters:?}");
+        assert!(!world.table.has_no_batches(), "batches went off");
     });
 }
 

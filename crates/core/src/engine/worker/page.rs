@@ -1,6 +1,8 @@
 //! One page of a segment: its pending items are written, several batches at once. Every write that was begun is waited for,
 //! so the page knows what became of each item.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::SemaphorePermit;
 
@@ -15,6 +17,17 @@ use crate::{Error, ErrorKind, Result};
 struct BatchResult {
     outcomes: Vec<Result<Option<Outcome>>>,
     consumed_wcu: f64,
+}
+
+/// Where the outcomes are that are like this.
+fn positions(
+    outcomes: &[Result<Option<Outcome>>],
+    is_wanted: impl Fn(&Result<Option<Outcome>>) -> bool,
+) -> Vec<usize> {
+    let all = outcomes.iter().enumerate();
+    all.filter(|(_, outcome)| is_wanted(outcome))
+        .map(|(i, _)| i)
+        .collect()
 }
 
 impl<R: Sync, W: TableWriter> Segment<'_, R, W> {
@@ -66,6 +79,7 @@ impl<R: Sync, W: TableWriter> Segment<'_, R, W> {
     /// Sends one request of guarded updates. What it leaves open for a single item, that item's own UpdateItem settles: it
     /// says why the table throttles, and is the judge of what is valid.
     async fn write_batch(&self, items: &[Seen]) -> BatchResult {
+        let in_statements = self.writer.batch_size() > 1;
         let sent = self.attempt(items.len(), || self.writer.update_batch(items));
         let mut result = match sent.await {
             Ok(Some(batch)) => BatchResult {
@@ -97,10 +111,44 @@ impl<R: Sync, W: TableWriter> Segment<'_, R, W> {
                 kind.is_retryable() || of_partiql.contains(&kind)
             })
         };
-        let open: Vec<usize> = (0..items.len())
-            .filter(|&i| left_open(&result.outcomes[i]))
-            .collect();
-        let mut alone = stream::iter(open)
+        let open = positions(&result.outcomes, left_open);
+        self.settle_alone(items, open, &mut result).await;
+        if in_statements {
+            self.compare(items, &mut result).await;
+        }
+        result
+    }
+
+    /// Holds PartiQL against a condition: tries the first item that a batch calls `raced`, once in the segment, by its own
+    /// UpdateItem. If that updates it, the predicate means something else in PartiQL (or, seldom, a live writer has made the
+    /// item pending again). Then no batch is sent any more, and whatever batches have called `raced` is tried so.
+    async fn compare(&self, items: &[Seen], result: &mut BatchResult) {
+        let is_raced =
+            |outcome: &Result<Option<Outcome>>| matches!(outcome, Ok(Some(Outcome::Raced)));
+        let raced = positions(&result.outcomes, is_raced);
+        let Some(&first) = raced.first() else {
+            return;
+        };
+        let mut rest = &raced[..];
+        if !self.has_compared.swap(true, Ordering::Relaxed) {
+            rest = &raced[1..];
+            self.settle_alone(items, vec![first], result).await;
+            if matches!(result.outcomes[first], Ok(Some(Outcome::Updated))) {
+                self.writer.distrust_batches(&format!(
+                    "a batch did not update the item with key {}, and UpdateItem did; PartiQL seems to mean something \
+                     else by the predicate",
+                    items[first].key
+                ));
+            }
+        }
+        if self.writer.batch_size() == 1 {
+            self.settle_alone(items, rest.to_vec(), result).await;
+        }
+    }
+
+    /// Sends each of these items by its own UpdateItem, and takes over what becomes of it.
+    async fn settle_alone(&self, items: &[Seen], which: Vec<usize>, result: &mut BatchResult) {
+        let mut alone = stream::iter(which)
             .map(|i| async move { (i, self.write_alone(&items[i]).await) })
             .buffer_unordered(MAX_WINDOW);
         while let Some((i, written)) = alone.next().await {
@@ -110,8 +158,6 @@ impl<R: Sync, W: TableWriter> Segment<'_, R, W> {
                 Some(write.outcome)
             });
         }
-        drop(alone);
-        result
     }
 
     /// Sends one guarded update by itself. `None`: not begun, or not acknowledged before the time was over.

@@ -1,6 +1,7 @@
 //! A claimed segment: one write is sent when its turn has come, and what became of the item is noted whatever happens.
 
 use std::future::Future;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::clock::now_ms;
@@ -22,6 +23,8 @@ pub(super) struct Segment<'a, R, W> {
     pub(super) writer: W,
     pub(super) pace: Pace<'a>,
     pub(super) until: Until,
+    /// True if an item of which a batch said that it was `raced` was tried by an update of its own.
+    pub(super) has_compared: AtomicBool,
 }
 
 /// What became of the items of a page.
