@@ -78,12 +78,15 @@ fuzz_target!(|text: &str| {
                     "BETWEEN",
                     "begins_with",
                     "contains",
+                    "size",
+                    "IN",
                     "?",
                     ",",
                     ".",
                     "[",
                     "]",
                     "=",
+                    "<>",
                     "<",
                     "<=",
                     ">",
@@ -159,6 +162,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
             }
             c if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
             '<' | '>' if rest[1..].starts_with('=') => 2,
+            '<' if rest[1..].starts_with('>') => 2,
             '=' | '<' | '>' | '(' | ')' | '[' | ']' | ',' | '.' | '?' => 1,
             other => panic!("{other:?} outside of quotes in {text:?}"),
         };
