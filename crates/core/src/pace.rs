@@ -87,8 +87,8 @@ struct Known {
     throttled_by: Option<String>,
 }
 
-/// A request that may be sent now. It is to be ended by [`Turn::end`], [`Turn::end_write`] or [`Turn::failed`]; if it is
-/// dropped, what was taken for it goes back.
+/// A request that may be sent now. It is to be ended by [`Turn::end`], [`Turn::end_write`], [`Turn::end_check`] or
+/// [`Turn::failed`]; if it is dropped, what was taken for it goes back.
 pub struct Turn<'a> {
     bucket: &'a TokenBucket,
     side: &'a Side,
@@ -160,12 +160,30 @@ impl<'a> Pace<'a> {
 
     /// Waits for the turn of a write of this many items; `None` if the time was over before.
     pub async fn write(&self, items: usize, until: &Until) -> Option<Turn<'_>> {
+        let units = self.writes.per_item() * items as f64;
+        self.write_of(items, items, units, until).await
+    }
+
+    /// Waits for the turn of a request that takes its place among the writes and should cost so many write units, whatever an
+    /// item costs; `None` if the time was over before.
+    pub async fn check(&self, units: f64, until: &Until) -> Option<Turn<'_>> {
+        self.write_of(1, 0, units, until).await
+    }
+
+    /// Waits for the turn of a request in so many slots of the window that writes so many items and should cost so many units.
+    async fn write_of(
+        &self,
+        slots: usize,
+        items: usize,
+        units: f64,
+        until: &Until,
+    ) -> Option<Turn<'_>> {
         let slot = tokio::select! {
-            slot = self.window.slot(items) => slot,
+            slot = self.window.slot(slots) => slot,
             () = until.over() => return None,
         };
-        let mut turn =
-            Turn::wait(&self.writes, &self.budget.write, self.budget, items, until).await?;
+        let (side, bucket) = (&self.writes, &self.budget.write);
+        let mut turn = Turn::wait(side, bucket, self.budget, items, units, until).await?;
         turn.window = Some((&self.window, slot));
         Some(turn)
     }
@@ -180,8 +198,9 @@ impl<'a> Pace<'a> {
 
     /// Waits for the turn of a page of this many items; `None` if the time was over before.
     pub async fn read(&self, items: u32, until: &Until) -> Option<Turn<'_>> {
-        let items = items as usize;
-        Turn::wait(&self.reads, &self.budget.read, self.budget, items, until).await
+        let (side, bucket) = (&self.reads, &self.budget.read);
+        let units = side.per_item() * f64::from(items);
+        Turn::wait(side, bucket, self.budget, items as usize, units, until).await
     }
 
     /// Reads a page whose turn has come.
@@ -208,11 +227,6 @@ impl<'a> Pace<'a> {
                 Err(error)
             }
         }
-    }
-
-    /// Takes write capacity units from the budget that were consumed beside any turn.
-    pub fn extra_write(&self, units: f64) {
-        self.budget.write.settle(0.0, units);
     }
 
     /// How the segment fared since this was last asked.
@@ -297,9 +311,9 @@ impl<'a> Turn<'a> {
         bucket: &'a TokenBucket,
         budget: &'a Budget,
         items: usize,
+        taken: f64,
         until: &Until,
     ) -> Option<Turn<'a>> {
-        let taken = side.per_item() * items as f64;
         let begin = Instant::now();
         let allowed = side.ceiling.take(taken, until).await;
         let throttled = begin.elapsed();
@@ -354,6 +368,12 @@ impl<'a> Turn<'a> {
         let items = (self.items as u64).saturating_sub(throttles);
         let cost = (items > 0 && units > 0.0).then(|| units / items as f64);
         self.over(units, throttles, items, cost);
+    }
+
+    /// Ends the turn of a check that was answered at a cost of this many capacity units. It says nothing of what writing an
+    /// item costs.
+    pub fn end_check(self, units: f64) {
+        self.over(units, 0, 0, None);
     }
 
     /// Ends the turn of a request that failed as a whole.

@@ -72,6 +72,15 @@ pub struct Batch {
     pub consumed_wcu: f64,
 }
 
+/// What a look at one item has found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// The whole item if `P` holds for it; else `None`.
+    pub pending: Option<Item>,
+    /// Write capacity units that the look has consumed; `None` if that was not told.
+    pub consumed_wcu: Option<f64>,
+}
+
 /// Read access to the target table, for one change.
 pub trait TableReader: Send + Sync {
     /// Reads one page of pending items.
@@ -108,8 +117,11 @@ pub trait TableWriter: Send + Sync {
         item: &Seen,
     ) -> impl Future<Output = Result<(Write, Option<Item>)>> + Send;
 
-    /// The whole item with this key if `P` holds for it at this moment, as DynamoDB sees it; else `None`. Changes nothing.
-    fn pending_item(&self, key: &Key) -> impl Future<Output = Result<Option<Item>>> + Send;
+    /// Whether `P` holds at this moment for the item with this key, as DynamoDB sees it. Changes nothing, and should cost
+    /// [`check_units`](crate::value::size::check_units) of the item.
+    ///
+    /// Errors: those of a transaction; retryable ones are for the caller to retry.
+    fn pending_item(&self, key: &Key) -> impl Future<Output = Result<Look>> + Send;
 }
 
 /// Read access to the tables of one account and region: all that a plan, a dry run and a verification get.

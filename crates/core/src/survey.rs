@@ -15,8 +15,10 @@ pub use sample::{
     DEFAULT_PAGES, ITEMS_PER_PAGE, Interval, MAX_PAGES, Sample, SampledPage, sampling_rate,
     segments_to_sample,
 };
-pub use sizes::{index_units, item_bytes, update_units};
+pub use sizes::{index_units, update_units};
 pub use warnings::{Advice, Warning, warnings};
+
+pub use crate::value::size::item_bytes;
 
 #[cfg(test)]
 mod tests;

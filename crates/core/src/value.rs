@@ -12,6 +12,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+pub mod size;
+
 /// Deepest nesting of lists and maps that DynamoDB stores ("Attributes nested up to 32 levels deep",
 /// Quotas in Amazon DynamoDB, Item attributes).
 pub const MAX_DEPTH: usize = 32;

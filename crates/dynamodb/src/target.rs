@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use backfill_core::change::partiql::{BATCH_SIZE, BoundStatement};
 use backfill_core::change::{Seen, SharedChange};
 use backfill_core::ports::{
-    Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
+    Batch, Look, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
+    WriteAccess,
 };
 use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, TableDescription};
+use backfill_core::value::size::{check_units, item_bytes};
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
 use serde::de::IgnoredAny;
 
@@ -251,7 +253,7 @@ impl TableWriter for Writer {
     /// A transaction of nothing but a ConditionCheck, which writes nothing: GetItem knows no condition, and the
     /// filter of a Query may not name a key attribute, as `P` may. The check is that `P` does not hold, so that
     /// its failure brings the item along.
-    async fn pending_item(&self, key: &Key) -> Result<Option<Item>> {
+    async fn pending_item(&self, key: &Key) -> Result<Look> {
         let check = self.change.not_pending();
         let table = self.change.table();
         let doing = format!("checking the item with key {key} of table {table}");
@@ -264,15 +266,27 @@ impl TableWriter for Writer {
             return_values_on_condition_check_failure: ALL_OLD,
         };
         let sender = ReadSender::from(&self.sender);
-        let result = sender.call(&TransactWriteItems::of(check)).await;
-        let Err(error) = result else { return Ok(None) };
+        let error = match sender.call(&TransactWriteItems::of(check)).await {
+            Ok(held) => {
+                let tables = held.consumed_capacity.filter(|tables| !tables.is_empty());
+                return Ok(Look {
+                    pending: None,
+                    consumed_wcu: tables.map(|all| all.iter().map(|c| c.capacity_units).sum()),
+                });
+            }
+            Err(error) => error,
+        };
         match cancellation(&error) {
             Some(Cancellation {
                 code: Some(code),
                 message,
                 item,
             }) => match item {
-                Some(item) if code == "ConditionalCheckFailed" => Ok(Some(item)),
+                // An error reports no capacity.
+                Some(item) if code == "ConditionalCheckFailed" => Ok(Look {
+                    consumed_wcu: Some(check_units(item_bytes(&item))),
+                    pending: Some(item),
+                }),
                 _ => Err(failure_of_code(&doing, &code, message.as_deref())),
             },
             _ => Err(failure(&doing, error)),

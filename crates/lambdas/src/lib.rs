@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use backfill_core::engine::verifier::VerifyRequest;
 use backfill_core::engine::worker::FLUSH_PATIENCE;
-use backfill_core::engine::worker::{CHECKPOINT_PATIENCE, Chunk, TRIAL_PATIENCE};
+use backfill_core::engine::worker::{CHECKPOINT_PATIENCE, Chunk};
 use backfill_core::request::parse_strictly;
 use backfill_core::step_functions::Ask;
 use backfill_core::{Error, ErrorKind, Result};
@@ -24,15 +24,14 @@ use tracing::Instrument as _;
 
 use crate::log::Subject;
 
-/// Time between the end of our work and the end of the invocation. It is for a write that was just begun, then for the
-/// trial's check, the records of rejected items and the checkpoint. Each of them is tried again until its patience ends,
-/// and then once more. A flush of the history before and after the checkpoint, and a look at how many segments are done,
+/// Time between the end of our work and the end of the invocation. It is for a write or a check that was just begun, then for
+/// the records of rejected items and the checkpoint. Each of these is tried again until its patience ends, and then once
+/// more. A flush of the history before and after the checkpoint, and a look at how many segments are done,
 /// come in addition.
 const RESERVE: Duration = Duration::from_secs(75);
 const _: () = assert!(
     RESERVE.as_secs()
         > 4 * CALL_TIMEOUT.as_secs()
-            + TRIAL_PATIENCE.as_secs()
             + 2 * CHECKPOINT_PATIENCE.as_secs()
             + 3 * FLUSH_PATIENCE.as_secs()
 );

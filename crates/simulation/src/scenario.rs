@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use backfill_core::table::{PARTITION_READS, PARTITION_WRITES, TABLE_QUOTA};
+use backfill_core::value::size::item_bytes;
+use backfill_core::{Item, Key, Value};
 
 /// The table and the traffic on it.
 #[derive(Debug, Clone)]
@@ -67,6 +69,17 @@ impl Scenario {
     /// Write units that one update consumes, indexes included.
     pub(crate) fn write_units(&self) -> f64 {
         self.item_bytes.div_ceil(1024) as f64 * f64::from(1 + self.indexes)
+    }
+
+    /// An item with this key and of the bytes that all have.
+    pub(crate) fn item(&self, key: &Key) -> Item {
+        let mut item = key.0.clone();
+        let name = "payload";
+        let rest = self
+            .item_bytes
+            .saturating_sub(item_bytes(&item) + name.len() as u64);
+        item.insert(name.into(), Value::S("x".repeat(rest as usize)));
+        item
     }
 
     /// Items that do not lie under the one large key.

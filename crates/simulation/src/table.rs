@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use backfill_core::change::partiql::BATCH_SIZE;
 use backfill_core::change::{Seen, SharedChange};
 use backfill_core::ports::{
-    Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
+    Batch, Look, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
+    WriteAccess,
 };
 use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
+use backfill_core::value::size::check_units;
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use tokio::time::{Instant, sleep};
 
@@ -99,6 +101,26 @@ impl State {
             true => self.scenario.write_units(),
             false => 1.0,
         };
+        self.take_write(partition, units, now)?;
+        if !is_pending {
+            return Ok(Outcome::Raced);
+        }
+        self.pending[index as usize / 64] &= !(1 << (index % 64));
+        Ok(Outcome::Updated)
+    }
+
+    /// One check of ours whether an item is pending. Returns what it cost.
+    fn check(&mut self, key: &Key) -> Result<f64> {
+        let index = index_of(key)?;
+        let now = self.now();
+        let partition = self.capacity.partition_at(self.scenario.position(index));
+        let units = check_units(self.scenario.item_bytes);
+        self.take_write(partition, units, now)?;
+        Ok(units)
+    }
+
+    /// Takes write units for a request of ours.
+    fn take_write(&mut self, partition: usize, units: f64, now: f64) -> Result<()> {
         if !self.capacity.take_write(partition, units, now) {
             self.seconds.at(now).throttles += 1;
             self.capacity.split(partition, now);
@@ -111,11 +133,7 @@ impl State {
             .by_partition
             .resize(self.scenario.partitions as usize, 0.0);
         second.by_partition[origin] += units;
-        if !is_pending {
-            return Ok(Outcome::Raced);
-        }
-        self.pending[index as usize / 64] &= !(1 << (index % 64));
-        Ok(Outcome::Updated)
+        Ok(())
     }
 
     /// The items that a page evaluates: the first, the one behind the last, and the one behind the segment.
@@ -282,11 +300,17 @@ impl TableWriter for SimulatedWriter {
             },
             outcome,
         };
-        Ok((write, updated.then(Item::new)))
+        let shown = updated.then(|| state.scenario.item(&item.key));
+        Ok((write, shown))
     }
 
-    async fn pending_item(&self, _key: &Key) -> Result<Option<Item>> {
+    async fn pending_item(&self, key: &Key) -> Result<Look> {
         self.table.latency(1).await;
-        Ok(None)
+        let mut state = self.table.lock();
+        let units = state.check(key)?;
+        Ok(Look {
+            pending: None,
+            consumed_wcu: Some(units),
+        })
     }
 }

@@ -9,12 +9,14 @@ use std::time::Duration;
 use backfill_core::change::partiql::BATCH_SIZE;
 use backfill_core::change::{GuardedUpdate, Seen, SharedChange};
 use backfill_core::ports::{
-    Batch, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write, WriteAccess,
+    Batch, Look, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
+    WriteAccess,
 };
 use backfill_core::records::Cursor;
 use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
-use backfill_core::{Item, Key, Result, Spec, Value};
+use backfill_core::value::size::{check_units, item_bytes};
+use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec, Value};
 
 use tokio::time::Instant;
 
@@ -58,6 +60,8 @@ struct State {
     distrusted: bool,
     /// What live writers left behind, by key: the item, or `None` if they deleted it.
     history: BTreeMap<Key, Option<Item>>,
+    /// Until then every check of the trial is throttled.
+    checks_throttle_until: Option<Instant>,
     /// Table status other than ACTIVE.
     status: Option<String>,
     /// How often the table was dropped and created anew.
@@ -167,6 +171,11 @@ impl ModelTable {
     /// True if batches are not to be sent any more.
     pub fn has_no_batches(&self) -> bool {
         self.state.lock().unwrap().distrusted
+    }
+
+    /// For so long every check of the trial is throttled, and no write.
+    pub fn throttle_checks_for(&self, time: Duration) {
+        self.state.lock().unwrap().checks_throttle_until = Some(Instant::now() + time);
     }
 
     /// DescribeTable says this instead of ACTIVE.
@@ -478,13 +487,21 @@ impl TableWriter for ModelAccess {
         Ok((write, shown))
     }
 
-    async fn pending_item(&self, key: &Key) -> Result<Option<Item>> {
+    async fn pending_item(&self, key: &Key) -> Result<Look> {
         self.table.faults.before().await?;
         let state = self.table.state.lock().unwrap();
-        Ok(state
-            .items
-            .get(&position(key))
-            .filter(|item| is_pending(&self.change.pending().names, item))
-            .cloned())
+        if state
+            .checks_throttle_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return Err(Error::new(ErrorKind::Throttled, "checks are throttled"));
+        }
+        let item = state.items.get(&position(key));
+        Ok(Look {
+            pending: item
+                .filter(|item| is_pending(&self.change.pending().names, item))
+                .cloned(),
+            consumed_wcu: Some(check_units(item.map_or(0, item_bytes))),
+        })
     }
 }

@@ -5,11 +5,12 @@ use backfill_core::ports::TableWriter as _;
 use backfill_core::ports::{CheckpointReader as _, Outcome, SegmentStore as _};
 use backfill_core::records::{Counters, Flush};
 use backfill_core::request::WriterKind;
-use backfill_core::{ErrorKind, Key};
+use backfill_core::{ErrorKind, Key, Value};
 use backfill_dynamodb::CheckpointTable;
 use backfill_e2e::convert::to_item;
+use backfill_e2e::tables::{put_all, stuff};
 
-use crate::table::{KINDS, Table, key, outcome, spec, write};
+use crate::table::{KINDS, Table, key, outcome, set_test, spec, write};
 
 /// accounting: what DynamoDB refuses because of the item is a rejection; what it refuses because of the request is
 /// an error.
@@ -91,6 +92,27 @@ async fn accounting_of_a_mixed_batch_by_both_writers() {
     assert_eq!(results[0].0, results[1].0);
     assert!(results[0].1 == results[1].1, "the tables differ");
     assert_eq!(results[0].2, results[1].2);
+}
+
+/// accounting: a check of one item costs twice what its item does, and that is told, whether the item is pending or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_the_check_of_the_trial() {
+    let table = Table::with_items(3).await;
+    let writer = table.writer(&set_test(), WriterKind::Batch);
+    for (kilobytes, units) in [(0, 2.0), (3, 8.0), (100, 202.0)] {
+        let mut item = stuff(1);
+        let filler = "x".repeat(kilobytes * 1024);
+        item.insert("filler".into(), Value::S(filler));
+        for pending in [true, false] {
+            if !pending {
+                item.insert("test".into(), Value::N("1".into()));
+            }
+            put_all(&table.database.client, "stuff", &[item.clone()]).await;
+            let look = writer.pending_item(&key(1)).await.unwrap();
+            assert_eq!(look.pending.is_some(), pending);
+            assert_eq!(look.consumed_wcu, Some(units), "{kilobytes} KB, {pending}");
+        }
+    }
 }
 
 /// The history adds up, bucket by bucket and in the order of time, and is taken for nothing else.

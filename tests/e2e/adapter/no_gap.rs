@@ -29,7 +29,7 @@ async fn a_pending_item_is_shown_whole() {
             .pending_item(&key(i))
             .await
             .unwrap();
-        let found = found.map(backfill_core::value::with_sorted_sets);
+        let found = found.pending.map(backfill_core::value::with_sorted_sets);
         assert_eq!(found.as_ref(), pending.then(|| &items[&key(i)]), "item {i}");
     }
     assert_eq!(table.items().await, items, "looking changes nothing");
@@ -38,7 +38,7 @@ async fn a_pending_item_is_shown_whole() {
     assert_eq!(write.outcome, Outcome::Updated);
     let shown = backfill_core::value::with_sorted_sets(shown.unwrap());
     assert_eq!(shown, table.items().await[&key(1)]);
-    assert_eq!(writer.pending_item(&key(1)).await.unwrap(), None);
+    assert_eq!(writer.pending_item(&key(1)).await.unwrap().pending, None);
 }
 
 /// no-gap: the segments together hold every pending key once, whatever the size of their pages.

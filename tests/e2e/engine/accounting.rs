@@ -1,5 +1,8 @@
 //! accounting: both writers count the same, whatever fails.
 
+use backfill_core::Value;
+use backfill_e2e::database::Embedded;
+use backfill_e2e::tables;
 use backfill_e2e::tables::migrated;
 use backfill_e2e::wire::Verdict;
 use serde_json::json;
@@ -83,6 +86,41 @@ async fn accounting_of_statements_that_fail() {
             assert!(known, "{}", ended.stderr);
         }
     }
+}
+
+/// accounting: the counters hold what the database says that it charged, the checks of the trials included, whose items are of
+/// several KB.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_units_with_the_checks_of_trials() {
+    let database = Embedded::start().await;
+    tables::create(&database.client, "stuff", tables::STUFF_KEYS).await;
+    let items: Vec<_> = (0..40)
+        .map(|i| {
+            let mut item = tables::stuff(i);
+            item.remove("test");
+            item.insert("filler".into(), Value::S("x".repeat(3_500)));
+            item
+        })
+        .collect();
+    tables::put_all(&database.client, "stuff", &items).await;
+    let line = Line::to(database).await;
+    let tap = line.wire.listen("stuff");
+    let ended = line
+        .run(&format!("{RUN} --segments 8"))
+        .await
+        .expect_code(0);
+    let checks = operations(&tap, "TransactWriteItems");
+    assert!(checks.len() > 1 && checks.iter().all(|seen| seen.consumed == 8.0));
+    let writes = tap
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.call.operation != "Scan");
+    let charged: f64 = writes.map(|seen| seen.consumed).sum();
+    assert_eq!(charged, 40.0 * 4.0 + checks.len() as f64 * 8.0);
+    assert_counts(
+        &ended.json(),
+        json!({"updated": 40, "consumed_wcu": charged}),
+    );
 }
 
 /// If batches are not possible, UpdateItem takes their place, and that is said once.

@@ -27,7 +27,6 @@ use self::segment::Segment;
 pub use self::sweep::PAGE_LIMIT;
 use self::sweep::Sweep;
 use self::trial::Trial;
-pub use self::trial::{CHECK_WCU, TRIAL_PATIENCE};
 use crate::engine::ownership::{self, load};
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::pace::{Budget, Pace, Share};

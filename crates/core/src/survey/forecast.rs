@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use super::facts::{Billing, TableFacts};
 use super::sample::{Interval, Sample};
-use super::sizes::{index_units, update_units, write_units};
+use super::sizes::{index_units, update_units};
 use crate::Item;
-use crate::engine::worker::CHECK_WCU;
 use crate::request::Settings;
 use crate::table::{PARTITION_BYTES, PARTITION_READS, PARTITION_WRITES};
+use crate::value::size::{check_units, write_units};
 use crate::view::cost::{Bill, ITEMS_PER_CHECKPOINT, Prices, Use};
 
 /// What the update did to one item of the sample, elsewhere than in the table.
@@ -216,8 +216,9 @@ impl Forecast {
             items: self.pending.value,
             checkpoints: self.items as f64 / ITEMS_PER_CHECKPOINT,
             // A replicated write unit costs what any other does, in each region (DynamoDB pricing since November 2024).
+            // Each segment checks one item, in this region alone.
             write_units: self.write_units.value * copies
-                + CHECK_WCU * f64::from(settings.total_segments),
+                + check_units(self.item_bytes as u64) * f64::from(settings.total_segments),
             scan_read_units: self.scan_read_units,
             verification_read_units: self.verification_read_units,
             worker_seconds: self.sweep_seconds * at_once,

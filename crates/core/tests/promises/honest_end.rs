@@ -47,6 +47,33 @@ fn honest_end_of_a_time_box() {
     });
 }
 
+/// honest-end: a table that throttles the trial's check for minutes is no error, no more than one that throttles a write, and no
+/// second item is touched before the check has an answer.
+#[test]
+fn honest_end_when_the_check_of_the_trial_is_throttled() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":2,"time_box_seconds":50"#;
+        let world = World::new(Faults::none(5), 40, settings);
+        world.table.throttle_checks_for(Duration::from_secs(120));
+        let begin = tokio::time::Instant::now();
+        let run = world.run();
+        tokio::pin!(run);
+        tokio::select! {
+            ended = &mut run => panic!("{ended:?}"),
+            () = tokio::time::sleep(Duration::from_secs(119)) => {}
+        }
+        // One in the trial chunk, and one in each chunk of the two segments since.
+        let touched = world.table.updates().len();
+        assert!(touched <= 1 + 2 * 2, "{touched}");
+        assert_eq!(run.await.unwrap(), RunStatus::Succeeded);
+        assert!(begin.elapsed() >= Duration::from_secs(120));
+        let counters = world.counters().await;
+        assert_eq!(counters.updated, 32);
+        // Items of less than 1 KB: a unit each, and two for each of the two checks.
+        assert_eq!(counters.consumed_wcu, 32.0 + 2.0 * 2.0);
+    });
+}
+
 /// honest-end: the first failure is the one that is told, a run that was taken over is left alone, and nobody
 /// works on for a run that has failed.
 #[test]

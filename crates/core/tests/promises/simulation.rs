@@ -68,6 +68,30 @@ fn budget_of_writes_over_any_ten_seconds() {
     }
 }
 
+/// budget: the check of each segment's trial, which costs twice what its item does, takes its turn like a write, and is counted.
+#[test]
+fn budget_of_the_checks_of_many_trials() {
+    let scenario = Scenario {
+        items: 6_000,
+        item_bytes: 40_000,
+        partitions: 20,
+        ..Scenario::default()
+    };
+    let budget = RequestedSettings {
+        max_wcu: Some(6_000),
+        ..settings(300, 20)
+    };
+    let report = run(scenario, budget, Driver::InProcess);
+    let rates = any_ten_seconds(&report, |second| second.wcu);
+    assert!(rates.len() > 10, "{}", rates.len());
+    for rate in &rates {
+        assert!(*rate <= 1.01 * 6_000.0, "{rate} in {rates:?}");
+    }
+    let consumed: f64 = report.seconds.iter().map(|second| second.wcu).sum();
+    assert_eq!(report.summary.consumed_wcu, consumed);
+    assert_eq!(consumed, 6_000.0 * 40.0 + 300.0 * 2.0 * 40.0);
+}
+
 /// budget: used up and never passed by reads, if little is to be written.
 #[test]
 fn budget_of_reads_over_any_ten_seconds() {

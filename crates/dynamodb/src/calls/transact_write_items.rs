@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use backfill_core::{Item, Key};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::shapes::is_empty;
+use super::shapes::{Capacity, TOTAL, is_empty};
 use crate::send::{Call, ReadCall, SdkError, details};
 
 /// A transaction of one ConditionCheck and nothing else, which writes nothing
@@ -16,6 +15,9 @@ use crate::send::{Call, ReadCall, SdkError, details};
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TransactWriteItems<'a> {
     transact_items: [TransactItem<'a>; 1],
+    return_consumed_capacity: Option<&'static str>,
+    // No ClientRequestToken: within ten minutes the service would answer the same check by what it has found before, and not
+    // look again.
 }
 
 impl<'a> TransactWriteItems<'a> {
@@ -23,16 +25,25 @@ impl<'a> TransactWriteItems<'a> {
     pub(crate) fn of(condition_check: ConditionCheck<'a>) -> Self {
         TransactWriteItems {
             transact_items: [TransactItem { condition_check }],
+            return_consumed_capacity: TOTAL,
         }
     }
 }
 
 impl Call for TransactWriteItems<'_> {
     const OPERATION: &'static str = "TransactWriteItems";
-    type Answer = IgnoredAny;
+    type Answer = Transacted;
 }
 
 impl ReadCall for TransactWriteItems<'_> {}
+
+/// A transaction that was carried out: every check held.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Transacted {
+    /// What it consumed of each table, in write units.
+    pub(crate) consumed_capacity: Option<Vec<Capacity>>,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -75,4 +86,32 @@ pub(crate) fn cancellation(error: &SdkError) -> Option<Cancellation> {
     }
     let cancelled: Cancelled = details(error)?;
     cancelled.cancellation_reasons.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_check_asks_for_its_capacity_and_has_no_token() {
+        let key = Key(Item::new());
+        let check = TransactWriteItems::of(ConditionCheck {
+            table_name: "stuff",
+            key: &key,
+            condition_expression: "attribute_exists(a)",
+            expression_attribute_names: None,
+            expression_attribute_values: None,
+            return_values_on_condition_check_failure: super::super::ALL_OLD,
+        });
+        let asked = serde_json::to_value(check).unwrap();
+        assert_eq!(asked["ReturnConsumedCapacity"], "TOTAL");
+        let mut fields = asked.as_object().unwrap().keys();
+        assert!(fields.all(|field| field != "ClientRequestToken"));
+        assert_eq!(
+            asked["TransactItems"][0]["ConditionCheck"]["TableName"],
+            json!("stuff")
+        );
+    }
 }

@@ -1,13 +1,11 @@
 //! The trial: before a segment's other items are written, one shows that the update extinguishes the predicate. An update
 //! that does not would touch every item in every pass.
 
-use std::time::Duration;
-
 use super::segment::{PageResult, Segment};
 use crate::change::Seen;
-use crate::pace::retry::{Until, retry};
 use crate::ports::TableWriter;
 use crate::records::SegmentRecord;
+use crate::value::size::{check_units, item_bytes};
 use crate::value::with_sorted_sets;
 use crate::{Error, ErrorKind};
 
@@ -19,14 +17,6 @@ const SUSPICIOUS_TRIAL_PAGES: u32 = 100;
 
 /// If DynamoDB refuses the update of so many items before it has accepted one, it will refuse all.
 const HOPELESS: u64 = 25;
-
-/// How long the trial's check is tried again, also beyond the time box. A caller with a hard end must leave this much time
-/// besides that for checkpoints.
-pub const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Write units of the trial's check, at least: "two database reads or writes" for each item in a transaction
-/// (developer guide, Capacity management for transactions).
-pub const CHECK_WCU: f64 = 2.0;
 
 /// What a chunk has to try.
 #[derive(Debug, Clone, Copy)]
@@ -138,17 +128,18 @@ impl<R, W: TableWriter> Segment<'_, R, W> {
         result.counters.consumed_wcu += write.consumed_wcu;
         self.take(result, key, Ok(Some(write.outcome)));
         let Some(written) = written else { return };
-        let checked = retry(&Until::after(TRIAL_PATIENCE), || {
-            self.writer.pending_item(key)
-        })
-        .await;
-        result.counters.consumed_wcu += CHECK_WCU;
-        self.pace.extra_write(CHECK_WCU);
-        match checked {
-            Ok(None) => result.trial_passed = true,
+        let should_cost = check_units(item_bytes(&written));
+        match self.look(key, should_cost, result).await {
+            // The time was over before it was known. The write is acknowledged, and the next chunk tries another item.
+            Ok(None) => {
+                result.cut = true;
+                self.until.stop.cancel();
+            }
+            Ok(Some(None)) => result.trial_passed = true,
             // A live writer has changed it since: that says nothing.
-            Ok(Some(found)) if with_sorted_sets(found.clone()) != with_sorted_sets(written) => {}
-            Ok(Some(_)) => self.fail(
+            Ok(Some(Some(found)))
+                if with_sorted_sets(found.clone()) != with_sorted_sets(written) => {}
+            Ok(Some(Some(_))) => self.fail(
                 result,
                 Error::new(
                     ErrorKind::UpdateDoesNotExtinguish,
