@@ -251,13 +251,6 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
         message: Option<String>,
         #[serde(rename = "Message")]
         capital_message: Option<String>,
-        #[serde(rename = "ThrottlingReasons")]
-        reasons: Option<Vec<Reason>>,
-    }
-    #[derive(Deserialize)]
-    struct Reason {
-        reason: Option<String>,
-        resource: Option<String>,
     }
     let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
     let header = response.headers().get("x-amzn-errortype");
@@ -267,9 +260,7 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
         // "ValidationException:http://…"
         metadata = metadata.code(code.split(':').next().unwrap_or(code));
     }
-    let reasons = refusal.reasons.iter().flatten();
-    let reasons = reasons.map(|r| (r.reason.as_deref(), r.resource.as_deref()));
-    let reasons = throttling_reasons(reasons);
+    let reasons = throttling_reasons(body);
     if let Some(message) = refusal.message.or(refusal.capital_message) {
         metadata = metadata.message(format!("{message}{reasons}"));
     }
@@ -286,13 +277,31 @@ pub(crate) fn details<T: DeserializeOwned>(error: &SdkError) -> Option<T> {
 }
 
 /// " (TableWriteKeyRangeThroughputExceeded on arn:…)": why the table throttled, by reason and resource, if it says so.
-fn throttling_reasons<'a>(
-    reasons: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>,
-) -> String {
+fn throttling_reasons(body: &[u8]) -> String {
+    #[derive(Default, Deserialize)]
+    struct Throttled {
+        /// Of ProvisionedThroughputExceededException and RequestLimitExceeded.
+        #[serde(rename = "ThrottlingReasons")]
+        reasons: Option<Vec<Reason>>,
+        /// Of ThrottlingException, which is what a table on demand answers with.
+        #[serde(rename = "throttlingReasons")]
+        reasons_on_demand: Option<Vec<Reason>>,
+    }
+    #[derive(Deserialize)]
+    struct Reason {
+        reason: Option<String>,
+        resource: Option<String>,
+    }
+    // Apart from code and message: these must be known whatever becomes of the reasons.
+    let throttled: Throttled = serde_json::from_slice(body).unwrap_or_default();
+    let reasons = [throttled.reasons, throttled.reasons_on_demand];
     let named: BTreeSet<String> = reasons
-        .filter_map(|(reason, resource)| {
-            let resource = resource.unwrap_or("an unnamed resource");
-            Some(format!("{} on {resource}", reason?))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|reason| {
+            let resource = reason.resource.as_deref().unwrap_or("an unnamed resource");
+            Some(format!("{} on {resource}", reason.reason?))
         })
         .collect();
     if named.is_empty() {

@@ -211,6 +211,25 @@ async fn a_refusal_has_code_and_message_wherever_they_stand() {
             Some("ProvisionedThroughputExceededException"),
             Some("slow (TableWriteKeyRangeThroughputExceeded on arn:t)"),
         ),
+        // A table on demand, by the service model: the name of the list begins in lower case.
+        (
+            None,
+            r#"{"__type":"com.amazon.coral.availability#ThrottlingException","message":"slow",
+                "throttlingReasons":[{"reason":"IndexWriteMaxOnDemandThroughputExceeded","resource":"arn:i"},
+                                     {"reason":"TableWriteKeyRangeThroughputExceeded","resource":"arn:t"}]}"#,
+            Some("ThrottlingException"),
+            Some(
+                "slow (IndexWriteMaxOnDemandThroughputExceeded on arn:i, \
+                 TableWriteKeyRangeThroughputExceeded on arn:t)",
+            ),
+        ),
+        // Reasons that are none take nothing away from the rest.
+        (
+            None,
+            r#"{"__type":"a#ThrottlingException","message":"slow","throttlingReasons":null,"ThrottlingReasons":7}"#,
+            Some("ThrottlingException"),
+            Some("slow"),
+        ),
         (None, "<html>Bad gateway</html>", None, None),
     ] {
         let error = answer(400, error_type, body).await.unwrap_err();
