@@ -4,14 +4,15 @@
 //! This is the lowest layer of the adapter: it sends nothing to DynamoDB.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::attributes::AccountId;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{
     Credentials, ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient,
@@ -23,10 +24,14 @@ use aws_smithy_runtime_api::client::http::{
     HttpConnectorSettings, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::identity::Identity;
+use aws_types::endpoint_config::AccountIdEndpointMode;
 use aws_types::service_config::ServiceConfigKey;
 use backfill_core::{Error, ErrorKind, Result};
 use http::Uri;
 use tokio::sync::Mutex;
+
+use crate::clock::Skew;
+use crate::hosts::{self, DYNAMODB, Place, Service};
 
 /// Time to set up a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -59,15 +64,36 @@ pub struct Connection(Arc<Inner>);
 struct Inner {
     connector: SharedHttpConnector,
     sdk_config: SdkConfig,
-    /// The credentials, and until when they are used.
-    identity: Mutex<Option<(Identity, SystemTime)>>,
+    credentials: Mutex<Credentialed>,
+    /// Milliseconds by which AWS's clock is ahead of this machine's, as far as calls were refused for it.
+    skew: AtomicI64,
     /// The endpoint of [`ConnectOptions`], which is that of every service.
     given_endpoint: Option<String>,
-    /// DynamoDB's, with a path that ends with "/".
-    url: String,
     region: String,
     place: String,
     is_local: bool,
+}
+
+/// The credentials and whoever gives them.
+#[derive(Debug)]
+struct Credentialed {
+    provider: Option<SharedCredentialsProvider>,
+    /// What is used, until this time.
+    access: Option<(Access, SystemTime)>,
+    /// The number of the next access.
+    next: u64,
+    /// By what the provider was found, to find it anew: it has read the files of profiles once and for all.
+    found_by: Option<ConnectOptions>,
+}
+
+/// With what, and where, DynamoDB is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) identity: Identity,
+    /// DynamoDB's URL for the account of these credentials, with a path that ends with "/".
+    pub(crate) url: Arc<str>,
+    /// Other credentials have another number.
+    pub(crate) number: u64,
 }
 
 impl Connection {
@@ -76,25 +102,7 @@ impl Connection {
     /// Errors: `InvalidInput` if no region is set, or no endpoint follows from what is set.
     pub async fn open(options: &ConnectOptions) -> Result<Connection> {
         let connector = connector();
-        let mut loader = aws_config::defaults(behavior())
-            .http_client(client_of(&connector))
-            .timeout_config(timeouts())
-            .stalled_stream_protection(stalled_streams())
-            .retry_config(retries());
-        if let Some(url) = &options.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        if let Some(region) = &options.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(profile) = &options.profile {
-            loader = loader.profile_name(profile);
-        }
-        if options.local_credentials {
-            let credentials = Credentials::new("local", "local", None, None, "local");
-            loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials));
-        }
-        let sdk_config = loader.load().await;
+        let sdk_config = load(&connector, options).await;
         if sdk_config.region().is_none() {
             let profile = match &options.profile {
                 Some(name) => format!("profile {name}"),
@@ -107,13 +115,16 @@ impl Connection {
                 ),
             ));
         }
-        Connection::new(connector, sdk_config, options.endpoint_url.clone()).await
+        let given_endpoint = options.endpoint_url.clone();
+        Connection::new(connector, sdk_config, given_endpoint, Some(options.clone())).await
     }
 
+    /// `found_by` is set if the credentials' provider can be found anew by it.
     pub(crate) async fn new(
         connector: SharedHttpConnector,
         sdk_config: SdkConfig,
         given_endpoint: Option<String>,
+        found_by: Option<ConnectOptions>,
     ) -> Result<Connection> {
         let region = sdk_config.region().map(ToString::to_string);
         let named = region.as_deref().unwrap_or("unknown");
@@ -123,23 +134,25 @@ impl Connection {
             None => format!("in region {named}"),
         };
         let is_local = endpoint.as_deref().is_some_and(is_on_this_machine);
-        let region = region.unwrap_or_default();
-        let url = resolve(&sdk_config, &region, endpoint)
-            .await
-            .map_err(|error| {
-                let why = format!("DynamoDB cannot be reached {place}");
-                Error::invalid("endpoint-url", why).with_source(error.to_string())
-            })?;
-        Ok(Connection(Arc::new(Inner {
+        let connection = Connection(Arc::new(Inner {
             connector,
+            credentials: Mutex::new(Credentialed {
+                provider: sdk_config.credentials_provider(),
+                access: None,
+                next: 0,
+                found_by,
+            }),
             sdk_config,
-            identity: Mutex::default(),
+            skew: AtomicI64::default(),
             given_endpoint,
-            url,
-            region,
+            region: region.unwrap_or_default(),
             place,
             is_local,
-        })))
+        }));
+        // The account is not known yet. What is wrong whatever it is, is said before anything is asked for.
+        let any_account = AccountId::from("000000000000");
+        connection.url_of(&DYNAMODB, Some(&any_account)).await?;
+        Ok(connection)
     }
 
     /// The connection of a Lambda function: region, credentials and endpoint come from the environment variables
@@ -170,7 +183,10 @@ impl Connection {
         builder.set_use_fips(switch("AWS_USE_FIPS_ENDPOINT"));
         builder.set_use_dual_stack(switch("AWS_USE_DUALSTACK_ENDPOINT"));
         builder.set_endpoint_url(endpoint_url);
-        Connection::new(connector, builder.build(), None).await
+        builder.set_account_id_endpoint_mode(
+            variable("AWS_ACCOUNT_ID_ENDPOINT_MODE").and_then(|mode| mode.parse().ok()),
+        );
+        Connection::new(connector, builder.build(), None, None).await
     }
 
     /// Refuses missing credentials at once, instead of at the first call.
@@ -222,9 +238,33 @@ impl Connection {
         endpoint_of(sdk_config, given_endpoint.as_deref(), service_id)
     }
 
-    /// DynamoDB's endpoint, with a path that ends with "/".
-    pub(crate) fn url(&self) -> &str {
-        &self.0.url
+    /// The URL of a service, with a path that ends with "/".
+    ///
+    /// Errors: `InvalidInput` with what the rules for endpoints object to.
+    pub(crate) async fn url_of(
+        &self,
+        service: &Service,
+        account: Option<&AccountId>,
+    ) -> Result<String> {
+        let config = &self.0.sdk_config;
+        let endpoint = self.endpoint_of(service.id);
+        let place = Place {
+            region: &self.0.region,
+            fips: config.use_fips().unwrap_or(false),
+            dual_stack: config.use_dual_stack().unwrap_or(false),
+            endpoint: endpoint.as_deref(),
+            account: account.map(AccountId::as_str),
+            account_mode: self.account_mode(),
+        };
+        hosts::url(service, &place).await.map_err(|error| {
+            let why = format!("{} cannot be reached {}", service.id, self.0.place);
+            Error::invalid("endpoint-url", why).with_source(error.to_string())
+        })
+    }
+
+    fn account_mode(&self) -> AccountIdEndpointMode {
+        let mode = self.0.sdk_config.account_id_endpoint_mode().cloned();
+        mode.unwrap_or_default()
     }
 
     /// The region that calls are signed for.
@@ -236,14 +276,14 @@ impl Connection {
         &self.0.connector
     }
 
-    /// The credentials, as long as they hold.
-    pub(crate) async fn identity(&self) -> std::result::Result<Identity, BoxError> {
-        let mut cached = self.0.identity.lock().await;
-        let now = SystemTime::now();
-        if let Some((identity, _)) = cached.as_ref().filter(|(_, end)| now < *end) {
-            return Ok(identity.clone());
+    /// The credentials, as long as they hold, and where they lead.
+    pub(crate) async fn access(&self) -> std::result::Result<Access, BoxError> {
+        let mut credentials = self.0.credentials.lock().await;
+        let now = self.now();
+        if let Some((access, _)) = credentials.access.as_ref().filter(|(_, end)| now < *end) {
+            return Ok(access.clone());
         }
-        let provider = self.0.sdk_config.credentials_provider();
+        let provider = credentials.provider.as_ref();
         let provider =
             provider.ok_or_else(|| CredentialsError::not_loaded("no provider is set"))?;
         let identity = Identity::from(provider.provide_credentials().await?);
@@ -251,14 +291,67 @@ impl Connection {
             Some(end) => end - RENEW_BEFORE,
             None => now + RENEW_AFTER,
         };
-        *cached = Some((identity.clone(), end));
-        Ok(identity)
+        let account = identity.property::<AccountId>().cloned();
+        let access = Access {
+            url: self.url_of(&DYNAMODB, account.as_ref()).await?.into(),
+            identity,
+            number: credentials.next,
+        };
+        credentials.next += 1;
+        credentials.access = Some((access.clone(), end));
+        Ok(access)
     }
 
-    /// Asks for the credentials anew before the next call.
-    pub(crate) async fn forget_identity(&self) {
-        *self.0.identity.lock().await = None;
+    /// Asks for the credentials anew before the next call, by whatever profile and environment say then. Does nothing if
+    /// others have taken the place of those of this number already.
+    pub(crate) async fn forget(&self, number: u64) {
+        let mut credentials = self.0.credentials.lock().await;
+        let is_used = |(access, _): &(Access, SystemTime)| access.number == number;
+        if !credentials.access.as_ref().is_some_and(is_used) {
+            return;
+        }
+        credentials.access = None;
+        if let Some(options) = &credentials.found_by {
+            let config = load(&self.0.connector, options).await;
+            credentials.provider = config.credentials_provider();
+        }
     }
+
+    /// AWS's time, as far as it is known.
+    pub(crate) fn now(&self) -> SystemTime {
+        let skew = Skew::of_milliseconds(self.0.skew.load(Ordering::Relaxed));
+        skew.apply(SystemTime::now())
+    }
+
+    /// From now on calls are signed by a clock that is so far from this machine's. True if it was another before.
+    pub(crate) fn correct_clock(&self, skew: Skew) -> bool {
+        let before = self.0.skew.swap(skew.milliseconds(), Ordering::Relaxed);
+        // The date of an answer has no fractions of a second.
+        before.abs_diff(skew.milliseconds()) > 2_000
+    }
+}
+
+/// What environment and profile say, and the options in place of that.
+async fn load(connector: &SharedHttpConnector, options: &ConnectOptions) -> SdkConfig {
+    let mut loader = aws_config::defaults(behavior())
+        .http_client(client_of(connector))
+        .timeout_config(timeouts())
+        .stalled_stream_protection(stalled_streams())
+        .retry_config(retries());
+    if let Some(url) = &options.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    if let Some(region) = &options.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &options.profile {
+        loader = loader.profile_name(profile);
+    }
+    if options.local_credentials {
+        let credentials = Credentials::new("local", "local", None, None, "local");
+        loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials));
+    }
+    loader.load().await
 }
 
 /// The endpoint of a service, found by the SDK's order: an option first, then what environment and profile say of this
@@ -276,28 +369,6 @@ fn endpoint_of(config: &SdkConfig, given: Option<&str>, service_id: &str) -> Opt
         .map(str::to_owned)
         .or_else(of_service)
         .or_else(|| config.endpoint_url().map(str::to_owned))
-}
-
-/// The URL of DynamoDB: this endpoint, or else the one to which the SDK's rules for regions point. Says what the rules object
-/// to.
-async fn resolve(
-    config: &SdkConfig,
-    region: &str,
-    endpoint: Option<String>,
-) -> std::result::Result<String, BoxError> {
-    let params = Params::builder()
-        .region(region)
-        .use_fips(config.use_fips().unwrap_or(false))
-        .use_dual_stack(config.use_dual_stack().unwrap_or(false))
-        .set_endpoint(endpoint)
-        .build()?;
-    let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
-    Ok(with_slash(endpoint.url()))
-}
-
-/// The URL with a path that ends with "/".
-pub(crate) fn with_slash(url: &str) -> String {
-    format!("{}/", url.strip_suffix('/').unwrap_or(url))
 }
 
 /// True for a URL whose host is 127.0.0.1, ::1 or localhost. The parser is the one by which connections are made.

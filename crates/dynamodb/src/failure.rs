@@ -1,15 +1,22 @@
 //! From a call's error to ours: which are worth another try, which are the operator's to mend.
 
+use std::borrow::Cow;
+use std::time::SystemTime;
+
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata as _};
 use backfill_core::{Error, ErrorKind};
 
+use crate::clock;
 use crate::send::SdkError;
 
 /// Says that `doing` ("scanning table stuff") failed, with the service's own message.
 ///
 /// The kind is `Throttled` or `Unavailable` if the same call may succeed another time; every other kind is for good.
 pub fn failure(doing: &str, error: SdkError) -> Error {
+    if let Some(own) = own_error(&error) {
+        return Error::new(own.kind(), own.report()).context(format!("{doing} failed"));
+    }
     let code = error.code().unwrap_or_default().to_owned();
     let message = error.message().unwrap_or_default().to_owned();
     let (kind, advice) = match &error {
@@ -34,9 +41,13 @@ pub fn failure(doing: &str, error: SdkError) -> Error {
         (false, true) => format!("{doing} failed with {code}"),
         (false, false) => format!("{doing} failed with {code}: {message}"),
     };
-    let advice = match message.contains("reserved keyword") {
-        true => "; put a placeholder in its place: #n, and --name '#n=ATTRIBUTE' (in JSON names)",
-        false => advice,
+    let clock = clock::blamed(&error, SystemTime::now());
+    let advice: Cow<'_, str> = match clock {
+        Some(clock) => clock.advice().into(),
+        None if message.contains("reserved keyword") => {
+            "; put a placeholder in its place: #n, and --name '#n=ATTRIBUTE' (in JSON names)".into()
+        }
+        None => advice.into(),
     };
     let text = format!("{what}{advice}");
     if code.is_empty() {
@@ -91,6 +102,11 @@ fn kind_of_code(code: &str, status: u16) -> (ErrorKind, &'static str) {
         | "IncompleteSignatureException"
         | "MissingAuthenticationTokenException"
         | "MissingAuthenticationToken"
+        | "SignatureDoesNotMatch"
+        | "RequestTimeTooSkewed"
+        | "RequestExpired"
+        | "RequestInTheFuture"
+        | "ExpiredToken"
         | "ExpiredTokenException" => (
             ErrorKind::MissingCredentials,
             "; the AWS credentials are not valid, sign in again",
@@ -108,6 +124,12 @@ fn is_not_understood(error: &(dyn std::error::Error + 'static)) -> bool {
     let source = error.source();
     let parsing = source.and_then(|source| source.downcast_ref::<serde_json::Error>());
     parsing.is_some_and(serde_json::Error::is_data)
+}
+
+/// An error of ours, for which a call could not be made: no endpoint follows from what is set.
+fn own_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    std::iter::successors(error.source(), |error| error.source())
+        .find_map(|error| error.downcast_ref::<Error>())
 }
 
 /// What it means that a call could not be made for want of credentials. A provider that fails for a moment (STS, the

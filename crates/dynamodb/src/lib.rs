@@ -11,8 +11,10 @@
 
 pub mod calls;
 mod checkpoints;
+mod clock;
 mod connection;
 mod failure;
+mod hosts;
 pub mod send;
 mod survey;
 mod target;

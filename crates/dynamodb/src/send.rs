@@ -4,7 +4,9 @@
 //! this program (bench/RESULTS.md). So a call is JSON by serde, signed by the SDK's own signer and sent through the SDK's
 //! connections; its error is the SDK's own type as well.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
@@ -15,7 +17,6 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
-use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_runtime_api::http::Request;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
@@ -24,7 +25,10 @@ use serde::{Deserialize, Serialize};
 
 pub use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
-use crate::connection::{CALL_TIMEOUT, Connection, with_slash};
+use crate::clock::{self, Skew};
+use crate::connection::{Access, CALL_TIMEOUT, Connection};
+use crate::hosts::DYNAMODB;
+pub use crate::hosts::Service;
 
 /// AWS JSON 1.0, the protocol of DynamoDB.
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
@@ -56,30 +60,23 @@ impl<C: ReadCall> ReadCall for AsJson<C> {}
 /// that of [`ProvideErrorMetadata::code`].
 pub type SdkError = aws_sdk_dynamodb::error::SdkError<ErrorMetadata>;
 
-/// A service that speaks AWS JSON 1.0.
-#[derive(Debug, Clone, Copy)]
-pub struct Service {
-    /// Its id in configuration files, as in "CloudWatch".
-    pub id: &'static str,
-    /// The name by which calls are signed, which begins the name of its host as well: "monitoring".
-    pub signing_name: &'static str,
-    /// What stands before the operation in `x-amz-target`.
-    pub target: &'static str,
-}
-
-const DYNAMODB: Service = Service {
-    id: "DynamoDB",
-    signing_name: "dynamodb",
-    target: "DynamoDB_20120810",
-};
-
 /// Sends calls to one service through a connection. Clones share connections and credentials.
 #[derive(Debug, Clone)]
 pub struct Sender {
     connection: Connection,
     service: Service,
-    /// With a path that ends with "/".
-    url: String,
+    /// With a path that ends with "/"; `None` for DynamoDB, whose URL follows from the credentials.
+    url: Option<Arc<str>>,
+}
+
+/// What is sent, but for the signature.
+struct Message<'a> {
+    method: &'static str,
+    /// What is added to the service's URL.
+    path: &'a str,
+    /// The headers that are signed.
+    headers: &'a [(&'static str, &'a str)],
+    body: SdkBody,
 }
 
 /// Sends calls that read, and has no way to send others.
@@ -110,53 +107,115 @@ impl Sender {
         Sender {
             connection: connection.clone(),
             service: DYNAMODB,
-            url: connection.url().to_owned(),
+            url: None,
         }
     }
 
     /// Sends to another service with the connection's region and credentials. `None` if the tables are on this machine and
     /// nothing says where the service is: no command of a rehearsal is to reach an account.
-    pub fn to(connection: &Connection, service: Service) -> Option<Sender> {
-        let url = match connection.endpoint_of(service.id) {
-            Some(url) => url,
-            None if connection.is_local() => return None,
-            None => {
-                let region = connection.region();
-                let suffix = match region.starts_with("cn-") {
-                    true => "amazonaws.com.cn",
-                    false => "amazonaws.com",
-                };
-                format!("https://{}.{region}.{suffix}", service.signing_name)
-            }
-        };
-        Some(Sender {
+    ///
+    /// Errors: `InvalidInput` with what the rules for endpoints object to.
+    pub async fn to(
+        connection: &Connection,
+        service: Service,
+    ) -> backfill_core::Result<Option<Sender>> {
+        if connection.is_local() && connection.endpoint_of(service.id).is_none() {
+            return Ok(None);
+        }
+        let url = connection.url_of(&service, None).await?;
+        Ok(Some(Sender {
             connection: connection.clone(),
             service,
-            url: with_slash(&url),
-        })
+            url: Some(url.into()),
+        }))
     }
 
-    /// Sends a call once and waits no longer than [`CALL_TIMEOUT`]. The caller decides about another try.
+    /// Sends a call and waits no longer than [`CALL_TIMEOUT`]. The caller decides about another try, with two exceptions that no
+    /// caller could decide on: credentials that are refused are renewed, and a clock that is refused is corrected, and then the call
+    /// is sent once more.
     pub async fn call<C: Call>(&self, call: &C) -> Result<C::Answer, SdkError> {
-        match tokio::time::timeout(CALL_TIMEOUT, self.attempt(C::OPERATION, call)).await {
-            Ok(result) => result,
-            Err(elapsed) => Err(SdkError::timeout_error(elapsed)),
+        let body = serde_json::to_vec(call).map_err(SdkError::construction_failure)?;
+        let target = format!("{}.{}", self.service.target, C::OPERATION);
+        let message = Message {
+            method: "POST",
+            path: "",
+            headers: &[("content-type", CONTENT_TYPE), ("x-amz-target", &target)],
+            body: SdkBody::from(body),
+        };
+        self.send(&message).await
+    }
+
+    /// Asks for what is at a path of a service that speaks JSON over REST, such as `2016-08-19/account-settings/`, as
+    /// [`Sender::call`] does.
+    pub async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, SdkError> {
+        let message = Message {
+            method: "GET",
+            path,
+            headers: &[],
+            body: SdkBody::empty(),
+        };
+        self.send(&message).await
+    }
+
+    async fn send<A: DeserializeOwned>(&self, message: &Message<'_>) -> Result<A, SdkError> {
+        let mut is_second = false;
+        loop {
+            let mut number = None;
+            let attempt = self.attempt(message, &mut number);
+            let error = match tokio::time::timeout(CALL_TIMEOUT, attempt).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => error,
+                Err(elapsed) => SdkError::timeout_error(elapsed),
+            };
+            if !self.mended(&error, number).await || is_second {
+                return Err(error);
+            }
+            is_second = true;
         }
     }
 
-    async fn attempt<I: Serialize, A: DeserializeOwned>(
+    /// Does about a refusal what can be done at once, by credentials or clock. True if the call may succeed then. `number` is
+    /// that of the access by which it was made.
+    async fn mended(&self, error: &SdkError, number: Option<u64>) -> bool {
+        let (Some(code), Some(number)) = (error.code(), number) else {
+            return false;
+        };
+        if matches!(
+            code,
+            "ExpiredTokenException" | "ExpiredToken" | "UnrecognizedClientException"
+        ) {
+            tracing::debug!(code, "the credentials are refused and asked for anew");
+            self.connection.forget(number).await;
+            return true;
+        }
+        let Some(blamed) = clock::blamed(error, SystemTime::now()) else {
+            return false;
+        };
+        if let Some(skew) = blamed.skew
+            && self.connection.correct_clock(skew)
+        {
+            let clock = match skew == Skew::default() {
+                true => "right again".to_owned(),
+                false => skew.words(),
+            };
+            tracing::warn!("the clock of this machine is {clock}; calls are signed by AWS's time");
+        }
+        true
+    }
+
+    async fn attempt<A: DeserializeOwned>(
         &self,
-        operation: &str,
-        input: &I,
+        message: &Message<'_>,
+        number: &mut Option<u64>,
     ) -> Result<A, SdkError> {
-        let body = serde_json::to_vec(input).map_err(SdkError::construction_failure)?;
-        let identity = self
+        let access = self
             .connection
-            .identity()
+            .access()
             .await
             .map_err(SdkError::construction_failure)?;
+        *number = Some(access.number);
         let mut request = self
-            .request(operation, body, &identity)
+            .request(message, &access)
             .map_err(SdkError::construction_failure)?;
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
@@ -186,12 +245,6 @@ impl Sender {
                     response,
                 ));
             }
-            if matches!(
-                error.code(),
-                Some("ExpiredTokenException" | "UnrecognizedClientException")
-            ) {
-                self.connection.forget_identity().await;
-            }
             if error.code().is_some() {
                 // It may hold more: see `details`.
                 *response.body_mut() = SdkBody::from(bytes);
@@ -201,35 +254,35 @@ impl Sender {
         serde_json::from_slice(&bytes).map_err(|error| SdkError::response_error(error, response))
     }
 
-    fn request(
-        &self,
-        operation: &str,
-        body: Vec<u8>,
-        identity: &Identity,
-    ) -> Result<Request, BoxError> {
-        let target = format!("{}.{operation}", self.service.target);
+    fn request(&self, message: &Message<'_>, access: &Access) -> Result<Request, BoxError> {
+        let url = self.url.as_ref().unwrap_or(&access.url);
+        let url = match message.path {
+            "" => Cow::Borrowed(&**url),
+            path => Cow::Owned(format!("{url}{path}")),
+        };
         let params = v4::SigningParams::builder()
-            .identity(identity)
+            .identity(&access.identity)
             .region(self.connection.region())
             .name(self.service.signing_name)
-            .time(SystemTime::now())
+            .time(self.connection.now())
             .settings(SigningSettings::default())
             .build()?;
         let params = SigningParams::from(params);
-        let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", &target)];
         let signable = SignableRequest::new(
-            "POST",
-            &self.url,
-            headers.into_iter(),
-            SignableBody::Bytes(&body),
+            message.method,
+            &*url,
+            message.headers.iter().copied(),
+            SignableBody::Bytes(message.body.bytes().unwrap_or_default()),
         )?;
         let (signed, _) = sign(signable, &params)?.into_parts();
-        let mut request = Request::new(SdkBody::from(body));
-        request.set_method("POST")?;
-        request.set_uri(self.url.as_str())?;
+        let body = message.body.try_clone();
+        let mut request = Request::new(body.ok_or("the body of a call is in memory")?);
+        request.set_method(message.method)?;
+        request.set_uri(&*url)?;
         let headers = request.headers_mut();
-        headers.insert("content-type", CONTENT_TYPE);
-        headers.insert("x-amz-target", target);
+        for (name, value) in message.headers {
+            headers.insert(*name, (*value).to_owned());
+        }
         headers.insert(
             "user-agent",
             concat!("backfill/", env!("CARGO_PKG_VERSION")),

@@ -16,6 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 
+mod again;
+
 #[derive(Serialize)]
 struct Ask {
     #[serde(rename = "Limit")]
@@ -62,6 +64,14 @@ impl HttpConnector for Answering {
 
 /// With credentials KEY1, KEY2, …, each valid for this long.
 async fn sender(service: Answering, valid_for: Duration, endpoint_url: Option<&str>) -> Sender {
+    sender_by(service, valid_for, endpoint_url).await
+}
+
+async fn sender_by(
+    service: impl HttpConnector + 'static,
+    valid_for: Duration,
+    endpoint_url: Option<&str>,
+) -> Sender {
     let given_out = Arc::new(AtomicU32::new(0));
     let credentials = provide_credentials_fn(move || {
         let id = format!("KEY{}", given_out.fetch_add(1, Ordering::Relaxed) + 1);
@@ -75,7 +85,7 @@ async fn sender(service: Answering, valid_for: Duration, endpoint_url: Option<&s
         .build();
     let connector = SharedHttpConnector::new(service);
     let endpoint_url = endpoint_url.map(str::to_owned);
-    let connection = Connection::new(connector, config, endpoint_url).await;
+    let connection = Connection::new(connector, config, endpoint_url, None).await;
     Sender::new(&connection.unwrap())
 }
 

@@ -105,10 +105,12 @@ impl Admin {
     ///
     /// Errors: `InvalidInput` if it is not known where CloudWatch is; what CloudWatch answers.
     pub async fn alarms(&self, names: &[&str]) -> Result<Vec<Json>> {
-        let cloudwatch = Sender::to(&self.connection, CLOUDWATCH).ok_or_else(|| {
-            let why = "the tables are on this machine, and nothing says where CloudWatch is";
-            Error::invalid("Alarms", why)
-        })?;
+        let cloudwatch = Sender::to(&self.connection, CLOUDWATCH)
+            .await?
+            .ok_or_else(|| {
+                let why = "the tables are on this machine, and nothing says where CloudWatch is";
+                Error::invalid("Alarms", why)
+            })?;
         let mut alarms = Vec::new();
         for names in names.chunks(DescribeAlarms::MOST) {
             let describe = DescribeAlarms {

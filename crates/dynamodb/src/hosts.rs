@@ -1,0 +1,210 @@
+//! At which URL a service is reached. One function decides for every service, partition, account, and for FIPS and dual-stack
+//! hosts, by the rules that AWS publishes for its SDKs.
+//!
+//! DynamoDB's are those of the SDK itself. Those of the other services that are called without an SDK of their own are all alike,
+//! and their partitions stand here. The table beside this file holds both.
+
+use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_types::endpoint_config::AccountIdEndpointMode;
+
+/// A service of AWS.
+#[derive(Debug, Clone, Copy)]
+pub struct Service {
+    /// Its id in configuration files, as in "CloudWatch".
+    pub id: &'static str,
+    /// The name by which calls are signed, which begins the name of its host as well: "monitoring".
+    pub signing_name: &'static str,
+    /// What stands before the operation in `x-amz-target`; empty if calls are told apart by their paths.
+    pub target: &'static str,
+}
+
+pub(crate) const DYNAMODB: Service = Service {
+    id: "DynamoDB",
+    signing_name: "dynamodb",
+    target: "DynamoDB_20120810",
+};
+
+/// What decides at which host a service is reached.
+#[derive(Debug, Clone)]
+pub(crate) struct Place<'a> {
+    pub region: &'a str,
+    pub fips: bool,
+    pub dual_stack: bool,
+    /// The endpoint that options, environment or profile name, in the place of the rules.
+    pub endpoint: Option<&'a str>,
+    /// The account of the credentials, if they tell it.
+    pub account: Option<&'a str>,
+    /// Whether the account is to be part of the host's name, for services that have such hosts.
+    pub account_mode: AccountIdEndpointMode,
+}
+
+/// A set of regions that share names of hosts.
+struct Partition {
+    /// How the names of its regions begin.
+    regions: &'static str,
+    suffix: &'static str,
+    dual_stack_suffix: &'static str,
+}
+
+const AWS: Partition = partition("", "amazonaws.com", "api.aws");
+
+/// The partitions beside the one of most regions. An unknown region belongs to that one, as for the SDKs.
+const PARTITIONS: [Partition; 7] = [
+    partition("cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"),
+    partition(GOV, "amazonaws.com", "api.aws"),
+    partition("us-iso-", "c2s.ic.gov", "api.aws.ic.gov"),
+    partition("us-isob-", "sc2s.sgov.gov", "api.aws.scloud"),
+    partition("eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"),
+    partition("us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov"),
+    partition("eusc-", "amazonaws.eu", "api.amazonwebservices.eu"),
+];
+
+const GOV: &str = "us-gov-";
+
+const fn partition(
+    regions: &'static str,
+    suffix: &'static str,
+    dual_stack_suffix: &'static str,
+) -> Partition {
+    Partition {
+        regions,
+        suffix,
+        dual_stack_suffix,
+    }
+}
+
+/// The URL of a service, with a path that ends with "/".
+///
+/// Errors: what the rules object to, such as a custom endpoint together with FIPS, or a host by account if the account is not
+/// known.
+pub(crate) async fn url(service: &Service, place: &Place<'_>) -> Result<String, BoxError> {
+    let url = match (
+        service.signing_name == DYNAMODB.signing_name,
+        place.endpoint,
+    ) {
+        (true, _) => by_the_sdk(place).await?,
+        (false, Some(endpoint)) => given(endpoint, place)?,
+        (false, None) => by_region(service, place),
+    };
+    Ok(format!("{}/", url.strip_suffix('/').unwrap_or(&url)))
+}
+
+async fn by_the_sdk(place: &Place<'_>) -> Result<String, BoxError> {
+    let params = Params::builder()
+        .region(place.region)
+        .use_fips(place.fips)
+        .use_dual_stack(place.dual_stack)
+        .set_endpoint(place.endpoint.map(str::to_owned))
+        .set_account_id(place.account.map(str::to_owned))
+        .account_id_endpoint_mode(place.account_mode.to_string())
+        .build()?;
+    let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
+    Ok(endpoint.url().to_owned())
+}
+
+/// A custom endpoint, refused as the SDKs refuse it, since it need not be what the other settings ask for.
+fn given(endpoint: &str, place: &Place<'_>) -> Result<String, BoxError> {
+    for (asked, what) in [(place.fips, "FIPS"), (place.dual_stack, "dual-stack")] {
+        if asked {
+            let why = format!("a custom endpoint cannot be combined with {what}: {endpoint}");
+            return Err(why.into());
+        }
+    }
+    Ok(endpoint.to_owned())
+}
+
+fn by_region(service: &Service, place: &Place<'_>) -> String {
+    let (name, region) = (service.signing_name, place.region);
+    let of_region = |partition: &&Partition| region.starts_with(partition.regions);
+    let partition = PARTITIONS.iter().find(of_region).unwrap_or(&AWS);
+    // CloudWatch's hosts in GovCloud are FIPS's by their usual names.
+    let is_fips_anyway = name == "monitoring" && partition.regions == GOV;
+    let fips = match place.fips && !is_fips_anyway {
+        true => "-fips",
+        false => "",
+    };
+    let suffix = match place.dual_stack {
+        true => partition.dual_stack_suffix,
+        false => partition.suffix,
+    };
+    format!("https://{name}{fips}.{region}.{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLOUDWATCH: Service = Service {
+        id: "CloudWatch",
+        signing_name: "monitoring",
+        target: "",
+    };
+    const LAMBDA: Service = Service {
+        id: "Lambda",
+        signing_name: "lambda",
+        target: "",
+    };
+
+    /// The table is what botocore's rules say (from_botocore.py beside it): every partition, FIPS, dual-stack, account.
+    #[tokio::test]
+    async fn every_service_has_the_host_that_aws_gives_it() {
+        let mut rows = 0;
+        for row in include_str!("hosts/table.txt").lines() {
+            if row.starts_with('#') {
+                continue;
+            }
+            let words: Vec<&str> = row.split(' ').collect();
+            let [name, region, fips, dual_stack, account, mode, expected] = words[..] else {
+                panic!("{row}");
+            };
+            let service = match name {
+                "dynamodb" => DYNAMODB,
+                "cloudwatch" => CLOUDWATCH,
+                "lambda" => LAMBDA,
+                _ => panic!("{row}"),
+            };
+            let place = Place {
+                region,
+                fips: fips == "yes",
+                dual_stack: dual_stack == "yes",
+                endpoint: None,
+                account: (account != "-").then_some(account),
+                account_mode: mode.parse().unwrap_or_default(),
+            };
+            let url = url(&service, &place).await;
+            let expected = match expected {
+                "refused" => None,
+                host => Some(format!("https://{host}/")),
+            };
+            assert_eq!(url.ok(), expected, "{row}");
+            rows += 1;
+        }
+        assert_eq!(rows, 336);
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_is_named_is_that_of_every_service_and_goes_with_nothing_else() {
+        let place = Place {
+            region: "eu-west-1",
+            fips: false,
+            dual_stack: false,
+            endpoint: Some("http://127.0.0.1:8000"),
+            account: Some("111122223333"),
+            account_mode: AccountIdEndpointMode::Preferred,
+        };
+        for service in [DYNAMODB, CLOUDWATCH, LAMBDA] {
+            let reached = url(&service, &place).await;
+            assert_eq!(reached.unwrap(), "http://127.0.0.1:8000/");
+            for (fips, dual_stack, what) in [(true, false, "fips"), (false, true, "dual")] {
+                let place = Place {
+                    fips,
+                    dual_stack,
+                    ..place.clone()
+                };
+                let why = url(&service, &place).await.unwrap_err();
+                assert!(format!("{why:?}").to_lowercase().contains(what), "{why:?}");
+            }
+        }
+    }
+}
