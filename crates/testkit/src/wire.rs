@@ -22,7 +22,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::client::conn::http1::SendRequest;
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use lock::lock;
 use serde_json::Value as Json;
@@ -229,11 +229,19 @@ async fn handle(
     let call = Call {
         operation: operation.unwrap_or_default().to_owned(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        access_key: access_key(&parts.headers).unwrap_or_default().to_owned(),
         sender,
         receiver,
     };
     let request = Request::from_parts(parts, Full::new(body));
     answer(call, request, &shared, &behind, &resets).await
+}
+
+/// "AKIA…" of `AWS4-HMAC-SHA256 Credential=AKIA…/20260102/us-east-1/dynamodb/aws4_request, …`.
+fn access_key(headers: &HeaderMap) -> Option<&str> {
+    let signed = headers.get("authorization")?.to_str().ok()?;
+    let (_, scope) = signed.split_once("Credential=")?;
+    scope.split('/').next()
 }
 
 async fn answer(

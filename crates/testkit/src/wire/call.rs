@@ -15,6 +15,8 @@ pub struct Call {
     /// `Scan`, `UpdateItem`, …
     pub operation: String,
     pub body: Json,
+    /// The id of the access key by which it is signed; empty if it is not.
+    pub access_key: String,
     /// The two ends of the connection on which it came.
     pub sender: SocketAddr,
     pub receiver: SocketAddr,

@@ -181,6 +181,7 @@ mod tests {
         let call = Call {
             operation: operation.into(),
             body: json!({"TableName": "stuff"}),
+            access_key: String::new(),
             sender: nowhere,
             receiver: nowhere,
         };
