@@ -1,5 +1,8 @@
 //! What the state machine asks the planner, and the answer. Both are JSON, and no answer holds per-item data beyond sample
 //! keys.
+//!
+//! A field that this version does not know is ignored, here and in the events of worker and verifier: the definition may come
+//! from a newer version than the function. What an operator has written (`input`) is read strictly.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -14,7 +17,6 @@ use crate::{Error, Request, Result};
 /// What is asked of the planner. It is one struct for all actions, since an enum tagged by `action` would lose the digits
 /// of long numbers in `input`; [`Planner::answer`] checks that the fields of the action are there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Ask {
     /// What is to be done.
     pub action: Action,
@@ -173,6 +175,16 @@ fn given<T>(field: &str, value: Option<T>) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What stands between functions may have a field more; what an operator has written may not.
+    #[test]
+    fn a_typing_error_in_the_input_is_refused_in_an_event_with_a_field_more() {
+        let ask = r#"{"action":"plan","owner":"o","later":1,"input":{"table":"t","set":{"a":1},"max_wuc":5}}"#;
+        let ask: Ask = serde_json::from_str(ask).unwrap();
+        let input = ask.input.unwrap();
+        let error = Request::from_json(input.get()).unwrap_err();
+        assert!(error.to_string().starts_with("max_wuc: "), "{error}");
+    }
 
     #[test]
     fn a_caught_error_says_its_sentence() {

@@ -179,4 +179,27 @@ mod tests {
         assert_eq!(diagnostic.error_type, "Fenced");
         assert_eq!(diagnostic.error_message, "claimed since");
     }
+
+    /// Definition and function need not be of one version, so an event may have a field more.
+    fn tolerant<E: Event>(event: &str) -> E {
+        parse_strictly(event, "event").unwrap_or_else(|error| panic!("{error}: {event}"))
+    }
+
+    #[test]
+    fn events_may_have_a_field_more() {
+        let chunk: Chunk = tolerant(
+            r#"{"run_id":"r","pass":1,"segment":2,"owner":"o","trial":false,"later":{"a":1}}"#,
+        );
+        assert_eq!(chunk.segment, 2);
+        let request: VerifyRequest = tolerant(
+            r#"{"run_id":"r","pass":1,"owner":"o","later":1,"verification":{"done":false,"total_segments":4,
+                "next_segment":1,"open":[{"segment":0,"cursor":"not_started","later":1}],"scanned":0,"remaining":0,
+                "samples":[],"consumed_rcu":0.0,"later":1}}"#,
+        );
+        assert_eq!(request.verification.open.len(), 1);
+        let ask: Ask = tolerant(
+            r#"{"action":"fail","owner":"o","run_id":"r","error":{"Error":"E","Cause":"c","Later":1},"later":1}"#,
+        );
+        assert_eq!(ask.run_id.as_deref(), Some("r"));
+    }
 }

@@ -6,12 +6,17 @@ use std::io::Write as _;
 
 use backfill_e2e::command::root;
 use backfill_e2e::sandbox::Sandbox;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::rehearsal::path;
 
 /// A sandbox with the recorded checkpoint table, and the 600 items anew.
 async fn recorded() -> Sandbox {
+    recorded_by(|line| line).await
+}
+
+/// The same, with each record as `version` would have written it.
+async fn recorded_by(version: impl Fn(Json) -> Json) -> Sandbox {
     let records = root().join("tests/e2e/sandbox/records");
     let sandbox = Sandbox::start();
     let create = |file: &str| sandbox.run(&["table", "create", "--file", file]);
@@ -28,7 +33,10 @@ async fn recorded() -> Sandbox {
         identity.expect("every table has an id"),
     );
     let mut file = tempfile::NamedTempFile::new().expect("a file");
-    file.write_all(lines.as_bytes()).expect("written");
+    for line in lines.lines() {
+        let line = serde_json::from_str(line).expect("a record");
+        writeln!(file, "{}", version(line)).expect("written");
+    }
     let file = file.path().to_str().expect("a path of text");
     let table = records.join("table.json");
     create(table.to_str().expect("a path of text")).expect_code(0);
@@ -81,6 +89,32 @@ async fn records_of_an_earlier_version_are_read() {
     assert!(rejected.stdout.contains("o-0007"), "{}", rejected.stdout);
     let report = of_run(&["report", "--format", "markdown", "--out", "-"]).expect_code(0);
     assert!(report.stdout.contains("o-0007"), "{}", report.stdout);
+}
+
+/// After a deployment was taken back, an older version reads what a newer one has written: fields that it does not know, in
+/// the record and inside its parts, are passed over.
+#[tokio::test]
+async fn records_of_a_later_version_with_a_field_more_are_read() {
+    let later = json!({"M": {"of": {"S": "a later version"}}});
+    let with_more = |mut line: Json| {
+        let record = line.as_object_mut().expect("a record");
+        for part in ["counters", "settings"] {
+            if let Some(part) = record.get_mut(part) {
+                part["M"]["later"] = later.clone();
+            }
+        }
+        record.insert("later".into(), later.clone());
+        line
+    };
+    let sandbox = recorded_by(with_more).await;
+    let status = ["status", "--json", "--run-id", "ended"];
+    let status = sandbox.run(&status).expect_code(0).json();
+    assert_eq!(status["matched"], json!(14));
+    let faster = ["rate", "--run-id", "paused", "--max-wcu", "2000"];
+    sandbox.run(&faster).expect_code(0);
+    let resumed = ["resume", "--run-id", "paused", "--json"];
+    let result = sandbox.run(&resumed).expect_code(0).json();
+    assert_eq!(result["remaining"], json!(0), "{result}");
 }
 
 /// resume: a run that the earlier version paused goes on from its cursors. The items before them are found by the count.

@@ -33,7 +33,6 @@ const MAX_SAMPLES: usize = 10;
 /// A verification: how far it has come and what it has found. Its size is bounded (at most eight cursors and ten sample
 /// keys), so it fits into the state of an execution.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Verification {
     /// True if every segment is counted to its end.
     pub done: bool,
@@ -58,7 +57,6 @@ pub struct Verification {
 
 /// A segment that the time box interrupted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct OpenSegment {
     /// The segment's number among [`Verification::total_segments`], from 0.
     pub segment: u32,
@@ -68,7 +66,6 @@ pub struct OpenSegment {
 
 /// What the verifier is asked for: to go on with a verification of this pass.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct VerifyRequest {
     /// The id of the run.
     pub run_id: String,

@@ -36,7 +36,6 @@ use crate::{Error, Result};
 
 /// What a worker is asked for: the next chunk of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Chunk {
     /// The id of the run.
     pub run_id: String,

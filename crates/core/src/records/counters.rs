@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 /// `matched = updated + raced + vanished + rejected` (promise: accounting): an item counts as matched when its
 /// write is acknowledged, one way or another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Counters {
     /// Items that the scan evaluated.
     pub scanned: u64,

@@ -14,7 +14,9 @@ use crate::request::{
 use crate::table::{KeySchema, MAX_SEGMENTS};
 use crate::{Error, ErrorKind, Key, Request, Result, Spec};
 
-/// Layout version of run and segment records; a reader refuses any other.
+/// Layout version of run and segment records; a reader refuses any other. A field that it does not know is ignored, so that an
+/// older version can read the records of a newer one after a deployment was taken back. So a new field whose loss would do
+/// harm comes with a new version; any other needs a default, for older records.
 pub const VERSION: u32 = 1;
 
 /// State of a run.
