@@ -238,12 +238,16 @@ mod tests {
         }
     }
 
+    fn definition() -> serde_json::Value {
+        let definition = include_str!("../../../../statemachine/backfill.asl.json");
+        serde_json::from_str(definition).unwrap()
+    }
+
     /// The states whose transitions the bill counts are those that the definition leads through, in this order.
     #[test]
     fn state_transitions_are_those_of_the_definition() {
         use serde_json::Value as Json;
-        let definition = include_str!("../../../../statemachine/backfill.asl.json");
-        let definition: Json = serde_json::from_str(definition).unwrap();
+        let definition = definition();
         let follows = |states: &Json, from: &str, to: &str| {
             let state = &states[from];
             let choices = state["Choices"].as_array();
@@ -276,6 +280,76 @@ mod tests {
             assert!(follows(&segment["States"], pair[0], pair[1]), "{pair:?}");
         }
         assert_eq!(segment["States"][STATES_OF_A_SEGMENT[0]]["End"], true);
+    }
+
+    /// Children for which Lambda has no room, as many as a Map runs at once (Step Functions quotas).
+    const STARVED: usize = 10_000;
+
+    /// How often they try within each of the first hours, by the retrier's own numbers and full jitter: each wait is a random
+    /// part of what the backoff has come to.
+    fn tries_by_hour(retrier: &serde_json::Value, hours: usize) -> Vec<u64> {
+        let number = |field: &str| retrier[field].as_f64().unwrap();
+        let mut random = 1_u64;
+        let mut tries = vec![0; hours];
+        for _ in 0..STARVED {
+            let (mut at, mut delay) = (0.0, number("IntervalSeconds"));
+            loop {
+                // Knuth's MMIX generator; its high bits are good enough.
+                random = random.wrapping_mul(6_364_136_223_846_793_005);
+                random = random.wrapping_add(1_442_695_040_888_963_407);
+                at += delay * (random >> 11) as f64 / (1_u64 << 53) as f64;
+                delay = (delay * number("BackoffRate")).min(number("MaxDelaySeconds"));
+                match tries.get_mut((at / 3_600.0) as usize) {
+                    Some(tries) => *tries += 1,
+                    None => break,
+                }
+            }
+        }
+        tries
+    }
+
+    /// A try that is refused is a state transition.
+    #[test]
+    fn starved_children_cost_at_most_a_dollar_an_hour() {
+        let definition = definition();
+        let children = &definition["States"]["Backfill"]["ItemProcessor"]["States"];
+        for state in ["Work", "RecordSegmentFailure"] {
+            let retriers = children[state]["Retry"].as_array().unwrap();
+            let no_room = |retrier: &&serde_json::Value| {
+                let errors = retrier["ErrorEquals"].as_array().unwrap();
+                errors.contains(&"Lambda.TooManyRequestsException".into())
+            };
+            let [retrier] = retriers.iter().filter(no_room).collect::<Vec<_>>()[..] else {
+                panic!("{state} waits for room in one way");
+            };
+            assert_eq!(retrier["JitterStrategy"], "FULL");
+            // It waits for a day at least, and three events a try leave room in its history of 25,000.
+            let attempts = retrier["MaxAttempts"].as_f64().unwrap();
+            assert!(attempts * retrier["MaxDelaySeconds"].as_f64().unwrap() / 2.0 > 86_400.0);
+            assert!(attempts * 3.0 <= 7_000.0);
+            for (hour, tries) in tries_by_hour(retrier, 12).into_iter().enumerate() {
+                let usd = tries as f64 / 1e3 * Prices::default().thousand_state_transitions;
+                assert!(usd <= 1.0, "{state}, hour {hour}: {usd} USD");
+            }
+        }
+    }
+
+    /// What went wrong is recorded however long Lambda has no room.
+    #[test]
+    fn recording_a_failure_waits_for_room_as_work_does() {
+        let definition = definition();
+        let children = &definition["States"]["Backfill"]["ItemProcessor"]["States"];
+        let room = |state: &serde_json::Value| -> u64 {
+            let retriers = state["Retry"].as_array().unwrap().iter();
+            let no_room = retriers.filter(|retrier| {
+                let errors = retrier["ErrorEquals"].as_array().unwrap();
+                errors.contains(&"Lambda.TooManyRequestsException".into())
+            });
+            no_room.map(|r| r["MaxAttempts"].as_u64().unwrap()).sum()
+        };
+        let of_work = room(&children["Work"]);
+        assert_eq!(room(&children["RecordSegmentFailure"]), of_work);
+        assert_eq!(room(&definition["States"]["RecordFailure"]), of_work);
     }
 
     #[test]
