@@ -7,4 +7,5 @@ mod never;
 mod no_gap;
 mod one_owner;
 mod only_u;
+mod sizes;
 mod table;

@@ -158,6 +158,13 @@ fn sizes_are_those_of_the_developer_guide() {
         (r#"{"n":1}"#, 1 + 2),
         (r#"{"n":-12345}"#, 1 + 5),
         (r#"{"n":1000}"#, 1 + 2),
+        // Digits before the point and behind it are counted apart, zeros at the ends not at all.
+        (r#"{"n":0}"#, 1 + 1),
+        (r#"{"n":-0.0}"#, 1 + 1),
+        (r#"{"n":1.5}"#, 1 + 3),
+        (r#"{"n":-0.00150}"#, 1 + 3),
+        (r#"{"n":1e125}"#, 1 + 2),
+        (r#"{"n":1234.5e-1}"#, 1 + 4),
         (r#"{"b":true,"z":null}"#, 2 + 2),
         (r#"{"l":[1,"a"]}"#, 1 + 3 + 3 + 2),
         (r#"{"m":{"k":"v"}}"#, 1 + 3 + 1 + 2),
