@@ -11,9 +11,9 @@ use backfill_core::ports::{
 };
 use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, TableDescription};
-use backfill_core::value::size::{check_units, item_bytes};
+use backfill_core::value::ItemBytes;
+use backfill_core::value::size::{check_units, item_bytes, write_units};
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
-use serde::de::IgnoredAny;
 
 use crate::calls::{
     ALL_OLD, BatchExecuteStatement, BatchStatement, Cancellation, ConditionCheck, ConditionFailed,
@@ -22,6 +22,9 @@ use crate::calls::{
 use crate::connection::Connection;
 use crate::failure::{failure, failure_of_code};
 use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError, Sender, details};
+
+/// The code of a statement whose condition failed (API reference, BatchStatementError).
+const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 
 /// Access that can only read: there is no code behind it that could write to a table.
 #[derive(Debug, Clone)]
@@ -333,7 +336,7 @@ impl Writer {
                 .map(|statement| BatchStatement {
                     statement: statement.text,
                     parameters: statement.parameters,
-                    // Tells an item that a live writer has set from one that is gone, at no cost.
+                    // Tells an item that a live writer has set from one that is gone, and what the failure cost, at no cost.
                     return_values_on_condition_check_failure: ALL_OLD,
                 })
                 .collect(),
@@ -372,25 +375,22 @@ impl Writer {
                 ),
             ));
         }
-        let outcomes: Vec<Result<Outcome>> = executed
-            .responses
-            .into_iter()
-            .map(|response| match response.error {
+        let mut outcomes = Vec::with_capacity(count);
+        let mut units = 0.0;
+        for response in executed.responses {
+            units += response.error.as_ref().map_or(LEAST_UNITS, units_of_error);
+            outcomes.push(match response.error {
                 None => Ok(Outcome::Updated),
                 Some(error) => self.refused_statement(&doing, error),
-            })
-            .collect();
-        // The total holds what failed statements cost too; it is missing if none succeeded, and then each that was
-        // carried out costs at least one unit (as dynoxide observed of the service, and as for UpdateItem).
-        let consumed_wcu = match executed.consumed_capacity {
-            Some(tables) if !tables.is_empty() => {
-                tables.iter().map(|table| table.capacity_units).sum()
-            }
-            _ => outcomes.iter().filter(|outcome| outcome.is_ok()).count() as f64,
-        };
+            });
+        }
+        // The total holds what failed statements cost too. It is missing if none succeeded, though they cost the same.
+        let reported = executed.consumed_capacity.filter(|all| !all.is_empty());
         Ok(Batch {
             outcomes,
-            consumed_wcu,
+            consumed_wcu: reported.map_or(units, |tables| {
+                tables.iter().map(|table| table.capacity_units).sum()
+            }),
         })
     }
 
@@ -402,7 +402,7 @@ impl Writer {
             item,
         } = error;
         match code.as_str() {
-            "ConditionalCheckFailed" => Ok(match item {
+            CONDITION_FAILED => Ok(match item {
                 Some(_) => Outcome::Raced,
                 None => Outcome::Vanished,
             }),
@@ -433,7 +433,7 @@ impl Writer {
             expression_attribute_names: Some(&guarded.names),
             expression_attribute_values: Some(&guarded.values),
             return_values: show,
-            // Tells an item that a live writer has set from one that is gone, at no cost.
+            // Tells an item that a live writer has set from one that is gone, and what the failure cost, at no cost.
             return_values_on_condition_check_failure: Some(ALL_OLD),
             return_consumed_capacity: TOTAL,
         };
@@ -449,13 +449,35 @@ impl Writer {
     }
 }
 
-/// What a refused update means. DynamoDB reports no capacity with an error; a failed condition costs at least
-/// one unit (developer guide, Read and write operations), so one is counted.
+/// Write units of a statement or an update that DynamoDB carried out and that it has not charged more for.
+const LEAST_UNITS: f64 = 1.0;
+
+/// Write units of a condition that failed on an item of this size, or on none.
+fn failed_condition_units(item: Option<ItemBytes>) -> f64 {
+    item.map_or(LEAST_UNITS, |item| write_units(item.0))
+}
+
+/// Write units of a statement that failed, if the batch reports none: a failed condition costs what writing the item that is
+/// there would; what DynamoDB refuses for the item's sake costs as much, but does not bring it along. Others were not carried
+/// out.
+fn units_of_error(error: &StatementError) -> f64 {
+    match error.code.as_str() {
+        CONDITION_FAILED => failed_condition_units(error.item),
+        "ItemCollectionSizeLimitExceeded" | "ValidationError" => LEAST_UNITS,
+        _ => 0.0,
+    }
+}
+
+/// What a refused update means. DynamoDB reports no capacity with an error: see [`failed_condition_units`].
 fn refused(table: &str, error: SdkError) -> Result<Write> {
     let message = error.message().unwrap_or_default();
+    let mut consumed_wcu = LEAST_UNITS;
     let outcome = match error.code() {
         Some("ConditionalCheckFailedException") => {
-            match details::<ConditionFailed<IgnoredAny>>(&error).and_then(|failed| failed.item) {
+            let failed = details::<ConditionFailed<ItemBytes>>(&error);
+            let item = failed.and_then(|failed| failed.item);
+            consumed_wcu = failed_condition_units(item);
+            match item {
                 Some(_) => Outcome::Raced,
                 None => Outcome::Vanished,
             }
@@ -473,7 +495,7 @@ fn refused(table: &str, error: SdkError) -> Result<Write> {
     };
     Ok(Write {
         outcome,
-        consumed_wcu: 1.0,
+        consumed_wcu,
     })
 }
 

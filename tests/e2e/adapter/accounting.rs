@@ -5,6 +5,7 @@ use backfill_core::ports::TableWriter as _;
 use backfill_core::ports::{CheckpointReader as _, Outcome, SegmentStore as _};
 use backfill_core::records::{Counters, Flush};
 use backfill_core::request::WriterKind;
+use backfill_core::value::size::item_bytes;
 use backfill_core::{ErrorKind, Key, Value};
 use backfill_dynamodb::CheckpointTable;
 use backfill_e2e::convert::to_item;
@@ -112,6 +113,65 @@ async fn accounting_of_the_check_of_the_trial() {
             assert_eq!(look.pending.is_some(), pending);
             assert_eq!(look.consumed_wcu, Some(units), "{kilobytes} KB, {pending}");
         }
+    }
+}
+
+/// accounting: a condition that fails costs what the item that is there does, also if the batch reports nothing since no
+/// statement of it succeeded: 25 items of 4 KB that are written again cost 100 units. An item that is gone costs one.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_the_units_of_failed_conditions() {
+    for (kind, kilobytes) in KINDS
+        .into_iter()
+        .flat_map(|kind| [(kind, 1), (kind, 4), (kind, 390)])
+    {
+        let table = Table::with_items(50).await;
+        let items = table.items().await;
+        let keys: Vec<Key> = (0..50)
+            .map(key)
+            .filter(|key| items.contains_key(key))
+            .take(25)
+            .collect();
+        for key in &keys {
+            // Less than so many KB by 100 bytes, with the attribute that is set.
+            let filler = kilobytes * 1024 - item_bytes(&items[key]) as usize - 100;
+            let client = &table.database.client;
+            let update = client
+                .update_item()
+                .table_name("stuff")
+                .set_key(Some(to_item(&key.0)));
+            let update = update
+                .update_expression("SET #f = :f")
+                .expression_attribute_names("#f", "f");
+            let filler = AttributeValue::S("x".repeat(filler));
+            update
+                .expression_attribute_values(":f", filler)
+                .send()
+                .await
+                .unwrap();
+        }
+        let writer = table.writer(&spec(r#"{"table":"stuff","set":{"other":1}}"#), kind);
+        let units = async |keys: &[Key]| -> f64 {
+            let writes = write(&writer, keys).await.unwrap();
+            writes
+                .iter()
+                .map(|write| write.consumed_wcu)
+                .sum::<f64>()
+                .round()
+        };
+        let each = kilobytes as f64;
+        let (first, others) = keys.split_at(10);
+        assert_eq!(units(first).await, 10.0 * each, "updated, {kind:?}");
+        // The batch reports the failed ones with those that succeed.
+        assert_eq!(units(&keys).await, 25.0 * each, "some raced, {kind:?}");
+        assert_eq!(units(&keys).await, 25.0 * each, "all raced, {kind:?}");
+        let gone: Vec<Key> = (900..905).map(key).collect();
+        assert_eq!(units(&gone).await, 5.0, "all gone, {kind:?}");
+        let both = [others, &gone].concat();
+        assert_eq!(
+            units(&both).await,
+            15.0 * each + 5.0,
+            "raced or gone, {kind:?}"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! BatchExecuteStatement: what is asked and what is answered.
 
 use backfill_core::Value;
-use serde::de::IgnoredAny;
+use backfill_core::value::ItemBytes;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::Capacity;
@@ -35,7 +35,7 @@ pub(crate) struct BatchStatement<'a> {
 pub(crate) struct BatchExecuted {
     /// One for each statement, in their order.
     pub(crate) responses: Vec<StatementResponse>,
-    /// Write units by table. Missing if no statement succeeded.
+    /// Write units by table, those of failed statements included. Missing if no statement succeeded.
     pub(crate) consumed_capacity: Option<Vec<Capacity>>,
 }
 
@@ -53,6 +53,6 @@ pub(crate) struct StatementError {
     pub(crate) code: String,
     #[serde(default)]
     pub(crate) message: String,
-    /// The item that the condition was held against. That it is there is all that matters of it.
-    pub(crate) item: Option<IgnoredAny>,
+    /// The item that the condition was held against. That it is there, and how large it is, is all that matters of it.
+    pub(crate) item: Option<ItemBytes>,
 }
