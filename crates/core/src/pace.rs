@@ -26,6 +26,7 @@ pub use self::window::MAX_WINDOW;
 use self::window::Window;
 use crate::ports::{Page, PageRequest, TableReader};
 use crate::records::BoundBy;
+use crate::value::size::write_units;
 use crate::{Error, ErrorKind, Result};
 
 /// A single write should take no more than this many seconds of the ceiling, which need not be as exact as the budget.
@@ -34,6 +35,8 @@ const CEILING_REQUEST_SECONDS: f64 = 0.1;
 const LEAST_PAGE_UNITS: f64 = 1.0;
 /// After such a page an item is believed to cost this part of what it seemed to.
 const TRY_MORE: f64 = 0.8;
+/// Bytes that a read unit reads eventually consistent.
+const BYTES_PER_READ_UNIT: f64 = 8192.0;
 /// Items of the first page under a budget, when nobody knows how large they are.
 const UNKNOWN_ITEMS: u32 = 25;
 
@@ -216,6 +219,7 @@ impl<'a> Pace<'a> {
             Ok(page) => {
                 turn.end(page.scanned, page.consumed_rcu);
                 if page.scanned > 0 {
+                    self.guess_write_cost(&page);
                     let part = page.pending.len() as f64 / page.scanned as f64;
                     let mut pending = self.pending();
                     *pending += (part - *pending) * 0.3;
@@ -226,6 +230,16 @@ impl<'a> Pace<'a> {
                 turn.failed(&error);
                 Err(error)
             }
+        }
+    }
+
+    /// What an item costs to write, from what it has cost to read, until a write says it: a large item is paid for before the
+    /// first of them is written. A page is charged by whole items, whatever it brings of them.
+    fn guess_write_cost(&self, page: &Page) {
+        let bytes = page.consumed_rcu * BYTES_PER_READ_UNIT / page.scanned as f64;
+        let mut known = self.writes.lock();
+        if !known.measured {
+            known.per_item = write_units(bytes as u64);
         }
     }
 
@@ -363,11 +377,13 @@ impl<'a> Turn<'a> {
     }
 
     /// Ends the turn of a write that was answered at a cost of this many capacity units. The table throttled so many of its
-    /// items.
-    pub fn end_write(self, units: f64, throttles: u64) {
+    /// items, and refused so many for good: what those cost is not told, so they are paid for like any other.
+    pub fn end_write(self, units: f64, throttles: u64, rejected: u64) {
         let items = (self.items as u64).saturating_sub(throttles);
-        let cost = (items > 0 && units > 0.0).then(|| units / items as f64);
-        self.over(units, throttles, items, cost);
+        let told = items > 0 && units > 0.0 && rejected == 0;
+        let cost = told.then(|| units / items as f64);
+        let untold = (self.side.per_item() - 1.0).max(0.0) * rejected as f64;
+        self.over(units + untold, throttles, items, cost);
     }
 
     /// Ends the turn of a check that was answered at a cost of this many capacity units. It says nothing of what writing an
@@ -422,5 +438,51 @@ impl Drop for Turn<'_> {
         if !self.ended {
             self.bucket.settle(self.taken, 0.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// budget: what DynamoDB refuses for good is charged by the size of the item, which nobody tells. One unit is counted, and
+    /// the budget pays what items have cost.
+    #[tokio::test(start_paused = true)]
+    async fn budget_of_items_that_are_rejected() {
+        let budget = Budget::new(Share::Whole);
+        budget.write.set_rate(100.0);
+        let pace = Pace::new(&budget, 1, Some(40.0), None);
+        let until = Until::after(Duration::from_secs(3_600));
+        let begin = Instant::now();
+        for _ in 0..100 {
+            let turn = pace.write(1, &until).await.unwrap();
+            turn.end_write(1.0, 0, 1);
+        }
+        let seconds = begin.elapsed().as_secs_f64();
+        assert!((39.0..42.0).contains(&seconds), "{seconds}");
+    }
+
+    /// budget: an item is paid for before the first is written, by what reading it has cost.
+    #[tokio::test(start_paused = true)]
+    async fn budget_of_the_first_write_knows_what_items_cost_to_read() {
+        let budget = Budget::new(Share::Whole);
+        budget.write.set_rate(100.0);
+        let pace = Pace::new(&budget, 25, None, None);
+        let until = Until::after(Duration::from_secs(3_600));
+        let page = Page {
+            pending: Vec::new(),
+            scanned: 2,
+            next: None,
+            consumed_rcu: 100.0,
+        };
+        pace.guess_write_cost(&page);
+        let begin = Instant::now();
+        let turn = pace.write(1, &until).await.unwrap();
+        let seconds = begin.elapsed().as_secs_f64();
+        assert!((3.9..4.1).contains(&seconds), "{seconds}");
+        // What it did cost is known better.
+        turn.end_write(1.0, 0, 0);
+        pace.guess_write_cost(&page);
+        assert_eq!(pace.items_per_write(25), 2);
     }
 }

@@ -10,6 +10,8 @@ use crate::scenario::Scenario;
 pub struct Second {
     /// Write units that the backfill consumed.
     pub wcu: f64,
+    /// The same of each tenth of the second.
+    pub wcu_by_tenth: [f64; 10],
     /// Read units that the backfill consumed.
     pub rcu: f64,
     /// Requests and statements of the backfill that were throttled.

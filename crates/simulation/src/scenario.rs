@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backfill_core::table::{PARTITION_READS, PARTITION_WRITES, TABLE_QUOTA};
-use backfill_core::value::size::item_bytes;
+use backfill_core::value::size::{item_bytes, write_units};
 use backfill_core::{Item, Key, Value};
 
 /// The table and the traffic on it.
@@ -14,6 +14,9 @@ pub struct Scenario {
     pub item_bytes: u64,
     /// Part of the items that is pending, 0 to 1.
     pub pending: f64,
+    /// Part of the pending items, but for the first of each segment, that a live writer sets after they were read and before
+    /// they are written, 0 to 1.
+    pub raced: f64,
     /// Indexes that an update writes to as well.
     pub indexes: u32,
     /// Partitions at the start.
@@ -48,6 +51,7 @@ impl Default for Scenario {
             items: 100_000,
             item_bytes: 300,
             pending: 1.0,
+            raced: 0.0,
             indexes: 0,
             partitions: 1,
             partition_wcu: PARTITION_WRITES,
@@ -68,7 +72,12 @@ impl Default for Scenario {
 impl Scenario {
     /// Write units that one update consumes, indexes included.
     pub(crate) fn write_units(&self) -> f64 {
-        self.item_bytes.div_ceil(1024) as f64 * f64::from(1 + self.indexes)
+        self.item_units() * f64::from(1 + self.indexes)
+    }
+
+    /// Write units of the item alone, which is what a failed condition consumes as well.
+    pub(crate) fn item_units(&self) -> f64 {
+        write_units(self.item_bytes)
     }
 
     /// An item with this key and of the bytes that all have.

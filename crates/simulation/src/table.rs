@@ -91,22 +91,26 @@ impl State {
         self.pending[index as usize / 64] >> (index % 64) & 1 == 1
     }
 
-    /// One guarded update of ours.
-    fn update(&mut self, key: &Key) -> Result<Outcome> {
+    /// One guarded update of ours. A failed condition costs as much as writing the item that is there.
+    fn update(&mut self, key: &Key) -> Result<Write> {
         let index = index_of(key)?;
         let now = self.now();
         let partition = self.capacity.partition_at(self.scenario.position(index));
         let is_pending = self.is_pending(index);
         let units = match is_pending {
             true => self.scenario.write_units(),
-            false => 1.0,
+            false => self.scenario.item_units(),
         };
         self.take_write(partition, units, now)?;
-        if !is_pending {
-            return Ok(Outcome::Raced);
-        }
-        self.pending[index as usize / 64] &= !(1 << (index % 64));
-        Ok(Outcome::Updated)
+        let outcome = match is_pending {
+            true => Outcome::Updated,
+            false => Outcome::Raced,
+        };
+        self.set(index);
+        Ok(Write {
+            outcome,
+            consumed_wcu: units,
+        })
     }
 
     /// One check of ours whether an item is pending. Returns what it cost.
@@ -133,7 +137,13 @@ impl State {
             .by_partition
             .resize(self.scenario.partitions as usize, 0.0);
         second.by_partition[origin] += units;
+        second.wcu_by_tenth[(now.fract() * 10.0) as usize] += units;
         Ok(())
+    }
+
+    /// The item is pending no longer.
+    fn set(&mut self, index: u64) {
+        self.pending[index as usize / 64] &= !(1 << (index % 64));
     }
 
     /// The items that a page evaluates: the first, the one behind the last, and the one behind the segment.
@@ -170,8 +180,18 @@ impl State {
         }
         self.seconds.at(now).rcu += units;
         let pending = (begin..stop).filter(|&index| self.is_pending(index));
+        let pending: Vec<u64> = pending.collect();
+        if self.scenario.raced > 0.0 && !request.consistent {
+            // Not the first of a segment, by which it tries the update: until that has passed, there are no batches.
+            let trial = usize::from(request.after.is_none());
+            for &index in pending.iter().skip(trial) {
+                if self.random.f64() < self.scenario.raced {
+                    self.set(index);
+                }
+            }
+        }
         Ok(Page {
-            pending: pending.map(key_of).map(Seen::from).collect(),
+            pending: pending.into_iter().map(key_of).map(Seen::from).collect(),
             scanned,
             next: (stop < end).then(|| key_of(stop - 1)),
             consumed_rcu: units,
@@ -271,17 +291,17 @@ impl TableWriter for SimulatedWriter {
         }
         self.table.latency(items.len() as u32).await;
         let mut state = self.table.lock();
-        let units = state.scenario.write_units();
-        let outcomes: Vec<_> = items.iter().map(|item| state.update(&item.key)).collect();
-        let consumed = outcomes.iter().map(|outcome| match outcome {
-            Ok(Outcome::Updated) => units,
-            Ok(_) => 1.0,
-            Err(_) => 0.0,
-        });
-        Ok(Batch {
-            consumed_wcu: consumed.sum(),
-            outcomes,
-        })
+        let mut batch = Batch {
+            outcomes: Vec::with_capacity(items.len()),
+            consumed_wcu: 0.0,
+        };
+        for item in items {
+            batch.outcomes.push(state.update(&item.key).map(|write| {
+                batch.consumed_wcu += write.consumed_wcu;
+                write.outcome
+            }));
+        }
+        Ok(batch)
     }
 
     async fn update(&self, item: &Seen) -> Result<Write> {
@@ -291,15 +311,8 @@ impl TableWriter for SimulatedWriter {
     async fn update_and_show(&self, item: &Seen) -> Result<(Write, Option<Item>)> {
         self.table.latency(1).await;
         let mut state = self.table.lock();
-        let outcome = state.update(&item.key)?;
-        let updated = outcome == Outcome::Updated;
-        let write = Write {
-            consumed_wcu: match updated {
-                true => state.scenario.write_units(),
-                false => 1.0,
-            },
-            outcome,
-        };
+        let write = state.update(&item.key)?;
+        let updated = write.outcome == Outcome::Updated;
         let shown = updated.then(|| state.scenario.item(&item.key));
         Ok((write, shown))
     }

@@ -1,6 +1,7 @@
-//! A bucket of capacity units that fills at a rate: over any ten seconds less than 1 % beyond the rate is spent, and a
+//! A bucket of capacity units that fills at a rate: over any ten seconds no more than 1 % beyond the rate is spent, and a
 //! request that costs more than it should is paid off by waiting.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,74 @@ use super::retry::Until;
 /// What a bucket that nobody draws on may save up, in seconds of its rate. With the request that is waiting
 /// (`REQUEST_SECONDS`) it bounds what any stretch of time can see beyond the rate: in 10 s, less than 1 %.
 const SAVED_SECONDS: f64 = 0.05;
+
+/// A stretch of time in which no more is spent than it brings, also if single requests cost so much that a bucket, which
+/// lets pass what it has saved up for, would let one too many into some ten seconds. It is longer than ten seconds by as much
+/// as requests may differ in how long they take to be charged: 1 % of it.
+const STRETCH: Duration = Duration::from_millis(10_100);
+
+/// What is spent within so short a time is remembered as one.
+const TOGETHER: Duration = Duration::from_millis(10);
+
+/// What was spent of late, in seconds of the rate of its moment, so that a rate may change meanwhile.
+#[derive(Debug, Default)]
+struct Spent {
+    /// When it began to be spent, and how much: the earliest first.
+    of_late: VecDeque<(Instant, f64)>,
+    sum: f64,
+}
+
+impl Spent {
+    fn forget(&mut self, now: Instant) {
+        while let Some(&(at, seconds)) = self.of_late.front()
+            && now.duration_since(at) >= STRETCH
+        {
+            self.of_late.pop_front();
+            self.sum -= seconds;
+        }
+        if self.of_late.is_empty() {
+            self.sum = 0.0;
+        }
+    }
+
+    /// How long so much must wait so that the stretch does not hold too much. What is more than a whole stretch waits until
+    /// nothing was spent for as long.
+    fn wait(&self, seconds: f64, now: Instant) -> Duration {
+        let fits = |sum: f64| sum + seconds <= STRETCH.as_secs_f64() + 1e-6;
+        let mut left = self.sum;
+        let mut wait = Duration::ZERO;
+        for &(at, gone) in &self.of_late {
+            if fits(left) {
+                break;
+            }
+            left -= gone;
+            wait = (at + STRETCH).duration_since(now);
+        }
+        wait
+    }
+
+    fn add(&mut self, seconds: f64, now: Instant) {
+        self.sum += seconds;
+        match self.of_late.back_mut() {
+            Some((at, sum)) if now.duration_since(*at) < TOGETHER => *sum += seconds,
+            _ => self.of_late.push_back((now, seconds)),
+        }
+    }
+
+    /// Takes back what was not spent after all.
+    fn take_back(&mut self, mut seconds: f64) {
+        while let Some((_, last)) = self.of_late.back_mut() {
+            let part = seconds.min(*last);
+            *last -= part;
+            self.sum -= part;
+            seconds -= part;
+            if seconds <= 0.0 {
+                return;
+            }
+            self.of_late.pop_back();
+        }
+    }
+}
 
 /// A token bucket. Before a request what it should cost is taken, and afterwards that is corrected by what it did cost: so
 /// the bucket may go into debt. Whoever comes first is served first.
@@ -28,6 +97,10 @@ struct State {
     rate: f64,
     level: f64,
     at: Instant,
+    /// `None` if it is not kept to the rate that strictly.
+    spent: Option<Spent>,
+    /// True until the first request if somebody else has used the same share until now, which this bucket knows nothing of.
+    follows: bool,
 }
 
 impl State {
@@ -37,17 +110,54 @@ impl State {
         let since = now.duration_since(self.at).as_secs_f64();
         self.at = now;
         self.level = (self.level + since * self.rate).min(units + self.rate * SAVED_SECONDS);
+        if let Some(spent) = &mut self.spent {
+            spent.forget(now);
+        }
+    }
+
+    /// How long `units` have to wait, as far as is known now.
+    fn wait(&self, units: f64) -> Duration {
+        let missing = (units - self.level).max(0.0) / self.rate;
+        let missing = Duration::try_from_secs_f64(missing).unwrap_or(Duration::MAX / 2);
+        let spent = self.spent.as_ref();
+        missing.max(spent.map_or(Duration::ZERO, |spent| {
+            spent.wait(units / self.rate, self.at)
+        }))
+    }
+
+    /// Takes `units`, or gives them back if they are less than nothing.
+    fn take(&mut self, units: f64) {
+        self.level -= units;
+        if let Some(spent) = &mut self.spent {
+            match units > 0.0 {
+                true => spent.add(units / self.rate, Instant::now()),
+                false => spent.take_back(-units / self.rate),
+            }
+        }
     }
 }
 
 impl TokenBucket {
-    /// A bucket that lets everything pass.
+    /// A bucket that lets everything pass until it has a rate.
     pub fn unlimited() -> Self {
+        TokenBucket::new(None, false)
+    }
+
+    /// A bucket that lets everything pass until it has a rate, and then holds it over any ten seconds whatever a request costs,
+    /// but for one request of more than ten seconds of the rate. If it `follows` another one that has used the same share until
+    /// now, its first request waits for its units twice: the other one may have spent as much at its very end.
+    pub fn strict(follows: bool) -> Self {
+        TokenBucket::new(Some(Spent::default()), follows)
+    }
+
+    fn new(spent: Option<Spent>, follows: bool) -> Self {
         TokenBucket {
             state: Mutex::new(State {
                 rate: f64::INFINITY,
                 level: 0.0,
                 at: Instant::now(),
+                spent,
+                follows,
             }),
             turn: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
@@ -101,16 +211,19 @@ impl TokenBucket {
                     return !until.is_over();
                 }
                 state.refill(units);
-                if state.level >= units {
+                if std::mem::take(&mut state.follows) {
                     state.level -= units;
+                }
+                let wait = state.wait(units);
+                if wait.is_zero() {
+                    state.take(units);
                     return true;
                 }
-                (units - state.level) / state.rate
+                wait
             };
-            // Never nothing: a rounding error must not make this spin.
-            let wait = wait.max(0.001);
             tokio::select! {
-                () = sleep(Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX / 2)) => {}
+                // Never nothing: a rounding error must not make this spin.
+                () = sleep(wait.max(Duration::from_millis(1))) => {}
                 () = changed => {}
                 () = until.over() => return false,
             }
@@ -121,7 +234,7 @@ impl TokenBucket {
     pub fn settle(&self, taken: f64, cost: f64) {
         let mut state = self.state();
         if state.rate.is_finite() {
-            state.level -= cost - taken;
+            state.take(cost - taken);
         }
     }
 }

@@ -46,10 +46,12 @@ pub struct Budget {
 impl Budget {
     /// A budget without a limit until [`Budget::set`].
     pub fn new(share: Share) -> Self {
+        // A worker takes the place of another one whenever a chunk ends.
+        let bucket = || TokenBucket::strict(share == Share::OfWorker);
         Budget {
             share,
-            write: TokenBucket::unlimited(),
-            read: TokenBucket::unlimited(),
+            write: bucket(),
+            read: bucket(),
             requests: Semaphore::new(REQUESTS_IN_FLIGHT),
             pages: Semaphore::new(PAGES_IN_MEMORY),
             segments: AtomicU32::new(0),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use backfill_core::request::RequestedSettings;
+use backfill_core::request::{RequestedSettings, WriterKind};
 use backfill_simulation::{Driver, Report, Scenario, Second, simulate, without_backfill};
 
 use crate::world::in_virtual_time;
@@ -90,6 +90,62 @@ fn budget_of_the_checks_of_many_trials() {
     let consumed: f64 = report.seconds.iter().map(|second| second.wcu).sum();
     assert_eq!(report.summary.consumed_wcu, consumed);
     assert_eq!(consumed, 6_000.0 * 40.0 + 300.0 * 2.0 * 40.0);
+}
+
+/// Write units in every stretch of ten seconds, by tenths of a second, as shares of the budget.
+fn shares_of_any_ten_seconds(seconds: &[Second], budget: f64) -> Vec<f64> {
+    let tenths = seconds.iter().flat_map(|second| second.wcu_by_tenth);
+    let tenths: Vec<f64> = tenths.collect();
+    let stretches = tenths.windows(100);
+    stretches
+        .map(|ten| ten.iter().sum::<f64>() / (10.0 * budget))
+        .collect()
+}
+
+/// budget: never passed, from the first second to the last, whatever an item costs and however many of them a live writer has
+/// set since they were read; and used up, as far as items of that size fit into ten seconds.
+#[test]
+fn budget_of_items_of_every_size_raced_or_not() {
+    for (driver, segments, concurrency, max_wcu) in [
+        (Driver::InProcess, 8, 8, 400),
+        (Driver::InProcess, 64, 64, 1_000),
+        (Driver::Lambda, 8, 4, 1_000),
+    ] {
+        for writer in [WriterKind::Batch, WriterKind::UpdateItem] {
+            for kilobytes in [1, 4, 40, 400] {
+                for raced in [0.0, 0.5, 1.0] {
+                    let scenario = Scenario {
+                        items: u64::from(max_wcu) * 40 / kilobytes,
+                        item_bytes: kilobytes * 1024,
+                        raced,
+                        partitions: 10,
+                        ..Scenario::default()
+                    };
+                    let requested = RequestedSettings {
+                        max_wcu: Some(max_wcu),
+                        writer: Some(writer),
+                        ..settings(segments, concurrency)
+                    };
+                    let report = run(scenario, requested, driver);
+                    let what =
+                        format!("{writer:?}, {kilobytes} KB, {raced} raced, {driver:?} {segments}");
+                    let budget = f64::from(max_wcu);
+                    let shares = shares_of_any_ten_seconds(&report.seconds, budget);
+                    let most = shares.iter().copied().fold(0.0, f64::max);
+                    assert!(most <= 1.01, "{most}: {what}");
+                    assert!(report.summary.raced > 0 || raced == 0.0, "{what}");
+                    // Many workers leave each other more unused, the larger an item is in the share of each.
+                    if driver == Driver::InProcess {
+                        let steady = &report.seconds[3..report.seconds.len() - 10];
+                        let shares = shares_of_any_ten_seconds(steady, budget);
+                        let least = shares.iter().copied().fold(f64::MAX, f64::min);
+                        let an_item = kilobytes as f64 / (10.0 * budget);
+                        assert!(least >= 0.97 - an_item, "{least}: {what}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// budget: used up and never passed by reads, if little is to be written.

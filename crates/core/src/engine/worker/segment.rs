@@ -72,7 +72,8 @@ impl<R, W: TableWriter> Segment<'_, R, W> {
             || self.pace.write(items, &self.until),
             async |turn| match write().await {
                 Ok(written) => {
-                    turn.end_write(written.consumed_wcu(), written.throttles());
+                    let (units, throttles) = (written.consumed_wcu(), written.throttles());
+                    turn.end_write(units, throttles, written.rejected());
                     Ok(written)
                 }
                 Err(error) => {
@@ -158,6 +159,12 @@ pub(super) trait Written {
     fn consumed_wcu(&self) -> f64;
     /// How many parts of it the table throttled.
     fn throttles(&self) -> u64;
+    /// How many parts of it DynamoDB refuses for good.
+    fn rejected(&self) -> u64;
+}
+
+fn is_rejected(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Rejected(_))
 }
 
 impl Written for Write {
@@ -167,6 +174,10 @@ impl Written for Write {
 
     fn throttles(&self) -> u64 {
         0
+    }
+
+    fn rejected(&self) -> u64 {
+        is_rejected(&self.outcome).into()
     }
 }
 
@@ -178,6 +189,10 @@ impl Written for (Write, Option<Item>) {
     fn throttles(&self) -> u64 {
         0
     }
+
+    fn rejected(&self) -> u64 {
+        self.0.rejected()
+    }
 }
 
 impl Written for Batch {
@@ -188,5 +203,10 @@ impl Written for Batch {
     fn throttles(&self) -> u64 {
         let throttled = |outcome: &&Result<Outcome>| matches!(outcome, Err(error) if error.kind() == ErrorKind::Throttled);
         self.outcomes.iter().filter(throttled).count() as u64
+    }
+
+    fn rejected(&self) -> u64 {
+        let rejected = |outcome: &&Result<Outcome>| outcome.as_ref().is_ok_and(is_rejected);
+        self.outcomes.iter().filter(rejected).count() as u64
     }
 }
