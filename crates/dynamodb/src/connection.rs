@@ -84,6 +84,16 @@ struct Credentialed {
     next: u64,
     /// By what the provider was found, to find it anew: it has read the files of profiles once and for all.
     found_by: Option<ConnectOptions>,
+    /// It is to be found anew, since what it gave was refused.
+    is_stale: bool,
+}
+
+impl Credentialed {
+    async fn ask(&self) -> std::result::Result<Credentials, CredentialsError> {
+        let provider = self.provider.as_ref();
+        let missing = || CredentialsError::not_loaded("no provider is set");
+        provider.ok_or_else(missing)?.provide_credentials().await
+    }
 }
 
 /// With what, and where, DynamoDB is called.
@@ -141,6 +151,7 @@ impl Connection {
                 access: None,
                 next: 0,
                 found_by,
+                is_stale: false,
             }),
             sdk_config,
             skew: AtomicI64::default(),
@@ -283,10 +294,24 @@ impl Connection {
         if let Some((access, _)) = credentials.access.as_ref().filter(|(_, end)| now < *end) {
             return Ok(access.clone());
         }
-        let provider = credentials.provider.as_ref();
-        let provider =
-            provider.ok_or_else(|| CredentialsError::not_loaded("no provider is set"))?;
-        let identity = Identity::from(provider.provide_credentials().await?);
+        if let Some(options) = credentials
+            .found_by
+            .as_ref()
+            .filter(|_| credentials.is_stale)
+        {
+            let config = load(&self.0.connector, options).await;
+            credentials.provider = config.credentials_provider();
+        }
+        let identity = match credentials.ask().await {
+            Ok(given) => Identity::from(given),
+            // There were some before: somebody is just writing them anew, or is about to sign in. That passes.
+            Err(error) if credentials.next > 0 => {
+                credentials.is_stale = true;
+                return Err(CredentialsError::provider_error(error).into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        credentials.is_stale = false;
         let end = match identity.expiration() {
             Some(end) => end - RENEW_BEFORE,
             None => now + RENEW_AFTER,
@@ -311,10 +336,7 @@ impl Connection {
             return;
         }
         credentials.access = None;
-        if let Some(options) = &credentials.found_by {
-            let config = load(&self.0.connector, options).await;
-            credentials.provider = config.credentials_provider();
-        }
+        credentials.is_stale = true;
     }
 
     /// AWS's time, as far as it is known.

@@ -1,6 +1,7 @@
 //! Credentials and clock, as answers put them right: refused ones are mended and the call sent once more; the account of the
 //! credentials is part of the host.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use aws_types::endpoint_config::AccountIdEndpointMode;
@@ -134,6 +135,44 @@ async fn credentials_are_renewed_once_for_all_that_were_refused() {
     connection.forget(first.number).await;
     let third = connection.access().await.unwrap();
     assert_eq!((first.number, second.number, third.number), (0, 1, 1));
+}
+
+/// Whoever signs in writes the credentials in the same moment, or a little later: that passes. If there never were any, it does not.
+#[tokio::test]
+async fn credentials_that_are_missing_for_a_moment_are_asked_for_again() {
+    for (there_before, kind) in [
+        (true, backfill_core::ErrorKind::Unavailable),
+        (false, backfill_core::ErrorKind::MissingCredentials),
+    ] {
+        let asked = Arc::new(AtomicU32::new(0));
+        let credentials = provide_credentials_fn(move || {
+            let nth = asked.fetch_add(1, Ordering::Relaxed);
+            let is_there = nth > 1 || (nth == 0 && there_before);
+            async move {
+                match is_there {
+                    true => Ok(Credentials::new("KEY", "secret", None, None, "test")),
+                    false => Err(CredentialsError::not_loaded("half a file")),
+                }
+            }
+        });
+        let config = SdkConfig::builder()
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
+        let refused = Answer::Refused("ExpiredTokenException", "expired");
+        let script = Script {
+            answers: vec![refused, Answer::Done],
+            requests: Arc::default(),
+        };
+        let connector = SharedHttpConnector::new(script);
+        let connection = Connection::new(connector, config, None, None).await;
+        let sender = Sender::new(&connection.unwrap());
+        let error = sender.call(&Ask { limit: 1 }).await.unwrap_err();
+        assert_eq!(failure("scanning table stuff", error).kind(), kind);
+        if there_before {
+            sender.call(&Ask { limit: 1 }).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
