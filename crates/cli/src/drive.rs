@@ -8,6 +8,7 @@ pub mod executions;
 pub mod here;
 pub mod owner;
 pub mod records;
+pub mod room;
 pub mod signals;
 pub mod steer;
 pub mod survey;

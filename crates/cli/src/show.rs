@@ -1,6 +1,6 @@
 //! What people see: texts, the bar, the view on the whole terminal, documents. Nothing here starts, stops or changes a run.
 
-mod advice;
+pub mod advice;
 pub mod meter;
 pub mod plan;
 pub mod print;

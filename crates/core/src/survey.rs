@@ -8,7 +8,7 @@ mod sample;
 mod sizes;
 mod warnings;
 
-pub use facts::{Billing, Fact, IndexFacts, Projection, Replica, TableFacts, WarmThroughput};
+pub use facts::{Billing, Fact, IndexFacts, Projection, Replica, Room, TableFacts, WarmThroughput};
 pub use forecast::{Bound, Forecast, IndexCost, Limit, Tried};
 pub use plan::{KnownRun, Plan, Rehearsal, Surroundings, SurveyAccess};
 pub use sample::{
@@ -16,7 +16,7 @@ pub use sample::{
     segments_to_sample,
 };
 pub use sizes::{index_units, update_units};
-pub use warnings::{Advice, Warning, warnings};
+pub use warnings::{Advice, Warning, room_warnings, warnings};
 
 pub use crate::value::size::item_bytes;
 

@@ -25,6 +25,21 @@ pub(crate) const DYNAMODB: Service = Service {
     target: "DynamoDB_20120810",
 };
 
+/// Amazon CloudWatch. Its model names three protocols, of which one is AWS JSON 1.0, with this prefix (botocore,
+/// cloudwatch/2010-08-01).
+pub const CLOUDWATCH: Service = Service {
+    id: "CloudWatch",
+    signing_name: "monitoring",
+    target: "GraniteServiceVersion20100801",
+};
+
+/// AWS Lambda, whose calls are told apart by method and path.
+pub const LAMBDA: Service = Service {
+    id: "Lambda",
+    signing_name: "lambda",
+    target: "",
+};
+
 /// What decides at which host a service is reached.
 #[derive(Debug, Clone)]
 pub(crate) struct Place<'a> {
@@ -119,7 +134,7 @@ fn by_region(service: &Service, place: &Place<'_>) -> String {
     let of_region = |partition: &&Partition| region.starts_with(partition.regions);
     let partition = PARTITIONS.iter().find(of_region).unwrap_or(&AWS);
     // CloudWatch's hosts in GovCloud are FIPS's by their usual names.
-    let is_fips_anyway = name == "monitoring" && partition.regions == GOV;
+    let is_fips_anyway = name == CLOUDWATCH.signing_name && partition.regions == GOV;
     let fips = match place.fips && !is_fips_anyway {
         true => "-fips",
         false => "",
@@ -134,17 +149,6 @@ fn by_region(service: &Service, place: &Place<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const CLOUDWATCH: Service = Service {
-        id: "CloudWatch",
-        signing_name: "monitoring",
-        target: "",
-    };
-    const LAMBDA: Service = Service {
-        id: "Lambda",
-        signing_name: "lambda",
-        target: "",
-    };
 
     /// The table is what botocore's rules say (from_botocore.py beside it): every partition, FIPS, dual-stack, account.
     #[tokio::test]

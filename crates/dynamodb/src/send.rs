@@ -28,7 +28,7 @@ pub use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use crate::clock::{self, Skew};
 use crate::connection::{Access, CALL_TIMEOUT, Connection};
 use crate::hosts::DYNAMODB;
-pub use crate::hosts::Service;
+pub use crate::hosts::{CLOUDWATCH, LAMBDA, Service};
 
 /// AWS JSON 1.0, the protocol of DynamoDB.
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";

@@ -15,7 +15,7 @@ pub(crate) use batch_get_item::BatchGetItem;
 pub(crate) use batch_write_item::BatchWriteItem;
 pub(crate) use delete_item::DeleteItem;
 pub(crate) use delete_table::DeleteTable;
-pub(crate) use describe_alarms::{CLOUDWATCH, DescribeAlarms};
+pub(crate) use describe_alarms::DescribeAlarms;
 pub use guard::{Guard, Placeholders};
 pub(crate) use list_tables::ListTables;
 pub(crate) use put_item::PutItem;

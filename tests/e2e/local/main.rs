@@ -3,6 +3,7 @@
 
 mod credentials;
 mod honest_end;
+mod lambda;
 mod never;
 mod one_owner;
 mod only_u;

@@ -7,7 +7,8 @@ use backfill_dynamodb::{CheckpointTable, ReadOnly};
 use clap::Args;
 
 use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs};
-use crate::drive::survey;
+use crate::drive::executions::checkpoint_table_of;
+use crate::drive::{room, survey};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::show::plan::{Printed, Shown};
@@ -22,9 +23,13 @@ pub struct PlanArgs {
     /// Pages to sample, each of at most 250 items, in random segments; 1 to 1,000.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PAGES)]
     pages: u32,
-    /// Table that holds the checkpoints, to see whether the run is there already.
-    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
-    checkpoint_table: String,
+    /// Stack that is to run it: whether Lambda has room for its workers.
+    #[arg(long, value_name = "NAME")]
+    stack_name: Option<String>,
+    /// Table that holds the checkpoints, to see whether the run is there already [default: backfill-checkpoints, or
+    /// STACK-checkpoints].
+    #[arg(long, value_name = "NAME")]
+    checkpoint_table: Option<String>,
     #[command(flatten)]
     connection: ConnectionArgs,
     #[command(flatten)]
@@ -44,7 +49,17 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let description = describe(&ReadOnly(connection.clone()), &request).await?;
-    let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
+    let stack = args.stack_name.as_deref();
+    let checkpoint_table = match (args.checkpoint_table, stack) {
+        (Some(name), _) => name,
+        (None, Some(stack)) => checkpoint_table_of(stack),
+        (None, None) => CHECKPOINT_TABLE.to_owned(),
+    };
+    let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
+    let room = match stack {
+        Some(stack) => room::room(&connection, stack).await,
+        None => None,
+    };
     let plan = survey::plan(
         &request,
         &description,
@@ -52,6 +67,7 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
         &checkpoints,
         &prices,
         args.pages,
+        room,
     );
     let plan = plan.await?;
     if args.json {

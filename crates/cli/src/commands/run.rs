@@ -65,7 +65,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         return dry_run(&request, to, &checkpoints, &description, &prices, json).await;
     }
     judge_predicate(&request, &connection, &description).await?;
-    if asks && !confirm::confirm(&request, &connection, &checkpoints, &prices).await? {
+    if asks && !confirm::confirm(&request, &connection, &checkpoints, &prices, None).await? {
         return Ok(Ending::Stopped);
     }
     checkpoints.create_if_missing().await?;
@@ -139,6 +139,7 @@ async fn dry_run(
             checkpoints,
             prices,
             DEFAULT_PAGES,
+            None,
         );
         let plan = plan.await?;
         let shown = Shown {

@@ -8,6 +8,7 @@ use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs};
 use crate::drive::confirm;
 use crate::drive::deployed::Deployed;
 use crate::drive::executions::{Executions, checkpoint_table_of};
+use crate::drive::room;
 use crate::ending::Ending;
 
 #[derive(Args)]
@@ -69,11 +70,14 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
         .unwrap_or_else(|| checkpoint_table_of(&machine));
     let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
     if asks {
-        let confirmed = confirm::confirm(&request, &connection, &checkpoints, &prices).await;
+        let room = room::room(&connection, &machine).await;
+        let confirmed = confirm::confirm(&request, &connection, &checkpoints, &prices, room).await;
         let without = "cannot show what the run would do; to start without being asked, add --yes";
         if !confirmed.map_err(|error| error.context(without))? {
             return Ok(Ending::Stopped);
         }
+    } else if !request.settings.dry_run {
+        room::warn(&request, &connection, &checkpoints, &machine).await;
     }
     let deployed = Deployed {
         executions,

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use backfill_core::engine::planner::describe;
-use backfill_core::survey::DEFAULT_PAGES;
+use backfill_core::survey::{DEFAULT_PAGES, Fact, Room};
 use backfill_core::view::cost::Prices;
 use backfill_core::{Error, ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
@@ -11,7 +11,8 @@ use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use crate::drive::survey;
 use crate::show::plan::Shown;
 
-/// Shows what a run would do and asks for a yes. False if the operator does not give it.
+/// Shows what a run would do and asks for a yes. False if the operator does not give it. `room` is set if it is to be a deployed
+/// run.
 ///
 /// Errors: `InvalidInput` if there is no terminal to ask on ([`require_terminal`]); whatever the plan meets with.
 pub async fn confirm(
@@ -19,6 +20,7 @@ pub async fn confirm(
     connection: &Connection,
     checkpoints: &CheckpointTable,
     prices: &Prices,
+    room: Option<Fact<Room>>,
 ) -> Result<bool> {
     require_terminal()?;
     let access = ReadOnly(connection.clone());
@@ -30,6 +32,7 @@ pub async fn confirm(
         checkpoints,
         prices,
         DEFAULT_PAGES,
+        room,
     );
     let plan = plan.await?;
     let shown = Shown {

@@ -1,6 +1,6 @@
 //! A look at the table before a run. Reads only.
 
-use backfill_core::survey::{Plan, Surroundings};
+use backfill_core::survey::{Fact, Plan, Room, Surroundings};
 use backfill_core::table::TableDescription;
 use backfill_core::view::cost::Prices;
 use backfill_core::{Request, Result};
@@ -9,7 +9,7 @@ use backfill_rehearsal::trial::EmbeddedTrial;
 
 use crate::drive::owner;
 
-/// The plan of a run, by so many sampled pages.
+/// The plan of a run, by so many sampled pages. `room` is set if it is to be a deployed run.
 pub async fn plan(
     request: &Request,
     description: &TableDescription,
@@ -17,6 +17,7 @@ pub async fn plan(
     checkpoints: &CheckpointTable,
     prices: &Prices,
     pages: u32,
+    room: Option<Fact<Room>>,
 ) -> Result<Plan> {
     let with = Surroundings {
         access: &ReadOnly(connection.clone()),
@@ -25,6 +26,7 @@ pub async fn plan(
         owner: &owner::this_process(),
         prices,
         pages,
+        room,
     };
     Plan::make(request, description, &with).await
 }

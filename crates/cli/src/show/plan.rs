@@ -61,6 +61,7 @@ impl Shown<'_> {
             words::duration(settings.time_box_seconds as f64),
             settings.writer.name()
         ));
+        lines.extend(self.room_line());
         lines.extend(self.write_lines());
         lines.extend(self.time_lines());
         for bound in self.plan.forecast.bounds.iter().skip(1).take(3) {
@@ -305,6 +306,21 @@ impl Shown<'_> {
                 self.plan.settings.total_segments
             )
         })
+    }
+
+    fn room_line(&self) -> Option<String> {
+        let room = self.plan.lambda.as_ref()?.known()?;
+        let reserved = match room.reserved {
+            Some(reserved) => format!("{} of them for the workers", HumanCount(reserved)),
+            None => format!(
+                "{} of them for all that have none reserved",
+                HumanCount(room.unreserved)
+            ),
+        };
+        Some(format!(
+            "  Lambda    runs {} functions at once here, {reserved}",
+            HumanCount(room.account)
+        ))
     }
 
     fn write_lines(&self) -> Vec<String> {

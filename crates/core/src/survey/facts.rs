@@ -97,6 +97,17 @@ pub struct Replica {
     pub status: Option<String>,
 }
 
+/// How many functions Lambda runs at once in an account and region, as far as the workers of a run are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Room {
+    /// All of them.
+    pub account: u64,
+    /// Those that no function has reserved: all functions without a reservation share them.
+    pub unreserved: u64,
+    /// Those that are reserved for the workers, who then have these and no others; `None` if none are, or if that was not told.
+    pub reserved: Option<u64>,
+}
+
 /// A table as far as a run is concerned.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TableFacts {

@@ -4,10 +4,10 @@ use std::future::Future;
 
 use serde::Serialize;
 
-use super::facts::{IndexFacts, TableFacts};
+use super::facts::{Fact, IndexFacts, Room, TableFacts};
 use super::forecast::{Forecast, Tried};
 use super::sample::{ITEMS_PER_PAGE, Sample, SampledPage, sampling_rate, segments_to_sample};
-use super::warnings::{Warning, warnings};
+use super::warnings::{Warning, room_warnings, warnings};
 use crate::change::Change;
 use crate::engine::planner::preview;
 use crate::engine::verifier::Verification;
@@ -76,6 +76,8 @@ pub struct Surroundings<'a, A, C, R> {
     pub prices: &'a Prices,
     /// Pages to sample, 1 to [`super::MAX_PAGES`].
     pub pages: u32,
+    /// The room that Lambda has for the workers of a deployed run; `None` if the run is to be one in a process.
+    pub room: Option<Fact<Room>>,
 }
 
 /// Everything that is known of a run before it begins.
@@ -99,6 +101,8 @@ pub struct Plan {
     pub settings: Settings,
     /// Why there are so many segments.
     pub segments: String,
+    /// The room that Lambda has for its workers; null if it is not to be a deployed one.
+    pub lambda: Option<Fact<Room>>,
     /// What the run would do.
     pub forecast: Forecast,
     /// What to look at first. Whoever shows it puts its advice into words.
@@ -150,6 +154,10 @@ impl Plan {
             .try_change(&*change, &facts.indexes, examples)?;
         let forecast = Forecast::new(&facts, &sample, &tried, &settings, with.prices);
         let targets = spec.targets();
+        let mut warnings = warnings(&facts, &sample, &tried, &forecast, &settings, &targets);
+        if let Some(room) = &with.room {
+            warnings.extend(room_warnings(room, &settings));
+        }
         Ok(Plan {
             run_id: request.run_id(),
             run,
@@ -160,7 +168,8 @@ impl Plan {
                 facts.size_bytes,
                 settings.max_concurrency,
             ),
-            warnings: warnings(&facts, &sample, &tried, &forecast, &settings, &targets),
+            lambda: with.room.clone(),
+            warnings,
             table: facts,
             sample,
             tried,

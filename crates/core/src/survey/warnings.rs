@@ -3,10 +3,12 @@
 
 mod capacity;
 mod copies;
+mod lambda;
 mod safety;
 mod sample;
 mod warning;
 
+pub use self::lambda::room_warnings;
 use self::warning::Known;
 pub use self::warning::{Advice, Warning};
 use super::facts::TableFacts;

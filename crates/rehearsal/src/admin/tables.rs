@@ -8,11 +8,11 @@ use backfill_dynamodb::calls::{
     CreateTable, DescribeTable, DescribeTimeToLive, UpdateTimeToLive, list_tags,
 };
 use backfill_dynamodb::failure;
-use backfill_dynamodb::send::{AsJson, ProvideErrorMetadata as _, ReadSender, Sender};
+use backfill_dynamodb::send::{AsJson, CLOUDWATCH, ProvideErrorMetadata as _, ReadSender, Sender};
 use serde_json::{Map, Value as Json, json};
 
 use super::access::Admin;
-use crate::calls::{CLOUDWATCH, DeleteTable, DescribeAlarms, ListTables};
+use crate::calls::{DeleteTable, DescribeAlarms, ListTables};
 
 /// Wait between two looks at a table that is being created or dropped.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -1,15 +1,8 @@
 //! DescribeAlarms: what is asked and what is answered.
 
-use backfill_dynamodb::send::{Call, ReadCall, Service};
+use backfill_dynamodb::send::{Call, ReadCall};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-
-/// Its model names three protocols, of which one is AWS JSON 1.0, with this prefix (botocore, cloudwatch/2010-08-01).
-pub(crate) const CLOUDWATCH: Service = Service {
-    id: "CloudWatch",
-    signing_name: "monitoring",
-    target: "GraniteServiceVersion20100801",
-};
 
 /// Alarms by their names
 /// ([API_DescribeAlarms](https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html)).

@@ -1,0 +1,87 @@
+//! The room that Lambda has for the workers of a stack. It is looked at, and what cannot be seen is said; no run is refused for it.
+
+use backfill_core::ports::CheckpointReader as _;
+use backfill_core::survey::{Fact, Room, room_warnings};
+use backfill_core::{Request, Result};
+use backfill_dynamodb::send::{LAMBDA, Sender};
+use backfill_dynamodb::{CheckpointTable, Connection, failure};
+use serde::Deserialize;
+
+use crate::show::advice::Advised;
+use crate::show::print;
+
+/// Answer of GetAccountSettings, as far as it matters.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AccountSettings {
+    account_limit: AccountLimit,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AccountLimit {
+    concurrent_executions: u64,
+    unreserved_concurrent_executions: u64,
+}
+
+/// Answer of GetFunctionConcurrency: empty if nothing is reserved for the function.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct FunctionConcurrency {
+    reserved_concurrent_executions: Option<u64>,
+}
+
+/// The room for the workers of the stack to which a state machine belongs, by the stack's name or the machine's ARN. `None` if the
+/// tables are on this machine and nothing says where Lambda is.
+pub async fn room(connection: &Connection, machine: &str) -> Option<Fact<Room>> {
+    match Sender::to(connection, LAMBDA).await {
+        Ok(None) => None,
+        Ok(Some(lambda)) => Some(match look(&lambda, machine).await {
+            Ok(room) => Fact::Known(room),
+            Err(error) => Fact::Unknown(error.report()),
+        }),
+        Err(error) => Some(Fact::Unknown(error.report())),
+    }
+}
+
+async fn look(lambda: &Sender, machine: &str) -> Result<Room> {
+    // The template names stack, state machine and function so.
+    let worker = format!("{}-worker", machine.rsplit(':').next().unwrap_or(machine));
+    let of_worker = format!("2019-09-30/functions/{worker}/concurrency");
+    let (account, function) = tokio::join!(
+        lambda.get::<AccountSettings>("2016-08-19/account-settings"),
+        lambda.get::<FunctionConcurrency>(&of_worker),
+    );
+    let account =
+        account.map_err(|error| failure("asking Lambda for the account's limits", error))?;
+    let doing = format!("asking Lambda what is reserved for function {worker}");
+    let function = function.map_err(|error| failure(&doing, error))?;
+    Ok(Room {
+        account: account.account_limit.concurrent_executions,
+        unreserved: account.account_limit.unreserved_concurrent_executions,
+        reserved: function.reserved_concurrent_executions,
+    })
+}
+
+/// Says on stderr if Lambda has too little room for a run that nobody is asked about.
+pub async fn warn(
+    request: &Request,
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    machine: &str,
+) {
+    let Some(room) = room(connection, machine).await else {
+        return;
+    };
+    let mut requested = request.settings.clone();
+    if requested.max_concurrency.is_none() {
+        // A run that is there keeps what was chosen for it. Whatever keeps it from being read, the start will say.
+        let stored = checkpoints.run(&request.run_id()).await.ok().flatten();
+        requested.max_concurrency = stored.map(|run| run.settings.max_concurrency);
+    }
+    // Of a table of unknown size, which has as many segments at least.
+    for warning in room_warnings(&room, &requested.choose(0)) {
+        let Advised { what, advice, .. } = Advised::from(&warning);
+        print::say(&format!("warning: {what}; {advice}"));
+    }
+}
