@@ -11,6 +11,8 @@ use crate::aws::{Aws, STACK, request_form, request_json};
 #[derive(Debug)]
 pub struct Invocation {
     pub request_id: String,
+    /// The version of the function that worked.
+    pub version: String,
     /// Its own lines, without Lambda's.
     pub lines: Vec<Json>,
 }
@@ -72,13 +74,16 @@ impl Aws {
             let start = lines
                 .iter()
                 .find_map(|l| l.strip_prefix("START RequestId: "));
-            let request_id = start.and_then(|rest| rest.split(' ').next());
+            let (request_id, version) = start
+                .and_then(|rest| rest.trim_end().split_once(" Version: "))
+                .expect("an id and a version");
             let of_lambda = ["START RequestId", "END RequestId", "REPORT RequestId"];
             let own = lines
                 .iter()
                 .filter(|line| !of_lambda.iter().any(|prefix| line.starts_with(prefix)));
             Invocation {
-                request_id: request_id.expect("an id").to_owned(),
+                request_id: request_id.to_owned(),
+                version: version.to_owned(),
                 lines: own
                     .map(|line| serde_json::from_str(line).unwrap_or_else(|_| json!(line)))
                     .collect(),
@@ -109,12 +114,18 @@ impl Aws {
         request_json(self.port, "monitoring", &target, body)
     }
 
-    /// Whether a rule of the stack, such as `run-failed`, has an eye on events like this.
+    /// Whether a rule of the stack, such as `RunFailedRule`, has an eye on events like this.
     pub fn rule_matches(&self, rule: &str, event: &Json) -> bool {
         let events = |action: &str, body: &Json| {
             request_json(self.port, "events", &format!("AWSEvents.{action}"), body)
         };
-        let rule = events("DescribeRule", &json!({"Name": format!("{STACK}-{rule}")}));
+        let prefix = format!("{STACK}-{rule}-");
+        let listed = events("ListRules", &json!({"NamePrefix": prefix}));
+        let rule = &listed["Rules"][0];
+        assert!(
+            rule["EventPattern"].is_string(),
+            "no rule {prefix}: {listed}"
+        );
         let body = json!({"EventPattern": rule["EventPattern"], "Event": event.to_string()});
         let answer = events("TestEventPattern", &body);
         answer["Result"].as_bool().expect("yes or no")

@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json};
 use self::fields::FIELDS;
 pub use self::fields::ONLY_CHECKED;
 pub use self::template::Choice;
+pub use self::yaml::read as read_yaml;
 
 /// A description that was read.
 #[derive(Debug, Clone, PartialEq)]

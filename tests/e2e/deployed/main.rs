@@ -7,6 +7,7 @@
 
 mod accounting;
 mod budget;
+mod deployments;
 mod honest_end;
 mod never;
 mod observed;
@@ -16,3 +17,4 @@ mod resume;
 mod roles;
 mod runs;
 mod stack;
+mod template;

@@ -1,8 +1,10 @@
 //! The stack in ministack, deployed by `sam`, and its tables.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
@@ -39,6 +41,8 @@ static AWS: LazyLock<Aws> = LazyLock::new(|| Aws::start("deployed", false));
 
 static STRICT: LazyLock<Aws> = LazyLock::new(|| Aws::start("strict", true));
 
+static CHANGING: LazyLock<Aws> = LazyLock::new(|| Aws::start("changing", false));
+
 static MOTO: LazyLock<Moto> = LazyLock::new(|| Moto::start(&AWS));
 
 static NARROW: LazyLock<Aws> = LazyLock::new(|| Aws::start("narrow", false));
@@ -54,6 +58,11 @@ pub fn deployed(case: impl AsyncFnOnce(&'static Aws)) {
 /// `stuff` and no other.
 pub fn with_roles_enforced(case: impl AsyncFnOnce(&'static Aws)) {
     STRICT.run(case);
+}
+
+/// Runs a case against a deployment of its own, which it may change.
+pub fn with_deployments(case: impl AsyncFnOnce(&'static Aws)) {
+    CHANGING.run(case);
 }
 
 /// Runs a case against the same functions, with the state machine in moto.
@@ -93,7 +102,7 @@ impl Aws {
             .find_map(|_| start_ministack(&folder, enforce_roles))
             .unwrap_or_else(|| panic!("ministack does not start: see {}", folder.log("ministack")));
         let endpoint = format!("http://127.0.0.1:{port}");
-        deploy(&endpoint, &folder);
+        deploy(&endpoint, &folder, &built(), &[]);
         let connection = RUNTIME.block_on(Connection::open(&ConnectOptions {
             endpoint_url: Some(endpoint.clone()),
             region: Some("us-east-1".into()),
@@ -119,6 +128,40 @@ impl Aws {
     fn run(&'static self, case: impl AsyncFnOnce(&'static Aws)) {
         let _logs = ShowLogs(&self.folder);
         RUNTIME.block_on(case(self));
+    }
+
+    /// Deploys the stack once more, as it was built and with these parameters.
+    pub fn deploy_again(&self, parameters: &[&str]) {
+        deploy(&self.endpoint, &self.folder, &built(), parameters);
+    }
+
+    /// Deploys the stack with functions whose code differs, and with its definition put through `change`.
+    pub fn deploy_changed(&self, change: impl FnOnce(&mut Json)) {
+        let (built, changed) = (built(), self.folder.path("changed"));
+        let definition = command::root().join("statemachine/backfill.asl.json");
+        let definition = std::fs::read_to_string(definition).expect("the definition is there");
+        let mut definition = serde_json::from_str(&definition).expect("the definition is JSON");
+        change(&mut definition);
+        let path = changed.join("definition.asl.json");
+        std::fs::write(path, definition.to_string()).expect("written");
+        for function in ["PlannerFunction", "WorkerFunction", "VerifierFunction"] {
+            let from = built.with_file_name(function).join("bootstrap");
+            let to = changed.join(function);
+            std::fs::create_dir_all(&to).expect("a folder for a function");
+            // What stands behind a program does not change what it does.
+            let mut code = std::fs::read(from).expect("the function is built");
+            code.extend(b"changed");
+            let to = to.join("bootstrap");
+            std::fs::write(&to, code).expect("written");
+            std::fs::set_permissions(to, Permissions::from_mode(0o755)).expect("an executable");
+        }
+        let text = std::fs::read_to_string(&built).expect("the built template");
+        let of_before = "DefinitionS3Location: ../../statemachine/backfill.asl.json";
+        assert!(text.contains(of_before), "{}", built.display());
+        let text = text.replace(of_before, "DefinitionS3Location: definition.asl.json");
+        let template = changed.join("template.yaml");
+        std::fs::write(&template, text).expect("written");
+        deploy(&self.endpoint, &self.folder, &template, &[]);
     }
 
     /// `backfill` with these arguments (split at blanks).
@@ -367,30 +410,41 @@ fn start_ministack(folder: &Folder, enforce_roles: bool) -> Option<(u16, Wire, S
     Some((port, wire, server))
 }
 
-/// `sam deploy` of what `make lambdas` has built.
-fn deploy(endpoint: &str, folder: &Folder) {
-    let root = command::root();
-    let built = root.join("target/sam/template.yaml");
+/// The template of what `make lambdas` has built.
+fn built() -> PathBuf {
+    let built = command::root().join("target/sam/template.yaml");
     assert!(
         built.exists(),
         "{} is missing: run make lambdas",
         built.display()
     );
+    built
+}
+
+/// `sam deploy` of a template that is built.
+fn deploy(endpoint: &str, folder: &Folder, template: &Path, parameters: &[&str]) {
     let log = folder.log("deploy");
-    let file = File::create(&log).expect("a log file");
+    let file = File::options().create(true).append(true).open(&log);
+    let file = file.expect("a log file");
     let status = tool("sam", "sam")
         .args(["deploy", "--template-file"])
-        .arg(built)
+        .arg(template)
         .arg("--config-file")
-        .arg(root.join("samconfig.toml"))
+        .arg(command::root().join("samconfig.toml"))
         .args([
+            "--stack-name",
+            STACK,
+            "--tags",
+            "team=data",
             "--parameter-overrides",
+            "TableName=stuff",
             "CreateTable=true",
             "Architecture=x86_64",
             // ministack's CloudFormation knows neither query definitions nor alarms on queries.
             "SavedQueries=false",
             "WatchIndexes=false",
         ])
+        .args(parameters)
         .env("HOME", folder.path("sam"))
         .env("AWS_ENDPOINT_URL", endpoint)
         .env("SAM_CLI_TELEMETRY", "0")

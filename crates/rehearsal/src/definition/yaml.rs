@@ -34,8 +34,10 @@ impl Open {
 }
 
 /// One YAML document as JSON, with CloudFormation's short tags in their long form: `!Ref x` is `{"Ref": "x"}`. Aliases are
-/// refused, as by CloudFormation. The error names the line.
-pub(super) fn read(text: &str) -> Result<Json> {
+/// refused, as by CloudFormation.
+///
+/// Errors: `InvalidInput`, which names the line.
+pub fn read(text: &str) -> Result<Json> {
     let mut open: Vec<(Open, Option<String>)> = Vec::new();
     let mut documents = Vec::new();
     for event in Parser::new_from_str(text) {

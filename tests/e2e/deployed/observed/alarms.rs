@@ -104,7 +104,9 @@ fn alarms_and_dashboard_watch_what_is_reported() {
             "no-progress",
             "table-read-throttles",
             "table-write-throttles",
+            "undelivered-messages",
             "worker-errors",
+            "worker-throttles",
         ];
         assert_eq!(names, expected.map(String::from).into());
         assert_eq!(own, ["ItemsScanned".to_owned()].into());

@@ -62,8 +62,8 @@ async fn refuse_another(aws: &Aws, input: &Json) {
 
 /// The message of the end says what is left and how to see more.
 fn assert_message(message: &Json) {
-    assert_eq!(message["error"], "Backfill.ItemsRemain");
-    let cause = message["cause"].as_str().expect("a cause");
+    assert_eq!(message["detail"]["error"], "Backfill.ItemsRemain");
+    let cause = message["detail"]["cause"].as_str().expect("a cause");
     assert!(
         cause.contains("1 items are still pending after 1 passes"),
         "{cause}"

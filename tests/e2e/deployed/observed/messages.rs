@@ -20,7 +20,7 @@ fn the_ends_of_runs_are_told() {
             queue.about(name_of(&arn))
         });
         let message = message.await;
-        let result = message["result"].as_str().expect("an output");
+        let result = message["detail"]["output"].as_str().expect("an output");
         let result: Json = serde_json::from_str(result).expect("it is JSON");
         assert_eq!(result["status"], "succeeded");
         assert_eq!(result["remaining"], 0);
@@ -44,7 +44,7 @@ fn the_ends_of_runs_are_told() {
         let message = eventually("the message of the stop", async || {
             queue.about(name_of(&arn))
         });
-        assert_eq!(message.await["status"], "ABORTED");
+        assert_eq!(message.await["detail"]["status"], "ABORTED");
         drop(slow);
     });
 }
@@ -53,7 +53,7 @@ fn the_ends_of_runs_are_told() {
 #[test]
 fn the_ends_of_children_are_not_told() {
     deployed(async |aws| {
-        let rules = ["run-succeeded", "run-failed", "run-stopped"];
+        let rules = ["RunSucceededRule", "RunFailedRule", "RunStoppedRule"];
         let told_by = |machine: &str, status: &str| -> Vec<&str> {
             let arn = format!("arn:aws:states:us-east-1:000000000000:stateMachine:{machine}");
             let event = json!({
@@ -72,10 +72,10 @@ fn the_ends_of_children_are_not_told() {
                 .collect()
         };
         for (status, rule) in [
-            ("SUCCEEDED", "run-succeeded"),
-            ("FAILED", "run-failed"),
-            ("ABORTED", "run-stopped"),
-            ("TIMED_OUT", "run-stopped"),
+            ("SUCCEEDED", "RunSucceededRule"),
+            ("FAILED", "RunFailedRule"),
+            ("ABORTED", "RunStoppedRule"),
+            ("TIMED_OUT", "RunStoppedRule"),
         ] {
             assert_eq!(told_by(STACK, status), [rule], "{status}");
             for other in [format!("{STACK}/Segments"), "other".into()] {

@@ -1,0 +1,93 @@
+//! Deployments in the middle of a run: an execution keeps the definition and the functions with which it began.
+
+use std::collections::BTreeSet;
+
+use backfill_e2e::aws::{Aws, Table, eventually, input, run_id, with_deployments};
+use backfill_e2e::wire::Verdict;
+use serde_json::{Value as Json, json};
+use tokio::sync::watch;
+
+/// The versions of a function that have worked for a run.
+fn versions(aws: &Aws, function: &str, run_id: &str) -> BTreeSet<String> {
+    let invocations = aws.invocations(function, run_id).into_iter();
+    invocations.map(|invocation| invocation.version).collect()
+}
+
+/// The one version of each function that has worked for a run.
+fn only_versions(aws: &Aws, run_id: &str) -> [String; 3] {
+    ["planner", "worker", "verifier"].map(|function| {
+        let versions: Vec<String> = versions(aws, function, run_id).into_iter().collect();
+        let [version] = &versions[..] else {
+            panic!("{function} worked in versions {versions:?}");
+        };
+        version.clone()
+    })
+}
+
+/// Begins a run on a new table, deploys while workers are at work, and waits for the run's end. Returns its table, the
+/// output of its execution, and the versions that have worked for it.
+async fn run_over(aws: &Aws, name: &str, deploy: impl FnOnce()) -> (Table, Json, [String; 3]) {
+    let table = aws.table(name, 300).await;
+    let (let_go, held) = watch::channel(false);
+    let tap = aws.wire.tap(name, move |call| {
+        let mut held = held.clone();
+        async move {
+            if call.is_update() {
+                let _ = held.wait_for(|let_go| *let_go).await;
+            }
+            Verdict::Forward
+        }
+    });
+    // A time box so small that each segment has several invocations.
+    let input = input(name, json!({"total_segments": 3, "time_box_seconds": 1}));
+    let execution = aws.machine.start(&input).await;
+    eventually("an update", async || {
+        let mut seen = tap.seen().into_iter();
+        seen.any(|seen| seen.call.is_update()).then_some(())
+    })
+    .await;
+    tokio::task::block_in_place(deploy);
+    let_go.send(true).expect("updates are held");
+    let output = aws.machine.end_of(&execution).await.expect_success();
+    table.assert_migrated().await;
+    let versions = only_versions(aws, &run_id(&input));
+    (table, output, versions)
+}
+
+/// A definition of a later version: a state more, and a field more in what a worker is asked.
+fn change(definition: &mut Json) {
+    let states = &mut definition["States"];
+    let work = &mut states["Backfill"]["ItemProcessor"]["States"]["Work"];
+    work["Parameters"]["Payload"]["later"] = json!("a field more");
+    states["Concluded"]["Choices"][0]["Next"] = json!("Changed");
+    states["Changed"] =
+        json!({"Type": "Pass", "Result": true, "ResultPath": "$.changed", "Next": "Succeeded"});
+}
+
+/// A definition and functions that are deployed in the middle of a run are not those of this run; both runs end
+/// well, and so do those over which the deployment is taken back.
+#[test]
+fn a_deployment_in_the_middle_of_a_run_harms_nothing() {
+    with_deployments(async |aws| {
+        let (_, output, first) = run_over(aws, "before", || aws.deploy_changed(change)).await;
+        assert_eq!(output.get("changed"), None, "{output}");
+        assert_eq!(first, ["1"; 3]);
+
+        let back = || aws.deploy_again(&[]);
+        let (_, output, second) = run_over(aws, "changed", back).await;
+        assert_eq!(output["changed"], true, "{output}");
+        assert_eq!(second, ["2"; 3]);
+
+        // A parameter of one function alone.
+        let more = || aws.deploy_again(&["WorkerMemorySize=512"]);
+        let (_, output, third) = run_over(aws, "back", more).await;
+        assert_eq!(output.get("changed"), None, "{output}");
+        assert_eq!(third, ["3"; 3]);
+
+        let table = aws.table("more", 50).await;
+        let input = input("more", json!({}));
+        aws.machine.run(&input).await.expect_success();
+        table.assert_migrated().await;
+        assert_eq!(only_versions(aws, &run_id(&input)), ["3", "4", "3"]);
+    });
+}
