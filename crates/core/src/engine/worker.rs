@@ -158,7 +158,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 pace: Pace::new(
                     &self.budget,
                     writer.batch_size(),
-                    per_item(record.counters.consumed_wcu, record.counters.matched),
+                    per_item(record.counters.consumed_wcu, written(record)),
                     per_item(record.counters.consumed_rcu, record.counters.scanned),
                 ),
                 writer,
@@ -265,6 +265,11 @@ fn log_end(chunk: &Chunk, record: &SegmentRecord, did: Counters, time: Duration)
         bound_by = record.bound_by.name(),
         "chunk ended"
     );
+}
+
+/// Items whose writes cost what the segment has consumed. The check of its trial cost as much as two of them.
+fn written(record: &SegmentRecord) -> u64 {
+    record.counters.matched + if record.trial_passed { 2 } else { 0 }
 }
 
 /// Units that an item has cost, if that is known.

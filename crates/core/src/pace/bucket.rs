@@ -235,6 +235,10 @@ impl TokenBucket {
         let mut state = self.state();
         if state.rate.is_finite() {
             state.take(cost - taken);
+            if cost < taken {
+                // Whoever waits need not wait that long.
+                self.changed.notify_one();
+            }
         }
     }
 }
