@@ -2,11 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::error::{ErrorMetadata, ProvideErrorMetadata as _, SdkError};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
-
-use crate::send::SdkError;
 
 /// Clocks that are less apart than this are not why a signature is refused: the least that a service allows is 5 minutes. The SDKs
 /// draw the line here as well.
@@ -92,7 +90,7 @@ impl Blamed {
 
 /// Whether the clock is why a call was refused: the service says so, or it refuses the signature and its clock is minutes away. `now`
 /// is this machine's time.
-pub(crate) fn blamed(error: &SdkError, now: SystemTime) -> Option<Blamed> {
+pub(crate) fn blamed(error: &SdkError<ErrorMetadata>, now: SystemTime) -> Option<Blamed> {
     let SdkError::ServiceError(refused) = error else {
         return None;
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::config::retry::RetryConfig;
 use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
@@ -34,10 +35,8 @@ pub struct Ended {
 impl Executions {
     /// Speaks to Step Functions at the endpoint and in the region of the connection.
     pub fn new(connection: &Connection) -> Executions {
-        let config = aws_sdk_sfn::config::Builder::from(connection.sdk_config())
-            .retry_config(RetryConfig::standard().with_max_attempts(5))
-            .build();
-        Executions(Client::from_conf(config))
+        let config = config(connection.sdk_config());
+        Executions(Client::from_conf(config.build()))
     }
 
     /// The ARN of the state machine with a stack's name: the template names it so.
@@ -113,6 +112,12 @@ impl Executions {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+}
+
+/// The settings that the clients of other services have, with retries. Endpoints, FIPS and dual-stack are among them.
+fn config(shared: &SdkConfig) -> aws_sdk_sfn::config::Builder {
+    aws_sdk_sfn::config::Builder::from(shared)
+        .retry_config(RetryConfig::standard().with_max_attempts(5))
 }
 
 /// The state machine whose execution was the owner of a run; `None` if that was a process.
@@ -224,7 +229,88 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use aws_config::{BehaviorVersion, Region};
+    use aws_sdk_sfn::config::interceptors::BeforeTransmitInterceptorContextRef;
+    use aws_sdk_sfn::config::{
+        ConfigBag, Credentials, Intercept, RuntimeComponents, SharedCredentialsProvider,
+    };
+    use aws_sdk_sfn::error::BoxError;
+
     use super::*;
+
+    /// Keeps the URL of a request, and has it not sent.
+    #[derive(Debug, Clone, Default)]
+    struct Keep(Arc<Mutex<String>>);
+
+    impl Intercept for Keep {
+        fn name(&self) -> &'static str {
+            "Keep"
+        }
+
+        fn read_before_transmit(
+            &self,
+            context: &BeforeTransmitInterceptorContextRef<'_>,
+            _: &RuntimeComponents,
+            _: &mut ConfigBag,
+        ) -> std::result::Result<(), BoxError> {
+            *self.0.lock().unwrap() = context.request().uri().to_owned();
+            Err("kept".into())
+        }
+    }
+
+    /// By botocore's rules for Step Functions (stepfunctions/2016-11-23, endpoint-rule-set-1).
+    #[tokio::test]
+    async fn step_functions_is_asked_at_the_host_that_is_set() {
+        for (region, fips, dual_stack, host) in [
+            ("us-east-1", false, false, "states.us-east-1.amazonaws.com"),
+            (
+                "us-east-1",
+                true,
+                false,
+                "states-fips.us-east-1.amazonaws.com",
+            ),
+            ("eu-west-1", false, true, "states.eu-west-1.api.aws"),
+            (
+                "cn-north-1",
+                false,
+                false,
+                "states.cn-north-1.amazonaws.com.cn",
+            ),
+            (
+                "us-gov-west-1",
+                true,
+                false,
+                "states.us-gov-west-1.amazonaws.com",
+            ),
+            (
+                "us-iso-east-1",
+                false,
+                false,
+                "states.us-iso-east-1.c2s.ic.gov",
+            ),
+            (
+                "eusc-de-east-1",
+                false,
+                false,
+                "states.eusc-de-east-1.amazonaws.eu",
+            ),
+        ] {
+            let credentials = Credentials::new("key", "secret", None, None, "test");
+            let shared = SdkConfig::builder()
+                .behavior_version(BehaviorVersion::v2026_01_12())
+                .region(Region::new(region))
+                .use_fips(fips)
+                .use_dual_stack(dual_stack)
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .build();
+            let kept = Keep::default();
+            let client = Client::from_conf(config(&shared).interceptor(kept.clone()).build());
+            let _ = client.list_state_machines().send().await;
+            assert_eq!(*kept.0.lock().unwrap(), format!("https://{host}/"));
+        }
+    }
 
     #[test]
     fn an_execution_that_ended_well_may_still_leave_items() {
