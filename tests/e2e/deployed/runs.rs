@@ -8,12 +8,12 @@ use backfill_core::Value;
 use backfill_core::engine::worker::CHUNKS_PER_CHILD;
 use backfill_core::records::Cursor;
 use backfill_e2e::aws::{
-    Aws, Machine, Running, assert_same, deployed, eventually, input, run_id, run_to_end,
+    Aws, Machine, Running, STACK, assert_same, deployed, eventually, input, run_id, run_to_end,
     second_interpreter, with_one_worker,
 };
 use backfill_e2e::tables::migrated;
 use backfill_e2e::wire::{Process, Verdict};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 
 use crate::stack::{
@@ -199,6 +199,19 @@ fn workers_wait_for_lambda_to_have_room() {
                 Verdict::Forward
             }
         });
+        // A plan for the stack sees that beforehand.
+        let plan =
+            format!("plan --stack-name {STACK} --table narrow --set test=1 --concurrency 4 --json");
+        let plan = run_to_end(aws.backfill(&plan)).await.expect_code(0).json();
+        assert_eq!(plan["lambda"]["known"]["reserved"], 1, "{plan}");
+        let warnings = plan["warnings"].as_array().unwrap();
+        let narrow = |warning: &&Json| warning["code"] == "lambda_too_narrow";
+        let warned = warnings.iter().find(narrow).expect("a warning");
+        let advice = warned["advice"].as_str().unwrap();
+        assert!(
+            advice.starts_with("give --concurrency 1 or less"),
+            "{advice}"
+        );
         let input = input("narrow", json!({"total_segments": 4, "max_concurrency": 4}));
         machine.run(&input).await.expect_success();
         table.assert_migrated().await;

@@ -45,10 +45,9 @@ fn beyond_reserved(workers: u64, reserved: u64) -> Vec<Warning> {
     if workers <= reserved {
         return Vec::new();
     }
-    let raise = Advice::Do("raise what the stack reserves for its workers".into());
+    let raise = Advice::Do("raise the stack's parameter MaxWorkers".into());
     let what = format!(
-        "up to {workers} workers at once, and Lambda runs {reserved} of them: the others are refused and tried again, \
-         each time for the price of a state transition"
+        "up to {workers} workers at once, and Lambda runs {reserved} of them: the others wait, some of them for long"
     );
     match reserved {
         0 => warn(
@@ -73,8 +72,7 @@ fn beyond_share(workers: u64, unreserved: u64) -> Vec<Warning> {
     let what = match workers > unreserved {
         true => format!(
             "up to {workers} workers at once, and Lambda runs {unreserved} functions at once of all that have none \
-             reserved: other functions of the account are refused, and so are workers, which are tried again, each time \
-             for the price of a state transition"
+             reserved: other functions of the account are refused, and workers wait, some of them for long"
         ),
         false => format!(
             "up to {workers} workers at once, of {unreserved} functions that Lambda runs at once for all that have none \
@@ -86,10 +84,7 @@ fn beyond_share(workers: u64, unreserved: u64) -> Vec<Warning> {
         what,
         [
             Advice::AtMost("max_concurrency", share),
-            Advice::Do(
-                "have the stack reserve some for its workers, who then have those and no others"
-                    .into(),
-            ),
+            Advice::Do("reserve some for the workers, who then have those alone: the stack's parameter MaxWorkers".into()),
         ],
     )
 }
