@@ -1,6 +1,9 @@
 # make check   the quick loop: format, lints, documentation, unit and property tests, the layers of the tree, the state machine's definition,
 #              and of the packages that the program is made of their licences, sources and duplicates (deny.toml)
-# make test    everything, with the end-to-end tests and the fuzz targets; what CI runs
+# make test    everything, with the end-to-end tests and the fuzz targets; what CI runs. Deployed tests deploy what make dist has made
+# make dist    what can be deployed without Rust, in the folder dist: the command, the functions and the template for arm64 and for
+#              x86_64, with checksums and what they are made of (docs/deploy.md). Rust's targets for it are fetched by rustup;
+#              MISSING_TARGETS=say leaves out what needs one that cannot be fetched, and says so
 # make quick   the tests of check alone; tests/README.md has shorter ones for a change of one module
 # make fuzz    each fuzz target for FUZZ_SECONDS (15) over its committed corpus and changes of it; the first build takes
 #              most of a minute. Fails on any crash and says which input it was and how to see it again
@@ -13,11 +16,18 @@
 # make clean   removes everything that the other targets have made
 
 CARGO ?= cargo
-# Where the end-to-end tests find what `sam deploy` is to put into the stand-in for AWS.
+# Where the end-to-end tests find what `sam deploy` is to put into the stand-in for AWS, and the functions for arm64.
 SAM_BUILD_DIR := target/sam
+SAM_BUILD_DIR_ARM64 := target/sam-arm64
 
-# sam finds cargo-lambda by the PATH, and asks for a region even if it needs none.
-SAM := PATH="$(CURDIR)/.tools/sam/bin:$$PATH" AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 sam
+# sam and cargo find cargo-lambda and cargo-zigbuild by the PATH, and sam asks for a region even if it needs none.
+WITH_SAM := env PATH="$(CURDIR)/.tools/sam/bin:$$PATH" AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0
+SAM := $(WITH_SAM) sam
+
+# Links and compiles C for other machines, and against musl, by the zig that cargo-lambda brings along.
+ZIGBUILD := $(WITH_SAM) $(CARGO) zigbuild --release --locked --package backfill-cli --target
+
+CYCLONEDX := .tools/cargo-cyclonedx/bin/cargo-cyclonedx
 
 # Seconds of each fuzz target.
 FUZZ_SECONDS ?= 15
@@ -26,7 +36,8 @@ SOAK_SECONDS ?= 600
 
 CARGO_DENY := .tools/cargo-deny/bin/cargo-deny --locked
 
-.PHONY: check test bench tools clean lint quick definition-check deny advisories template-check lambdas all-tests fuzz soak
+.PHONY: check test bench tools clean lint quick definition-check deny advisories template-check lambdas lambdas-arm64 commands \
+	bills dist all-tests fuzz soak
 
 check: lint quick definition-check deny
 
@@ -66,18 +77,42 @@ advisories:
 template-check:
 	tools/install sam
 	$(SAM) validate --lint
+	.tools/sam/bin/cfn-lint deploy/bootstrap.yaml
+	.tools/sam/bin/python tools/bootstrap-check
 
 # For x86_64, because the stand-in for AWS runs the functions as processes of this machine.
 lambdas:
 	tools/install sam
 	$(SAM) build --build-dir $(SAM_BUILD_DIR) --parameter-overrides Architecture=x86_64
+	tools/elf x86_64 dynamic $(SAM_BUILD_DIR)/*/bootstrap
+
+# The other architecture, the stack's default.
+lambdas-arm64:
+	tools/install sam
+	tools/for-target aarch64-unknown-linux-gnu sh -c '$(SAM) build --build-dir $(SAM_BUILD_DIR_ARM64) && \
+		tools/elf arm64 dynamic $(SAM_BUILD_DIR_ARM64)/*/bootstrap && \
+		$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR_ARM64)'
+
+# The command as a static program, for every Linux of a machine.
+commands:
+	tools/install sam
+	tools/for-target x86_64-unknown-linux-musl $(ZIGBUILD) x86_64-unknown-linux-musl
+	tools/for-target aarch64-unknown-linux-musl $(ZIGBUILD) aarch64-unknown-linux-musl
+
+# What the programs are made of, as CycloneDX. The tool writes beside each Cargo.toml.
+bills:
+	tools/install cargo-cyclonedx
+	tools/bills $(CYCLONEDX) target
+
+dist: lambdas lambdas-arm64 commands bills
+	tools/dist target dist
 
 # Every program is built before the first test starts one of them.
-all-tests: lambdas
+all-tests: dist
 	$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR)
-	tools/install ministack moto
+	tools/install ministack moto aws
 	$(CARGO) build --workspace --all-targets --locked
-	$(CARGO) test --workspace --locked
+	DIST=$(CURDIR)/dist $(CARGO) test --workspace --locked
 
 fuzz:
 	CARGO="$(CARGO)" fuzz/run $(FUZZ_SECONDS)
@@ -95,4 +130,4 @@ bench:
 
 clean:
 	$(CARGO) clean
-	rm -rf target .aws-sam .tools bench/contenders/node_modules
+	rm -rf target dist .aws-sam .tools bench/contenders/node_modules

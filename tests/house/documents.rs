@@ -45,7 +45,7 @@ fn expanded(path: &str) -> Vec<String> {
 /// Whether a word in a document looks like the path of a file or folder.
 fn looks_like_a_path(word: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./{},*…".contains(c);
-    let is_elsewhere = ["target/", ".tools", "/", "~"]
+    let is_elsewhere = ["target/", ".tools", "dist/", "/", "~"]
         .iter()
         .any(|start| word.starts_with(start));
     let is_name = |word: &str| word.contains(|c: char| c.is_ascii_alphabetic());

@@ -3,7 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// Folders that are built or installed, and Git's own.
-const NOT_OURS: [&str; 5] = [".git", ".tools", ".aws-sam", "node_modules", "target"];
+const NOT_OURS: [&str; 6] = [
+    ".git",
+    ".tools",
+    ".aws-sam",
+    "dist",
+    "node_modules",
+    "target",
+];
 
 /// The root of the checkout.
 pub fn root() -> PathBuf {
