@@ -1,5 +1,6 @@
 # make check   the quick loop: format, lints, documentation, unit and property tests, the layers of the tree, the state machine's definition,
-#              and of the packages that the program is made of their licences, sources and duplicates (deny.toml)
+#              the safety of workflows and templates (zizmor, checkov), and of the packages that the program is made of their licences,
+#              sources and duplicates (deny.toml)
 # make test    everything, with the end-to-end tests and the fuzz targets; what CI runs. Deployed tests deploy what make dist has made
 # make dist    what can be deployed without Rust, in the folder dist: the command, the functions and the template for arm64 and for
 #              x86_64, with checksums and what they are made of (docs/deploy.md). Rust's targets for it are fetched by rustup;
@@ -36,12 +37,12 @@ SOAK_SECONDS ?= 600
 
 CARGO_DENY := .tools/cargo-deny/bin/cargo-deny --locked
 
-.PHONY: check test bench tools clean lint quick definition-check deny advisories template-check lambdas lambdas-arm64 commands \
+.PHONY: check test bench tools clean lint quick definition-check deny safety advisories template-check lambdas lambdas-arm64 commands \
 	bills dist all-tests fuzz soak
 
-check: lint quick definition-check deny
+check: lint quick definition-check safety deny
 
-test: lint definition-check deny template-check fuzz all-tests
+test: lint definition-check safety deny template-check fuzz all-tests
 
 tools:
 	tools/install
@@ -68,6 +69,13 @@ deny:
 	$(CARGO_DENY) check -D unmatched-skip -D unnecessary-skip bans licenses sources
 	$(CARGO_DENY) --manifest-path fuzz/Cargo.toml check bans licenses sources
 	@echo "deny: advisories were NOT checked, their list has to be fetched from GitHub; make advisories does that"
+
+# Workflows that could be misused, and templates that leave something open. Without network. An exception stands where it is
+# made, with its reason.
+safety:
+	tools/install zizmor checkov
+	.tools/zizmor/bin/zizmor --offline --quiet --persona=pedantic .github
+	.tools/checkov/bin/checkov --config-file tools/checkov.yaml --file template.yaml deploy/bootstrap.yaml .github/workflows/*.yml
 
 advisories:
 	tools/install cargo-deny

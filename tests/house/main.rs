@@ -8,3 +8,4 @@ mod imports;
 mod layers;
 mod rules;
 mod tree;
+mod workflows;
