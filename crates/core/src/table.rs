@@ -26,6 +26,9 @@ pub const ON_DEMAND_READS: f64 = 12_000.0;
 /// throughput quotas).
 pub const TABLE_QUOTA: f64 = 40_000.0;
 
+/// The state of a table in which nothing about it is being changed.
+pub const ACTIVE: &str = "ACTIVE";
+
 /// The types that a key attribute can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyType {
@@ -79,8 +82,13 @@ impl KeySchema {
 /// What DescribeTable says, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableDescription {
-    /// `ACTIVE`, `CREATING`, …
+    /// [`ACTIVE`], `CREATING`, …
     pub status: String,
+    /// The regions of its replicas, without its own. Empty if it is no global table.
+    pub replicas: Vec<String>,
+    /// True if a condition is held against the latest version of an item in whatever region it was written (multi-region
+    /// strong consistency).
+    pub is_strong_everywhere: bool,
     /// Tells a table from a later one of the same name: its id, or its creation time if it has none.
     pub identity: String,
     /// The primary key.

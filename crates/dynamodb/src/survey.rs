@@ -42,6 +42,13 @@ impl SurveyAccess for ReadOnly {
             &described.global_secondary_indexes,
             &described.local_secondary_indexes,
         );
+        let replicas = described.replicas_besides(self.0.region());
+        let replicas = replicas
+            .map(|replica| Replica {
+                region: replica.region_name.clone(),
+                status: replica.replica_status.clone(),
+            })
+            .collect();
         let indexes = global
             .iter()
             .map(|index| (index, false))
@@ -69,14 +76,8 @@ impl SurveyAccess for ReadOnly {
             stream_arn: described.latest_stream_arn,
             kinesis: fact(kinesis, DescribedKinesis::active_streams),
             time_to_live: fact(time_to_live, DescribedTimeToLive::attribute),
-            replicas: described
-                .replicas
-                .into_iter()
-                .map(|replica| Replica {
-                    region: replica.region_name,
-                    status: replica.replica_status,
-                })
-                .collect(),
+            replicas,
+            multi_region_consistency: described.multi_region_consistency,
             point_in_time_recovery: fact(backups, |backups: DescribedBackups| {
                 backups.has_point_in_time_recovery()
             }),

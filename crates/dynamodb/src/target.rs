@@ -168,7 +168,12 @@ async fn describe(connection: &Connection, table: &str) -> Result<TableDescripti
         range: attribute("RANGE")?,
     };
     let created = described.creation_date_time.map(|time| time.to_string());
+    let replicas = described.replicas_besides(connection.region());
     Ok(TableDescription {
+        replicas: replicas
+            .map(|replica| replica.region_name.clone())
+            .collect(),
+        is_strong_everywhere: described.multi_region_consistency.as_deref() == Some("STRONG"),
         item_count: described.items(),
         size_bytes: described.size_bytes(),
         identity: described.table_id.or(created).unwrap_or_default(),

@@ -232,6 +232,8 @@ impl ReadAccess for SimulatedTable {
         let state = self.lock();
         Ok(TableDescription {
             status: "ACTIVE".into(),
+            replicas: Vec::new(),
+            is_strong_everywhere: false,
             identity: "simulated".into(),
             keys: KeySchema {
                 hash: KeyAttribute::new("id", KeyType::N),

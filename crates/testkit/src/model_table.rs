@@ -62,8 +62,14 @@ struct State {
     history: BTreeMap<Key, Option<Item>>,
     /// Until then every check of the trial is throttled.
     checks_throttle_until: Option<Instant>,
-    /// Table status other than ACTIVE.
-    status: Option<String>,
+    /// Table status other than ACTIVE, and until when, if it does not stay.
+    status: Option<(String, Option<Instant>)>,
+    /// From when to when DescribeTable knows of no table.
+    forgotten: Option<(Instant, Instant)>,
+    /// Other regions that have the table.
+    replicas: Vec<String>,
+    /// They are strongly consistent.
+    is_strong_everywhere: bool,
     /// How often the table was dropped and created anew.
     recreated: u32,
 }
@@ -180,7 +186,26 @@ impl ModelTable {
 
     /// DescribeTable says this instead of ACTIVE.
     pub fn set_status(&self, status: &str) {
-        self.state.lock().unwrap().status = Some(status.to_owned());
+        self.state.lock().unwrap().status = Some((status.to_owned(), None));
+    }
+
+    /// For so long DescribeTable says this instead of ACTIVE.
+    pub fn set_status_for(&self, status: &str, time: Duration) {
+        let until = Instant::now() + time;
+        self.state.lock().unwrap().status = Some((status.to_owned(), Some(until)));
+    }
+
+    /// From so long on DescribeTable knows of no table, until so long from now.
+    pub fn forget_for(&self, from: Duration, to: Duration) {
+        let now = Instant::now();
+        self.state.lock().unwrap().forgotten = Some((now + from, now + to));
+    }
+
+    /// The table is in these regions, too; strongly consistent or not.
+    pub fn replicate_to(&self, regions: &[&str], is_strong_everywhere: bool) {
+        let mut state = self.state.lock().unwrap();
+        state.replicas = regions.iter().map(|&region| region.to_owned()).collect();
+        state.is_strong_everywhere = is_strong_everywhere;
     }
 
     /// The table is dropped and created anew under its name, with the same items.
@@ -299,8 +324,24 @@ impl ReadAccess for ModelTable {
         self.faults.before().await?;
         let state = self.state.lock().unwrap();
         let count = state.items.len() as u64;
+        let now = Instant::now();
+        if state
+            .forgotten
+            .is_some_and(|(from, to)| from <= now && now < to)
+        {
+            return Err(Error::new(
+                ErrorKind::TableNotFound,
+                "there is no table stuff",
+            ));
+        }
         Ok(TableDescription {
-            status: state.status.clone().unwrap_or_else(|| "ACTIVE".into()),
+            status: match &state.status {
+                Some((status, None)) => status.clone(),
+                Some((status, Some(until))) if Instant::now() < *until => status.clone(),
+                _ => "ACTIVE".into(),
+            },
+            replicas: state.replicas.clone(),
+            is_strong_everywhere: state.is_strong_everywhere,
             identity: format!("model {}", state.recreated),
             keys: KeySchema {
                 hash: KeyAttribute::new("id", KeyType::S),

@@ -337,6 +337,12 @@ async fn carry_out(
             tokio::time::sleep(time).await;
             response
         }
+        Verdict::Amend(fields) => {
+            let response = behind.forward(request).await?;
+            let mut answer: Json = serde_json::from_slice(response.body())?;
+            amend(&mut answer, &fields);
+            answered(response.status().as_u16(), &answer)
+        }
         Verdict::ShortPage(limit) => {
             let mut body = call.body.clone();
             body["Limit"] = limit.into();
@@ -382,6 +388,18 @@ async fn carry_out(
         Verdict::Garble => return Ok((behind.forward(request).await?, Ending::Garbled)),
     };
     Ok((response, Ending::Whole))
+}
+
+/// Puts fields into an answer, those of objects into the objects of the same name.
+fn amend(answer: &mut Json, fields: &Json) {
+    match (answer.as_object_mut(), fields.as_object()) {
+        (Some(answer), Some(fields)) => {
+            for (name, field) in fields {
+                amend(answer.entry(name).or_insert(Json::Null), field);
+            }
+        }
+        _ => *answer = fields.clone(),
+    }
 }
 
 /// Forwards a batch without every n-th of its statements, and answers those with an error in their places.
@@ -520,6 +538,13 @@ mod tests {
         for (verdict, status, body, carried_out, end) in [
             (Verdict::Forward, "200", WHOLE, 1, !RESET),
             (Verdict::Delay(long), "200", WHOLE, 1, !RESET),
+            (
+                Verdict::Amend(serde_json::json!({"Count": 7})),
+                "200",
+                r#""Count":7"#,
+                1,
+                !RESET,
+            ),
             (Verdict::ShortPage(1), "200", WHOLE, 1, !RESET),
             (Verdict::EmptyPage, "200", r#""Items":[]"#, 0, !RESET),
             (

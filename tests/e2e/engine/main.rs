@@ -3,5 +3,6 @@
 
 mod accounting;
 mod budget;
+mod global;
 mod line;
 mod polite;

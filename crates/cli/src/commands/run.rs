@@ -2,7 +2,7 @@
 
 use backfill_core::engine::planner;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
-use backfill_core::ports::{PageRequest, ReadAccess as _, TableReader as _};
+use backfill_core::ports::{CheckpointReader as _, PageRequest, ReadAccess as _, TableReader as _};
 use backfill_core::records::RunStatus;
 use backfill_core::survey::DEFAULT_PAGES;
 use backfill_core::table::TableDescription;
@@ -64,6 +64,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         let (to, json) = (&connection, args.json);
         return dry_run(&request, to, &checkpoints, &description, &prices, json).await;
     }
+    refuse_other_writers(&request, &checkpoints, &description).await?;
     judge_predicate(&request, &connection, &description).await?;
     if asks && !confirm::confirm(&request, &connection, &checkpoints, &prices, None).await? {
         return Ok(Ending::Stopped);
@@ -84,6 +85,24 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         tell_how_to_resume(&request, &checkpoints).await;
     }
     Ok(ending)
+}
+
+/// Refuses a table with replicas before even the checkpoint table is created. A run that is there keeps what was said of it.
+async fn refuse_other_writers(
+    request: &Request,
+    checkpoints: &CheckpointTable,
+    description: &TableDescription,
+) -> Result<()> {
+    let mut settings = request.settings.choose(description.size_bytes);
+    if !description.replicas.is_empty()
+        && request.settings.only_writer_region.is_none()
+        && !request.settings.fresh
+    {
+        // If it cannot be read, the table of checkpoints may not be there yet.
+        let stored = checkpoints.run(&request.run_id()).await.ok().flatten();
+        settings.only_writer_region = stored.is_some_and(|run| run.settings.only_writer_region);
+    }
+    planner::refuse_other_writers(&settings, description)
 }
 
 /// Lets DynamoDB judge the predicate before even the checkpoint table is created: reads one item.

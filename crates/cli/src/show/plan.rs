@@ -275,8 +275,7 @@ impl Shown<'_> {
                 ttl.clone().unwrap_or_else(|| "off".into())
             })
         ));
-        let replicas: Vec<&str> = table.replicas.iter().map(|r| r.region.as_str()).collect();
-        lines.push(format!("  replicas  {}", list_text(&replicas)));
+        lines.push(self.replicas_line());
         lines.push(format!(
             "  recovery  {}",
             fact_text(&table.point_in_time_recovery, |on| {
@@ -295,6 +294,20 @@ impl Shown<'_> {
             })
         ));
         lines
+    }
+
+    fn replicas_line(&self) -> String {
+        let table = &self.plan.table;
+        let replicas: Vec<&str> = table.replicas.iter().map(|r| r.region.as_str()).collect();
+        let consistency = match table.has_strong_replicas() {
+            _ if replicas.is_empty() => "",
+            true => "; strongly consistent with this region",
+            false if self.plan.settings.only_writer_region => {
+                "; nothing writes there, it is said (--only-writer-region)"
+            }
+            false => "; conditions see this region alone",
+        };
+        format!("  replicas  {}{consistency}", list_text(&replicas))
     }
 
     fn canary_line(&self) -> Option<String> {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use crate::clock::{now_ms, rfc3339};
 use crate::engine::ownership::{load_stored, require_running};
 use crate::engine::runs::{Round, Runs};
@@ -10,29 +12,105 @@ use crate::pace::retry::{Until, retry};
 use crate::ports::{ReadAccess, RunStore};
 use crate::records::{Owner, RunRecord, RunStatus, VERSION};
 use crate::request::Settings;
-use crate::table::{TableDescription, explain_segments};
+use crate::table::{ACTIVE, TableDescription, explain_segments};
 use crate::{Error, ErrorKind, Request, Result};
 
 /// How long a table's description is tried: an operator is waiting, and a wrong endpoint should be said soon.
 const DESCRIBE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Describes the table that a spec names and refuses what cannot work on it. Reads only.
+/// How long a table that is being created is waited for.
+const CREATION_PATIENCE: Duration = Duration::from_secs(120);
+/// How often it is looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Describes the table that a spec names and refuses what cannot work on it. Waits up to two minutes for a table that is being
+/// created. Reads only.
 ///
-/// Errors: `TableNotFound`; `TableNotActive`; `InvalidInput` if the spec would change a key.
+/// Errors: `TableNotFound`; `TableNotActive` if the table serves no data; `InvalidInput` if the spec would change a key.
 pub async fn describe<A: ReadAccess>(access: &A, request: &Request) -> Result<TableDescription> {
     let table = &request.spec.table;
-    let description = retry(&Until::after(DESCRIBE_PATIENCE), || access.describe(table)).await?;
-    if description.status != "ACTIVE" {
-        return Err(Error::new(
-            ErrorKind::TableNotActive,
-            format!(
-                "table: {table} is {}, expected ACTIVE; try again when it is",
-                description.status
-            ),
-        ));
+    let look = async || {
+        let until = Until::after(DESCRIBE_PATIENCE);
+        retry(&until, || access.describe(table)).await
+    };
+    let mut description = look().await?;
+    if description.status == CREATING {
+        let seconds = CREATION_PATIENCE.as_secs();
+        tracing::warn!(
+            table,
+            "the table is being created; waiting for it, up to {seconds} s"
+        );
+        let until = Until::after(CREATION_PATIENCE);
+        while description.status == CREATING && !until.is_over() {
+            sleep(LOOK_AGAIN).await;
+            description = match look().await {
+                // A description may be older than the last one, and then knows of no table yet.
+                Err(error) if error.kind() == ErrorKind::TableNotFound => continue,
+                described => described?,
+            };
+        }
     }
+    refuse_without_data(table, &description.status)?;
     request.spec.check_against(&description.keys)?;
     Ok(description)
+}
+
+/// The state of a table that is not there yet.
+const CREATING: &str = "CREATING";
+
+/// Refuses a table that serves no reads and writes in its state. A state that nobody knows yet is noted: DynamoDB is the judge
+/// of what it serves in it.
+fn refuse_without_data(table: &str, status: &str) -> Result<()> {
+    let advice = match status {
+        ACTIVE => return Ok(()),
+        CREATING => {
+            "try again when it is ACTIVE; a table that is restored from a backup can take hours"
+        }
+        "DELETING" => "create it anew, or name another",
+        "INACCESSIBLE_ENCRYPTION_CREDENTIALS" => {
+            "let DynamoDB use the KMS key that it is encrypted with, and try again"
+        }
+        "ARCHIVING" | "ARCHIVED" => {
+            "its KMS key was inaccessible for too long; restore it from its backup under another name"
+        }
+        _ => {
+            tracing::info!(
+                table,
+                status,
+                "the table is not ACTIVE, and serves reads and writes all the same"
+            );
+            return Ok(());
+        }
+    };
+    Err(Error::new(
+        ErrorKind::TableNotActive,
+        format!("table: {table} is {status} and serves no reads and writes; {advice}"),
+    ))
+}
+
+/// Refuses a run that would write to a table of which other regions have copies that know nothing of its conditions, unless
+/// the operator says that nothing else writes there.
+///
+/// Errors: `InvalidInput`, naming `only_writer_region`.
+pub fn refuse_other_writers(settings: &Settings, description: &TableDescription) -> Result<()> {
+    let regions = &description.replicas;
+    if settings.only_writer_region
+        || settings.dry_run
+        || regions.is_empty()
+        || description.is_strong_everywhere
+    {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "only_writer_region",
+        format!(
+            "the table has replicas in {}; a condition sees the items of this region alone, and of two writes to an item \
+             the later one wins as a whole, so that a write of this run could undo one that was made there; if until the end \
+             of the run nothing writes to the table in another region (no application, job, import or transaction, and no \
+             failover), say so (only_writer_region)",
+            regions.join(", ")
+        ),
+    ))
 }
 
 /// Plans runs on the tables of `access`, and leads them by their records in `runs`.
@@ -90,7 +168,8 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
 ///
 /// Errors: `RunMismatch` if the stored run has another spec or another number of segments, or is a dry run and this is
 /// none; `ActiveElsewhere` if somebody else holds it; `NotRunning` if the operator has stopped it since `owner` planned it;
-/// `InvalidInput` if a segment that is picked out does not exist.
+/// `InvalidInput` if a segment that is picked out does not exist, or if a table with replicas is not said to be written in one
+/// region only.
 pub fn preview(
     stored: Option<RunRecord>,
     request: &Request,
@@ -102,6 +181,7 @@ pub fn preview(
         Some(stored) => Continuation::new(stored, request, description, owner)?.record()?,
     };
     let settings = &record.settings;
+    refuse_other_writers(settings, description)?;
     let last = settings.total_segments.saturating_sub(1);
     if let Some(segment) = settings.only_segments.iter().find(|s| **s > last) {
         let why = format!("expected 0 to {last}, got segment {segment}");

@@ -567,6 +567,8 @@ mod tests {
     fn what_follows_from_a_count_is_success_another_pass_or_the_end() {
         let table = TableDescription {
             status: "ACTIVE".into(),
+            replicas: Vec::new(),
+            is_strong_everywhere: false,
             identity: "1".into(),
             keys: KeySchema {
                 hash: KeyAttribute::new("id", KeyType::S),

@@ -68,6 +68,13 @@ macro_rules! settings {
                     form: Form::Number(0, MOST_UNITS),
                     flag: "max-rejected" "N",
                 }
+                /// Nothing writes to the table in another region until the run has ended: what a run needs on a global table
+                #[serde(default)]
+                only_writer_region: bool {
+                    default: |_, _| false, "false",
+                    form: Form::Switch,
+                    flag: "only-writer-region" "",
+                }
             }
             limits {
                 /// Write capacity units per second for the whole run, indexes included
@@ -368,6 +375,12 @@ impl Shown for u64 {
 
     fn number(&self) -> Option<u64> {
         Some(*self)
+    }
+}
+
+impl Shown for bool {
+    fn shown(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -142,8 +142,10 @@ pub struct TableFacts {
     pub kinesis: Fact<Vec<String>>,
     /// The attribute by which DynamoDB deletes expired items; `None` if there is none.
     pub time_to_live: Fact<Option<String>>,
-    /// Its copies in other regions.
+    /// Its copies in other regions, without its own.
     pub replicas: Vec<Replica>,
+    /// How consistent they are: `EVENTUAL` or `STRONG`; `None` if it has none, or if that was not told.
+    pub multi_region_consistency: Option<String>,
     /// True if it can be brought back to a point in time.
     pub point_in_time_recovery: Fact<bool>,
     /// True if it cannot be deleted before that is switched off.
@@ -153,6 +155,11 @@ pub struct TableFacts {
 }
 
 impl TableFacts {
+    /// True if a condition is held against the latest version of an item in whatever region it was written.
+    pub fn has_strong_replicas(&self) -> bool {
+        self.multi_region_consistency.as_deref() == Some("STRONG")
+    }
+
     /// Write and read units per second that the table takes.
     pub(super) fn takes(&self) -> (f64, f64) {
         match self.billing {

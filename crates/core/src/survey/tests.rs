@@ -65,6 +65,7 @@ fn table() -> TableFacts {
         kinesis: Fact::Known(Vec::new()),
         time_to_live: Fact::Known(None),
         replicas: Vec::new(),
+        multi_region_consistency: None,
         point_in_time_recovery: Fact::Known(true),
         deletion_protection: true,
         tags: Fact::Known(Vec::new()),
@@ -245,7 +246,8 @@ fn each_warning_has_its_cause() {
         ["on_demand_not_warmed", "no_budget"]
     );
     type Change = fn(&mut TableFacts);
-    let changes: [(&str, Change); 11] = [
+    let changes: [(&str, Change); 12] = [
+        ("table_not_active", |t| t.status = "UPDATING".into()),
         ("no_read_budget", |t| {
             t.billing = Billing::Provisioned {
                 write_units: 100_000,

@@ -19,13 +19,14 @@ use crate::request::Settings;
 type Look = fn(&Known<'_>) -> Vec<Warning>;
 
 /// Every warning, in the order in which they are shown.
-const LOOKS: [Look; 17] = [
+const LOOKS: [Look; 18] = [
     sample::update_refused,
     sample::update_does_not_extinguish,
     safety::no_point_in_time_recovery,
     capacity::no_read_budget,
     capacity::provisioned_capacity_too_low,
     capacity::on_demand_not_warmed,
+    capacity::table_not_active,
     capacity::index_not_active,
     capacity::index_would_throttle,
     copies::replicas,

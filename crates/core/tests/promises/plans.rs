@@ -1,5 +1,7 @@
 //! Plans: what is refused, what a plan lists, and what is handed over.
 
+use std::time::Duration;
+
 use backfill_core::engine::runs::{Failure, Round};
 use backfill_core::engine::verifier::{OpenSegment, Verification};
 use backfill_core::engine::worker::CHUNKS_PER_CHILD;
@@ -7,6 +9,7 @@ use backfill_core::ports::{CheckpointReader as _, SegmentStore as _};
 use backfill_core::records::{Cursor, RunStatus, SegmentRecord};
 use backfill_core::{ErrorKind, Key, Request, Value};
 use backfill_testkit::Faults;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, first_chunk, in_virtual_time, taking_over};
@@ -55,23 +58,143 @@ fn a_run_id_belongs_to_one_spec() {
     });
 }
 
-/// A table that is not ACTIVE is refused before anything is written.
+/// A table that serves no reads and writes is refused before anything is written.
 #[test]
-fn a_table_that_is_not_active_is_refused() {
+fn a_table_that_serves_nothing_is_refused() {
+    in_virtual_time(async {
+        for status in [
+            "CREATING",
+            "DELETING",
+            "INACCESSIBLE_ENCRYPTION_CREDENTIALS",
+            "ARCHIVING",
+            "ARCHIVED",
+        ] {
+            let world = World::new(Faults::none(1), 10, "");
+            world.table.set_status(status);
+            let begin = Instant::now();
+            let refused = world.run().await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::TableNotActive);
+            let says = format!("table: stuff is {status} ");
+            assert!(refused.to_string().starts_with(&says), "{refused}");
+            let waited = begin.elapsed().as_secs();
+            assert_eq!(waited >= 120, status == "CREATING", "{status}: {waited}");
+            assert!(waited < 140, "a planner has 300 s: {waited}");
+            let run_id = world.request.run_id();
+            assert!(world.store.run(&run_id).await.unwrap().is_none());
+        }
+    });
+}
+
+/// honest-end: whatever else is being changed about a table, it serves reads and writes, and a run on it begins, resumes and
+/// succeeds; one that is being created is waited for.
+#[test]
+fn honest_end_on_a_table_that_is_changed_or_created() {
+    in_virtual_time(async {
+        for (status, seconds) in [
+            ("UPDATING", 100_000),
+            ("REPLICATION_NOT_AUTHORIZED", 100_000),
+            ("SOMETHING_NEW", 100_000),
+            ("CREATING", 60),
+        ] {
+            let settings = r#","total_segments":2,"time_box_seconds":1"#;
+            let world = World::new(Faults::random(7, 0.1, 0.1), 400, settings);
+            let time = Duration::from_secs(seconds);
+            world.table.set_status_for(status, time);
+            let begin = Instant::now();
+            let stop = CancellationToken::new();
+            let stopped = async {
+                while world.table.updates().is_empty() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                stop.cancel();
+            };
+            let run = async { tokio::join!(world.run_until(&stop), stopped).0 };
+            let paused = tokio::time::timeout(Duration::from_secs(100), run).await;
+            let paused = paused.expect("it begins, and stops").unwrap();
+            assert_eq!(paused, RunStatus::Paused, "{status}");
+            assert_eq!(begin.elapsed() >= time, status == "CREATING", "{status}");
+            world.table.set_status_for("UPDATING", time);
+            assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        }
+    });
+}
+
+/// A description may be older than the one before: while a table is being created, one that knows of no table is no refusal. A
+/// table that was never seen is refused at once.
+#[test]
+fn a_table_that_is_created_may_be_unknown_for_a_moment() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, "");
-        world.table.set_status("CREATING");
+        world
+            .table
+            .set_status_for("CREATING", Duration::from_secs(20));
+        world
+            .table
+            .forget_for(Duration::from_secs(5), Duration::from_secs(10));
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+
+        world
+            .table
+            .forget_for(Duration::ZERO, Duration::from_secs(10));
+        let begin = Instant::now();
         let refused = world.run().await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::TableNotActive);
-        assert!(refused.to_string().contains("CREATING"), "{refused}");
-        assert!(
-            world
-                .store
-                .run(&world.request.run_id())
-                .await
-                .unwrap()
-                .is_none()
-        );
+        assert_eq!(refused.kind(), ErrorKind::TableNotFound);
+        assert!(begin.elapsed() < Duration::from_secs(2));
+    });
+}
+
+/// never-overwrite: a table with replicas whose conditions see one region alone is refused before anything is written, unless it
+/// is said that nothing else writes in another region; a run that goes on remembers that.
+#[test]
+fn never_overwrite_on_a_global_table_needs_a_word() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 100, r#","total_segments":2"#);
+        world.table.replicate_to(&["eu-west-1", "us-west-2"], false);
+        let refused = world.run().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        let says = refused.to_string();
+        assert!(says.starts_with("only_writer_region: "), "{says}");
+        assert!(says.contains("eu-west-1, us-west-2"), "{says}");
+        let run_id = world.request.run_id();
+        assert!(world.store.run(&run_id).await.unwrap().is_none());
+
+        // It may be counted.
+        let mut dry = world.request.clone();
+        (dry.settings.dry_run, dry.settings.run_id) = (true, Some("dry".into()));
+        world.planner().plan(&dry, &"first".into()).await.unwrap();
+
+        // Strongly consistent replicas need no word.
+        world.table.replicate_to(&["eu-west-1"], true);
+        let mut strong = world.request.clone();
+        strong.settings.run_id = Some("strong".into());
+        world
+            .planner()
+            .plan(&strong, &"first".into())
+            .await
+            .unwrap();
+
+        // What was said is kept, and noted.
+        world.table.replicate_to(&["eu-west-1"], false);
+        let mut said = world.request.clone();
+        said.settings.only_writer_region = Some(true);
+        let planner = world.planner();
+        planner.plan(&said, &"first".into()).await.unwrap();
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        let run = world.store.run(&run_id).await.unwrap().unwrap();
+        assert!(run.settings.only_writer_region);
+
+        // Replicas that came later are noticed by a run that goes on.
+        let refused = planner.plan(&taking_over(&strong), &"second".into()).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+        let mut said = taking_over(&strong);
+        said.settings.only_writer_region = Some(true);
+        planner.plan(&said, &"third".into()).await.unwrap();
+        let run = world.store.run("strong").await.unwrap().unwrap();
+        let noted = run
+            .events
+            .iter()
+            .any(|event| event.what == "only_writer_region");
+        assert!(noted, "{:?}", run.events);
     });
 }
 

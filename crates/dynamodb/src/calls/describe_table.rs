@@ -61,6 +61,8 @@ pub(crate) struct Description {
     pub(crate) latest_stream_arn: Option<String>,
     #[serde(default, deserialize_with = "or_none")]
     pub(crate) replicas: Vec<ReplicaDescription>,
+    /// `EVENTUAL` or `STRONG`, of a global table.
+    pub(crate) multi_region_consistency: Option<String>,
     pub(crate) deletion_protection_enabled: Option<bool>,
 }
 
@@ -73,6 +75,18 @@ impl Description {
     /// Bytes, as of a few hours ago.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.table_size_bytes.unwrap_or(0).max(0) as u64
+    }
+
+    /// The replicas in other regions than the table's own, which is that of its ARN, or else `here`. Whether the own one is in
+    /// the list depends on whom one asks.
+    pub(crate) fn replicas_besides(&self, here: &str) -> impl Iterator<Item = &ReplicaDescription> {
+        let arn = self.table_arn.as_deref().unwrap_or_default();
+        // arn:aws:dynamodb:REGION:ACCOUNT:table/NAME
+        let own = arn.split(':').nth(3).filter(|region| !region.is_empty());
+        let own = own.unwrap_or(here).to_owned();
+        self.replicas
+            .iter()
+            .filter(move |replica| replica.region_name != own)
     }
 
     /// The type of a key attribute of the table or of an index.
@@ -196,6 +210,32 @@ pub(crate) struct ReplicaDescription {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The own region is told by the ARN, of whatever partition, and else by the connection.
+    #[test]
+    fn the_own_region_is_no_replica() {
+        let (east, west) = ("us-east-1", "eu-west-1");
+        for (arn, others) in [
+            (r#""arn:aws:dynamodb:eu-west-1:1:table/stuff""#, vec![east]),
+            (
+                r#""arn:aws-us-gov:dynamodb:us-east-1:1:table/stuff""#,
+                vec![west],
+            ),
+            // What DynamoDB Local calls its region.
+            (
+                r#""arn:aws:dynamodb:ddblocal:0:table/stuff""#,
+                vec![east, west],
+            ),
+            ("null", vec![west]),
+        ] {
+            let replicas = format!(r#"[{{"RegionName":"{east}"}},{{"RegionName":"{west}"}}]"#);
+            let described = format!(r#"{{"Table":{{"TableArn":{arn},"Replicas":{replicas}}}}}"#);
+            let table = serde_json::from_str::<Described>(&described).unwrap().table;
+            let found = table.replicas_besides(east);
+            let found: Vec<&str> = found.map(|replica| replica.region_name.as_str()).collect();
+            assert_eq!(found, others, "{arn}");
+        }
+    }
 
     /// What no run needs does not keep one from beginning, however odd an endpoint writes it.
     #[test]

@@ -132,6 +132,8 @@ pub enum Verdict {
     Forward,
     /// Passed on, and the answer is held back for so long. Whoever does not wait for it has a call that was carried out.
     Delay(Duration),
+    /// Passed on, and the fields of this object are put into the answer, in the place of those that it has.
+    Amend(Json),
     /// Passed on with this Limit: a page of so many items, of which a small table then has several.
     ShortPage(u32),
     /// A page of a scan on which nothing was found and from which it goes on where it has begun. Passed on if it begins

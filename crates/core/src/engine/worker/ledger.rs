@@ -210,6 +210,8 @@ mod tests {
         let request = Request::from_json(request).unwrap();
         let table = TableDescription {
             status: "ACTIVE".into(),
+            replicas: Vec::new(),
+            is_strong_everywhere: false,
             identity: "1".into(),
             keys: KeySchema {
                 hash: KeyAttribute::new("id", KeyType::S),

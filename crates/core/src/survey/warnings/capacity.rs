@@ -3,6 +3,7 @@
 use super::warning::{Advice, Known, MOST_OF_CAPACITY, Warning, units, warn};
 use crate::survey::facts::{Billing, IndexFacts};
 use crate::survey::forecast::{IndexCost, Limit};
+use crate::table::ACTIVE;
 
 pub(super) fn no_read_budget(known: &Known<'_>) -> Vec<Warning> {
     let Billing::Provisioned { read_units, .. } = known.facts.billing else {
@@ -77,6 +78,20 @@ pub(super) fn on_demand_not_warmed(known: &Known<'_>) -> Vec<Warning> {
                  --warm-throughput WriteUnitsPerSecond=…"
             )),
         ],
+    )
+}
+
+pub(super) fn table_not_active(known: &Known<'_>) -> Vec<Warning> {
+    let (name, status) = (&known.facts.name, known.facts.status.as_str());
+    if [ACTIVE, ""].contains(&status) {
+        return Vec::new();
+    }
+    warn(
+        "table_not_active",
+        format!("table {name} is {status}: something about it is being changed; it serves reads and writes meanwhile"),
+        [Advice::Do(
+            "see what: a new index or replica competes for the table's capacity until the table is ACTIVE".into(),
+        )],
     )
 }
 

@@ -12,6 +12,13 @@ pub(super) fn replicas(known: &Known<'_>) -> Vec<Warning> {
     if regions.is_empty() {
         return Vec::new();
     }
+    let facts = known.facts;
+    let alone = match facts.has_strong_replicas() {
+        true => "run it in one region only",
+        false => {
+            "run it in one region only, and see that nothing writes to the table in another one until it has ended"
+        }
+    };
     warn(
         "replicas",
         format!(
@@ -19,9 +26,9 @@ pub(super) fn replicas(known: &Known<'_>) -> Vec<Warning> {
             regions.join(", "),
             known.forecast.write_units.value * (1.0 + regions.len() as f64)
         ),
-        [Advice::Do(
-            "run it in one region only; see that the replicas' capacity is as large".into(),
-        )],
+        [Advice::Do(format!(
+            "{alone}; see that the replicas' capacity is as large"
+        ))],
     )
 }
 
