@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use backfill_e2e::aws::{Aws, Table, eventually, input, run_id, with_deployments};
+use backfill_e2e::aws::{
+    Aws, CHECKPOINTS, Table, deployed, eventually, input, run_id, with_deployments,
+};
 use backfill_e2e::wire::Verdict;
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
@@ -89,5 +91,17 @@ fn a_deployment_in_the_middle_of_a_run_harms_nothing() {
         aws.machine.run(&input).await.expect_success();
         table.assert_migrated().await;
         assert_eq!(only_versions(aws, &run_id(&input)), ["3", "4", "3"]);
+    });
+}
+
+/// The stack of these tests is deployed with a tag.
+#[test]
+fn tags_of_a_stack_are_on_its_tables() {
+    deployed(async |aws| {
+        let arn = format!("arn:aws:dynamodb:us-east-1:000000000000:table/{CHECKPOINTS}");
+        let tags = aws.client.list_tags_of_resource().resource_arn(arn).send();
+        let tags = tags.await.expect("the tags are listed");
+        let team = tags.tags().iter().find(|tag| tag.key() == "team");
+        assert_eq!(team.map(|tag| tag.value()), Some("data"), "{tags:?}");
     });
 }
