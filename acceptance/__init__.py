@@ -1,0 +1,1 @@
+"""The acceptance run: questions that only the real service answers, asked in a sandbox account. README.md says how."""
