@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from .guard import Place
-from .money import Meter
+from .money import Meter, table_hours
 
 # Everything that a run makes has a name that begins so, and this tag with the run's name.
 PREFIX = "backfill-acceptance-"
@@ -54,6 +54,8 @@ class Cloud:
         self.name = name
         self.meter = meter
         self._clients = {}
+        # Those that are gone already, too.
+        self.tables: list[str] = []
         dummy = {"aws_access_key_id": "test", "aws_secret_access_key": "test"} if place.is_stand_in else {}
         self._session = boto3.Session(region_name=place.region, **dummy)
 
@@ -140,7 +142,16 @@ class Cloud:
             }
             | more
         )
+        self.tables.append(name)
+        # Hours are billed from the first second on.
+        for one in (more, *more.get("GlobalSecondaryIndexes", [])):
+            if provisioned := one.get("ProvisionedThroughput"):
+                self.meter.add_all(table_hours(provisioned["WriteCapacityUnits"], provisioned["ReadCapacityUnits"]))
         return name
+
+    def drop(self, name: str) -> None:
+        """Removes a table that costs something by the hour as soon as it is no longer needed."""
+        self.dynamodb.delete_table(TableName=name)
 
     def wait_for_table(self, name: str, minutes: float = 30) -> dict:
         """Waits until a table and all its indexes are active, and returns the description."""

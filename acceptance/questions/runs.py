@@ -1,0 +1,303 @@
+"""Runs of the deployed stack, as an operator makes them."""
+
+import json
+import time
+from datetime import datetime, timedelta, timezone
+
+from ..asking import Context, Later, question
+from ..cloud import METRICS_ARE_LATE
+from ..deployed import Broken, Stack
+from ..items import Application, Model
+from ..results import UNDECIDED, Answer, verdict
+
+# CloudWatch's sums begin so much before the time that they are asked for.
+_MARGIN = timedelta(minutes=2)
+
+# What one run over the items costs: all of them written once, at two units for the largest, swept and counted.
+_ITEMS = 20_000
+
+
+def run_cost(runs: float) -> dict:
+    """Usage of so many runs over the table."""
+    return {
+        "write units": runs * _ITEMS * 1.2,
+        "read units": runs * 6_000,
+        "lambda requests": runs * 100,
+        "lambda GB-seconds": runs * 60,
+        "state transitions": runs * 150,
+        "custom metric hours": runs * 30,
+    }
+
+
+def pace(context: Context) -> int:
+    """A budget at which a run takes long enough to be caught in its middle: about 40 seconds."""
+    return max(10, context.items // 40)
+
+
+def ended_well(told: dict) -> bool:
+    """Whether a run proved that nothing is pending, and accounts for each item."""
+    parts = sum(told[name] for name in ("updated", "raced", "vanished", "rejected"))
+    return told["status"] == "succeeded" and told["remaining"] == 0 and told["matched"] == parts
+
+
+def compared(context: Context) -> tuple[bool, str]:
+    """Whether the stack's table is as the model says, and a word about it."""
+    wrong = context.differences()
+    return not wrong, f"{len(context.model.items)} items as they must be" if not wrong else "; ".join(wrong[:5])
+
+
+def counters(told: dict) -> str:
+    """The counters of a run in a line."""
+    names = ("updated", "raced", "vanished", "rejected", "remaining")
+    return f"{told['status']}, " + ", ".join(f"{told.get(name)} {name}" for name in names)
+
+
+@question(
+    "deployment",
+    "Does the stack deploy, does a failed deployment roll back, and does the next one succeed?",
+    {"write units": 30_000, "lambda requests": 10, "alarm hours": 24, "bucket requests": 100},
+    stand_in=True,
+    stack=True,
+)
+def deployment(context: Context) -> Answer:
+    """The first deployment fails because a table of the checkpoint table's name is there, and so does a change later."""
+    figures, stack = {}, context.new_stack()
+    taken = context.cloud.table("taken", {"run_id": "S", "record": "S"})
+    figures["a first deployment that cannot succeed"], left = _failing_deployment(context, stack, taken)
+    figures["left of it"] = ", ".join(left) or "nothing"
+    started = time.monotonic()
+    stack.deploy()
+    figures["the next"] = f"{stack.status()}, after {time.monotonic() - started:.0f} s"
+    context.stack()
+    figures["a change that cannot succeed"], _ = _failing_deployment(context, stack, taken)
+    dry = stack.start("deployed", "--dry-run").expect(0, 3).json()
+    figures["a dry run after it"] = f"{dry['status']}, {dry['remaining']} pending"
+    stack.deploy()
+    figures["deployed again, unchanged"] = stack.status()
+    is_expected = (
+        "ROLLBACK_COMPLETE" in figures["a first deployment that cannot succeed"]
+        and not left
+        and figures["the next"].startswith("CREATE_COMPLETE")
+        and figures["a change that cannot succeed"] == "UPDATE_ROLLBACK_COMPLETE"
+        and dry["remaining"] == len(context.model.items)
+        and stack.status() in ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_COMPLETE")
+    )
+    return Answer(verdict(is_expected), figures)
+
+
+def _failing_deployment(context: Context, stack: Stack, taken: str) -> tuple[str, list[str]]:
+    """A deployment with a checkpoint table that is there already; how the stack stands after it, and what is left of a
+    stack that was new. Such a stack is deleted, as everybody has to."""
+    is_new = stack.status() == ""
+    try:
+        stack.deploy(CheckpointTableName=taken)
+        return f"succeeded: {stack.status()}", []
+    except Broken:
+        status = stack.status()
+    if not is_new:
+        return status, []
+    if status:
+        stack.delete()
+    tables = context.cloud.dynamodb.list_tables(ExclusiveStartTableName=context.cloud.name)["TableNames"]
+    groups = context.cloud.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{stack.name}")["logGroups"]
+    known = {stack.table, taken}
+    left = [name.replace(stack.name, "") for name in tables if name.startswith(stack.name) and name not in known]
+    return status or "deleted by itself", left + [group["logGroupName"].replace(stack.name, "") for group in groups]
+
+
+@question(
+    "full-run",
+    "After a dry run, a canary and a full run beside a live writer: is every item as it should be?",
+    run_cost(1.5),
+    stand_in=True,
+    stack=True,
+)
+def full_run(context: Context) -> Answer:
+    """As the runbook has it, with an application that counts, sets the attribute itself, deletes and adds items."""
+    stack, model = context.stack(), context.model
+    pending = model.pending("test")
+    figures = {}
+    dry = stack.start("test", "--dry-run").expect(3).json()
+    figures["dry run"] = f"{dry['remaining']} of {pending} counted as pending"
+    segments = ("--segments", "20")
+    canary = stack.start("test", *segments, "--only-segments", "0").expect(4).json()
+    figures["canary"] = counters(canary)
+    with Application(context.cloud, stack.table, model) as application:
+        time.sleep(1)
+        full = stack.start("test", *segments, "--max-wcu", str(4 * pace(context))).expect(0).json()
+        time.sleep(1)
+    model.migrated("test")
+    figures["full run"] = counters(full)
+    figures["live writer"] = f"{application.writes} writes, errors: {', '.join(sorted(set(application.errors))) or 'none'}"
+    record = stack.record(full["run_id"])
+    figures["status"] = record["status"]
+    again = context.workshop.backfill("verify", "--table", stack.table, "--set", "test=1", "--json")
+    figures["verify"] = f"exit code {again.code}, {again.json().get('remaining')} pending"
+    is_same, figures["comparison"] = compared(context)
+    is_expected = (
+        dry["remaining"] == pending
+        and canary["status"] == "paused"
+        and 0 < canary["updated"] < pending
+        and ended_well(full)
+        and not application.errors
+        and application.writes > 0
+        and record["status"] == "succeeded"
+        and again.code == 0
+        and is_same
+    )
+    return Answer(verdict(is_expected), figures)
+
+
+@question(
+    "consumed-units",
+    "Do the counters agree with CloudWatch's consumed units within 2 %?",
+    run_cost(1.0) | {"write units": 60_000},
+    stack=True,
+)
+def consumed_units(context: Context) -> Later:
+    """A table of its own with an index, to which nobody else writes once it is filled; migrated by this process, since the
+    stack's functions may touch no other table. Half of the items grow over a border of 1 KB."""
+    index = {
+        "attributes": {"gk": "S"},
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": "by-gk",
+                "KeySchema": [{"AttributeName": "gk", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    }
+    cloud, figures, tables = context.cloud, {}, {}
+    count = 5_000
+    for name, more in (("plain", {}), ("with an index", index)):
+        table = cloud.table(f"counted-{name.replace(' ', '-')}", **more)
+        model = Model.filled(cloud, table, count)
+        if more:
+            for key in list(model.items)[::2]:
+                cloud.dynamodb.update_item(
+                    TableName=table,
+                    Key={"id": {"S": key[0]}, "created": {"N": key[1]}},
+                    UpdateExpression="SET gk = :g",
+                    ExpressionAttributeValues={":g": {"S": key[0]}},
+                )
+        tables[name] = table
+    # What was written before is to be in minutes of its own.
+    time.sleep(90)
+    began = datetime.now(timezone.utc)
+    told = {
+        name: context.workshop.backfill(
+            *("run", "--table", table, "--set", "test=1", "--yes", "--json"),
+            *("--checkpoint-table", f"{cloud.name}-counted-checkpoints"),
+        )
+        .expect(0)
+        .json()
+        for name, table in tables.items()
+    }
+
+    def finish() -> Answer:
+        # Minus the margin of two minutes that the sum has at its beginning.
+        sums = cloud.consumed(list(tables.values()), began + _MARGIN)
+        worst = 0.0
+        for name, table in tables.items():
+            for kind in ("Write", "Read"):
+                ours = told[name][f"consumed_{kind[0].lower()}cu"]
+                theirs = sums[table, kind]
+                share = abs(ours - theirs) / max(1.0, theirs)
+                worst = max(worst, share)
+                figures[f"{name}, {kind.lower()} units"] = f"{ours:g} by us, {theirs:g} by CloudWatch ({share:.2%} apart)"
+        return Answer(verdict(worst <= 0.02), figures)
+
+    return Later(METRICS_ARE_LATE, finish)
+
+
+@question(
+    "stop",
+    "Does a stopped execution leave a run that the next start goes on with?",
+    run_cost(1.2),
+    stand_in=True,
+    stack=True,
+)
+def stop(context: Context) -> Answer:
+    """Stopped in its middle, as in the console, past our command."""
+    stack, client = context.stack(), context.cloud.client("stepfunctions")
+    request = {"table": stack.table, "set": {"stopped": 1}, "max_wcu": pace(context), "total_segments": 8}
+    execution = stack.execute(request)
+    stack.wait_for_updates("stopped", max(1, context.items // 20))
+    client.stop_execution(executionArn=execution, cause="the acceptance run stops it")
+    status = stack.end_of(execution)["status"]
+    done = context.model.pending("stopped") - _pending_now(context, "stopped")
+    again = stack.start("stopped", "--segments", "8", "--take-over").expect(0).json()
+    context.model.migrated("stopped")
+    is_same, words = compared(context)
+    figures = {
+        "the first execution": f"{status} after {done} of {len(context.model.items)} items",
+        "the next start": counters(again),
+        "comparison": words,
+    }
+    return Answer(verdict(status == "ABORTED" and ended_well(again) and is_same), figures)
+
+
+def _pending_now(context: Context, attribute: str) -> int:
+    return sum(attribute not in one for one in context.cloud.all_items(context.new_stack().table))
+
+
+@question(
+    "redrive",
+    "Does a redriven execution go on from the checkpoints?",
+    run_cost(1.2),
+    stack=True,
+)
+def redrive(context: Context) -> Answer:
+    """Stopped in its middle, and redriven."""
+    stack, client = context.stack(), context.cloud.client("stepfunctions")
+    request = {"table": stack.table, "set": {"redriven": 1}, "max_wcu": pace(context), "total_segments": 8}
+    execution = stack.execute(request)
+    stack.wait_for_updates("redriven", max(1, context.items // 20))
+    client.stop_execution(executionArn=execution, cause="the acceptance run stops it")
+    status = stack.end_of(execution)["status"]
+    # Functions that are at work finish their chunk, and then the claim of the redriven one fences nobody off.
+    time.sleep(10)
+    client.redrive_execution(executionArn=execution)
+    ended = stack.end_of(execution)
+    output = json.loads(ended.get("output") or "{}")
+    context.model.migrated("redriven")
+    is_same, words = compared(context)
+    figures = {
+        "stopped": status,
+        "redriven": f"{ended['status']}, {ended.get('error', 'no error')}, {output.get('remaining')} pending",
+        "redrives": ended.get("redriveCount"),
+        "comparison": words,
+    }
+    is_expected = status == "ABORTED" and ended["status"] == "SUCCEEDED" and output.get("remaining") == 0 and is_same
+    return Answer(verdict(is_expected), figures)
+
+
+@question(
+    "deployment-mid-run",
+    "Does a run end well if a new version is deployed in its middle?",
+    run_cost(1.0) | {"bucket requests": 100},
+    stand_in=True,
+    stack=True,
+)
+def deployment_mid_run(context: Context) -> Answer:
+    """A changed definition, and functions with other memory, while workers are at work; and a run of the new version."""
+    stack = context.stack()
+
+    def change(definition: dict) -> dict:
+        return definition | {"Comment": "Changed in the middle of a run."}
+
+    running = stack.begin_start("deployed", "--segments", "8", "--max-wcu", str(pace(context)))
+    stack.wait_for_updates("deployed", 1)
+    stack.deploy(context.workshop.changed_copy(change), WorkerMemorySize="320")
+    at_work = context.cloud.client("stepfunctions").describe_execution(executionArn=stack.latest_execution())["status"]
+    figures = {"after the deployment": f"{stack.status()}, the execution {at_work}"}
+    told = running.end().expect(0).json()
+    context.model.migrated("deployed")
+    is_same, figures["comparison"] = compared(context)
+    figures["the run"] = counters(told)
+    after = stack.start("deployed", "--dry-run").expect(0).json()
+    figures["a dry run of the new version"] = f"{after['status']}, {after['remaining']} pending"
+    well = ended_well(told) and is_same and after["remaining"] == 0 and stack.status() == "UPDATE_COMPLETE"
+    if well and at_work != "RUNNING":
+        return Answer(UNDECIDED, figures)
+    return Answer(verdict(well), figures)
