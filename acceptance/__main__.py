@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -178,13 +177,7 @@ def remove_all(cloud: Cloud, name: str, count) -> list[str]:
     except Exception as error:
         # The bill is less than what is left behind.
         say(f"not everything could be counted: {type(error).__name__}: {error}")
-    for attempt in range(3):
-        try:
-            left = leftovers.remove(cloud, name, say)
-            break
-        except (ClientError, BotoCoreError) as error:
-            left = [f"{error}"]
-            time.sleep(5 * attempt)
+    left = leftovers.remove(cloud, name, say)
     for thing in left:
         say(f"NOT REMOVED: {thing}")
     if left:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -124,21 +125,20 @@ class Workshop:
         self.prepare()
         return (self.built / "template.yaml").read_text()
 
-    def changed_copy(self, change) -> Path:
-        """A copy of what was built whose definition of the state machine is changed. Returns its template."""
+    def changed_copy(self, comment: str = "", resource: str = "") -> Path:
+        """A copy of what was built with another comment in the state machine's definition, or with one resource more.
+        Returns its template."""
+        self.prepare()
         copy = self.folder / "changed"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self.built, copy)
-        definition = ROOT / "statemachine/backfill.asl.json"
-        changed = copy / "changed.asl.json"
-        changed.write_text(json.dumps(change(json.loads(definition.read_text()))))
+        definition = json.loads((ROOT / "statemachine/backfill.asl.json").read_text())
+        if comment:
+            definition["Comment"] = comment
+        (copy / "changed.asl.json").write_text(json.dumps(definition))
         template = copy / "template.yaml"
-        lines = template.read_text().splitlines()
-        replaced = [
-            line.split("DefinitionUri:")[0] + "DefinitionUri: changed.asl.json" if "DefinitionUri:" in line else line
-            for line in lines
-        ]
-        template.write_text("\n".join(replaced) + "\n")
+        text = re.sub(r"(DefinitionUri:) .*", r"\1 changed.asl.json", template.read_text())
+        template.write_text(text.replace("\nResources:\n", f"\nResources:\n{resource}", 1))
         return template
 
     # The command.
@@ -223,7 +223,8 @@ class Stack:
 
     def deploy(self, template: Path | None = None, **parameters: str) -> None:
         """Deploys it for its table, or changes it."""
-        self.workshop.deploy(self.name, {"TableName": self.table, "LogRetentionDays": "1"} | parameters, template)
+        always = {"TableName": self.table, "LogRetentionDays": "1", "CheckpointTableName": self.checkpoints}
+        self.workshop.deploy(self.name, always | parameters, template)
 
     def delete(self) -> None:
         """Deletes it; what it retains stays."""
@@ -249,7 +250,7 @@ class Stack:
     @property
     def checkpoints(self) -> str:
         """Its checkpoint table."""
-        return self.outputs()["CheckpointTableName"]
+        return f"{self.name}-checkpoints"
 
     def start(self, attribute: str, *more: str) -> Ended:
         """`backfill start` of `attribute = 1`, followed to its end."""

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from .cloud import PREFIX, TAG, Cloud, code_of, eventually
 
@@ -39,6 +39,8 @@ class Kind:
     remove: Callable[[Cloud, str], None]
     # None if this kind cannot bear tags, or its name alone is proof enough.
     tags: Callable[[Cloud, str], dict[str, str]] | None
+    # Whether stand-ins know this kind.
+    stand_in: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,32 @@ class Thing:
         return f"{self.kind.name} {self.name}"
 
 
-def find(cloud: Cloud, prefix: str) -> list[Thing]:
-    """Everything of runs whose name begins so, in the order in which it is to be removed."""
+def find(cloud: Cloud, prefix: str) -> tuple[list[Thing], list[str]]:
+    """Everything of runs whose name begins so, in the order in which it is to be removed; and of which kinds it cannot be
+    said, and why not."""
     if not prefix.startswith(PREFIX):
         raise ValueError(f"{prefix} would find what no run has made")
-    found = []
-    for kind in KINDS:
-        for name, handle in kind.find(cloud, prefix):
-            if kind.tags is None or _tag_of(cloud, kind, handle).startswith(prefix):
-                found.append(Thing(kind, name, handle))
-    return found
+    found, unknown = [], []
+    for kind in _kinds(cloud):
+        try:
+            found += _find(cloud, kind, prefix)
+        except (ClientError, BotoCoreError) as error:
+            unknown.append(f"{kind.name}: cannot be looked for: {error}")
+    return found, unknown
+
+
+def _kinds(cloud: Cloud) -> list["Kind"]:
+    return [kind for kind in KINDS if kind.stand_in or not cloud.place.is_stand_in]
+
+
+def _find(cloud: Cloud, kind: Kind, prefix: str) -> list[Thing]:
+    things = [Thing(kind, name, handle) for name, handle in kind.find(cloud, prefix)]
+    if kind.tags is None:
+        return things
+    tags = {thing: _tag_of(cloud, kind, thing.handle) for thing in things}
+    # The stand-in does not hand the tags of a stack on to all that is in it.
+    forgets = cloud.place.is_stand_in
+    return [thing for thing, tag in tags.items() if tag.startswith(prefix) or (forgets and not tag)]
 
 
 def _tag_of(cloud: Cloud, kind: Kind, handle: str) -> str:
@@ -77,23 +95,32 @@ def _tag_of(cloud: Cloud, kind: Kind, handle: str) -> str:
 def remove(cloud: Cloud, prefix: str, say: Callable[[str], None]) -> list[str]:
     """Removes everything of runs whose name begins so. Returns what could not be removed, and why."""
     failed = {}
-    # Whatever a stack has retained, or refused to delete at first, is found by the second or third look.
+    # What a stack has retained is found after it, and what was refused at first by the next look.
     for attempt in range(4):
-        things = find(cloud, prefix)
-        if not things:
-            return []
-        failed = {}
-        for thing in things:
-            say(f"removing {thing}")
+        done = True
+        for kind in _kinds(cloud):
             try:
-                thing.kind.remove(cloud, thing.handle)
-            except (ClientError, TimeoutError) as error:
-                if not isinstance(error, ClientError) or code_of(error) not in _GONE:
-                    failed[str(thing)] = str(error)
-        if attempt and failed:
-            time.sleep(10 if not cloud.place.is_stand_in else 1)
-    left = find(cloud, prefix)
-    return [f"{thing}: {failed.get(str(thing), 'is still there')}" for thing in left]
+                for thing in _find(cloud, kind, prefix):
+                    done = False
+                    say(f"removing {thing}")
+                    _remove(cloud, thing, failed)
+            except (ClientError, BotoCoreError) as error:
+                done = False
+                say(f"{kind.name}: cannot be looked for: {error}")
+        if done:
+            return []
+        time.sleep(0 if cloud.place.is_stand_in else 10 * attempt)
+    things, unknown = find(cloud, prefix)
+    return [f"{thing}: {failed.get(thing, 'is still there')}" for thing in things] + unknown
+
+
+def _remove(cloud: Cloud, thing: Thing, failed: dict[Thing, str]) -> None:
+    failed.pop(thing, None)
+    try:
+        thing.kind.remove(cloud, thing.handle)
+    except (ClientError, BotoCoreError, TimeoutError) as error:
+        if not isinstance(error, ClientError) or code_of(error) not in _GONE:
+            failed[thing] = str(error)
 
 
 # Each kind, found by its prefix.
@@ -365,6 +392,12 @@ KINDS = [
         lambda cloud, name: _pairs(cloud.client("iam").list_role_tags(RoleName=name)["Tags"]),
     ),
     Kind("policy", _policies, lambda cloud, arn: cloud.client("iam").delete_policy(PolicyArn=arn), None),
-    Kind("query", _queries, lambda cloud, one: cloud.client("logs").delete_query_definition(queryDefinitionId=one), None),
+    Kind(
+        "query",
+        _queries,
+        lambda cloud, one: cloud.client("logs").delete_query_definition(queryDefinitionId=one),
+        None,
+        stand_in=False,
+    ),
     Kind("log group", _log_groups, lambda cloud, name: cloud.client("logs").delete_log_group(logGroupName=name), None),
 ]

@@ -1,15 +1,13 @@
 """Counts at the end what the clients could not count themselves: what functions, executions and tables have used, in the
 service's own figures, before they are removed."""
 
+import json
 import re
 from datetime import datetime, timezone
 
 from .asking import Context
 from .cloud import Cloud
 from .leftovers import KINDS
-
-# The most series of metrics that a run on a table sends, and the runs of an acceptance run.
-METRICS_OF_A_RUN = 30
 
 
 def settle(context: Context) -> None:
@@ -31,6 +29,7 @@ def settle(context: Context) -> None:
 
 def for_lambda(cloud: Cloud, meter) -> None:
     """What Lambda bills, as it says itself at the end of each invocation."""
+    series: set[tuple] = set()
     for group in _log_groups(cloud):
         stored = 0
         pages = cloud.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
@@ -41,9 +40,23 @@ def for_lambda(cloud: Cloud, meter) -> None:
                 if found:
                     meter.add("lambda requests", 1)
                     meter.add("lambda GB-seconds", int(found[1]) / 1000 * int(found[2]) / 1024)
-                if "_aws" in event["message"]:
-                    meter.at_least("custom metric hours", METRICS_OF_A_RUN * 10)
+                series |= _series(event["message"])
         meter.add("log GB", stored / 1e9)
+    # Billed by the hours in which something was sent, and no run takes two.
+    meter.add("custom metric hours", 2 * len(series))
+
+
+def _series(line: str) -> set[tuple]:
+    """The metrics that a line of the embedded metric format sends to."""
+    if '"_aws"' not in line:
+        return set()
+    told = json.loads(line)
+    return {
+        (one["Namespace"], tuple((name, told.get(name)) for name in dimensions), metric["Name"])
+        for one in told["_aws"]["CloudWatchMetrics"]
+        for dimensions in one["Dimensions"]
+        for metric in one["Metrics"]
+    }
 
 
 def _log_groups(cloud: Cloud) -> list[str]:

@@ -3,9 +3,11 @@
 import json
 import time
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
+from .. import leftovers
 from ..asking import Context, Later, question
-from ..cloud import METRICS_ARE_LATE
+from ..cloud import METRICS_ARE_LATE, TAG
 from ..deployed import Broken, Stack
 from ..items import Application, Model
 from ..results import UNDECIDED, Answer, verdict
@@ -60,49 +62,67 @@ def counters(told: dict) -> str:
     stack=True,
 )
 def deployment(context: Context) -> Answer:
-    """The first deployment fails because a table of the checkpoint table's name is there, and so does a change later."""
-    figures, stack = {}, context.new_stack()
-    taken = context.cloud.table("taken", {"run_id": "S", "record": "S"})
-    figures["a first deployment that cannot succeed"], left = _failing_deployment(context, stack, taken)
+    """The first deployment fails at its end, since a queue of one name is there already, and so does a change later."""
+    figures, stack, lambdas = {}, context.new_stack(), context.cloud.client("lambda")
+    taken = f"{context.cloud.name}-taken"
+    context.cloud.client("sqs").create_queue(QueueName=taken, tags={TAG: context.cloud.name})
+    cannot = context.workshop.changed_copy(resource=_TAKEN.replace("TAKEN", taken))
+    figures["a first deployment that cannot succeed"] = first = _failing(stack, cannot)
+    if stack.status():
+        # As everybody has to.
+        stack.delete()
+    left = _left(context)
     figures["left of it"] = ", ".join(left) or "nothing"
     started = time.monotonic()
     stack.deploy()
-    figures["the next"] = f"{stack.status()}, after {time.monotonic() - started:.0f} s"
+    figures["the next"] = created = stack.status()
+    figures["seconds for it"] = round(time.monotonic() - started)
     context.stack()
-    figures["a change that cannot succeed"], _ = _failing_deployment(context, stack, taken)
+    figures["a change that cannot succeed"] = changed = _failing(stack, cannot, WorkerMemorySize="320")
+    memory = lambdas.get_function_configuration(FunctionName=f"{stack.name}-worker")["MemorySize"]
+    figures["memory of a worker after it"] = f"{memory} MB"
     dry = stack.start("deployed", "--dry-run").expect(0, 3).json()
     figures["a dry run after it"] = f"{dry['status']}, {dry['remaining']} pending"
     stack.deploy()
-    figures["deployed again, unchanged"] = stack.status()
+    figures["deployed again, unchanged"] = unchanged = stack.status()
     is_expected = (
-        "ROLLBACK_COMPLETE" in figures["a first deployment that cannot succeed"]
+        first == "ROLLBACK_COMPLETE"
         and not left
-        and figures["the next"].startswith("CREATE_COMPLETE")
-        and figures["a change that cannot succeed"] == "UPDATE_ROLLBACK_COMPLETE"
+        and created == "CREATE_COMPLETE"
+        and changed == "UPDATE_ROLLBACK_COMPLETE"
+        and memory == 256
         and dry["remaining"] == len(context.model.items)
-        and stack.status() in ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_COMPLETE")
+        and unchanged in ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_COMPLETE")
     )
     return Answer(verdict(is_expected), figures)
 
 
-def _failing_deployment(context: Context, stack: Stack, taken: str) -> tuple[str, list[str]]:
-    """A deployment with a checkpoint table that is there already; how the stack stands after it, and what is left of a
-    stack that was new. Such a stack is deleted, as everybody has to."""
-    is_new = stack.status() == ""
+# A resource that cannot be made, after those that matter.
+_TAKEN = """  Taken:
+    Type: AWS::SQS::Queue
+    DependsOn: [WorkerFunction, CheckpointTable, BackfillStateMachine]
+    Properties:
+      QueueName: TAKEN
+"""
+
+
+def _failing(stack: Stack, template: Path, **parameters: str) -> str:
+    """How the stack stands after a deployment that cannot succeed."""
     try:
-        stack.deploy(CheckpointTableName=taken)
-        return f"succeeded: {stack.status()}", []
+        stack.deploy(template, **parameters)
     except Broken:
-        status = stack.status()
-    if not is_new:
-        return status, []
-    if status:
-        stack.delete()
-    tables = context.cloud.dynamodb.list_tables(ExclusiveStartTableName=context.cloud.name)["TableNames"]
-    groups = context.cloud.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{stack.name}")["logGroups"]
-    known = {stack.table, taken}
-    left = [name.replace(stack.name, "") for name in tables if name.startswith(stack.name) and name not in known]
-    return status or "deleted by itself", left + [group["logGroupName"].replace(stack.name, "") for group in groups]
+        return stack.status()
+    return f"succeeded: {stack.status()}"
+
+
+def _left(context: Context) -> list[str]:
+    """What there is of the stack although it is deleted."""
+    known = {context.new_stack().table, f"{context.cloud.name}-taken", f"{context.cloud.name}-artefacts"}
+    found, unknown = leftovers.find(context.cloud, context.cloud.name)
+    ours = {str(thing).replace(context.cloud.name, "…") for thing in found if thing.name not in known}
+    # Tables of questions that wait for their answer.
+    ours -= {f"table {name.replace(context.cloud.name, '…')}" for name in context.cloud.tables}
+    return sorted(ours) + unknown
 
 
 @question(
@@ -282,13 +302,9 @@ def redrive(context: Context) -> Answer:
 def deployment_mid_run(context: Context) -> Answer:
     """A changed definition, and functions with other memory, while workers are at work; and a run of the new version."""
     stack = context.stack()
-
-    def change(definition: dict) -> dict:
-        return definition | {"Comment": "Changed in the middle of a run."}
-
     running = stack.begin_start("deployed", "--segments", "8", "--max-wcu", str(pace(context)))
     stack.wait_for_updates("deployed", 1)
-    stack.deploy(context.workshop.changed_copy(change), WorkerMemorySize="320")
+    stack.deploy(context.workshop.changed_copy("Changed in the middle of a run."), WorkerMemorySize="320")
     at_work = context.cloud.client("stepfunctions").describe_execution(executionArn=stack.latest_execution())["status"]
     figures = {"after the deployment": f"{stack.status()}, the execution {at_work}"}
     told = running.end().expect(0).json()
