@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Callable
 
-from .cloud import METRICS_ARE_LATE, Cloud
+from .cloud import Cloud
 from .deployed import Stack, Workshop
 from .items import Model
 from .money import Meter, TooDear, Usage
@@ -87,10 +87,9 @@ class Context:
         """Whether this is a stand-in on this machine."""
         return self.cloud.place.is_stand_in
 
-    @property
-    def late(self) -> float:
-        """Seconds until CloudWatch knows everything."""
-        return 0 if self.is_stand_in else METRICS_ARE_LATE
+    def brief(self, seconds: float) -> float:
+        """So many seconds on the service, where they matter; one in a stand-in, which nothing makes slow or late."""
+        return min(seconds, 1) if self.is_stand_in else seconds
 
     def new_stack(self) -> Stack:
         """The stack before its first deployment, with its table, which is filled."""

@@ -49,7 +49,7 @@ def alarms(context: Context) -> Later:
                     {"MetricName": "ItemsScanned", "Dimensions": [{"Name": "Table", "Value": stack.table}], "Value": 0}
                 ],
             )
-            time.sleep(60)
+            time.sleep(context.brief(60))
 
     threading.Thread(target=no_progress, daemon=True).start()
     pressed = cloud.impatient()
@@ -75,22 +75,22 @@ def alarms(context: Context) -> Later:
             ExpressionAttributeValues={":n": {"N": str(next(turn))}},
         )
 
-    _press([write_to_index], _PRESSED)
+    _press([write_to_index], context.brief(_PRESSED))
     limit = {"MaxReadRequestUnits": 1, "MaxWriteRequestUnits": 1}
     cloud.dynamodb.update_table(TableName=stack.table, OnDemandThroughput=limit)
     cloud.wait_for_table(stack.table)
-    _press([write, read], _PRESSED)
-    deadline = time.monotonic() + _PATIENCE * 60
+    _press([write, read], context.brief(_PRESSED))
+    deadline = time.monotonic() + context.brief(_PATIENCE * 60)
 
     def look() -> Answer | Later:
         states = {name: _states(client, name, began) for name in names}
         over = all("ALARM" in seen and seen[-1] == "OK" for seen in states.values())
         if not over and time.monotonic() < deadline:
-            return Later(60, look)
+            return Later(context.brief(60), look)
         figures = {name.replace(stack.name, "").strip("-"): " → ".join(seen) or "no change" for name, seen in states.items()}
         return Answer(verdict(over and bool(names)), figures)
 
-    return Later(60, look)
+    return Later(context.brief(60), look)
 
 
 def _press(work: list, seconds: float) -> None:

@@ -90,7 +90,6 @@ _KEY = '"id" = ? AND "created" = ?'
     "Does each construct that batches carry mean the same in PartiQL as in a condition expression?",
     # Each pair puts two items and updates both.
     {"write units": 4 * len(SHAPES) * (len(CONSTRUCTS) + len(UPDATES)) * 1.2},
-    stand_in=True,
 )
 def equal_languages(context: Context) -> Answer:
     """Each construct on each shape: two items of this shape, one updated by each language; outcome and item compared."""
