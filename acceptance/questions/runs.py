@@ -32,9 +32,18 @@ def run_cost(runs: float) -> dict:
 
 
 def pace(context: Context) -> int:
-    """A budget at which a run takes long enough to be caught in its middle, about 40 seconds; a stand-in is on this machine,
-    where 15 suffice."""
-    return max(10, context.items // (15 if context.is_stand_in else 40))
+    """A budget at which a run takes two minutes, so that it can be caught in its middle; `free` ends it soon."""
+    return max(1, context.items // 120)
+
+
+# Arguments of a run that is to be caught in its middle; its name follows.
+SLOW = ("--segments", "8", "--run-id")
+
+
+def slow(context: Context, attribute: str) -> dict:
+    """The input of such a run, which has the name of its attribute."""
+    table = context.new_stack().table
+    return {"table": table, "set": {attribute: 1}, "max_wcu": pace(context), "total_segments": 8, "run_id": attribute}
 
 
 def ended_well(told: dict) -> bool:
@@ -147,7 +156,7 @@ def full_run(context: Context) -> Answer:
     figures["canary"] = counters(canary)
     with Application(context.cloud, stack.table, model) as application:
         time.sleep(1)
-        full = stack.start("test", *segments, "--max-wcu", str(4 * pace(context))).expect(0).json()
+        full = stack.start("test", *segments, "--max-wcu", str(20 * pace(context))).expect(0).json()
         time.sleep(1)
     model.migrated("test")
     figures["full run"] = counters(full)
@@ -243,13 +252,13 @@ def consumed_units(context: Context) -> Later:
 def stop(context: Context) -> Answer:
     """Stopped in its middle, as in the console, past our command."""
     stack, client = context.stack(), context.cloud.client("stepfunctions")
-    request = {"table": stack.table, "set": {"stopped": 1}, "max_wcu": pace(context), "total_segments": 8}
-    execution = stack.execute(request)
-    stack.wait_for_updates("stopped", max(1, context.items // 20))
+    execution = stack.execute(slow(context, "stopped"))
+    stack.wait_for_updates("stopped", context.items // 100)
     client.stop_execution(executionArn=execution, cause="the acceptance run stops it")
     status = stack.end_of(execution)["status"]
     done = context.model.pending("stopped") - _pending_now(context, "stopped")
-    again = stack.start("stopped", "--segments", "8", "--take-over").expect(0).json()
+    stack.free("stopped")
+    again = stack.start("stopped", *SLOW, "stopped", "--take-over").expect(0).json()
     context.model.migrated("stopped")
     is_same, words = compared(context)
     figures = {
@@ -273,13 +282,13 @@ def _pending_now(context: Context, attribute: str) -> int:
 def redrive(context: Context) -> Answer:
     """Stopped in its middle, and redriven."""
     stack, client = context.stack(), context.cloud.client("stepfunctions")
-    request = {"table": stack.table, "set": {"redriven": 1}, "max_wcu": pace(context), "total_segments": 8}
-    execution = stack.execute(request)
-    stack.wait_for_updates("redriven", max(1, context.items // 20))
+    execution = stack.execute(slow(context, "redriven"))
+    stack.wait_for_updates("redriven", context.items // 100)
     client.stop_execution(executionArn=execution, cause="the acceptance run stops it")
     status = stack.end_of(execution)["status"]
     # Functions that are at work finish their chunk, and then the claim of the redriven one fences nobody off.
     time.sleep(context.brief(10))
+    stack.free("redriven")
     client.redrive_execution(executionArn=execution)
     ended = stack.end_of(execution)
     output = json.loads(ended.get("output") or "{}")
@@ -305,11 +314,12 @@ def redrive(context: Context) -> Answer:
 def deployment_mid_run(context: Context) -> Answer:
     """A changed definition, and functions with other memory, while workers are at work; and a run of the new version."""
     stack = context.stack()
-    running = stack.begin_start("deployed", "--segments", "8", "--max-wcu", str(pace(context)))
+    running = stack.begin_start("deployed", *SLOW, "deployed", "--max-wcu", str(pace(context)))
     stack.wait_for_updates("deployed", 1)
     stack.deploy(context.workshop.changed_copy("Changed in the middle of a run."), WorkerMemorySize="320")
     at_work = context.cloud.client("stepfunctions").describe_execution(executionArn=stack.latest_execution())["status"]
     figures = {"after the deployment": f"{stack.status()}, the execution {at_work}"}
+    stack.free("deployed")
     told = running.end().expect(0).json()
     context.model.migrated("deployed")
     is_same, figures["comparison"] = compared(context)

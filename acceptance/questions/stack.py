@@ -251,7 +251,7 @@ def customer_keys(context: Context) -> Answer:
     )
     model = Model.filled(cloud, table, min(1_000, context.items))
     stack = Stack(context.workshop, f"{cloud.name}-keys", table)
-    section = context.workshop.parameters().partition("\nParameters:")[2].split("\nConditions:")[0]
+    section = re.split(r"\n(?=\w)", context.workshop.parameters().partition("\nParameters:")[2])[0]
     parameters = re.findall(r"^  (\w*(?:Key|Kms)\w*):\s*$", section, re.MULTILINE)
     stack.deploy(**dict.fromkeys(parameters, key["Arn"]))
     told = stack.start("keyed").expect(0).json()

@@ -1,12 +1,14 @@
 //! The deployed system on this machine: ministack as the stand-in for AWS, with the stack deployed into it by `sam`,
 //! and moto as a second interpreter of the state machine.
 
+mod bare;
 mod http;
 mod machine;
 mod running;
 mod server;
 mod stack;
 
+pub use bare::Bare;
 pub(crate) use http::{request_form, request_json};
 pub use machine::{Execution, Machine, eventually};
 pub use running::{Running, run_to_end};

@@ -5,6 +5,7 @@
 //! deployment, and hold the line between the functions and DynamoDB in their hands (`backfill_e2e::wire`): what has to
 //! happen at a certain moment happens then, not by chance.
 
+mod acceptance;
 mod accounting;
 mod budget;
 mod deployments;

@@ -45,6 +45,16 @@ pub(crate) fn request_form(port: u16, service: &str, parameters: &[(&str, &str)]
     answer.unwrap_or_else(|| panic!("{service} refuses {parameters:?}"))
 }
 
+/// A list of one of AWS's services that have paths. Panics if it is no success.
+pub(crate) fn request_list(port: u16, service: &str, path: &str) -> Json {
+    let credential = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");
+    let headers =
+        format!("Authorization: AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0");
+    let answer = request_with(port, "GET", path, &headers, "");
+    let answer = answer.unwrap_or_else(|| panic!("{path} is refused"));
+    serde_json::from_str(&answer).unwrap_or_default()
+}
+
 /// A call of one of AWS's services that take JSON. Panics if it is no success.
 pub(crate) fn request_json(port: u16, service: &str, target: &str, body: &Json) -> Json {
     let credential = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");

@@ -385,7 +385,7 @@ fn wait_less(part: &mut Json) {
     }
 }
 
-fn start_ministack(folder: &Folder, enforce_roles: bool) -> Option<(u16, Wire, Server)> {
+pub(super) fn start_ministack(folder: &Folder, enforce_roles: bool) -> Option<(u16, Wire, Server)> {
     let port = free_port();
     let wire = RUNTIME.block_on(Wire::open(port));
     let mut command = tool("ministack", "ministack");
