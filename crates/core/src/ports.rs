@@ -154,51 +154,58 @@ pub trait CheckpointReader: Send + Sync {
     /// Errors: `Internal` if the record is of another [`VERSION`](crate::records::VERSION) or damaged.
     fn run(&self, run_id: &str) -> impl Future<Output = Result<Option<RunRecord>>> + Send;
 
+    /// The copy of the run record under a shard, strongly consistent; `None` if there is none, or one that cannot be relied
+    /// on. It is never older than the record: see [`RunStore::save_copy`].
+    fn run_copy(
+        &self,
+        run_id: &str,
+        shard: u32,
+    ) -> impl Future<Output = Result<Option<RunRecord>>> + Send;
+
     /// The segment records of one pass, strongly consistent, in no particular order. A segment that was never claimed has
     /// none.
     fn segments(
         &self,
-        run_id: &str,
+        run: &RunRecord,
         pass: u32,
     ) -> impl Future<Output = Result<Vec<SegmentRecord>>> + Send;
 
-    /// How many segments of one pass are known to be exhausted: never more than there are, and seldom fewer.
-    fn exhausted(&self, run_id: &str, pass: u32) -> impl Future<Output = Result<u32>> + Send;
+    /// How many segments of a shard are known to be exhausted in the run's current pass: never more than there are, and
+    /// seldom fewer.
+    fn exhausted(&self, run: &RunRecord, shard: u32) -> impl Future<Output = Result<u32>> + Send;
 
     /// The items of one pass that DynamoDB refuses, in no particular order; strongly consistent.
     fn rejected(
         &self,
-        run_id: &str,
+        run: &RunRecord,
         pass: u32,
     ) -> impl Future<Output = Result<Vec<Rejected>>> + Send;
 
     /// How many items [`CheckpointReader::rejected`] would return.
-    fn rejected_count(&self, run_id: &str, pass: u32) -> impl Future<Output = Result<u64>> + Send;
+    fn rejected_count(
+        &self,
+        run: &RunRecord,
+        pass: u32,
+    ) -> impl Future<Output = Result<u64>> + Send;
 
     /// The history of one pass, the earliest bucket first.
     fn history(
         &self,
-        run_id: &str,
+        run: &RunRecord,
         pass: u32,
     ) -> impl Future<Output = Result<Vec<HistoryBucket>>> + Send;
 }
 
 /// Write access to the records of rejected items.
 pub trait RejectedStore: CheckpointReader {
-    /// Records an item of this pass, in the place of an earlier record of the same item.
-    fn reject(
-        &self,
-        run_id: &str,
-        pass: u32,
-        item: &Rejected,
-    ) -> impl Future<Output = Result<()>> + Send;
+    /// Records an item of the run's current pass, in the place of an earlier record of the same item.
+    fn reject(&self, run: &RunRecord, item: &Rejected) -> impl Future<Output = Result<()>> + Send;
 
-    /// Removes the record of an item, if there is one.
+    /// Removes the record of an item in the run's current pass, if there is one.
     fn forget_rejected(
         &self,
-        run_id: &str,
-        pass: u32,
-        key: &Key,
+        run: &RunRecord,
+        item: &Rejected,
     ) -> impl Future<Output = Result<()>> + Send;
 }
 
@@ -208,6 +215,19 @@ pub trait RunStore: CheckpointReader {
     ///
     /// Errors: `Conflict` if the stored revision is another.
     fn save_run(&self, record: &RunRecord) -> impl Future<Output = Result<()>> + Send;
+
+    /// Marks the copy under a shard as one of this revision or an earlier one that is to come, so that nobody relies on what
+    /// was there. It does nothing to a copy or a mark of this revision or a later one.
+    fn mark_copy(
+        &self,
+        run_id: &str,
+        shard: u32,
+        revision: u64,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Puts a copy of a record that is saved under a shard, unless there is a copy or a mark of a later revision. If every
+    /// copy was marked before the record was saved, none is ever older than the record.
+    fn save_copy(&self, record: &RunRecord, shard: u32) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// Write access to segment records.
@@ -223,19 +243,23 @@ pub trait SegmentStore: RejectedStore {
         segment: u32,
     ) -> impl Future<Output = Result<SegmentRecord>> + Send;
 
-    /// Stores cursor and counters. With the checkpoint that exhausts a segment, [`CheckpointReader::exhausted`] grows by
+    /// Stores cursor and counters of a segment of this run. With the checkpoint that exhausts a segment, [`CheckpointReader::exhausted`] grows by
     /// one, at most.
     ///
     /// Errors: `Fenced` if the stored generation is not `record.generation`, or if a checkpoint with a higher number
     /// (`counters.checkpoints`) is stored already.
-    fn checkpoint(&self, record: &SegmentRecord) -> impl Future<Output = Result<()>> + Send;
+    fn checkpoint(
+        &self,
+        run: &RunRecord,
+        record: &SegmentRecord,
+    ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Adds to the history of a pass. Not to be tried again after an error: it may have been carried out, and would then
-    /// count twice.
+    /// Adds what was done in a segment to the history of the run's current pass. Not to be tried again after an error: it may
+    /// have been carried out, and would then count twice.
     fn add_to_history(
         &self,
-        run_id: &str,
-        pass: u32,
+        run: &RunRecord,
+        segment: u32,
         flush: &Flush,
     ) -> impl Future<Output = Result<()>> + Send;
 }

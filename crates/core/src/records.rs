@@ -4,6 +4,7 @@
 mod counters;
 mod history;
 mod owner;
+mod places;
 mod rejected;
 mod run;
 mod segment;
@@ -11,6 +12,8 @@ mod segment;
 pub use counters::Counters;
 pub use history::{BUCKET_MS, Flush, HistoryBucket};
 pub use owner::{ExecutionArn, Owner, Process};
+pub use places::{MOST_ON_ONE_KEY, place, shard_of};
+pub(crate) use places::{likely_copy, shards_of};
 pub use rejected::Rejected;
-pub use run::{Event, MAX_EVENTS, Proof, RunRecord, RunStatus, VERSION};
+pub use run::{Event, MAX_EVENTS, Proof, RunRecord, RunStatus, SPREAD_VERSION, VERSION};
 pub use segment::{BoundBy, Cursor, SegmentRecord};

@@ -3,10 +3,13 @@
 //! | `run_id` (hash, S) | `record` (range, S)             | holds |
 //! |---|---|---|
 //! | the run            | `run`                           | a [`RunRecord`], attribute by attribute |
-//! | the run            | `pass#00001#segment#0000012`    | a [`SegmentRecord`] |
-//! | the run            | `pass#00001#rejected#<digest>`  | a [`Rejected`] item, by the digest of its key |
-//! | the run            | `pass#00001#history#01800000000` | a [`HistoryBucket`] of its history, by its begin in seconds since 1970 |
-//! | the run            | `exhausted#00001`               | how many segments of the pass are exhausted |
+//! | its place          | `pass#00001#segment#0000012`    | a [`SegmentRecord`] |
+//! | its place          | `pass#00001#rejected#<digest>`  | a [`Rejected`] item, by the digest of its key |
+//! | its place          | `pass#00001#history#01800000000` | a [`HistoryBucket`] of its history, by its begin in seconds since 1970 |
+//! | its place          | `exhausted#00001`               | how many segments of the pass are exhausted |
+//! | each place         | `copy`                          | of a large run: a copy of the run record, or the mark of one, which has a `revision` and nothing else |
+//!
+//! The place of what belongs to a segment is the run, `stuff-1`, or a shard of it, `stuff-1#07` ([`RunRecord::place_of`]).
 //!
 //! All carry `expires_at` (seconds since 1970), the table's TTL attribute.
 
@@ -17,8 +20,9 @@ use std::time::Duration;
 
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::CheckpointReader;
-use backfill_core::records::{HistoryBucket, Rejected, RunRecord, SegmentRecord};
+use backfill_core::records::{HistoryBucket, Rejected, RunRecord, SegmentRecord, VERSION, place};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
+use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -27,8 +31,8 @@ use crate::connection::Connection;
 use crate::failure::failure;
 use crate::send::{Call, ProvideErrorMetadata as _, SdkError, Sender};
 use form::{
-    EXHAUSTED, RUN, exhausted_key, history_prefix, key, names, read_record, read_run,
-    rejected_prefix, segment_prefix, values,
+    COPY, EXHAUSTED, RUN, copy_place, exhausted_key, history_prefix, key, names, of_run,
+    read_record, read_run, rejected_prefix, segment_prefix, values,
 };
 
 /// How long a newly created checkpoint table may take to become ACTIVE.
@@ -203,10 +207,10 @@ impl CheckpointTable {
         Ok(self.call("reading", &get).await?.item)
     }
 
-    /// One page of the records of a run whose name begins like this.
+    /// One page of the records in a place whose name begins like this.
     async fn page(
         &self,
-        run_id: &str,
+        place: &str,
         prefix: &str,
         select: Option<&str>,
         after: Option<&Key>,
@@ -216,7 +220,7 @@ impl CheckpointTable {
             key_condition_expression: "run_id = :run AND begins_with(#record, :prefix)",
             expression_attribute_names: Some(&names(["record"])),
             expression_attribute_values: Some(&values([
-                ("run", Value::S(run_id.into())),
+                ("run", Value::S(place.into())),
                 ("prefix", Value::S(prefix.into())),
             ])),
             consistent_read: true,
@@ -227,18 +231,47 @@ impl CheckpointTable {
         self.call("reading", &query).await
     }
 
-    /// All records of a run whose name begins like this, in the order of their names.
-    async fn records<T: DeserializeOwned>(&self, run_id: &str, prefix: &str) -> Result<Vec<T>> {
+    /// All records of a run whose name begins like this, place by place, and in a place in the order of their names.
+    async fn records<T: DeserializeOwned>(&self, run: &RunRecord, prefix: &str) -> Result<Vec<T>> {
+        let places = run.places();
+        let places = places.iter().map(String::as_str);
+        let here = places.map(|place| self.records_in(run, place, prefix));
+        let records: Vec<Vec<T>> = try_join_all(here).await?;
+        Ok(records.into_iter().flatten().collect())
+    }
+
+    async fn records_in<T: DeserializeOwned>(
+        &self,
+        run: &RunRecord,
+        place: &str,
+        prefix: &str,
+    ) -> Result<Vec<T>> {
         let mut records = Vec::new();
         let mut after = None;
         loop {
-            let page = self.page(run_id, prefix, None, after.as_ref()).await?;
+            let page = self.page(place, prefix, None, after.as_ref()).await?;
             for attributes in page.items.unwrap_or_default() {
-                records.push(read_record(&self.name, attributes)?);
+                let attributes = of_run(&run.run_id, attributes);
+                records.push(read_record(&self.name, attributes, VERSION)?);
             }
             after = page.last_evaluated_key;
             if after.is_none() {
                 return Ok(records);
+            }
+        }
+    }
+
+    /// How many records in a place have a name that begins like this.
+    async fn count_in(&self, place: &str, prefix: &str) -> Result<u64> {
+        let mut count = 0;
+        let mut after = None;
+        loop {
+            let page = self.page(place, prefix, Some("COUNT"), after.as_ref());
+            let page = page.await?;
+            count += page.count.unwrap_or(0);
+            after = page.last_evaluated_key;
+            if after.is_none() {
+                return Ok(count);
             }
         }
     }
@@ -252,39 +285,39 @@ impl CheckpointReader for CheckpointTable {
             .transpose()
     }
 
-    async fn segments(&self, run_id: &str, pass: u32) -> Result<Vec<SegmentRecord>> {
-        self.records(run_id, &segment_prefix(pass)).await
+    async fn run_copy(&self, run_id: &str, shard: u32) -> Result<Option<RunRecord>> {
+        let key = key(&copy_place(run_id, shard), COPY);
+        let record = self.record(&key, true);
+        // What is no whole record is a mark, and of one that is damaged the record itself will tell.
+        Ok(record.await?.and_then(|attributes| {
+            let copy = read_run(&self.name, of_run(run_id, attributes));
+            copy.ok()
+        }))
     }
 
-    async fn rejected(&self, run_id: &str, pass: u32) -> Result<Vec<Rejected>> {
-        self.records(run_id, &rejected_prefix(pass)).await
+    async fn segments(&self, run: &RunRecord, pass: u32) -> Result<Vec<SegmentRecord>> {
+        self.records(run, &segment_prefix(pass)).await
     }
 
-    async fn rejected_count(&self, run_id: &str, pass: u32) -> Result<u64> {
-        let prefix = rejected_prefix(pass);
-        let mut count = 0;
-        let mut after = None;
-        loop {
-            let page = self
-                .page(run_id, &prefix, Some("COUNT"), after.as_ref())
-                .await?;
-            count += page.count.unwrap_or(0);
-            after = page.last_evaluated_key;
-            if after.is_none() {
-                return Ok(count);
-            }
-        }
+    async fn rejected(&self, run: &RunRecord, pass: u32) -> Result<Vec<Rejected>> {
+        self.records(run, &rejected_prefix(pass)).await
     }
 
-    async fn history(&self, run_id: &str, pass: u32) -> Result<Vec<HistoryBucket>> {
-        // A query returns its items in the order of their sort keys.
-        self.records(run_id, &history_prefix(pass)).await
+    async fn rejected_count(&self, run: &RunRecord, pass: u32) -> Result<u64> {
+        let (prefix, places) = (rejected_prefix(pass), run.places());
+        let here = places.iter().map(|place| self.count_in(place, &prefix));
+        Ok(try_join_all(here).await?.iter().sum())
     }
 
-    async fn exhausted(&self, run_id: &str, pass: u32) -> Result<u32> {
-        let record = self
-            .record(&key(run_id, &exhausted_key(pass)), false)
-            .await?;
+    async fn history(&self, run: &RunRecord, pass: u32) -> Result<Vec<HistoryBucket>> {
+        let buckets = self.records(run, &history_prefix(pass)).await?;
+        Ok(HistoryBucket::merged(buckets))
+    }
+
+    async fn exhausted(&self, run: &RunRecord, shard: u32) -> Result<u32> {
+        let place = place(&run.run_id, run.shards, shard);
+        let key = key(&place, &exhausted_key(run.pass));
+        let record = self.record(&key, false).await?;
         Ok(match record.as_ref().and_then(|item| item.get(EXHAUSTED)) {
             Some(Value::N(count)) => count.parse().unwrap_or(0),
             _ => 0,

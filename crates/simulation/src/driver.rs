@@ -47,9 +47,11 @@ pub async fn simulate(
         spec: Spec::set_missing("simulated", set),
         settings,
     };
+    let line = Latency::new(scenario.seed, STORE_MS);
+    let meter = line.meter.clone();
     let world = World {
         table: SimulatedTable::new(scenario.clone()),
-        store: MemoryStore::new(Latency::new(scenario.seed, STORE_MS)),
+        store: MemoryStore::new(line),
         owner: Owner::from("the simulation"),
     };
     let begin = Instant::now();
@@ -64,6 +66,7 @@ pub async fn simulate(
         bound_seconds,
         bound_by,
         seconds: world.table.seconds(sweep_seconds.ceil() as usize),
+        checkpoints: meter,
     })
 }
 

@@ -16,7 +16,7 @@ use std::future::Future;
 pub use driver::{Driver, simulate};
 pub use report::{Report, Second};
 pub use scenario::Scenario;
-pub use store::{Latency, Line, MemoryStore};
+pub use store::{Latency, Line, MemoryStore, Meter, Units};
 pub use traffic::without_backfill;
 
 /// Runs a future to its end in virtual time: a wait passes at once if nothing else is to be done. The waits between

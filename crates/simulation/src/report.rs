@@ -4,6 +4,7 @@ use backfill_core::view::cost::Use;
 use backfill_core::view::progress::Summary;
 
 use crate::scenario::Scenario;
+use crate::store::Meter;
 
 /// One second of a run.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +59,8 @@ pub struct Report {
     pub bound_by: &'static str,
     /// The seconds of the sweep.
     pub seconds: Vec<Second>,
+    /// What the run has consumed of the checkpoint table.
+    pub checkpoints: Meter,
 }
 
 /// The shortest time in which a run within this budget can end, and what bounds it.

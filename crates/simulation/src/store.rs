@@ -8,8 +8,10 @@ use std::time::Duration;
 use backfill_core::ports::{CheckpointReader, RejectedStore, RunStore, SegmentStore};
 use backfill_core::records::BoundBy;
 use backfill_core::records::{Counters, Cursor, Rejected, RunRecord, SegmentRecord};
-use backfill_core::records::{Flush, HistoryBucket};
+use backfill_core::records::{Flush, HistoryBucket, place};
 use backfill_core::{Error, ErrorKind, Key, Result};
+use serde::Serialize;
+use tokio::time::Instant;
 
 /// What happens to a call on its way to the store and back. The store knows the records and their conditions; how long a
 /// call takes, and whether it fails, is the line's.
@@ -24,6 +26,68 @@ pub trait Line: Clone + Send + Sync {
 
     /// Sees each checkpoint that is stored, with the record of its run.
     fn stored(&self, _run: &RunRecord, _checkpoint: &SegmentRecord) {}
+
+    /// Sees each copy of a run record that is read, with the record itself.
+    fn copied(&self, _run: &RunRecord, _copy: &RunRecord) {}
+
+    /// Who counts what the calls consume; `None` if nobody does.
+    fn meter(&self) -> Option<&Meter> {
+        None
+    }
+}
+
+/// Capacity units of the checkpoint table, for each partition key and second. They are counted as DynamoDB charges them: a
+/// write for each KB of its item; a strongly consistent read for each 4 KB, an eventually consistent one half of that. Its
+/// clones share the figures.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    begin: Instant,
+    seconds: Arc<Mutex<Vec<BTreeMap<String, Units>>>>,
+}
+
+/// Units that were consumed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Units {
+    /// Write units.
+    pub write: f64,
+    /// Read units.
+    pub read: f64,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Meter {
+            begin: Instant::now(),
+            seconds: Arc::default(),
+        }
+    }
+
+    /// The most that was consumed on one partition key within one second.
+    pub fn hottest(&self) -> Units {
+        let most = |most: Units, units: &Units| Units {
+            write: most.write.max(units.write),
+            read: most.read.max(units.read),
+        };
+        let seconds = lock(&self.seconds);
+        let of_keys = seconds.iter().flat_map(BTreeMap::values);
+        of_keys.fold(Units::default(), most)
+    }
+
+    fn add(&self, key: &str, units: Units) {
+        let second = self.begin.elapsed().as_secs() as usize;
+        let mut seconds = lock(&self.seconds);
+        if seconds.len() <= second {
+            seconds.resize_with(second + 1, BTreeMap::new);
+        }
+        let of_key = seconds[second].entry(key.to_owned()).or_default();
+        of_key.write += units.write;
+        of_key.read += units.read;
+    }
+}
+
+/// Bytes of a record as it is stored, about: JSON repeats the names as DynamoDB does.
+fn bytes<T: Serialize>(record: &T) -> usize {
+    serde_json::to_string(record).map_or(0, |json| json.len())
 }
 
 /// A line on which calls take up to a given time, at random, and do not fail. Its clones share one source of randomness.
@@ -31,6 +95,7 @@ pub trait Line: Clone + Send + Sync {
 pub struct Latency {
     random: Arc<Mutex<fastrand::Rng>>,
     below_ms: u64,
+    pub(crate) meter: Meter,
 }
 
 impl Latency {
@@ -39,6 +104,7 @@ impl Latency {
         Latency {
             random: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
             below_ms,
+            meter: Meter::new(),
         }
     }
 }
@@ -48,6 +114,10 @@ impl Line for Latency {
         let ms = lock(&self.random).u64(..self.below_ms);
         tokio::time::sleep(Duration::from_millis(ms)).await;
         Ok(())
+    }
+
+    fn meter(&self) -> Option<&Meter> {
+        Some(&self.meter)
     }
 }
 
@@ -61,9 +131,26 @@ pub struct MemoryStore<L> {
 #[derive(Default)]
 struct State {
     runs: BTreeMap<String, RunRecord>,
+    copies: BTreeMap<(String, u32), Copied>,
     segments: BTreeMap<(String, u32, u32), SegmentRecord>,
+    /// Exhausted segments of a pass under a partition key.
+    exhausted: BTreeMap<(String, u32), u32>,
     rejected: BTreeMap<(String, u32, Key), Rejected>,
     history: BTreeMap<(String, u32, u64), HistoryBucket>,
+}
+
+/// What lies in the place of a copy of a run record: one of this revision, or the mark of one that is to come.
+struct Copied {
+    revision: u64,
+    record: Option<RunRecord>,
+}
+
+impl State {
+    /// The segment records of one pass.
+    fn segments(&self, run_id: &str, pass: u32) -> impl Iterator<Item = &SegmentRecord> {
+        let of_pass = (run_id.to_owned(), pass, 0)..=(run_id.to_owned(), pass, u32::MAX);
+        self.segments.range(of_pass).map(|(_, segment)| segment)
+    }
 }
 
 impl<L: Line> MemoryStore<L> {
@@ -77,6 +164,23 @@ impl<L: Line> MemoryStore<L> {
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// A write of this record under a partition key is charged.
+    fn wrote<T: Serialize>(&self, key: &str, record: &T) {
+        if let Some(meter) = self.line.meter() {
+            let write = bytes(record).div_ceil(1024).max(1) as f64;
+            meter.add(key, Units { write, read: 0.0 });
+        }
+    }
+
+    /// A strongly consistent read of these records under a partition key is charged.
+    fn read<T: Serialize>(&self, key: &str, records: &[T]) {
+        if let Some(meter) = self.line.meter() {
+            let bytes: usize = records.iter().map(bytes).sum();
+            let read = bytes.div_ceil(4096).max(1) as f64;
+            meter.add(key, Units { write: 0.0, read });
+        }
     }
 }
 
@@ -102,58 +206,105 @@ fn new_segment(run: &RunRecord, segment: u32) -> SegmentRecord {
 impl<L: Line> CheckpointReader for MemoryStore<L> {
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
         self.line.before().await?;
-        Ok(self.state().runs.get(run_id).cloned())
+        let run = self.state().runs.get(run_id).cloned();
+        self.read(run_id, run.as_slice());
+        Ok(run)
     }
 
-    async fn segments(&self, run_id: &str, pass: u32) -> Result<Vec<SegmentRecord>> {
+    async fn run_copy(&self, run_id: &str, shard: u32) -> Result<Option<RunRecord>> {
+        self.line.before().await?;
+        let copy = {
+            let state = self.state();
+            let copied = state.copies.get(&(run_id.to_owned(), shard));
+            let copy = copied.and_then(|copied| copied.record.clone());
+            if let (Some(run), Some(copy)) = (state.runs.get(run_id), &copy) {
+                self.line.copied(run, copy);
+            }
+            copy
+        };
+        self.read(&place(run_id, 2, shard), copy.as_slice());
+        Ok(copy)
+    }
+
+    async fn segments(&self, run: &RunRecord, pass: u32) -> Result<Vec<SegmentRecord>> {
+        self.line.before().await?;
+        let segments: Vec<_> = self.state().segments(&run.run_id, pass).cloned().collect();
+        for place in run.places() {
+            let here = |segment: &&SegmentRecord| run.place_of(segment.segment) == place;
+            self.read(&place, &segments.iter().filter(here).collect::<Vec<_>>());
+        }
+        Ok(segments)
+    }
+
+    async fn exhausted(&self, run: &RunRecord, shard: u32) -> Result<u32> {
+        self.line.before().await?;
+        let place = place(&run.run_id, run.shards, shard);
+        if let Some(meter) = self.line.meter() {
+            // Of one small item, eventually consistent.
+            let read = 0.5;
+            meter.add(&place, Units { write: 0.0, read });
+        }
+        let state = self.state();
+        Ok(*state.exhausted.get(&(place, run.pass)).unwrap_or(&0))
+    }
+
+    async fn rejected(&self, run: &RunRecord, pass: u32) -> Result<Vec<Rejected>> {
         self.line.before().await?;
         let state = self.state();
-        Ok(state
-            .segments
-            .values()
-            .filter(|segment| segment.run_id == run_id && segment.pass == pass)
-            .cloned()
-            .collect())
-    }
-
-    async fn exhausted(&self, run_id: &str, pass: u32) -> Result<u32> {
-        let segments = self.segments(run_id, pass).await?;
-        let exhausted = |segment: &&SegmentRecord| segment.cursor == Cursor::Exhausted;
-        Ok(segments.iter().filter(exhausted).count() as u32)
-    }
-
-    async fn rejected(&self, run_id: &str, pass: u32) -> Result<Vec<Rejected>> {
-        self.line.before().await?;
-        let state = self.state();
-        let of_pass = |key: &(String, u32, Key)| key.0 == run_id && key.1 == pass;
+        let of_pass = |key: &(String, u32, Key)| key.0 == run.run_id && key.1 == pass;
         let rejected = state.rejected.iter().filter(|(key, _)| of_pass(key));
         Ok(rejected.map(|(_, item)| item.clone()).collect())
     }
 
-    async fn rejected_count(&self, run_id: &str, pass: u32) -> Result<u64> {
-        Ok(self.rejected(run_id, pass).await?.len() as u64)
+    async fn rejected_count(&self, run: &RunRecord, pass: u32) -> Result<u64> {
+        Ok(self.rejected(run, pass).await?.len() as u64)
     }
 
-    async fn history(&self, run_id: &str, pass: u32) -> Result<Vec<HistoryBucket>> {
+    async fn history(&self, run: &RunRecord, pass: u32) -> Result<Vec<HistoryBucket>> {
         self.line.before().await?;
         let state = self.state();
-        let of_pass = (run_id.to_owned(), pass, 0)..=(run_id.to_owned(), pass, u64::MAX);
-        Ok(state.history.range(of_pass).map(|(_, b)| *b).collect())
+        let buckets = run.places().into_iter().flat_map(|place| {
+            let of_pass = (place.clone(), pass, 0)..=(place, pass, u64::MAX);
+            state.history.range(of_pass).map(|(_, bucket)| *bucket)
+        });
+        Ok(HistoryBucket::merged(buckets))
     }
 }
 
 impl<L: Line> RejectedStore for MemoryStore<L> {
-    async fn reject(&self, run_id: &str, pass: u32, item: &Rejected) -> Result<()> {
+    async fn reject(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
         self.line.before().await?;
-        let key = (run_id.to_owned(), pass, item.key.clone());
+        self.wrote(&run.place_of(item.segment), item);
+        let key = (run.run_id.clone(), run.pass, item.key.clone());
         self.state().rejected.insert(key, item.clone());
         self.line.after().await
     }
 
-    async fn forget_rejected(&self, run_id: &str, pass: u32, key: &Key) -> Result<()> {
+    async fn forget_rejected(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
         self.line.before().await?;
-        let key = (run_id.to_owned(), pass, key.clone());
+        self.wrote(&run.place_of(item.segment), item);
+        let key = (run.run_id.clone(), run.pass, item.key.clone());
         self.state().rejected.remove(&key);
+        self.line.after().await
+    }
+}
+
+impl<L: Line> MemoryStore<L> {
+    /// Puts a copy, or the mark of one, if what is there is of an earlier revision.
+    async fn put_copy(&self, run_id: &str, shard: u32, copied: Copied) -> Result<()> {
+        self.line.before().await?;
+        self.wrote(&place(run_id, 2, shard), &copied.record);
+        {
+            let mut state = self.state();
+            let stored = state.copies.get(&(run_id.to_owned(), shard));
+            let is_newer = stored.is_none_or(|stored| {
+                stored.revision < copied.revision
+                    || (stored.revision == copied.revision && copied.record.is_some())
+            });
+            if is_newer {
+                state.copies.insert((run_id.to_owned(), shard), copied);
+            }
+        }
         self.line.after().await
     }
 }
@@ -161,6 +312,7 @@ impl<L: Line> RejectedStore for MemoryStore<L> {
 impl<L: Line> RunStore for MemoryStore<L> {
     async fn save_run(&self, record: &RunRecord) -> Result<()> {
         self.line.before().await?;
+        self.wrote(&record.run_id, record);
         {
             let mut state = self.state();
             let stored = state.runs.get(&record.run_id);
@@ -174,6 +326,20 @@ impl<L: Line> RunStore for MemoryStore<L> {
             }
         }
         self.line.after().await
+    }
+
+    async fn mark_copy(&self, run_id: &str, shard: u32, revision: u64) -> Result<()> {
+        let record = None;
+        let mark = Copied { revision, record };
+        self.put_copy(run_id, shard, mark).await
+    }
+
+    async fn save_copy(&self, record: &RunRecord, shard: u32) -> Result<()> {
+        let copy = Copied {
+            revision: record.revision,
+            record: Some(record.clone()),
+        };
+        self.put_copy(&record.run_id, shard, copy).await
     }
 }
 
@@ -193,39 +359,49 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
             record.generation += 1;
             record.clone()
         };
+        self.wrote(&run.place_of(segment), &record);
         self.line.after().await?;
         Ok(record)
     }
 
-    async fn checkpoint(&self, record: &SegmentRecord) -> Result<()> {
+    async fn checkpoint(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
         self.line.before().await?;
+        let place = run.place_of(record.segment);
+        self.wrote(&place, record);
         {
             let mut state = self.state();
-            let State { runs, segments, .. } = &mut *state;
             let key = (record.run_id.clone(), record.pass, record.segment);
             let fenced = || Error::new(ErrorKind::Fenced, "claimed by another worker");
-            let (Some(run), Some(stored)) = (runs.get(&record.run_id), segments.get_mut(&key))
-            else {
-                return Err(fenced());
-            };
+            let stored = state.segments.get_mut(&key).ok_or_else(fenced)?;
             let late = stored.counters.checkpoints > record.counters.checkpoints;
             if stored.generation != record.generation || late {
                 return Err(fenced());
             }
+            let was_exhausted = stored.cursor == Cursor::Exhausted;
             *stored = record.clone();
             self.line.stored(run, record);
+            if record.cursor == Cursor::Exhausted && !was_exhausted {
+                // It is counted, in a small item.
+                self.wrote(&place, &());
+                *state.exhausted.entry((place, record.pass)).or_default() += 1;
+            }
         }
         self.line.after().await
     }
 
-    async fn add_to_history(&self, run_id: &str, pass: u32, flush: &Flush) -> Result<()> {
+    async fn add_to_history(&self, run: &RunRecord, segment: u32, flush: &Flush) -> Result<()> {
         self.line.before().await?;
-        let start = flush.bucket_ms();
-        self.state()
-            .history
-            .entry((run_id.to_owned(), pass, start))
-            .or_insert_with(|| HistoryBucket::new(pass, start))
-            .add(flush);
+        let (place, start) = (run.place_of(segment), flush.bucket_ms());
+        let bucket = {
+            let mut state = self.state();
+            let bucket = state
+                .history
+                .entry((place.clone(), run.pass, start))
+                .or_insert_with(|| HistoryBucket::new(run.pass, start));
+            bucket.add(flush);
+            *bucket
+        };
+        self.wrote(&place, &bucket);
         self.line.after().await
     }
 }

@@ -55,4 +55,8 @@ impl Line for StoreLine {
         let passed = table.pending_behind(&run.spec, *segment, total, cursor);
         assert!(passed.is_empty(), "the checkpoint has passed {passed:?}");
     }
+
+    fn copied(&self, run: &RunRecord, copy: &RunRecord) {
+        assert!(copy.revision >= run.revision, "the copy is old: {copy:?}");
+    }
 }

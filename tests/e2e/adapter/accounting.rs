@@ -2,14 +2,13 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use backfill_core::ports::TableWriter as _;
-use backfill_core::ports::{CheckpointReader as _, Outcome, SegmentStore as _};
-use backfill_core::records::{Counters, Flush};
+use backfill_core::ports::{CheckpointReader as _, Outcome, RejectedStore as _, SegmentStore as _};
+use backfill_core::records::{Counters, Cursor, Flush, Rejected, RunRecord};
 use backfill_core::request::WriterKind;
 use backfill_core::value::size::item_bytes;
 use backfill_core::{ErrorKind, Key, Value};
-use backfill_dynamodb::CheckpointTable;
 use backfill_e2e::convert::to_item;
-use backfill_e2e::tables::{put_all, stuff};
+use backfill_e2e::tables::{CHECKPOINT_KEYS, put_all, read_all, stuff};
 
 use crate::table::{KINDS, Table, key, outcome, set_test, spec, write};
 
@@ -175,12 +174,17 @@ async fn accounting_of_the_units_of_failed_conditions() {
     }
 }
 
-/// The history adds up, bucket by bucket and in the order of time, and is taken for nothing else.
+/// The history adds up, bucket by bucket and in the order of time, and is taken for nothing else, also if it is spread.
 #[tokio::test(flavor = "multi_thread")]
 async fn accounting_of_the_history_in_the_checkpoint_table() {
+    for segments in [2, 80] {
+        assert_history(segments).await;
+    }
+}
+
+async fn assert_history(segments: u32) {
     let table = Table::with_items(1).await;
-    let store = CheckpointTable::new(&table.connection, "checkpoints");
-    store.create_if_missing().await.unwrap();
+    let (store, run) = table.planned(segments).await;
     let done = Counters {
         scanned: 10,
         matched: 9,
@@ -199,17 +203,21 @@ async fn accounting_of_the_history_in_the_checkpoint_table() {
         done,
     };
     // The year 2286 brings one digit more.
-    for (pass, at_ms, seconds) in [
+    for (segment, (pass, at_ms, seconds)) in (0..).zip([
         (1, 10_000_000_005_000, 2.0),
         (1, 1_800_000_019_999, 7.5),
         (1, 1_800_000_010_000, 0.5),
         (2, 1_800_000_020_000, 1.0),
         (12, 1_800_000_000_000, 1.0),
-    ] {
+    ]) {
         let flush = flush(at_ms, seconds);
-        store.add_to_history("run", pass, &flush).await.unwrap();
+        let run = RunRecord {
+            pass,
+            ..run.clone()
+        };
+        store.add_to_history(&run, segment, &flush).await.unwrap();
     }
-    let found = store.history("run", 1).await.unwrap();
+    let found = store.history(&run, 1).await.unwrap();
     let [first, second] = &found[..] else {
         panic!("{found:?}")
     };
@@ -221,10 +229,14 @@ async fn accounting_of_the_history_in_the_checkpoint_table() {
     assert_eq!(first.done, twice);
     assert_eq!(second.start_ms, 10_000_000_000_000);
     assert_eq!(second.done, done);
-    assert_eq!(store.history("run", 2).await.unwrap().len(), 1);
-    assert_eq!(store.history("other", 1).await.unwrap(), []);
-    assert_eq!(store.segments("run", 1).await.unwrap(), []);
-    assert_eq!(store.rejected("run", 1).await.unwrap(), []);
+    assert_eq!(store.history(&run, 2).await.unwrap().len(), 1);
+    let other = RunRecord {
+        run_id: "other".into(),
+        ..run.clone()
+    };
+    assert_eq!(store.history(&other, 1).await.unwrap(), []);
+    assert_eq!(store.segments(&run, 1).await.unwrap(), []);
+    assert_eq!(store.rejected(&run, 1).await.unwrap(), []);
     let stored = table.database.client.scan().table_name("checkpoints");
     let stored = stored.send().await.unwrap();
     assert!(
@@ -233,4 +245,53 @@ async fn accounting_of_the_history_in_the_checkpoint_table() {
             .iter()
             .all(|item| item.contains_key("expires_at"))
     );
+}
+
+/// accounting: of a large run, whose records are spread, every segment, every rejected item and every exhausted segment is found,
+/// each under the key of its segment; and the run is listed once.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_a_large_run_in_the_checkpoint_table() {
+    let table = Table::with_items(1).await;
+    let (store, run) = table.planned(80).await;
+    let mut places = std::collections::BTreeSet::new();
+    for segment in 0..80 {
+        let mut claimed = store.claim(&run, segment).await.unwrap();
+        assert_eq!((&claimed.run_id, claimed.segment), (&run.run_id, segment));
+        if segment % 2 == 0 {
+            claimed.cursor = Cursor::Exhausted;
+        }
+        store.checkpoint(&run, &claimed).await.unwrap();
+        let item = Rejected {
+            segment,
+            key: key(segment.into()),
+            reason: "no".into(),
+            at_ms: 0,
+        };
+        store.reject(&run, &item).await.unwrap();
+        if segment % 4 == 0 {
+            store.forget_rejected(&run, &item).await.unwrap();
+        }
+        places.insert(run.place_of(segment));
+    }
+    assert_eq!(places.len(), 16, "{places:?}");
+    let mut segments: Vec<u32> = (store.segments(&run, 1).await.unwrap().iter())
+        .map(|record| record.segment)
+        .collect();
+    segments.sort_unstable();
+    assert_eq!(segments, (0..80).collect::<Vec<_>>());
+    assert_eq!(store.rejected(&run, 1).await.unwrap().len(), 60);
+    assert_eq!(store.rejected_count(&run, 1).await.unwrap(), 60);
+    let mut exhausted = 0;
+    for shard in 0..16 {
+        exhausted += store.exhausted(&run, shard).await.unwrap();
+    }
+    assert_eq!(exhausted, 40);
+    assert_eq!(store.runs().await.unwrap(), std::slice::from_ref(&run));
+    let stored = read_all(&table.database.client, "checkpoints", CHECKPOINT_KEYS).await;
+    let hash_keys = stored.keys().map(|key| match &key.0["run_id"] {
+        Value::S(id) => id.clone(),
+        other => panic!("{other:?}"),
+    });
+    places.insert(run.run_id.clone());
+    assert_eq!(hash_keys.collect::<std::collections::BTreeSet<_>>(), places);
 }

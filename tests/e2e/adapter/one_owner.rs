@@ -1,10 +1,8 @@
 //! one-owner: generations in the checkpoint table.
 
-use backfill_core::engine::planner::Planner;
-use backfill_core::ports::{CheckpointReader as _, SegmentStore as _};
-use backfill_core::records::Cursor;
-use backfill_core::{ErrorKind, Request};
-use backfill_dynamodb::{CheckpointTable, ReadOnly};
+use backfill_core::ErrorKind;
+use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
+use backfill_core::records::{Cursor, RunRecord};
 
 use crate::table::Table;
 
@@ -12,29 +10,63 @@ use crate::table::Table;
 /// same one twice if its answer was lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_owner_in_the_checkpoint_table() {
+    for segments in [2, 80] {
+        assert_one_owner(segments).await;
+    }
+}
+
+async fn assert_one_owner(segments: u32) {
     let table = Table::with_items(1).await;
-    let store = CheckpointTable::new(&table.connection, "checkpoints");
-    store.create_if_missing().await.unwrap();
-    let planner = Planner::new(ReadOnly(table.connection.clone()), store.clone());
-    let request = Request::from_json(r#"{"table":"stuff","set":{"test":1},"total_segments":2}"#);
-    let plan = planner.plan(&request.unwrap(), &"me".into()).await.unwrap();
-    let run = store.run(&plan.run_id).await.unwrap().unwrap();
+    let (store, run) = table.planned(segments).await;
     let mut first = store.claim(&run, 0).await.unwrap();
     let mut late = first.clone();
     late.counters.checkpoints = 1;
     first.counters.checkpoints = 2;
     first.cursor = Cursor::Exhausted;
     for _ in 0..2 {
-        store.checkpoint(&first).await.unwrap();
+        store.checkpoint(&run, &first).await.unwrap();
     }
-    let refused = store.checkpoint(&late).await.unwrap_err();
+    let refused = store.checkpoint(&run, &late).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Fenced);
     let second = store.claim(&run, 0).await.unwrap();
     assert_eq!(second.cursor, Cursor::Exhausted);
     first.counters.checkpoints = 3;
-    let refused = store.checkpoint(&first).await.unwrap_err();
+    let refused = store.checkpoint(&run, &first).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Fenced);
-    store.checkpoint(&second).await.unwrap();
-    let stored = store.segments(&plan.run_id, 1).await.unwrap();
+    store.checkpoint(&run, &second).await.unwrap();
+    let stored = store.segments(&run, 1).await.unwrap();
     assert_eq!(stored, [second]);
+}
+
+/// one-owner: whatever comes late, a copy of the run record is never older than the record: marks and copies of an earlier
+/// revision change nothing, and what is marked is no copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_owner_by_the_copies_of_a_large_run() {
+    let table = Table::with_items(1).await;
+    let (store, first) = table.planned(80).await;
+    let run_id = &first.run_id;
+    for shard in 0..16 {
+        let copy = store.run_copy(run_id, shard).await.unwrap();
+        assert_eq!(copy.as_ref(), Some(&first));
+    }
+    assert_eq!(store.run_copy(run_id, 16).await.unwrap(), None);
+    assert_eq!(store.run_copy("other", 0).await.unwrap(), None);
+
+    let second = RunRecord {
+        owner: "another".into(),
+        revision: first.revision + 1,
+        ..first.clone()
+    };
+    store.mark_copy(run_id, 0, second.revision).await.unwrap();
+    // Put for the revision before, and carried out only now.
+    store.save_copy(&first, 0).await.unwrap();
+    assert_eq!(store.run_copy(run_id, 0).await.unwrap(), None);
+    store.save_run(&second).await.unwrap();
+    store.save_copy(&second, 0).await.unwrap();
+    // Of somebody who lost the race for this revision, and of former ones.
+    for revision in [second.revision, first.revision, 0] {
+        store.mark_copy(run_id, 0, revision).await.unwrap();
+    }
+    store.save_copy(&first, 0).await.unwrap();
+    assert_eq!(store.run_copy(run_id, 0).await.unwrap(), Some(second));
 }

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use backfill_core::change::Seen;
-use backfill_core::ports::{Outcome, ReadAccess as _, TableWriter, Write, WriteAccess as _};
+use backfill_core::engine::planner::Planner;
+use backfill_core::ports::{
+    CheckpointReader as _, Outcome, ReadAccess as _, TableWriter, Write, WriteAccess as _,
+};
+use backfill_core::records::RunRecord;
 use backfill_core::request::WriterKind;
 use backfill_core::table::KeySchema;
 use backfill_core::{Item, Key, Request, Spec};
-use backfill_dynamodb::{ConnectOptions, Connection, ReadOnly, ReadWrite};
+use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection, ReadOnly, ReadWrite};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::tables::{STUFF_KEYS, key_of, read_all, stuff};
 
@@ -42,6 +46,19 @@ impl Table {
 
     pub fn writer(&self, spec: &Spec, kind: WriterKind) -> impl TableWriter + use<> {
         ReadWrite::new(self.connection.clone()).writer(spec.change(&self.keys), kind)
+    }
+
+    /// The checkpoint table, and a run of so many segments that was planned and not begun.
+    pub async fn planned(&self, segments: u32) -> (CheckpointTable, RunRecord) {
+        let store = CheckpointTable::new(&self.connection, "checkpoints");
+        store.create_if_missing().await.unwrap();
+        let planner = Planner::new(ReadOnly(self.connection.clone()), store.clone());
+        let request =
+            format!(r#"{{"table":"stuff","set":{{"test":1}},"total_segments":{segments}}}"#);
+        let request = Request::from_json(&request).unwrap();
+        let plan = planner.plan(&request, &"me".into()).await.unwrap();
+        let run = store.run(&plan.run_id).await.unwrap().unwrap();
+        (store, run)
     }
 
     pub async fn items(&self) -> BTreeMap<Key, Item> {

@@ -241,7 +241,8 @@ impl Aws {
 
     /// The records of the segments of one pass of the run that an input starts.
     pub async fn segments(&self, input: &Json, pass: u32) -> Vec<SegmentRecord> {
-        let segments = self.checkpoints.segments(&run_id(input), pass).await;
+        let run = self.run_record(input).await.expect("the run has begun");
+        let segments = self.checkpoints.segments(&run, pass).await;
         segments.expect("the checkpoint table is read")
     }
 }

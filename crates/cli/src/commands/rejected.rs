@@ -42,7 +42,7 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
     let (connection, checkpoints) = args.of.open().await?;
     let run = records::record(&args.of.run_id, &checkpoints, &connection).await?;
     let until = Until::after(PATIENCE);
-    let mut items = retry(&until, || checkpoints.rejected(&run.run_id, run.pass)).await?;
+    let mut items = retry(&until, || checkpoints.rejected(&run, run.pass)).await?;
     items.sort_by(|a, b| (a.segment, &a.key).cmp(&(b.segment, &b.key)));
     let retried = if args.retry && !items.is_empty() {
         refuse_another_table(&run, &connection).await?;

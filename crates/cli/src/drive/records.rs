@@ -95,12 +95,12 @@ pub async fn report(
     let mut history = Vec::new();
     for pass in &snapshot.passes {
         let until = Until::after(PATIENCE);
-        let of_pass = retry(&until, || checkpoints.history(run_id, pass.pass));
+        let of_pass = retry(&until, || checkpoints.history(&snapshot.run, pass.pass));
         history.extend(of_pass.await?);
     }
     let pass = snapshot.run.pass;
     let until = Until::after(PATIENCE);
-    let mut rejected = retry(&until, || checkpoints.rejected(run_id, pass)).await?;
+    let mut rejected = retry(&until, || checkpoints.rejected(&snapshot.run, pass)).await?;
     rejected.sort_by(|a, b| (a.segment, a.at_ms, &a.key).cmp(&(b.segment, b.at_ms, &b.key)));
     let rejected_count = rejected.len();
     rejected.truncate(MOST_REJECTED);

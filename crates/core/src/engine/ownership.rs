@@ -23,27 +23,38 @@ pub(super) async fn load<S: CheckpointReader>(
     pass: u32,
     owner: &Owner,
 ) -> Result<RunRecord> {
-    let record = load_owned(store, run_id, owner).await?;
-    if record.pass != pass {
-        return Err(Error::new(
-            ErrorKind::Fenced,
-            format!(
-                "run {run_id}: pass {pass} was asked for, but pass {} is the current one",
-                record.pass
-            ),
-        ));
-    }
-    require_running(&record)?;
+    let record = load_any(store, run_id).await?;
+    require(&record, pass, owner)?;
     Ok(record)
 }
 
-/// Looks every few seconds whether the run still is its owner's and goes on, and hands the record to `look`. Returns the
-/// error when it does not, or that of `look`.
-pub(super) async fn watch<S, F, Fut>(
+/// Does what [`load`] does, by the copy of the record under a shard if one is named. A copy can only say yes: what else it says,
+/// or if there is none, is asked of the record itself.
+pub(super) async fn load_near<S: CheckpointReader>(
     store: &S,
+    shard: Option<u32>,
     run_id: &str,
     pass: u32,
     owner: &Owner,
+) -> Result<RunRecord> {
+    check_run_id(run_id)?;
+    if let Some(shard) = shard {
+        let copy = retry(&Until::after(PATIENCE), || store.run_copy(run_id, shard)).await?;
+        if let Some(copy) = copy
+            && require(&copy, pass, owner).is_ok()
+        {
+            return Ok(copy);
+        }
+    }
+    load(store, run_id, pass, owner).await
+}
+
+/// Looks every few seconds whether `run` still is its owner's and goes on in its pass, and hands the record to `look`. Whoever
+/// works on a segment looks near it. Returns the error when it does not, or that of `look`.
+pub(super) async fn watch<S, F, Fut>(
+    store: &S,
+    run: &RunRecord,
+    segment: Option<u32>,
     look: F,
 ) -> Error
 where
@@ -51,13 +62,35 @@ where
     F: Fn(RunRecord) -> Fut,
     Fut: Future<Output = Result<()>>,
 {
+    let shard = segment.and_then(|segment| run.copy_near(segment));
+    // Those that begin together do not look together.
+    let mut wait = LOOK_EVERY.mul_f64(fastrand::f64());
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        let looked = async { look(load(store, run_id, pass, owner).await?).await };
+        tokio::time::sleep(wait).await;
+        wait = LOOK_EVERY;
+        let looked =
+            async { look(load_near(store, shard, &run.run_id, run.pass, &run.owner).await?).await };
         if let Err(error) = looked.await {
             return error;
         }
     }
+}
+
+/// Refuses work on a pass of a run in the name of an owner, with the errors of [`load`].
+fn require(record: &RunRecord, pass: u32, owner: &Owner) -> Result<()> {
+    if record.owner != *owner {
+        return Err(taken_over(record, owner));
+    }
+    if record.pass != pass {
+        return Err(Error::new(
+            ErrorKind::Fenced,
+            format!(
+                "run {}: pass {pass} was asked for, but pass {} is the current one",
+                record.run_id, record.pass
+            ),
+        ));
+    }
+    require_running(record)
 }
 
 pub(super) fn require_running(record: &RunRecord) -> Result<()> {

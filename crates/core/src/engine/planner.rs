@@ -10,7 +10,7 @@ use crate::engine::ownership::{load_stored, require_running};
 use crate::engine::runs::{Round, Runs};
 use crate::pace::retry::{Until, retry};
 use crate::ports::{ReadAccess, RunStore};
-use crate::records::{Owner, RunRecord, RunStatus, VERSION};
+use crate::records::{Owner, RunRecord, RunStatus, SPREAD_VERSION, VERSION, shards_of};
 use crate::request::Settings;
 use crate::table::{ACTIVE, TableDescription, explain_segments};
 use crate::{Error, ErrorKind, Request, Result};
@@ -190,6 +190,11 @@ pub fn preview(
     Ok(record)
 }
 
+/// The layout version of the record of a run with so many shards.
+fn layout_version(shards: u32) -> u32 {
+    if shards > 1 { SPREAD_VERSION } else { VERSION }
+}
+
 pub(crate) fn new_run(
     request: &Request,
     description: &TableDescription,
@@ -202,9 +207,11 @@ pub(crate) fn new_run(
         description.size_bytes,
         settings.max_concurrency,
     );
+    let shards = shards_of(settings.total_segments);
     RunRecord {
-        version: VERSION,
+        version: layout_version(shards),
         run_id: request.run_id(),
+        shards,
         fingerprint: request.spec.fingerprint(),
         spec: request.spec.clone(),
         keys: description.keys.clone(),
@@ -352,7 +359,14 @@ impl<'a> Continuation<'a> {
         let pass = self.stored.pass + u32::from(new_pass);
         let message = self.message(pass, new_pass);
         let stored = self.stored;
+        let shards = if over {
+            shards_of(settings.total_segments).max(stored.shards)
+        } else {
+            stored.shards
+        };
         let mut record = RunRecord {
+            version: layout_version(shards),
+            shards,
             last_pass: pass + settings.max_passes - 1,
             settings,
             message,

@@ -64,15 +64,12 @@ pub async fn retry_rejected<A: WriteAccess, S: RejectedStore>(
                     at_ms: now_ms(),
                     ..item
                 };
-                retry(&until, || store.reject(&run.run_id, run.pass, &item)).await?;
+                retry(&until, || store.reject(run, &item)).await?;
                 retried.rejected.push(item);
                 continue;
             }
         }
-        retry(&until, || {
-            store.forget_rejected(&run.run_id, run.pass, &item.key)
-        })
-        .await?;
+        retry(&until, || store.forget_rejected(run, &item)).await?;
     }
     Ok(retried)
 }

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
@@ -21,6 +23,9 @@ use crate::{Error, ErrorKind, Key, Result};
 /// Most segments in one round. A list of 10,000 numbers of up to seven digits is 80 kB of JSON, far below the
 /// 256 KiB of state that Step Functions allows; more open segments are worked off in further rounds.
 const SEGMENTS_PER_ROUND: usize = 10_000;
+
+/// How long copies of a run record are tried. The record itself is saved then.
+const COPY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Changes of a run record are made again, on top of what somebody else has changed, this often.
 const MAX_CONFLICTS: u32 = 20;
@@ -215,7 +220,7 @@ impl<S: RunStore> Runs<S> {
             });
         }
         let started = retry(&Until::after(PATIENCE), || {
-            self.store.segments(&record.run_id, record.pass)
+            self.store.segments(record, record.pass)
         })
         .await?;
         let exhausted: BTreeSet<u32> = started
@@ -436,8 +441,30 @@ impl<S: RunStore> Runs<S> {
         self.save(&record).await
     }
 
+    /// Saves a record, and its copies if it has any. All of them are marked before, so that none is older than the record at
+    /// any moment, whenever this is cut off and however late a call is carried out.
     pub(super) async fn save(&self, record: &RunRecord) -> Result<()> {
-        retry(&Until::after(PATIENCE), || self.store.save_run(record)).await
+        let (run_id, revision) = (&record.run_id, record.revision);
+        let until = Until::after(PATIENCE);
+        let marks = record.copies().map(|shard| {
+            let mark = move || self.store.mark_copy(run_id, shard, revision);
+            retry(&until, mark)
+        });
+        try_join_all(marks).await?;
+        retry(&until, || self.store.save_run(record)).await?;
+        let until = Until::after(COPY_PATIENCE);
+        let copies = record.copies().map(|shard| {
+            let copy = move || self.store.save_copy(record, shard);
+            retry(&until, copy)
+        });
+        if let Err(error) = try_join_all(copies).await {
+            // Whoever finds a mark reads the record itself.
+            tracing::warn!(
+                error = error.report(),
+                "workers read one record until it is changed again"
+            );
+        }
+        Ok(())
     }
 }
 

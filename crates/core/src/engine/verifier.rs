@@ -160,7 +160,7 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
         };
         let counted = tokio::select! {
             counted = count(&reader, request.verification.clone(), &self.budget, &until) => counted,
-            error = ownership::watch(&self.store, &request.run_id, request.pass, &request.owner, look) => Err(error),
+            error = ownership::watch(&self.store, &run, None, look) => Err(error),
         };
         let before = request.verification.scanned;
         let counted = counted

@@ -12,9 +12,11 @@ mod segment;
 mod sweep;
 mod trial;
 
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,11 +29,11 @@ use self::segment::Segment;
 pub use self::sweep::PAGE_LIMIT;
 use self::sweep::Sweep;
 use self::trial::Trial;
-use crate::engine::ownership::{self, load};
+use crate::engine::ownership::{self, load_near};
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::pace::{Budget, Pace, Share};
 use crate::ports::{SegmentStore, TableWriter as _, WriteAccess};
-use crate::records::{Counters, Cursor, Owner, RunRecord, SegmentRecord};
+use crate::records::{Counters, Cursor, Owner, RunRecord, SegmentRecord, likely_copy, shard_of};
 use crate::{Error, Result};
 
 /// What a worker is asked for: the next chunk of a segment.
@@ -99,7 +101,8 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         stop: &CancellationToken,
     ) -> Result<ChunkReport> {
         let begin = Instant::now();
-        let run = load(&self.store, &chunk.run_id, chunk.pass, &chunk.owner).await?;
+        let near = likely_copy(chunk.segment);
+        let run = load_near(&self.store, near, &chunk.run_id, chunk.pass, &chunk.owner).await?;
         refuse_foreign(chunk, &run)?;
         let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
         let until = Until {
@@ -111,9 +114,11 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             self.store.claim(&run, chunk.segment)
         })
         .await?;
-        self.follow(&run).await?;
+        // Of the other shards it learns at its first look: those that begin together would all read from all of them.
+        let near = shard_of(chunk.segment, run.shards);
+        self.follow(&run, near..near + 1).await?;
         let before = record.counters;
-        let ledger = Ledger::new(&run, &before);
+        let ledger = Ledger::new(&run, chunk.segment, &before);
         let swept = self
             .sweep(chunk, &run, &mut record, begin, until, &ledger)
             .await;
@@ -165,6 +170,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 until,
                 has_compared: AtomicBool::new(false),
             },
+            run,
             store: &self.store,
             trial: Trial {
                 is_all: chunk.trial,
@@ -179,12 +185,12 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         tokio::pin!(swept);
         let look = |run: RunRecord| async move {
             ledger.follow(&run.settings);
-            self.follow(&run).await
+            self.follow(&run, 0..run.shards).await
         };
         tokio::select! {
             result = &mut swept => result,
             // Whoever stops or takes over the run should not have to wait for the end of a time box.
-            error = ownership::watch(&self.store, &chunk.run_id, chunk.pass, &chunk.owner, look) => {
+            error = ownership::watch(&self.store, run, Some(chunk.segment), look) => {
                 sweep.segment.until.stop.cancel();
                 // What is in flight is still waited for and checkpointed, if the segment is still ours.
                 swept.await.and(Err(error))
@@ -196,23 +202,29 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     /// How many segments of the pass are exhausted; `None` if that cannot be found out at once, and if whoever drives
     /// the run in this process knows it anyway.
     async fn segments_done(&self, run: &RunRecord) -> Option<u32> {
-        if !self.budget.is_shared() {
+        // One worker of so many asks, so that workers which end together do not all read from every shard.
+        if !self.budget.is_shared() || fastrand::u32(..run.shards.max(1)) != 0 {
             return None;
         }
-        let count = self.store.exhausted(&run.run_id, run.pass);
+        let count = self.exhausted(run, 0..run.shards);
         tokio::time::timeout(FLUSH_PATIENCE, count).await.ok()?.ok()
     }
 
-    /// Takes the budget from the run as it stands now.
-    async fn follow(&self, run: &RunRecord) -> Result<()> {
+    /// How many segments of these shards are exhausted.
+    async fn exhausted(&self, run: &RunRecord, shards: Range<u32>) -> Result<u32> {
+        let counts = shards.map(|shard| self.store.exhausted(run, shard));
+        Ok(try_join_all(counts).await?.into_iter().sum())
+    }
+
+    /// Takes the budget from the run as it stands now, by the segments of these shards that are exhausted: the more, the
+    /// larger is this worker's share.
+    async fn follow(&self, run: &RunRecord, shards: Range<u32>) -> Result<()> {
         let settings = &run.settings;
         let exhausted = if self.budget.is_shared()
             && (settings.max_wcu.is_some() || settings.max_rcu.is_some())
         {
-            retry(&Until::after(PATIENCE), || {
-                self.store.exhausted(&run.run_id, run.pass)
-            })
-            .await?
+            let until = Until::after(PATIENCE);
+            retry(&until, || self.exhausted(run, shards.clone())).await?
         } else {
             0
         };

@@ -1,9 +1,11 @@
 //! The history of a run: what its workers did, by wall time, for a chart.
 //!
-//! A worker adds what it has checkpointed since its last flush to a bucket of ten seconds. It does so once and never
+//! A worker adds what it has checkpointed since its last flush to a bucket of ten seconds, under the shard of its segment. It does so once and never
 //! again: a flush that fails is lost, and so is what a worker that died had not flushed yet. So the history may hold less
 //! than the segment records, which are the truth, and never more. Verifications are not in it, since the verifier may
 //! write nowhere.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -155,6 +157,27 @@ impl HistoryBucket {
         self.seconds += flush.seconds;
         self.offset_seconds += flush.offset_seconds();
         self.done += flush.done;
+    }
+
+    /// Adds another bucket of the same ten seconds.
+    fn merge(&mut self, other: &HistoryBucket) {
+        // A damaged record may say anything.
+        self.flushes = self.flushes.saturating_add(other.flushes);
+        self.seconds += other.seconds;
+        self.offset_seconds += other.offset_seconds;
+        self.done += other.done;
+    }
+
+    /// Buckets of one pass that lie in several places as one history: one for each ten seconds, the earliest first.
+    pub fn merged(buckets: impl IntoIterator<Item = HistoryBucket>) -> Vec<HistoryBucket> {
+        let mut merged = BTreeMap::<u64, HistoryBucket>::new();
+        for bucket in buckets {
+            merged
+                .entry(bucket.start_ms)
+                .and_modify(|sum| sum.merge(&bucket))
+                .or_insert(bucket);
+        }
+        merged.into_values().collect()
     }
 
     /// The begin and the end of the time in which its work was done, by the mean of its flushes; milliseconds since 1970.

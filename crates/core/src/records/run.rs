@@ -14,10 +14,14 @@ use crate::request::{
 use crate::table::{KeySchema, MAX_SEGMENTS};
 use crate::{Error, ErrorKind, Key, Request, Result, Spec};
 
-/// Layout version of run and segment records; a reader refuses any other. A field that it does not know is ignored, so that an
+/// Layout version of records; a reader refuses any that it does not know. A field that it does not know is ignored, so that an
 /// older version can read the records of a newer one after a deployment was taken back. So a new field whose loss would do
 /// harm comes with a new version; any other needs a default, for older records.
 pub const VERSION: u32 = 1;
+
+/// Layout version of the record of a run whose other records are spread over shards. Whoever knows one key alone would take
+/// such a run for one that nobody has begun.
+pub const SPREAD_VERSION: u32 = 2;
 
 /// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +108,9 @@ pub const MAX_EVENTS: usize = 30;
 /// The number that a pass can have at most: a run that is started over each hour for a hundred years comes to less.
 const MAX_PASS: u32 = 1_000_000;
 
+/// Shards that a run can have at most: whoever looks at it reads from each of them.
+const MOST_SHARDS: u32 = 256;
+
 /// Passes that a run can make without starting over: every look at it reads the segments of all of them.
 const MAX_PASSES: u32 = 10_000;
 
@@ -138,10 +145,14 @@ pub struct Proof {
 /// The record of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// Layout version of the record: [`VERSION`].
+    /// Layout version of the record: [`VERSION`], or [`SPREAD_VERSION`] if it has `shards`.
     pub version: u32,
     /// The key of the record (see [`check_run_id`]).
     pub run_id: String,
+    /// Partition keys over which the records of its segments are spread; 1 is the run id alone. It is chosen when the run
+    /// begins, and can only grow, when the run starts over: nobody may read a copy of the record that is not kept any more.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub shards: u32,
     /// What the run does to its table. Stored as JSON text: written out as attributes, a deeply nested value would pass
     /// DynamoDB's 32 levels.
     #[serde(with = "json_text")]
@@ -267,6 +278,7 @@ impl RunRecord {
             ))
         };
         let settings = &self.settings;
+        within("shards", self.shards, 1..=MOST_SHARDS)?;
         within("total_segments", settings.total_segments, 1..=MAX_SEGMENTS)?;
         within(
             "max_passes",
@@ -299,6 +311,14 @@ impl RunRecord {
         // A damaged record may say anything.
         self.pass.saturating_sub(self.first_pass).saturating_add(1)
     }
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(shards: &u32) -> bool {
+    *shards == 1
 }
 
 /// A field stored as JSON text.
@@ -357,6 +377,8 @@ mod tests {
         refused(|run| run.pass = 1, "first_pass");
         refused(|run| run.first_pass = 0, "first_pass");
         refused(|run| run.pass = run.first_pass + MAX_PASSES, "first_pass");
+        refused(|run| run.shards = 0, "shards");
+        refused(|run| run.shards = MOST_SHARDS + 1, "shards");
         refused(|run| run.settings.total_segments = 0, "total_segments");
         refused(
             |run| run.settings.total_segments = MAX_SEGMENTS + 1,

@@ -159,7 +159,7 @@ pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Op
     };
     let mut passes = Vec::new();
     for pass in run.first_pass..=run.pass {
-        let records = retry(&Until::after(PATIENCE), || store.segments(run_id, pass)).await?;
+        let records = retry(&Until::after(PATIENCE), || store.segments(&run, pass)).await?;
         let segments = records.into_iter().map(SegmentProgress::from).collect();
         passes.push(PassProgress::of(pass, segments));
     }

@@ -15,11 +15,11 @@ fn accounting_of_the_history_goes_on_within_a_chunk() {
     in_virtual_time(async {
         let world = World::new(Faults::none(7), 1000, r#","total_segments":1,"max_wcu":10"#);
         assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
-        let run_id = world.request.run_id();
-        let [segment] = &world.store.segments(&run_id, 1).await.unwrap()[..] else {
+        let run = world.record().await;
+        let [segment] = &world.store.segments(&run, 1).await.unwrap()[..] else {
             panic!("one segment")
         };
-        let buckets = world.store.history(&run_id, 1).await.unwrap();
+        let buckets = world.store.history(&run, 1).await.unwrap();
         let flushes: u64 = buckets.iter().map(|bucket| bucket.flushes).sum();
         let seconds: f64 = buckets.iter().map(|bucket| bucket.seconds).sum();
         let worked = segment.counters.worked_seconds;
@@ -83,9 +83,8 @@ fn accounting_of_rejected_items_one_by_one() {
         world.table.poison([3, 17, 40]);
         assert_eq!(world.run().await.unwrap(), RunStatus::Incomplete);
         world.faults.calm_down();
-        let run_id = world.request.run_id();
-        let run = world.store.run(&run_id).await.unwrap().unwrap();
-        let rejected = world.store.rejected(&run_id, run.pass).await.unwrap();
+        let run = world.record().await;
+        let rejected = world.store.rejected(&run, run.pass).await.unwrap();
         assert_eq!(rejected.len(), 3);
         assert!(rejected.iter().all(|item| item.reason == "poisoned"));
         assert!(
@@ -103,7 +102,7 @@ fn accounting_of_rejected_items_one_by_one() {
         assert_eq!((again.updated, again.vanished), (1, 1));
         assert_eq!(again.rejected.len(), 1);
         assert_eq!(world.table.updates().len(), updates + 1, "no other item");
-        let left = world.store.rejected(&run_id, run.pass).await.unwrap();
+        let left = world.store.rejected(&run, run.pass).await.unwrap();
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].key, again.rejected[0].key);
     });

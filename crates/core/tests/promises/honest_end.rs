@@ -154,8 +154,8 @@ fn honest_end_with_too_many_rejected_items() {
             let step = if items > 600 { 3 } else { 1 };
             world.table.poison(poisoned.clone().step_by(step));
             let ended = world.run().await;
-            let run_id = world.request.run_id();
-            let rejected = world.store.rejected(&run_id, 1).await.unwrap().len();
+            let run = world.record().await;
+            let rejected = world.store.rejected(&run, 1).await.unwrap().len();
             match ending {
                 Err((least, most)) => {
                     let error = ended.unwrap_err();

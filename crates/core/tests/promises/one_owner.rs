@@ -46,9 +46,9 @@ fn one_owner_in_the_store() {
         let latest = world.store.claim(&run, 0).await.unwrap();
         assert_eq!(latest.generation, stale.generation + 1);
         stale.cursor = Cursor::Exhausted;
-        let refused = world.store.checkpoint(&stale).await.unwrap_err();
+        let refused = world.store.checkpoint(&run, &stale).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Fenced);
-        world.store.checkpoint(&latest).await.unwrap();
+        world.store.checkpoint(&run, &latest).await.unwrap();
 
         // A worker of the former owner that read the run record before it changed hands comes too late to claim.
         world
@@ -228,7 +228,11 @@ fn one_owner_is_looked_for_during_a_chunk() {
             "{:?}",
             stopped.elapsed()
         );
-        let segments = world.store.segments(&plan.run_id, 1).await.unwrap();
+        let segments = world
+            .store
+            .segments(&world.record().await, 1)
+            .await
+            .unwrap();
         assert!(
             matches!(segments[0].cursor, Cursor::After(_)),
             "its checkpoint stands"

@@ -266,7 +266,7 @@ fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
                         cursor: Cursor::Exhausted,
                         ..claimed
                     };
-                    world.store.checkpoint(&swept).await.unwrap();
+                    world.store.checkpoint(&run, &swept).await.unwrap();
                 }
                 plan = planner
                     .runs

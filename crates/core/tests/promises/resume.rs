@@ -164,7 +164,11 @@ fn resume_after_a_canary() {
         world.request.settings.only_segments = Some(vec![3, 1]);
         assert_eq!(world.run().await.unwrap(), RunStatus::Paused);
         let run_id = world.request.run_id();
-        let segments = world.store.segments(&run_id, 1).await.unwrap();
+        let segments = world
+            .store
+            .segments(&world.record().await, 1)
+            .await
+            .unwrap();
         let mut swept: Vec<u32> = segments.iter().map(|s| s.segment).collect();
         swept.sort_unstable();
         assert_eq!(swept, [1, 3]);

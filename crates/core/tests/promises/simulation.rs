@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use backfill_core::request::{RequestedSettings, WriterKind};
-use backfill_simulation::{Driver, Report, Scenario, Second, simulate, without_backfill};
+use backfill_simulation::{Driver, Report, Scenario, Second, Units, simulate, without_backfill};
 
 use crate::world::in_virtual_time;
 
@@ -318,4 +318,34 @@ fn runs_are_within_five_percent_of_the_physical_bound() {
             report.bound_by
         );
     }
+}
+
+/// A partition key of the checkpoint table takes 1,000 write and 3,000 read units a second. A thousand workers on a table
+/// that is migrated already stay far below, when all of them begin, while they read on, and when all of them end.
+#[test]
+fn a_thousand_workers_share_no_hot_key_of_the_checkpoint_table() {
+    let on = |items, segments, max_rcu| {
+        let scenario = Scenario {
+            items,
+            pending: 0.0,
+            partitions: 1_000,
+            table_rcu: 400_000.0,
+            latency: Duration::from_millis(100),
+            ..Scenario::default()
+        };
+        let budget = RequestedSettings {
+            max_rcu,
+            ..settings(segments, 1_000)
+        };
+        let report = run(scenario, budget, Driver::Lambda);
+        report.checkpoints.hottest()
+    };
+    // As fast as the workers can; within a budget; with segments that last a second.
+    let hottest = [
+        on(40_000_000, 1_000, None),
+        on(10_000_000, 1_000, Some(40_000)),
+        on(20_000_000, 4_000, None),
+    ];
+    let is_low = |units: &Units| units.write < 300.0 && units.read < 600.0;
+    assert!(hottest.iter().all(is_low), "{hottest:#?}");
 }

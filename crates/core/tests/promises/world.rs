@@ -8,7 +8,8 @@ use backfill_core::engine::runs::Round;
 use backfill_core::engine::verifier::Verifier;
 use backfill_core::engine::worker::{Chunk, Worker};
 use backfill_core::pace::Share;
-use backfill_core::records::{Counters, Owner, RunStatus};
+use backfill_core::ports::CheckpointReader as _;
+use backfill_core::records::{Counters, Owner, RunRecord, RunStatus};
 use backfill_core::view::progress::snapshot;
 use backfill_core::{Key, Request, Value};
 use backfill_testkit::{Faults, ModelStore, ModelTable, StoreLine};
@@ -93,6 +94,12 @@ impl World {
             .plan(&taking_over(&self.request), &owner.into())
             .await?;
         engine.drive(plan, &owner.into(), stop).await
+    }
+
+    /// The run as it is recorded.
+    pub async fn record(&self) -> RunRecord {
+        let run = self.store.run(&self.request.run_id()).await;
+        run.unwrap().expect("the run has begun")
     }
 
     pub async fn counters(&self) -> Counters {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backfill_core::clock::now_ms;
-use backfill_core::records::{RunRecord, VERSION};
+use backfill_core::records::{RunRecord, SPREAD_VERSION, VERSION, place};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,13 +17,28 @@ const KEEP: Duration = Duration::from_secs(400 * 24 * 3600);
 /// The sort key of the run record.
 pub(super) const RUN: &str = "run";
 
+/// The sort key of a copy of the run record, and of the mark of one. Not that of the run record: a list of runs has each once.
+pub(super) const COPY: &str = "copy";
+
 /// The attribute that counts the exhausted segments of a pass.
 pub(super) const EXHAUSTED: &str = "exhausted";
 
-/// The key of a record of a run.
-pub(super) fn key(run_id: &str, record: &str) -> Key {
+/// Where the copy under a shard lies.
+pub(super) fn copy_place(run_id: &str, shard: u32) -> String {
+    // Only runs of more than one shard have copies.
+    place(run_id, 2, shard)
+}
+
+/// The attributes of a record of this run, wherever it lies.
+pub(super) fn of_run(run_id: &str, mut attributes: Item) -> Item {
+    attributes.insert("run_id".into(), Value::S(run_id.into()));
+    attributes
+}
+
+/// The key of a record in a place.
+pub(super) fn key(place: &str, record: &str) -> Key {
     Key(Item::from([
-        ("run_id".into(), Value::S(run_id.into())),
+        ("run_id".into(), Value::S(place.into())),
         ("record".into(), Value::S(record.into())),
     ]))
 }
@@ -96,10 +111,14 @@ pub(super) fn to_attributes<T: Serialize>(record: &T) -> Item {
     }
 }
 
-/// Reads a record of this table.
+/// Reads a record of this table, of this layout version at most.
 ///
 /// Errors: `Internal` naming the record, if this version has not written it.
-pub(super) fn read_record<T: DeserializeOwned>(table: &str, attributes: Item) -> Result<T> {
+pub(super) fn read_record<T: DeserializeOwned>(
+    table: &str,
+    attributes: Item,
+    latest: u32,
+) -> Result<T> {
     let name = match (attributes.get("run_id"), attributes.get("record")) {
         (Some(Value::S(run_id)), Some(Value::S(record))) => format!("{record} of run {run_id}"),
         _ => "without a name".into(),
@@ -112,8 +131,12 @@ pub(super) fn read_record<T: DeserializeOwned>(table: &str, attributes: Item) ->
             ),
         )
     };
-    if attributes.get("version") != Some(&number(VERSION)) {
-        return Err(wrong(format!("expected version {VERSION}")));
+    if !(VERSION..=latest).any(|known| attributes.get("version") == Some(&number(known))) {
+        let expected = match latest {
+            VERSION => format!("expected version {VERSION}"),
+            latest => format!("expected version {VERSION} to {latest}"),
+        };
+        return Err(wrong(expected));
     }
     let json = value_to_json(Value::M(attributes))
         .ok_or_else(|| wrong("it holds a set or binary value".into()))?;
@@ -122,7 +145,7 @@ pub(super) fn read_record<T: DeserializeOwned>(table: &str, attributes: Item) ->
 
 /// Reads the record of a run, and refuses a damaged one ([`RunRecord::check`]).
 pub(super) fn read_run(table: &str, attributes: Item) -> Result<RunRecord> {
-    let run: RunRecord = read_record(table, attributes)?;
+    let run: RunRecord = read_record(table, attributes, SPREAD_VERSION)?;
     run.check()
         .map_err(|error| error.context(format!("checkpoint table {table}")))?;
     Ok(run)

@@ -8,8 +8,8 @@ use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 
 use super::CheckpointTable;
 use super::form::{
-    EXHAUSTED, RUN, exhausted_key, expires_at, history_key, key, names, number, read_record,
-    read_run, rejected_key, segment_key, to_attribute, to_attributes, values,
+    COPY, EXHAUSTED, RUN, copy_place, exhausted_key, expires_at, history_key, key, names, number,
+    of_run, read_record, read_run, rejected_key, segment_key, to_attribute, to_attributes, values,
 };
 use crate::calls::{ALL_OLD, ConditionFailed, DeleteItem, PutItem, UpdateItem};
 use crate::send::{ProvideErrorMetadata as _, details};
@@ -18,7 +18,7 @@ use crate::send::{ProvideErrorMetadata as _, details};
 const CONDITION_FAILED: Option<&str> = Some("ConditionalCheckFailedException");
 
 impl RejectedStore for CheckpointTable {
-    async fn reject(&self, run_id: &str, pass: u32, item: &Rejected) -> Result<()> {
+    async fn reject(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
         let mut attributes = to_attributes(item);
         attributes.insert("version".into(), number(VERSION));
         attributes.insert("expires_at".into(), expires_at());
@@ -28,7 +28,10 @@ impl RejectedStore for CheckpointTable {
             .collect();
         let set = format!("SET {}", set.join(", "));
         // Not PutItem, which the worker's role does not allow: it could replace any record.
-        let key = key(run_id, &rejected_key(pass, &item.key));
+        let key = key(
+            &run.place_of(item.segment),
+            &rejected_key(run.pass, &item.key),
+        );
         let update = UpdateItem {
             expression_attribute_names: Some(&names(attributes.keys().map(String::as_str))),
             expression_attribute_values: Some(&values(
@@ -41,10 +44,11 @@ impl RejectedStore for CheckpointTable {
         self.call("writing", &update).await.map(drop)
     }
 
-    async fn forget_rejected(&self, run_id: &str, pass: u32, item: &Key) -> Result<()> {
+    async fn forget_rejected(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
+        let record = rejected_key(run.pass, &item.key);
         let delete = DeleteItem {
             table_name: &self.name,
-            key: &key(run_id, &rejected_key(pass, item)),
+            key: &key(&run.place_of(item.segment), &record),
         };
         self.call("writing", &delete).await.map(drop)
     }
@@ -95,6 +99,21 @@ impl RunStore for CheckpointTable {
             )),
         }
     }
+
+    async fn mark_copy(&self, run_id: &str, shard: u32, revision: u64) -> Result<()> {
+        let mark = Item::from([("revision".to_owned(), number(revision))]);
+        // A copy of this revision stays: whoever saved it was faster.
+        let condition = "attribute_not_exists(revision) OR revision < :revision";
+        self.put_copy(mark, run_id, shard, revision, condition)
+            .await
+    }
+
+    async fn save_copy(&self, record: &RunRecord, shard: u32) -> Result<()> {
+        let condition = "attribute_not_exists(revision) OR revision <= :revision";
+        let copy = to_attributes(record);
+        self.put_copy(copy, &record.run_id, shard, record.revision, condition)
+            .await
+    }
 }
 
 impl SegmentStore for CheckpointTable {
@@ -120,7 +139,7 @@ impl SegmentStore for CheckpointTable {
             ("version", number(VERSION)),
             ("expires_at", expires_at()),
         ]);
-        let key = key(&run.run_id, &segment_key(run.pass, segment));
+        let key = key(&run.place_of(segment), &segment_key(run.pass, segment));
         let claim = UpdateItem {
             condition_expression: Some(
                 "attribute_not_exists(#run_revision) OR #run_revision <= :run_revision",
@@ -146,10 +165,11 @@ impl SegmentStore for CheckpointTable {
             }
             self.failed("claiming a segment in", error)
         })?;
-        read_record(&self.name, claimed.attributes.unwrap_or_default())
+        let attributes = of_run(&run.run_id, claimed.attributes.unwrap_or_default());
+        read_record(&self.name, attributes, VERSION)
     }
 
-    async fn checkpoint(&self, record: &SegmentRecord) -> Result<()> {
+    async fn checkpoint(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
         let names = names([
             "cursor",
             "trial_passed",
@@ -170,7 +190,8 @@ impl SegmentStore for CheckpointTable {
             ("generation", number(record.generation)),
             ("checkpoints", number(record.counters.checkpoints)),
         ]);
-        let key = key(&record.run_id, &segment_key(record.pass, record.segment));
+        let place = run.place_of(record.segment);
+        let key = key(&place, &segment_key(record.pass, record.segment));
         let checkpoint = UpdateItem {
             // Only the latest claim may move the checkpoint (promise: one-owner), and only forward: one that was given up
             // may still be carried out after its successors.
@@ -197,13 +218,13 @@ impl SegmentStore for CheckpointTable {
             Err(error) => return Err(self.failed("writing", error)),
         }
         if record.cursor == Cursor::Exhausted {
-            self.count_exhausted(record).await;
+            self.count_exhausted(&place, record.pass).await;
         }
         Ok(())
     }
 
-    async fn add_to_history(&self, run_id: &str, pass: u32, flush: &Flush) -> Result<()> {
-        let start = flush.bucket_ms();
+    async fn add_to_history(&self, run: &RunRecord, segment: u32, flush: &Flush) -> Result<()> {
+        let (pass, start) = (run.pass, flush.bucket_ms());
         // What a bucket holds of this flush alone is what it adds to one that is there.
         let mut bucket = HistoryBucket::new(pass, start);
         bucket.add(flush);
@@ -227,7 +248,7 @@ impl SegmentStore for CheckpointTable {
             list("#? = :?", &same)
         );
         let written: Item = added.into_iter().chain(same).collect();
-        let key = key(run_id, &history_key(pass, start));
+        let key = key(&run.place_of(segment), &history_key(pass, start));
         let update = UpdateItem {
             expression_attribute_names: Some(&names(written.keys().map(String::as_str))),
             expression_attribute_values: Some(&values(
@@ -244,6 +265,30 @@ impl SegmentStore for CheckpointTable {
 }
 
 impl CheckpointTable {
+    /// Puts a copy of a run record, or the mark of one, if what is there is of an earlier revision by this condition.
+    async fn put_copy(
+        &self,
+        mut item: Item,
+        run_id: &str,
+        shard: u32,
+        revision: u64,
+        condition: &str,
+    ) -> Result<()> {
+        item.extend(key(&copy_place(run_id, shard), COPY).0);
+        item.insert("expires_at".into(), expires_at());
+        let put = PutItem {
+            table_name: &self.name,
+            item: &item,
+            condition_expression: condition,
+            expression_attribute_values: Some(&values([("revision", number(revision))])),
+            return_values_on_condition_check_failure: "NONE",
+        };
+        match self.sender.call(&put).await {
+            Err(error) if error.code() != CONDITION_FAILED => Err(self.failed("writing", error)),
+            _ => Ok(()),
+        }
+    }
+
     /// An update of this record, without condition, names and values.
     fn update<'a>(&'a self, key: &'a Key, expression: &'a str) -> UpdateItem<'a> {
         UpdateItem {
@@ -261,8 +306,8 @@ impl CheckpointTable {
 
     /// Adds a segment to those that are exhausted in its pass. Once and never again: a segment that is not counted
     /// leaves the others a smaller share of the budget, one that is counted twice a larger one.
-    async fn count_exhausted(&self, record: &SegmentRecord) {
-        let key = key(&record.run_id, &exhausted_key(record.pass));
+    async fn count_exhausted(&self, place: &str, pass: u32) {
+        let key = key(place, &exhausted_key(pass));
         let update = UpdateItem {
             expression_attribute_names: Some(&names([EXHAUSTED, "expires_at"])),
             expression_attribute_values: Some(&values([

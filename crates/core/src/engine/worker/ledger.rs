@@ -20,8 +20,7 @@ const LEAST_EVERY: Duration = Duration::from_millis(BUCKET_MS);
 /// logarithm of that age.
 const FLUSHES_PER_AGE: u32 = 60;
 
-/// A segment is flushed no more often than this times the segments at once: all of them write to one item, and a partition
-/// takes 1,000 write units a second (developer guide, Best practices for designing and using partition keys).
+/// A segment is flushed no more often than this times the segments at once, so that the additions are no load.
 const EVERY_PER_SEGMENT: Duration = Duration::from_millis(20);
 
 /// How long a flush may take, also beyond the time box; there is one try.
@@ -31,6 +30,7 @@ pub const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Ledger<'a> {
     run: &'a RunRecord,
+    segment: u32,
     begin: Instant,
     /// Age of the run at `begin`.
     age: Duration,
@@ -69,10 +69,11 @@ impl State {
 
 impl<'a> Ledger<'a> {
     /// The ledger of a chunk of `run` that begins now, at these counters of its segment.
-    pub(super) fn new(run: &'a RunRecord, counters: &Counters) -> Ledger<'a> {
+    pub(super) fn new(run: &'a RunRecord, segment: u32, counters: &Counters) -> Ledger<'a> {
         let begin = Instant::now();
         Ledger {
             run,
+            segment,
             begin,
             age: Duration::from_millis(now_ms().saturating_sub(run.started_ms)),
             least: LEAST_EVERY.max(EVERY_PER_SEGMENT * run.settings.max_concurrency),
@@ -119,7 +120,7 @@ impl<'a> Ledger<'a> {
             seconds: time.as_secs_f64(),
             done,
         };
-        let adding = store.add_to_history(&self.run.run_id, self.run.pass, &flush);
+        let adding = store.add_to_history(self.run, self.segment, &flush);
         match tokio::time::timeout(FLUSH_PATIENCE, adding).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -227,7 +228,7 @@ mod tests {
         };
         let reports = Reports::default();
         let _subscriber = tracing::subscriber::set_default(reports.clone());
-        let ledger = Ledger::new(&run, &begin);
+        let ledger = Ledger::new(&run, 0, &begin);
         let work = async {
             tokio::time::sleep(3 * EVERY + EVERY / 2).await;
             let counters = Counters {

@@ -40,11 +40,10 @@ impl<'a> Rejections<'a> {
         store: &S,
         rejected: &[Rejected],
     ) -> Result<()> {
-        let (run_id, pass) = (&self.run.run_id, self.run.pass);
         let until = Until::after(CHECKPOINT_PATIENCE);
         let until = &until;
         stream::iter(rejected)
-            .map(|item| retry(until, move || store.reject(run_id, pass, item)))
+            .map(|item| retry(until, move || store.reject(self.run, item)))
             .buffer_unordered(REJECTED_AT_ONCE)
             .try_collect()
             .await
@@ -71,7 +70,7 @@ impl<'a> Rejections<'a> {
             return Ok(None);
         }
         let run_id = &self.run.run_id;
-        let count = retry(until, || store.rejected_count(run_id, self.run.pass)).await?;
+        let count = retry(until, || store.rejected_count(self.run, self.run.pass)).await?;
         self.since.store(0, Ordering::Relaxed);
         self.room
             .store(max.saturating_sub(count), Ordering::Relaxed);

@@ -1,9 +1,11 @@
 //! The pipeline of a segment: pages are read ahead of those that are written, and checkpointed in their order, so that the
 //! cursor never moves past an item that is not acknowledged.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::SemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::ledger::Ledger;
 use super::rejection::Rejections;
@@ -11,7 +13,7 @@ use super::segment::{CHECKPOINT_PATIENCE, PageResult, Segment};
 use super::trial::Trial;
 use crate::pace::retry::{Until, retry, retry_until};
 use crate::ports::{Page, PageRequest, SegmentStore, TableReader, TableWriter};
-use crate::records::{Cursor, Rejected, SegmentRecord};
+use crate::records::{Cursor, Rejected, RunRecord, SegmentRecord};
 use crate::{Error, Result};
 
 /// Most items evaluated per page. It bounds what a crash repeats, the memory of a segment, and how long a page takes. With
@@ -29,6 +31,7 @@ const LEAST_PER_PAGE: u32 = 25;
 /// The sweep over a segment in one chunk.
 pub(super) struct Sweep<'a, R, W, S> {
     pub(super) segment: Segment<'a, R, W>,
+    pub(super) run: &'a RunRecord,
     pub(super) store: &'a S,
     pub(super) trial: Trial,
     pub(super) rejections: Rejections<'a>,
@@ -38,7 +41,47 @@ pub(super) struct Sweep<'a, R, W, S> {
     pub(super) worked_before: f64,
 }
 
-/// What the pages of a pipeline have come to besides the record.
+/// The least time between two checkpoints of a segment for each segment at once whose record lies under the same partition
+/// key: together a hundred a second, of the 1,000 write units that it takes.
+const EVERY_PER_SEGMENT: Duration = Duration::from_millis(10);
+
+/// The least time between two checkpoints of a segment if nothing was to be written since: what a crash repeats is a second of
+/// reading.
+const QUIET_EVERY: Duration = Duration::from_secs(1);
+
+/// What the pages since the last checkpoint have come to besides the record.
+struct Unsaved {
+    /// When the last checkpoint was begun.
+    since: Instant,
+    /// True if there are such pages.
+    pages: bool,
+    /// True if one of them had an item to write.
+    wrote: bool,
+    rejected: Vec<Rejected>,
+}
+
+impl Unsaved {
+    fn since(since: Instant) -> Self {
+        Unsaved {
+            since,
+            pages: false,
+            wrote: false,
+            rejected: Vec::new(),
+        }
+    }
+
+    /// When the next checkpoint is due, if there must be `least` between two of them.
+    fn due(&self, least: Duration) -> Instant {
+        let quiet = if self.wrote {
+            Duration::ZERO
+        } else {
+            QUIET_EVERY
+        };
+        self.since + least.max(quiet)
+    }
+}
+
+/// What the pages of a pipeline have come to.
 #[derive(Default)]
 struct Progress {
     /// True if a page was not acknowledged whole, so that the cursor may not move any more.
@@ -48,15 +91,27 @@ struct Progress {
 }
 
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
-    /// Sweeps the segment from its cursor on. A trial ends with the page on which an item has passed it.
+    /// Sweeps the segment from its cursor on, and saves a last checkpoint in any case. A trial ends with the page on which an
+    /// item has passed it.
     pub(super) async fn run(&self, record: &mut SegmentRecord) -> Result<()> {
+        let mut unsaved = Unsaved::since(self.begin);
+        let swept = self.all_pages(record, &mut unsaved).await;
+        if !unsaved.pages {
+            return swept;
+        }
+        let rejected = self.close(record, &mut unsaved);
+        let too_many = self.checkpoint(record, &rejected).await?;
+        swept.and(too_many.map_or(Ok(()), Err))
+    }
+
+    async fn all_pages(&self, record: &mut SegmentRecord, unsaved: &mut Unsaved) -> Result<()> {
         let mut pages = 0;
         while record.cursor != Cursor::Exhausted && !self.segment.until.is_over() {
             if self.trial.ends(record, pages) {
                 break;
             }
             pages += 1;
-            self.pages(record).await?;
+            self.pages(record, unsaved).await?;
         }
         Ok(())
     }
@@ -64,7 +119,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
     /// Runs the pipeline. Pages are read one after the other, ahead of those in work; their results come back in page order,
     /// so that the cursor moves only over pages of which every item is acknowledged (promise: no-gap). While a
     /// checkpoint is saved, reading and writing go on.
-    async fn pages(&self, record: &mut SegmentRecord) -> Result<()> {
+    async fn pages(&self, record: &mut SegmentRecord, unsaved: &mut Unsaved) -> Result<()> {
         let stage = self.trial.stage(record);
         let pages = stream::unfold(record.cursor.clone(), move |cursor| self.read(cursor));
         let mut results = std::pin::pin!(
@@ -74,48 +129,55 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
                 .buffered(PAGES_IN_WORK)
         );
         let mut progress = Progress::default();
-        let mut written: Vec<PageResult> = results.next().await.into_iter().collect();
-        let mut over = written.is_empty();
-        while !written.is_empty() {
-            let rejected = self.add(written.drain(..), &mut progress, record);
-            let mut saving = std::pin::pin!(self.checkpoint(record, &rejected));
-            loop {
-                tokio::select! {
-                    saved = &mut saving => {
-                        if let Some(too_many) = saved? {
-                            self.segment.until.stop.cancel();
-                            progress.failure.get_or_insert(too_many);
-                        }
-                        break;
-                    }
-                    result = results.next(), if !over => match result {
-                        Some(result) => written.push(result),
-                        None => over = true,
-                    },
-                }
+        let mut over = false;
+        while !over {
+            let due = unsaved.due(self.least_between());
+            tokio::select! {
+                result = results.next() => match result {
+                    Some(page) => add(page, &mut progress, record, unsaved),
+                    None => over = true,
+                },
+                () = sleep_until(due), if unsaved.pages => {}
             }
-            if written.is_empty() && !over {
-                written.extend(results.next().await);
+            if !unsaved.pages || Instant::now() < unsaved.due(self.least_between()) {
+                continue;
+            }
+            let rejected = self.close(record, unsaved);
+            let mut written: Vec<PageResult> = Vec::new();
+            let too_many = {
+                let mut saving = std::pin::pin!(self.checkpoint(record, &rejected));
+                loop {
+                    tokio::select! {
+                        saved = &mut saving => break saved?,
+                        result = results.next(), if !over => match result {
+                            Some(result) => written.push(result),
+                            None => over = true,
+                        },
+                    }
+                }
+            };
+            if let Some(too_many) = too_many {
+                self.segment.until.stop.cancel();
+                progress.failure.get_or_insert(too_many);
+            }
+            for page in written {
+                add(page, &mut progress, record, unsaved);
             }
         }
         progress.failure.map_or(Ok(()), Err)
     }
 
-    /// Adds pages, in their order, to the record, and how the segment fared. The record is then to be checkpointed.
-    /// Returns the pages' rejected items.
-    fn add(
-        &self,
-        pages: impl Iterator<Item = PageResult>,
-        progress: &mut Progress,
-        record: &mut SegmentRecord,
-    ) -> Vec<Rejected> {
-        let mut rejected = Vec::new();
-        for mut page in pages {
-            progress.cut |= page.cut;
-            rejected.append(&mut page.rejected);
-            progress.failure = progress.failure.take().or(page.failure.take());
-            page.add_to(record, progress.cut);
-        }
+    /// The least time between two checkpoints: the more segments at once have their records under one partition key, the
+    /// longer.
+    fn least_between(&self) -> Duration {
+        let settings = &self.run.settings;
+        let at_once = settings.max_concurrency.min(settings.total_segments);
+        EVERY_PER_SEGMENT * at_once.div_ceil(self.run.shards.max(1))
+    }
+
+    /// Closes what is to be checkpointed now: how the segment fared is added to the record. Returns the rejected items that
+    /// are to be recorded before.
+    fn close(&self, record: &mut SegmentRecord, unsaved: &mut Unsaved) -> Vec<Rejected> {
         let review = self.segment.pace.review();
         record.bound_by = review.bound_by;
         record.counters.throttles += review.throttles;
@@ -130,7 +192,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         }
         record.counters.checkpoints += 1;
         record.counters.worked_seconds = self.worked_before + self.begin.elapsed().as_secs_f64();
-        rejected
+        std::mem::replace(unsaved, Unsaved::since(Instant::now())).rejected
     }
 
     /// Reads the page behind `cursor`; returns it with the cursor behind it. `None` if there is none, or if the time is over.
@@ -175,7 +237,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
     ) -> Result<Option<Error>> {
         self.rejections.record(self.store, rejected).await?;
         let until = Until::after(CHECKPOINT_PATIENCE);
-        retry(&until, || self.store.checkpoint(record)).await?;
+        retry(&until, || self.store.checkpoint(self.run, record)).await?;
         let too_many = self
             .rejections
             .too_many(self.store, rejected, &until)
@@ -186,4 +248,19 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         }
         Ok(too_many)
     }
+}
+
+/// Adds a page, the next in order, to the record, and the rest to what is not saved yet.
+fn add(
+    mut page: PageResult,
+    progress: &mut Progress,
+    record: &mut SegmentRecord,
+    unsaved: &mut Unsaved,
+) {
+    progress.cut |= page.cut;
+    progress.failure = progress.failure.take().or(page.failure.take());
+    unsaved.pages = true;
+    unsaved.wrote |= page.counters.matched > 0;
+    unsaved.rejected.append(&mut page.rejected);
+    page.add_to(record, progress.cut);
 }

@@ -1,0 +1,71 @@
+//! Under which partition keys the records of a run lie. A partition key takes 1,000 write and 3,000 read units a second
+//! (developer guide, Best practices for designing and using partition keys), whatever its table takes.
+//!
+//! Those of a small run lie under its id. Those of a large one are spread over several keys, called *shards*: all that belongs
+//! to a segment lies under the shard of that segment, and there is a copy of the run record under each shard, from which the
+//! workers of its segments read. The run record itself lies under the id of the run always.
+
+use crate::records::RunRecord;
+
+/// Segments of the largest run whose records lie under one key.
+pub const MOST_ON_ONE_KEY: u32 = 64;
+
+/// Shards of a larger run. A thousand segments at once are some sixty for each; and whoever reads all records of a run, or
+/// counts its exhausted segments, reads from each.
+const SHARDS: u32 = 16;
+
+/// Shards of a new run of so many segments; 1 is the run's id alone.
+pub(crate) fn shards_of(total_segments: u32) -> u32 {
+    if total_segments > MOST_ON_ONE_KEY {
+        SHARDS
+    } else {
+        1
+    }
+}
+
+/// The partition key of a shard of a run of `shards`. No run id has a `#`.
+pub fn place(run_id: &str, shards: u32, shard: u32) -> String {
+    if shards > 1 {
+        format!("{run_id}#{shard:02}")
+    } else {
+        run_id.to_owned()
+    }
+}
+
+/// The shard of a segment. Segments that are worked on together lie a lane apart, so that the remainder of a division could
+/// be the same for all of them; multiplied by the golden ratio, the fractions of any sequence of equal steps lie evenly
+/// (Knuth, The Art of Computer Programming, 6.4).
+pub fn shard_of(segment: u32, shards: u32) -> u32 {
+    let fraction = segment.wrapping_mul(0x9E37_79B9);
+    ((u64::from(fraction) * u64::from(shards)) >> 32) as u32
+}
+
+/// Where a worker that knows its segment and nothing else may find a copy of the run record: the shard, if the run is new and
+/// large for certain. Any copy will do, so it matters not if the run has another number of shards.
+pub(crate) fn likely_copy(segment: u32) -> Option<u32> {
+    (segment >= MOST_ON_ONE_KEY).then(|| shard_of(segment, SHARDS))
+}
+
+impl RunRecord {
+    /// The partition key of what belongs to a segment.
+    pub fn place_of(&self, segment: u32) -> String {
+        place(&self.run_id, self.shards, shard_of(segment, self.shards))
+    }
+
+    /// Each partition key of what belongs to segments.
+    pub fn places(&self) -> Vec<String> {
+        (0..self.shards.max(1))
+            .map(|shard| place(&self.run_id, self.shards, shard))
+            .collect()
+    }
+
+    /// The shard whose copy of this record the worker of a segment reads; `None` if there are none.
+    pub(crate) fn copy_near(&self, segment: u32) -> Option<u32> {
+        (self.shards > 1).then(|| shard_of(segment, self.shards))
+    }
+
+    /// The shards that hold a copy of this record; none if its records lie under one key.
+    pub(crate) fn copies(&self) -> std::ops::Range<u32> {
+        0..if self.shards > 1 { self.shards } else { 0 }
+    }
+}
