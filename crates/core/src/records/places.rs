@@ -69,3 +69,47 @@ impl RunRecord {
         0..if self.shards > 1 { self.shards } else { 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::spread_order;
+
+    /// Whichever segments are worked on together, no shard has much more than its part of them.
+    #[test]
+    fn segments_at_once_are_spread_over_the_shards() {
+        for (total, at_once) in [
+            (1_000, 1_000),
+            (1_024, 64),
+            (4_000, 1_000),
+            (4_096, 256),
+            (10_000, 1_000),
+            (233_000, 1_000),
+            (1_000_000, 10_000),
+        ] {
+            let shards = shards_of(total);
+            let order: Vec<u32> = spread_order(total, at_once).take(20_000).collect();
+            for together in order.chunks(at_once as usize) {
+                let mut of_shard = vec![0; shards as usize];
+                for &segment in together {
+                    of_shard[shard_of(segment, shards) as usize] += 1;
+                }
+                let most = of_shard.iter().max().copied().unwrap_or(0);
+                let part = at_once.div_ceil(shards);
+                assert!(most <= 2 * part, "{most} of {part}: {total}, {at_once}");
+            }
+        }
+    }
+
+    /// The records of a small run lie where they always lay, and no place is that of another run.
+    #[test]
+    fn a_place_belongs_to_one_run() {
+        assert_eq!(shards_of(MOST_ON_ONE_KEY), 1);
+        assert_eq!(place("run", 1, shard_of(3, 1)), "run");
+        assert_eq!(shards_of(MOST_ON_ONE_KEY + 1), SHARDS);
+        assert_eq!(place("run", SHARDS, 7), "run#07");
+        assert!(crate::request::check_run_id("run#07").is_err());
+        assert_eq!(likely_copy(MOST_ON_ONE_KEY - 1), None);
+        assert!(likely_copy(MOST_ON_ONE_KEY).is_some());
+    }
+}

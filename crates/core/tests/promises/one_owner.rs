@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backfill_core::ErrorKind;
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
-use backfill_core::records::{Cursor, RunStatus};
+use backfill_core::records::{Cursor, Owner, RunStatus};
 use backfill_testkit::Faults;
 use tokio_util::sync::CancellationToken;
 
@@ -205,10 +205,16 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
 /// one-owner, honest-end: a worker in the middle of a long chunk notices within seconds that its run was stopped.
 #[test]
 fn one_owner_is_looked_for_during_a_chunk() {
+    assert_looked_for(r#","total_segments":1"#, 0);
+    // By the copy of the run record.
+    assert_looked_for(r#","total_segments":80,"max_wcu":40"#, 70);
+}
+
+fn assert_looked_for(settings: &str, segment: u32) {
     in_virtual_time(async {
-        let world = World::new(Faults::none(1), 6000, r#","total_segments":1"#);
+        let world = World::new(Faults::none(1), 6000, settings);
         let plan = world.plan("first").await;
-        let chunk = first_chunk(&plan, 0);
+        let chunk = first_chunk(&plan, segment);
         let never = CancellationToken::new();
         let (worker, planner) = (world.worker(), world.planner());
         let work = worker.work(&chunk, None, &never);
@@ -238,4 +244,50 @@ fn one_owner_is_looked_for_during_a_chunk() {
             "its checkpoint stands"
         );
     });
+}
+
+/// one-owner: whoever takes a large run over may die at any step. The workers of the former owner, which read copies of the run
+/// record, can begin something for as long as the record names him, and not a moment longer.
+#[test]
+fn one_owner_at_every_step_of_a_takeover() {
+    const SETTINGS: &str = r#","total_segments":80"#;
+    let steps = in_virtual_time(async {
+        let world = World::new(Faults::none(1), 100, SETTINGS);
+        world.plan("first").await;
+        let before = world.faults.steps();
+        let again = taking_over(&world.request);
+        let planner = world.planner();
+        planner.plan(&again, &"second".into()).await.unwrap();
+        world.faults.steps() - before
+    });
+    let (mut refused, mut begun) = (0, 0);
+    for step in 1..=steps {
+        in_virtual_time(async {
+            let world = World::new(Faults::none(1), 100, SETTINGS);
+            let plan = world.plan("first").await;
+            world.faults.crash_at(world.faults.steps() + step);
+            let (again, planner) = (taking_over(&world.request), world.planner());
+            let second = Owner::from("second");
+            tokio::select! {
+                planned = planner.plan(&again, &second) => panic!("step {step}: {planned:?}"),
+                () = world.faults.crashed() => {}
+            }
+            world.faults.restart();
+            let taken = world.record().await.owner == second;
+            for segment in [0, 64, 70, 79] {
+                let chunk = first_chunk(&plan, segment);
+                let never = CancellationToken::new();
+                let worked = world.worker().work(&chunk, None, &never).await;
+                if taken {
+                    let error = worked.expect_err("somebody else has the run");
+                    assert_eq!(error.kind(), ErrorKind::Fenced, "step {step}");
+                    refused += 1;
+                } else {
+                    assert!(worked.unwrap().done, "step {step}");
+                    begun += 1;
+                }
+            }
+        });
+    }
+    assert!(refused > 0 && begun > 0, "{refused} refused, {begun} begun");
 }

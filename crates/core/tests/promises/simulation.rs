@@ -349,3 +349,24 @@ fn a_thousand_workers_share_no_hot_key_of_the_checkpoint_table() {
     let is_low = |units: &Units| units.write < 300.0 && units.read < 600.0;
     assert!(hottest.iter().all(is_low), "{hottest:#?}");
 }
+
+/// A checkpoint is saved once a second where nothing is written, also before an item has passed the trial, and at the end.
+#[test]
+fn a_segment_in_which_nothing_is_written_is_checkpointed_once_a_second() {
+    for driver in [Driver::InProcess, Driver::Lambda] {
+        let scenario = Scenario {
+            items: 2_000_000,
+            pending: 0.0,
+            ..Scenario::default()
+        };
+        let report = run(scenario, settings(4, 4), driver);
+        let pages = 2_000_000 / 1_000;
+        let most = 4.0 * (report.sweep_seconds.ceil() + 1.0);
+        let checkpoints = report.used.checkpoints;
+        assert!(report.sweep_seconds > 5.0, "{}", report.sweep_seconds);
+        assert!(
+            (8.0..=most).contains(&checkpoints),
+            "{checkpoints} of {pages} pages"
+        );
+    }
+}

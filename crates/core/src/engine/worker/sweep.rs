@@ -14,6 +14,7 @@ use super::trial::Trial;
 use crate::pace::retry::{Until, retry, retry_until};
 use crate::ports::{Page, PageRequest, SegmentStore, TableReader, TableWriter};
 use crate::records::{Cursor, Rejected, RunRecord, SegmentRecord};
+use crate::request::Settings;
 use crate::{Error, Result};
 
 /// Most items evaluated per page. It bounds what a crash repeats, the memory of a segment, and how long a page takes. With
@@ -128,10 +129,11 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
                 .map(|page| self.segment.write(page, stage))
                 .buffered(PAGES_IN_WORK)
         );
+        let least = least_between(&self.run.settings, self.run.shards);
         let mut progress = Progress::default();
         let mut over = false;
         while !over {
-            let due = unsaved.due(self.least_between());
+            let due = unsaved.due(least);
             tokio::select! {
                 result = results.next() => match result {
                     Some(page) => add(page, &mut progress, record, unsaved),
@@ -139,7 +141,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
                 },
                 () = sleep_until(due), if unsaved.pages => {}
             }
-            if !unsaved.pages || Instant::now() < unsaved.due(self.least_between()) {
+            if !unsaved.pages || Instant::now() < unsaved.due(least) {
                 continue;
             }
             let rejected = self.close(record, unsaved);
@@ -165,14 +167,6 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
             }
         }
         progress.failure.map_or(Ok(()), Err)
-    }
-
-    /// The least time between two checkpoints: the more segments at once have their records under one partition key, the
-    /// longer.
-    fn least_between(&self) -> Duration {
-        let settings = &self.run.settings;
-        let at_once = settings.max_concurrency.min(settings.total_segments);
-        EVERY_PER_SEGMENT * at_once.div_ceil(self.run.shards.max(1))
     }
 
     /// Closes what is to be checkpointed now: how the segment fared is added to the record. Returns the rejected items that
@@ -263,4 +257,43 @@ fn add(
     unsaved.wrote |= page.counters.matched > 0;
     unsaved.rejected.append(&mut page.rejected);
     page.add_to(record, progress.cut);
+}
+
+/// The least time between two checkpoints of a segment of a run with so many shards: the more segments at once have their
+/// records under one partition key, the longer.
+fn least_between(settings: &Settings, shards: u32) -> Duration {
+    let at_once = settings.max_concurrency.min(settings.total_segments);
+    EVERY_PER_SEGMENT * at_once.div_ceil(shards.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::shards_of;
+    use crate::request::RequestedSettings;
+
+    /// No partition key takes more than a hundred checkpoints a second, also of a run that began when all of its records lay
+    /// under one.
+    #[test]
+    fn checkpoints_become_rarer_with_the_segments_of_a_key() {
+        for (segments, at_once, shards, expected_ms) in [
+            (8, 1, shards_of(8), 10),
+            (8, 8, shards_of(8), 80),
+            (4, 1_000, shards_of(4), 40),
+            (64, 64, shards_of(64), 640),
+            (1_000, 1_000, shards_of(1_000), 630),
+            (1_000, 1_000, 1, 10_000),
+            (10_000, 10_000, shards_of(10_000), 6_250),
+        ] {
+            let settings = RequestedSettings {
+                total_segments: Some(segments),
+                max_concurrency: Some(at_once),
+                ..RequestedSettings::default()
+            };
+            let least = least_between(&settings.choose(0), shards);
+            assert_eq!(least.as_millis(), expected_ms, "{segments}, {at_once}");
+            let of_a_key = at_once.min(segments).div_ceil(shards);
+            assert!(f64::from(of_a_key) / least.as_secs_f64() <= 100.0);
+        }
+    }
 }
