@@ -71,7 +71,7 @@ async fn a_run_goes_on_with_the_credentials_that_took_the_place_of_expired_ones(
     assert_accounted(&result);
     assert_eq!(result["updated"], result["matched"], "{result}");
     drop(tap);
-    let seen = seen.lock().unwrap();
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
     assert!(seen.iter().any(|(_, key)| key == "FIRST"), "{seen:?}");
     let last = seen.last().expect("calls were seen");
     assert_eq!(last.1, "SECOND");

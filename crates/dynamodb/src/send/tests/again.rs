@@ -108,13 +108,8 @@ async fn expired_credentials_are_renewed_and_the_call_is_sent_once_more() {
         }
         // The second call is sent again as it was; what is new then is used from then on.
         assert_eq!(keys(&requests), ["KEY1", "KEY1", "KEY2", "KEY2"]);
-        let bodies = requests.lock().unwrap();
-        assert!(
-            bodies
-                .iter()
-                .all(|sent| sent.body().bytes() == Some(br#"{"Limit":1}"#))
-        );
-        drop(bodies);
+        let is_whole = |sent: &Request| sent.body().bytes() == Some(br#"{"Limit":1}"#);
+        assert!(requests.lock().unwrap().iter().all(is_whole));
         let (sender, requests) = scripted(&[refused]).await;
         let error = sender.call(&Ask { limit: 1 }).await.unwrap_err();
         assert_eq!(keys(&requests), ["KEY1", "KEY2"], "once more, not for ever");
