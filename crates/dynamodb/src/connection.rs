@@ -3,6 +3,9 @@
 //!
 //! This is the lowest layer of the adapter: it sends nothing to DynamoDB.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -82,10 +85,33 @@ struct Credentialed {
     access: Option<(Access, SystemTime)>,
     /// The number of the next access.
     next: u64,
-    /// By what the provider was found, to find it anew: it has read the files of profiles once and for all.
-    found_by: Option<ConnectOptions>,
+    /// Finds the provider anew: this one has read the files of profiles once and for all.
+    finder: Option<Finder>,
     /// It is to be found anew, since what it gave was refused.
     is_stale: bool,
+}
+
+/// Finds a provider of credentials by what environment and profile say at that moment.
+///
+/// It is made of a closure, so that the functions, which never find one anew, have nothing of the chain of providers in them.
+pub(crate) struct Finder(Box<dyn Fn() -> Finding + Send + Sync>);
+
+type Finding = Pin<Box<dyn Future<Output = Option<SharedCredentialsProvider>> + Send>>;
+
+impl Finder {
+    fn new(connector: &SharedHttpConnector, options: &ConnectOptions) -> Finder {
+        let (connector, options) = (connector.clone(), options.clone());
+        Finder(Box::new(move || {
+            let (connector, options) = (connector.clone(), options.clone());
+            Box::pin(async move { load(&connector, &options).await.credentials_provider() })
+        }))
+    }
+}
+
+impl fmt::Debug for Finder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Finder")
+    }
 }
 
 impl Credentialed {
@@ -125,16 +151,17 @@ impl Connection {
                 ),
             ));
         }
+        let again = Finder::new(&connector, options);
         let given_endpoint = options.endpoint_url.clone();
-        Connection::new(connector, sdk_config, given_endpoint, Some(options.clone())).await
+        Connection::new(connector, sdk_config, given_endpoint, Some(again)).await
     }
 
-    /// `found_by` is set if the credentials' provider can be found anew by it.
+    /// `finder` is set if the credentials' provider can be found anew.
     pub(crate) async fn new(
         connector: SharedHttpConnector,
         sdk_config: SdkConfig,
         given_endpoint: Option<String>,
-        found_by: Option<ConnectOptions>,
+        finder: Option<Finder>,
     ) -> Result<Connection> {
         let region = sdk_config.region().map(ToString::to_string);
         let named = region.as_deref().unwrap_or("unknown");
@@ -150,7 +177,7 @@ impl Connection {
                 provider: sdk_config.credentials_provider(),
                 access: None,
                 next: 0,
-                found_by,
+                finder,
                 is_stale: false,
             }),
             sdk_config,
@@ -294,13 +321,9 @@ impl Connection {
         if let Some((access, _)) = credentials.access.as_ref().filter(|(_, end)| now < *end) {
             return Ok(access.clone());
         }
-        if let Some(options) = credentials
-            .found_by
-            .as_ref()
-            .filter(|_| credentials.is_stale)
-        {
-            let config = load(&self.0.connector, options).await;
-            credentials.provider = config.credentials_provider();
+        if let Some(finder) = credentials.finder.as_ref().filter(|_| credentials.is_stale) {
+            let provider = (finder.0)();
+            credentials.provider = provider.await;
         }
         let identity = match credentials.ask().await {
             Ok(given) => Identity::from(given),
