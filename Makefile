@@ -119,6 +119,8 @@ dist: lambdas lambdas-arm64 commands bills
 all-tests: dist
 	$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR)
 	tools/install ministack moto aws
+	# The table of hosts is what AWS publishes; if this differs, botocore was renewed: write it anew, and look at the difference.
+	.tools/moto/bin/python crates/dynamodb/src/hosts/from_botocore.py | diff crates/dynamodb/src/hosts/table.txt -
 	$(CARGO) build --workspace --all-targets --locked
 	DIST=$(CURDIR)/dist $(CARGO) test --workspace --locked
 
