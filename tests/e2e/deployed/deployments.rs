@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use backfill_e2e::aws::{
-    Aws, CHECKPOINTS, Table, deployed, eventually, input, run_id, with_deployments,
+    Aws, CHECKPOINTS, Table, deployed, eventually, input, run_id, run_to_end, with_deployments,
 };
 use backfill_e2e::wire::Verdict;
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
+
+use crate::stack::count;
 
 /// The versions of a function that have worked for a run.
 fn versions(aws: &Aws, function: &str, run_id: &str) -> BTreeSet<String> {
@@ -103,5 +105,64 @@ fn tags_of_a_stack_are_on_its_tables() {
         let tags = tags.await.expect("the tags are listed");
         let team = tags.tags().iter().find(|tag| tag.key() == "team");
         assert_eq!(team.map(|tag| tag.value()), Some("data"), "{tags:?}");
+    });
+}
+
+/// The parameters of a stack with everything that can be asked for. The stand-in for AWS keeps no key and no network.
+const ALL: [&str; 12] = [
+    "TableName=again",
+    "CreateTable=true",
+    "MaxWorkers=2",
+    "SubnetIds=subnet-1,subnet-2",
+    "SecurityGroupIds=sg-1",
+    "TableKmsKey=arn:aws:kms:us-east-1:000000000000:key/table",
+    "CheckpointTableKmsKey=arn:aws:kms:us-east-1:000000000000:key/checkpoints",
+    "LogsKmsKey=arn:aws:kms:us-east-1:000000000000:key/logs",
+    "PermissionsBoundary=arn:aws:iam::000000000000:policy/boundary",
+    "RolePath=/team/",
+    "OperatorPolicies=true",
+    "AlarmEmail=you@example.com",
+];
+
+/// A first deployment that fails leaves no table behind, so that the second one succeeds. A stack that is deleted leaves its
+/// tables, and the next one takes them: a run that was paused goes on.
+#[test]
+fn a_stack_comes_back_after_a_failure_and_after_its_end() {
+    with_deployments(async |aws| {
+        let deploy = |parameters: &[&str]| {
+            tokio::task::block_in_place(|| aws.deploy_another("again", parameters))
+        };
+        let tables = async || {
+            let tables = aws.client.list_tables().send().await.expect("a list");
+            let mut tables = tables.table_names().to_vec();
+            tables.retain(|name| name.starts_with("again"));
+            tables
+        };
+        // Too long for Step Functions, which says so when the tables are made.
+        let no_key = format!("StateMachineKmsKey=arn:aws:kms:{}", "k".repeat(2100));
+        assert!(!deploy(&[&ALL[..], &[&no_key]].concat()), "it should fail");
+        assert_eq!(tables().await, [""; 0]);
+        tokio::task::block_in_place(|| aws.delete("again"));
+
+        assert!(deploy(&ALL), "the second deployment should succeed");
+        assert_eq!(tables().await, ["again", "again-checkpoints"]);
+        let table = aws.fill("again", 200).await;
+        let canary = "start --stack-name again --table again --set test=1 --json \
+                      --segments 4 --only-segments 0";
+        let canary = run_to_end(aws.backfill(canary)).await.expect_code(4).json();
+        assert!(count(&canary, "updated") > 0, "{canary}");
+
+        tokio::task::block_in_place(|| aws.delete("again"));
+        assert_eq!(tables().await, ["again", "again-checkpoints"]);
+        let both_there = ["TableName=again", "CreateCheckpointTable=false"];
+        assert!(
+            deploy(&both_there),
+            "it should take the tables that are there"
+        );
+        let rest = "start --stack-name again --table again --set test=1 --json --segments 4";
+        let rest = run_to_end(aws.backfill(rest)).await.expect_code(0).json();
+        assert_eq!(rest["run_id"], canary["run_id"], "{rest}");
+        assert_eq!(count(&rest, "updated"), table.pending(), "{rest}");
+        table.assert_migrated().await;
     });
 }

@@ -135,6 +135,21 @@ impl Aws {
         deploy(&self.endpoint, &self.folder, &built(), parameters);
     }
 
+    /// Deploys another stack, with these parameters. Whether that succeeded.
+    pub fn deploy_another(&self, stack: &str, parameters: &[&str]) -> bool {
+        sam_deploy(&self.endpoint, &self.folder, &built(), stack, parameters)
+    }
+
+    /// Deletes a stack.
+    pub fn delete(&self, stack: &str) {
+        let status = sam(&self.endpoint, &self.folder)
+            .args(["delete", "--no-prompts", "--stack-name", stack])
+            .args(["--region", "us-east-1"])
+            .status()
+            .expect("sam starts");
+        assert!(status.success(), "see {}", self.folder.log("sam"));
+    }
+
     /// Deploys the stack with functions whose code differs, and with its definition put through `change`.
     pub fn deploy_changed(&self, change: impl FnOnce(&mut Json)) {
         let (built, changed) = (built(), self.folder.path("changed"));
@@ -422,38 +437,56 @@ fn built() -> PathBuf {
     built
 }
 
-/// `sam deploy` of a template that is built.
+/// `sam deploy` of a template that is built, for a table of its own.
 fn deploy(endpoint: &str, folder: &Folder, template: &Path, parameters: &[&str]) {
-    let log = folder.log("deploy");
-    let file = File::options().create(true).append(true).open(&log);
-    let file = file.expect("a log file");
-    let status = tool("sam", "sam")
+    let table = ["TableName=stuff", "CreateTable=true"];
+    let parameters = [&table[..], parameters].concat();
+    let log = folder.log("sam");
+    let is_deployed = sam_deploy(endpoint, folder, template, STACK, &parameters);
+    assert!(is_deployed, "sam deploy failed: see {log}");
+}
+
+/// `sam deploy` of any stack. Whether it succeeded.
+fn sam_deploy(
+    endpoint: &str,
+    folder: &Folder,
+    template: &Path,
+    stack: &str,
+    parameters: &[&str],
+) -> bool {
+    sam(endpoint, folder)
         .args(["deploy", "--template-file"])
         .arg(template)
         .arg("--config-file")
         .arg(command::root().join("samconfig.toml"))
+        .args(["--stack-name", stack, "--tags", "team=data"])
         .args([
-            "--stack-name",
-            STACK,
-            "--tags",
-            "team=data",
             "--parameter-overrides",
-            "TableName=stuff",
-            "CreateTable=true",
             "Architecture=x86_64",
             // ministack's CloudFormation knows neither query definitions nor alarms on queries.
             "SavedQueries=false",
             "WatchIndexes=false",
         ])
         .args(parameters)
-        .env("HOME", folder.path("sam"))
+        .status()
+        .expect("sam starts")
+        .success()
+}
+
+/// SAM, which works in the stand-in for AWS.
+fn sam(endpoint: &str, folder: &Folder) -> Command {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.log("sam"));
+    let log = log.expect("a log file");
+    let mut sam = tool("sam", "sam");
+    sam.env("HOME", folder.path("sam"))
         .env("AWS_ENDPOINT_URL", endpoint)
         .env("SAM_CLI_TELEMETRY", "0")
-        .stdout(file.try_clone().expect("one log for both"))
-        .stderr(file)
-        .status()
-        .expect("sam starts");
-    assert!(status.success(), "sam deploy failed: see {log}");
+        .stdout(log.try_clone().expect("one log for both"))
+        .stderr(log);
+    sam
 }
 
 /// A pinned tool, with nothing of this machine's settings.
