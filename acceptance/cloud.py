@@ -169,6 +169,7 @@ class Cloud:
             left = {table: [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]}
             while left:
                 left = self.dynamodb.batch_write_item(RequestItems=left).get("UnprocessedItems")
+                time.sleep(0.2 if left else 0)
 
     def all_items(self, table: str, **scan) -> list[dict]:
         """Every item of a table, strongly consistent."""
@@ -201,6 +202,7 @@ class Cloud:
             }
             for n, ((_, kind, _), dimensions) in enumerate(wanted.items())
         ]
+        self.meter.add("metric requests", len(queries))
         sums = dict.fromkeys(((table, kind) for table, kind, _ in wanted), 0.0)
         keys = list(wanted)
         for start in range(0, len(queries), 500):

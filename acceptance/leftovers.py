@@ -4,6 +4,7 @@ Everything has a name that begins with the prefix. What can bear a tag is remove
 somebody else with such a name stays.
 """
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Callable
@@ -149,7 +150,16 @@ def _stack_tags(cloud, name):
 def delete_stack(cloud: Cloud, name: str) -> None:
     """Deletes a stack and waits until it is gone."""
     client = cloud.client("cloudformation")
-    client.delete_stack(StackName=name)
+
+    def begun():
+        try:
+            client.delete_stack(StackName=name)
+            return True
+        except ClientError as error:
+            # A deployment that was interrupted goes on by itself, and is waited for.
+            if "cannot be" not in str(error):
+                raise
+            return None
 
     def gone():
         try:
@@ -160,6 +170,7 @@ def delete_stack(cloud: Cloud, name: str) -> None:
             raise
         return status if status in ("DELETE_COMPLETE", "DELETE_FAILED") else None
 
+    eventually(f"stack {name} to be deletable", begun, 1200, 5)
     status = eventually(f"stack {name} to be gone", gone, 1200)
     if status != "DELETE_COMPLETE":
         raise TimeoutError(f"stack {name}: {status}")
@@ -252,8 +263,10 @@ def _delete_queue(cloud, url):
 
 
 def _buckets(cloud, prefix):
+    # By the whole form of the name, since a bucket has its tags only a moment after its name.
+    ours = re.compile(re.escape(PREFIX) + "[0-9a-f]{8}-artefacts")
     for bucket in cloud.client("s3").list_buckets()["Buckets"]:
-        if bucket["Name"].startswith(prefix):
+        if bucket["Name"].startswith(prefix) and ours.fullmatch(bucket["Name"]):
             yield bucket["Name"], bucket["Name"]
 
 
@@ -372,12 +385,7 @@ KINDS = [
         _delete_queue,
         lambda cloud, url: cloud.client("sqs").list_queue_tags(QueueUrl=url).get("Tags", {}),
     ),
-    Kind(
-        "bucket",
-        _buckets,
-        _delete_bucket,
-        lambda cloud, name: _pairs(cloud.client("s3").get_bucket_tagging(Bucket=name)["TagSet"]),
-    ),
+    Kind("bucket", _buckets, _delete_bucket, None),
     Kind("alias", _aliases, lambda cloud, name: cloud.client("kms").delete_alias(AliasName=name), None),
     Kind(
         "key",

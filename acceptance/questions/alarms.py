@@ -42,7 +42,8 @@ def alarms(context: Context) -> Later:
         lambdas.invoke(FunctionName=f"{stack.name}-worker", Payload=b'{"nothing": "of ours"}')
 
     def no_progress():
-        for _ in range(18):
+        # Three periods of five minutes, and the one in which the last run had progress.
+        for _ in range(24):
             client.put_metric_data(
                 Namespace="Backfill",
                 MetricData=[

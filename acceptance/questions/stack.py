@@ -235,7 +235,7 @@ def denied_writes(context: Context) -> Answer:
         "key hours": 2,
         "key requests": 5_000,
         "alarm hours": 24,
-        "custom metric hours": 30,
+        "custom metric hours": 35,
     },
     stand_in=True,
     stack=True,
