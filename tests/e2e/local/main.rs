@@ -4,6 +4,7 @@
 mod credentials;
 mod honest_end;
 mod lambda;
+mod large;
 mod never;
 mod one_owner;
 mod only_u;
