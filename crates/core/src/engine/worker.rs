@@ -13,7 +13,7 @@ mod sweep;
 mod trial;
 
 use std::ops::Range;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -34,6 +34,7 @@ use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::pace::{Budget, Pace, Share};
 use crate::ports::{SegmentStore, TableWriter as _, WriteAccess};
 use crate::records::{Counters, Cursor, Owner, RunRecord, SegmentRecord, likely_copy, shard_of};
+use crate::request::Settings;
 use crate::{Error, Result};
 
 /// What a worker is asked for: the next chunk of a segment.
@@ -116,7 +117,8 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         .await?;
         // Of the other shards it learns at its first look: those that begin together would all read from all of them.
         let near = shard_of(chunk.segment, run.shards);
-        self.follow(&run, near..near + 1).await?;
+        let known = AtomicU32::new(0);
+        self.follow(&run, near..near + 1, &known).await?;
         let before = record.counters;
         let ledger = Ledger::new(&run, chunk.segment, &before);
         let swept = self
@@ -183,9 +185,12 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         };
         let swept = sweep.run(record);
         tokio::pin!(swept);
+        let known = &AtomicU32::new(0);
         let look = |run: RunRecord| async move {
             ledger.follow(&run.settings);
-            self.follow(&run, 0..run.shards).await
+            let counts = fastrand::u32(..looks_a_count(&run.settings)) == 0;
+            let shards = if counts { run.shards } else { 0 };
+            self.follow(&run, 0..shards, known).await
         };
         tokio::select! {
             result = &mut swept => result,
@@ -216,21 +221,25 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         Ok(try_join_all(counts).await?.into_iter().sum())
     }
 
-    /// Takes the budget from the run as it stands now, by the segments of these shards that are exhausted: the more, the
-    /// larger is this worker's share.
-    async fn follow(&self, run: &RunRecord, shards: Range<u32>) -> Result<()> {
+    /// Takes the budget from the run as it stands now, by the exhausted segments of these shards, or as many as were `known`
+    /// before: the more, the larger is this worker's share.
+    async fn follow(&self, run: &RunRecord, shards: Range<u32>, known: &AtomicU32) -> Result<()> {
         let settings = &run.settings;
-        let exhausted = if self.budget.is_shared()
-            && (settings.max_wcu.is_some() || settings.max_rcu.is_some())
-        {
+        if self.budget.is_shared() && (settings.max_wcu.is_some() || settings.max_rcu.is_some()) {
             let until = Until::after(PATIENCE);
-            retry(&until, || self.exhausted(run, shards.clone())).await?
-        } else {
-            0
-        };
-        self.budget.set(settings, exhausted);
+            let exhausted = retry(&until, || self.exhausted(run, shards.clone())).await?;
+            known.fetch_max(exhausted, Ordering::Relaxed);
+        }
+        self.budget.set(settings, known.load(Ordering::Relaxed));
         Ok(())
     }
+}
+
+/// Of how many looks at the run one counts the exhausted segments as well, in every shard: of more than a thousand workers not
+/// each looks every time.
+fn looks_a_count(settings: &Settings) -> u32 {
+    let at_once = settings.max_concurrency.min(settings.total_segments);
+    at_once.div_ceil(1_000).max(1)
 }
 
 /// Refuses a chunk of a segment that the run has not, and any chunk of a dry run.
