@@ -54,7 +54,7 @@ pub const CRATES: &[Crate] = &[
         layers: &[
             &["clock", "hosts"],
             &["connection"],
-            &["send", "failure"],
+            &["send", "failure", "refusal"],
             &["calls"],
             &["target", "checkpoints", "survey"],
         ],

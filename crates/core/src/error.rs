@@ -39,12 +39,14 @@ pub enum ErrorKind {
     Throttled,
     /// The service or the network failed in a way that passes.
     Unavailable,
+    /// Somebody else is at work on the very item: a transaction, or a write in another region.
+    ItemBusy,
     /// Anything else: a bug of ours, or an answer that nobody expected.
     Internal,
 }
 
 impl ErrorKind {
-    const ALL: [ErrorKind; 16] = [
+    const ALL: [ErrorKind; 17] = [
         ErrorKind::InvalidInput,
         ErrorKind::InvalidSpec,
         ErrorKind::RunMismatch,
@@ -60,6 +62,7 @@ impl ErrorKind {
         ErrorKind::Conflict,
         ErrorKind::Throttled,
         ErrorKind::Unavailable,
+        ErrorKind::ItemBusy,
         ErrorKind::Internal,
     ];
 
@@ -86,13 +89,17 @@ impl ErrorKind {
             ErrorKind::Conflict => "Conflict",
             ErrorKind::Throttled => "Throttled",
             ErrorKind::Unavailable => "Unavailable",
+            ErrorKind::ItemBusy => "ItemBusy",
             ErrorKind::Internal => "Internal",
         }
     }
 
     /// True if the same call may succeed a moment later.
     pub fn is_retryable(self) -> bool {
-        matches!(self, ErrorKind::Throttled | ErrorKind::Unavailable)
+        matches!(
+            self,
+            ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::ItemBusy
+        )
     }
 
     /// True if the operator's input or set-up is at fault. Before an item was touched that is exit code 2.

@@ -399,8 +399,8 @@ impl<'a> Turn<'a> {
                 self.side.lock().throttled_by = Some(error.to_string());
                 self.over(0.0, 1, 0, None);
             }
-            // It may have been carried out, and its answer lost.
-            ErrorKind::Unavailable => {
+            // It may have been carried out, and its answer lost. What a conflict costs is not known.
+            ErrorKind::Unavailable | ErrorKind::ItemBusy => {
                 let taken = self.taken;
                 self.over(taken, 0, 0, None);
             }

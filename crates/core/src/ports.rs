@@ -52,6 +52,9 @@ pub enum Outcome {
     Vanished,
     /// DynamoDB refuses this update on this item for good, with this reason.
     Rejected(String),
+    /// DynamoDB refuses this update on this item for good, in words that do not say whether it would refuse that of every
+    /// item. Whoever knows whether it has accepted one knows more.
+    Unclear(String),
 }
 
 /// An acknowledged write of one item.
@@ -66,7 +69,8 @@ pub struct Write {
 /// One acknowledged request of guarded updates.
 #[derive(Debug)]
 pub struct Batch {
-    /// What became of each item, in the order of the request. An error is about its item alone.
+    /// What became of each item, in the order of the request. An error leaves its item open: the item's own update has the
+    /// last word.
     pub outcomes: Vec<Result<Outcome>>,
     /// Write capacity units of the whole request, indexes and failed conditions included.
     pub consumed_wcu: f64,

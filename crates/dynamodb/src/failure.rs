@@ -65,7 +65,8 @@ pub(crate) fn failure_of_code(doing: &str, code: &str, message: Option<&str>) ->
         "ThrottlingError" | "ProvisionedThroughputExceeded" | "RequestLimitExceeded" => {
             ErrorKind::Throttled
         }
-        "TransactionConflict" | "InternalServerError" => ErrorKind::Unavailable,
+        "TransactionConflict" | "ReplicatedWriteConflict" => ErrorKind::ItemBusy,
+        "InternalServerError" => ErrorKind::Unavailable,
         "ValidationError" => ErrorKind::InvalidSpec,
         "AccessDenied" => ErrorKind::AccessDenied,
         "ResourceNotFound" => ErrorKind::TableNotFound,
@@ -90,6 +91,7 @@ fn kind_of_code(code: &str, status: u16) -> (ErrorKind, &'static str) {
         | "ServiceUnavailable"
         | "ServiceUnavailableException"
         | "TransactionConflictException"
+        | "TransactionInProgressException"
         | "ReplicatedWriteConflictException" => (ErrorKind::Unavailable, ""),
         "ResourceNotFoundException" => (ErrorKind::TableNotFound, ""),
         "ValidationException" => (ErrorKind::InvalidSpec, ""),

@@ -16,6 +16,7 @@ mod clock;
 mod connection;
 mod failure;
 mod hosts;
+mod refusal;
 pub mod send;
 mod survey;
 mod target;

@@ -21,6 +21,7 @@ use crate::calls::{
 };
 use crate::connection::Connection;
 use crate::failure::{failure, failure_of_code};
+use crate::refusal::Refusal;
 use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError, Sender, details};
 
 /// The code of a statement whose condition failed (API reference, BatchStatementError).
@@ -236,7 +237,8 @@ impl TableWriter for Writer {
     }
 
     fn distrust_batches(&self, reason: &str) {
-        self.give_up_batches(reason);
+        self.without_batches
+            .add(self.change.table(), self.change.fingerprint(), reason);
     }
 
     async fn update_batch(&self, items: &[Seen]) -> Result<Batch> {
@@ -308,11 +310,6 @@ impl Writer {
         self.in_batches && !self.without_batches.contains(self.change.fingerprint())
     }
 
-    fn give_up_batches(&self, reason: &str) {
-        self.without_batches
-            .add(self.change.table(), self.change.fingerprint(), reason);
-    }
-
     /// A batch of one, which is all that [`TableWriter::batch_size`] allows without PartiQL. If that has changed since
     /// the batch was put together, its items are left to be updated one by one.
     async fn update_one(&self, items: &[Seen]) -> Result<Batch> {
@@ -363,7 +360,7 @@ impl Writer {
                     return Err(error);
                 }
                 // Nothing was written. UpdateItem, which is to come for each, says whether that is allowed.
-                self.give_up_batches(&error.to_string());
+                self.distrust_batches(&error.to_string());
                 let left_open = || Error::new(ErrorKind::InvalidSpec, error.to_string());
                 return Ok(Batch {
                     outcomes: (0..count).map(|_| Err(left_open())).collect(),
@@ -412,14 +409,14 @@ impl Writer {
                 None => Outcome::Vanished,
             }),
             "ItemCollectionSizeLimitExceeded" => Ok(Outcome::Rejected(message)),
-            "ValidationError" if is_of_the_item(&message) => Ok(Outcome::Rejected(message)),
+            "ValidationError" if Refusal::by(&message) == Refusal::OfTheItem => {
+                Ok(Outcome::Rejected(message))
+            }
+            // Whatever else is said of one statement, in words that we know or not, its own UpdateItem settles.
             code => {
                 let error = failure_of_code(doing, code, Some(&message));
-                if matches!(
-                    error.kind(),
-                    ErrorKind::AccessDenied | ErrorKind::InvalidSpec
-                ) {
-                    self.give_up_batches(&error.to_string());
+                if error.kind() == ErrorKind::AccessDenied {
+                    self.distrust_batches(&error.to_string());
                 }
                 Err(error)
             }
@@ -473,6 +470,14 @@ fn units_of_error(error: &StatementError) -> f64 {
     }
 }
 
+/// The codes with which an update is refused because of somebody else's write to the very item: a transaction's, or
+/// another region's (service model, UpdateItem).
+const OTHERS_AT_WORK: [&str; 3] = [
+    "TransactionConflictException",
+    "TransactionInProgressException",
+    "ReplicatedWriteConflictException",
+];
+
 /// What a refused update means. DynamoDB reports no capacity with an error: see [`failed_condition_units`].
 fn refused(table: &str, error: SdkError) -> Result<Write> {
     let message = error.message().unwrap_or_default();
@@ -493,10 +498,20 @@ fn refused(table: &str, error: SdkError) -> Result<Write> {
                 None => code.to_owned(),
             })
         }
-        Some("ValidationException") if is_of_the_item(message) => {
+        Some("ValidationException") if Refusal::by(message) == Refusal::OfTheItem => {
             Outcome::Rejected(message.to_owned())
         }
-        _ => return Err(failure(&format!("updating table {table}"), error)),
+        Some("ValidationException") if Refusal::by(message) == Refusal::Unclear => {
+            Outcome::Unclear(message.to_owned())
+        }
+        code => {
+            let is_busy = code.is_some_and(|code| OTHERS_AT_WORK.contains(&code));
+            let error = failure(&format!("updating table {table}"), error);
+            return Err(match is_busy {
+                true => Error::new(ErrorKind::ItemBusy, error.to_string()),
+                false => error,
+            });
+        }
     };
     Ok(Write {
         outcome,
@@ -504,21 +519,95 @@ fn refused(table: &str, error: SdkError) -> Result<Write> {
     })
 }
 
-/// True if a ValidationException is about the content of this one item. Everything else is about the
-/// request, which is the same for every item, and ends the run.
-fn is_of_the_item(message: &str) -> bool {
-    const OF_THE_ITEM: [&str; 11] = [
-        "Item size to update has exceeded the maximum allowed size",
-        "Item size has exceeded the maximum allowed size",
-        "An operand in the update expression has an incorrect data type",
-        "The provided expression refers to an attribute that does not exist in the item",
-        "The document path provided in the update expression is invalid for update",
-        "Number overflow",
-        "Number underflow",
-        "Attempting to store more than 38 significant digits",
-        "Nesting Levels have exceeded supported limits",
-        "Type mismatch for Index Key",
-        "update a secondary index key to a value that is not supported",
-    ];
-    OF_THE_ITEM.iter().any(|start| message.contains(start))
+#[cfg(test)]
+mod tests {
+    use backfill_core::Key;
+
+    use super::*;
+    use crate::send::tests::answered;
+
+    /// What becomes of an update that DynamoDB answers with status 400 and this error.
+    async fn refused_with(code: &str, message: &str) -> Result<Outcome> {
+        let update = UpdateItem {
+            table_name: "stuff",
+            key: &Key(Item::new()),
+            update_expression: "SET a = b",
+            condition_expression: None,
+            expression_attribute_names: None,
+            expression_attribute_values: None,
+            return_values: None,
+            return_values_on_condition_check_failure: None,
+            return_consumed_capacity: None,
+        };
+        let body = format!(
+            r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"{message}"}}"#
+        );
+        let sender = answered(400, None, body.leak()).await;
+        let error = sender.call(&update).await.unwrap_err();
+        Ok(refused("stuff", error)?.outcome)
+    }
+
+    #[tokio::test]
+    async fn a_refused_update_is_told_by_code_and_words() {
+        for code in OTHERS_AT_WORK {
+            let error = refused_with(code, "others").await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ItemBusy, "{code}");
+            assert!(error.to_string().contains(code), "{error}");
+        }
+        for (message, outcome) in [
+            (
+                "The update expression attempted to update the secondary index key to unsupported type",
+                Some(Outcome::Rejected as fn(String) -> Outcome),
+            ),
+            ("It is odd", Some(Outcome::Unclear)),
+            ("Invalid UpdateExpression: Syntax error", None),
+        ] {
+            let refused = refused_with("ValidationException", message).await;
+            match outcome {
+                Some(outcome) => assert_eq!(refused.unwrap(), outcome(message.into())),
+                None => assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidSpec),
+            }
+        }
+    }
+
+    /// The error of one statement leaves its item open, and batches on; a role that may not send any ends them.
+    #[tokio::test]
+    async fn a_refused_statement_leaves_its_item_open() {
+        let spec = backfill_core::Request::from_json(r#"{"table":"stuff","set":{"test":1}}"#);
+        let keys = KeySchema {
+            hash: KeyAttribute::new("id", backfill_core::table::KeyType::S),
+            range: None,
+        };
+        let writer = Writer {
+            sender: answered(200, None, "").await,
+            change: spec.unwrap().spec.change(&keys),
+            in_batches: true,
+            without_batches: WithoutBatches::default(),
+        };
+        let refused = |code: &str, message: &str| {
+            let error = StatementError {
+                code: code.into(),
+                message: message.into(),
+                item: None,
+            };
+            writer.refused_statement("updating", error)
+        };
+        let words = "Number overflow. Attempting to store a number …";
+        assert_eq!(
+            refused("ValidationError", words).unwrap(),
+            Outcome::Rejected(words.into())
+        );
+        for code in [
+            "ValidationError",
+            "ReplicatedWriteConflict",
+            "TransactionConflict",
+            "NeverHeardOf",
+        ] {
+            let error = refused(code, "odd").unwrap_err();
+            assert!(error.to_string().contains(code), "{error}");
+            assert_eq!(writer.batch_size(), BATCH_SIZE, "{code}");
+        }
+        refused("AccessDenied", "no").unwrap_err();
+        assert_eq!(writer.batch_size(), 1);
+    }
 }

@@ -138,15 +138,13 @@ impl Faults {
         if !self.happens(self.shared.refuse) {
             return Ok(());
         }
-        let kinds = [
-            ErrorKind::Throttled,
-            ErrorKind::Unavailable,
-            // Of the statement: what UpdateItem makes of the item is another matter.
-            ErrorKind::InvalidSpec,
-            ErrorKind::AccessDenied,
-        ];
-        let ways = if self.shared.worst { kinds.len() } else { 2 };
-        let kind = kinds[self.pick(ways as u64) as usize];
+        let kind = match self.pick(if self.shared.worst { 40 } else { 2 }) {
+            // Of the statement: what UpdateItem makes of the item is another matter. It ends batches, so it is seldom.
+            2 => ErrorKind::InvalidSpec,
+            3..20 => ErrorKind::AccessDenied,
+            way if way % 2 == 0 => ErrorKind::Throttled,
+            _ => ErrorKind::Unavailable,
+        };
         Err(Error::new(kind, "injected for a statement"))
     }
 

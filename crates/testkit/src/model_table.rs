@@ -46,6 +46,10 @@ struct State {
     before: BTreeMap<Position, (Instant, Option<Item>)>,
     /// Items whose update is refused for good.
     poison: BTreeSet<Key>,
+    /// Items whose update is refused in words that nobody knows.
+    misfits: BTreeSet<Key>,
+    /// Items that somebody else has in a transaction, until then.
+    busy: BTreeMap<Key, Instant>,
     /// Our writes that took effect, by key.
     updates: BTreeMap<Key, u64>,
     /// Items that pages have evaluated.
@@ -60,6 +64,8 @@ struct State {
     distrusted: bool,
     /// What live writers left behind, by key: the item, or `None` if they deleted it.
     history: BTreeMap<Key, Option<Item>>,
+    /// Items that somebody else has in a transaction whenever the trial checks them.
+    busy_at_checks: BTreeSet<Key>,
     /// Until then every check of the trial is throttled.
     checks_throttle_until: Option<Instant>,
     /// Table status other than ACTIVE, and until when, if it does not stay.
@@ -81,6 +87,30 @@ pub struct ModelAccess {
 }
 
 impl State {
+    /// Whether our update of this item would end without effect, though it is pending.
+    fn is_refused(&self, key: &Key) -> bool {
+        self.poison.contains(key) || self.misfits.contains(key) || self.busy.contains_key(key)
+    }
+
+    /// Whether somebody else has this item in a transaction now.
+    fn is_contended(&self, key: &Key) -> bool {
+        let until = self.busy.get(key);
+        until.is_some_and(|&until| Instant::now() < until)
+    }
+
+    /// Why the update of a pending item is refused, if it is.
+    fn refusal(&self, key: &Key) -> Option<Result<Outcome>> {
+        if self.poison.contains(key) {
+            Some(Ok(Outcome::Rejected("poisoned".into())))
+        } else if self.misfits.contains(key) {
+            Some(Ok(Outcome::Unclear("it does not fit".into())))
+        } else if self.is_contended(key) {
+            Some(Err(Error::new(ErrorKind::ItemBusy, "in a transaction")))
+        } else {
+            None
+        }
+    }
+
     /// Puts or removes an item.
     fn set(&mut self, at: &Position, item: Option<Item>) {
         let before = match item {
@@ -151,6 +181,23 @@ impl ModelTable {
     /// The update of these items is refused for good.
     pub fn poison(&self, ids: impl IntoIterator<Item = u64>) {
         self.state.lock().unwrap().poison = ids.into_iter().map(key_of).collect();
+    }
+
+    /// From now on DynamoDB refuses the update of these items, as of those that do not fit the key of an index, in words
+    /// that nobody knows.
+    pub fn misfit(&self, ids: impl IntoIterator<Item = u64>) {
+        self.state.lock().unwrap().misfits = ids.into_iter().map(key_of).collect();
+    }
+
+    /// For so long somebody else has these items in transactions.
+    pub fn keep_busy(&self, ids: impl IntoIterator<Item = u64>, time: Duration) {
+        let until = Instant::now() + time;
+        self.state.lock().unwrap().busy = ids.into_iter().map(|id| (key_of(id), until)).collect();
+    }
+
+    /// From now on somebody else has these items in transactions whenever the trial checks them.
+    pub fn keep_busy_at_checks(&self, ids: impl IntoIterator<Item = u64>) {
+        self.state.lock().unwrap().busy_at_checks = ids.into_iter().map(key_of).collect();
     }
 
     /// A live writer deletes this item.
@@ -261,7 +308,7 @@ impl ModelTable {
                 Cursor::After(key) => **at <= position(key),
                 Cursor::Exhausted => true,
             })
-            .filter(|((_, key), item)| is_pending(&spec.names, item) && !state.poison.contains(key))
+            .filter(|((_, key), item)| is_pending(&spec.names, item) && !state.is_refused(key))
             .map(|((_, key), _)| key.clone())
             .collect()
     }
@@ -443,27 +490,25 @@ impl ModelAccess {
     }
 
     /// The guarded update on the state itself, and the item after it.
-    fn apply(&self, seen: &Seen) -> (Outcome, Option<Item>) {
+    fn apply(&self, seen: &Seen) -> Result<(Outcome, Option<Item>)> {
         let key = &seen.key;
         let mut state = self.table.state.lock().unwrap();
         let at = position(key);
-        let useless = state.useless_update;
-        let poisoned = state.poison.contains(key);
-        match state.items.get(&at).cloned() {
-            None => (Outcome::Vanished, None),
-            Some(item) if !is_pending(&self.change.pending().names, &item) => {
-                (Outcome::Raced, None)
-            }
-            Some(_) if poisoned => (Outcome::Rejected("poisoned".into()), None),
-            Some(mut item) => {
-                if !useless {
-                    apply(&self.change.update(seen), &mut item);
-                }
-                state.set(&at, Some(item.clone()));
-                *state.updates.entry(key.clone()).or_default() += 1;
-                (Outcome::Updated, Some(item))
-            }
+        let Some(mut item) = state.items.get(&at).cloned() else {
+            return Ok((Outcome::Vanished, None));
+        };
+        if !is_pending(&self.change.pending().names, &item) {
+            return Ok((Outcome::Raced, None));
         }
+        if let Some(refusal) = state.refusal(key) {
+            return Ok((refusal?, None));
+        }
+        if !state.useless_update {
+            apply(&self.change.update(seen), &mut item);
+        }
+        state.set(&at, Some(item.clone()));
+        *state.updates.entry(key.clone()).or_default() += 1;
+        Ok((Outcome::Updated, Some(item)))
     }
 }
 
@@ -486,10 +531,10 @@ impl TableWriter for ModelAccess {
         let faults = &self.table.faults;
         faults.before().await?;
         faults.check_access()?;
-        let blind = {
+        let (blind, distrusted) = {
             let mut state = self.table.state.lock().unwrap();
             state.batches += u64::from(!state.distrusted);
-            state.blind_batches && !state.distrusted
+            (state.blind_batches && !state.distrusted, state.distrusted)
         };
         let mut batch = Batch {
             outcomes: Vec::new(),
@@ -501,11 +546,17 @@ impl TableWriter for ModelAccess {
                 batch.outcomes.push(Err(error));
                 continue;
             }
-            let outcome = match blind {
-                true => Outcome::Raced,
-                false => self.apply(item).0,
+            let applied = match blind {
+                true => Ok((Outcome::Raced, None)),
+                false => self.apply(item),
             };
-            batch.outcomes.push(Ok(outcome));
+            batch.outcomes.push(match applied {
+                // What a statement is refused for in unknown words, it is refused for as invalid.
+                Ok((Outcome::Unclear(words), _)) if !distrusted => {
+                    Err(Error::new(ErrorKind::InvalidSpec, words))
+                }
+                applied => applied.map(|(outcome, _)| outcome),
+            });
             batch.consumed_wcu += 1.0;
         }
         faults.after().await?;
@@ -519,7 +570,7 @@ impl TableWriter for ModelAccess {
     async fn update_and_show(&self, item: &Seen) -> Result<(Write, Option<Item>)> {
         self.table.faults.before().await?;
         self.table.faults.check_access()?;
-        let (outcome, shown) = self.apply(item);
+        let (outcome, shown) = self.apply(item)?;
         self.table.faults.after().await?;
         let write = Write {
             outcome,
@@ -536,6 +587,9 @@ impl TableWriter for ModelAccess {
             .is_some_and(|until| Instant::now() < until)
         {
             return Err(Error::new(ErrorKind::Throttled, "checks are throttled"));
+        }
+        if state.is_contended(key) || state.busy_at_checks.contains(key) {
+            return Err(Error::new(ErrorKind::ItemBusy, "in a transaction"));
         }
         let item = state.items.get(&position(key));
         Ok(Look {

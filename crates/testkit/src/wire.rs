@@ -7,14 +7,15 @@ mod call;
 mod faults;
 mod lock;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use answers::{answered, cancelled, empty_page, refusal, throttled, unavailable};
+use answers::{answered, cancelled, empty_page, refusal, statement_error, throttled, unavailable};
+use backfill_core::Key;
 pub use call::{Call, Verdict};
 pub use faults::Faults;
 use futures_util::stream;
@@ -357,8 +358,11 @@ async fn carry_out(
             code,
             message,
         } => {
-            let error = serde_json::json!({"Error": {"Code": code, "Message": message}});
-            fail_statements(every, &error, call, request, behind).await?
+            let fails = (1..=call.updates()).map(|nth| nth % every as u64 == 0);
+            fail_statements(fails, (code, message), call, request, behind).await?
+        }
+        Verdict::RefuseItems { keys, message } => {
+            refuse_items(&keys, message, call, request, behind).await?
         }
         Verdict::CancelTransaction { code } => cancelled(code),
         Verdict::Refuse { code, message } => refusal(400, code, message),
@@ -402,22 +406,37 @@ fn amend(answer: &mut Json, fields: &Json) {
     }
 }
 
-/// Forwards a batch without every n-th of its statements, and answers those with an error in their places.
+/// Forwards an update of other items than these, and refuses that of these as invalid.
+async fn refuse_items(
+    keys: &BTreeSet<Key>,
+    message: &str,
+    call: &Call,
+    request: Request<Full<Bytes>>,
+    behind: &Behind,
+) -> Result<Response<Bytes>, Problem> {
+    let fails: Vec<bool> = call.keys().iter().map(|key| keys.contains(key)).collect();
+    if !fails.contains(&true) {
+        return behind.forward(request).await;
+    }
+    if call.operation == "UpdateItem" {
+        return Ok(refusal(400, "ValidationException", message));
+    }
+    let error = ("ValidationError", message);
+    fail_statements(fails.into_iter(), error, call, request, behind).await
+}
+
+/// Forwards a batch without those of its statements that fail, and answers these with an error in their places.
 async fn fail_statements(
-    every: usize,
-    error: &Json,
+    fails: impl Iterator<Item = bool> + Clone,
+    (code, message): (&str, &str),
     call: &Call,
     request: Request<Full<Bytes>>,
     behind: &Behind,
 ) -> Result<Response<Bytes>, Problem> {
     let mut body = call.body.clone();
     let statements = body["Statements"].as_array_mut().expect("a batch");
-    let asked = statements.len();
-    let mut nth = 0;
-    statements.retain(|_| {
-        nth += 1;
-        nth % every != 0
-    });
+    let mut each = fails.clone();
+    statements.retain(|_| !each.next().unwrap_or(false));
     let none = statements.is_empty();
     let mut answer = if none {
         serde_json::json!({"Responses": []})
@@ -426,8 +445,8 @@ async fn fail_statements(
         serde_json::from_slice(answer.body())?
     };
     let responses = answer["Responses"].as_array_mut().expect("answers");
-    for nth in (every..=asked).step_by(every) {
-        responses.insert(nth - 1, error.clone());
+    for (place, _) in fails.enumerate().filter(|(_, fails)| *fails) {
+        responses.insert(place, statement_error(code, message));
     }
     Ok(answered(200, &answer))
 }

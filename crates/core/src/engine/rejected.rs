@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::change::Seen;
 use crate::clock::now_ms;
+use crate::engine::worker::unless_busy;
 use crate::pace::retry::{Until, retry};
 use crate::ports::{Outcome, RejectedStore, TableWriter as _, WriteAccess};
 use crate::records::{Rejected, RunRecord};
@@ -51,14 +52,16 @@ pub async fn retry_rejected<A: WriteAccess, S: RejectedStore>(
         // The record holds nothing of the item but its key, which is all that a pair reads.
         let seen = Seen::from(item.key.clone());
         let until = Until::after(ITEM_PATIENCE);
-        let write = retry(&until, || writer.update(&seen))
-            .await
-            .map_err(of_item)?;
-        match write.outcome {
+        let outcome = match retry(&until, || writer.update(&seen)).await {
+            Ok(write) => write.outcome,
+            Err(error) => unless_busy(error).map_err(of_item)?,
+        };
+        match outcome {
             Outcome::Updated => retried.updated += 1,
             Outcome::Raced => retried.raced += 1,
             Outcome::Vanished => retried.vanished += 1,
-            Outcome::Rejected(reason) => {
+            // It was refused before as one of many that were not.
+            Outcome::Rejected(reason) | Outcome::Unclear(reason) => {
                 let item = Rejected {
                     reason,
                     at_ms: now_ms(),

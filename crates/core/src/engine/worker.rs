@@ -3,8 +3,10 @@
 //!
 //! A chunk is a pipeline of pages (`sweep`). The pending items of a page are written several batches at once (`page`); the
 //! first of them is tried alone (`trial`). One write is sent, and what became of it is noted, by `segment`. What DynamoDB
-//! refuses for good is recorded (`rejection`), and what is checkpointed is told (`ledger`).
+//! refuses for good is recorded (`rejection`), what it refuses without saying why is judged (`acceptance`), and what is
+//! checkpointed is told (`ledger`).
 
+mod acceptance;
 mod ledger;
 mod page;
 mod rejection;
@@ -21,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::acceptance::unless_busy;
+use self::acceptance::{Acceptance, Accepted};
 pub use self::ledger::FLUSH_PATIENCE;
 use self::ledger::Ledger;
 use self::rejection::Rejections;
@@ -76,6 +80,7 @@ pub struct Worker<A, S> {
     access: A,
     store: S,
     budget: Budget,
+    accepted: Accepted,
 }
 
 impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
@@ -85,6 +90,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             access,
             store,
             budget: Budget::new(share),
+            accepted: Accepted::default(),
         }
     }
 
@@ -171,6 +177,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 writer,
                 until,
                 has_compared: AtomicBool::new(false),
+                acceptance: Acceptance::new(run, record, &self.store, &self.accepted),
             },
             run,
             store: &self.store,

@@ -45,7 +45,7 @@ impl Until {
     }
 }
 
-/// How long the service may be unavailable to one call, without a break, before that is an error.
+/// How long the service, or the item, may be unavailable to one call, without a break, before that is an error.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits between attempts: exponential with full jitter (AWS Architecture Blog, Exponential Backoff And Jitter).
@@ -68,7 +68,7 @@ impl Backoff {
 /// (promise: honest-end), and neither is a service that has been unavailable for less than [`PATIENCE`]. Waiting for a
 /// turn, which can take minutes under a small budget, is no unavailability.
 ///
-/// Errors: that of the last attempt if it is not retryable, or if the service was unavailable for [`PATIENCE`].
+/// Errors: that of the last attempt if it is not retryable, or if service or item were unavailable for [`PATIENCE`].
 pub async fn retry_until<T, Turn, W, A, Waiting, Attempt>(
     until: &Until,
     turn: W,
@@ -93,7 +93,7 @@ where
         };
         match error.kind() {
             ErrorKind::Throttled => unavailable = Duration::ZERO,
-            ErrorKind::Unavailable => {
+            ErrorKind::Unavailable | ErrorKind::ItemBusy => {
                 unavailable += begin.elapsed();
                 if unavailable >= PATIENCE {
                     return Err(error);
@@ -105,7 +105,7 @@ where
         if until.is_over() || Instant::now() + wait >= until.deadline {
             return Ok(None);
         }
-        if error.kind() == ErrorKind::Unavailable {
+        if error.kind() != ErrorKind::Throttled {
             unavailable += wait;
         }
         tracing::debug!(error = %error, wait_ms = wait.as_millis() as u64, "trying again");

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use backfill_core::ErrorKind;
 use backfill_core::engine::rejected::retry_rejected;
+use backfill_core::engine::worker::Chunk;
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::RunStatus;
 use backfill_testkit::{Faults, LiveWriter};
+use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, assert_accounted, in_virtual_time};
+use crate::world::{World, assert_accounted, first_chunk, in_virtual_time};
 
 /// The history of a segment is flushed about every ten seconds, not at each checkpoint, and at the end of each chunk.
 #[test]
@@ -105,5 +108,85 @@ fn accounting_of_rejected_items_one_by_one() {
         let left = world.store.rejected(&run, run.pass).await.unwrap();
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].key, again.rejected[0].key);
+    });
+}
+
+/// accounting: once an update was accepted, one that is refused in words that nobody knows is rejected with these words; all
+/// other items are migrated, and batches go on.
+#[test]
+fn accounting_of_refusals_that_do_not_explain_themselves() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":4,"max_passes":1"#;
+        let world = World::new(Faults::none(4), 400, settings);
+        // Every seventh of those that are pending or not; the trial's first item is none of them.
+        let misfits: Vec<u64> = (0..400).filter(|id| id % 7 == 0).collect();
+        world.table.misfit(misfits.clone());
+        let pending = misfits.iter().filter(|id| *id % 10 < 8).count() as u64;
+        assert_eq!(world.run().await.unwrap(), RunStatus::Incomplete);
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert_eq!(
+            (counters.rejected, counters.updated),
+            (pending, 320 - pending)
+        );
+        let run = world.record().await;
+        let rejected = world.store.rejected(&run, 1).await.unwrap();
+        assert_eq!(rejected.len() as u64, pending);
+        assert!(rejected.iter().all(|item| item.reason == "it does not fit"));
+        assert!(!world.table.has_no_batches(), "batches went off");
+        assert_eq!(world.table.updates().len() as u64, 320 - pending);
+    });
+}
+
+/// accounting: a worker that knows of no accepted update asks the records. What another worker has shown is enough, and if
+/// nobody has shown it, the first such refusal ends the run.
+#[test]
+fn accounting_of_refusals_rests_on_what_any_worker_has_seen() {
+    in_virtual_time(async {
+        for is_shown in [true, false] {
+            let world = World::new(Faults::none(2), 200, r#","total_segments":2"#);
+            let plan = world.plan("first").await;
+            let never = CancellationToken::new();
+            if is_shown {
+                let trial = Chunk {
+                    trial: true,
+                    ..first_chunk(&plan, 0)
+                };
+                world.worker().work(&trial, None, &never).await.unwrap();
+            }
+            world.table.misfit(0..200);
+            let before = world.table.updates();
+            let chunk = first_chunk(&plan, 1);
+            let worked = world.worker().work(&chunk, None, &never).await;
+            assert_eq!(world.table.updates(), before);
+            let run = world.record().await;
+            let rejected = world.store.rejected(&run, 1).await.unwrap();
+            if is_shown {
+                let counters = worked.unwrap().counters;
+                assert!(counters.rejected > 60, "{counters:?}");
+                assert_eq!(counters.rejected, rejected.len() as u64);
+            } else {
+                let error = worked.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidSpec, "{error}");
+                for words in ["it does not fit", "item-"] {
+                    assert!(error.to_string().contains(words), "{error}");
+                }
+                assert!(rejected.is_empty(), "{rejected:?}");
+            }
+        }
+    });
+}
+
+/// accounting: what DynamoDB says of the request ends the run, however many updates it has accepted.
+#[test]
+fn accounting_of_a_request_that_becomes_invalid() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(1), 400, r#","total_segments":2"#);
+        world.faults.fail_after(150, ErrorKind::InvalidSpec);
+        let error = world.run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidSpec, "{error}");
+        let updated = world.table.updates().len();
+        assert!((1..320).contains(&updated), "{updated}");
+        assert_eq!(world.counters().await.rejected, 0);
     });
 }

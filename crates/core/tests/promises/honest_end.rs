@@ -176,6 +176,78 @@ fn honest_end_with_too_many_rejected_items() {
     }
 }
 
+/// honest-end: refusals that do not explain themselves are bounded as those that do.
+#[test]
+fn honest_end_with_too_many_refusals_that_do_not_explain_themselves() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":6,"max_passes":1,"max_rejected":40"#;
+        let world = World::new(Faults::none(4), 600, settings);
+        world.table.misfit((300..600).step_by(2));
+        let error = world.run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooManyRejected, "{error}");
+        assert!(error.to_string().contains("it does not fit"), "{error}");
+        let run = world.record().await;
+        let rejected = world.store.rejected(&run, 1).await.unwrap().len();
+        assert!((41..=100).contains(&rejected), "{rejected}");
+    });
+}
+
+/// honest-end: an item that is in other transactions for a minute keeps no run from its end. It counts as rejected, with the
+/// reason, and the next pass updates it.
+#[test]
+fn honest_end_with_items_that_others_keep_busy() {
+    for (seconds, passes, ending) in [
+        (3_600, 1, RunStatus::Incomplete),
+        (3_600, 2, RunStatus::Incomplete),
+        (80, 2, RunStatus::Succeeded),
+        (30, 1, RunStatus::Succeeded),
+    ] {
+        in_virtual_time(async {
+            let settings = format!(r#","total_segments":4,"max_passes":{passes}"#);
+            let world = World::new(Faults::none(5), 300, &settings);
+            let before = world.table.items();
+            let busy = [3, 17, 40, 41, 200];
+            world.table.keep_busy(busy, Duration::from_secs(seconds));
+            let begin = tokio::time::Instant::now();
+            assert_eq!(world.run().await.unwrap(), ending, "{seconds} {passes}");
+            let took = begin.elapsed();
+            assert!(took < Duration::from_secs(600), "{took:?}");
+            let run = world.record().await;
+            let rejected = world.store.rejected(&run, passes).await.unwrap();
+            if ending == RunStatus::Succeeded {
+                world.assert_migrated(&before);
+                assert!(rejected.is_empty(), "{rejected:?}");
+            } else {
+                assert_eq!(rejected.len(), busy.len());
+                let why = "others were at work on it for 60 s: in a transaction";
+                assert!(rejected.iter().all(|item| item.reason == why));
+                assert_eq!(world.table.updates().len(), 240 - busy.len());
+            }
+        });
+    }
+}
+
+/// honest-end: an item that others change whenever the trial looks at it proves nothing, and ends no run: another is tried.
+#[test]
+fn honest_end_with_a_trial_of_a_busy_item() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(5), 200, r#","total_segments":1"#);
+        let before = world.table.items();
+        world
+            .table
+            .keep_busy_at_checks((0..200).filter(|id| id % 4 > 0));
+        let plan = world.plan("first").await;
+        let begin = tokio::time::Instant::now();
+        let never = CancellationToken::new();
+        let chunk = first_chunk(&plan, 0);
+        let worked = world.worker().work(&chunk, None, &never).await;
+        assert!(worked.unwrap().done);
+        let took = begin.elapsed();
+        assert!(took > Duration::from_secs(60), "{took:?}");
+        world.assert_migrated(&before);
+    });
+}
+
 /// resume, honest-end: the operator need not wait out an outage.
 #[test]
 fn honest_end_when_stopped_during_an_outage() {

@@ -21,6 +21,11 @@ pub fn cancelled(code: &str) -> Response<Bytes> {
     answered(400, &body)
 }
 
+/// The answer to a statement of a batch that failed.
+pub fn statement_error(code: &str, message: &str) -> Json {
+    json!({"Error": {"Code": code, "Message": message}})
+}
+
 pub fn throttled(reason: &str, resource: &str) -> Response<Bytes> {
     let body = json!({
         "__type": type_of("ProvisionedThroughputExceededException"),

@@ -1,6 +1,8 @@
 //! A call on the line, and what is to become of it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backfill_core::{Item, Key};
@@ -148,6 +150,12 @@ pub enum Verdict {
     FailStatements {
         every: usize,
         code: &'static str,
+        message: &'static str,
+    },
+    /// DynamoDB refuses the update of the items with these keys as invalid, in these words: that of one item by an error, that
+    /// of a statement by an error in its place. Other items are updated.
+    RefuseItems {
+        keys: Arc<BTreeSet<Key>>,
         message: &'static str,
     },
     /// The transaction was cancelled, for this reason in its first part.

@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::SemaphorePermit;
 
+use super::acceptance::unless_busy;
 use super::segment::{PageResult, Segment};
 use super::trial::Stage;
 use crate::change::Seen;
 use crate::pace::MAX_WINDOW;
-use crate::ports::{Outcome, Page, TableWriter, Write};
+use crate::ports::{Batch, Outcome, Page, SegmentStore, TableWriter, Write};
 use crate::{Error, ErrorKind, Result};
 
 /// What became of the items of one request; `None` if it was not begun or not acknowledged in time.
@@ -30,7 +31,7 @@ fn positions(
         .collect()
 }
 
-impl<R: Sync, W: TableWriter> Segment<'_, R, W> {
+impl<R: Sync, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Writes the pending items of a page, several batches at once, and waits for every write that was begun. After an
     /// error none is begun any more, of this page or another. Whoever reads the page again finds only what was left: an
     /// item that was written matches no longer.
@@ -76,45 +77,71 @@ impl<R: Sync, W: TableWriter> Segment<'_, R, W> {
         result
     }
 
-    /// Sends one request of guarded updates. What it leaves open for a single item, that item's own UpdateItem settles: it
-    /// says why the table throttles, and is the judge of what is valid.
+    /// Sends one request of guarded updates, and sees to it that each item has an outcome.
     async fn write_batch(&self, items: &[Seen]) -> BatchResult {
         let in_statements = self.writer.batch_size() > 1;
         let sent = self.attempt(items.len(), || self.writer.update_batch(items));
-        let mut result = match sent.await {
-            Ok(Some(batch)) => BatchResult {
-                outcomes: batch.outcomes.into_iter().map(|o| o.map(Some)).collect(),
-                consumed_wcu: batch.consumed_wcu,
-            },
-            Ok(None) => BatchResult {
+        match (sent.await, items) {
+            (Ok(Some(batch)), _) => {
+                let mut result = self.settle(items, batch).await;
+                if in_statements {
+                    self.compare(items, &mut result).await;
+                }
+                result
+            }
+            (Ok(None), _) => BatchResult {
                 outcomes: items.iter().map(|_| Ok(None)).collect(),
                 consumed_wcu: 0.0,
             },
-            Err(error) => {
+            (Err(error), [item]) => {
+                let of_key = |error: Error| error.context(format!("key {}", item.key));
+                BatchResult {
+                    outcomes: vec![unless_busy(error).map(Some).map_err(of_key)],
+                    consumed_wcu: 0.0,
+                }
+            }
+            (Err(error), _) => {
                 let of_keys = match items {
-                    [item] => format!("key {}", item.key),
                     [first, ..] => format!("{} keys from {} on", items.len(), first.key),
                     [] => "no key".into(),
                 };
                 let mut outcomes = vec![Err(error.context(of_keys))];
                 outcomes.resize_with(items.len(), || Ok(None));
-                return BatchResult {
+                BatchResult {
                     outcomes,
                     consumed_wcu: 0.0,
-                };
+                }
             }
+        }
+    }
+
+    /// What a request leaves open for a single item, that item's own UpdateItem settles: it says why the table throttles, and
+    /// is the judge of what is valid.
+    async fn settle(&self, items: &[Seen], batch: Batch) -> BatchResult {
+        let mut result = BatchResult {
+            outcomes: Vec::new(),
+            consumed_wcu: batch.consumed_wcu,
         };
-        let left_open = |outcome: &Result<Option<Outcome>>| {
-            let kind = outcome.as_ref().err().map(Error::kind);
-            kind.is_some_and(|kind| {
-                let of_partiql = [ErrorKind::InvalidSpec, ErrorKind::AccessDenied];
-                kind.is_retryable() || of_partiql.contains(&kind)
-            })
-        };
-        let open = positions(&result.outcomes, left_open);
+        let (mut open, mut invalid) = (Vec::new(), Vec::new());
+        for (i, outcome) in batch.outcomes.into_iter().enumerate() {
+            let settled = match outcome {
+                Ok(outcome) => self.judge(&items[i], outcome).await.map(Some),
+                Err(error) => {
+                    open.push(i);
+                    if error.kind() == ErrorKind::InvalidSpec {
+                        invalid.push((i, error));
+                    }
+                    Ok(None)
+                }
+            };
+            result.outcomes.push(settled);
+        }
         self.settle_alone(items, open, &mut result).await;
-        if in_statements {
-            self.compare(items, &mut result).await;
+        for (i, error) in invalid {
+            if matches!(result.outcomes[i], Ok(Some(Outcome::Updated))) {
+                // What the item was refused for, it was refused for as a statement.
+                self.writer.distrust_batches(&error.to_string());
+            }
         }
         result
     }
@@ -162,8 +189,24 @@ impl<R: Sync, W: TableWriter> Segment<'_, R, W> {
 
     /// Sends one guarded update by itself. `None`: not begun, or not acknowledged before the time was over.
     async fn write_alone(&self, item: &Seen) -> Result<Option<Write>> {
-        self.attempt(1, || self.writer.update(item))
-            .await
-            .map_err(|error| error.context(format!("key {}", item.key)))
+        let written = self.attempt(1, || self.writer.update(item)).await;
+        let write = match written {
+            Ok(Some(write)) => Write {
+                outcome: self.judge(item, write.outcome).await?,
+                ..write
+            },
+            Ok(None) => return Ok(None),
+            Err(error) => Write {
+                outcome: unless_busy(error)
+                    .map_err(|error| error.context(format!("key {}", item.key)))?,
+                consumed_wcu: 0.0,
+            },
+        };
+        Ok(Some(write))
+    }
+
+    async fn judge(&self, item: &Seen, outcome: Outcome) -> Result<Outcome> {
+        let judged = self.acceptance.judge(outcome).await;
+        judged.map_err(|error| error.context(format!("key {}", item.key)))
     }
 }

@@ -4,10 +4,11 @@ use std::future::Future;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::acceptance::Acceptance;
 use crate::clock::now_ms;
 use crate::pace::Pace;
 use crate::pace::retry::{Until, retry_until};
-use crate::ports::{Batch, Outcome, TableWriter, Write};
+use crate::ports::{Batch, Outcome, SegmentStore, TableWriter, Write};
 use crate::records::{Counters, Cursor, Rejected, SegmentRecord};
 use crate::{Error, ErrorKind, Item, Key, Result};
 
@@ -16,7 +17,7 @@ use crate::{Error, ErrorKind, Item, Key, Result};
 pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A segment that is worked on until `until`.
-pub(super) struct Segment<'a, R, W> {
+pub(super) struct Segment<'a, R, W, S> {
     pub(super) segment: u32,
     pub(super) total_segments: u32,
     pub(super) reader: R,
@@ -25,6 +26,7 @@ pub(super) struct Segment<'a, R, W> {
     pub(super) until: Until,
     /// True if an item of which a batch said that it was `raced` was tried by an update of its own.
     pub(super) has_compared: AtomicBool,
+    pub(super) acceptance: Acceptance<'a, S>,
 }
 
 /// What became of the items of a page.
@@ -58,7 +60,7 @@ impl PageResult {
     }
 }
 
-impl<R, W: TableWriter> Segment<'_, R, W> {
+impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Sends a write when its turn has come, and again if that may help. `None`: not begun, or not acknowledged
     /// before the time was over.
     pub(super) async fn attempt<T, F, Fut>(&self, items: usize, write: F) -> Result<Option<T>>
@@ -124,10 +126,13 @@ impl<R, W: TableWriter> Segment<'_, R, W> {
     ) {
         let counters = &mut result.counters;
         match outcome {
-            Ok(Some(Outcome::Updated)) => counters.updated += 1,
+            Ok(Some(Outcome::Updated)) => {
+                self.acceptance.note();
+                counters.updated += 1;
+            }
             Ok(Some(Outcome::Raced)) => counters.raced += 1,
             Ok(Some(Outcome::Vanished)) => counters.vanished += 1,
-            Ok(Some(Outcome::Rejected(reason))) => {
+            Ok(Some(Outcome::Rejected(reason) | Outcome::Unclear(reason))) => {
                 tracing::info!(%key, reason, "DynamoDB refuses this item's update for good");
                 counters.rejected += 1;
                 result.rejected.push(Rejected {

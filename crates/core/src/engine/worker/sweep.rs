@@ -31,7 +31,7 @@ const LEAST_PER_PAGE: u32 = 25;
 
 /// The sweep over a segment in one chunk.
 pub(super) struct Sweep<'a, R, W, S> {
-    pub(super) segment: Segment<'a, R, W>,
+    pub(super) segment: Segment<'a, R, W, S>,
     pub(super) run: &'a RunRecord,
     pub(super) store: &'a S,
     pub(super) trial: Trial,

@@ -1,9 +1,10 @@
 //! The trial: before a segment's other items are written, one shows that the update extinguishes the predicate. An update
 //! that does not would touch every item in every pass.
 
+use super::acceptance::unless_busy;
 use super::segment::{PageResult, Segment};
 use crate::change::Seen;
-use crate::ports::TableWriter;
+use crate::ports::{SegmentStore, TableWriter};
 use crate::records::SegmentRecord;
 use crate::value::size::{check_units, item_bytes};
 use crate::value::with_sorted_sets;
@@ -77,7 +78,7 @@ impl Trial {
     }
 }
 
-impl<R, W: TableWriter> Segment<'_, R, W> {
+impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Writes items one by one until one has passed the trial. Returns those that are left.
     pub(super) async fn try_items<'i>(
         &self,
@@ -120,13 +121,16 @@ impl<R, W: TableWriter> Segment<'_, R, W> {
     async fn write_and_try(&self, item: &Seen, result: &mut PageResult) {
         let key = &item.key;
         let shown = self.attempt(1, || self.writer.update_and_show(item)).await;
-        let (write, written) = match shown {
-            Ok(Some((write, written))) => (write, written),
+        let (outcome, written) = match shown {
+            Ok(Some((write, written))) => {
+                result.counters.consumed_wcu += write.consumed_wcu;
+                (self.acceptance.judge(write.outcome).await, written)
+            }
             Ok(None) => return self.take(result, key, Ok(None)),
-            Err(error) => return self.fail(result, error.context(format!("key {key}"))),
+            Err(error) => (unless_busy(error), None),
         };
-        result.counters.consumed_wcu += write.consumed_wcu;
-        self.take(result, key, Ok(Some(write.outcome)));
+        let outcome = outcome.map_err(|error| error.context(format!("key {key}")));
+        self.take(result, key, outcome.map(Some));
         let Some(written) = written else { return };
         let should_cost = check_units(item_bytes(&written));
         match self.look(key, should_cost, result).await {
@@ -149,6 +153,8 @@ impl<R, W: TableWriter> Segment<'_, R, W> {
                     ),
                 ),
             ),
+            // Others change it all the time: another item is tried.
+            Err(error) if error.kind() == ErrorKind::ItemBusy => {}
             // Whether it is still pending could not be found out. The write is acknowledged all the same.
             Err(error) => self.fail(
                 result,
