@@ -22,6 +22,9 @@ from .settling import settle
 
 from . import questions  # noqa: F401  It fills the registry.
 
+# By which the estimates of questions go.
+MOST_ITEMS = questions.runs.MOST_ITEMS
+
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -40,7 +43,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=LIMIT_USD, metavar="USD", help="what it may cost, at most 1.00")
     parser.add_argument("--list", action="store_true", help="print the questions and what each costs; needs no account")
     parser.add_argument("--clean", action="store_true", help="remove what earlier runs have left, and ask nothing")
-    parser.add_argument("--items", type=int, default=20_000, help="items of the table that runs migrate (20000)")
+    parser.add_argument("--items", type=int, default=MOST_ITEMS, help=f"items of the table that runs migrate ({MOST_ITEMS})")
     parser.add_argument("--built", type=Path, metavar="FOLDER", help="folder of sam build; built if it is left out")
     parser.add_argument("--command", type=Path, metavar="FILE", help="the command backfill; built if it is left out")
     parser.add_argument(
@@ -51,8 +54,11 @@ def arguments(given: list[str]) -> argparse.Namespace:
 
 
 def say(text: str) -> None:
-    """Tells the person who waits."""
-    print(f"{datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
+    """Tells the person who waits. If that person's terminal is closed, the removal goes on."""
+    try:
+        print(f"{datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
+    except OSError:
+        pass
 
 
 def who_am_i(endpoint: str | None):
@@ -91,11 +97,11 @@ def print_list(region: str) -> None:
 
 
 class Interrupts:
-    """Turns SIGTERM into the same as ctrl-C, and holds both back while everything is being removed."""
+    """Turns SIGTERM and a closed terminal into the same as ctrl-C, and holds them back while everything is being removed."""
 
     def __init__(self):
         self._is_held = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, *_):
@@ -113,6 +119,8 @@ def run(options: argparse.Namespace, place: guard.Place, interrupts: Interrupts)
     """Asks, writes, removes, counts. Returns the exit code."""
     only = [name for name in options.only.split(",") if name]
     asked = chosen(only, place.is_stand_in)
+    if not 50 <= options.items <= MOST_ITEMS:
+        raise ValueError(f"items: expected 50 to {MOST_ITEMS}, by which the estimate goes, not {options.items}")
     estimate = Estimate(place.region, {one.name: one.cost for one in asked})
     path = results_path(options.results, place)
     document = results.read(path if path.exists() else RESULTS)
@@ -140,8 +148,7 @@ def run(options: argparse.Namespace, place: guard.Place, interrupts: Interrupts)
 
     say(f"run {name}; its logs are in {folder}")
     context = Context(cloud, workshop, meter, say, options.items)
-    was_interrupted = False
-    left, used = [], None
+    was_interrupted, left = False, []
     try:
         Asking(context, asked, keep).run()
     except KeyboardInterrupt:
@@ -150,6 +157,7 @@ def run(options: argparse.Namespace, place: guard.Place, interrupts: Interrupts)
     finally:
         # Nothing may come between the answers and the removal.
         interrupts.hold()
+        workshop.end_all()
         left = remove_all(cloud, name, lambda: settle(context))
     used = meter.usage()
     say("what it has used, at list prices:")

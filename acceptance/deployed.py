@@ -43,16 +43,17 @@ class Workshop:
     command: Path | None
     say: callable
     _is_ready: bool = field(default=False)
+    _begun: list["Running"] = field(default_factory=list)
 
     def prepare(self) -> None:
         """Builds what is missing. Needs no account, and is done before anything is made in one."""
         if self._is_ready:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._run([ROOT / "tools/install", "sam"], "tools/install", dict(os.environ))
         if self.built is None:
             self.say("building the functions (some minutes, unless they are there already)")
             self.built = ROOT / "target/acceptance/sam"
-            self._tool("sam")
             self._run(
                 [SAM, "build", "--build-dir", self.built, "--parameter-overrides", f"Architecture={architecture()}"],
                 "sam build",
@@ -66,9 +67,6 @@ class Workshop:
         if not self.command.exists() or not (self.built / "template.yaml").exists():
             raise Broken(f"{self.command} or {self.built}/template.yaml is not there")
         self._is_ready = True
-
-    def _tool(self, name: str) -> None:
-        self._run([ROOT / "tools/install", name], "tools/install", dict(os.environ))
 
     def _run(self, command: list, what: str, environment: dict) -> str:
         log = self.folder / f"{what.replace(' ', '-').replace('/', '-')}.log"
@@ -102,7 +100,6 @@ class Workshop:
     def deploy(self, stack: str, parameters: dict[str, str], template: Path | None = None) -> None:
         """Deploys a stack, or changes one."""
         self.prepare()
-        self._tool("sam")
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         if self.cloud.place.is_stand_in:
@@ -153,7 +150,13 @@ class Workshop:
         environment = {name: value for name, value in self.cloud.environment().items() if name != "AWS_ENDPOINT_URL"}
         endpoint = ["--endpoint-url", self.cloud.place.endpoint] if self.cloud.place.is_stand_in else []
         words = [str(self.command), *arguments, *endpoint, "--region", self.cloud.place.region]
-        return Running(words, environment)
+        self._begun.append(Running(words, environment))
+        return self._begun[-1]
+
+    def end_all(self) -> None:
+        """Ends the commands that nobody has waited for, because a question failed."""
+        for running in self._begun:
+            running.kill()
 
 
 @dataclass
@@ -202,10 +205,15 @@ class Running:
         try:
             stdout, stderr = self._process.communicate(timeout=seconds)
         except BaseException:
-            self._process.kill()
-            self._process.communicate()
+            self.kill()
             raise
         return Ended(self._words, self._process.returncode, stdout, stderr)
+
+    def kill(self) -> None:
+        """Ends it, if it has not ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
 
     def interrupt(self) -> None:
         """Ctrl-C for the command alone."""

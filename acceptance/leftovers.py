@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from .cloud import PREFIX, TAG, Cloud, code_of, eventually
 
@@ -65,7 +65,7 @@ def find(cloud: Cloud, prefix: str) -> tuple[list[Thing], list[str]]:
     for kind in _kinds(cloud):
         try:
             found += _find(cloud, kind, prefix)
-        except (ClientError, BotoCoreError) as error:
+        except Exception as error:
             unknown.append(f"{kind.name}: cannot be looked for: {error}")
     return found, unknown
 
@@ -105,7 +105,8 @@ def remove(cloud: Cloud, prefix: str, say: Callable[[str], None]) -> list[str]:
                     done = False
                     say(f"removing {thing}")
                     _remove(cloud, thing, failed)
-            except (ClientError, BotoCoreError) as error:
+            except Exception as error:
+                # Whatever it is, the other kinds are still to be removed.
                 done = False
                 say(f"{kind.name}: cannot be looked for: {error}")
         if done:
@@ -119,7 +120,7 @@ def _remove(cloud: Cloud, thing: Thing, failed: dict[Thing, str]) -> None:
     failed.pop(thing, None)
     try:
         thing.kind.remove(cloud, thing.handle)
-    except (ClientError, BotoCoreError, TimeoutError) as error:
+    except Exception as error:
         if not isinstance(error, ClientError) or code_of(error) not in _GONE:
             failed[thing] = str(error)
 
