@@ -64,6 +64,49 @@ impl Iam {
     }
 }
 
+impl Iam {
+    /// The credentials of somebody who has these managed policies of the stack, by their names in the template, as
+    /// environment variables.
+    pub fn operator(&self, policies: &[&str]) -> [(&'static str, String); 3] {
+        let call = |parameters: &[(&str, &str)]| request_form(self.port, "iam", parameters);
+        let name = format!("operator-{}", policies.join("-"));
+        let trust = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]});
+        let role = ("RoleName", name.as_str());
+        call(&[
+            ("Action", "CreateRole"),
+            role,
+            ("AssumeRolePolicyDocument", &trust.to_string()),
+        ]);
+        let listed = call(&[("Action", "ListPolicies"), ("Scope", "Local")]);
+        for policy in policies {
+            let name = format!("/{STACK}-{policy}");
+            let arns = listed.split("<Arn>").skip(1);
+            let arn = arns
+                .filter_map(|rest| rest.split('<').next())
+                .find(|arn| arn.contains(&name))
+                .unwrap_or_else(|| panic!("no policy {name}: {listed}"));
+            call(&[("Action", "AttachRolePolicy"), role, ("PolicyArn", arn)]);
+        }
+        let arn = format!("arn:aws:iam::000000000000:role/{name}");
+        let assumed = request_form(
+            self.port,
+            "sts",
+            &[
+                ("Action", "AssumeRole"),
+                ("RoleArn", &arn),
+                ("RoleSessionName", "test"),
+            ],
+        );
+        [
+            ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+            ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+            ("AWS_SESSION_TOKEN", "SessionToken"),
+        ]
+        .map(|(variable, part)| (variable, element(&assumed, part).expect("it").to_owned()))
+    }
+}
+
 impl Role {
     fn statements(&self) -> &[Json] {
         self.document["Statement"].as_array().expect("statements")

@@ -2,7 +2,8 @@
 //! and those of planner and verifier cannot write to the target table.
 
 use backfill_core::Value;
-use backfill_e2e::aws::{Aws, assert_same, input, with_roles_enforced};
+use backfill_e2e::aws::{Aws, assert_same, input, run_to_end, with_roles_enforced};
+use backfill_e2e::command::Ended;
 use backfill_e2e::roles::{Iam, assert_denied};
 use backfill_e2e::tables::{migrated, stuff};
 use backfill_e2e::wire::{Call, Verdict};
@@ -26,6 +27,7 @@ fn roles_allow_what_a_run_needs_and_nothing_else() {
         let iam = aws.iam();
         each_action_is_needed(aws, &iam).await;
         planner_and_verifier_cannot_write(aws, &iam).await;
+        operators_do_what_their_policies_are_for(aws, &iam).await;
     });
 }
 
@@ -108,4 +110,48 @@ async fn planner_and_verifier_cannot_write(aws: &Aws, iam: &Iam) {
         assert_denied(&client, "stuff", &item).await;
         assert_eq!(aws.items_of("stuff").await, before);
     }
+}
+
+/// Whoever looks, steers and starts by the policies of the template can do that, and no more.
+async fn operators_do_what_their_policies_are_for(aws: &Aws, iam: &Iam) {
+    let [look, steer, start] = [
+        &["LookPolicy"][..],
+        &["LookPolicy", "SteerPolicy"],
+        &["LookPolicy", "StartPolicy"],
+    ]
+    .map(|policies| iam.operator(policies));
+    let run = async |who: &[(&str, String)], command: &str| {
+        let mut command = aws.backfill(command);
+        command.envs(who.iter().map(|(name, value)| (name, value)));
+        run_to_end(command).await
+    };
+    let refused = |ended: Ended, action: &str| {
+        assert!(ended.code != 0, "{action}: {ended:?}");
+        assert!(ended.stderr.contains(action), "{action}: {ended:?}");
+    };
+    let plan = "plan --stack-name backfill --table stuff --set operated=1 --json";
+    let plan = run(&start, plan).await.expect_code(0).json();
+    // ministack looks for the tags of a table and for what is reserved for a function under other names.
+    for fact in ["kinesis", "time_to_live", "point_in_time_recovery"] {
+        let seen = plan["table"][fact].get("known");
+        assert!(seen.is_some(), "{fact}: {}", plan["table"]);
+    }
+
+    let canary = "start --stack-name backfill --table stuff --set operated=1 --json \
+                  --segments 4 --only-segments 0";
+    refused(run(&look, canary).await, "states:ListStateMachines");
+    let canary = run(&start, canary).await.expect_code(4).json();
+    let id = canary["run_id"].as_str().expect("an id");
+
+    let status = format!("status --run-id {id} --json");
+    let status = run(&look, &status).await.expect_code(0).json();
+    assert_eq!(status["status"], "paused", "{status}");
+    let rate = format!("rate --run-id {id} --max-wcu 100");
+    refused(run(&look, &rate).await, "dynamodb:");
+    run(&steer, &rate).await.expect_code(0);
+    let cancel = format!("cancel --run-id {id}");
+    refused(run(&start, &cancel).await, "dynamodb:");
+    run(&steer, &cancel).await.expect_code(0);
+    let directly = "run --table stuff --set operated=1 --checkpoint-table backfill-checkpoints";
+    refused(run(&start, directly).await, "dynamodb:");
 }

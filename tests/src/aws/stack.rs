@@ -37,15 +37,16 @@ const WAIT_SCALE: &str = "0.05";
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
-static AWS: LazyLock<Aws> = LazyLock::new(|| Aws::start("deployed", false));
+static AWS: LazyLock<Aws> = LazyLock::new(|| Aws::start("deployed", false, &[]));
 
-static STRICT: LazyLock<Aws> = LazyLock::new(|| Aws::start("strict", true));
+static STRICT: LazyLock<Aws> =
+    LazyLock::new(|| Aws::start("strict", true, &["OperatorPolicies=true"]));
 
-static CHANGING: LazyLock<Aws> = LazyLock::new(|| Aws::start("changing", false));
+static CHANGING: LazyLock<Aws> = LazyLock::new(|| Aws::start("changing", false, &[]));
 
 static MOTO: LazyLock<Moto> = LazyLock::new(|| Moto::start(&AWS));
 
-static NARROW: LazyLock<Aws> = LazyLock::new(|| Aws::start("narrow", false));
+static NARROW: LazyLock<Aws> = LazyLock::new(|| Aws::start("narrow", false, &[]));
 
 static NARROW_MOTO: LazyLock<Moto> = LazyLock::new(|| Moto::start(&NARROW));
 
@@ -95,14 +96,14 @@ pub struct Aws {
 }
 
 impl Aws {
-    fn start(name: &str, enforce_roles: bool) -> Aws {
+    fn start(name: &str, enforce_roles: bool, parameters: &[&str]) -> Aws {
         let folder = Folder::new(name);
         // Between our look for a free port and the server's use of it somebody else may have taken it.
         let (port, wire, server) = (0..3)
             .find_map(|_| start_ministack(&folder, enforce_roles))
             .unwrap_or_else(|| panic!("ministack does not start: see {}", folder.log("ministack")));
         let endpoint = format!("http://127.0.0.1:{port}");
-        deploy(&endpoint, &folder, &built(), &[]);
+        deploy(&endpoint, &folder, &built(), parameters);
         let connection = RUNTIME.block_on(Connection::open(&ConnectOptions {
             endpoint_url: Some(endpoint.clone()),
             region: Some("us-east-1".into()),
