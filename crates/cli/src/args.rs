@@ -5,6 +5,7 @@ mod given;
 mod prices;
 mod settings;
 mod spec;
+mod stack;
 mod which_run;
 
 pub use self::connection::{ConnectionArgs, SANDBOX_HELP, SANDBOX_PORT};
@@ -12,4 +13,5 @@ pub use self::given::read_file;
 pub use self::prices::PriceArgs;
 pub use self::settings::SettingsArgs;
 pub use self::spec::{PlaceholderArgs, SpecArgs, attribute};
+pub use self::stack::stack_name;
 pub use self::which_run::{OneRunArgs, WhichRunArgs};

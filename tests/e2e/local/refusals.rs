@@ -164,6 +164,21 @@ async fn invalid_expressions_are_refused_with_dynamodbs_message() {
     assert_eq!(all(&database).await, before);
 }
 
+/// No such stack can be deployed: the template calls its functions after the stack.
+#[test]
+fn stacks_with_names_too_long_for_lambda_are_refused() {
+    let long = "s".repeat(56);
+    for command in ["start", "plan"] {
+        let command = [command, "--table", "stuff", "--set", "test=1"];
+        let ended = Ended::run(&mut backfill(
+            [&command[..], &["--stack-name", &long]].concat(),
+        ));
+        let ended = ended.expect_code(2);
+        let why = "expected at most 55 characters, got 56";
+        assert!(ended.stderr.contains(why), "{}", ended.stderr);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_credentials_and_regions_are_refused() {
     let database = Embedded::with_stuff(1).await;

@@ -6,7 +6,7 @@ use backfill_core::{Error, Result};
 use backfill_dynamodb::{CheckpointTable, ReadOnly};
 use clap::Args;
 
-use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs};
+use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, stack_name};
 use crate::drive::executions::checkpoint_table_of;
 use crate::drive::{room, survey};
 use crate::ending::Ending;
@@ -24,7 +24,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PAGES)]
     pages: u32,
     /// Stack that is to run it: whether Lambda has room for its workers.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = stack_name)]
     stack_name: Option<String>,
     /// Table that holds the checkpoints, to see whether the run is there already [default: backfill-checkpoints, or
     /// STACK-checkpoints].

@@ -4,7 +4,7 @@ use backfill_core::{Error, Result};
 use backfill_dynamodb::CheckpointTable;
 use clap::Args;
 
-use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs};
+use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, stack_name};
 use crate::drive::confirm;
 use crate::drive::deployed::Deployed;
 use crate::drive::executions::{Executions, checkpoint_table_of};
@@ -17,6 +17,7 @@ pub struct StartArgs {
     #[arg(
         long,
         value_name = "NAME",
+        value_parser = stack_name,
         required_unless_present = "state_machine_arn",
         conflicts_with = "state_machine_arn"
     )]
