@@ -57,6 +57,8 @@ lint:
 # The tests that need no other process. The list of all test programs is Cargo's; whatever is not here runs in all-tests.
 quick:
 	$(CARGO) test --workspace --lib --bins --test house --test promises --locked
+	tools/install acceptance
+	.tools/acceptance/bin/python -B -m unittest discover --quiet --top-level-directory . --start-directory acceptance/tests
 
 # The definition still has its ${...} placeholders where a deployment puts in ARNs.
 definition-check:
@@ -118,7 +120,7 @@ dist: lambdas lambdas-arm64 commands bills
 # Every program is built before the first test starts one of them.
 all-tests: dist
 	$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR)
-	tools/install ministack moto aws
+	tools/install ministack moto aws acceptance
 	# The table of hosts is what AWS publishes; if this differs, botocore was renewed: write it anew, and look at the difference.
 	.tools/moto/bin/python crates/dynamodb/src/hosts/from_botocore.py | diff crates/dynamodb/src/hosts/table.txt -
 	$(CARGO) build --workspace --all-targets --locked
