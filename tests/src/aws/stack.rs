@@ -50,7 +50,8 @@ static NARROW: LazyLock<Aws> = LazyLock::new(|| Aws::start("narrow", false, &[])
 
 static NARROW_MOTO: LazyLock<Moto> = LazyLock::new(|| Moto::start(&NARROW));
 
-/// Runs a case against the deployed stack, which all cases of a process share: the first one starts it.
+/// Runs a case against the deployed stack, which all cases of a process share: the first one starts it. If `DIST` names
+/// what `make dist` has made, that is what is deployed and started, as somebody without Rust does it (`make test`).
 pub fn deployed(case: impl AsyncFnOnce(&'static Aws)) {
     AWS.run(case);
 }
@@ -91,6 +92,8 @@ pub struct Aws {
     pub wire: Wire,
     pub machine: Machine,
     checkpoints: CheckpointTable,
+    /// The command that `make dist` has built, if the stack is from there.
+    command: Option<PathBuf>,
     folder: Folder,
     server: Server,
 }
@@ -103,7 +106,15 @@ impl Aws {
             .find_map(|_| start_ministack(&folder, enforce_roles))
             .unwrap_or_else(|| panic!("ministack does not start: see {}", folder.log("ministack")));
         let endpoint = format!("http://127.0.0.1:{port}");
-        deploy(&endpoint, &folder, &built(), parameters);
+        // Only the stack that most cases share: to the others the deployment itself matters, and it is sam's.
+        let dist = dist().filter(|_| name == "deployed");
+        match &dist {
+            Some(dist) => deploy_from(dist, &endpoint, &folder),
+            None => deploy(&endpoint, &folder, &built(), parameters),
+        }
+        // Without Rust's target for it the command is not there, which `make dist` has said.
+        let command = dist.map(|dist| dist.join("backfill-linux-x86_64"));
+        let command = command.filter(|command| command.exists());
         let connection = RUNTIME.block_on(Connection::open(&ConnectOptions {
             endpoint_url: Some(endpoint.clone()),
             region: Some("us-east-1".into()),
@@ -120,6 +131,7 @@ impl Aws {
                 arn: format!("arn:aws:states:us-east-1:000000000000:stateMachine:{STACK}"),
             },
             checkpoints: CheckpointTable::new(&connection, CHECKPOINTS),
+            command,
             folder,
             server,
             endpoint,
@@ -187,7 +199,8 @@ impl Aws {
 
     /// `backfill` at another endpoint than the server's own.
     pub fn backfill_at(&self, endpoint: &str, arguments: &str) -> Command {
-        let mut command = command::backfill(arguments.split_whitespace());
+        let program = self.command.clone().unwrap_or_else(command::binary);
+        let mut command = command::backfill_of(&program, arguments.split_whitespace());
         command.args(["--endpoint-url", endpoint]);
         // Ends with the servers, whatever becomes of us.
         command.process_group(self.server.group());
@@ -488,6 +501,43 @@ fn sam(endpoint: &str, folder: &Folder) -> Command {
         .stdout(log.try_clone().expect("one log for both"))
         .stderr(log);
     sam
+}
+
+/// What `make dist` has made, if `DIST` names it.
+fn dist() -> Option<PathBuf> {
+    std::env::var_os("DIST").map(PathBuf::from)
+}
+
+/// Deploys what `make dist` has made with nothing but the AWS CLI, by the commands of docs/deploy.md.
+fn deploy_from(dist: &Path, endpoint: &str, folder: &Folder) {
+    let packaged = folder.path("packaged").join("template.yaml");
+    let (packaged, log) = (packaged.display(), folder.log("deploy"));
+    // Split at blanks.
+    let aws = |arguments: &str| {
+        let file = File::options().create(true).append(true).open(&log);
+        let file = file.expect("a log file");
+        let status = tool("aws", "aws")
+            .args(arguments.split_whitespace())
+            .current_dir(dist)
+            .env("HOME", folder.path("aws"))
+            .env("AWS_ENDPOINT_URL", endpoint)
+            .stdout(file.try_clone().expect("one log for both"))
+            .stderr(file)
+            .status()
+            .expect("the AWS CLI starts");
+        assert!(status.success(), "aws {arguments} failed: see {log}");
+    };
+    aws("s3 mb s3://artefacts");
+    aws(&format!(
+        "cloudformation package --template-file template-x86_64.yaml --s3-bucket artefacts --s3-prefix {STACK} \
+         --output-template-file {packaged}"
+    ));
+    // The parameters are those that sam is given.
+    aws(&format!(
+        "cloudformation deploy --template-file {packaged} --stack-name {STACK} --s3-bucket artefacts --s3-prefix {STACK} \
+         --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --tags team=data \
+         --parameter-overrides TableName=stuff CreateTable=true SavedQueries=false WatchIndexes=false"
+    ));
 }
 
 /// A pinned tool, with nothing of this machine's settings.
