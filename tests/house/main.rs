@@ -6,6 +6,7 @@ mod documents;
 mod functions;
 mod imports;
 mod layers;
+mod programs;
 mod rules;
 mod tree;
 mod workflows;
