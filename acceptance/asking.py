@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Callable
 
-from .cloud import Cloud
+from .cloud import TAG, Cloud
 from .deployed import Stack, Workshop
 from .items import Model
 from .money import Meter, TooDear, Usage
@@ -113,7 +113,7 @@ class Context:
             self.say("deploying the stack")
             stack.deploy()
         if self.queue is None:
-            self.listen(stack)
+            self.queue = self.subscribe(stack, "messages")
         return stack
 
     @property
@@ -122,10 +122,10 @@ class Context:
         self.new_stack()
         return self._model
 
-    def listen(self, stack: Stack) -> None:
-        """Subscribes a queue to the topic of the stack, so that no message is missed."""
-        sqs, name = self.cloud.client("sqs"), f"{self.cloud.name}-messages"
-        url = sqs.create_queue(QueueName=name, tags={"backfill-acceptance": self.cloud.name})["QueueUrl"]
+    def subscribe(self, stack: Stack, suffix: str) -> str:
+        """Subscribes a new queue to the topic of a stack, so that no message is missed."""
+        sqs, name = self.cloud.client("sqs"), f"{self.cloud.name}-{suffix}"
+        url = sqs.create_queue(QueueName=name, tags={TAG: self.cloud.name})["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         topic = stack.outputs()["AlarmTopicArn"]
         policy = (
@@ -134,7 +134,18 @@ class Context:
         )
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
         self.cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-        self.queue = url
+        return url
+
+    def drain(self, queue: str) -> list[str]:
+        """What has come to a queue, as SNS has put it into envelopes."""
+        client, bodies = self.cloud.client("sqs"), []
+        while True:
+            answer = client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2)
+            for message in answer.get("Messages", []):
+                bodies.append(message["Body"])
+                client.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            if not answer.get("Messages"):
+                return bodies
 
     def differences(self) -> list[str]:
         """What is otherwise in the stack's table than it must be."""

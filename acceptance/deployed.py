@@ -134,7 +134,9 @@ class Workshop:
             definition["Comment"] = comment
         (copy / "changed.asl.json").write_text(json.dumps(definition))
         template = copy / "template.yaml"
-        text = re.sub(r"(DefinitionUri:) .*", r"\1 changed.asl.json", template.read_text())
+        text, found = re.subn(r"(Definition(?:Uri|S3Location):) .*", r"\1 changed.asl.json", template.read_text())
+        if not found:
+            raise Broken(f"{template} does not say where the definition of the state machine is")
         template.write_text(text.replace("\nResources:\n", f"\nResources:\n{resource}", 1))
         return template
 

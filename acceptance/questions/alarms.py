@@ -138,7 +138,7 @@ def messages(context: Context) -> Later:
         kinds, bad = {}, []
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not set(names.values()) <= set(kinds):
-            for body in _drain(context):
+            for body in context.drain(context.queue):
                 received.append(body)
                 kind, problem = _read(body, names)
                 kinds[kind] = kinds.get(kind, 0) + 1
@@ -149,17 +149,6 @@ def messages(context: Context) -> Later:
         return Answer(verdict(not bad and set(names.values()) <= set(kinds)), figures)
 
     return Later(5, look, last=True)
-
-
-def _drain(context: Context) -> list[str]:
-    client, bodies = context.cloud.client("sqs"), []
-    while True:
-        answer = client.receive_message(QueueUrl=context.queue, MaxNumberOfMessages=10, WaitTimeSeconds=2)
-        for message in answer.get("Messages", []):
-            bodies.append(message["Body"])
-            client.delete_message(QueueUrl=context.queue, ReceiptHandle=message["ReceiptHandle"])
-        if not answer.get("Messages"):
-            return bodies
 
 
 def _read(body: str, names: dict[str, str]) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import leftovers
 from ..asking import Context, Later, question
-from ..cloud import METRICS_ARE_LATE
+from ..cloud import METRICS_ARE_LATE, TAG
 from ..deployed import Broken, Stack
 from ..items import Application, Model
 from ..results import UNDECIDED, Answer, verdict
@@ -92,6 +92,10 @@ def deployment(context: Context) -> Answer:
     figures["memory of a worker after it"] = f"{memory} MB"
     dry = stack.start("deployed", "--dry-run").expect(0, 3).json()
     figures["a dry run after it"] = f"{dry['status']}, {dry['remaining']} pending"
+    arn = context.cloud.dynamodb.describe_table(TableName=stack.checkpoints)["Table"]["TableArn"]
+    tags = context.cloud.dynamodb.list_tags_of_resource(ResourceArn=arn)["Tags"]
+    is_tagged = any((tag["Key"], tag["Value"]) == (TAG, context.cloud.name) for tag in tags)
+    figures["the stack's tag on its table"] = "there" if is_tagged else "missing"
     stack.deploy()
     figures["deployed again, unchanged"] = unchanged = stack.status()
     is_expected = (
@@ -100,6 +104,7 @@ def deployment(context: Context) -> Answer:
         and created == "CREATE_COMPLETE"
         and changed == "UPDATE_ROLLBACK_COMPLETE"
         and memory == 256
+        and is_tagged
         and dry["remaining"] == len(context.model.items)
         and unchanged in ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_COMPLETE")
     )
@@ -305,6 +310,9 @@ def redrive(context: Context) -> Answer:
     return Answer(verdict(is_expected), figures)
 
 
+_CHANGED = "Changed in the middle of a run."
+
+
 @question(
     "deployment-mid-run",
     "Does a run end well if a new version is deployed in its middle?",
@@ -314,12 +322,18 @@ def redrive(context: Context) -> Answer:
 )
 def deployment_mid_run(context: Context) -> Answer:
     """A changed definition, and functions with other memory, while workers are at work; and a run of the new version."""
-    stack = context.stack()
+    stack, machines = context.stack(), context.cloud.client("stepfunctions")
     running = stack.begin_start("deployed", *SLOW, "deployed", "--max-wcu", str(pace(context)))
     stack.wait_for_updates("deployed", 1)
-    stack.deploy(context.workshop.changed_copy("Changed in the middle of a run."), WorkerMemorySize="320")
-    at_work = context.cloud.client("stepfunctions").describe_execution(executionArn=stack.latest_execution())["status"]
+    stack.deploy(context.workshop.changed_copy(_CHANGED), WorkerMemorySize="320")
+    execution = stack.latest_execution()
+    at_work = machines.describe_execution(executionArn=execution)["status"]
     figures = {"after the deployment": f"{stack.status()}, the execution {at_work}"}
+    # What runs goes on by what it began with.
+    of_execution = machines.describe_state_machine_for_execution(executionArn=execution)["definition"]
+    is_old = _CHANGED not in of_execution
+    is_new = _CHANGED in machines.describe_state_machine(stateMachineArn=stack.machine)["definition"]
+    figures["definition"] = f"{'the old' if is_old else 'the new'} one of the execution, {'new' if is_new else 'old'} ones begin"
     stack.free("deployed")
     told = running.end().expect(0).json()
     context.model.migrated("deployed")
@@ -328,6 +342,7 @@ def deployment_mid_run(context: Context) -> Answer:
     after = stack.start("deployed", "--dry-run").expect(0).json()
     figures["a dry run of the new version"] = f"{after['status']}, {after['remaining']} pending"
     well = ended_well(told) and is_same and after["remaining"] == 0 and stack.status() == "UPDATE_COMPLETE"
+    well &= is_new and is_old
     if well and at_work != "RUNNING":
         return Answer(UNDECIDED, figures)
     return Answer(verdict(well), figures)

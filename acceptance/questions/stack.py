@@ -254,48 +254,52 @@ def customer_keys(context: Context) -> Answer:
     section = re.split(r"\n(?=\w)", context.workshop.parameters().partition("\nParameters:")[2])[0]
     parameters = re.findall(r"^  (\w*(?:Key|Kms)\w*):\s*$", section, re.MULTILINE)
     stack.deploy(**dict.fromkeys(parameters, key["Arn"]))
+    queue = context.subscribe(stack, "keys-messages")
     told = stack.start("keyed").expect(0).json()
     model.migrated("keyed")
     wrong = model.differences(cloud.all_items(table))
-    described = cloud.dynamodb.describe_table(TableName=stack.checkpoints)["Table"].get("SSEDescription", {})
+    received = eventually("the message of the run's end", lambda: context.drain(queue) or None, 120)
+    message = json.loads(json.loads(received[0])["Message"])
+    said = message.get("result")
+    of_table = cloud.dynamodb.describe_table(TableName=stack.checkpoints)["Table"].get("SSEDescription", {})
+    groups = [
+        group
+        for page in cloud.client("logs").get_paginator("describe_log_groups").paginate(
+            logGroupNamePrefix=f"/aws/lambda/{stack.name}-"
+        )
+        for group in page["logGroups"]
+    ]
+    encrypted = sum("kmsKeyId" in group for group in groups)
     figures = {
         "parameters given the key": ", ".join(parameters) or "none",
         "the run": counters(told),
         "comparison": "; ".join(wrong[:5]) or f"{len(model.items)} items as they must be",
-        "key of the checkpoint table": described.get("SSEType", "AWS owned"),
+        "key of the checkpoint table": of_table.get("SSEType", "AWS owned"),
+        "log groups with the key": f"{encrypted} of {len(groups)}",
+        "message of its end": "with what the run said" if said else "without what the run said",
     }
-    return Answer(verdict(ended_well(told) and not wrong), figures)
+    # A stand-in encrypts nothing.
+    has_keys = context.is_stand_in or (of_table.get("SSEType") == "KMS" and encrypted == len(groups))
+    return Answer(verdict(ended_well(told) and not wrong and has_keys), figures)
 
 
 def _key_policy(context: Context) -> dict:
-    account = context.cloud.place.account
-    services = ["cloudwatch.amazonaws.com", "events.amazonaws.com", f"logs.{context.cloud.place.region}.amazonaws.com"]
+    """As docs/deploy.md asks for it."""
+    services = ["cloudwatch", "events", f"logs.{context.cloud.place.region}", "delivery.logs"]
     return {
         "Version": "2012-10-17",
         "Statement": [
             {
                 "Effect": "Allow",
-                "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
+                "Principal": {"AWS": f"arn:aws:iam::{context.cloud.place.account}:root"},
                 "Action": "kms:*",
                 "Resource": "*",
             },
             {
                 "Effect": "Allow",
-                "Principal": {"Service": services},
-                "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
+                "Principal": {"Service": [f"{service}.amazonaws.com" for service in services]},
+                "Action": ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
                 "Resource": "*",
-                "Condition": {"StringEquals": {"aws:SourceAccount": account}},
-            },
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": services},
-                "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
-                "Resource": "*",
-                "Condition": {
-                    "ArnLike": {
-                        "kms:EncryptionContext:aws:logs:arn": f"arn:aws:logs:{context.cloud.place.region}:{account}:*"
-                    }
-                },
             },
         ],
     }
