@@ -3,6 +3,7 @@
 
 mod facts;
 mod forecast;
+mod misfits;
 mod plan;
 mod sample;
 mod sizes;
@@ -10,10 +11,11 @@ mod warnings;
 
 pub use facts::{Billing, Fact, IndexFacts, Projection, Replica, Room, TableFacts, WarmThroughput};
 pub use forecast::{Bound, Forecast, IndexCost, Limit, Tried};
+pub use misfits::{Misfit, misfits};
 pub use plan::{KnownRun, Plan, Rehearsal, Surroundings, SurveyAccess};
 pub use sample::{
-    DEFAULT_PAGES, ITEMS_PER_PAGE, Interval, MAX_PAGES, Sample, SampledPage, sampling_rate,
-    segments_to_sample,
+    DEFAULT_PAGES, ITEMS_PER_PAGE, IndexMisfits, Interval, MAX_PAGES, Sample, SampledPage,
+    sampling_rate, segments_to_sample,
 };
 pub use sizes::{index_units, update_units};
 pub use warnings::{Advice, Warning, room_warnings, warnings};

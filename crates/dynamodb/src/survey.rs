@@ -6,7 +6,7 @@ use backfill_core::change::Change;
 use backfill_core::ports::PageRequest;
 use backfill_core::survey::{
     Billing, Fact, IndexFacts, Projection, Replica, SampledPage, SurveyAccess, TableFacts,
-    WarmThroughput, item_bytes,
+    WarmThroughput, item_bytes, misfits,
 };
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType};
 
@@ -90,6 +90,7 @@ impl SurveyAccess for ReadOnly {
     async fn sample_page(
         &self,
         change: &dyn Change,
+        indexes: &[IndexFacts],
         request: PageRequest<'_>,
         examples: usize,
     ) -> Result<SampledPage> {
@@ -113,6 +114,10 @@ impl SurveyAccess for ReadOnly {
         Ok(SampledPage {
             scanned: scanned.scanned_count,
             pending: items.iter().map(item_bytes).collect(),
+            misfits: items
+                .iter()
+                .flat_map(|item| misfits(change.keys(), indexes, item))
+                .collect(),
             examples: items.into_iter().take(examples).collect(),
             consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
             is_whole_segment: scanned.last_evaluated_key.is_none(),
@@ -160,6 +165,11 @@ fn index_facts(described: &Description, index: &Index, local: bool) -> IndexFact
             .iter()
             .map(|element| key(&element.attribute_name))
             .collect(),
+        partition_keys: index
+            .key_schema
+            .iter()
+            .filter(|element| element.key_type.as_deref() == Some("HASH"))
+            .count(),
         projection: match kind {
             Some("KEYS_ONLY") => Projection::KeysOnly,
             Some("INCLUDE") => Projection::Include(attributes.unwrap_or_default()),

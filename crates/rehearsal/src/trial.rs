@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use backfill_core::change::{Change, Seen};
-use backfill_core::survey::{IndexFacts, Rehearsal, Tried};
+use backfill_core::survey::{IndexFacts, Rehearsal, Tried, misfits};
 use backfill_core::table::{KeyAttribute, KeySchema};
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
 use dynoxide::Database;
@@ -51,7 +51,18 @@ fn try_on_copies(
             item: convert(&item)?,
             ..PutItemRequest::default()
         };
-        database.put_item(put).map_err(failed)?;
+        if let Err(refused) = database.put_item(put) {
+            // The table has had it from before it had the index that it does not fit.
+            if misfits(change.keys(), indexes, &item).is_empty() {
+                return Err(failed(refused));
+            }
+            tried.push(Tried {
+                before: item,
+                after: Err(refused.to_string()),
+                is_extinguished: true,
+            });
+            continue;
+        }
         let after = match database.update_item(update(change, &item)?) {
             Ok(answer) => Ok(convert(&answer.attributes.unwrap_or_default())?),
             Err(DynoxideError::ConditionalCheckFailedException(..)) => {

@@ -3,6 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate,
+    KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+};
 use backfill_core::value::with_sorted_sets;
 use backfill_core::{Item, Value};
 use backfill_e2e::command::{Ended, backfill_as_typed, root};
@@ -255,6 +259,77 @@ async fn a_plan_warns_of_indexes_that_refuse_the_update() {
         "{text}"
     );
     assert_eq!(text["forecast"]["indexes"][0]["units_per_item"], 1.0);
+}
+
+/// Items that do not fit an index that the table was given later are counted and named before a run stumbles over them, and
+/// others are tried all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_counts_the_items_that_do_not_fit_an_index() {
+    let database = Embedded::with_stuff(50).await;
+    let odd = |i: u64, owner: Value| {
+        let mut item = stuff(i);
+        item.insert("owner".into(), owner);
+        item
+    };
+    let items = [
+        odd(1_000, Value::N("1".into())),
+        odd(1_001, Value::Null(true)),
+        odd(1_002, Value::S("x".repeat(2_049))),
+        odd(1_003, Value::S(String::new())),
+        odd(1_004, Value::S("fine".into())),
+        // It is not pending.
+        odd(1_008, Value::N("1".into())),
+    ];
+    tables::put_all(&database.client, "stuff", &items).await;
+    add_index(&database, "ByOwner", "owner").await;
+    let plan = end_of(database.backfill("plan --table stuff --set test=1 --json")).await;
+    let plan = plan.expect_code(0).json();
+    let warning = &plan["warnings"][0];
+    assert_eq!(warning["code"], "items_do_not_fit_an_index", "{plan}");
+    let what = warning["what"].as_str().unwrap();
+    assert!(what.contains("4 of 56 sampled items: "), "{what}");
+    assert!(what.contains("index ByOwner, such as item "), "{what}");
+    let misfits = &plan["sample"]["misfits"];
+    assert_eq!(misfits.as_array().unwrap().len(), 1, "{misfits}");
+    assert_eq!(misfits[0]["items"], 4, "{misfits}");
+    assert_eq!(misfits[0]["attribute"], "owner");
+    let example = misfits[0]["example"]["id"]["S"].as_str().unwrap();
+    assert!(example.starts_with("item-00100"), "{example}");
+    let schema = end_of(backfill_as_typed(["schema", "plan"])).await;
+    let schema = schema.expect_code(0).json();
+    assert_is_of(&plan, &schema, &schema, "plan");
+    let codes = plan["warnings"].as_array().unwrap().iter();
+    let codes: Vec<_> = codes.map(|warning| &warning["code"]).collect();
+    assert!(
+        !codes.iter().any(|code| *code == "update_refused"),
+        "{codes:?}"
+    );
+    let tried = plan["tried"].as_array().unwrap();
+    let updated = tried
+        .iter()
+        .filter(|tried| tried["after"]["Ok"].is_object());
+    assert!(updated.count() > 15, "{tried:?}");
+}
+
+/// Gives the table `stuff` a global index with this attribute as its key, a text.
+async fn add_index(database: &Embedded, name: &str, attribute: &str) {
+    let key = KeySchemaElement::builder()
+        .attribute_name(attribute)
+        .key_type(KeyType::Hash);
+    let projection = Projection::builder().projection_type(ProjectionType::KeysOnly);
+    let index = CreateGlobalSecondaryIndexAction::builder()
+        .index_name(name)
+        .key_schema(key.build().unwrap())
+        .projection(projection.build());
+    let update = GlobalSecondaryIndexUpdate::builder().create(index.build().unwrap());
+    let definition = AttributeDefinition::builder()
+        .attribute_name(attribute)
+        .attribute_type(ScalarAttributeType::S);
+    let updated = database.client.update_table().table_name("stuff");
+    let updated = updated
+        .attribute_definitions(definition.build().unwrap())
+        .global_secondary_index_updates(update.build());
+    updated.send().await.unwrap();
 }
 
 /// A plan of a run that is there already tells of that run: its settings, and what would be refused.

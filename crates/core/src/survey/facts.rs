@@ -74,6 +74,8 @@ pub struct IndexFacts {
     pub local: bool,
     /// Its key attributes, of which an item must have all, of these types, to be in it.
     pub keys: Vec<KeyAttribute>,
+    /// How many of `keys`, the first ones, are its partition key; the others are its sort key.
+    pub partition_keys: usize,
     /// What else it holds.
     pub projection: Projection,
     /// `ACTIVE`, `CREATING`, …; `None` if it has none, as a local index.

@@ -37,13 +37,14 @@ pub trait SurveyAccess: Send + Sync {
         keys: &KeySchema,
     ) -> impl Future<Output = Result<TableFacts>> + Send;
 
-    /// One page of a sample by eventually consistent reads: the sizes of the pending items, and at most `examples` of them
-    /// whole.
+    /// One page of a sample by eventually consistent reads: the sizes of the pending items, how they do not fit these indexes
+    /// ([`misfits`](super::misfits())), and at most `examples` of them whole.
     ///
     /// Errors: those of a scan; retryable ones are for the caller to retry.
     fn sample_page(
         &self,
         change: &dyn Change,
+        indexes: &[IndexFacts],
         request: PageRequest<'_>,
         examples: usize,
     ) -> impl Future<Output = Result<SampledPage>> + Send;
@@ -240,7 +241,10 @@ async fn sampled<A: SurveyAccess, C, R>(
             &until,
             || pace.read(limit, &until),
             async |turn: Turn<'_>| {
-                let page = with.access.sample_page(change, page, examples).await;
+                let sampled = with
+                    .access
+                    .sample_page(change, &facts.indexes, page, examples);
+                let page = sampled.await;
                 match &page {
                     Ok(page) => turn.end(page.scanned, page.consumed_rcu),
                     Err(error) => turn.failed(error),

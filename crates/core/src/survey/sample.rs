@@ -1,11 +1,14 @@
 //! A sample of a table's items: how many are pending, with an interval of confidence.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::facts::TableFacts;
-use crate::Item;
+use super::misfits::Misfit;
 use crate::request::Settings;
 use crate::table::MAX_SEGMENTS;
+use crate::{Item, Key};
 
 /// Pages of a sample if the operator gives no number.
 pub const DEFAULT_PAGES: u32 = 20;
@@ -95,6 +98,8 @@ pub struct SampledPage {
     pub scanned: u64,
     /// Bytes of each item for which `P` holds.
     pub pending: Vec<u64>,
+    /// How pending items do not fit indexes.
+    pub misfits: Vec<Misfit>,
     /// Some of the pending items, whole.
     pub examples: Vec<Item>,
     /// Read capacity units, as DynamoDB reported them.
@@ -127,8 +132,50 @@ pub struct Sample {
     pub item_bytes: f64,
     /// Mean bytes of a pending item; null if none was seen.
     pub pending_bytes: Option<Interval>,
+    /// Pending items that do not fit an index, by index and attribute.
+    pub misfits: Vec<IndexMisfits>,
     /// Read capacity units of the sample.
     pub consumed_rcu: f64,
+}
+
+/// Pending items of a sample of which an attribute does not fit the key of an index.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IndexMisfits {
+    /// The index's name.
+    pub index: String,
+    /// The attribute.
+    pub attribute: String,
+    /// How many items of the sample these are.
+    pub items: u64,
+    /// The part of all items that they are, 0 to 1.
+    pub share: Interval,
+    /// The key of one of them.
+    pub example: Key,
+    /// What the attribute of that one is, and what it must be.
+    pub why: String,
+}
+
+/// The misfits of these pages, by index and attribute.
+fn by_index(pages: &[SampledPage], interval: impl Fn(&[u64]) -> Interval) -> Vec<IndexMisfits> {
+    let mut groups: BTreeMap<(&str, &str), (&Misfit, Vec<u64>)> = BTreeMap::new();
+    for (nth, page) in pages.iter().enumerate() {
+        for misfit in &page.misfits {
+            let group = (misfit.index.as_str(), misfit.attribute.as_str());
+            let first = || (misfit, vec![0; pages.len()]);
+            groups.entry(group).or_insert_with(first).1[nth] += 1;
+        }
+    }
+    let groups = groups.into_values();
+    groups
+        .map(|(misfit, counts)| IndexMisfits {
+            index: misfit.index.clone(),
+            attribute: misfit.attribute.clone(),
+            items: counts.iter().sum(),
+            share: interval(&counts),
+            example: misfit.key.clone(),
+            why: misfit.why.clone(),
+        })
+        .collect()
 }
 
 impl Sample {
@@ -138,7 +185,18 @@ impl Sample {
         let pending: u64 = pages.iter().map(|page| page.pending.len() as u64).sum();
         let whole_table =
             pages.len() == segments as usize && pages.iter().all(|page| page.is_whole_segment);
-        let share = pending as f64 / items.max(1) as f64;
+        // The part of the items that these are, page by page.
+        let interval = |counts: &[u64]| {
+            let share = counts.iter().sum::<u64>() as f64 / items.max(1) as f64;
+            match whole_table {
+                true => Interval::exactly(share),
+                false => {
+                    let effect = design_effect(pages, counts, share);
+                    Interval::of_part(share, items as f64 / effect)
+                }
+            }
+        };
+        let by_page: Vec<u64> = pages.iter().map(|page| page.pending.len() as u64).collect();
         let sizes: Vec<f64> = pages
             .iter()
             .flat_map(|page| &page.pending)
@@ -150,10 +208,8 @@ impl Sample {
             items,
             pending,
             whole_table,
-            share: match whole_table {
-                true => Interval::exactly(share),
-                false => Interval::of_part(share, items as f64 / design_effect(pages, share)),
-            },
+            share: interval(&by_page),
+            misfits: by_index(pages, interval),
             // An eventually consistent read unit is 8 KiB.
             item_bytes: match items {
                 0 => 0.0,
@@ -185,9 +241,9 @@ impl Sample {
     }
 }
 
-/// The factor by which the share varies more from page to page than independent draws would, at least 1. Neighbours may be
+/// The factor by which the share of items that are counted by page varies more from page to page than independent draws would, at least 1. Neighbours may be
 /// of one collection, written at one time (L. Kish, Survey Sampling, 1965).
-fn design_effect(pages: &[SampledPage], share: f64) -> f64 {
+fn design_effect(pages: &[SampledPage], counts: &[u64], share: f64) -> f64 {
     let items: f64 = pages.iter().map(|page| page.scanned as f64).sum();
     let binomial = share * (1.0 - share) / items;
     let n = pages.len() as f64;
@@ -196,7 +252,8 @@ fn design_effect(pages: &[SampledPage], share: f64) -> f64 {
     }
     let squares: f64 = pages
         .iter()
-        .map(|page| (page.pending.len() as f64 - share * page.scanned as f64).powi(2))
+        .zip(counts)
+        .map(|(page, &count)| (count as f64 - share * page.scanned as f64).powi(2))
         .sum();
     let of_ratio = n / (n - 1.0) * squares / (items * items);
     (of_ratio / binomial).max(1.0)

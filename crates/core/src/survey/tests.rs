@@ -4,7 +4,7 @@ use super::*;
 use crate::request::Settings;
 use crate::table::KeySchema;
 use crate::view::cost::Prices;
-use crate::{Item, Value};
+use crate::{Item, Key, Value};
 
 use crate::request::RequestedSettings;
 use crate::table::{KeyAttribute, KeyType};
@@ -31,6 +31,7 @@ fn index(keys: &[&str], projection: Projection) -> IndexFacts {
             .iter()
             .map(|&key| KeyAttribute::new(key, KeyType::S))
             .collect(),
+        partition_keys: 1,
         projection,
         status: Some("ACTIVE".into()),
         items: 0,
@@ -76,6 +77,7 @@ fn page(scanned: u64, pending: u64) -> SampledPage {
     SampledPage {
         scanned,
         pending: vec![5; pending as usize],
+        misfits: Vec::new(),
         examples: Vec::new(),
         consumed_rcu: 10.0,
         is_whole_segment: false,
@@ -301,6 +303,118 @@ fn each_warning_has_its_cause() {
         change(&mut facts);
         assert_eq!(codes(&facts, &tried(), &budget, &["test"]), [code]);
     }
+}
+
+/// Wrong types, NULL, nothing at all and too many bytes do not fit the key of an index, global or local; an attribute that is not
+/// there does.
+#[test]
+fn an_item_fits_an_index_or_it_is_said_why_not() {
+    let keyed = |name: &str, kind, local| IndexFacts {
+        name: name.into(),
+        local,
+        keys: vec![
+            KeyAttribute::new("id", KeyType::S),
+            KeyAttribute::new("at", kind),
+        ],
+        ..index(&[], Projection::KeysOnly)
+    };
+    let indexes = [
+        index(&["owner"], Projection::All),
+        keyed("local", KeyType::N, true),
+    ];
+    let why = |json: &str| -> Vec<String> {
+        let found = misfits(&keys(), &indexes, &item(json));
+        let said = |misfit: &Misfit| {
+            assert_eq!(misfit.key, Key(item(r#"{"id":"a"}"#)));
+            format!("{} {} {}", misfit.index, misfit.attribute, misfit.why)
+        };
+        found.iter().map(said).collect()
+    };
+    let long = |bytes| format!(r#"{{"id":"a","owner":"{}"}}"#, "x".repeat(bytes));
+    for (json, said) in [
+        (r#"{"id":"a"}"#, vec![]),
+        (r#"{"id":"a","owner":"b","at":1}"#, vec![]),
+        (&long(2_048), vec![]),
+        (
+            &long(2_049),
+            vec!["by owner has 2049 bytes and may have 2048"],
+        ),
+        (r#"{"id":"a","owner":""}"#, vec!["by owner is empty"]),
+        (
+            r#"{"id":"a","owner":null,"at":"1"}"#,
+            vec![
+                "by owner is of type NULL and must be S",
+                "local at is of type S and must be N",
+            ],
+        ),
+        (
+            r#"{"id":"a","owner":{"b":1}}"#,
+            vec!["by owner is of type M and must be S"],
+        ),
+    ] {
+        assert_eq!(why(json), said, "{json}");
+    }
+    // A sort key has half as much room.
+    let sorted = [keyed("global", KeyType::S, false)];
+    for (bytes, fits) in [(1_024, true), (1_025, false)] {
+        let item = item(&format!(r#"{{"id":"a","at":"{}"}}"#, "x".repeat(bytes)));
+        assert_eq!(misfits(&keys(), &sorted, &item).is_empty(), fits, "{bytes}");
+    }
+}
+
+/// Items that do not fit an index are counted by index and attribute, drawn on to the table, and are not said to be refused for
+/// another reason as well.
+#[test]
+fn items_that_do_not_fit_an_index_are_warned_of() {
+    let mut facts = table();
+    facts.indexes = vec![index(&["owner"], Projection::KeysOnly)];
+    let odd = item(r#"{"id":"b","owner":7}"#);
+    let mut pages = [page(250, 200), page(250, 200)];
+    for page in &mut pages {
+        let found = misfits(&facts.keys, &facts.indexes, &odd);
+        page.misfits = std::iter::repeat_n(found, 5).flatten().collect();
+    }
+    let mut refused = tried();
+    refused.push(Tried {
+        before: odd,
+        after: Err("it does not fit".into()),
+        is_extinguished: true,
+    });
+    let warned = |segments, settings: &Settings| {
+        let mut pages = pages.clone();
+        for page in &mut pages {
+            page.is_whole_segment = segments == 2;
+        }
+        let sample = Sample::new(&pages, segments);
+        let forecast = Forecast::new(&facts, &sample, &refused, settings, &Prices::default());
+        let mut found = warnings(&facts, &sample, &refused, &forecast, settings, &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        (sample, found.remove(0))
+    };
+    let budget = settings(Some(1_000));
+    let (sample, warning) = warned(10_000, &budget);
+    let [misfits] = &sample.misfits[..] else {
+        panic!("{sample:?}")
+    };
+    assert_eq!((misfits.items, misfits.share.value), (10, 0.02));
+    assert!(misfits.share.low > 0.005 && misfits.share.high < 0.05);
+    assert_eq!(warning.code, "items_do_not_fit_an_index");
+    for words in [
+        "10 of 500 sampled items, and of about 100000 of the table",
+        "index by, such as item {\"id\":{\"S\":\"b\"}}, whose owner is of type N and must be S",
+    ] {
+        assert!(warning.what.contains(words), "{words}: {warning:?}");
+    }
+    let enough = |advice: &Advice| matches!(advice, Advice::Set("max_rejected", n) if *n > 100_000);
+    assert!(warning.advice.iter().any(enough), "{warning:?}");
+    let many = Settings {
+        max_rejected: 1_000_000,
+        ..budget
+    };
+    let (sample, warning) = warned(2, &many);
+    assert_eq!(sample.misfits[0].share, Interval::exactly(0.02));
+    assert_eq!(warning.advice.len(), 1, "{warning:?}");
+    assert!(!warning.what.contains("about"), "{warning:?}");
 }
 
 /// A refusal of the update, and an update in vain, are seen on the items that it was tried on.

@@ -19,7 +19,8 @@ use crate::request::Settings;
 type Look = fn(&Known<'_>) -> Vec<Warning>;
 
 /// Every warning, in the order in which they are shown.
-const LOOKS: [Look; 18] = [
+const LOOKS: [Look; 19] = [
+    sample::items_do_not_fit_an_index,
     sample::update_refused,
     sample::update_does_not_extinguish,
     safety::no_point_in_time_recovery,
