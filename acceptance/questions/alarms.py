@@ -162,13 +162,17 @@ def _read(body: str, names: dict[str, str]) -> tuple[str, str]:
         return "are alarms", ""
     execution = told.get("execution", "")
     kind = names.get(execution, "were of earlier questions")
-    if "result" in told:
+    detail = told.get("detail")
+    if not isinstance(detail, dict) or not detail.get("status"):
+        return kind, f"its detail is no object with a status: {text[:200]}"
+    said = {"SUCCEEDED": "output", "FAILED": "cause"}.get(detail["status"])
+    if said and not detail.get(said):
+        return kind, f"it lacks {said}: {text[:200]}"
+    if said == "output":
         try:
-            status = json.loads(told["result"]) if isinstance(told["result"], str) else told["result"]
+            json.loads(detail["output"])
         except ValueError as error:
-            return kind, f"its result is no JSON, {error}: {told['result'][:200]}"
-        if not isinstance(status, dict):
-            return kind, f"its result is no object: {told['result']}"
+            return kind, f"its output is no JSON, {error}: {detail['output'][:200]}"
     missing = [name for name in ("Backfill", "execution", "ended") if not told.get(name)]
     return kind, f"{', '.join(missing)} missing" if missing else ""
 

@@ -260,7 +260,7 @@ def customer_keys(context: Context) -> Answer:
     wrong = model.differences(cloud.all_items(table))
     received = eventually("the message of the run's end", lambda: context.drain(queue) or None, 120)
     message = json.loads(json.loads(received[0])["Message"])
-    said = message.get("result")
+    said = message.get("detail", {}).get("output")
     of_table = cloud.dynamodb.describe_table(TableName=stack.checkpoints)["Table"].get("SSEDescription", {})
     groups = [
         group
