@@ -119,7 +119,7 @@ bills:
 	tools/bills $(CYCLONEDX) target
 
 dist: lambdas lambdas-arm64 commands bills
-	tools/dist target $(COMMAND_PROFILE) $(DIST)
+	tools/pack target $(COMMAND_PROFILE) $(DIST)
 
 # Every program is built before the first test starts one of them.
 all-tests:

@@ -125,3 +125,28 @@ fn nothing_of_a_cache_gets_into_what_is_deployed() {
         assert!(!text.contains("actions/cache"), "{path} takes from a cache");
     }
 }
+
+#[test]
+fn the_role_trusts_one_environment_of_one_repository() {
+    let bootstrap = read("deploy/bootstrap.yaml");
+    let trust = [
+        "              StringEquals:",
+        "                token.actions.githubusercontent.com:aud: sts.amazonaws.com",
+        "                token.actions.githubusercontent.com:sub: !Sub repo:${Repository}:environment:${Environment}",
+    ];
+    assert_eq!(bootstrap.matches(&trust.join("\n")).count(), 1);
+    assert_eq!(
+        bootstrap.matches("sts:AssumeRoleWithWebIdentity").count(),
+        1
+    );
+    // Neither of the two may be a pattern.
+    let pattern = "    AllowedPattern: \"[A-Za-z0-9._-]+(@[0-9]+)?/[A-Za-z0-9._-]+(@[0-9]+)?\"\n";
+    assert!(bootstrap.contains(&format!("  Repository:\n    Type: String\n{pattern}")));
+    let environment = "  Environment:\n    Type: String\n    Default: production\n    AllowedPattern: \"[A-Za-z0-9._-]+\"\n";
+    assert!(bootstrap.contains(environment));
+    let deploy = read(".github/workflows/deploy.yml");
+    assert!(
+        deploy.contains("    environment: production\n"),
+        "another environment deploys"
+    );
+}
