@@ -268,9 +268,11 @@ impl Aws {
         run.expect("the checkpoint table is read")
     }
 
-    /// The records of the segments of one pass of the run that an input starts.
+    /// The records of the segments of one pass of the run that an input starts; none before the run has begun.
     pub async fn segments(&self, input: &Json, pass: u32) -> Vec<SegmentRecord> {
-        let run = self.run_record(input).await.expect("the run has begun");
+        let Some(run) = self.run_record(input).await else {
+            return Vec::new();
+        };
         let segments = self.checkpoints.segments(&run, pass).await;
         segments.expect("the checkpoint table is read")
     }
