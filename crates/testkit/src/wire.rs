@@ -6,6 +6,7 @@ mod answers;
 mod call;
 mod faults;
 mod lock;
+mod model;
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -14,8 +15,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use answers::{answered, cancelled, empty_page, refusal, statement_error, throttled, unavailable};
+use answers::{answered, cancelled, empty_page, failed_statement, refusal, throttled, unavailable};
 use backfill_core::Key;
+use backfill_core::value::ItemBytes;
+use backfill_core::value::size::write_units;
 pub use call::{Call, Verdict};
 pub use faults::Faults;
 use futures_util::stream;
@@ -36,10 +39,12 @@ pub struct Seen {
     pub call: Call,
     /// HTTP status of the answer that was passed back; none if there was none (yet).
     pub status: Option<u16>,
-    /// Capacity units that the answer reports.
+    /// Capacity units that the service has charged, also if the answer does not report them.
     pub consumed: f64,
     /// Items that the answer says were evaluated.
     pub scanned: u64,
+    /// When the call came.
+    pub came: Instant,
     /// When the answer was passed back, or else when the call came.
     pub at: Instant,
 }
@@ -264,12 +269,14 @@ async fn answer(
     };
     let place = {
         let mut seen = lock(&tapped.seen);
+        let now = Instant::now();
         seen.push(Seen {
             call: call.clone(),
             status: None,
             consumed: 0.0,
             scanned: 0,
-            at: Instant::now(),
+            came: now,
+            at: now,
         });
         seen.len() - 1
     };
@@ -279,7 +286,7 @@ async fn answer(
         let answer: Json = serde_json::from_slice(response.body()).unwrap_or_default();
         let seen = &mut lock(&tapped.seen)[place];
         seen.status = Some(response.status().as_u16());
-        seen.consumed = consumed(&answer);
+        seen.consumed = charged(&answer);
         seen.scanned = answer["ScannedCount"].as_u64().unwrap_or(0);
         seen.at = Instant::now();
     }
@@ -331,8 +338,10 @@ async fn carry_out(
     behind: &Behind,
     resets: &TcpStream,
 ) -> Result<(Response<Bytes>, Ending), Problem> {
+    if let Some(response) = own_answer(&verdict, call) {
+        return Ok((response, Ending::Whole));
+    }
     let response = match verdict {
-        Verdict::Forward => behind.forward(request).await?,
         Verdict::Delay(time) => {
             let response = behind.forward(request).await?;
             tokio::time::sleep(time).await;
@@ -349,10 +358,6 @@ async fn carry_out(
             body["Limit"] = limit.into();
             behind.forward(with_body(request, &body)).await?
         }
-        Verdict::EmptyPage => match call.body.get("ExclusiveStartKey") {
-            Some(key) => empty_page(key),
-            None => behind.forward(request).await?,
-        },
         Verdict::FailStatements {
             every,
             code,
@@ -364,11 +369,6 @@ async fn carry_out(
         Verdict::RefuseItems { keys, message } => {
             refuse_items(&keys, message, call, request, behind).await?
         }
-        Verdict::CancelTransaction { code } => cancelled(code),
-        Verdict::Refuse { code, message } => refusal(400, code, message),
-        Verdict::Throttle { reason, resource } => throttled(reason, resource),
-        Verdict::Unavailable(500) => refusal(500, "InternalServerError", "injected"),
-        Verdict::Unavailable(status) => unavailable(status),
         Verdict::Break => return Err("broken on purpose".into()),
         Verdict::Reset => {
             resets.set_zero_linger()?;
@@ -390,6 +390,8 @@ async fn carry_out(
         }
         Verdict::Truncate => return Ok((behind.forward(request).await?, Ending::Truncated)),
         Verdict::Garble => return Ok((behind.forward(request).await?, Ending::Garbled)),
+        // Those that the proxy has not answered by itself.
+        _ => behind.forward(request).await?,
     };
     Ok((response, Ending::Whole))
 }
@@ -419,10 +421,30 @@ async fn refuse_items(
         return behind.forward(request).await;
     }
     if call.operation == "UpdateItem" {
-        return Ok(refusal(400, "ValidationException", message));
+        return Ok(refusal(call, "ValidationException", message));
     }
     let error = ("ValidationError", message);
     fail_statements(fails.into_iter(), error, call, request, behind).await
+}
+
+/// What the proxy answers by itself; none if the server is asked, or nothing is answered.
+fn own_answer(verdict: &Verdict, call: &Call) -> Option<Response<Bytes>> {
+    Some(match *verdict {
+        Verdict::EmptyPage => empty_page(call, call.body.get("ExclusiveStartKey")?),
+        Verdict::CancelTransaction { code } => cancelled(call, code),
+        Verdict::Refuse { code, message } => refusal(call, code, message),
+        Verdict::Throttle { reason, resource } => {
+            throttled(call, "ThrottlingException", reason, resource)
+        }
+        Verdict::ThrottleAs {
+            code,
+            reason,
+            resource,
+        } => throttled(call, code, reason, resource),
+        Verdict::Unavailable(500) => refusal(call, "InternalServerError", "injected"),
+        Verdict::Unavailable(status) => unavailable(status),
+        _ => return None,
+    })
 }
 
 /// Forwards a batch without those of its statements that fail, and answers these with an error in their places.
@@ -446,19 +468,42 @@ async fn fail_statements(
     };
     let responses = answer["Responses"].as_array_mut().expect("answers");
     for (place, _) in fails.enumerate().filter(|(_, fails)| *fails) {
-        responses.insert(place, statement_error(code, message));
+        responses.insert(place, failed_statement(call, code, message));
     }
     Ok(answered(200, &answer))
 }
 
-/// The units in an answer; a batch reports them table by table.
-fn consumed(answer: &Json) -> f64 {
+/// The units that a call was charged by this answer: those that it reports (a batch and a transaction do so table by table),
+/// and if it reports none, what the condition that failed has cost: the size of the item that it was held against.
+fn charged(answer: &Json) -> f64 {
     let capacity = &answer["ConsumedCapacity"];
     let units = |capacity: &Json| capacity["CapacityUnits"].as_f64().unwrap_or(0.0);
-    match capacity.as_array() {
-        Some(tables) => tables.iter().map(units).sum(),
-        None => units(capacity),
+    match capacity {
+        Json::Array(tables) => return tables.iter().map(units).sum(),
+        Json::Object(_) => return units(capacity),
+        _ => {}
     }
+    let failed = |item: &Json| {
+        let item: Option<ItemBytes> = serde_json::from_value(item.clone()).unwrap_or_default();
+        write_units(item.map_or(0, |item| item.0))
+    };
+    if answer["__type"]
+        .as_str()
+        .is_some_and(|code| code.ends_with("#ConditionalCheckFailedException"))
+    {
+        return failed(&answer["Item"]);
+    }
+    let each = |list: &str| answer[list].as_array().cloned().unwrap_or_default();
+    let of_batch = each("Responses")
+        .into_iter()
+        .map(|response| response["Error"].clone());
+    let of_batch = of_batch.filter(|error| error["Code"] == "ConditionalCheckFailed");
+    let of_check = each("CancellationReasons").into_iter();
+    let of_check = of_check.filter(|reason| reason["Code"] == "ConditionalCheckFailed");
+    of_batch.map(|error| failed(&error["Item"])).sum::<f64>()
+        + of_check
+            .map(|reason| 2.0 * failed(&reason["Item"]))
+            .sum::<f64>()
 }
 
 impl Behind {
@@ -546,6 +591,50 @@ mod tests {
         let mut seen = Vec::new();
         let end = stream.read_to_end(&mut seen).await.map(drop);
         (String::from_utf8(seen).unwrap(), end)
+    }
+
+    /// By the captures of dynoxide's changelog and tests, and the developer guide ("Capacity units consumed by conditional
+    /// writes").
+    #[test]
+    fn calls_are_charged_as_the_service_does() {
+        let item =
+            |kilobytes: usize| serde_json::json!({"f": {"S": "x".repeat(kilobytes * 1024 - 1)}});
+        let failed = |item: Json| serde_json::json!({"Error": {"Code": "ConditionalCheckFailed", "Item": item}});
+        let gone = serde_json::json!({"Error": {"Code": "ConditionalCheckFailed"}});
+        let throttled = serde_json::json!({"Error": {"Code": "ThrottlingError"}});
+        for (answer, units) in [
+            (
+                serde_json::json!({"ConsumedCapacity": {"CapacityUnits": 1.5}}),
+                1.5,
+            ),
+            (
+                serde_json::json!({"ConsumedCapacity": [{"CapacityUnits": 2.0}, {"CapacityUnits": 3.0}], "Responses": [failed(item(4))]}),
+                5.0,
+            ),
+            (
+                serde_json::json!({"Responses": vec![failed(item(4)); 25]}),
+                100.0,
+            ),
+            (
+                serde_json::json!({"Responses": [failed(item(400)), gone, throttled]}),
+                401.0,
+            ),
+            (
+                serde_json::json!({"__type": "a#ConditionalCheckFailedException", "Item": item(40)}),
+                40.0,
+            ),
+            (
+                serde_json::json!({"__type": "a#ConditionalCheckFailedException"}),
+                1.0,
+            ),
+            (serde_json::json!({"__type": "a#ThrottlingException"}), 0.0),
+            (
+                serde_json::json!({"CancellationReasons": [{"Code": "ConditionalCheckFailed", "Item": item(3)}]}),
+                6.0,
+            ),
+        ] {
+            assert_eq!(charged(&answer), units);
+        }
     }
 
     #[tokio::test]

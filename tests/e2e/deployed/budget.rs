@@ -23,9 +23,9 @@ fn polite_to_a_table_that_throttles() {
             let throttled = nth.is_some_and(|nth| nth < 15 && nth.is_multiple_of(3));
             async move {
                 if throttled {
-                    return Verdict::Refuse {
-                        code: "ProvisionedThroughputExceededException",
-                        message: "The level of configured provisioned throughput was exceeded",
+                    return Verdict::Throttle {
+                        reason: "TableWriteMaxOnDemandThroughputExceeded",
+                        resource: "arn:aws:dynamodb:us-east-1:0:table/throttled",
                     };
                 }
                 Verdict::Forward

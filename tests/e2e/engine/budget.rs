@@ -3,14 +3,18 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
+    KeyType, Projection, ProjectionType, ScalarAttributeType,
 };
+use backfill_core::value::size::item_bytes;
+use backfill_core::{Item, Value};
 use backfill_e2e::command::Ended;
+use backfill_e2e::convert::to_item;
 use backfill_e2e::database::Embedded;
 use backfill_e2e::tables;
 use backfill_e2e::tables::stuff;
-use backfill_e2e::wire::Seen;
+use backfill_e2e::wire::{Seen, Verdict};
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::line::{Line, RUN, assert_counts};
@@ -125,6 +129,78 @@ async fn budget_is_kept_and_followed() {
     let units = others.iter().map(|seen| seen.consumed).sum::<f64>() + last.consumed;
     let rate = units / time;
     assert!((900.0..=1_010.0).contains(&rate), "{rate}");
+}
+
+/// budget, accounting: items of 4 and of 40 KB that a live writer sets between page and write cost what they would if they were
+/// written, though a batch of them reports nothing. The budget holds over any ten seconds all the same, and what is counted is
+/// what was charged.
+#[tokio::test(flavor = "multi_thread")]
+async fn budget_of_large_items_that_are_all_raced() {
+    const BUDGET: u64 = 1_000;
+    for kilobytes in [4, 40] {
+        let database = Embedded::start().await;
+        tables::create(&database.client, "stuff", tables::STUFF_KEYS).await;
+        let count = BUDGET * 16 / kilobytes;
+        for begin in (0..count).step_by(25) {
+            let items: Vec<_> = (begin..count.min(begin + 25))
+                .map(|i| of_size(i, kilobytes))
+                .collect();
+            tables::put_all(&database.client, "stuff", &items).await;
+        }
+        let line = Line::to(database).await;
+        let live = line.database.client.clone();
+        let tap = line.wire.tap("stuff", move |call| {
+            let live = live.clone();
+            async move {
+                if call.operation == "BatchExecuteStatement" {
+                    let writes = call.keys().into_iter().map(|key| {
+                        let update = live.update_item().table_name("stuff");
+                        update
+                            .set_key(Some(to_item(&key.0)))
+                            .update_expression("SET test = :live")
+                            .expression_attribute_values(":live", AttributeValue::N("7".into()))
+                            .send()
+                    });
+                    for written in join_all(writes).await {
+                        written.expect("the live writer is let in");
+                    }
+                }
+                Verdict::Forward
+            }
+        });
+        let run = format!("{RUN} --segments 4 --max-wcu {BUDGET}");
+        let result = line.run(&run).await.expect_code(0).json();
+        let raced = result["raced"].as_u64().unwrap();
+        assert!(raced >= count - 4, "{result}");
+
+        let mut writes = tap.seen();
+        writes.retain(|seen| seen.call.is_update() || seen.call.is_check());
+        // How long the live writer takes is not the budget's to know.
+        for seen in &mut writes {
+            seen.at = seen.came;
+        }
+        let charged: f64 = writes.iter().map(|seen| seen.consumed).sum();
+        assert!(charged >= (count * kilobytes) as f64, "{charged}");
+        assert_eq!(result["consumed_wcu"], json!(charged));
+        let steady = writes[0].at..writes[writes.len() - 1].at;
+        let windows = per_ten_seconds(&writes, steady);
+        assert!(windows.len() > 10, "{}", windows.len());
+        let most = windows.iter().copied().fold(0.0, f64::max) / (10 * BUDGET) as f64;
+        // The simulation holds the 1.01. Here a busy machine may keep a call for a quarter of a second on its way to the line.
+        assert!(
+            (0.9..=1.01 + 0.025).contains(&most),
+            "{kilobytes} KB: {most}"
+        );
+    }
+}
+
+/// An item without `test` that takes so many KB with it, and no more.
+fn of_size(i: u64, kilobytes: u64) -> Item {
+    let mut item = stuff(i);
+    item.remove("test");
+    let rest = kilobytes * 1024 - item_bytes(&item) - "filler".len() as u64 - 16;
+    item.insert("filler".into(), Value::S("x".repeat(rest as usize)));
+    item
 }
 
 /// budget: a small read budget goes into items, and not into ever smaller pages, each of which costs a unit.

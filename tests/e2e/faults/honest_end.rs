@@ -60,7 +60,7 @@ fn cases() -> [ForGood; 10] {
     [
         for_good(BATCH, fail("ResourceNotFound"), "ResourceNotFound"),
         for_good(BATCH, fail("DuplicateItem"), "DuplicateItem"),
-        for_good(BATCH, refuse(gone), "ResourceNotFound"),
+        for_good(UPDATE, refuse(gone), "ResourceNotFound"),
         for_good(UPDATE, refuse(denied), "AccessDenied"),
         for_good(PAGE, refuse(denied), "AccessDenied"),
         for_good(PAGE, refuse("SomethingNew"), "SomethingNew"),

@@ -5,6 +5,7 @@
 mod execution;
 mod honest_end;
 mod kills;
+mod model;
 mod outages;
 mod seeds;
 mod torture;

@@ -543,7 +543,7 @@ fn deploy_from(dist: &Path, endpoint: &str, folder: &Folder) {
 }
 
 /// A pinned tool, with nothing of this machine's settings.
-fn tool(name: &str, program: &str) -> Command {
+pub fn tool(name: &str, program: &str) -> Command {
     let path = command::root().join(format!(".tools/{name}/bin/{program}"));
     assert!(
         path.exists(),

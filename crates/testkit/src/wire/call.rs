@@ -162,8 +162,14 @@ pub enum Verdict {
     CancelTransaction {
         code: &'static str,
     },
-    /// DynamoDB throttles the call, and says why.
+    /// DynamoDB throttles the call as that of a table on demand, and says why.
     Throttle {
+        reason: &'static str,
+        resource: &'static str,
+    },
+    /// DynamoDB throttles the call by this error, and says why.
+    ThrottleAs {
+        code: &'static str,
         reason: &'static str,
         resource: &'static str,
     },

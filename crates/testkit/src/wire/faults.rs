@@ -9,6 +9,7 @@ use fastrand::Rng;
 
 use super::call::{Call, Verdict};
 use super::lock::lock;
+use super::model::model;
 
 /// Longest time for which an answer is held back if the client still waits for it, and after which a stray call is
 /// carried out.
@@ -82,7 +83,7 @@ impl Faults {
             "TransactWriteItems" if random.bool() => Verdict::CancelTransaction {
                 code: pick(&mut random, &CANCELLED),
             },
-            _ => of_any_call(&mut random),
+            operation => of_any_call(operation, &mut random),
         }
     }
 }
@@ -104,13 +105,6 @@ const STATEMENT_FAILED: [(&str, &str); 7] = [
     ("InternalServerError", "Internal server error"),
     ("ValidationError", "Unexpected path component"),
     ("AccessDenied", "not authorized"),
-];
-
-/// Developer guide, Error handling with DynamoDB: those to try again.
-const REFUSED: [&str; 3] = [
-    "ProvisionedThroughputExceededException",
-    "ThrottlingException",
-    "RequestLimitExceeded",
 ];
 
 fn page(random: &mut Rng) -> Verdict {
@@ -136,14 +130,16 @@ fn statements(random: &mut Rng) -> Verdict {
     }
 }
 
-fn of_any_call(random: &mut Rng) -> Verdict {
+fn of_any_call(operation: &str, random: &mut Rng) -> Verdict {
     let short = SHORT.mul_f64(random.f64());
+    let throttled = pick(random, &model().throttling_errors(operation));
     match random.u8(..12) {
-        0 | 1 => Verdict::Refuse {
-            code: pick(random, &REFUSED),
+        0 => Verdict::Refuse {
+            code: throttled,
             message: "injected",
         },
-        2 => Verdict::Throttle {
+        1 | 2 => Verdict::ThrottleAs {
+            code: throttled,
             reason: "TableWriteKeyRangeThroughputExceeded",
             resource: "arn:aws:dynamodb:us-east-1:0:table/injected",
         },
