@@ -19,6 +19,9 @@ use serde_json::json;
 
 use crate::line::{Line, RUN, assert_counts};
 
+/// Held by a test that measures rates: two of them at once would leave each other too little of the machine.
+static MEASURING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Units consumed by writes in the stretches of ten seconds that lie within `steady`.
 fn per_ten_seconds(writes: &[Seen], steady: std::ops::Range<Instant>) -> Vec<f64> {
     const TEN: Duration = Duration::from_secs(10);
@@ -84,6 +87,7 @@ async fn with_index(items: u64) -> Embedded {
 #[tokio::test(flavor = "multi_thread")]
 async fn budget_is_kept_and_followed() {
     const ITEMS: u64 = 9_000;
+    let _alone = MEASURING.lock().await;
     let line = Line::to(with_index(ITEMS).await).await;
     let tap = line.wire.listen("stuff");
     let run = format!("{RUN} --run-id budget --segments 4 --max-wcu 400");
@@ -137,6 +141,7 @@ async fn budget_is_kept_and_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn budget_of_large_items_that_are_all_raced() {
     const BUDGET: u64 = 1_000;
+    let _alone = MEASURING.lock().await;
     for kilobytes in [4, 40] {
         let database = Embedded::start().await;
         tables::create(&database.client, "stuff", tables::STUFF_KEYS).await;
