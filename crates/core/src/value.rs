@@ -12,10 +12,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-mod measured;
+pub mod measured;
 pub mod size;
-
-pub use self::measured::ItemBytes;
 
 /// Deepest nesting of lists and maps that DynamoDB stores ("Attributes nested up to 32 levels deep",
 /// Quotas in Amazon DynamoDB, Item attributes).

@@ -11,7 +11,7 @@ use backfill_core::ports::{
 };
 use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, TableDescription};
-use backfill_core::value::ItemBytes;
+use backfill_core::value::measured::ItemBytes;
 use backfill_core::value::size::{check_units, item_bytes, write_units};
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
 

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use answers::{answered, cancelled, empty_page, failed_statement, refusal, throttled, unavailable};
 use backfill_core::Key;
-use backfill_core::value::ItemBytes;
+use backfill_core::value::measured::ItemBytes;
 use backfill_core::value::size::write_units;
 pub use call::{Call, Verdict};
 pub use faults::Faults;

@@ -1,7 +1,7 @@
 //! Bytes of items: those that the embedded database counts, whose rule was captured from the service to the byte.
 
 use backfill_core::Item;
-use backfill_core::value::ItemBytes;
+use backfill_core::value::measured::ItemBytes;
 use backfill_core::value::size::item_bytes;
 use serde_json::{Map, Value as Json, json};
 

@@ -1,7 +1,7 @@
 //! BatchExecuteStatement: what is asked and what is answered.
 
 use backfill_core::Value;
-use backfill_core::value::ItemBytes;
+use backfill_core::value::measured::ItemBytes;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::Capacity;
