@@ -191,6 +191,12 @@ impl<'a> Pace<'a> {
         Some(turn)
     }
 
+    /// Waits for the turn of a read that should cost so many read units, whatever an item of a page costs; `None` if the time was
+    /// over before.
+    pub async fn look(&self, units: f64, until: &Until) -> Option<Turn<'_>> {
+        Turn::wait(&self.reads, &self.budget.read, self.budget, 0, units, until).await
+    }
+
     /// Waits for room in memory for one more page; `None` if the time was over before.
     pub async fn room_for_page(&self, until: &Until) -> Option<SemaphorePermit<'a>> {
         tokio::select! {

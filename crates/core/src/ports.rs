@@ -11,6 +11,7 @@ use crate::records::{Flush, HistoryBucket};
 use crate::records::{Rejected, RunRecord, SegmentRecord};
 use crate::request::WriterKind;
 use crate::table::TableDescription;
+use crate::value::size::{check_units, read_units};
 use crate::{Item, Key, Result};
 
 /// Which slice of the table to read next.
@@ -76,13 +77,44 @@ pub struct Batch {
     pub consumed_wcu: f64,
 }
 
+/// How one item is looked at after its update. Each way is for tables that do not allow the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LookBy {
+    /// By a transaction that checks that `P` does not hold for it. Paid in write units.
+    Check,
+    /// By a query of its key with `P` as filter, which then may not name a key. Paid in read units.
+    Query,
+    /// By the page of a scan that it was found on, which says whether it is pending, and a query of its key alone, which says what
+    /// it is like. Paid in read units.
+    Page,
+}
+
+impl LookBy {
+    /// What [`TableWriter::look`] should cost on an item of so many bytes.
+    pub fn units(self, bytes: u64) -> f64 {
+        match self {
+            LookBy::Check => check_units(bytes),
+            LookBy::Query | LookBy::Page => read_units(bytes),
+        }
+    }
+
+    /// What it is called in a log.
+    pub fn name(self) -> &'static str {
+        match self {
+            LookBy::Check => "a transaction",
+            LookBy::Query => "a query",
+            LookBy::Page => "a page of a scan",
+        }
+    }
+}
+
 /// What a look at one item has found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Look {
-    /// The whole item if `P` holds for it; else `None`.
-    pub pending: Option<Item>,
-    /// Write capacity units that the look has consumed; `None` if that was not told.
-    pub consumed_wcu: Option<f64>,
+    /// The whole item, if it is what was looked for.
+    pub item: Option<Item>,
+    /// Capacity units that the look has consumed, of the kind that it is paid in; `None` if that was not told.
+    pub consumed: Option<f64>,
 }
 
 /// Read access to the target table, for one change.
@@ -121,11 +153,15 @@ pub trait TableWriter: Send + Sync {
         item: &Seen,
     ) -> impl Future<Output = Result<(Write, Option<Item>)>> + Send;
 
-    /// Whether `P` holds at this moment for the item with this key, as DynamoDB sees it. Changes nothing, and should cost
-    /// [`check_units`](crate::value::size::check_units) of the item.
+    /// How items are to be looked at. It becomes another way if this one turns out to be impossible, so ask each time, also
+    /// after an error of [`TableWriter::look`].
+    fn look_by(&self) -> LookBy;
+
+    /// Looks at the item with this key as DynamoDB has it at this moment. By a check and by a query it is what was looked for
+    /// if `P` holds for it, and by a page if it is there. Changes nothing, and should cost [`LookBy::units`].
     ///
-    /// Errors: those of a transaction; retryable ones are for the caller to retry.
-    fn pending_item(&self, key: &Key) -> impl Future<Output = Result<Look>> + Send;
+    /// Errors: those of a transaction or a query; retryable ones are for the caller to retry.
+    fn look(&self, key: &Key, by: LookBy) -> impl Future<Output = Result<Look>> + Send;
 }
 
 /// Read access to the tables of one account and region: all that a plan, a dry run and a verification get.

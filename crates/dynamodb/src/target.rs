@@ -1,12 +1,12 @@
 //! The target table: description, pages of pending keys, the guarded updates.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backfill_core::change::partiql::{BATCH_SIZE, BoundStatement};
 use backfill_core::change::{Seen, SharedChange};
 use backfill_core::ports::{
-    Batch, Look, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
+    Batch, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
     WriteAccess,
 };
 use backfill_core::request::WriterKind;
@@ -17,7 +17,8 @@ use backfill_core::{Error, ErrorKind, Item, Key, Result};
 
 use crate::calls::{
     ALL_OLD, BatchExecuteStatement, BatchStatement, Cancellation, ConditionCheck, ConditionFailed,
-    DescribeTable, Scan, StatementError, TOTAL, TransactWriteItems, UpdateItem, cancellation,
+    DescribeTable, Query, Scan, StatementError, TOTAL, TransactWriteItems, UpdateItem,
+    cancellation,
 };
 use crate::connection::Connection;
 use crate::failure::{failure, failure_of_code};
@@ -36,6 +37,7 @@ pub struct ReadOnly(pub Connection);
 pub struct ReadWrite {
     connection: Connection,
     without_batches: WithoutBatches,
+    looks: Looks,
 }
 
 /// Fingerprints of the specs that batches cannot write: PartiQL cannot express them, or endpoint or role do not allow
@@ -59,12 +61,74 @@ impl WithoutBatches {
     }
 }
 
+/// How the updated items of each spec, by its fingerprint, are looked at. Shared by all writers of a process, so that it is
+/// said once.
+#[derive(Debug, Clone, Default)]
+struct Looks(Arc<Mutex<BTreeMap<String, Way>>>);
+
+/// A way of looking, and whether it has worked.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    by: LookBy,
+    has_worked: bool,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Way {
+            by: LookBy::Check,
+            has_worked: false,
+        }
+    }
+}
+
+impl Looks {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Way>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn by(&self, fingerprint: &str) -> LookBy {
+        let ways = self.lock();
+        ways.get(fingerprint).copied().unwrap_or_default().by
+    }
+
+    fn worked(&self, table: &str, fingerprint: &str, by: LookBy) {
+        let mut ways = self.lock();
+        let way = ways.entry(fingerprint.to_owned()).or_default();
+        if way.by == by && !way.has_worked {
+            way.has_worked = true;
+            tracing::info!(table, "updated items are looked at by {}", by.name());
+        }
+    }
+
+    /// Goes on to the next way, if there is one and this one never worked: what worked once is not refused as such.
+    fn refused(&self, table: &str, fingerprint: &str, by: LookBy, error: &Error) {
+        let mut ways = self.lock();
+        let way = ways.entry(fingerprint.to_owned()).or_default();
+        let next = match by {
+            LookBy::Check => LookBy::Query,
+            LookBy::Query => LookBy::Page,
+            LookBy::Page => return,
+        };
+        if way.by == by && !way.has_worked {
+            way.by = next;
+            tracing::warn!(
+                table,
+                "looking at updated items by {} instead of {}: {error}",
+                next.name(),
+                by.name()
+            );
+        }
+    }
+}
+
 impl ReadWrite {
     /// Access through this connection.
     pub fn new(connection: Connection) -> Self {
         ReadWrite {
             connection,
             without_batches: WithoutBatches::default(),
+            looks: Looks::default(),
         }
     }
 }
@@ -82,6 +146,7 @@ pub struct Writer {
     /// The update may be sent in batches.
     in_batches: bool,
     without_batches: WithoutBatches,
+    looks: Looks,
 }
 
 impl ReadAccess for ReadOnly {
@@ -124,6 +189,7 @@ impl WriteAccess for ReadWrite {
             sender: Sender::new(&self.connection),
             in_batches: kind == WriterKind::Batch,
             without_batches: self.without_batches.clone(),
+            looks: self.looks.clone(),
             change,
         }
     }
@@ -260,10 +326,36 @@ impl TableWriter for Writer {
         self.send(item, Some("ALL_NEW")).await
     }
 
+    fn look_by(&self) -> LookBy {
+        self.looks.by(self.change.fingerprint())
+    }
+
+    /// If the table, or the endpoint, refuses this way of looking as such, the next one is taken from now on.
+    async fn look(&self, key: &Key, by: LookBy) -> Result<Look> {
+        let change = &self.change;
+        let looked = match by {
+            LookBy::Check => self.check(key).await,
+            LookBy::Query => self.query(key, Some(&change.pending().expression)).await,
+            LookBy::Page => self.query(key, None).await,
+        };
+        let table = change.table();
+        match &looked {
+            Ok(_) => self.looks.worked(table, change.fingerprint(), by),
+            // One of the predicate itself is repeated in every way, and then told.
+            Err(error) if error.kind() == ErrorKind::InvalidSpec => {
+                self.looks.refused(table, change.fingerprint(), by, error);
+            }
+            Err(_) => {}
+        }
+        looked
+    }
+}
+
+impl Writer {
     /// A transaction of nothing but a ConditionCheck, which writes nothing: GetItem knows no condition, and the
     /// filter of a Query may not name a key attribute, as `P` may. The check is that `P` does not hold, so that
     /// its failure brings the item along.
-    async fn pending_item(&self, key: &Key) -> Result<Look> {
+    async fn check(&self, key: &Key) -> Result<Look> {
         let check = self.change.not_pending();
         let table = self.change.table();
         let doing = format!("checking the item with key {key} of table {table}");
@@ -280,8 +372,8 @@ impl TableWriter for Writer {
             Ok(held) => {
                 let tables = held.consumed_capacity.filter(|tables| !tables.is_empty());
                 return Ok(Look {
-                    pending: None,
-                    consumed_wcu: tables.map(|all| all.iter().map(|c| c.capacity_units).sum()),
+                    item: None,
+                    consumed: tables.map(|all| all.iter().map(|c| c.capacity_units).sum()),
                 });
             }
             Err(error) => error,
@@ -294,17 +386,54 @@ impl TableWriter for Writer {
             }) => match item {
                 // An error reports no capacity.
                 Some(item) if code == "ConditionalCheckFailed" => Ok(Look {
-                    consumed_wcu: Some(check_units(item_bytes(&item))),
-                    pending: Some(item),
+                    consumed: Some(check_units(item_bytes(&item))),
+                    item: Some(item),
                 }),
                 _ => Err(failure_of_code(&doing, &code, message.as_deref())),
             },
-            _ => Err(failure(&doing, error)),
+            _ => Err(refused_look(&doing, error)),
         }
     }
-}
 
-impl Writer {
+    /// A strongly consistent Query of one key.
+    async fn query(&self, key: &Key, filter: Option<&str>) -> Result<Look> {
+        let change = &self.change;
+        let table = change.table();
+        let doing = || format!("looking at the item with key {key} of table {table}");
+        let mut condition = Vec::new();
+        let (mut names, mut values) = match filter {
+            Some(_) => (
+                change.pending().names.clone(),
+                change.pending().values.clone(),
+            ),
+            None => Default::default(),
+        };
+        for (i, name) in change.keys().names().enumerate() {
+            // Placeholders of ours, as no spec may have them.
+            let placeholder = format!("backfill_key{i}");
+            condition.push(format!("#{placeholder} = :{placeholder}"));
+            names.insert(format!("#{placeholder}"), name.to_owned());
+            let value = key.0.get(name).cloned();
+            values.extend(value.map(|value| (format!(":{placeholder}"), value)));
+        }
+        let query = Query {
+            table_name: table,
+            key_condition_expression: &condition.join(" AND "),
+            filter_expression: filter,
+            expression_attribute_names: Some(&names),
+            expression_attribute_values: Some(&values),
+            consistent_read: true,
+            return_consumed_capacity: TOTAL,
+            ..Query::default()
+        };
+        let queried = ReadSender::from(&self.sender).call(&query).await;
+        let queried = queried.map_err(|error| refused_look(&doing(), error))?;
+        Ok(Look {
+            item: items_of(doing, queried.items)?.pop(),
+            consumed: queried.consumed_capacity.map(|c| c.capacity_units),
+        })
+    }
+
     /// Whether the update is sent in batches.
     fn takes_batches(&self) -> bool {
         self.in_batches && !self.without_batches.contains(self.change.fingerprint())
@@ -478,6 +607,17 @@ const OTHERS_AT_WORK: [&str; 3] = [
     "ReplicatedWriteConflictException",
 ];
 
+/// Why an item could not be looked at. A code that nobody knows is a refusal of this way of looking: with which one a table
+/// without transactions refuses them is documented nowhere.
+fn refused_look(doing: &str, error: SdkError) -> Error {
+    let is_refusal = error.code().is_some();
+    let error = failure(doing, error);
+    match error.kind() {
+        ErrorKind::Internal if is_refusal => Error::new(ErrorKind::InvalidSpec, error.to_string()),
+        _ => error,
+    }
+}
+
 /// What a refused update means. DynamoDB reports no capacity with an error: see [`failed_condition_units`].
 fn refused(table: &str, error: SdkError) -> Result<Write> {
     let message = error.message().unwrap_or_default();
@@ -583,6 +723,7 @@ mod tests {
             change: spec.unwrap().spec.change(&keys),
             in_batches: true,
             without_batches: WithoutBatches::default(),
+            looks: Looks::default(),
         };
         let refused = |code: &str, message: &str| {
             let error = StatementError {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use backfill_core::change::partiql::BATCH_SIZE;
 use backfill_core::change::{Seen, SharedChange};
 use backfill_core::ports::{
-    Batch, Look, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
+    Batch, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
     WriteAccess,
 };
 use backfill_core::request::WriterKind;
@@ -319,13 +319,17 @@ impl TableWriter for SimulatedWriter {
         Ok((write, shown))
     }
 
-    async fn pending_item(&self, key: &Key) -> Result<Look> {
+    fn look_by(&self) -> LookBy {
+        LookBy::Check
+    }
+
+    async fn look(&self, key: &Key, _by: LookBy) -> Result<Look> {
         self.table.latency(1).await;
         let mut state = self.table.lock();
         let units = state.check(key)?;
         Ok(Look {
-            pending: None,
-            consumed_wcu: Some(units),
+            item: None,
+            consumed: Some(units),
         })
     }
 }

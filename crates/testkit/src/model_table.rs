@@ -9,13 +9,13 @@ use std::time::Duration;
 use backfill_core::change::partiql::BATCH_SIZE;
 use backfill_core::change::{GuardedUpdate, Seen, SharedChange};
 use backfill_core::ports::{
-    Batch, Look, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
+    Batch, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
     WriteAccess,
 };
 use backfill_core::records::Cursor;
 use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
-use backfill_core::value::size::{check_units, item_bytes};
+use backfill_core::value::size::item_bytes;
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec, Value};
 
 use tokio::time::Instant;
@@ -54,6 +54,8 @@ struct State {
     updates: BTreeMap<Key, u64>,
     /// Items that pages have evaluated.
     evaluated: u64,
+    /// Pages that were not read strongly consistent.
+    sweep_pages: u64,
     /// The update does not do what it should: it leaves the predicate true.
     useless_update: bool,
     /// Batches find the predicate false of every item.
@@ -68,6 +70,9 @@ struct State {
     busy_at_checks: BTreeSet<Key>,
     /// Until then every check of the trial is throttled.
     checks_throttle_until: Option<Instant>,
+    /// The first way of looking at an item that is allowed, and the one that writers know of; `None` is a check.
+    allows_look: Option<LookBy>,
+    looks_by: Option<LookBy>,
     /// Table status other than ACTIVE, and until when, if it does not stay.
     status: Option<(String, Option<Instant>)>,
     /// From when to when DescribeTable knows of no table.
@@ -231,6 +236,11 @@ impl ModelTable {
         self.state.lock().unwrap().checks_throttle_until = Some(Instant::now() + time);
     }
 
+    /// No item can be looked at in a way before this one.
+    pub fn allow_looks_from(&self, by: LookBy) {
+        self.state.lock().unwrap().allows_look = Some(by);
+    }
+
     /// DescribeTable says this instead of ACTIVE.
     pub fn set_status(&self, status: &str) {
         self.state.lock().unwrap().status = Some((status.to_owned(), None));
@@ -283,6 +293,11 @@ impl ModelTable {
     /// Our writes that took effect, by key.
     pub fn updates(&self) -> BTreeMap<Key, u64> {
         self.state.lock().unwrap().updates.clone()
+    }
+
+    /// Pages so far that were not read strongly consistent.
+    pub fn sweep_pages(&self) -> u64 {
+        self.state.lock().unwrap().sweep_pages
     }
 
     /// Items evaluated by all pages so far.
@@ -456,6 +471,7 @@ impl TableReader for ModelAccess {
                 })
                 .collect();
             state.evaluated += in_segment.len() as u64;
+            state.sweep_pages += u64::from(!request.consistent);
             Page {
                 scanned: in_segment.len() as u64,
                 // As in DynamoDB, a full page has a LastEvaluatedKey even if it is the last.
@@ -579,9 +595,14 @@ impl TableWriter for ModelAccess {
         Ok((write, shown))
     }
 
-    async fn pending_item(&self, key: &Key) -> Result<Look> {
-        self.table.faults.before().await?;
+    fn look_by(&self) -> LookBy {
         let state = self.table.state.lock().unwrap();
+        state.looks_by.unwrap_or(LookBy::Check)
+    }
+
+    async fn look(&self, key: &Key, by: LookBy) -> Result<Look> {
+        self.table.faults.before().await?;
+        let mut state = self.table.state.lock().unwrap();
         if state
             .checks_throttle_until
             .is_some_and(|until| Instant::now() < until)
@@ -591,12 +612,24 @@ impl TableWriter for ModelAccess {
         if state.is_contended(key) || state.busy_at_checks.contains(key) {
             return Err(Error::new(ErrorKind::ItemBusy, "in a transaction"));
         }
+        if state.allows_look.is_some_and(|allowed| by < allowed) {
+            state.looks_by = Some(match by {
+                LookBy::Check => LookBy::Query,
+                LookBy::Query | LookBy::Page => LookBy::Page,
+            });
+            return Err(Error::new(
+                ErrorKind::InvalidSpec,
+                "it cannot be looked at so",
+            ));
+        }
         let item = state.items.get(&position(key));
+        let consumed = by.units(item.map_or(0, item_bytes));
+        let pending = |item: &&Item| is_pending(&self.change.pending().names, item);
         Ok(Look {
-            pending: item
-                .filter(|item| is_pending(&self.change.pending().names, item))
+            item: item
+                .filter(|item| by == LookBy::Page || pending(item))
                 .cloned(),
-            consumed_wcu: Some(check_units(item.map_or(0, item_bytes))),
+            consumed: Some(consumed),
         })
     }
 }

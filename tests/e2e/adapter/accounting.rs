@@ -2,7 +2,9 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use backfill_core::ports::TableWriter as _;
-use backfill_core::ports::{CheckpointReader as _, Outcome, RejectedStore as _, SegmentStore as _};
+use backfill_core::ports::{
+    CheckpointReader as _, LookBy, Outcome, RejectedStore as _, SegmentStore as _,
+};
 use backfill_core::records::{Counters, Cursor, Flush, Rejected, RunRecord};
 use backfill_core::request::WriterKind;
 use backfill_core::value::size::item_bytes;
@@ -108,9 +110,9 @@ async fn accounting_of_the_check_of_the_trial() {
                 item.insert("test".into(), Value::N("1".into()));
             }
             put_all(&table.database.client, "stuff", &[item.clone()]).await;
-            let look = writer.pending_item(&key(1)).await.unwrap();
-            assert_eq!(look.pending.is_some(), pending);
-            assert_eq!(look.consumed_wcu, Some(units), "{kilobytes} KB, {pending}");
+            let look = writer.look(&key(1), LookBy::Check).await.unwrap();
+            assert_eq!(look.item.is_some(), pending);
+            assert_eq!(look.consumed, Some(units), "{kilobytes} KB, {pending}");
         }
     }
 }

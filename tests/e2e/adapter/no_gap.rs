@@ -1,9 +1,9 @@
 //! no-gap: what a page and a look at an item bring.
 
-use backfill_core::Key;
 use backfill_core::ports::TableWriter as _;
-use backfill_core::ports::{Outcome, PageRequest, ReadAccess as _, TableReader as _};
+use backfill_core::ports::{LookBy, Outcome, PageRequest, ReadAccess as _, TableReader as _};
 use backfill_core::request::WriterKind;
+use backfill_core::{ErrorKind, Key};
 use backfill_dynamodb::ReadOnly;
 
 use crate::table::{Table, key, set_test, spec};
@@ -24,13 +24,21 @@ async fn a_pending_item_is_shown_whole() {
         (by_key.clone(), 4, true),
         (by_key, 5, false),
     ] {
-        let found = table
-            .writer(&spec, WriterKind::Batch)
-            .pending_item(&key(i))
-            .await
-            .unwrap();
-        let found = found.pending.map(backfill_core::value::with_sorted_sets);
-        assert_eq!(found.as_ref(), pending.then(|| &items[&key(i)]), "item {i}");
+        let writer = table.writer(&spec, WriterKind::Batch);
+        let names_a_key = spec.pending.contains("created");
+        for by in [LookBy::Check, LookBy::Query, LookBy::Page] {
+            let found = writer.look(&key(i), by).await;
+            if by == LookBy::Query && names_a_key {
+                assert_eq!(found.unwrap_err().kind(), ErrorKind::InvalidSpec);
+                continue;
+            }
+            let found = found.unwrap();
+            assert!(found.consumed.is_some_and(|units| units > 0.0), "{by:?}");
+            let found = found.item.map(backfill_core::value::with_sorted_sets);
+            let item = items.get(&key(i));
+            let expected = item.filter(|_| pending || by == LookBy::Page);
+            assert_eq!(found.as_ref(), expected, "item {i} by {by:?}");
+        }
     }
     assert_eq!(table.items().await, items, "looking changes nothing");
     let writer = table.writer(&set_test(), WriterKind::Batch);
@@ -38,7 +46,10 @@ async fn a_pending_item_is_shown_whole() {
     assert_eq!(write.outcome, Outcome::Updated);
     let shown = backfill_core::value::with_sorted_sets(shown.unwrap());
     assert_eq!(shown, table.items().await[&key(1)]);
-    assert_eq!(writer.pending_item(&key(1)).await.unwrap().pending, None);
+    assert_eq!(
+        writer.look(&key(1), LookBy::Check).await.unwrap().item,
+        None
+    );
 }
 
 /// no-gap: the segments together hold every pending key once, whatever the size of their pages.

@@ -39,6 +39,8 @@ enum Without {
     GoesOn,
     /// Only rejected items need it.
     FailsWithRejectedItems,
+    /// Only tables without transactions need it.
+    FailsWithoutTransactions,
 }
 
 /// Refuses updates in the words in which DynamoDB refuses arithmetic on text.
@@ -47,6 +49,17 @@ fn refuse_updates(call: &Call) -> Verdict {
         "UpdateItem" => Verdict::Refuse {
             code: "ValidationException",
             message: "An operand in the update expression has an incorrect data type",
+        },
+        _ => Verdict::Forward,
+    }
+}
+
+/// Refuses transactions, as some tables do.
+fn refuse_transactions(call: &Call) -> Verdict {
+    match call.operation.as_str() {
+        "TransactWriteItems" => Verdict::Refuse {
+            code: "ValidationException",
+            message: "Transactions are not possible here",
         },
         _ => Verdict::Forward,
     }
@@ -67,13 +80,21 @@ async fn each_action_is_needed(aws: &Aws, iam: &Iam) {
                 // ministack knows the operation by another name and never allows it.
                 ("dynamodb:PartiQLUpdate", _) => Without::GoesOn,
                 ("dynamodb:Query", "SegmentRecords") => Without::FailsWithRejectedItems,
+                ("dynamodb:Query", _) if function == "worker" => Without::FailsWithoutTransactions,
                 _ => Without::Fails,
             };
             role.deny(&statement, &action);
             let attribute = format!("without{number}");
             let request = json!({"table": "stuff", "set": {attribute: 1}, "max_rejected": 0});
-            let refusing = matches!(without, Without::FailsWithRejectedItems)
-                .then(|| aws.wire.tap("stuff", async |call| refuse_updates(&call)));
+            let refusal: Option<fn(&Call) -> Verdict> = match without {
+                Without::FailsWithRejectedItems => Some(refuse_updates),
+                Without::FailsWithoutTransactions => Some(refuse_transactions),
+                Without::Fails | Without::GoesOn => None,
+            };
+            let refusing = refusal.map(|refuse| {
+                aws.wire
+                    .tap("stuff", move |call| std::future::ready(refuse(&call)))
+            });
             let execution = aws.machine.run(&request).await;
             role.restore();
             drop(refusing);

@@ -2,10 +2,10 @@
 //! nothing.
 
 use backfill_e2e::tables::migrated;
-use backfill_e2e::wire::{Tap, Verdict};
+use backfill_e2e::wire::{Call, Tap, Verdict};
 use serde_json::{Value as Json, json};
 
-use crate::line::{Line, RUN, assert_counts};
+use crate::line::{Line, RUN, assert_counts, operations};
 
 /// From now on the description of the table has these fields.
 fn described(line: &Line, fields: Json) -> Tap {
@@ -101,4 +101,102 @@ async fn honest_end_on_a_table_in_updating() {
         .any(|warning| warning["code"] == "table_not_active");
     assert!(noted, "{plan}");
     line.run(RUN).await.expect_code(0);
+}
+
+/// A table that allows no transactions, in these words, and shows all calls.
+fn without_transactions(line: &Line, code: &'static str) -> Tap {
+    line.wire.tap("stuff", move |call: Call| async move {
+        match call.operation.as_str() {
+            "TransactWriteItems" => Verdict::Refuse {
+                code,
+                message: "Transactions are not possible here",
+            },
+            _ => Verdict::Forward,
+        }
+    })
+}
+
+const RUN_BY_QUERY: [&str; 10] = [
+    "run",
+    "--table",
+    "stuff",
+    "--json",
+    "--segments",
+    "4",
+    "--pending",
+    "attribute_not_exists(test)",
+    "--value",
+    ":one=1",
+];
+const RUN_BY_PAGE: [&str; 12] = [
+    "run",
+    "--table",
+    "stuff",
+    "--json",
+    "--segments",
+    "4",
+    "--pending",
+    "attribute_not_exists(test) AND created > :zero",
+    "--value",
+    ":one=1",
+    "--value",
+    ":zero=0",
+];
+
+/// The trial works on a table without transactions: by a query, and if the predicate names a key, by a page of a scan. Which it
+/// was is said once.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trial_works_without_transactions() {
+    let update = ["--update", "SET test = :one"];
+    let by_query = [&RUN_BY_QUERY[..], &update].concat();
+    let by_page = [&RUN_BY_PAGE[..], &update].concat();
+    for (code, run, way, looks) in [
+        ("ValidationException", &by_query, "a query", "Query"),
+        ("UnknownOperationException", &by_query, "a query", "Query"),
+        ("SomethingOfAnotherKind", &by_query, "a query", "Query"),
+        ("ValidationException", &by_page, "a page of a scan", "Scan"),
+    ] {
+        let line = Line::with_items(400).await;
+        let before = line.items().await;
+        let tap = without_transactions(&line, code);
+        let ended = line.run_with(run).await.expect_code(0);
+        assert_counts(&ended.json(), json!({"updated": 320, "remaining": 0}));
+        assert_eq!(line.items().await, migrated(&before));
+        let said = format!("looking at updated items by {way} instead of ");
+        assert_eq!(ended.stderr.matches(&said).count(), 1, "{}", ended.stderr);
+        assert!(ended.stderr.contains(code), "{}", ended.stderr);
+        // The trial chunk alone has found it out.
+        assert_eq!(operations(&tap, "TransactWriteItems").len(), 1);
+        let mut looked = operations(&tap, looks);
+        looked.retain(|seen| seen.call.body["ConsistentRead"] == true);
+        assert!(looked.len() >= 4, "{} in {way}", looked.len());
+        // What was looked at is in the counters, with what the sweep and the verification read.
+        let reads = tap.seen().into_iter();
+        let reads = reads.filter(|seen| ["Scan", "Query"].contains(&&*seen.call.operation));
+        let charged: f64 = reads.map(|seen| seen.consumed).sum();
+        let counted = ended.json()["consumed_rcu"].as_f64().unwrap();
+        // One page is read before the run has a record: by it the predicate is judged.
+        let range = charged - 1.0..=charged;
+        assert!(range.contains(&counted), "{counted} of {charged}");
+    }
+}
+
+/// An update that does not extinguish its predicate is found after one item, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_does_not_extinguish_is_found_without_transactions() {
+    let update = ["--update", "SET another = :one"];
+    for run in [
+        [&RUN_BY_QUERY[..], &update].concat(),
+        [&RUN_BY_PAGE[..], &update].concat(),
+    ] {
+        let line = Line::with_items(100).await;
+        let before = line.items().await;
+        let _tap = without_transactions(&line, "ValidationException");
+        let ended = line.run_with(&run).await.expect_code(1);
+        let says = "the update does not extinguish its predicate";
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+        let after = line.items().await;
+        let touched = after.iter().filter(|(key, item)| before[*key] != **item);
+        assert_eq!(touched.count(), 1);
+    }
 }

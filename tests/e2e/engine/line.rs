@@ -28,7 +28,13 @@ impl Line {
 
     /// The command on this line.
     pub async fn run(&self, arguments: &str) -> Ended {
-        let mut command = backfill(arguments.split_whitespace());
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        self.run_with(&arguments).await
+    }
+
+    /// The command on this line with these arguments, which may have spaces in them.
+    pub async fn run_with(&self, arguments: &[&str]) -> Ended {
+        let mut command = backfill(arguments);
         command.args(["--endpoint-url", &self.wire.endpoint]);
         tokio::task::spawn_blocking(move || Ended::run(&mut command))
             .await

@@ -2,12 +2,13 @@
 //! (promise: no-gap), and a stale worker cannot move it (promise: one-owner).
 //!
 //! A chunk is a pipeline of pages (`sweep`). The pending items of a page are written several batches at once (`page`); the
-//! first of them is tried alone (`trial`). One write is sent, and what became of it is noted, by `segment`. What DynamoDB
-//! refuses for good is recorded (`rejection`), what it refuses without saying why is judged (`acceptance`), and what is
-//! checkpointed is told (`ledger`).
+//! first of them is tried alone (`trial`) and looked at (`look`). One write is sent, and what became of it is noted, by
+//! `segment`. What DynamoDB refuses for good is recorded (`rejection`), what it refuses without saying why is judged
+//! (`acceptance`), and what is checkpointed is told (`ledger`).
 
 mod acceptance;
 mod ledger;
+mod look;
 mod page;
 mod rejection;
 mod segment;

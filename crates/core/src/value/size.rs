@@ -66,6 +66,12 @@ pub fn write_units(bytes: u64) -> f64 {
     bytes.div_ceil(1024).max(1) as f64
 }
 
+/// Read capacity units of a strongly consistent read of so many bytes: one for each 4 KB that are begun, at least one (developer
+/// guide, Read and write operations).
+pub fn read_units(bytes: u64) -> f64 {
+    bytes.div_ceil(4096).max(1) as f64
+}
+
 /// Write capacity units of checking a condition on an item of so many bytes in a transaction, which reads and writes nothing:
 /// twice those of writing the item, since a transaction takes "two database reads or writes" of each (developer guide, Capacity
 /// management for transactions).

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use backfill_core::{Item, Key};
 use serde::{Deserialize, Serialize};
 
-use super::shapes::is_empty;
+use super::shapes::{Capacity, is_empty};
 use crate::send::{Call, ReadCall};
 
 /// One page of the items of one partition, in the order of their sort keys
@@ -46,6 +46,9 @@ pub struct Query<'a> {
     /// The `LastEvaluatedKey` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exclusive_start_key: Option<&'a Key>,
+    /// `TOTAL` has the answer say what it consumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_consumed_capacity: Option<&'a str>,
 }
 
 impl Call for Query<'_> {
@@ -65,4 +68,6 @@ pub struct Queried {
     pub count: Option<u64>,
     /// Where to go on; `None` at the end.
     pub last_evaluated_key: Option<Key>,
+    /// What it consumed, in read units, if that was asked for.
+    pub consumed_capacity: Option<Capacity>,
 }

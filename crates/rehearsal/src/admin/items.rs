@@ -74,6 +74,7 @@ impl Admin {
                     limit: read.page_size,
                     select,
                     exclusive_start_key: after,
+                    return_consumed_capacity: None,
                 };
                 let page = self.read(&doing, &query).await?;
                 (page.items, page.count, page.last_evaluated_key)

@@ -7,12 +7,13 @@ use futures_util::{StreamExt as _, stream};
 use tokio::sync::SemaphorePermit;
 
 use super::acceptance::unless_busy;
+use super::look::Place;
 use super::segment::{PageResult, Segment};
 use super::trial::Stage;
 use crate::change::Seen;
 use crate::pace::MAX_WINDOW;
-use crate::ports::{Batch, Outcome, Page, SegmentStore, TableWriter, Write};
-use crate::{Error, ErrorKind, Result};
+use crate::ports::{Batch, Outcome, Page, SegmentStore, TableReader, TableWriter, Write};
+use crate::{Error, ErrorKind, Key, Result};
 
 /// What became of the items of one request; `None` if it was not begun or not acknowledged in time.
 struct BatchResult {
@@ -31,30 +32,46 @@ fn positions(
         .collect()
 }
 
-impl<R: Sync, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
+/// A page as it was read.
+pub(super) struct Read<'a> {
+    pub(super) page: Page,
+    /// The key behind which it begins; `None` is the begin of the segment.
+    pub(super) after: Option<Key>,
+    /// Most items that were to be evaluated.
+    pub(super) limit: u32,
+    /// Its room in memory.
+    pub(super) _room: SemaphorePermit<'a>,
+}
+
+impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Writes the pending items of a page, several batches at once, and waits for every write that was begun. After an
     /// error none is begun any more, of this page or another. Whoever reads the page again finds only what was left: an
     /// item that was written matches no longer.
-    pub(super) async fn write(
-        &self,
-        page: Result<(Page, SemaphorePermit<'_>)>,
-        stage: Stage,
-    ) -> PageResult {
+    pub(super) async fn write(&self, page: Result<Read<'_>>, stage: Stage) -> PageResult {
         let mut result = PageResult {
             trial_passed: matches!(stage, Stage::Passed),
             ..PageResult::default()
         };
-        let (page, _room) = match page {
-            Ok(page) => page,
+        let read = match page {
+            Ok(read) => read,
             Err(error) => {
                 self.fail(&mut result, error);
                 return result;
             }
         };
+        let page = &read.page;
         result.scanned = page.scanned;
-        result.next = page.next;
+        result.next.clone_from(&page.next);
         result.counters.consumed_rcu = page.consumed_rcu;
-        let rest = self.try_items(&page.pending, stage, &mut result).await;
+        let place = Place {
+            after: read.after.as_ref(),
+            limit: read.limit,
+            scanned: page.scanned,
+            next: page.next.as_ref(),
+            behind: &[],
+        };
+        let tried = self.try_items(&page.pending, place, stage, &mut result);
+        let rest = tried.await;
         if result.cut {
             return result;
         }

@@ -87,36 +87,6 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         .await
     }
 
-    /// Looks whether an item is pending, as [`Segment::attempt`] writes, and notes what that consumed: what it should cost, if
-    /// nobody says more.
-    pub(super) async fn look(
-        &self,
-        key: &Key,
-        should_cost: f64,
-        result: &mut PageResult,
-    ) -> Result<Option<Option<Item>>> {
-        let looked = retry_until(
-            &self.until,
-            || self.pace.check(should_cost, &self.until),
-            async |turn| match self.writer.pending_item(key).await {
-                Ok(look) => {
-                    let units = look.consumed_wcu.unwrap_or(should_cost);
-                    turn.end_check(units);
-                    Ok((look.pending, units))
-                }
-                Err(error) => {
-                    turn.failed(&error);
-                    Err(error)
-                }
-            },
-        )
-        .await?;
-        Ok(looked.map(|(pending, units)| {
-            result.counters.consumed_wcu += units;
-            pending
-        }))
-    }
-
     /// Takes note of one item's result.
     pub(super) fn take(
         &self,

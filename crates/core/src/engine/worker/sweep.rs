@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::ledger::Ledger;
+use super::page::Read;
 use super::rejection::Rejections;
 use super::segment::{CHECKPOINT_PATIENCE, PageResult, Segment};
 use super::trial::Trial;
 use crate::pace::retry::{Until, retry, retry_until};
-use crate::ports::{Page, PageRequest, SegmentStore, TableReader, TableWriter};
+use crate::ports::{PageRequest, SegmentStore, TableReader, TableWriter};
 use crate::records::{Cursor, Rejected, RunRecord, SegmentRecord};
 use crate::request::Settings;
 use crate::{Error, Result};
@@ -190,7 +190,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
     }
 
     /// Reads the page behind `cursor`; returns it with the cursor behind it. `None` if there is none, or if the time is over.
-    async fn read(&self, cursor: Cursor) -> Option<(Result<(Page, SemaphorePermit<'_>)>, Cursor)> {
+    async fn read(&self, cursor: Cursor) -> Option<(Result<Read<'_>>, Cursor)> {
         if cursor == Cursor::Exhausted || self.segment.until.is_over() {
             return None;
         }
@@ -214,7 +214,13 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
             Ok(page) => {
                 let page = page?;
                 let next = Cursor::after_page(page.next.clone());
-                Some((Ok((page, room)), next))
+                let read = Read {
+                    page,
+                    after: cursor.start_key().cloned(),
+                    limit,
+                    _room: room,
+                };
+                Some((Ok(read), next))
             }
             // Nothing is read behind an error.
             Err(error) => Some((Err(error), Cursor::Exhausted)),

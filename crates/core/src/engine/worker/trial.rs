@@ -2,11 +2,12 @@
 //! that does not would touch every item in every pass.
 
 use super::acceptance::unless_busy;
+use super::look::{Looked, Place};
 use super::segment::{PageResult, Segment};
 use crate::change::Seen;
-use crate::ports::{SegmentStore, TableWriter};
+use crate::ports::{SegmentStore, TableReader, TableWriter};
 use crate::records::SegmentRecord;
-use crate::value::size::{check_units, item_bytes};
+use crate::value::size::item_bytes;
 use crate::value::with_sorted_sets;
 use crate::{Error, ErrorKind};
 
@@ -78,11 +79,12 @@ impl Trial {
     }
 }
 
-impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
+impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Writes items one by one until one has passed the trial. Returns those that are left.
     pub(super) async fn try_items<'i>(
         &self,
         items: &'i [Seen],
+        page: Place<'_>,
         stage: Stage,
         result: &mut PageResult,
     ) -> &'i [Seen] {
@@ -95,7 +97,11 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 break;
             };
             rest = others;
-            self.write_and_try(item, result).await;
+            let place = Place {
+                behind: others,
+                ..page
+            };
+            self.write_and_try(item, place, result).await;
             let hopeless = |before| {
                 result.counters.updated == 0 && before + result.counters.rejected >= HOPELESS
             };
@@ -118,7 +124,7 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
 
     /// Writes an item and checks that `P` is false of it then, since otherwise going on would touch every item for
     /// nothing. What is still pending is compared with what was written: a live writer may have come in between.
-    async fn write_and_try(&self, item: &Seen, result: &mut PageResult) {
+    async fn write_and_try(&self, item: &Seen, place: Place<'_>, result: &mut PageResult) {
         let key = &item.key;
         let shown = self.attempt(1, || self.writer.update_and_show(item)).await;
         let (outcome, written) = match shown {
@@ -132,18 +138,19 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         let outcome = outcome.map_err(|error| error.context(format!("key {key}")));
         self.take(result, key, outcome.map(Some));
         let Some(written) = written else { return };
-        let should_cost = check_units(item_bytes(&written));
-        match self.look(key, should_cost, result).await {
+        let bytes = item_bytes(&written);
+        match self.look(key, bytes, place, result).await {
             // The time was over before it was known. The write is acknowledged, and the next chunk tries another item.
             Ok(None) => {
                 result.cut = true;
                 self.until.stop.cancel();
             }
-            Ok(Some(None)) => result.trial_passed = true,
+            Ok(Some(Looked::NotPending)) => result.trial_passed = true,
+            Ok(Some(Looked::Nothing)) => {}
             // A live writer has changed it since: that says nothing.
-            Ok(Some(Some(found)))
+            Ok(Some(Looked::Pending(found)))
                 if with_sorted_sets(found.clone()) != with_sorted_sets(written) => {}
-            Ok(Some(Some(_))) => self.fail(
+            Ok(Some(Looked::Pending(_))) => self.fail(
                 result,
                 Error::new(
                     ErrorKind::UpdateDoesNotExtinguish,
