@@ -5,11 +5,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use backfill_core::{Item, Key};
+use backfill_core::{ErrorKind, Item, Key};
 use backfill_e2e::command::{AtWork, backfill};
 use backfill_e2e::database::Embedded;
-use backfill_e2e::tables::{STUFF_KEYS, migrated, read_all};
+use backfill_e2e::functions::{Fate, Functions, Invoked};
+use backfill_e2e::tables::{CHECKPOINT_KEYS, STUFF_KEYS, create, migrated, read_all};
 use backfill_e2e::wire::{Tap, Verdict, Wire};
+use serde_json::{Value as Json, json};
 
 use crate::kills::slow_line;
 use crate::trial::{CHECKPOINTS, assert_accounted};
@@ -154,5 +156,43 @@ async fn assert_half_done(
     assert!(status["updated"].as_u64() <= Some(done), "{case}: {status}");
     if fault.table == "stuff" {
         assert_eq!(status["updated"], done, "{case}: {status}");
+    }
+}
+
+/// never-overwrite: the planner function, which `backfill start` and every other execution begins with, refuses a global table
+/// without the word, by a name that is an exit code of 2, and has written nothing then; with it, the run begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn never_overwrite_on_a_global_table_by_functions() {
+    let database = Embedded::with_stuff(20).await;
+    create(&database.client, CHECKPOINTS, CHECKPOINT_KEYS).await;
+    let wire = database.line().await;
+    let _tap = wire.tap("stuff", |call| async move {
+        match call.operation.as_str() {
+            "DescribeTable" => Verdict::Amend(json!({"Table": {
+                "TableStatus": "UPDATING", "Replicas": [{"RegionName": "eu-west-1"}],
+            }})),
+            _ => Verdict::Forward,
+        }
+    });
+    let functions = Functions::new(&wire.endpoint, CHECKPOINTS);
+    let fate = Fate {
+        kill_after: None,
+        deadline_ms: 300_000,
+    };
+    let mut input = json!({"table": "stuff", "set": {"test": 1}});
+    let plan = |input: &Json| json!({"action": "plan", "owner": "an execution", "input": input});
+    match functions.invoke("planner", &plan(&input), fate).await {
+        Invoked::Error(name, message) => {
+            assert_eq!(name, ErrorKind::InvalidInput.name());
+            assert!(message.starts_with("only_writer_region: "), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let records = read_all(&database.client, CHECKPOINTS, CHECKPOINT_KEYS).await;
+    assert!(records.is_empty(), "{records:?}");
+    input["only_writer_region"] = true.into();
+    match functions.invoke("planner", &plan(&input), fate).await {
+        Invoked::Answer(plan) => assert!(plan["segments"].is_array(), "{plan}"),
+        other => panic!("{other:?}"),
     }
 }
