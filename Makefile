@@ -111,7 +111,7 @@ lambdas-arm64:
 	tools/install sam
 	tools/for-target aarch64-unknown-linux-gnu sh -c '$(SAM) build --build-dir $(SAM_BUILD_DIR_ARM64) && \
 		tools/elf arm64 dynamic $(SAM_BUILD_DIR_ARM64)/*/bootstrap && \
-		$${PYTHON:-python3} bench/lambda_start.py --sizes-only $(SAM_BUILD_DIR_ARM64)'
+		$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR_ARM64)'
 
 # The command as a static program, for every Linux of a machine.
 commands:
