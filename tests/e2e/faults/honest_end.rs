@@ -48,22 +48,21 @@ fn cases() -> [ForGood; 10] {
     const CHECK: (&str, &str, u64) = ("stuff", "TransactWriteItems", 2);
     const RECORD: (&str, &str, u64) = (CHECKPOINTS, "UpdateItem", 8);
     const ANY_RECORD: (&str, &str, u64) = (CHECKPOINTS, "", 25);
-    let fail = |code| Verdict::FailStatements {
-        every: 3,
-        code,
-        message: "injected",
-    };
     let refuse = |code| Verdict::Refuse {
         code,
         message: "injected",
     };
+    let invalid = Verdict::Refuse {
+        code: "ValidationException",
+        message: "Invalid UpdateExpression: injected",
+    };
     let cancel = |code| Verdict::CancelTransaction { code };
     let (denied, gone) = ("AccessDeniedException", "ResourceNotFoundException");
     [
-        for_good(BATCH, fail("ResourceNotFound"), "ResourceNotFound"),
-        for_good(BATCH, fail("DuplicateItem"), "DuplicateItem"),
+        for_good(BATCH, refuse("SomethingNew"), "SomethingNew"),
         for_good(UPDATE, refuse(gone), "ResourceNotFound"),
         for_good(UPDATE, refuse(denied), "AccessDenied"),
+        for_good(UPDATE, invalid, "Invalid UpdateExpression"),
         for_good(PAGE, refuse(denied), "AccessDenied"),
         for_good(PAGE, refuse("SomethingNew"), "SomethingNew"),
         for_good(CHECK, cancel("AccessDenied"), "AccessDenied"),
