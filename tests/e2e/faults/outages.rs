@@ -62,7 +62,8 @@ async fn no_gap_after_an_outage_of_the_checkpoint_table() {
 /// run goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn resume_after_a_claim_that_came_late() {
-    const ITEMS: u64 = 400;
+    // A segment takes several times as long as a claim is late: ten pages and more, each with its delays.
+    const ITEMS: u64 = 1_200;
     let database = Embedded::with_stuff(ITEMS).await;
     let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
     let line = database.line().await;
