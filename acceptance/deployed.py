@@ -156,9 +156,10 @@ class Workshop:
         return self._begun[-1]
 
     def end_all(self) -> None:
-        """Ends the commands that nobody has waited for, because a question failed."""
+        """Ends the commands that nobody has waited for, because a question failed. Of the files only the logs stay."""
         for running in self._begun:
             running.kill()
+        shutil.rmtree(self.folder / "changed", ignore_errors=True)
 
 
 @dataclass

@@ -60,10 +60,13 @@ fn what_nobody_has_allowed_is_refused() {
         command
     };
     assert_refused(
-        elsewhere(&asking("--account 123456789012")),
+        elsewhere(&asking("--account 123456789012 --limit 0.01")),
         &["210987654321", "not on the list of sandbox accounts"],
     );
-    assert_refused(elsewhere(&asking("")), &["no account is allowed"]);
+    assert_refused(
+        elsewhere(&asking("--limit 0.01")),
+        &["no account is allowed"],
+    );
     // The same account, named: only the next rule stops it.
     assert_refused(
         elsewhere(&asking("--account 210987654321 --limit 0.01")),
