@@ -52,20 +52,27 @@ CONSTRUCTS = [
     ("NOT attribute_exists(#a.#b)", 'NOT ("a"."b" IS NOT MISSING)', []),
     ("NOT contains(#a, {0})", 'NOT (contains("a", {0}))', [X]),
     ("NOT (#a = {0} OR #a = {1})", 'NOT ("a" = {0} OR "a" = {1})', [ONE, X]),
+    ("NOT #a = {0} AND #a <> {1}", 'NOT ("a" = {0}) AND "a" <> {1}', [ONE, X]),
+    ("NOT (#a = {0} OR NOT #a IN ({1}, {2}))", 'NOT ("a" = {0} OR NOT ("a" IN [{1}, {2}]))', [ONE, {"N": "2"}, X]),
     ("#a < {0}", '"a" < {0}', [{"N": "2"}]),
     ("#a >= {0}", '"a" >= {0}', [X]),
     ("#a BETWEEN {0} AND {1}", '"a" BETWEEN {0} AND {1}', [ONE, {"N": "2"}]),
     ("#a IN ({0}, {1})", '"a" IN [{0}, {1}]', [ONE, X]),
+    ("#a.#b IN ({0})", '"a"."b" IN [{0}]', [ONE]),
     ("begins_with(#a, {0})", 'begins_with("a", {0})', [X]),
     ("contains(#a, {0})", 'contains("a", {0})', [X]),
     ("contains(#a, {0})", 'contains("a", {0})', [ONE]),
     ("size(#a) = {0}", 'size("a") = {0}', [{"N": "1"}]),
     ("size(#a) > {0}", 'size("a") > {0}', [{"N": "0"}]),
+    ("size(#a) <> {0}", 'size("a") <> {0}', [{"N": "1"}]),
+    ("size(#a.#l) BETWEEN {0} AND {1}", 'size("a"."l") BETWEEN {0} AND {1}', [ONE, {"N": "2"}]),
+    ("size(#a) IN ({0})", 'size("a") IN [{0}]', [{"N": "1"}]),
+    ("attribute_not_exists(#dot)", '"a.b" IS MISSING', []),
     ("attribute_not_exists(#a) OR #a = {0} AND #z = {1}", '"a" IS MISSING OR "a" = {0} AND "z" = {1}', [ONE, X]),
     ("attribute_not_exists(#umlaut)", '"ä é 日" IS MISSING', []),
 ]
 
-NAMES = {"#a": "a", "#b": "b", "#l": "l", "#z": "z", "#umlaut": "ä é 日"}
+NAMES = {"#a": "a", "#b": "b", "#l": "l", "#z": "z", "#umlaut": "ä é 日", "#dot": "a.b"}
 
 # Updates: update expression, clause of PartiQL, value.
 UPDATES = [
