@@ -147,6 +147,10 @@ class Context:
             if not answer.get("Messages"):
                 return bodies
 
+    def checkpoints(self, suffix: str) -> str:
+        """A checkpoint table for a run of this process. The command would make it itself, and without our tag."""
+        return self.cloud.table(f"{suffix}-checkpoints", {"run_id": "S", "record": "S"})
+
     def differences(self) -> list[str]:
         """What is otherwise in the stack's table than it must be."""
         return self.model.differences(self.cloud.all_items(self.new_stack().table))

@@ -1,7 +1,7 @@
 """Removes what runs have made: at the end of each, after a failure, and with --clean.
 
-Everything has a name that begins with the prefix. What can bear a tag is removed only if it bears the run's: a thing of
-somebody else with such a name stays.
+Everything has a name that begins with the prefix, and what can bear a tag bears the run's. --clean removes by both: a thing
+of somebody else that only has such a name stays.
 """
 
 import re
@@ -59,10 +59,8 @@ class Thing:
 def find(cloud: Cloud, prefix: str) -> tuple[list[Thing], list[str]]:
     """Everything of runs whose name begins so, in the order in which it is to be removed; and of which kinds it cannot be
     said, and why not."""
-    if not prefix.startswith(PREFIX):
-        raise ValueError(f"{prefix} would find what no run has made")
     found, unknown = [], []
-    for kind in _kinds(cloud):
+    for kind in _kinds(cloud, prefix):
         try:
             found += _find(cloud, kind, prefix)
         except Exception as error:
@@ -70,7 +68,9 @@ def find(cloud: Cloud, prefix: str) -> tuple[list[Thing], list[str]]:
     return found, unknown
 
 
-def _kinds(cloud: Cloud) -> list["Kind"]:
+def _kinds(cloud: Cloud, prefix: str) -> list["Kind"]:
+    if not prefix.startswith(PREFIX):
+        raise ValueError(f"{prefix} would find what no run has made")
     return [kind for kind in KINDS if kind.stand_in or not cloud.place.is_stand_in]
 
 
@@ -79,9 +79,9 @@ def _find(cloud: Cloud, kind: Kind, prefix: str) -> list[Thing]:
     if kind.tags is None:
         return things
     tags = {thing: _tag_of(cloud, kind, thing.handle) for thing in things}
-    # The stand-in does not hand the tags of a stack on to all that is in it.
-    forgets = cloud.place.is_stand_in
-    return [thing for thing, tag in tags.items() if tag.startswith(prefix) or (forgets and not tag)]
+    # The name of one run is that of nobody else. The stand-in does not hand the tags of a stack on to all that is in it.
+    is_enough = prefix != PREFIX or cloud.place.is_stand_in
+    return [thing for thing, tag in tags.items() if tag.startswith(prefix) or (is_enough and not tag)]
 
 
 def _tag_of(cloud: Cloud, kind: Kind, handle: str) -> str:
@@ -99,7 +99,7 @@ def remove(cloud: Cloud, prefix: str, say: Callable[[str], None]) -> list[str]:
     # What a stack has retained is found after it, and what was refused at first by the next look.
     for attempt in range(4):
         done = True
-        for kind in _kinds(cloud):
+        for kind in _kinds(cloud, prefix):
             try:
                 for thing in _find(cloud, kind, prefix):
                     done = False

@@ -274,7 +274,7 @@ def index_violations(context: Context) -> Later:
                 figures[f"{name}, alone"] = f"{code_of(error)}: {message_of(error)}"
         ended = context.workshop.backfill(
             *("run", "--table", table, "--set", "later=1", "--yes", "--json", "--max-passes", "1"),
-            *("--checkpoint-table", f"{context.cloud.name}-violation-checkpoints"),
+            *("--checkpoint-table", context.checkpoints("violations")),
         )
         told = ended.json()
         figures["our run"] = f"exit code {ended.code}, {told.get('updated')} updated, {told.get('rejected')} rejected"

@@ -194,13 +194,14 @@ def live_throttles(context: Context) -> Answer:
     client = cloud.impatient()
     items = 1_500
     cloud.put_all(table, [item_key(n) for n in range(items)])
+    checkpoints = context.checkpoints("shared")
     figures, worst = {}, 0.0
     _live(client, table, SHARED * 3, context.brief(30), items)
     for load in (75, 90, 98):
         alone, refused_alone = _live(client, table, SHARED * load / 100, context.brief(30), items)
         command = context.workshop.begin(
             *("run", "--table", table, "--set", f"at{load}=1", "--yes", "--json", "--concurrency", "4"),
-            *("--checkpoint-table", f"{cloud.name}-shared-checkpoints"),
+            *("--checkpoint-table", checkpoints),
         )
         # Until the run has planned and tried its update.
         time.sleep(context.brief(5))
