@@ -202,23 +202,25 @@ pub trait CheckpointReader: Send + Sync {
         shard: u32,
     ) -> impl Future<Output = Result<Option<RunRecord>>> + Send;
 
-    /// The segment records of one pass, strongly consistent, in no particular order. A segment that was never claimed has
-    /// none.
+    /// The segment records of one pass under one shard, strongly consistent, in no particular order. A segment that was never
+    /// claimed has none.
     fn segments(
         &self,
         run: &RunRecord,
         pass: u32,
+        shard: u32,
     ) -> impl Future<Output = Result<Vec<SegmentRecord>>> + Send;
 
     /// How many segments of a shard are known to be exhausted in the run's current pass: never more than there are, and
     /// seldom fewer.
     fn exhausted(&self, run: &RunRecord, shard: u32) -> impl Future<Output = Result<u32>> + Send;
 
-    /// The items of one pass that DynamoDB refuses, in no particular order; strongly consistent.
+    /// The items of one pass under one shard that DynamoDB refuses, in no particular order; strongly consistent.
     fn rejected(
         &self,
         run: &RunRecord,
         pass: u32,
+        shard: u32,
     ) -> impl Future<Output = Result<Vec<Rejected>>> + Send;
 
     /// How many items [`CheckpointReader::rejected`] would return.
@@ -226,13 +228,15 @@ pub trait CheckpointReader: Send + Sync {
         &self,
         run: &RunRecord,
         pass: u32,
+        shard: u32,
     ) -> impl Future<Output = Result<u64>> + Send;
 
-    /// The history of one pass, the earliest bucket first.
+    /// The history of one pass under one shard, the earliest bucket first; [`HistoryBucket::merged`] makes one of several.
     fn history(
         &self,
         run: &RunRecord,
         pass: u32,
+        shard: u32,
     ) -> impl Future<Output = Result<Vec<HistoryBucket>>> + Send;
 }
 

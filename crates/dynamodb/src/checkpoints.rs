@@ -22,7 +22,6 @@ use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::CheckpointReader;
 use backfill_core::records::{HistoryBucket, Rejected, RunRecord, SegmentRecord, VERSION, place};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
-use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -231,25 +230,18 @@ impl CheckpointTable {
         self.call("reading", &query).await
     }
 
-    /// All records of a run whose name begins like this, place by place, and in a place in the order of their names.
-    async fn records<T: DeserializeOwned>(&self, run: &RunRecord, prefix: &str) -> Result<Vec<T>> {
-        let places = run.places();
-        let places = places.iter().map(String::as_str);
-        let here = places.map(|place| self.records_in(run, place, prefix));
-        let records: Vec<Vec<T>> = try_join_all(here).await?;
-        Ok(records.into_iter().flatten().collect())
-    }
-
-    async fn records_in<T: DeserializeOwned>(
+    /// All records under a shard of a run whose name begins like this, in the order of their names.
+    async fn records<T: DeserializeOwned>(
         &self,
         run: &RunRecord,
-        place: &str,
+        shard: u32,
         prefix: &str,
     ) -> Result<Vec<T>> {
+        let place = place(&run.run_id, run.shards, shard);
         let mut records = Vec::new();
         let mut after = None;
         loop {
-            let page = self.page(place, prefix, None, after.as_ref()).await?;
+            let page = self.page(&place, prefix, None, after.as_ref()).await?;
             for attributes in page.items.unwrap_or_default() {
                 let attributes = of_run(&run.run_id, attributes);
                 records.push(read_record(&self.name, attributes, VERSION)?);
@@ -257,21 +249,6 @@ impl CheckpointTable {
             after = page.last_evaluated_key;
             if after.is_none() {
                 return Ok(records);
-            }
-        }
-    }
-
-    /// How many records in a place have a name that begins like this.
-    async fn count_in(&self, place: &str, prefix: &str) -> Result<u64> {
-        let mut count = 0;
-        let mut after = None;
-        loop {
-            let page = self.page(place, prefix, Some("COUNT"), after.as_ref());
-            let page = page.await?;
-            count += page.count.unwrap_or(0);
-            after = page.last_evaluated_key;
-            if after.is_none() {
-                return Ok(count);
             }
         }
     }
@@ -295,23 +272,33 @@ impl CheckpointReader for CheckpointTable {
         }))
     }
 
-    async fn segments(&self, run: &RunRecord, pass: u32) -> Result<Vec<SegmentRecord>> {
-        self.records(run, &segment_prefix(pass)).await
+    async fn segments(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<SegmentRecord>> {
+        self.records(run, shard, &segment_prefix(pass)).await
     }
 
-    async fn rejected(&self, run: &RunRecord, pass: u32) -> Result<Vec<Rejected>> {
-        self.records(run, &rejected_prefix(pass)).await
+    async fn rejected(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<Rejected>> {
+        self.records(run, shard, &rejected_prefix(pass)).await
     }
 
-    async fn rejected_count(&self, run: &RunRecord, pass: u32) -> Result<u64> {
-        let (prefix, places) = (rejected_prefix(pass), run.places());
-        let here = places.iter().map(|place| self.count_in(place, &prefix));
-        Ok(try_join_all(here).await?.iter().sum())
+    async fn rejected_count(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<u64> {
+        let place = place(&run.run_id, run.shards, shard);
+        let prefix = rejected_prefix(pass);
+        let mut count = 0;
+        let mut after = None;
+        loop {
+            let page = self.page(&place, &prefix, Some("COUNT"), after.as_ref());
+            let page = page.await?;
+            count += page.count.unwrap_or(0);
+            after = page.last_evaluated_key;
+            if after.is_none() {
+                return Ok(count);
+            }
+        }
     }
 
-    async fn history(&self, run: &RunRecord, pass: u32) -> Result<Vec<HistoryBucket>> {
-        let buckets = self.records(run, &history_prefix(pass)).await?;
-        Ok(HistoryBucket::merged(buckets))
+    async fn history(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<HistoryBucket>> {
+        // A query returns its items in the order of their sort keys.
+        self.records(run, shard, &history_prefix(pass)).await
     }
 
     async fn exhausted(&self, run: &RunRecord, shard: u32) -> Result<u32> {

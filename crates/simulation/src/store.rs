@@ -8,7 +8,7 @@ use std::time::Duration;
 use backfill_core::ports::{CheckpointReader, RejectedStore, RunStore, SegmentStore};
 use backfill_core::records::BoundBy;
 use backfill_core::records::{Counters, Cursor, Rejected, RunRecord, SegmentRecord};
-use backfill_core::records::{Flush, HistoryBucket, place};
+use backfill_core::records::{Flush, HistoryBucket, place, shard_of};
 use backfill_core::{Error, ErrorKind, Key, Result};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -226,13 +226,13 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
         Ok(copy)
     }
 
-    async fn segments(&self, run: &RunRecord, pass: u32) -> Result<Vec<SegmentRecord>> {
+    async fn segments(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<SegmentRecord>> {
         self.line.before().await?;
-        let segments: Vec<_> = self.state().segments(&run.run_id, pass).cloned().collect();
-        for place in run.places() {
-            let here = |segment: &&SegmentRecord| run.place_of(segment.segment) == place;
-            self.read(&place, &segments.iter().filter(here).collect::<Vec<_>>());
-        }
+        let here = |record: &&SegmentRecord| shard_of(record.segment, run.shards) == shard;
+        let state = self.state();
+        let segments = state.segments(&run.run_id, pass).filter(here);
+        let segments: Vec<_> = segments.cloned().collect();
+        self.read(&place(&run.run_id, run.shards, shard), &segments);
         Ok(segments)
     }
 
@@ -248,26 +248,26 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
         Ok(*state.exhausted.get(&(place, run.pass)).unwrap_or(&0))
     }
 
-    async fn rejected(&self, run: &RunRecord, pass: u32) -> Result<Vec<Rejected>> {
+    async fn rejected(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<Rejected>> {
         self.line.before().await?;
         let state = self.state();
-        let of_pass = |key: &(String, u32, Key)| key.0 == run.run_id && key.1 == pass;
-        let rejected = state.rejected.iter().filter(|(key, _)| of_pass(key));
+        let rejected = state.rejected.iter().filter(|((run_id, of, _), item)| {
+            let place = (run_id, *of, shard_of(item.segment, run.shards));
+            place == (&run.run_id, pass, shard)
+        });
         Ok(rejected.map(|(_, item)| item.clone()).collect())
     }
 
-    async fn rejected_count(&self, run: &RunRecord, pass: u32) -> Result<u64> {
-        Ok(self.rejected(run, pass).await?.len() as u64)
+    async fn rejected_count(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<u64> {
+        Ok(self.rejected(run, pass, shard).await?.len() as u64)
     }
 
-    async fn history(&self, run: &RunRecord, pass: u32) -> Result<Vec<HistoryBucket>> {
+    async fn history(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<HistoryBucket>> {
         self.line.before().await?;
+        let place = place(&run.run_id, run.shards, shard);
+        let of_pass = (place.clone(), pass, 0)..=(place, pass, u64::MAX);
         let state = self.state();
-        let buckets = run.places().into_iter().flat_map(|place| {
-            let of_pass = (place.clone(), pass, 0)..=(place, pass, u64::MAX);
-            state.history.range(of_pass).map(|(_, bucket)| *bucket)
-        });
-        Ok(HistoryBucket::merged(buckets))
+        Ok(state.history.range(of_pass).map(|(_, b)| *b).collect())
     }
 }
 

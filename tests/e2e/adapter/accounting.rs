@@ -5,10 +5,11 @@ use backfill_core::ports::TableWriter as _;
 use backfill_core::ports::{
     CheckpointReader as _, LookBy, Outcome, RejectedStore as _, SegmentStore as _,
 };
-use backfill_core::records::{Counters, Cursor, Flush, Rejected, RunRecord};
+use backfill_core::records::{Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord};
 use backfill_core::request::WriterKind;
 use backfill_core::value::size::item_bytes;
 use backfill_core::{ErrorKind, Key, Value};
+use backfill_dynamodb::CheckpointTable;
 use backfill_e2e::convert::to_item;
 use backfill_e2e::tables::{CHECKPOINT_KEYS, put_all, read_all, stuff};
 
@@ -184,6 +185,15 @@ async fn accounting_of_the_history_in_the_checkpoint_table() {
     }
 }
 
+/// The history of a pass, from every shard.
+async fn history(store: &CheckpointTable, run: &RunRecord, pass: u32) -> Vec<HistoryBucket> {
+    let mut buckets = Vec::new();
+    for shard in 0..run.shards {
+        buckets.extend(store.history(run, pass, shard).await.unwrap());
+    }
+    HistoryBucket::merged(buckets)
+}
+
 async fn assert_history(segments: u32) {
     let table = Table::with_items(1).await;
     let (store, run) = table.planned(segments).await;
@@ -219,7 +229,8 @@ async fn assert_history(segments: u32) {
         };
         store.add_to_history(&run, segment, &flush).await.unwrap();
     }
-    let found = store.history(&run, 1).await.unwrap();
+    let history = async |run, pass| history(&store, run, pass).await;
+    let found = history(&run, 1).await;
     let [first, second] = &found[..] else {
         panic!("{found:?}")
     };
@@ -231,14 +242,14 @@ async fn assert_history(segments: u32) {
     assert_eq!(first.done, twice);
     assert_eq!(second.start_ms, 10_000_000_000_000);
     assert_eq!(second.done, done);
-    assert_eq!(store.history(&run, 2).await.unwrap().len(), 1);
+    assert_eq!(history(&run, 2).await.len(), 1);
     let other = RunRecord {
         run_id: "other".into(),
         ..run.clone()
     };
-    assert_eq!(store.history(&other, 1).await.unwrap(), []);
-    assert_eq!(store.segments(&run, 1).await.unwrap(), []);
-    assert_eq!(store.rejected(&run, 1).await.unwrap(), []);
+    assert_eq!(history(&other, 1).await, []);
+    assert_eq!(store.segments(&run, 1, 0).await.unwrap(), []);
+    assert_eq!(store.rejected(&run, 1, 0).await.unwrap(), []);
     let stored = table.database.client.scan().table_name("checkpoints");
     let stored = stored.send().await.unwrap();
     assert!(
@@ -276,18 +287,17 @@ async fn accounting_of_a_large_run_in_the_checkpoint_table() {
         places.insert(run.place_of(segment));
     }
     assert_eq!(places.len(), 16, "{places:?}");
-    let mut segments: Vec<u32> = (store.segments(&run, 1).await.unwrap().iter())
-        .map(|record| record.segment)
-        .collect();
-    segments.sort_unstable();
-    assert_eq!(segments, (0..80).collect::<Vec<_>>());
-    assert_eq!(store.rejected(&run, 1).await.unwrap().len(), 60);
-    assert_eq!(store.rejected_count(&run, 1).await.unwrap(), 60);
-    let mut exhausted = 0;
+    let (mut segments, mut rejected, mut count, mut exhausted) = (Vec::new(), 0, 0, 0);
     for shard in 0..16 {
+        let records = store.segments(&run, 1, shard).await.unwrap();
+        segments.extend(records.iter().map(|record| record.segment));
+        rejected += store.rejected(&run, 1, shard).await.unwrap().len();
+        count += store.rejected_count(&run, 1, shard).await.unwrap();
         exhausted += store.exhausted(&run, shard).await.unwrap();
     }
-    assert_eq!(exhausted, 40);
+    segments.sort_unstable();
+    assert_eq!(segments, (0..80).collect::<Vec<_>>());
+    assert_eq!((rejected, count, exhausted), (60, 60, 40));
     assert_eq!(store.runs().await.unwrap(), std::slice::from_ref(&run));
     let stored = read_all(&table.database.client, "checkpoints", CHECKPOINT_KEYS).await;
     let hash_keys = stored.keys().map(|key| match &key.0["run_id"] {

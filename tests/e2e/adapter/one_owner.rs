@@ -34,7 +34,7 @@ async fn assert_one_owner(segments: u32) {
     let refused = store.checkpoint(&run, &first).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Fenced);
     store.checkpoint(&run, &second).await.unwrap();
-    let stored = store.segments(&run, 1).await.unwrap();
+    let stored = store.segments(&run, 1, 0).await.unwrap();
     assert_eq!(stored, [second]);
 }
 

@@ -273,8 +273,12 @@ impl Aws {
         let Some(run) = self.run_record(input).await else {
             return Vec::new();
         };
-        let segments = self.checkpoints.segments(&run, pass).await;
-        segments.expect("the checkpoint table is read")
+        let mut segments = Vec::new();
+        for shard in 0..run.shards {
+            let under = self.checkpoints.segments(&run, pass, shard).await;
+            segments.extend(under.expect("the checkpoint table is read"));
+        }
+        segments
     }
 }
 

@@ -2,8 +2,6 @@
 
 use backfill_core::engine::planner::describe;
 use backfill_core::engine::rejected::{Retried, retry_rejected};
-use backfill_core::pace::retry::{PATIENCE, Until, retry};
-use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::{Rejected, RunRecord, RunStatus};
 use backfill_core::request::RequestedSettings;
 use backfill_core::{Error, Request, Result};
@@ -41,8 +39,7 @@ struct Listed<'a> {
 pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
     let (connection, checkpoints) = args.of.open().await?;
     let run = records::record(&args.of.run_id, &checkpoints, &connection).await?;
-    let until = Until::after(PATIENCE);
-    let mut items = retry(&until, || checkpoints.rejected(&run, run.pass)).await?;
+    let mut items = records::rejected(&run, &checkpoints).await?;
     items.sort_by(|a, b| (a.segment, &a.key).cmp(&(b.segment, &b.key)));
     let retried = if args.retry && !items.is_empty() {
         refuse_another_table(&run, &connection).await?;

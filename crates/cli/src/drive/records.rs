@@ -1,9 +1,9 @@
 //! What the durable records tell: which runs there are, and what is kept of one.
 
 use backfill_core::clock::now_ms;
-use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::pace::retry::{PATIENCE, Until, retry, retry_each};
 use backfill_core::ports::CheckpointReader as _;
-use backfill_core::records::RunRecord;
+use backfill_core::records::{HistoryBucket, Rejected, RunRecord};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{self, Snapshot};
 use backfill_core::{Error, Result};
@@ -81,6 +81,13 @@ fn no_such_run(run_id: &str, checkpoints: &CheckpointTable, connection: &Connect
     )
 }
 
+/// The items that DynamoDB refuses in the current pass of a run, in no particular order.
+pub async fn rejected(run: &RunRecord, checkpoints: &CheckpointTable) -> Result<Vec<Rejected>> {
+    let under = |shard| checkpoints.rejected(run, run.pass, shard);
+    let rejected = retry_each(&Until::after(PATIENCE), 0..run.shards, under).await?;
+    Ok(rejected.concat())
+}
+
 /// All that a report of a run says.
 ///
 /// Errors: `InvalidInput` if there is no such run.
@@ -92,15 +99,14 @@ pub async fn report(
 ) -> Result<Report> {
     let snapshot = snapshot(run_id, checkpoints, connection).await?;
     let summary = snapshot.summary(&prices);
+    let run = &snapshot.run;
     let mut history = Vec::new();
     for pass in &snapshot.passes {
-        let until = Until::after(PATIENCE);
-        let of_pass = retry(&until, || checkpoints.history(&snapshot.run, pass.pass));
-        history.extend(of_pass.await?);
+        let under = |shard| checkpoints.history(run, pass.pass, shard);
+        let of_pass = retry_each(&Until::after(PATIENCE), 0..run.shards, under).await?;
+        history.extend(HistoryBucket::merged(of_pass.concat()));
     }
-    let pass = snapshot.run.pass;
-    let until = Until::after(PATIENCE);
-    let mut rejected = retry(&until, || checkpoints.rejected(&snapshot.run, pass)).await?;
+    let mut rejected = rejected(run, checkpoints).await?;
     rejected.sort_by(|a, b| (a.segment, a.at_ms, &a.key).cmp(&(b.segment, b.at_ms, &b.key)));
     let rejected_count = rejected.len();
     rejected.truncate(MOST_REJECTED);

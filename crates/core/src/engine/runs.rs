@@ -6,14 +6,13 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{load, load_any, load_owned, require_running, taken_over};
 use crate::engine::verifier::Verification;
-use crate::pace::retry::{PATIENCE, Until, retry};
+use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::RunStore;
 use crate::records::{Cursor, Owner, Proof, RunRecord, RunStatus};
 use crate::request::{Settings, Shown as _};
@@ -219,10 +218,9 @@ impl<S: RunStore> Runs<S> {
                 verification: Verification::new(settings.total_segments),
             });
         }
-        let started = retry(&Until::after(PATIENCE), || {
-            self.store.segments(record, record.pass)
-        })
-        .await?;
+        let under = |shard| self.store.segments(record, record.pass, shard);
+        let started = retry_each(&Until::after(PATIENCE), 0..record.shards, under).await?;
+        let started = started.concat();
         let exhausted: BTreeSet<u32> = started
             .iter()
             .filter(|segment| segment.cursor == Cursor::Exhausted)
@@ -446,18 +444,12 @@ impl<S: RunStore> Runs<S> {
     pub(super) async fn save(&self, record: &RunRecord) -> Result<()> {
         let (run_id, revision) = (&record.run_id, record.revision);
         let until = Until::after(PATIENCE);
-        let marks = record.copies().map(|shard| {
-            let mark = move || self.store.mark_copy(run_id, shard, revision);
-            retry(&until, mark)
-        });
-        try_join_all(marks).await?;
+        let mark = |shard| self.store.mark_copy(run_id, shard, revision);
+        retry_each(&until, record.copies(), mark).await?;
         retry(&until, || self.store.save_run(record)).await?;
         let until = Until::after(COPY_PATIENCE);
-        let copies = record.copies().map(|shard| {
-            let copy = move || self.store.save_copy(record, shard);
-            retry(&until, copy)
-        });
-        if let Err(error) = try_join_all(copies).await {
+        let copy = |shard| self.store.save_copy(record, shard);
+        if let Err(error) = retry_each(&until, record.copies(), copy).await {
             // Whoever finds a mark reads the record itself.
             tracing::warn!(
                 error = error.report(),

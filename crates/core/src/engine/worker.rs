@@ -19,7 +19,6 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +34,7 @@ pub use self::sweep::PAGE_LIMIT;
 use self::sweep::Sweep;
 use self::trial::Trial;
 use crate::engine::ownership::{self, load_near};
-use crate::pace::retry::{PATIENCE, Until, retry};
+use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::pace::{Budget, Pace, Share};
 use crate::ports::{SegmentStore, TableWriter as _, WriteAccess};
 use crate::records::{Counters, Cursor, Owner, RunRecord, SegmentRecord, likely_copy, shard_of};
@@ -225,8 +224,9 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
 
     /// How many segments of these shards are exhausted.
     async fn exhausted(&self, run: &RunRecord, shards: Range<u32>) -> Result<u32> {
-        let counts = shards.map(|shard| self.store.exhausted(run, shard));
-        Ok(try_join_all(counts).await?.into_iter().sum())
+        let until = Until::after(PATIENCE);
+        let under = |shard| self.store.exhausted(run, shard);
+        Ok(retry_each(&until, shards, under).await?.into_iter().sum())
     }
 
     /// Takes the budget from the run as it stands now, by the exhausted segments of these shards, or as many as were `known`
@@ -234,8 +234,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     async fn follow(&self, run: &RunRecord, shards: Range<u32>, known: &AtomicU32) -> Result<()> {
         let settings = &run.settings;
         if self.budget.is_shared() && (settings.max_wcu.is_some() || settings.max_rcu.is_some()) {
-            let until = Until::after(PATIENCE);
-            let exhausted = retry(&until, || self.exhausted(run, shards.clone())).await?;
+            let exhausted = self.exhausted(run, shards).await?;
             known.fetch_max(exhausted, Ordering::Relaxed);
         }
         self.budget.set(settings, known.load(Ordering::Relaxed));

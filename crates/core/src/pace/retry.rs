@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -114,6 +115,25 @@ where
             () = until.stop.cancelled() => return Ok(None),
         }
     }
+}
+
+/// Does what [`retry`] does for each of these, all at once, and returns what came of each in their order. They are not tried again
+/// together: of many calls one fails far sooner than a single one does.
+pub async fn retry_each<K, T, A, Attempt>(
+    until: &Until,
+    each: impl IntoIterator<Item = K>,
+    attempt: A,
+) -> Result<Vec<T>>
+where
+    K: Copy,
+    A: Fn(K) -> Attempt,
+    Attempt: Future<Output = Result<T>>,
+{
+    let attempt = &attempt;
+    let calls = each
+        .into_iter()
+        .map(|one| retry(until, move || attempt(one)));
+    try_join_all(calls).await
 }
 
 /// Calls `attempt` until it succeeds or fails in a way that trying again does not mend: for what has to succeed before

@@ -52,13 +52,6 @@ impl RunRecord {
         place(&self.run_id, self.shards, shard_of(segment, self.shards))
     }
 
-    /// Each partition key of what belongs to segments.
-    pub fn places(&self) -> Vec<String> {
-        (0..self.shards.max(1))
-            .map(|shard| place(&self.run_id, self.shards, shard))
-            .collect()
-    }
-
     /// The shard whose copy of this record the worker of a segment reads; `None` if there are none.
     pub(crate) fn copy_near(&self, segment: u32) -> Option<u32> {
         (self.shards > 1).then(|| shard_of(segment, self.shards))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::clock::now_ms;
-use crate::pace::retry::{PATIENCE, Until, retry};
+use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::CheckpointReader;
 use crate::records::BoundBy;
 use crate::records::{Counters, Cursor, Owner, RunRecord, RunStatus, SegmentRecord};
@@ -159,8 +159,13 @@ pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Op
     };
     let mut passes = Vec::new();
     for pass in run.first_pass..=run.pass {
-        let records = retry(&Until::after(PATIENCE), || store.segments(&run, pass)).await?;
-        let segments = records.into_iter().map(SegmentProgress::from).collect();
+        let under = |shard| store.segments(&run, pass, shard);
+        let records = retry_each(&Until::after(PATIENCE), 0..run.shards, under).await?;
+        let segments = records
+            .into_iter()
+            .flatten()
+            .map(SegmentProgress::from)
+            .collect();
         passes.push(PassProgress::of(pass, segments));
     }
     Ok(Some(Snapshot { run, passes }))

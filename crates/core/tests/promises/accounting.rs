@@ -19,10 +19,10 @@ fn accounting_of_the_history_goes_on_within_a_chunk() {
         let world = World::new(Faults::none(7), 1000, r#","total_segments":1,"max_wcu":10"#);
         assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
         let run = world.record().await;
-        let [segment] = &world.store.segments(&run, 1).await.unwrap()[..] else {
+        let [segment] = &world.store.segments(&run, 1, 0).await.unwrap()[..] else {
             panic!("one segment")
         };
-        let buckets = world.store.history(&run, 1).await.unwrap();
+        let buckets = world.store.history(&run, 1, 0).await.unwrap();
         let flushes: u64 = buckets.iter().map(|bucket| bucket.flushes).sum();
         let seconds: f64 = buckets.iter().map(|bucket| bucket.seconds).sum();
         let worked = segment.counters.worked_seconds;
@@ -87,7 +87,7 @@ fn accounting_of_rejected_items_one_by_one() {
         assert_eq!(world.run().await.unwrap(), RunStatus::Incomplete);
         world.faults.calm_down();
         let run = world.record().await;
-        let rejected = world.store.rejected(&run, run.pass).await.unwrap();
+        let rejected = world.store.rejected(&run, run.pass, 0).await.unwrap();
         assert_eq!(rejected.len(), 3);
         assert!(rejected.iter().all(|item| item.reason == "poisoned"));
         assert!(
@@ -105,7 +105,7 @@ fn accounting_of_rejected_items_one_by_one() {
         assert_eq!((again.updated, again.vanished), (1, 1));
         assert_eq!(again.rejected.len(), 1);
         assert_eq!(world.table.updates().len(), updates + 1, "no other item");
-        let left = world.store.rejected(&run, run.pass).await.unwrap();
+        let left = world.store.rejected(&run, run.pass, 0).await.unwrap();
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].key, again.rejected[0].key);
     });
@@ -130,7 +130,7 @@ fn accounting_of_refusals_that_do_not_explain_themselves() {
             (pending, 320 - pending)
         );
         let run = world.record().await;
-        let rejected = world.store.rejected(&run, 1).await.unwrap();
+        let rejected = world.store.rejected(&run, 1, 0).await.unwrap();
         assert_eq!(rejected.len() as u64, pending);
         assert!(rejected.iter().all(|item| item.reason == "it does not fit"));
         assert!(!world.table.has_no_batches(), "batches went off");
@@ -160,7 +160,7 @@ fn accounting_of_refusals_rests_on_what_any_worker_has_seen() {
             let worked = world.worker().work(&chunk, None, &never).await;
             assert_eq!(world.table.updates(), before);
             let run = world.record().await;
-            let rejected = world.store.rejected(&run, 1).await.unwrap();
+            let rejected = world.store.rejected(&run, 1, 0).await.unwrap();
             if is_shown {
                 let counters = worked.unwrap().counters;
                 assert!(counters.rejected > 60, "{counters:?}");

@@ -155,7 +155,7 @@ fn honest_end_with_too_many_rejected_items() {
             world.table.poison(poisoned.clone().step_by(step));
             let ended = world.run().await;
             let run = world.record().await;
-            let rejected = world.store.rejected(&run, 1).await.unwrap().len();
+            let rejected = world.store.rejected(&run, 1, 0).await.unwrap().len();
             match ending {
                 Err((least, most)) => {
                     let error = ended.unwrap_err();
@@ -187,7 +187,7 @@ fn honest_end_with_too_many_refusals_that_do_not_explain_themselves() {
         assert_eq!(error.kind(), ErrorKind::TooManyRejected, "{error}");
         assert!(error.to_string().contains("it does not fit"), "{error}");
         let run = world.record().await;
-        let rejected = world.store.rejected(&run, 1).await.unwrap().len();
+        let rejected = world.store.rejected(&run, 1, 0).await.unwrap().len();
         assert!((41..=100).contains(&rejected), "{rejected}");
     });
 }
@@ -213,7 +213,7 @@ fn honest_end_with_items_that_others_keep_busy() {
             let took = begin.elapsed();
             assert!(took < Duration::from_secs(600), "{took:?}");
             let run = world.record().await;
-            let rejected = world.store.rejected(&run, passes).await.unwrap();
+            let rejected = world.store.rejected(&run, passes, 0).await.unwrap();
             if ending == RunStatus::Succeeded {
                 world.assert_migrated(&before);
                 assert!(rejected.is_empty(), "{rejected:?}");

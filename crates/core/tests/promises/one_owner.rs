@@ -236,7 +236,7 @@ fn assert_looked_for(settings: &str, segment: u32) {
         );
         let segments = world
             .store
-            .segments(&world.record().await, 1)
+            .segments(&world.record().await, 1, 0)
             .await
             .unwrap();
         assert!(

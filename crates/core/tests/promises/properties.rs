@@ -128,7 +128,7 @@ proptest! {
             assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
             let counters = world.counters().await;
             world.faults.calm_down();
-            let buckets = world.store.history(&world.record().await, 1).await.unwrap();
+            let buckets = world.store.history(&world.record().await, 1, 0).await.unwrap();
             assert!(buckets.is_sorted_by_key(|bucket| bucket.start_ms));
             let mut sum = Counters::default();
             for bucket in &buckets {

@@ -166,7 +166,7 @@ fn resume_after_a_canary() {
         let run_id = world.request.run_id();
         let segments = world
             .store
-            .segments(&world.record().await, 1)
+            .segments(&world.record().await, 1, 0)
             .await
             .unwrap();
         let mut swept: Vec<u32> = segments.iter().map(|s| s.segment).collect();

@@ -128,7 +128,7 @@ fn promises_hold_under_faults_of_1000_seeds() {
                 assert_eq!(status, RunStatus::Succeeded);
             } else {
                 assert_eq!(status, RunStatus::Incomplete);
-                let rejected = world.store.rejected(&run, run.pass).await.unwrap();
+                let rejected = world.rejected(&run).await;
                 assert_eq!(rejected.len(), refused);
                 world.table.poison([]);
                 let again = retry_rejected(&world.table, &world.store, &run, rejected).await;

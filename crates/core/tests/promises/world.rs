@@ -9,7 +9,7 @@ use backfill_core::engine::verifier::Verifier;
 use backfill_core::engine::worker::{Chunk, Worker};
 use backfill_core::pace::Share;
 use backfill_core::ports::CheckpointReader as _;
-use backfill_core::records::{Counters, Owner, RunRecord, RunStatus};
+use backfill_core::records::{Counters, Owner, Rejected, RunRecord, RunStatus};
 use backfill_core::view::progress::snapshot;
 use backfill_core::{Key, Request, Value};
 use backfill_testkit::{Faults, ModelStore, ModelTable, StoreLine};
@@ -100,6 +100,16 @@ impl World {
     pub async fn record(&self) -> RunRecord {
         let run = self.store.run(&self.request.run_id()).await;
         run.unwrap().expect("the run has begun")
+    }
+
+    /// The items that the model refuses in the current pass, under every shard.
+    pub async fn rejected(&self, run: &RunRecord) -> Vec<Rejected> {
+        let mut rejected = Vec::new();
+        for shard in 0..run.shards {
+            let under = self.store.rejected(run, run.pass, shard).await;
+            rejected.extend(under.unwrap());
+        }
+        rejected
     }
 
     pub async fn counters(&self) -> Counters {

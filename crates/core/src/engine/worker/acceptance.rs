@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::pace::retry::{PATIENCE, Until, retry};
+use crate::pace::retry::{PATIENCE, Until, retry_each};
 use crate::ports::{Outcome, SegmentStore};
 use crate::records::{RunRecord, SegmentRecord};
 use crate::{Error, ErrorKind, Result};
@@ -88,8 +88,9 @@ impl<'a, S: SegmentStore> Acceptance<'a, S> {
         }
         let until = Until::after(PATIENCE);
         for pass in (self.run.first_pass..=self.run.pass).rev() {
-            let read = || self.store.segments(self.run, pass);
-            if retry(&until, read).await?.iter().any(says_so) {
+            let under = |shard| self.store.segments(self.run, pass, shard);
+            let records = retry_each(&until, 0..self.run.shards, under).await?;
+            if records.iter().flatten().any(says_so) {
                 self.note();
                 return Ok(true);
             }

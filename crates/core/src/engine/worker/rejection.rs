@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::segment::CHECKPOINT_PATIENCE;
-use crate::pace::retry::{Until, retry};
+use crate::pace::retry::{Until, retry, retry_each};
 use crate::ports::SegmentStore;
 use crate::records::{Rejected, RunRecord};
 use crate::{Error, ErrorKind, Result};
@@ -70,7 +70,9 @@ impl<'a> Rejections<'a> {
             return Ok(None);
         }
         let run_id = &self.run.run_id;
-        let count = retry(until, || store.rejected_count(self.run, self.run.pass)).await?;
+        let under = |shard| store.rejected_count(self.run, self.run.pass, shard);
+        let counts = retry_each(until, 0..self.run.shards, under).await?;
+        let count: u64 = counts.iter().sum();
         self.since.store(0, Ordering::Relaxed);
         self.room
             .store(max.saturating_sub(count), Ordering::Relaxed);
