@@ -155,7 +155,7 @@ fn honest_end_with_too_many_rejected_items() {
             world.table.poison(poisoned.clone().step_by(step));
             let ended = world.run().await;
             let run = world.record().await;
-            let rejected = world.store.rejected(&run, 1, 0).await.unwrap().len();
+            let rejected = world.rejected(&run).await.len();
             match ending {
                 Err((least, most)) => {
                     let error = ended.unwrap_err();
@@ -187,7 +187,7 @@ fn honest_end_with_too_many_refusals_that_do_not_explain_themselves() {
         assert_eq!(error.kind(), ErrorKind::TooManyRejected, "{error}");
         assert!(error.to_string().contains("it does not fit"), "{error}");
         let run = world.record().await;
-        let rejected = world.store.rejected(&run, 1, 0).await.unwrap().len();
+        let rejected = world.rejected(&run).await.len();
         assert!((41..=100).contains(&rejected), "{rejected}");
     });
 }

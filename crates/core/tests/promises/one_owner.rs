@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backfill_core::ErrorKind;
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
-use backfill_core::records::{Cursor, Owner, RunStatus};
+use backfill_core::records::{Cursor, Owner, RunStatus, shard_of};
 use backfill_testkit::Faults;
 use tokio_util::sync::CancellationToken;
 
@@ -234,11 +234,9 @@ fn assert_looked_for(settings: &str, segment: u32) {
             "{:?}",
             stopped.elapsed()
         );
-        let segments = world
-            .store
-            .segments(&world.record().await, 1, 0)
-            .await
-            .unwrap();
+        let run = world.record().await;
+        let shard = shard_of(segment, run.shards);
+        let segments = world.store.segments(&run, 1, shard).await.unwrap();
         assert!(
             matches!(segments[0].cursor, Cursor::After(_)),
             "its checkpoint stands"
