@@ -22,6 +22,10 @@ const STRETCH: Duration = Duration::from_millis(10_100);
 /// What is spent within so short a time is remembered as one.
 const TOGETHER: Duration = Duration::from_millis(10);
 
+/// Requests of a bucket that does not outlive a time box that may go although the time box does not bring what they cost: an item
+/// and the check of the trial.
+const UNPAYABLE: u32 = 2;
+
 /// What was spent of late, in seconds of the rate of its moment, so that a rate may change meanwhile.
 #[derive(Debug, Default)]
 struct Spent {
@@ -101,6 +105,9 @@ struct State {
     spent: Option<Spent>,
     /// True until the first request if somebody else has used the same share until now, which this bucket knows nothing of.
     follows: bool,
+    /// How many more requests may go although they cannot be paid for before the time is over. What such a bucket saves up is
+    /// lost when the time is over, so none of them would ever go.
+    unpayable: u32,
 }
 
 impl State {
@@ -145,7 +152,8 @@ impl TokenBucket {
 
     /// A bucket that lets everything pass until it has a rate, and then holds it over any ten seconds whatever a request costs,
     /// but for one request of more than ten seconds of the rate. If it `follows` another one that has used the same share until
-    /// now, its first request waits for its units twice: the other one may have spent as much at its very end.
+    /// now, its first request waits for its units twice: the other one may have spent as much at its very end. Such a bucket is
+    /// followed by another one in its turn, so what it cannot pay for within its time goes unpaid at half of it, once or twice.
     pub fn strict(follows: bool) -> Self {
         TokenBucket::new(Some(Spent::default()), follows)
     }
@@ -158,6 +166,7 @@ impl TokenBucket {
                 at: Instant::now(),
                 spent,
                 follows,
+                unpayable: if follows { UNPAYABLE } else { 0 },
             }),
             turn: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
@@ -200,6 +209,8 @@ impl TokenBucket {
             turn = self.turn.lock() => turn,
             () = until.over() => return false,
         };
+        let begin = Instant::now();
+        let half = begin + until.deadline.saturating_duration_since(begin) / 2;
         loop {
             if until.is_over() {
                 return false;
@@ -214,7 +225,12 @@ impl TokenBucket {
                 if std::mem::take(&mut state.follows) {
                     state.level -= units;
                 }
-                let wait = state.wait(units);
+                let mut wait = state.wait(units);
+                let now = Instant::now();
+                if state.unpayable > 0 && wait > until.deadline.saturating_duration_since(now) {
+                    wait = half.saturating_duration_since(now);
+                    state.unpayable -= u32::from(wait.is_zero());
+                }
                 if wait.is_zero() {
                     state.take(units);
                     return true;
@@ -332,5 +348,28 @@ mod tests {
         bucket.set_rate(0.001);
         let until = Until::after(Duration::from_secs(5));
         assert!(!bucket.take(1.0, &until).await);
+    }
+
+    /// honest-end: what a time box does not bring goes at half of it, so that something goes in each; twice, and no more often.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_time_box_does_not_bring_goes_at_half_of_it() {
+        let bucket = TokenBucket::strict(true);
+        bucket.set_rate(1.0);
+        let begin = Instant::now();
+        let until = Until::after(Duration::from_secs(100));
+        assert!(bucket.take(400.0, &until).await);
+        assert_eq!(begin.elapsed().as_secs(), 50);
+        assert!(bucket.take(400.0, &until).await);
+        assert_eq!(begin.elapsed().as_secs(), 75);
+        assert!(!bucket.take(400.0, &until).await);
+        assert_eq!(begin.elapsed().as_secs(), 100);
+        // A bucket that outlives a time box goes on saving up in the next one.
+        let lasting = TokenBucket::strict(false);
+        lasting.set_rate(1.0);
+        let next = || Until::after(Duration::from_secs(100));
+        for _ in 0..3 {
+            assert!(!lasting.take(390.0, &next()).await);
+        }
+        assert!(lasting.take(390.0, &next()).await);
     }
 }

@@ -370,3 +370,27 @@ fn a_segment_in_which_nothing_is_written_is_checkpointed_once_a_second() {
         );
     }
 }
+
+/// honest-end, budget: an item may cost more than the share of a worker brings in a time box. The run goes on all the same.
+#[test]
+fn honest_end_of_items_that_cost_more_than_a_time_box_brings() {
+    let scenario = Scenario {
+        items: 24,
+        item_bytes: 400 * 1024,
+        partitions: 10,
+        ..Scenario::default()
+    };
+    let requested = RequestedSettings {
+        max_wcu: Some(100),
+        time_box_seconds: Some(20),
+        ..settings(8, 8)
+    };
+    let day = Duration::from_secs(24 * 3_600);
+    let ended = in_virtual_time(async {
+        tokio::time::timeout(day, simulate(scenario, requested, Driver::Lambda)).await
+    });
+    let report = ended
+        .expect("the run ends within a day")
+        .expect("it ends well");
+    assert_eq!(report.summary.updated, 24);
+}
