@@ -52,7 +52,7 @@ pub const CRATES: &[Crate] = &[
         name: "dynamodb",
         may_depend_on: &["core"],
         layers: &[
-            &["clock", "hosts"],
+            &["account", "clock", "hosts"],
             &["connection"],
             &["send", "failure", "refusal"],
             &["calls"],

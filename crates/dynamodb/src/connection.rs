@@ -33,6 +33,7 @@ use backfill_core::{Error, ErrorKind, Result};
 use http::Uri;
 use tokio::sync::Mutex;
 
+use crate::account::Account;
 use crate::clock::Skew;
 use crate::hosts::{self, DYNAMODB, Place, Service};
 
@@ -89,6 +90,8 @@ struct Credentialed {
     finder: Option<Finder>,
     /// It is to be found anew, since what it gave was refused.
     is_stale: bool,
+    /// Whose the credentials were up to now.
+    account: Account,
 }
 
 /// Finds a provider of credentials by what environment and profile say at that moment.
@@ -179,6 +182,7 @@ impl Connection {
                 next: 0,
                 finder,
                 is_stale: false,
+                account: Account::default(),
             }),
             sdk_config,
             skew: AtomicI64::default(),
@@ -334,18 +338,23 @@ impl Connection {
             }
             Err(error) => return Err(error.into()),
         };
+        let account = Account::of(&identity);
+        if account.is_another(&credentials.account) {
+            credentials.is_stale = true;
+            return Err(another_account(&credentials.account, &account).into());
+        }
         credentials.is_stale = false;
         let end = match identity.expiration() {
             Some(end) => end - RENEW_BEFORE,
             None => now + RENEW_AFTER,
         };
-        let account = identity.property::<AccountId>().cloned();
         let access = Access {
-            url: self.url_of(&DYNAMODB, account.as_ref()).await?.into(),
+            url: self.url_of(&DYNAMODB, account.told()).await?.into(),
             identity,
             number: credentials.next,
         };
         credentials.next += 1;
+        credentials.account = account.or(&credentials.account);
         credentials.access = Some((access.clone(), end));
         Ok(access)
     }
@@ -374,6 +383,19 @@ impl Connection {
         // The date of an answer has no fractions of a second.
         before.abs_diff(skew.milliseconds()) > 2_000
     }
+}
+
+/// Going on would read and write a table of the same name in another account.
+fn another_account(before: &Account, now: &Account) -> Error {
+    Error::new(
+        ErrorKind::MissingCredentials,
+        format!(
+            "credentials: those that are found now are of account {}, and this began with those of account {}; nothing was sent \
+             with them; sign in to the account of before, and start again to go on",
+            now.words(),
+            before.words()
+        ),
+    )
 }
 
 /// What environment and profile say, and the options in place of that.

@@ -269,8 +269,8 @@ async fn the_account_of_the_credentials_is_part_of_the_host() {
     const ONE: &str = "https://111111111111.ddb.eu-west-1.amazonaws.com/";
     const TWO: &str = "https://222222222222.ddb.eu-west-1.amazonaws.com/";
     let config = || SdkConfig::builder().build();
-    let both = hosts(&[Some("111111111111"), Some("222222222222")], config()).await;
-    assert_eq!(both.unwrap(), [ONE, TWO]);
+    let both = hosts(&[Some("111111111111"); 2], config()).await;
+    assert_eq!(both.unwrap(), [ONE, ONE]);
     let learned = hosts(&[None, Some("222222222222")], config()).await;
     assert_eq!(learned.unwrap(), [REGIONAL, TWO]);
     let fips = SdkConfig::builder().use_fips(true).build();
@@ -286,4 +286,64 @@ async fn the_account_of_the_credentials_is_part_of_the_host() {
     assert_eq!(error.kind(), backfill_core::ErrorKind::InvalidInput);
     let said = error.to_string();
     assert!(said.contains("AccountIdEndpointMode is required"), "{said}");
+}
+
+/// Whoever signs in to another account in the middle of a run does not make it go on there, in a table of the same name: nothing
+/// is sent with such credentials, whether their provider tells the account or the id of the key does.
+#[tokio::test]
+async fn credentials_of_another_account_do_not_take_the_place_of_others() {
+    let key = |id: &str, account: Option<&str>| {
+        let mut credentials = Credentials::builder()
+            .access_key_id(id)
+            .secret_access_key("secret")
+            .provider_name("test");
+        credentials.set_account_id(account.map(Into::into));
+        credentials.build()
+    };
+    let (one, two) = ("ASIAQNZGKIQY56JQ7WML", "ASIAY34FZKBOKMUTVV7A");
+    for (first, second, said) in [
+        (
+            key("KEY1", Some("111111111111")),
+            key("KEY2", Some("222222222222")),
+            "of account 222222222222, and this began with those of account 111111111111",
+        ),
+        (
+            key(one, None),
+            key(two, None),
+            "of account 609629065308, and this began with those of account 029608264753",
+        ),
+    ] {
+        let asked = AtomicU32::new(0);
+        let credentials = provide_credentials_fn(move || {
+            let is_first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+            let given = if is_first { &first } else { &second }.clone();
+            async move { Ok(given) }
+        });
+        let config = SdkConfig::builder()
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
+        let requests = Arc::<Mutex<Vec<Request>>>::default();
+        let script = Script {
+            answers: vec![
+                Answer::Refused("ExpiredTokenException", "expired"),
+                Answer::Done,
+            ],
+            requests: requests.clone(),
+        };
+        let connector = SharedHttpConnector::new(script);
+        let connection = Connection::new(connector, config, None, None).await;
+        let sender = Sender::new(&connection.unwrap());
+        for _ in 0..2 {
+            let error = sender.call(&Ask { limit: 1 }).await.unwrap_err();
+            let error = failure("scanning table stuff", error);
+            assert_eq!(error.kind(), backfill_core::ErrorKind::MissingCredentials);
+            assert!(error.report().contains(said), "{}", error.report());
+        }
+        assert_eq!(
+            keys(&requests).len(),
+            1,
+            "nothing goes to the other account"
+        );
+    }
 }
