@@ -1,7 +1,8 @@
 """Removes what runs have made: at the end of each, after a failure, and with --clean.
 
 Everything has a name that begins with the prefix, and what can bear a tag bears the run's. --clean removes by both: a thing
-of somebody else that only has such a name stays.
+of somebody else that only has such a name stays. What has no tag that can be asked for has to have the whole form of a name that
+a run makes.
 """
 
 import re
@@ -12,6 +13,9 @@ from typing import Callable
 from botocore.exceptions import ClientError
 
 from .cloud import PREFIX, TAG, Cloud, code_of, eventually
+
+# What new_name() makes, wherever a name has it: a log group's has it behind a folder.
+OF_A_RUN = re.compile(re.escape(PREFIX) + "[0-9a-f]{8}(?![0-9a-z])")
 
 # Days until a key is gone. It costs nothing meanwhile, and AWS knows no shorter time.
 KEY_DAYS = 7
@@ -38,7 +42,7 @@ class Kind:
     name: str
     find: Callable[[Cloud, str], list[tuple[str, str]]]
     remove: Callable[[Cloud, str], None]
-    # None if this kind cannot bear tags, or its name alone is proof enough.
+    # None if this kind cannot bear tags, or the whole form of its name is proof enough.
     tags: Callable[[Cloud, str], dict[str, str]] | None
     # Whether stand-ins know this kind.
     stand_in: bool = True
@@ -77,7 +81,7 @@ def _kinds(cloud: Cloud, prefix: str) -> list["Kind"]:
 def _find(cloud: Cloud, kind: Kind, prefix: str) -> list[Thing]:
     things = [Thing(kind, name, handle) for name, handle in kind.find(cloud, prefix)]
     if kind.tags is None:
-        return things
+        return [thing for thing in things if OF_A_RUN.search(thing.name)]
     tags = {thing: _tag_of(cloud, kind, thing.handle) for thing in things}
     # The name of one run is that of nobody else. The stand-in does not hand the tags of a stack on to all that is in it.
     is_enough = prefix != PREFIX or cloud.place.is_stand_in

@@ -30,6 +30,16 @@ class Shelf:
         del self.things[handle]
 
 
+class Untagged(Shelf):
+    """Things without tags, some of them in folders."""
+
+    def kind(self, name: str) -> leftovers.Kind:
+        return leftovers.Kind(name, self._find, self._remove, None)
+
+    def _find(self, _, prefix):
+        return [(name, name) for name in self.things if prefix in name]
+
+
 def removed(prefix: str, *shelves: Shelf) -> list[str]:
     cloud = SimpleNamespace(place=SimpleNamespace(is_stand_in=False))
     kinds = [shelf.kind(f"kind {n}") for n, shelf in enumerate(shelves)]
@@ -48,6 +58,12 @@ class Removal(unittest.TestCase):
         shelf = Shelf({f"{RUN}-a": {TAG: RUN}, f"{PREFIX}notes": {}, f"{PREFIX}of-others": {TAG: "theirs"}})
         self.assertEqual(removed(PREFIX, shelf), [])
         self.assertEqual(set(shelf.things), {f"{PREFIX}notes", f"{PREFIX}of-others"})
+
+    def test_clean_removes_what_bears_no_tag_by_the_whole_form_of_its_name(self):
+        theirs = [f"{PREFIX}prod-execution-failed", f"/aws/lambda/{PREFIX}prod-worker", f"{PREFIX}1a2b3c4dprod"]
+        shelf = Untagged({f"{RUN}-alarm": {}, f"/aws/lambda/{RUN}-worker": {}, RUN: {}} | dict.fromkeys(theirs, {}))
+        self.assertEqual(removed(PREFIX, shelf), [])
+        self.assertEqual(sorted(shelf.things), sorted(theirs))
 
     def test_what_cannot_be_removed_is_said_and_the_rest_is_removed(self):
         stuck = Shelf({f"{RUN}-a": {TAG: RUN}}, stuck={f"{RUN}-a"})
