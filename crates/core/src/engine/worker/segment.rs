@@ -138,8 +138,9 @@ pub(super) trait Written {
     fn rejected(&self) -> u64;
 }
 
+/// Whether it tells nothing of what it cost. What the words of a refusal mean is judged later.
 fn is_rejected(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Rejected(_))
+    matches!(outcome, Outcome::Rejected(_) | Outcome::Unclear(_))
 }
 
 impl Written for Write {
@@ -183,5 +184,36 @@ impl Written for Batch {
     fn rejected(&self) -> u64 {
         let rejected = |outcome: &&Result<Outcome>| outcome.as_ref().is_ok_and(is_rejected);
         self.outcomes.iter().filter(rejected).count() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// budget: what is refused says nothing of what an item costs, in whichever words it is refused.
+    #[test]
+    fn budget_of_refusals_whatever_their_words() {
+        let outcomes = || {
+            [
+                Outcome::Rejected("too large".into()),
+                Outcome::Unclear("odd".into()),
+                Outcome::Updated,
+                Outcome::Raced,
+            ]
+        };
+        let rejected = outcomes().map(|outcome| {
+            let write = Write {
+                outcome,
+                consumed_wcu: 1.0,
+            };
+            write.rejected()
+        });
+        assert_eq!(rejected, [1, 1, 0, 0]);
+        let batch = Batch {
+            outcomes: outcomes().into_iter().map(Ok).collect(),
+            consumed_wcu: 4.0,
+        };
+        assert_eq!(batch.rejected(), 2);
     }
 }
