@@ -61,9 +61,10 @@ impl CheckpointTable {
         &self.name
     }
 
-    /// Creates the table, on demand and with TTL, if it is missing; waits until it is ACTIVE.
+    /// Creates the table, on demand and with TTL, if it is missing; waits until it serves reads and writes, as it does while it
+    /// is being changed, too.
     ///
-    /// Errors: `Unavailable` if it is not ACTIVE after two minutes; those of DescribeTable and CreateTable.
+    /// Errors: `Unavailable` if it does not after two minutes; those of DescribeTable and CreateTable.
     pub async fn create_if_missing(&self) -> Result<()> {
         retry(&Until::after(CREATE_PATIENCE), || self.try_to_create()).await
     }
@@ -77,7 +78,8 @@ impl CheckpointTable {
         loop {
             match self.sender.call(&describe).await {
                 Ok(described) => {
-                    if described.table.table_status.as_deref() == Some("ACTIVE") {
+                    let status = described.table.table_status.as_deref();
+                    if matches!(status, Some("ACTIVE" | "UPDATING")) {
                         break;
                     }
                 }

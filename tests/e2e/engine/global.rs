@@ -7,10 +7,10 @@ use serde_json::{Value as Json, json};
 
 use crate::line::{Line, RUN, assert_counts, operations};
 
-/// From now on the description of the table has these fields.
-fn described(line: &Line, fields: Json) -> Tap {
+/// From now on the description of a table has these fields.
+fn described(line: &Line, table: &str, fields: Json) -> Tap {
     let answer = json!({ "Table": fields });
-    line.wire.tap("stuff", move |call| {
+    line.wire.tap(table, move |call| {
         let answer = answer.clone();
         async move {
             match call.operation.as_str() {
@@ -35,7 +35,11 @@ async fn never_overwrite_on_a_global_table() {
     // The own region is among them, as some say it is.
     let regions = replicas(&["us-east-1", "eu-west-1", "us-west-2"]);
     let own = "arn:aws:dynamodb:us-east-1:123456789012:table/stuff";
-    let _tap = described(&line, json!({"Replicas": regions, "TableArn": own}));
+    let _tap = described(
+        &line,
+        "stuff",
+        json!({"Replicas": regions, "TableArn": own}),
+    );
 
     let refused = line.run(RUN).await.expect_code(2);
     let says = "only-writer-region: the table has replicas in eu-west-1, us-west-2;";
@@ -83,16 +87,19 @@ async fn replicas_that_no_condition_misses_need_no_word() {
         json!({"Replicas": replicas(&["eu-west-1"]), "MultiRegionConsistency": "STRONG"}),
     ] {
         let line = Line::with_items(20).await;
-        let _tap = described(&line, fields);
+        let _tap = described(&line, "stuff", fields);
         line.run(RUN).await.expect_code(0);
     }
 }
 
-/// honest-end: a run begins and ends on a table that is being changed, and its plan says that it is.
+/// honest-end: a run begins and ends on a table that is being changed, and its plan says that it is; so it does if it is the
+/// checkpoint table that is being changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn honest_end_on_a_table_in_updating() {
     let line = Line::with_items(20).await;
-    let _tap = described(&line, json!({"TableStatus": "UPDATING"}));
+    let changed = json!({"TableStatus": "UPDATING"});
+    let _taps =
+        ["stuff", "backfill-checkpoints"].map(|table| described(&line, table, changed.clone()));
     let plan = line.run("plan --table stuff --set test=1 --json").await;
     let plan = plan.expect_code(0).json();
     let warnings = plan["warnings"].as_array().unwrap();
