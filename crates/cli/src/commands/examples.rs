@@ -3,6 +3,7 @@
 pub const PLAN: &str = r"Examples:
   backfill plan --table stuff --set test=1
   backfill plan --table stuff --set test=1 --max-wcu 500 --pages 100
+  backfill plan --stack-name backfill --table stuff --set test=1
   backfill plan --spec orders.json --profile prod --json";
 
 pub const RUN: &str = r"Examples:

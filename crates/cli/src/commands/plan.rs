@@ -23,7 +23,7 @@ pub struct PlanArgs {
     /// Pages to sample, each of at most 250 items, in random segments; 1 to 1,000.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_PAGES)]
     pages: u32,
-    /// Stack that is to run it: whether Lambda has room for its workers.
+    /// Stack that is to run it; the plan then says whether Lambda has room for its workers.
     #[arg(long, value_name = "NAME", value_parser = stack_name)]
     stack_name: Option<String>,
     /// Table that holds the checkpoints, to see whether the run is there already [default: backfill-checkpoints, or

@@ -128,10 +128,19 @@ pub fn machine_of(owner: &Owner) -> Option<String> {
     }
 }
 
-/// The checkpoint table of the stack that a state machine belongs to: the stack has the name of its state machine.
+/// The stack that a state machine belongs to, by the machine's ARN or the stack's name: the template names both alike.
+fn stack_of(machine: &str) -> &str {
+    machine.rsplit(':').next().unwrap_or(machine)
+}
+
+/// The checkpoint table of the stack that a state machine belongs to, as the template names it.
 pub fn checkpoint_table_of(machine: &str) -> String {
-    let stack = machine.rsplit(':').next().unwrap_or(machine);
-    format!("{stack}-checkpoints")
+    format!("{}-checkpoints", stack_of(machine))
+}
+
+/// The function of the workers of the stack that a state machine belongs to, as the template names it.
+pub fn worker_of(machine: &str) -> String {
+    format!("{}-worker", stack_of(machine))
 }
 
 impl Ended {

@@ -7,6 +7,7 @@ use backfill_dynamodb::send::{LAMBDA, Sender};
 use backfill_dynamodb::{CheckpointTable, Connection, failure};
 use serde::Deserialize;
 
+use crate::drive::executions::worker_of;
 use crate::show::advice::Advised;
 use crate::show::print;
 
@@ -45,8 +46,7 @@ pub async fn room(connection: &Connection, machine: &str) -> Option<Fact<Room>> 
 }
 
 async fn look(lambda: &Sender, machine: &str) -> Result<Room> {
-    // The template names stack, state machine and function so.
-    let worker = format!("{}-worker", machine.rsplit(':').next().unwrap_or(machine));
+    let worker = worker_of(machine);
     let of_worker = format!("2019-09-30/functions/{worker}/concurrency");
     let (account, function) = tokio::join!(
         lambda.get::<AccountSettings>("2016-08-19/account-settings"),
