@@ -208,3 +208,46 @@ fn why_unknown(error: &SdkError) -> String {
         (None, _) => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::Described;
+
+    #[test]
+    fn a_table_without_a_billing_mode_has_the_capacity_that_it_names() {
+        let of = |fields: &str| {
+            let described = format!(r#"{{"Table":{{{fields}}}}}"#);
+            billing(&serde_json::from_str::<Described>(&described).unwrap().table)
+        };
+        let units = |units: u64| {
+            format!(
+                r#""ProvisionedThroughput":{{"WriteCapacityUnits":{units},"ReadCapacityUnits":9}}"#
+            )
+        };
+        let mode = |mode: &str| format!(r#""BillingModeSummary":{{"BillingMode":"{mode}"}}"#);
+        let provisioned = Billing::Provisioned {
+            write_units: 5,
+            read_units: 9,
+        };
+        let on_demand = Billing::OnDemand {
+            max_write_units: None,
+            max_read_units: None,
+        };
+        for (fields, expected) in [
+            (units(5), &provisioned),
+            (
+                format!("{},{}", units(5), mode("PROVISIONED")),
+                &provisioned,
+            ),
+            (
+                format!("{},{}", units(0), mode("PAY_PER_REQUEST")),
+                &on_demand,
+            ),
+            (units(0), &on_demand),
+            (String::new(), &on_demand),
+        ] {
+            assert_eq!(&of(&fields), expected, "{fields}");
+        }
+    }
+}

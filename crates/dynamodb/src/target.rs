@@ -25,7 +25,7 @@ use crate::failure::{failure, failure_of_code};
 use crate::refusal::Refusal;
 use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError, Sender, details};
 
-/// The code of a statement whose condition failed (API reference, BatchStatementError).
+/// The code of a statement or a check whose condition failed (API reference, BatchStatementError and CancellationReason).
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 
 /// Access that can only read: there is no code behind it that could write to a table.
@@ -234,7 +234,6 @@ async fn describe(connection: &Connection, table: &str) -> Result<TableDescripti
         hash: attribute("HASH")?.ok_or_else(|| odd("partition key"))?,
         range: attribute("RANGE")?,
     };
-    let created = described.creation_date_time.map(|time| time.to_string());
     let replicas = described.replicas_besides(connection.region());
     Ok(TableDescription {
         replicas: replicas
@@ -243,7 +242,7 @@ async fn describe(connection: &Connection, table: &str) -> Result<TableDescripti
         is_strong_everywhere: described.multi_region_consistency.as_deref() == Some("STRONG"),
         item_count: described.items(),
         size_bytes: described.size_bytes(),
-        identity: described.table_id.or(created).unwrap_or_default(),
+        identity: described.identity(),
         status: described
             .table_status
             .unwrap_or_else(|| "in an unknown state".into()),
@@ -385,7 +384,7 @@ impl Writer {
                 item,
             }) => match item {
                 // An error reports no capacity.
-                Some(item) if code == "ConditionalCheckFailed" => Ok(Look {
+                Some(item) if code == CONDITION_FAILED => Ok(Look {
                     consumed: Some(check_units(item_bytes(&item))),
                     item: Some(item),
                 }),
@@ -467,7 +466,7 @@ impl Writer {
                 .map(|statement| BatchStatement {
                     statement: statement.text,
                     parameters: statement.parameters,
-                    // Tells an item that a live writer has set from one that is gone, and what the failure cost, at no cost.
+                    // Tells an item that a live writer has set from one that is gone, and what the failure cost; it costs nothing itself.
                     return_values_on_condition_check_failure: ALL_OLD,
                 })
                 .collect(),
@@ -564,7 +563,7 @@ impl Writer {
             expression_attribute_names: Some(&guarded.names),
             expression_attribute_values: Some(&guarded.values),
             return_values: show,
-            // Tells an item that a live writer has set from one that is gone, and what the failure cost, at no cost.
+            // Tells an item that a live writer has set from one that is gone, and what the failure cost; it costs nothing itself.
             return_values_on_condition_check_failure: Some(ALL_OLD),
             return_consumed_capacity: TOTAL,
         };
@@ -707,6 +706,25 @@ mod tests {
                 Some(outcome) => assert_eq!(refused.unwrap(), outcome(message.into())),
                 None => assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidSpec),
             }
+        }
+    }
+
+    /// A throttled statement was not carried out. A failed condition costs what writing the item that is there would, or one unit.
+    #[test]
+    fn a_throttled_statement_costs_nothing() {
+        for (code, bytes, units) in [
+            ("ThrottlingError", None, 0.0),
+            ("ProvisionedThroughputExceeded", None, 0.0),
+            ("ConditionalCheckFailed", None, 1.0),
+            ("ConditionalCheckFailed", Some(4_097), 5.0),
+            ("ValidationError", None, 1.0),
+        ] {
+            let error = StatementError {
+                code: code.into(),
+                message: String::new(),
+                item: bytes.map(ItemBytes),
+            };
+            assert_eq!(units_of_error(&error), units, "{code}, {bytes:?}");
         }
     }
 

@@ -1,8 +1,9 @@
 //! one-owner: who may begin or go on with a run, and with which one.
 
 use backfill_core::Item;
-use backfill_e2e::command::Ended;
+use backfill_e2e::command::{Ended, backfill};
 use backfill_e2e::database::Embedded;
+use backfill_e2e::stub::Stub;
 use backfill_e2e::tables;
 use backfill_e2e::tables::{migrated, stuff};
 use backfill_e2e::wire::signal;
@@ -47,23 +48,55 @@ async fn one_owner_while_a_process_is_alive() {
 
     // Of a process somewhere else nothing is known, so it takes the operator's word.
     let run_id = next.json()["run_id"].as_str().unwrap().to_owned();
+    hold(&database, &run_id, "process 1 on elsewhere since 1").await;
+    Ended::run(&mut database.backfill(RUN)).expect_code(2);
+    Ended::run(&mut database.backfill(&format!("{RUN} --take-over"))).expect_code(0);
+}
+
+/// From now on the record of a run says that this owner holds it and that it goes on.
+async fn hold(database: &Embedded, run_id: &str, owner: &str) {
     let held = database
         .client
         .update_item()
         .table_name("backfill-checkpoints")
-        .key("run_id", tables::string(&run_id))
+        .key("run_id", tables::string(run_id))
         .key("record", tables::string("run"))
-        .update_expression("SET #owner = :elsewhere, #status = :running")
+        .update_expression("SET #owner = :owner, #status = :running")
         .expression_attribute_names("#owner", "owner")
         .expression_attribute_names("#status", "status")
-        .expression_attribute_values(
-            ":elsewhere",
-            tables::string("process 1 on elsewhere since 1"),
-        )
+        .expression_attribute_values(":owner", tables::string(owner))
         .expression_attribute_values(":running", tables::string("running"));
     held.send().await.unwrap();
-    Ended::run(&mut database.backfill(RUN)).expect_code(2);
-    Ended::run(&mut database.backfill(&format!("{RUN} --take-over"))).expect_code(0);
+}
+
+/// one-owner: an execution that goes on, or that cannot be asked for, holds its run. One that Step Functions no longer knows,
+/// 90 days after its end, does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_owner_until_step_functions_knows_no_execution() {
+    const ARN: &str = "arn:aws:states:us-east-1:000000000000:execution:backfill:long-ago";
+    let database = Embedded::with_stuff(20).await;
+    let first = Ended::run(&mut database.backfill(RUN)).expect_code(0);
+    let run_id = first.json()["run_id"].as_str().unwrap().to_owned();
+    let error = |name: &'static str| (400, Some(name), json!({"message": name}).to_string());
+    let goes_on = json!({
+        "executionArn": ARN, "name": "long-ago", "status": "RUNNING", "startDate": 1.0,
+        "stateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:backfill",
+    });
+    for (answer, code) in [
+        ((200, None, goes_on.to_string()), 2),
+        (error("AccessDeniedException"), 2),
+        (error("ExecutionDoesNotExist"), 0),
+    ] {
+        hold(&database, &run_id, ARN).await;
+        let stub = Stub::start(move |_| answer.clone()).await;
+        let mut next = backfill(RUN.split_whitespace());
+        next.env("AWS_ENDPOINT_URL_DYNAMODB", &database.endpoint)
+            .env("AWS_ENDPOINT_URL_SFN", &stub.endpoint);
+        let next = Ended::run(&mut next).expect_code(code);
+        assert_eq!(stub.asked(), ["AWSStepFunctions.DescribeExecution"]);
+        let has_ended = next.stderr.contains("has ended without saying so");
+        assert_eq!(has_ended, code == 0, "{}", next.stderr);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -177,6 +177,47 @@ fn sizes_are_those_of_the_developer_guide() {
 }
 
 #[test]
+fn units_are_those_of_what_is_begun() {
+    use crate::value::size::{check_units, read_units, write_units};
+
+    for (bytes, writing, reading) in [
+        (0, 1.0, 1.0),
+        (1_024, 1.0, 1.0),
+        (1_025, 2.0, 1.0),
+        (4_096, 4.0, 1.0),
+        (4_097, 5.0, 2.0),
+        (400 * 1_024, 400.0, 100.0),
+    ] {
+        assert_eq!(write_units(bytes), writing, "{bytes}");
+        assert_eq!(read_units(bytes), reading, "{bytes}");
+        assert_eq!(check_units(bytes), 2.0 * writing, "{bytes}");
+    }
+}
+
+/// A sweep reads eventually consistent, 8 KB a unit, and a verification strongly consistent, 4 KB a unit, whatever is pending.
+/// A table that is on demand and was never warm takes what a new one does.
+#[test]
+fn a_new_table_on_demand_takes_4000_units_and_is_read_whole() {
+    let sample = Sample::new(&[page(250, 200), page(250, 200)], 10_000);
+    let facts = TableFacts {
+        items: 1_000,
+        size_bytes: 1_000 * 8_192,
+        warm: None,
+        ..table()
+    };
+    assert_eq!(facts.takes(), (4_000.0, 12_000.0));
+    let forecast = Forecast::new(
+        &facts,
+        &sample,
+        &tried(),
+        &settings(None),
+        &Prices::default(),
+    );
+    assert_eq!(forecast.scan_read_units, 1_000.0);
+    assert_eq!(forecast.verification_read_units, 2_000.0);
+}
+
+#[test]
 fn an_index_costs_what_the_update_does_to_its_entry() {
     let (plain, set) = (item(r#"{"id":"a"}"#), item(r#"{"id":"a","test":1}"#));
     let other = item(r#"{"id":"a","test":2}"#);

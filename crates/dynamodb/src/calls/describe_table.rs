@@ -77,6 +77,12 @@ impl Description {
         self.table_size_bytes.unwrap_or(0).max(0) as u64
     }
 
+    /// What tells the table from others that had or will have its name: its id, or else when it was created.
+    pub(crate) fn identity(&self) -> String {
+        let created = self.creation_date_time.map(|time| time.to_string());
+        self.table_id.clone().or(created).unwrap_or_default()
+    }
+
     /// The replicas in other regions than the table's own, which is that of its ARN, or else `here`. Whether the own one is in
     /// the list depends on whom one asks.
     pub(crate) fn replicas_besides(&self, here: &str) -> impl Iterator<Item = &ReplicaDescription> {
@@ -234,6 +240,19 @@ mod tests {
             let found = table.replicas_besides(east);
             let found: Vec<&str> = found.map(|replica| replica.region_name.as_str()).collect();
             assert_eq!(found, others, "{arn}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_told_by_its_id() {
+        for (fields, identity) in [
+            (r#"{"TableId":"id-1","CreationDateTime":7.5}"#, "id-1"),
+            (r#"{"CreationDateTime":7.5}"#, "7.5"),
+            ("{}", ""),
+        ] {
+            let described = format!(r#"{{"Table":{fields}}}"#);
+            let table = serde_json::from_str::<Described>(&described).unwrap().table;
+            assert_eq!(table.identity(), identity);
         }
     }
 
