@@ -108,6 +108,8 @@ struct State {
     /// How many more requests may go although they cannot be paid for before the time is over. What such a bucket saves up is
     /// lost when the time is over, so none of them would ever go.
     unpayable: u32,
+    /// When it was made.
+    begin: Instant,
 }
 
 impl State {
@@ -130,6 +132,16 @@ impl State {
         missing.max(spent.map_or(Duration::ZERO, |spent| {
             spent.wait(units / self.rate, self.at)
         }))
+    }
+
+    /// Whether a time box that ends then may never bring so many units: they cost half of it, so that the first request, which waits
+    /// twice, does not go, or a quarter of it and more than the stretch, which the rate is not kept over then anyway. Others that
+    /// come too late for this time box have their turn in the next.
+    fn is_unpayable(&self, units: f64, end: Instant) -> bool {
+        let seconds = units / self.rate;
+        let time_box = end.saturating_duration_since(self.begin).as_secs_f64();
+        let is_long = seconds > STRETCH.as_secs_f64();
+        self.unpayable > 0 && (seconds * 2.0 > time_box || is_long && seconds * 4.0 > time_box)
     }
 
     /// Takes `units`, or gives them back if they are less than nothing.
@@ -167,6 +179,7 @@ impl TokenBucket {
                 spent,
                 follows,
                 unpayable: if follows { UNPAYABLE } else { 0 },
+                begin: Instant::now(),
             }),
             turn: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
@@ -227,7 +240,8 @@ impl TokenBucket {
                 }
                 let mut wait = state.wait(units);
                 let now = Instant::now();
-                if state.unpayable > 0 && wait > until.deadline.saturating_duration_since(now) {
+                let left = until.deadline.saturating_duration_since(now);
+                if wait > left && state.is_unpayable(units, until.deadline) {
                     wait = half.saturating_duration_since(now);
                     state.unpayable -= u32::from(wait.is_zero());
                 }
@@ -363,6 +377,14 @@ mod tests {
         assert_eq!(begin.elapsed().as_secs(), 75);
         assert!(!bucket.take(400.0, &until).await);
         assert_eq!(begin.elapsed().as_secs(), 100);
+        // What it does bring, in the next one if not in this, waits.
+        let bucket = TokenBucket::strict(true);
+        bucket.set_rate(1.0);
+        let until = Until::after(Duration::from_secs(100));
+        assert!(bucket.take(24.0, &until).await);
+        assert!(bucket.take(24.0, &until).await);
+        assert!(bucket.take(24.0, &until).await);
+        assert!(!bucket.take(24.0, &until).await);
         // A bucket that outlives a time box goes on saving up in the next one.
         let lasting = TokenBucket::strict(false);
         lasting.set_rate(1.0);

@@ -394,3 +394,26 @@ fn honest_end_of_items_that_cost_more_than_a_time_box_brings() {
         .expect("it ends well");
     assert_eq!(report.summary.updated, 24);
 }
+
+/// budget: never passed where time boxes end, either.
+#[test]
+fn budget_of_writes_where_time_boxes_end() {
+    for kilobytes in [1, 4, 40] {
+        let scenario = Scenario {
+            items: 60_000 / kilobytes,
+            item_bytes: kilobytes * 1024,
+            partitions: 10,
+            ..Scenario::default()
+        };
+        let budget = RequestedSettings {
+            max_wcu: Some(1_000),
+            time_box_seconds: Some(3),
+            ..settings(8, 8)
+        };
+        let report = run(scenario, budget, Driver::Lambda);
+        let shares = shares_of_any_ten_seconds(&report.seconds, 1_000.0);
+        let most = shares.iter().copied().fold(0.0, f64::max);
+        assert!(most <= 1.01 + 1e-9, "{most}: {kilobytes} KB");
+        assert!(most >= 0.8, "{most}: {kilobytes} KB");
+    }
+}
