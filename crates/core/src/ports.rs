@@ -287,8 +287,8 @@ pub trait SegmentStore: RejectedStore {
         segment: u32,
     ) -> impl Future<Output = Result<SegmentRecord>> + Send;
 
-    /// Stores cursor and counters of a segment of this run. With the checkpoint that exhausts a segment, [`CheckpointReader::exhausted`] grows by
-    /// one, at most.
+    /// Stores cursor and counters of a segment of this run. With the checkpoint that exhausts a segment,
+    /// [`CheckpointReader::exhausted`] grows by one, at most.
     ///
     /// Errors: `Fenced` if the stored generation is not `record.generation`, or if a checkpoint with a higher number
     /// (`counters.checkpoints`) is stored already.

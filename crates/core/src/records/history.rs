@@ -1,9 +1,9 @@
 //! The history of a run: what its workers did, by wall time, for a chart.
 //!
-//! A worker adds what it has checkpointed since its last flush to a bucket of ten seconds, under the shard of its segment. It does so once and never
-//! again: a flush that fails is lost, and so is what a worker that died had not flushed yet. So the history may hold less
-//! than the segment records, which are the truth, and never more. Verifications are not in it, since the verifier may
-//! write nowhere.
+//! A worker adds what it has checkpointed since its last flush to a bucket of ten seconds, under the shard of its segment. It
+//! does so once and never again: a flush that fails is lost, and so is what a worker that died had not flushed yet. So the
+//! history may hold less than the segment records, which are the truth, and never more. Verifications are not in it, since the
+//! verifier may write nowhere.
 
 use std::collections::BTreeMap;
 

@@ -241,8 +241,8 @@ impl Sample {
     }
 }
 
-/// The factor by which the share of items that are counted by page varies more from page to page than independent draws would, at least 1. Neighbours may be
-/// of one collection, written at one time (L. Kish, Survey Sampling, 1965).
+/// The factor by which the share of items that are counted by page varies more from page to page than independent draws would,
+/// at least 1. Neighbours may be of one collection, written at one time (L. Kish, Survey Sampling, 1965).
 fn design_effect(pages: &[SampledPage], counts: &[u64], share: f64) -> f64 {
     let items: f64 = pages.iter().map(|page| page.scanned as f64).sum();
     let binomial = share * (1.0 - share) / items;
