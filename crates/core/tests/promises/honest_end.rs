@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backfill_core::ErrorKind;
 use backfill_core::engine::runs::Failure;
-use backfill_core::ports::CheckpointReader as _;
+use backfill_core::ports::{CheckpointReader as _, SegmentStore as _};
 use backfill_core::records::{Cursor, RunStatus};
 use backfill_testkit::Faults;
 use tokio_util::sync::CancellationToken;
@@ -269,5 +269,34 @@ fn honest_end_when_stopped_during_an_outage() {
         );
         world.faults.restart();
         assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+    });
+}
+
+/// honest-end: an error that ends the run is told though the checkpoint behind it cannot be saved. Told as the trouble of the
+/// checkpoint, which passes, it would have the chunk begin again, and touch one more item.
+#[test]
+fn honest_end_names_the_error_before_that_of_the_last_checkpoint() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(3), 20, r#","total_segments":1"#);
+        world.table.make_updates_useless();
+        let plan = world.plan("first").await;
+        let run = world.record().await;
+        let (worker, chunk) = (world.worker(), first_chunk(&plan, 0));
+        let never = CancellationToken::new();
+        let claimed = async {
+            while world.table.updates().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            // The worker's own claim, which it had given up, is carried out late.
+            world.store.claim(&run, 0).await.unwrap();
+        };
+        let (worked, ()) = tokio::join!(worker.work(&chunk, None, &never), claimed);
+        let error = worked.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::UpdateDoesNotExtinguish,
+            "{}",
+            error.report()
+        );
     });
 }

@@ -101,8 +101,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
             return swept;
         }
         let rejected = self.close(record, &mut unsaved);
-        let too_many = self.checkpoint(record, &rejected).await?;
-        swept.and(too_many.map_or(Ok(()), Err))
+        match self.checkpoint(record, &rejected).await {
+            Ok(too_many) => swept.and(too_many.map_or(Ok(()), Err)),
+            Err(error) => Err(telling(swept.err(), error)),
+        }
     }
 
     async fn all_pages(&self, record: &mut SegmentRecord, unsaved: &mut Unsaved) -> Result<()> {
@@ -146,11 +148,11 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
             }
             let rejected = self.close(record, unsaved);
             let mut written: Vec<PageResult> = Vec::new();
-            let too_many = {
+            let saved = {
                 let mut saving = std::pin::pin!(self.checkpoint(record, &rejected));
                 loop {
                     tokio::select! {
-                        saved = &mut saving => break saved?,
+                        saved = &mut saving => break saved,
                         result = results.next(), if !over => match result {
                             Some(result) => written.push(result),
                             None => over = true,
@@ -158,6 +160,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
                     }
                 }
             };
+            let too_many = saved.map_err(|error| telling(progress.failure.take(), error))?;
             if let Some(too_many) = too_many {
                 self.segment.until.stop.cancel();
                 progress.failure.get_or_insert(too_many);
@@ -263,6 +266,15 @@ fn add(
     unsaved.wrote |= page.counters.matched > 0;
     unsaved.rejected.append(&mut page.rejected);
     page.add_to(record, progress.cut);
+}
+
+/// Of an error of the work and that of the checkpoint behind it the one to be told: the first, unless it passes. In the name of
+/// the other one the chunk would be tried again.
+fn telling(of_work: Option<Error>, of_checkpoint: Error) -> Error {
+    match of_work {
+        Some(error) if !error.kind().is_retryable() => error,
+        _ => of_checkpoint,
+    }
 }
 
 /// The least time between two checkpoints of a segment of a run with so many shards: the more segments at once have their
