@@ -45,7 +45,7 @@ pub(crate) fn request_form(port: u16, service: &str, parameters: &[(&str, &str)]
     answer.unwrap_or_else(|| panic!("{service} refuses {parameters:?}"))
 }
 
-/// A list of one of AWS's services that have paths. Panics if it is no success.
+/// What an AWS service that is asked by paths answers to a GET. Panics if it is no success.
 pub(crate) fn request_list(port: u16, service: &str, path: &str) -> Json {
     let credential = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");
     let headers =
