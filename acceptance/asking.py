@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Callable
 
-from .cloud import TAG, Cloud
+from .cloud import TAG, Cloud, with_index_by_gk
 from .deployed import Stack, Workshop
 from .items import Model
 from .money import Meter, TooDear, Usage
@@ -95,13 +95,9 @@ class Context:
         """The stack before its first deployment, with its table, which is filled."""
         if self._stack is None:
             # Nothing is in its index, which takes next to nothing: the question about alarms is about it.
-            index = {
-                "IndexName": "by-gk",
-                "KeySchema": [{"AttributeName": "gk", "KeyType": "HASH"}],
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-                "OnDemandThroughput": {"MaxReadRequestUnits": 1, "MaxWriteRequestUnits": 1},
-            }
-            table = self.cloud.table("target", attributes={"gk": "S"}, GlobalSecondaryIndexes=[index])
+            little = {"MaxReadRequestUnits": 1, "MaxWriteRequestUnits": 1}
+            index = with_index_by_gk(projection="KEYS_ONLY", OnDemandThroughput=little)
+            table = self.cloud.table("target", **index)
             self._model = Model.filled(self.cloud, table, self.items)
             self._stack = Stack(self.workshop, self.cloud.name, table)
         return self._stack

@@ -31,6 +31,21 @@ _WRITES = {
 }
 
 
+def index_by_gk(projection: str = "ALL", **more) -> dict:
+    """An index by the attribute `gk`."""
+    return {
+        "IndexName": "by-gk",
+        "KeySchema": [{"AttributeName": "gk", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": projection},
+    } | more
+
+
+def with_index_by_gk(**more) -> dict:
+    """What a table is made with to have an index by the text `gk`, of whole items unless `more` says otherwise, which are
+    arguments of `index_by_gk`."""
+    return {"attributes": {"gk": "S"}, "GlobalSecondaryIndexes": [index_by_gk(**more)]}
+
+
 def new_name() -> str:
     """A name for a run that no other has."""
     return PREFIX + secrets.token_hex(4)

@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
 from ..asking import Context, Later, question, together
-from ..cloud import METRICS_ARE_LATE, code_of, message_of
+from ..cloud import METRICS_ARE_LATE, code_of, index_by_gk, message_of, with_index_by_gk
 from ..money import table_hours
 from ..results import DIFFERS, UNDECIDED, Answer, verdict
 
@@ -79,18 +79,7 @@ def failed_statements(context: Context) -> Later:
     cases += [(4, case, True) for case in _CASES]
     tables = []
     for kilobytes, case, indexed in cases:
-        more = {}
-        if indexed:
-            more = {
-                "attributes": {"gk": "S"},
-                "GlobalSecondaryIndexes": [
-                    {
-                        "IndexName": "by-gk",
-                        "KeySchema": [{"AttributeName": "gk", "KeyType": "HASH"}],
-                        "Projection": {"ProjectionType": "ALL"},
-                    }
-                ],
-            }
+        more = with_index_by_gk() if indexed else {}
         suffix = f"charge-{kilobytes}-{case}{'-index' if indexed else ''}"
         tables.append(context.cloud.begin_table(suffix, **more))
     figures, put = {}, {}
@@ -246,15 +235,7 @@ def index_violations(context: Context) -> Later:
             {"AttributeName": "created", "AttributeType": "N"},
             {"AttributeName": "gk", "AttributeType": "S"},
         ],
-        GlobalSecondaryIndexUpdates=[
-            {
-                "Create": {
-                    "IndexName": "by-gk",
-                    "KeySchema": [{"AttributeName": "gk", "KeyType": "HASH"}],
-                    "Projection": {"ProjectionType": "KEYS_ONLY"},
-                }
-            }
-        ],
+        GlobalSecondaryIndexUpdates=[{"Create": index_by_gk("KEYS_ONLY")}],
     )
 
     def finish() -> Answer:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import leftovers
 from ..asking import Context, Later, question
-from ..cloud import METRICS_ARE_LATE, TAG
+from ..cloud import METRICS_ARE_LATE, TAG, with_index_by_gk
 from ..deployed import Broken, Stack
 from ..items import Application, Model
 from ..results import UNDECIDED, Answer, verdict
@@ -205,19 +205,9 @@ def full_run(context: Context) -> Answer:
 def consumed_units(context: Context) -> Later:
     """A table of its own with an index, to which nobody else writes once it is filled; migrated by this process, since the
     stack's functions may touch no other table. Half of the items grow over a border of 1 KB."""
-    index = {
-        "attributes": {"gk": "S"},
-        "GlobalSecondaryIndexes": [
-            {
-                "IndexName": "by-gk",
-                "KeySchema": [{"AttributeName": "gk", "KeyType": "HASH"}],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    }
     cloud, figures, tables = context.cloud, {}, {}
     count = 5_000
-    for name, more in (("plain", {}), ("with an index", index)):
+    for name, more in (("plain", {}), ("with an index", with_index_by_gk())):
         table = cloud.table(f"counted-{name.replace(' ', '-')}", **more)
         model = Model.filled(cloud, table, count)
         if more:

@@ -8,7 +8,7 @@ import time
 from botocore.exceptions import ClientError
 
 from ..asking import Context, question, together
-from ..cloud import code_of
+from ..cloud import code_of, with_index_by_gk
 from ..money import Usage, table_hours
 from ..results import UNDECIDED, Answer, verdict
 from .plane import item_key, sized, statement, units_of
@@ -79,17 +79,7 @@ def on_demand_at_most(write: int, read: int) -> dict:
 def throttle_reasons(context: Context) -> Answer:
     """Tables that are provisioned, that have a limit on demand, whose index has too little, and one hot key."""
     cloud = context.cloud
-    index = {
-        "attributes": {"gk": "S"},
-        "GlobalSecondaryIndexes": [
-            {
-                "IndexName": "by-gk",
-                "KeySchema": [{"AttributeName": "gk", "KeyType": "HASH"}],
-                "Projection": {"ProjectionType": "ALL"},
-                "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
-            }
-        ],
-    }
+    index = with_index_by_gk(ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 1})
     cases = {
         "provisioned": (cloud.begin_table("tight", **provisioned(FEW, FEW)), 8, True),
         "on demand with a limit": (cloud.begin_table("limited", **on_demand_at_most(FEW, FEW)), 8, True),
