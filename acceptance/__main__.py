@@ -9,13 +9,12 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import guard, leftovers, results
 from .asking import REGISTRY, Asking, Context, chosen
-from .cloud import PREFIX, Cloud, new_name
+from .cloud import PREFIX, Cloud, new_name, session
 from .deployed import ROOT, Broken, Workshop
 from .money import LIMIT_USD, Estimate, Meter, TooDear, refuse_over
 from .settling import settle
@@ -65,9 +64,8 @@ def who_am_i(endpoint: str | None):
     """A function that asks for the account of the credentials in a region."""
 
     def ask(region: str) -> str:
-        dummy = {"aws_access_key_id": "test", "aws_secret_access_key": "test"} if endpoint else {}
         config = Config(retries={"total_max_attempts": 3}, connect_timeout=10, read_timeout=10)
-        client = boto3.Session(region_name=region, **dummy).client("sts", endpoint_url=endpoint, config=config)
+        client = session(region, endpoint is not None).client("sts", endpoint_url=endpoint, config=config)
         return client.get_caller_identity()["Account"]
 
     return ask

@@ -5,6 +5,7 @@ import os
 import secrets
 import time
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 import boto3
 from botocore.config import Config
@@ -61,6 +62,14 @@ def message_of(error: ClientError) -> str:
     return error.response["Error"].get("Message", "")
 
 
+@lru_cache
+def session(region: str, is_stand_in: bool) -> boto3.Session:
+    """The one session of the run in a region: whoever asks for the account asks with the credentials that are used then, also
+    if somebody signs in elsewhere meanwhile."""
+    dummy = {"aws_access_key_id": "test", "aws_secret_access_key": "test"} if is_stand_in else {}
+    return boto3.Session(region_name=region, **dummy)
+
+
 class Cloud:
     """One account and region, or its stand-in."""
 
@@ -71,8 +80,7 @@ class Cloud:
         self._clients = {}
         # Those that are gone already, too.
         self.tables: list[str] = []
-        dummy = {"aws_access_key_id": "test", "aws_secret_access_key": "test"} if place.is_stand_in else {}
-        self._session = boto3.Session(region_name=place.region, **dummy)
+        self._session = session(place.region, place.is_stand_in)
 
     def client(self, service: str, **settings):
         """A client that counts. `settings` are botocore's, such as retries or timeouts."""
@@ -97,16 +105,15 @@ class Cloud:
         return self.client("dynamodb", retries={"total_max_attempts": 1})
 
     def environment(self) -> dict[str, str]:
-        """What programs are started with: the same account and region, and none of this machine's if it is a stand-in."""
-        environment = dict(os.environ)
+        """What programs are started with: the region and the very credentials of this run, whatever the machine has by now."""
+        kept = ("AWS_CA_BUNDLE", "AWS_CONFIG_FILE")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_") or name in kept}
+        credentials = self._session.get_credentials().get_frozen_credentials()
+        environment |= {"AWS_ACCESS_KEY_ID": credentials.access_key, "AWS_SECRET_ACCESS_KEY": credentials.secret_key}
+        if credentials.token:
+            environment["AWS_SESSION_TOKEN"] = credentials.token
         if self.place.is_stand_in:
-            environment = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
-            environment |= {
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
-                "AWS_EC2_METADATA_DISABLED": "true",
-                "AWS_ENDPOINT_URL": self.place.endpoint,
-            }
+            environment |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": self.place.endpoint}
         region = {"AWS_REGION": self.place.region, "AWS_DEFAULT_REGION": self.place.region}
         return environment | region | {"SAM_CLI_TELEMETRY": "0"}
 

@@ -101,7 +101,8 @@ def lambda_errors(context: Context) -> Answer:
     """A function for each way to fail, called as the state machine calls ours, without a retrier."""
     cloud = context.cloud
     lambdas, machines = cloud.client("lambda"), cloud.client("stepfunctions")
-    arn = role(context, "probe", [{"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}])
+    functions_of_ours = f"arn:*:lambda:*:*:function:{cloud.name}-*"
+    arn = role(context, "probe", [{"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": functions_of_ours}])
     functions = {}
     for n, kind in enumerate(_FAILURES):
         name = f"{cloud.name}-probe-{n}"
