@@ -189,6 +189,7 @@ impl Bill {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     /// A million items of 300 B, each worker at 1,000 write units per second.
     fn a_million() -> Use {
@@ -350,6 +351,25 @@ mod tests {
         let of_work = room(&children["Work"]);
         assert_eq!(room(&children["RecordSegmentFailure"]), of_work);
         assert_eq!(room(&definition["States"]["RecordFailure"]), of_work);
+    }
+
+    /// A function cannot renew its credentials, but its next start has others: refused ones are no reason to end a run at once.
+    #[test]
+    fn refused_credentials_are_tried_again_by_another_start() {
+        let definition = definition();
+        let children = &definition["States"]["Backfill"]["ItemProcessor"]["States"];
+        let all = [&definition["States"], children];
+        let tasks = all.iter().flat_map(|states| states.as_object().unwrap());
+        let tasks: Vec<_> = tasks.filter(|(_, state)| state["Type"] == "Task").collect();
+        assert_eq!(tasks.len(), 8);
+        for (name, task) in tasks {
+            let retriers = task["Retry"].as_array().unwrap();
+            let again = retriers.iter().find(|retrier| {
+                let errors = retrier["ErrorEquals"].as_array().unwrap();
+                errors.contains(&ErrorKind::MissingCredentials.name().into())
+            });
+            assert_eq!(again.map(|r| &r["MaxAttempts"]), Some(&3.into()), "{name}");
+        }
     }
 
     #[test]
