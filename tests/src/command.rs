@@ -1,8 +1,10 @@
 //! The `backfill` command as a process of its own.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 
 use serde_json::Value;
 
@@ -151,10 +153,34 @@ impl From<Output> for Ended {
     }
 }
 
-/// A port of 127.0.0.1 that is free now.
+/// A port of 127.0.0.1 that is free, and that no other test is given, of this process or another. The system's own choice
+/// would not do: it may give the same port twice, and two tests would then share the server that was first.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("there is a free port")
-        .port()
+    // As long as this process lives.
+    static OURS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    // Below the ports that systems give to connections by themselves (Linux: 32768, RFC 6335: 49152).
+    const PORTS: std::ops::Range<u16> = 20_000..32_000;
+    let folder = std::env::temp_dir().join("backfill-test-ports");
+    std::fs::create_dir_all(&folder).expect("a folder for the locks of ports");
+    let mut ours = OURS.lock().expect("the locks of ports");
+    for port in PORTS {
+        let lock = File::create(folder.join(port.to_string())).expect("the lock of a port");
+        if lock.try_lock().is_ok() && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            ours.push(lock);
+            return port;
+        }
+    }
+    panic!("no port is free from {} to {}", PORTS.start, PORTS.end);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// Also those that nobody listens on yet.
+    #[test]
+    fn a_port_is_given_once() {
+        let ports: BTreeSet<_> = (0..300).map(|_| super::free_port()).collect();
+        assert_eq!(ports.len(), 300);
+    }
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value as Json, json};
 
 use super::http::{request_form, request_json, request_list};
-use super::server::{Folder, Server};
+use super::server::{Folder, Server, end_of};
 use super::stack::start_ministack;
 use crate::command;
 use crate::wire::Wire;
@@ -29,7 +29,12 @@ impl Bare {
         let folder = Folder::new(name);
         let (port, wire, server) = (0..3)
             .find_map(|_| start_ministack(&folder, true))
-            .unwrap_or_else(|| panic!("ministack does not start: see {}", folder.log("ministack")));
+            .unwrap_or_else(|| {
+                panic!(
+                    "ministack does not start: {}",
+                    end_of(&folder.log("ministack"))
+                )
+            });
         let endpoint = format!("http://127.0.0.1:{port}");
         Bare {
             port,

@@ -51,7 +51,8 @@ impl Server {
             }
             assert!(
                 Instant::now() < deadline,
-                "a server is not ready: see {log}"
+                "a server is not ready: {}",
+                end_of(log)
             );
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -105,6 +106,16 @@ impl Folder {
         let path = self.path.join(format!("{name}.log"));
         path.display().to_string()
     }
+}
+
+/// The end of a log, for the message of a failure: the next start empties the folder, and CI keeps no files.
+pub fn end_of(log: &str) -> String {
+    const LINES: usize = 60;
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(LINES)..];
+    format!("the end of {log}:\n{}", last.join("\n"))
 }
 
 /// Says where the logs are when a case fails.

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use super::http::{request, request_json};
 use super::machine::{Machine, sfn_client};
-use super::server::{Folder, Server, ShowLogs};
+use super::server::{Folder, Server, ShowLogs, end_of};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use backfill_core::ports::CheckpointReader as _;
@@ -104,7 +104,12 @@ impl Aws {
         // Between our look for a free port and the server's use of it somebody else may have taken it.
         let (port, wire, server) = (0..3)
             .find_map(|_| start_ministack(&folder, enforce_roles))
-            .unwrap_or_else(|| panic!("ministack does not start: see {}", folder.log("ministack")));
+            .unwrap_or_else(|| {
+                panic!(
+                    "ministack does not start: {}",
+                    end_of(&folder.log("ministack"))
+                )
+            });
         let endpoint = format!("http://127.0.0.1:{port}");
         // Only the stack that most cases share: to the others the deployment itself matters, and it is sam's.
         let dist = dist().filter(|_| name == "deployed");
@@ -160,7 +165,7 @@ impl Aws {
             .args(["--region", "us-east-1"])
             .status()
             .expect("sam starts");
-        assert!(status.success(), "see {}", self.folder.log("sam"));
+        assert!(status.success(), "{}", end_of(&self.folder.log("sam")));
     }
 
     /// Deploys the stack with functions whose code differs, and with its definition put through `change`.
@@ -362,7 +367,7 @@ impl Moto {
                 });
                 server.map(|server| (port, server))
             })
-            .unwrap_or_else(|| panic!("moto does not start: see {log}"));
+            .unwrap_or_else(|| panic!("moto does not start: {}", end_of(&log)));
         let settings = r#"{"stepfunctions":{"execute_state_machine":true}}"#;
         request(port, "POST", "/moto-api/config", settings).expect("moto takes its settings");
         let client = sfn_client(&format!("http://127.0.0.1:{port}"));
@@ -463,7 +468,7 @@ fn deploy(endpoint: &str, folder: &Folder, template: &Path, parameters: &[&str])
     let parameters = [&table[..], parameters].concat();
     let log = folder.log("sam");
     let is_deployed = sam_deploy(endpoint, folder, template, STACK, &parameters);
-    assert!(is_deployed, "sam deploy failed: see {log}");
+    assert!(is_deployed, "sam deploy failed: {}", end_of(&log));
 }
 
 /// `sam deploy` of any stack. Whether it succeeded.
@@ -531,7 +536,7 @@ fn deploy_from(dist: &Path, endpoint: &str, folder: &Folder) {
             .stderr(file)
             .status()
             .expect("the AWS CLI starts");
-        assert!(status.success(), "aws {arguments} failed: see {log}");
+        assert!(status.success(), "aws {arguments} failed: {}", end_of(&log));
     };
     aws("s3 mb s3://artefacts");
     aws(&format!(
