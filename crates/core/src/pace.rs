@@ -8,6 +8,7 @@
 mod bucket;
 mod budget;
 mod ceiling;
+mod read_cost;
 pub mod retry;
 mod window;
 
@@ -15,12 +16,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
+use tokio::sync::{MutexGuard as TurnGuard, OwnedSemaphorePermit, SemaphorePermit};
 use tokio::time::Instant;
 
 use self::bucket::TokenBucket;
 pub use self::budget::{Budget, REQUEST_SECONDS, Share};
+use self::budget::{LEAST_PAGE_UNITS, page_units};
 use self::ceiling::Ceiling;
+pub use self::read_cost::{Consistency, bytes_of};
+use self::read_cost::{MOST_PER_ITEM, ReadCost, page_should_cost};
 use self::retry::Until;
 pub use self::window::MAX_WINDOW;
 use self::window::Window;
@@ -31,14 +35,18 @@ use crate::{Error, ErrorKind, Result};
 
 /// A single write should take no more than this many seconds of the ceiling, which need not be as exact as the budget.
 const CEILING_REQUEST_SECONDS: f64 = 0.1;
-/// What a page costs that is read strongly consistently and holds up to 4 KB (read/write operation costs, developer guide).
-const LEAST_PAGE_UNITS: f64 = 1.0;
-/// After such a page an item is believed to cost this part of what it seemed to.
+/// After such a page the next may hold more items, as if one cost this part of what it seemed to, and so on until a page costs
+/// more, or until they cost the least part. All are paid for by what an item has seemed to cost.
 const TRY_MORE: f64 = 0.8;
-/// Bytes that a read unit reads eventually consistent.
-const BYTES_PER_READ_UNIT: f64 = 8192.0;
-/// Items of the first page under a budget, when nobody knows how large they are.
-const UNKNOWN_ITEMS: u32 = 25;
+const TRY_MOST: f64 = 0.2;
+/// Items of the first page under a budget of writes, until one has said what it costs.
+const UNWRITTEN_ITEMS: f64 = 25.0;
+/// Items of the first page under a budget of reads, until one has said what it costs.
+const UNREAD_ITEMS: u32 = 1;
+/// What others have said of a table counts as much as so many items.
+const HEARSAY_ITEMS: f64 = 25.0;
+/// The first page under a budget waits for no more than so long, if nobody knows what it costs.
+const UNKNOWN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a segment fared for a while.
 #[derive(Debug)]
@@ -83,6 +91,10 @@ struct Known {
     per_item: f64,
     /// Whether that was measured.
     measured: bool,
+    /// Items of pages by which it was measured; of no matter once they are many.
+    items: f64,
+    /// The part of it by which the next page is cut: less than 1 if more may fit.
+    try_more: f64,
     usage: Usage,
     since: Instant,
     throttles: u64,
@@ -96,12 +108,21 @@ pub struct Turn<'a> {
     bucket: &'a TokenBucket,
     side: &'a Side,
     window: Option<(&'a Window, OwnedSemaphorePermit)>,
+    page: Option<PageTurn<'a>>,
     taken: f64,
     items: usize,
     sent: Instant,
     waited: Duration,
     ended: bool,
     _request: SemaphorePermit<'a>,
+}
+
+/// What else belongs to the turn of a page.
+struct PageTurn<'a> {
+    budget: &'a Budget,
+    consistency: Consistency,
+    /// If it is the first page of all, until which the others wait.
+    _first: Option<TurnGuard<'a, ()>>,
 }
 
 impl<'a> Pace<'a> {
@@ -133,24 +154,44 @@ impl<'a> Pace<'a> {
     }
 
     /// Most items that a page should hold, so that it takes little of the budget at once.
-    pub fn items_per_read(&self, most: u32) -> u32 {
-        let rate = self.budget.read.rate().min(self.reads.ceiling.rate());
-        // A page costs that much, however small.
-        let units = (rate * 2.0 * REQUEST_SECONDS).max(LEAST_PAGE_UNITS);
-        let items = units / self.reads.per_item();
-        let budgeted = self.budget.read.rate().is_finite();
-        let most = match budgeted && !self.reads.lock().measured {
-            true => most.min(UNKNOWN_ITEMS),
-            false => most,
+    pub fn items_per_read(&self, most: u32, consistency: Consistency) -> u32 {
+        let budget = self.budget.read.rate();
+        let units = page_units(budget.min(self.reads.ceiling.rate()));
+        let cost = self.read_cost();
+        let most = match cost {
+            ReadCost::Estimated(_) | ReadCost::Unknown if budget.is_finite() => {
+                most.min(UNREAD_ITEMS)
+            }
+            _ => most,
         };
+        let per_item = cost.per_item().unwrap_or_else(|| self.reads.per_item());
+        let items = units / (per_item * consistency.times() * self.reads.lock().try_more);
         (items as u32).clamp(1, most)
+    }
+
+    /// What an item costs to read: what this segment has seen, or else, within a budget, what others of the process have.
+    fn read_cost(&self) -> ReadCost {
+        let mut known = self.reads.lock();
+        if known.measured {
+            return ReadCost::Measured(known.per_item);
+        }
+        if self.budget.read.rate().is_infinite() {
+            return ReadCost::Unknown;
+        }
+        let cost = self.budget.read_cost();
+        if let ReadCost::Measured(per_item) = cost {
+            known.per_item = per_item;
+            known.measured = true;
+            known.items = HEARSAY_ITEMS;
+        }
+        cost
     }
 
     /// Items that can be read and written in this time at the present rate; infinitely many if nothing bounds it.
     pub fn items_in(&self, seconds: f64) -> f64 {
         let budget = self.budget.write.rate();
         if budget.is_finite() && !self.writes.lock().measured {
-            return f64::from(UNKNOWN_ITEMS);
+            return UNWRITTEN_ITEMS;
         }
         let segments = self.budget.segments.load(Ordering::Relaxed).max(1);
         let rate = (budget / f64::from(segments)).min(self.writes.ceiling.rate());
@@ -205,11 +246,43 @@ impl<'a> Pace<'a> {
         }
     }
 
-    /// Waits for the turn of a page of this many items; `None` if the time was over before.
-    pub async fn read(&self, items: u32, until: &Until) -> Option<Turn<'_>> {
+    /// Waits for the turn of a page of this many items; `None` if the time was over before. If nobody knows what an item costs,
+    /// it waits until another one that is being read has said it.
+    pub async fn read(
+        &self,
+        items: u32,
+        consistency: Consistency,
+        until: &Until,
+    ) -> Option<Turn<'_>> {
         let (side, bucket) = (&self.reads, &self.budget.read);
-        let units = side.per_item() * f64::from(items);
-        Turn::wait(side, bucket, self.budget, items as usize, units, until).await
+        let mut first = None;
+        if bucket.rate().is_finite() && !matches!(self.read_cost(), ReadCost::Measured(_)) {
+            first = tokio::select! {
+                guard = self.budget.first_page.lock() => Some(guard),
+                () = until.over() => return None,
+            };
+        }
+        let should_cost = |per_item| page_should_cost(items, per_item, consistency);
+        let units = match self.read_cost() {
+            ReadCost::Measured(per_item) => {
+                first = None;
+                should_cost(per_item)
+            }
+            ReadCost::Estimated(per_item) => should_cost(per_item),
+            ReadCost::Unknown if bucket.rate().is_finite() => {
+                let patience = UNKNOWN_PATIENCE.min(until.quarter()).as_secs_f64();
+                should_cost(MOST_PER_ITEM).min(bucket.rate() * patience)
+            }
+            ReadCost::Unknown => should_cost(side.per_item()),
+        };
+        let turn = Turn::wait(side, bucket, self.budget, items as usize, units, until);
+        let mut turn = turn.await?;
+        turn.page = Some(PageTurn {
+            budget: self.budget,
+            consistency,
+            _first: first,
+        });
+        Some(turn)
     }
 
     /// Reads a page whose turn has come.
@@ -225,7 +298,7 @@ impl<'a> Pace<'a> {
             Ok(page) => {
                 turn.end(page.scanned, page.consumed_rcu);
                 if page.scanned > 0 {
-                    self.guess_write_cost(&page);
+                    self.guess_write_cost(&page, Consistency::of(request.consistent));
                     let part = page.pending.len() as f64 / page.scanned as f64;
                     let mut pending = self.pending();
                     *pending += (part - *pending) * 0.3;
@@ -241,8 +314,9 @@ impl<'a> Pace<'a> {
 
     /// What an item costs to write, from what it has cost to read, until a write says it: a large item is paid for before the
     /// first of them is written. A page is charged by whole items, whatever it brings of them.
-    fn guess_write_cost(&self, page: &Page) {
-        let bytes = page.consumed_rcu * BYTES_PER_READ_UNIT / page.scanned as f64;
+    fn guess_write_cost(&self, page: &Page, consistency: Consistency) {
+        let units = page.consumed_rcu / consistency.times();
+        let bytes = bytes_of(units / page.scanned as f64);
         let mut known = self.writes.lock();
         if !known.measured {
             known.per_item = write_units(bytes as u64);
@@ -296,6 +370,8 @@ impl Side {
             known: Mutex::new(Known {
                 per_item: per_item.unwrap_or(otherwise),
                 measured: per_item.is_some(),
+                items: per_item.map_or(0.0, |_| HEARSAY_ITEMS),
+                try_more: 1.0,
                 usage: Usage::default(),
                 since: Instant::now(),
                 throttles: 0,
@@ -359,6 +435,7 @@ impl<'a> Turn<'a> {
             bucket,
             side,
             window: None,
+            page: None,
             taken,
             items,
             sent: Instant::now(),
@@ -370,16 +447,33 @@ impl<'a> Turn<'a> {
 
     /// Ends the turn of a read that was answered: this many items at a cost of this many capacity units.
     pub fn end(self, items: u64, units: f64) {
+        let times = self
+            .page
+            .as_ref()
+            .map_or(1.0, |page| page.consistency.times());
         let cost = (items > 0 && units > 0.0).then(|| {
-            let cost = units / items as f64;
-            if units > LEAST_PAGE_UNITS {
-                return cost;
-            }
+            let cost = units / times / items as f64;
             // What a page costs at least says only that as many fit, and perhaps more. Taken at its word it would make the
             // next page smaller, at the same price, and so on down to single items.
-            cost.min(self.side.per_item()) * TRY_MORE
+            let says_all = units > LEAST_PAGE_UNITS;
+            let believed = self.believed().unwrap_or(cost);
+            let mut known = self.side.lock();
+            match says_all {
+                true => known.try_more = 1.0,
+                false => known.try_more = (known.try_more * TRY_MORE).max(TRY_MOST),
+            }
+            if says_all { cost } else { cost.min(believed) }
         });
         self.over(units, 0, items, cost);
+    }
+
+    /// What an item of a page was believed to cost.
+    fn believed(&self) -> Option<f64> {
+        let known = self.side.lock();
+        if known.measured {
+            return Some(known.per_item);
+        }
+        self.page.as_ref()?.budget.read_cost().per_item()
     }
 
     /// Ends the turn of a write that was answered at a cost of this many capacity units. The table throttled so many of its
@@ -427,10 +521,19 @@ impl<'a> Turn<'a> {
             known.usage.service += service;
             known.throttles += throttles;
             if let Some(cost) = cost {
-                // Single requests differ; what counts is what many cost.
-                let weight = if known.measured { 0.2 } else { 1.0 };
+                // Single requests differ; what counts is what many cost. What few items have cost says little once more are
+                // known.
+                let weight = match (known.measured, &self.page) {
+                    (false, _) => 1.0,
+                    (true, None) => 0.2,
+                    (true, Some(_)) => (items as f64 / (known.items + items as f64)).max(0.2),
+                };
                 known.per_item += (cost - known.per_item) * weight;
                 known.measured = true;
+                known.items += items as f64;
+                if let Some(page) = &self.page {
+                    page.budget.learn(known.per_item);
+                }
             }
         }
         if let Some((window, slot)) = self.window.take() {
@@ -468,6 +571,80 @@ mod tests {
         assert!((39.0..42.0).contains(&seconds), "{seconds}");
     }
 
+    fn page_of(scanned: u64, consumed_rcu: f64) -> Page {
+        Page {
+            pending: Vec::new(),
+            scanned,
+            next: None,
+            consumed_rcu,
+        }
+    }
+
+    /// budget: if nobody knows how large items are, one reads a single one, which is paid for as the largest there is, and the
+    /// other segments of the process wait for what it says.
+    #[tokio::test(start_paused = true)]
+    async fn budget_of_the_first_page_of_a_table_that_nobody_knows() {
+        let budget = Budget::new(Share::Whole);
+        budget.read.set_rate(100.0);
+        let [one, other] = [(); 2].map(|()| Pace::new(&budget, 1, None, None));
+        let until = Until::after(Duration::from_secs(3_600));
+        let eventual = Consistency::Eventual;
+        assert_eq!(one.items_per_read(1_000, eventual), 1);
+        let begin = Instant::now();
+        let seconds = || begin.elapsed().as_secs_f64();
+        let first = one.read(1, eventual, &until).await.unwrap();
+        assert!((0.49..0.51).contains(&seconds()), "{}", seconds());
+        assert_eq!(other.items_per_read(1_000, eventual), 1);
+        let (second, ()) = tokio::join!(other.read(1, eventual, &until), async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            first.end(1, 25.0);
+        });
+        assert!(seconds() >= 3.49, "{}", seconds());
+        assert_eq!(second.unwrap().taken, 25.0);
+        let known = Pace::new(&budget, 1, None, None);
+        let third = known.read(2, Consistency::Strong, &until).await.unwrap();
+        assert_eq!(third.taken, 2.0 * 2.0 * 25.0);
+    }
+
+    /// budget: what DynamoDB says of a table pays for the first page, and what a page has cost for the others, read strongly
+    /// consistent or not.
+    #[tokio::test(start_paused = true)]
+    async fn budget_of_pages_is_learnt_from_either_kind() {
+        let budget = Budget::new(Share::Whole);
+        budget.read.set_rate(200.0);
+        budget.expect_items_of(Some(2_048.0));
+        let pace = Pace::new(&budget, 1, None, None);
+        let until = Until::after(Duration::from_secs(3_600));
+        let (eventual, strong) = (Consistency::Eventual, Consistency::Strong);
+        assert_eq!(pace.items_per_read(1_000, eventual), 1);
+        let turn = pace.read(25, eventual, &until).await.unwrap();
+        // 6.25, rounded up to 4 KB.
+        assert_eq!(turn.taken, 6.5);
+        turn.end(25, 12.5);
+        assert_eq!(pace.items_per_read(1_000, eventual), 20);
+        assert_eq!(pace.items_per_read(1_000, strong), 10);
+        let turn = pace.read(10, strong, &until).await.unwrap();
+        assert_eq!(turn.taken, 10.0);
+        turn.end(10, 10.0);
+        assert_eq!(pace.items_per_read(1_000, eventual), 20);
+        // A page ends with the item that fills 1 MB.
+        let turn = pace.read(1_000, eventual, &until).await.unwrap();
+        assert_eq!(turn.taken, 128.5);
+    }
+
+    /// A worker with a small share and little time reads at least a page.
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_item_does_not_wait_for_all_of_a_time_box() {
+        for seconds in [1, 10, 600] {
+            let budget = Budget::new(Share::OfWorker);
+            budget.read.set_rate(0.5);
+            let pace = Pace::new(&budget, 1, None, None);
+            let until = Until::after(Duration::from_secs(seconds));
+            let turn = pace.read(1, Consistency::Eventual, &until).await;
+            assert!(turn.is_some(), "{seconds} s");
+        }
+    }
+
     /// budget: an item is paid for before the first is written, by what reading it has cost.
     #[tokio::test(start_paused = true)]
     async fn budget_of_the_first_write_knows_what_items_cost_to_read() {
@@ -475,20 +652,15 @@ mod tests {
         budget.write.set_rate(100.0);
         let pace = Pace::new(&budget, 25, None, None);
         let until = Until::after(Duration::from_secs(3_600));
-        let page = Page {
-            pending: Vec::new(),
-            scanned: 2,
-            next: None,
-            consumed_rcu: 100.0,
-        };
-        pace.guess_write_cost(&page);
+        let page = page_of(2, 100.0);
+        pace.guess_write_cost(&page, Consistency::Eventual);
         let begin = Instant::now();
         let turn = pace.write(1, &until).await.unwrap();
         let seconds = begin.elapsed().as_secs_f64();
         assert!((3.9..4.1).contains(&seconds), "{seconds}");
         // What it did cost is known better.
         turn.end_write(1.0, 0, 0);
-        pace.guess_write_cost(&page);
+        pace.guess_write_cost(&page, Consistency::Eventual);
         assert_eq!(pace.items_per_write(25), 2);
     }
 }

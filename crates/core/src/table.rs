@@ -99,6 +99,18 @@ pub struct TableDescription {
     pub size_bytes: u64,
 }
 
+impl TableDescription {
+    /// Bytes of an item on average, if DynamoDB has counted the table.
+    pub fn item_bytes(&self) -> Option<f64> {
+        average_bytes(self.size_bytes, self.item_count)
+    }
+}
+
+/// Bytes of an item of a table of so many bytes and items; `None` if nobody has counted it.
+pub(crate) fn average_bytes(size_bytes: u64, items: u64) -> Option<f64> {
+    (size_bytes > 0 && items > 0).then(|| size_bytes as f64 / items as f64)
+}
+
 /// One segment per this many bytes: at 25 MB/s of scanning it is done in ten seconds, so the segments at the
 /// end of a run are short, and yet a segment's own cost (a claim and a few checkpoints) stays below a
 /// thousandth of its reads.

@@ -66,6 +66,7 @@ pub async fn simulate(
         bound_seconds,
         bound_by,
         seconds: world.table.seconds(sweep_seconds.ceil() as usize),
+        with_verification: world.table.seconds(usize::MAX),
         checkpoints: meter,
     })
 }

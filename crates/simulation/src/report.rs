@@ -15,6 +15,8 @@ pub struct Second {
     pub wcu_by_tenth: [f64; 10],
     /// Read units that the backfill consumed.
     pub rcu: f64,
+    /// The same of each tenth of the second.
+    pub rcu_by_tenth: [f64; 10],
     /// Requests and statements of the backfill that were throttled.
     pub throttles: u64,
     /// Live writes that were accepted.
@@ -59,6 +61,8 @@ pub struct Report {
     pub bound_by: &'static str,
     /// The seconds of the sweep.
     pub seconds: Vec<Second>,
+    /// The seconds of the whole run: the sweep, and behind it the verification.
+    pub with_verification: Vec<Second>,
     /// What the run has consumed of the checkpoint table.
     pub checkpoints: Meter,
 }

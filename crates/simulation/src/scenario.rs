@@ -12,6 +12,8 @@ pub struct Scenario {
     pub items: u64,
     /// Bytes of an item.
     pub item_bytes: u64,
+    /// Bytes of an item as DynamoDB has counted them, which it does about every six hours; `None` if it has not yet.
+    pub counted_bytes: Option<u64>,
     /// Part of the items that is pending, 0 to 1.
     pub pending: f64,
     /// Part of the pending items, but for the first of each segment, that a live writer sets after they were read and before
@@ -50,6 +52,7 @@ impl Default for Scenario {
         Scenario {
             items: 100_000,
             item_bytes: 300,
+            counted_bytes: Some(300),
             pending: 1.0,
             raced: 0.0,
             indexes: 0,

@@ -178,7 +178,9 @@ impl State {
             self.seconds.at(now).throttles += 1;
             return Err(throttled());
         }
-        self.seconds.at(now).rcu += units;
+        let second = self.seconds.at(now);
+        second.rcu += units;
+        second.rcu_by_tenth[(now.fract() * 10.0) as usize] += units;
         let pending = (begin..stop).filter(|&index| self.is_pending(index));
         let pending: Vec<u64> = pending.collect();
         if self.scenario.raced > 0.0 && !request.consistent {
@@ -230,6 +232,10 @@ impl ReadAccess for SimulatedTable {
 
     async fn describe(&self, _table: &str) -> Result<TableDescription> {
         let state = self.lock();
+        let items = match state.scenario.counted_bytes {
+            Some(_) => state.scenario.items,
+            None => 0,
+        };
         Ok(TableDescription {
             status: "ACTIVE".into(),
             replicas: Vec::new(),
@@ -239,8 +245,8 @@ impl ReadAccess for SimulatedTable {
                 hash: KeyAttribute::new("id", KeyType::N),
                 range: None,
             },
-            item_count: state.scenario.items,
-            size_bytes: state.scenario.items * state.scenario.item_bytes,
+            item_count: items,
+            size_bytes: items * state.scenario.counted_bytes.unwrap_or_default(),
         })
     }
 

@@ -39,6 +39,7 @@ impl Counted {
         };
         let budget = Budget::new(Share::Whole);
         budget.set(&settings, 0);
+        budget.expect_items_of(description.item_bytes());
         let verification = Verification::new(settings.total_segments);
         let verification = count(&reader, verification, &budget, &until)
             .await

@@ -11,6 +11,7 @@ use crate::engine::planner::Planner;
 use crate::engine::runs::{ConclusionStatus, Round};
 use crate::engine::verifier::{Verifier, VerifyRequest};
 use crate::engine::worker::{Chunk, Worker};
+use crate::pace::Consistency;
 use crate::pace::retry::retry_outage;
 use crate::ports::{ReadAccess, RunStore, SegmentStore, WriteAccess};
 use crate::records::{Owner, RunStatus};
@@ -110,6 +111,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
                 owner: owner.clone(),
                 verification: round.verification,
             };
+            self.verifier.go_on_from(&self.worker.budget);
             while !request.verification.done {
                 if stop.is_cancelled() {
                     return Ok(RunStatus::Paused);
@@ -131,6 +133,9 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
                 ConclusionStatus::Succeeded => return Ok(RunStatus::Succeeded),
                 ConclusionStatus::Incomplete => return Ok(RunStatus::Incomplete),
                 ConclusionStatus::NextPass => {
+                    self.worker
+                        .budget
+                        .go_on_from(self.verifier.budget(), Consistency::Strong);
                     round = self
                         .planner
                         .runs

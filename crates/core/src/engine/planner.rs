@@ -217,6 +217,7 @@ pub(crate) fn new_run(
         keys: description.keys.clone(),
         table_identity: description.identity.clone(),
         estimated_items: description.item_count,
+        estimated_bytes: description.size_bytes,
         settings,
         status: RunStatus::Running,
         message: format!("started with {segments}"),

@@ -13,7 +13,7 @@ use crate::engine::metrics::Figures;
 use crate::engine::ownership::{self, load};
 use crate::pace::Pace;
 use crate::pace::retry::{Until, retry_until};
-use crate::pace::{Budget, Share};
+use crate::pace::{Budget, Consistency, Share, bytes_of};
 use crate::ports::{CheckpointReader, PageRequest, ReadAccess, TableReader};
 use crate::records::{Cursor, Owner, RunRecord};
 use crate::{Error, Key, Result};
@@ -86,6 +86,12 @@ impl Verification {
         }
     }
 
+    /// Bytes of an item, by what was counted so far; `None` if nothing was.
+    fn item_bytes(&self) -> Option<f64> {
+        let units = self.consumed_rcu / Consistency::Strong.times();
+        (self.scanned > 0).then(|| bytes_of(units / self.scanned as f64))
+    }
+
     /// Refuses a state that no verification can be in (`InvalidInput`): a count that leaves segments out proves nothing.
     fn check(&self) -> Result<()> {
         let wrong = |why: String| Err(Error::invalid("verification", why));
@@ -122,6 +128,8 @@ pub struct Verifier<A, S> {
     access: A,
     store: S,
     budget: Budget,
+    /// True once it knows what has used the budget before it.
+    follows: AtomicBool,
 }
 
 impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
@@ -131,7 +139,20 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
             access,
             store,
             budget: Budget::new(Share::Whole),
+            follows: AtomicBool::new(false),
         }
+    }
+
+    /// Goes on within the budget of the segments that this process has swept until now, if it has.
+    pub(super) fn go_on_from(&self, swept: &Budget) {
+        if self.budget.go_on_from(swept, Consistency::Eventual) {
+            self.follows.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What it may use of the table.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Goes on with the verification until it is done, the run's time box or `latest` is over, or `stop` is
@@ -153,6 +174,19 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
             stop: stop.clone(),
         };
         self.budget.set(&run.settings, 0);
+        let before = request.verification.scanned;
+        self.budget
+            .expect_items_of(request.verification.item_bytes().or(run.item_bytes()));
+        if !self.follows.swap(true, Ordering::Relaxed) {
+            // Others have read until now, and it may be a process of its own for each time box.
+            self.budget.read.end_with_its_time();
+            match before {
+                0 => self
+                    .budget
+                    .follow(run.settings.workers(), Consistency::Eventual),
+                _ => self.budget.follow(1, Consistency::Strong),
+            }
+        }
         let reader = self.access.reader(run.change());
         let look = |run: RunRecord| {
             self.budget.set(&run.settings, 0);
@@ -162,7 +196,6 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
             counted = count(&reader, request.verification.clone(), &self.budget, &until) => counted,
             error = ownership::watch(&self.store, &run, None, look) => Err(error),
         };
-        let before = request.verification.scanned;
         let counted = counted
             .map_err(|error| error.context(format!("verifying table {}", run.spec.table)))?;
         let figures = Figures {
@@ -276,12 +309,12 @@ async fn count_segment<R: TableReader>(
             segment: count.segment.segment,
             total_segments,
             after: count.segment.cursor.start_key(),
-            limit: pace.items_per_read(PAGE_LIMIT),
+            limit: pace.items_per_read(PAGE_LIMIT, Consistency::Strong),
             consistent: true,
         };
         let page = retry_until(
             until,
-            || pace.read(request.limit, until),
+            || pace.read(request.limit, Consistency::Strong, until),
             |turn| pace.page(turn, reader, request),
         )
         .await

@@ -35,7 +35,7 @@ use self::sweep::Sweep;
 use self::trial::Trial;
 use crate::engine::ownership::{self, load_near};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
-use crate::pace::{Budget, Pace, Share};
+use crate::pace::{Budget, Consistency, Pace, Share};
 use crate::ports::{SegmentStore, TableWriter as _, WriteAccess};
 use crate::records::{Counters, Cursor, Owner, RunRecord, SegmentRecord, likely_copy, shard_of};
 use crate::request::Settings;
@@ -79,7 +79,7 @@ pub struct ChunkReport {
 pub struct Worker<A, S> {
     access: A,
     store: S,
-    budget: Budget,
+    pub(super) budget: Budget,
     accepted: Accepted,
 }
 
@@ -125,6 +125,15 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         let near = shard_of(chunk.segment, run.shards);
         let known = AtomicU32::new(0);
         self.follow(&run, near..near + 1, &known).await?;
+        self.budget.expect_items_of(run.item_bytes());
+        if let Some(read) = per_item(record.counters.consumed_rcu, record.counters.scanned) {
+            self.budget.learn(read);
+        }
+        if self.budget.is_shared() {
+            // It takes the place of a worker, or, alone in a further pass, that of the verification.
+            let is_alone = run.settings.workers() == 1 && run.pass > run.first_pass;
+            self.budget.follow(1, Consistency::of(is_alone));
+        }
         let before = record.counters;
         let ledger = Ledger::new(&run, chunk.segment, &before);
         let swept = self

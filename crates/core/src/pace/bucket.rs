@@ -110,6 +110,8 @@ struct State {
     unpayable: u32,
     /// When it was made.
     begin: Instant,
+    /// Units that others may have used at their very end, for which the next request waits as well.
+    left_by_others: f64,
 }
 
 impl State {
@@ -122,6 +124,16 @@ impl State {
         if let Some(spent) = &mut self.spent {
             spent.forget(now);
         }
+    }
+
+    /// Lets a request of `units`, if it is the first, wait for what others may have used before it. If that is known, it waits for
+    /// `most` of the time that is left.
+    fn wait_for_others(&mut self, units: f64, most: Duration) {
+        if std::mem::take(&mut self.follows) {
+            self.level -= units;
+        }
+        let left = std::mem::take(&mut self.left_by_others);
+        self.level -= left.min(self.rate * most.min(STRETCH).as_secs_f64());
     }
 
     /// How long `units` have to wait, as far as is known now.
@@ -180,6 +192,7 @@ impl TokenBucket {
                 follows,
                 unpayable: if follows { UNPAYABLE } else { 0 },
                 begin: Instant::now(),
+                left_by_others: 0.0,
             }),
             turn: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
@@ -213,6 +226,20 @@ impl TokenBucket {
         self.changed.notify_one();
     }
 
+    /// Others have used the rate until now, and their last requests may have cost so many units: the next request waits for
+    /// those, and not for its own twice, but for no more than ten seconds, nor for a quarter of its time.
+    pub fn follow(&self, units: f64) {
+        let mut state = self.state();
+        state.follows = false;
+        state.left_by_others = units;
+    }
+
+    /// Says that what it saves up is lost when the time of its requests is over, so that what cannot be paid for within it goes
+    /// at half of it, once or twice.
+    pub fn end_with_its_time(&self) {
+        self.state().unpayable = UNPAYABLE;
+    }
+
     /// Waits until the bucket holds `units` and takes them; false if the time was over before.
     pub async fn take(&self, units: f64, until: &Until) -> bool {
         if self.rate().is_infinite() {
@@ -235,9 +262,7 @@ impl TokenBucket {
                     return !until.is_over();
                 }
                 state.refill(units);
-                if std::mem::take(&mut state.follows) {
-                    state.level -= units;
-                }
+                state.wait_for_others(units, until.quarter());
                 let mut wait = state.wait(units);
                 let now = Instant::now();
                 let left = until.deadline.saturating_duration_since(now);
@@ -354,6 +379,26 @@ mod tests {
             "{:?}",
             begin.elapsed()
         );
+    }
+
+    /// budget: whoever goes on within it waits for what others may have used last, and has time left for its own.
+    #[tokio::test(start_paused = true)]
+    async fn what_others_have_used_is_waited_for() {
+        for (left, seconds, expected) in
+            [(500.0, 600, 6.0), (9_000.0, 600, 11.1), (9_000.0, 4, 2.0)]
+        {
+            let bucket = TokenBucket::strict(false);
+            bucket.set_rate(100.0);
+            bucket.follow(left);
+            let until = Until::after(Duration::from_secs(seconds));
+            let begin = Instant::now();
+            assert!(bucket.take(100.0, &until).await);
+            let waited = begin.elapsed().as_secs_f64();
+            assert!((waited - expected).abs() < 0.1, "{waited}, {expected}");
+            let begin = Instant::now();
+            assert!(bucket.take(100.0, &until).await);
+            assert!(begin.elapsed() < Duration::from_millis(1_100), "once");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,14 +2,25 @@
 //! budget.
 
 use std::sync::atomic::AtomicU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
 use super::bucket::TokenBucket;
+use super::read_cost::{Consistency, MOST_PER_ITEM, ReadCost};
 use crate::request::Settings;
 
 /// A single request should cost no more than this many seconds of the rate.
 pub const REQUEST_SECONDS: f64 = 0.025;
+
+/// What a page costs that is read strongly consistently and holds up to 4 KB (read/write operation costs, developer guide).
+pub(super) const LEAST_PAGE_UNITS: f64 = 1.0;
+
+/// Units that a page should cost at this rate, so that it takes little of the budget at once.
+pub(super) fn page_units(rate: f64) -> f64 {
+    // A page costs a unit, however small.
+    (rate * 2.0 * REQUEST_SECONDS).max(LEAST_PAGE_UNITS)
+}
 
 /// Most requests to the target table in flight at once, of all segments of a process. Each has a connection of its own.
 const REQUESTS_IN_FLIGHT: usize = 128;
@@ -41,6 +52,10 @@ pub struct Budget {
     pub pages: Semaphore,
     /// Segments of this process that are at work.
     pub segments: AtomicU32,
+    /// What an item costs to read, as far as this process knows.
+    read_cost: Mutex<ReadCost>,
+    /// Held by whoever reads the first page of all, so that the others know what theirs cost.
+    pub(super) first_page: tokio::sync::Mutex<()>,
 }
 
 impl Budget {
@@ -55,7 +70,63 @@ impl Budget {
             requests: Semaphore::new(REQUESTS_IN_FLIGHT),
             pages: Semaphore::new(PAGES_IN_MEMORY),
             segments: AtomicU32::new(0),
+            read_cost: Mutex::new(ReadCost::Unknown),
+            first_page: tokio::sync::Mutex::new(()),
         }
+    }
+
+    fn read_cost_lock(&self) -> MutexGuard<'_, ReadCost> {
+        self.read_cost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an item costs to read.
+    pub(super) fn read_cost(&self) -> ReadCost {
+        *self.read_cost_lock()
+    }
+
+    /// Takes note of what items have cost to read.
+    pub fn learn(&self, per_item: f64) {
+        *self.read_cost_lock() = ReadCost::Measured(per_item);
+    }
+
+    /// Says how large an item is on average, by somebody who has counted the table, until one is read; `None` if nobody has.
+    pub fn expect_items_of(&self, bytes: Option<f64>) {
+        let mut cost = self.read_cost_lock();
+        if let (Some(bytes), ReadCost::Unknown | ReadCost::Estimated(_)) = (bytes, *cost) {
+            *cost = ReadCost::of_bytes(bytes);
+        }
+    }
+
+    /// Begins to read where others, so many processes, have read within the same budget until now, in this way.
+    pub fn follow(&self, processes: u32, consistency: Consistency) {
+        let rate = self.read.rate();
+        if rate.is_infinite() {
+            return;
+        }
+        // Each may have read a page at its very end, which is rounded up.
+        let processes = f64::from(processes.max(1));
+        let per_item = self.read_cost().per_item().unwrap_or(MOST_PER_ITEM) * consistency.times();
+        let page = page_units(rate / processes).max(per_item);
+        self.read
+            .follow((page + LEAST_PAGE_UNITS / 2.0 * consistency.times()) * processes);
+    }
+
+    /// Takes over from another one of the same process what that knows of the table and may have read last, in this way; false if
+    /// it has not been used within a budget.
+    pub fn go_on_from(&self, other: &Budget, consistency: Consistency) -> bool {
+        let rate = other.read.rate();
+        if rate.is_infinite() {
+            return false;
+        }
+        let cost = other.read_cost();
+        if cost != ReadCost::Unknown {
+            *self.read_cost_lock() = cost;
+        }
+        self.read.set_rate(rate);
+        self.follow(1, consistency);
+        true
     }
 
     /// Whether other processes use their share of the same budget.

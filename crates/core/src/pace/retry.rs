@@ -37,6 +37,11 @@ impl Until {
         self.stop.is_cancelled() || Instant::now() >= self.deadline
     }
 
+    /// A quarter of the time that is left: so long may be waited for what only might be so, if something is to be done as well.
+    pub fn quarter(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now()) / 4
+    }
+
     /// Waits until nothing new may be begun.
     pub async fn over(&self) {
         tokio::select! {

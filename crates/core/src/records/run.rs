@@ -11,7 +11,7 @@ use crate::records::Owner;
 use crate::request::{
     MAX_PASSES as MAX_PASSES_OF_EXECUTION, RequestedSettings, Settings, check_run_id,
 };
-use crate::table::{KeySchema, MAX_SEGMENTS};
+use crate::table::{KeySchema, MAX_SEGMENTS, average_bytes};
 use crate::{Error, ErrorKind, Key, Request, Result, Spec};
 
 /// Layout version of records; a reader refuses any that it does not know. A field that it does not know is ignored, so that an
@@ -166,6 +166,9 @@ pub struct RunRecord {
     pub table_identity: String,
     /// Items of the table by DynamoDB's own estimate when the execution started; for progress only.
     pub estimated_items: u64,
+    /// Their bytes by the same estimate, or 0 if there is none: what an item may cost to read, before one was read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub estimated_bytes: u64,
     /// The settings, all chosen.
     pub settings: Settings,
     /// How the run stands.
@@ -204,6 +207,11 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// Bytes of an item on average, if DynamoDB has counted the table.
+    pub fn item_bytes(&self) -> Option<f64> {
+        average_bytes(self.estimated_bytes, self.estimated_items)
+    }
+
     /// Brings the run into another state, in the name of `by`.
     ///
     /// Errors: `Internal` if [`RunStatus::may_become`] knows no such way.
@@ -319,6 +327,10 @@ fn one() -> u32 {
 
 fn is_one(shards: &u32) -> bool {
     *shards == 1
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// A field stored as JSON text.

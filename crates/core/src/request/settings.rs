@@ -283,6 +283,11 @@ impl Settings {
     pub fn includes(&self, segment: u32) -> bool {
         self.only_segments.is_empty() || self.only_segments.contains(&segment)
     }
+
+    /// Most workers that are at work at once.
+    pub(crate) fn workers(&self) -> u32 {
+        self.max_concurrency.min(self.total_segments).max(1)
+    }
 }
 
 impl RequestedSettings {

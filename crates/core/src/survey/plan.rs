@@ -12,11 +12,11 @@ use crate::change::Change;
 use crate::engine::planner::preview;
 use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_until};
-use crate::pace::{Budget, Pace, Share, Turn};
+use crate::pace::{Budget, Consistency, Pace, Share, Turn};
 use crate::ports::{CheckpointReader, PageRequest};
 use crate::records::{Owner, RunRecord};
 use crate::request::Settings;
-use crate::table::{KeySchema, TableDescription, explain_segments};
+use crate::table::{KeySchema, TableDescription, average_bytes, explain_segments};
 use crate::view::cost::Prices;
 use crate::{Error, ErrorKind, Item, Request, Result};
 
@@ -220,6 +220,7 @@ async fn sampled<A: SurveyAccess, C, R>(
         ..settings.clone()
     };
     budget.set(&of_sample, 0);
+    budget.expect_items_of(average_bytes(facts.size_bytes, facts.items));
     let pace = Pace::new(&budget, 1, None, None);
     // Some of each page, and more than are tried: of many a page nothing is pending.
     let examples = (2 * MAX_TRIED).div_ceil(with.pages as usize) + 1;
@@ -227,7 +228,7 @@ async fn sampled<A: SurveyAccess, C, R>(
     for segment in segments {
         let limit = match rate >= MAX_PAGE_UNITS {
             true => ITEMS_PER_PAGE,
-            false => pace.items_per_read(ITEMS_PER_PAGE),
+            false => pace.items_per_read(ITEMS_PER_PAGE, Consistency::Eventual),
         };
         let page = PageRequest {
             segment,
@@ -239,7 +240,7 @@ async fn sampled<A: SurveyAccess, C, R>(
         let until = Until::after(PATIENCE);
         let read = retry_until(
             &until,
-            || pace.read(limit, &until),
+            || pace.read(limit, Consistency::Eventual, &until),
             async |turn: Turn<'_>| {
                 let sampled = with
                     .access

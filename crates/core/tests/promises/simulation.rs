@@ -92,9 +92,13 @@ fn budget_of_the_checks_of_many_trials() {
     assert_eq!(consumed, 6_000.0 * 40.0 + 300.0 * 2.0 * 40.0);
 }
 
-/// Write units in every stretch of ten seconds, by tenths of a second, as shares of the budget.
-fn shares_of_any_ten_seconds(seconds: &[Second], budget: f64) -> Vec<f64> {
-    let tenths = seconds.iter().flat_map(|second| second.wcu_by_tenth);
+/// Units in every stretch of ten seconds, by tenths of a second, as shares of the budget.
+fn shares_of_any_ten_seconds(
+    seconds: &[Second],
+    by_tenth: fn(&Second) -> [f64; 10],
+    budget: f64,
+) -> Vec<f64> {
+    let tenths = seconds.iter().flat_map(by_tenth);
     let tenths: Vec<f64> = tenths.collect();
     let stretches = tenths.windows(100);
     stretches
@@ -131,7 +135,11 @@ fn budget_of_items_of_every_size_raced_or_not() {
                     let what =
                         format!("{writer:?}, {kilobytes} KB, {raced} raced, {driver:?} {segments}");
                     let budget = f64::from(max_wcu);
-                    let shares = shares_of_any_ten_seconds(&report.seconds, budget);
+                    let shares = shares_of_any_ten_seconds(
+                        &report.seconds,
+                        |second| second.wcu_by_tenth,
+                        budget,
+                    );
                     let most = shares.iter().copied().fold(0.0, f64::max);
                     assert!(most <= 1.01 + 1e-9, "{most}: {what}");
                     assert!(report.summary.raced > 0 || raced == 0.0, "{what}");
@@ -164,6 +172,65 @@ fn budget_of_reads_over_any_ten_seconds() {
         };
         let report = run(scenario, budget, driver);
         assert_kept(&any_ten_seconds(&report, |second| second.rcu), 200.0);
+    }
+}
+
+/// budget: never passed by reads either, from the first page of a run to the last of its verification, whatever an item costs,
+/// and whether DynamoDB says how large the table is or has not counted it yet (in one process, also if what it says is wrong by
+/// now); and used up, as far as whole items of that size fit into ten seconds.
+#[test]
+fn budget_of_reads_of_items_of_every_size() {
+    let drivers = [
+        (Driver::InProcess, 1, 1),
+        (Driver::InProcess, 16, 8),
+        (Driver::Lambda, 8, 4),
+    ];
+    for (driver, segments, concurrency) in drivers {
+        for max_rcu in [20, 200, 1_000] {
+            for kilobytes in [1, 4, 40, 400] {
+                let bytes = kilobytes * 1024;
+                for counted_bytes in [Some(bytes), None, Some(300)] {
+                    let is_wrong = counted_bytes.is_some_and(|counted| counted != bytes);
+                    if is_wrong && driver != Driver::InProcess {
+                        continue;
+                    }
+                    let scenario = Scenario {
+                        items: (u64::from(max_rcu) * 8 * 30 / kilobytes).max(16),
+                        item_bytes: bytes,
+                        counted_bytes,
+                        pending: 0.0,
+                        partitions: 10,
+                        ..Scenario::default()
+                    };
+                    let requested = RequestedSettings {
+                        max_rcu: Some(max_rcu),
+                        ..settings(segments, concurrency)
+                    };
+                    let what = format!("{max_rcu} RCU, {driver:?} {segments}, {scenario:?}");
+                    // Many workers leave each other more unused, the larger an item is in the share of each.
+                    let is_small = kilobytes <= 4 && max_rcu >= 200 && counted_bytes.is_some();
+                    let is_used_up = driver == Driver::InProcess || is_small;
+                    let report = run(scenario, requested, driver);
+                    assert_reads_kept(&report, max_rcu.into(), is_used_up, &what);
+                }
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn assert_reads_kept(report: &Report, budget: f64, is_used_up: bool, what: &str) {
+    let all = &report.with_verification;
+    let shares = shares_of_any_ten_seconds(all, |second| second.rcu_by_tenth, budget);
+    let most = shares.iter().copied().fold(0.0, f64::max);
+    assert!(most <= 1.01 + 1e-9, "{most}: {what}");
+    let (sweep, verification) = all.split_at(report.seconds.len());
+    // Without the beginning, in which the first page may wait, and the end. A verification is one process always.
+    for (part, begin, is_used_up) in [(sweep, 11, is_used_up), (verification, 16, true)] {
+        let steady = &part[begin..part.len() - 10];
+        let units: f64 = steady.iter().map(|second| second.rcu).sum();
+        let mean = units / (steady.len() as f64 * budget);
+        assert!(mean >= 0.97 || !is_used_up, "{mean}: {what}");
     }
 }
 
@@ -374,25 +441,33 @@ fn a_segment_in_which_nothing_is_written_is_checkpointed_once_a_second() {
 /// honest-end, budget: an item may cost more than the share of a worker brings in a time box. The run goes on all the same.
 #[test]
 fn honest_end_of_items_that_cost_more_than_a_time_box_brings() {
-    let scenario = Scenario {
-        items: 24,
-        item_bytes: 400 * 1024,
-        partitions: 10,
-        ..Scenario::default()
-    };
-    let requested = RequestedSettings {
-        max_wcu: Some(100),
-        time_box_seconds: Some(20),
-        ..settings(8, 8)
-    };
-    let day = Duration::from_secs(24 * 3_600);
-    let ended = in_virtual_time(async {
-        tokio::time::timeout(day, simulate(scenario, requested, Driver::Lambda)).await
-    });
-    let report = ended
-        .expect("the run ends within a day")
-        .expect("it ends well");
-    assert_eq!(report.summary.updated, 24);
+    for (max_wcu, max_rcu, counted_bytes) in [
+        (Some(100), None, None),
+        (None, Some(8), None),
+        (None, Some(8), Some(400 * 1024)),
+    ] {
+        let scenario = Scenario {
+            items: 24,
+            item_bytes: 400 * 1024,
+            counted_bytes,
+            partitions: 10,
+            ..Scenario::default()
+        };
+        let requested = RequestedSettings {
+            max_wcu,
+            max_rcu,
+            time_box_seconds: Some(20),
+            ..settings(8, 8)
+        };
+        let day = Duration::from_secs(24 * 3_600);
+        let ended = in_virtual_time(async {
+            tokio::time::timeout(day, simulate(scenario, requested, Driver::Lambda)).await
+        });
+        let report = ended
+            .expect("the run ends within a day")
+            .expect("it ends well");
+        assert_eq!(report.summary.updated, 24);
+    }
 }
 
 /// budget: never passed where time boxes end, either.
@@ -411,7 +486,8 @@ fn budget_of_writes_where_time_boxes_end() {
             ..settings(8, 8)
         };
         let report = run(scenario, budget, Driver::Lambda);
-        let shares = shares_of_any_ten_seconds(&report.seconds, 1_000.0);
+        let shares =
+            shares_of_any_ten_seconds(&report.seconds, |second| second.wcu_by_tenth, 1_000.0);
         let most = shares.iter().copied().fold(0.0, f64::max);
         assert!(most <= 1.01 + 1e-9, "{most}: {kilobytes} KB");
         assert!(most >= 0.8, "{most}: {kilobytes} KB");

@@ -3,8 +3,8 @@
 
 use super::segment::{PageResult, Segment};
 use crate::change::Seen;
-use crate::pace::Turn;
 use crate::pace::retry::retry_until;
+use crate::pace::{Consistency, Turn};
 use crate::ports::{LookBy, PageRequest, SegmentStore, TableReader, TableWriter};
 use crate::{Item, Key, Result};
 
@@ -130,7 +130,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             };
             let page = retry_until(
                 &self.until,
-                || self.pace.read(place.limit, &self.until),
+                || {
+                    self.pace
+                        .read(place.limit, Consistency::Strong, &self.until)
+                },
                 async |turn| match self.reader.page(request).await {
                     Ok(page) => {
                         turn.end(page.scanned, page.consumed_rcu);

@@ -11,6 +11,7 @@ use super::page::Read;
 use super::rejection::Rejections;
 use super::segment::{CHECKPOINT_PATIENCE, PageResult, Segment};
 use super::trial::Trial;
+use crate::pace::Consistency;
 use crate::pace::retry::{Until, retry, retry_until};
 use crate::ports::{PageRequest, SegmentStore, TableReader, TableWriter};
 use crate::records::{Cursor, Rejected, RunRecord, SegmentRecord};
@@ -200,7 +201,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         let room = self.segment.pace.room_for_page(&self.segment.until).await?;
         let writable = self.segment.pace.items_in(PAGE_SECONDS) as u32;
         let limit = writable.clamp(LEAST_PER_PAGE, PAGE_LIMIT);
-        let limit = self.segment.pace.items_per_read(limit);
+        let limit = self
+            .segment
+            .pace
+            .items_per_read(limit, Consistency::Eventual);
         let request = PageRequest {
             segment: self.segment.segment,
             total_segments: self.segment.total_segments,
@@ -210,7 +214,11 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         };
         let read = retry_until(
             &self.segment.until,
-            || self.segment.pace.read(limit, &self.segment.until),
+            || {
+                self.segment
+                    .pace
+                    .read(limit, Consistency::Eventual, &self.segment.until)
+            },
             |turn| self.segment.pace.page(turn, &self.segment.reader, request),
         );
         match read.await {
