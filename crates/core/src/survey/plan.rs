@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::facts::{Fact, IndexFacts, Room, TableFacts};
 use super::forecast::{Forecast, Tried};
-use super::sample::{ITEMS_PER_PAGE, Sample, SampledPage, sampling_rate, segments_to_sample};
+use super::sample::{
+    ITEMS_PER_PAGE, LEAST_ITEMS, Sample, SampledPage, sampling_rate, segments_to_sample,
+};
 use super::warnings::{Warning, room_warnings, warnings};
 use crate::change::Change;
 use crate::engine::planner::preview;
@@ -228,7 +230,12 @@ async fn sampled<A: SurveyAccess, C, R>(
     for segment in segments {
         let limit = match rate >= MAX_PAGE_UNITS {
             true => ITEMS_PER_PAGE,
-            false => pace.items_per_read(ITEMS_PER_PAGE, Consistency::Eventual),
+            false => {
+                let limit = pace.items_per_read(ITEMS_PER_PAGE, Consistency::Eventual);
+                // Of single items nothing could be concluded, and a small table is read whole.
+                let is_measured = pages.iter().any(|page: &SampledPage| page.scanned > 0);
+                limit.max(if is_measured { 1 } else { LEAST_ITEMS })
+            }
         };
         let page = PageRequest {
             segment,

@@ -18,6 +18,8 @@ pub const MAX_PAGES: u32 = 1_000;
 
 /// Most items that a page of a sample evaluates.
 pub const ITEMS_PER_PAGE: u32 = 250;
+/// Least items of a page, until one has said what an item costs to read.
+pub const LEAST_ITEMS: u32 = 25;
 
 /// Quantile of the normal distribution for two-sided confidence of 95 %.
 const Z: f64 = 1.96;
