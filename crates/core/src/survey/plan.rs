@@ -281,3 +281,76 @@ fn spread(pages: &[SampledPage], examples: usize) -> Vec<Item> {
     }
     items
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Spec;
+    use crate::survey::tests::table;
+    use crate::survey::{Billing, IndexFacts};
+    use crate::table::KeySchema;
+
+    /// A table with so many items of 300 bytes in each segment.
+    struct Small(u32);
+
+    impl SurveyAccess for Small {
+        async fn facts(&self, _: &str, _: &KeySchema) -> Result<TableFacts> {
+            Ok(uncounted())
+        }
+
+        async fn sample_page(
+            &self,
+            _: &dyn Change,
+            _: &[IndexFacts],
+            request: PageRequest<'_>,
+            _: usize,
+        ) -> Result<SampledPage> {
+            let scanned = self.0.min(request.limit);
+            Ok(SampledPage {
+                scanned: scanned.into(),
+                pending: vec![300; scanned as usize],
+                misfits: Vec::new(),
+                examples: Vec::new(),
+                consumed_rcu: f64::from((scanned * 300).div_ceil(4_096).max(1)) / 2.0,
+                is_whole_segment: scanned < request.limit,
+            })
+        }
+    }
+
+    /// DynamoDB has not counted it yet.
+    fn uncounted() -> TableFacts {
+        TableFacts {
+            items: 0,
+            size_bytes: 0,
+            billing: Billing::Provisioned {
+                write_units: 100,
+                read_units: 100,
+            },
+            ..table()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_table_that_nobody_has_counted_is_read_whole() {
+        const PAGES: u32 = 16;
+        let facts = uncounted();
+        let spec = Spec::set_missing(
+            "stuff",
+            [("test".to_owned(), crate::Value::N("1".into()))].into(),
+        );
+        let with = Surroundings {
+            access: &Small(13),
+            checkpoints: &(),
+            rehearsal: &(),
+            owner: &Owner::Other("tests".into()),
+            prices: &Prices::default(),
+            pages: PAGES,
+            room: None,
+        };
+        let settings = crate::request::RequestedSettings::default().choose(0);
+        let change = spec.change(&facts.keys);
+        let (sample, _) = sampled(&*change, &facts, &settings, &with).await.unwrap();
+        assert!(sample.whole_table, "{sample:?}");
+        assert_eq!(sample.items, u64::from(13 * PAGES));
+    }
+}

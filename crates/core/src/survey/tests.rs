@@ -42,7 +42,7 @@ fn index(keys: &[&str], projection: Projection) -> IndexFacts {
 }
 
 /// Five million items of 300 bytes, on demand, with all that is to be wished.
-fn table() -> TableFacts {
+pub(super) fn table() -> TableFacts {
     TableFacts {
         name: "stuff".into(),
         arn: None,
