@@ -191,17 +191,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_cut_short_passes_and_one_that_is_not_understood_does_not() {
-        let update = UpdateItem {
-            table_name: "stuff",
-            key: &Key(Item::new()),
-            update_expression: "SET a = b",
-            condition_expression: None,
-            expression_attribute_names: None,
-            expression_attribute_values: None,
-            return_values: None,
-            return_values_on_condition_check_failure: None,
-            return_consumed_capacity: None,
-        };
+        let key = Key(Item::new());
+        let update = UpdateItem::of("stuff", &key, "SET a = b");
         for (status, body, kind) in [
             (200, r#"{"Attributes":{"id""#, ErrorKind::Unavailable),
             (400, r#"{"__type":"com.amazon"#, ErrorKind::Unavailable),

@@ -667,17 +667,8 @@ mod tests {
 
     /// What becomes of an update that DynamoDB answers with status 400 and this error.
     async fn refused_with(code: &str, message: &str) -> Result<Outcome> {
-        let update = UpdateItem {
-            table_name: "stuff",
-            key: &Key(Item::new()),
-            update_expression: "SET a = b",
-            condition_expression: None,
-            expression_attribute_names: None,
-            expression_attribute_values: None,
-            return_values: None,
-            return_values_on_condition_check_failure: None,
-            return_consumed_capacity: None,
-        };
+        let key = Key(Item::new());
+        let update = UpdateItem::of("stuff", &key, "SET a = b");
         let body = format!(
             r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"{message}"}}"#
         );

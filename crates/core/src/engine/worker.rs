@@ -4,9 +4,8 @@
 //! A chunk is a pipeline of pages (`sweep`). The pending items of a page are written several batches at once (`page`); the
 //! first of them is tried alone (`trial`) and looked at (`look`). One write is sent, and what became of it is noted, by
 //! `segment`. What DynamoDB refuses for good is recorded (`rejection`), what it refuses without saying why is judged
-//! (`acceptance`), and what is checkpointed is told (`ledger`).
+//! (`validity`), and what is checkpointed is told (`ledger`).
 
-mod acceptance;
 mod ledger;
 mod look;
 mod page;
@@ -14,6 +13,7 @@ mod rejection;
 mod segment;
 mod sweep;
 mod trial;
+mod validity;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -23,8 +23,6 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::acceptance::unless_busy;
-use self::acceptance::{Acceptance, Accepted};
 pub use self::ledger::FLUSH_PATIENCE;
 use self::ledger::Ledger;
 use self::rejection::Rejections;
@@ -33,6 +31,8 @@ use self::segment::Segment;
 pub use self::sweep::PAGE_LIMIT;
 use self::sweep::Sweep;
 use self::trial::Trial;
+pub(super) use self::validity::unless_busy;
+use self::validity::{Accepted, Validity};
 use crate::engine::ownership::{self, load_near};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::pace::{Budget, Consistency, Pace, Share};
@@ -186,7 +186,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 writer,
                 until,
                 has_compared: AtomicBool::new(false),
-                acceptance: Acceptance::new(run, record, &self.store, &self.accepted),
+                validity: Validity::new(run, record, &self.store, &self.accepted),
             },
             run,
             store: &self.store,
@@ -254,8 +254,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
 /// Of how many looks at the run one counts the exhausted segments as well, in every shard: of more than a thousand workers not
 /// each looks every time.
 fn looks_a_count(settings: &Settings) -> u32 {
-    let at_once = settings.max_concurrency.min(settings.total_segments);
-    at_once.div_ceil(1_000).max(1)
+    settings.workers().div_ceil(1_000)
 }
 
 /// Refuses a chunk of a segment that the run has not, and any chunk of a dry run.

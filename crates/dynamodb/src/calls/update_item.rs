@@ -35,6 +35,23 @@ pub(crate) struct UpdateItem<'a> {
     pub(crate) return_consumed_capacity: Option<&'a str>,
 }
 
+impl<'a> UpdateItem<'a> {
+    /// An update without condition, names and values, that returns nothing.
+    pub(crate) fn of(table_name: &'a str, key: &'a Key, update_expression: &'a str) -> Self {
+        UpdateItem {
+            table_name,
+            key,
+            update_expression,
+            condition_expression: None,
+            expression_attribute_names: None,
+            expression_attribute_values: None,
+            return_values: None,
+            return_values_on_condition_check_failure: None,
+            return_consumed_capacity: None,
+        }
+    }
+}
+
 impl Call for UpdateItem<'_> {
     const OPERATION: &'static str = "UpdateItem";
     type Answer = Updated;

@@ -291,17 +291,7 @@ impl CheckpointTable {
 
     /// An update of this record, without condition, names and values.
     fn update<'a>(&'a self, key: &'a Key, expression: &'a str) -> UpdateItem<'a> {
-        UpdateItem {
-            table_name: &self.name,
-            key,
-            update_expression: expression,
-            condition_expression: None,
-            expression_attribute_names: None,
-            expression_attribute_values: None,
-            return_values: None,
-            return_values_on_condition_check_failure: None,
-            return_consumed_capacity: None,
-        }
+        UpdateItem::of(&self.name, key, expression)
     }
 
     /// Adds a segment to those that are exhausted in its pass. Once and never again: a segment that is not counted

@@ -21,7 +21,7 @@ const LEAST_EVERY: Duration = Duration::from_millis(BUCKET_MS);
 const FLUSHES_PER_AGE: u32 = 60;
 
 /// A segment is flushed no more often than this times the segments at once, so that the additions are no load.
-const EVERY_PER_SEGMENT: Duration = Duration::from_millis(20);
+const FLUSH_EVERY_PER_SEGMENT: Duration = Duration::from_millis(20);
 
 /// How long a flush may take, also beyond the time box; there is one try.
 pub const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
@@ -76,7 +76,7 @@ impl<'a> Ledger<'a> {
             segment,
             begin,
             age: Duration::from_millis(now_ms().saturating_sub(run.started_ms)),
-            least: LEAST_EVERY.max(EVERY_PER_SEGMENT * run.settings.max_concurrency),
+            least: LEAST_EVERY.max(FLUSH_EVERY_PER_SEGMENT * run.settings.workers()),
             state: Mutex::new(State {
                 saved: *counters,
                 reported: *counters,

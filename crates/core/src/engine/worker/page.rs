@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::SemaphorePermit;
 
-use super::acceptance::unless_busy;
 use super::look::Place;
 use super::segment::{PageResult, Segment};
 use super::trial::Stage;
+use super::validity::unless_busy;
 use crate::change::Seen;
 use crate::pace::MAX_WINDOW;
 use crate::ports::{Batch, Outcome, Page, SegmentStore, TableReader, TableWriter, Write};
@@ -223,7 +223,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     }
 
     async fn judge(&self, item: &Seen, outcome: Outcome) -> Result<Outcome> {
-        let judged = self.acceptance.judge(outcome).await;
+        let judged = self.validity.judge(outcome).await;
         judged.map_err(|error| error.context(format!("key {}", item.key)))
     }
 }

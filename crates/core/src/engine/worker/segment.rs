@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::acceptance::Acceptance;
+use super::validity::Validity;
 use crate::clock::now_ms;
 use crate::pace::Pace;
 use crate::pace::retry::{Until, retry_until};
@@ -26,7 +26,7 @@ pub(super) struct Segment<'a, R, W, S> {
     pub(super) until: Until,
     /// True if an item of which a batch said that it was `raced` was tried by an update of its own.
     pub(super) has_compared: AtomicBool,
-    pub(super) acceptance: Acceptance<'a, S>,
+    pub(super) validity: Validity<'a, S>,
 }
 
 /// What became of the items of a page.
@@ -97,7 +97,7 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         let counters = &mut result.counters;
         match outcome {
             Ok(Some(Outcome::Updated)) => {
-                self.acceptance.note();
+                self.validity.note();
                 counters.updated += 1;
             }
             Ok(Some(Outcome::Raced)) => counters.raced += 1,

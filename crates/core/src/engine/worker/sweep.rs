@@ -45,7 +45,7 @@ pub(super) struct Sweep<'a, R, W, S> {
 
 /// The least time between two checkpoints of a segment for each segment at once whose record lies under the same partition
 /// key: together a hundred a second, of the 1,000 write units that it takes.
-const EVERY_PER_SEGMENT: Duration = Duration::from_millis(10);
+const CHECKPOINT_EVERY_PER_SEGMENT: Duration = Duration::from_millis(10);
 
 /// The least time between two checkpoints of a segment if nothing was to be written since: what a crash repeats is a second of
 /// reading.
@@ -288,8 +288,7 @@ fn telling(of_work: Option<Error>, of_checkpoint: Error) -> Error {
 /// The least time between two checkpoints of a segment of a run with so many shards: the more segments at once have their
 /// records under one partition key, the longer.
 fn least_between(settings: &Settings, shards: u32) -> Duration {
-    let at_once = settings.max_concurrency.min(settings.total_segments);
-    EVERY_PER_SEGMENT * at_once.div_ceil(shards.max(1))
+    CHECKPOINT_EVERY_PER_SEGMENT * settings.workers().div_ceil(shards.max(1))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The trial: before a segment's other items are written, one shows that the update extinguishes the predicate. An update
 //! that does not would touch every item in every pass.
 
-use super::acceptance::unless_busy;
 use super::look::{Looked, Place};
 use super::segment::{PageResult, Segment};
+use super::validity::unless_busy;
 use crate::change::Seen;
 use crate::ports::{SegmentStore, TableReader, TableWriter};
 use crate::records::SegmentRecord;
@@ -130,7 +130,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         let (outcome, written) = match shown {
             Ok(Some((write, written))) => {
                 result.counters.consumed_wcu += write.consumed_wcu;
-                (self.acceptance.judge(write.outcome).await, written)
+                (self.validity.judge(write.outcome).await, written)
             }
             Ok(None) => return self.take(result, key, Ok(None)),
             Err(error) => (unless_busy(error), None),

@@ -26,8 +26,8 @@ impl Accepted {
     }
 }
 
-/// Whether an update of a run was accepted, as far as this worker and the records know.
-pub(super) struct Acceptance<'a, S> {
+/// Whether the update of a run is valid, since one was accepted, as far as this worker and the records know.
+pub(super) struct Validity<'a, S> {
     run: &'a RunRecord,
     store: &'a S,
     accepted: &'a Accepted,
@@ -35,7 +35,7 @@ pub(super) struct Acceptance<'a, S> {
     is_known: AtomicBool,
 }
 
-impl<'a, S: SegmentStore> Acceptance<'a, S> {
+impl<'a, S: SegmentStore> Validity<'a, S> {
     /// What a chunk of `run` begins with.
     pub(super) fn new(
         run: &'a RunRecord,
@@ -43,16 +43,16 @@ impl<'a, S: SegmentStore> Acceptance<'a, S> {
         store: &'a S,
         accepted: &'a Accepted,
     ) -> Self {
-        let acceptance = Acceptance {
+        let validity = Validity {
             run,
             store,
             accepted,
             is_known: AtomicBool::new(accepted.holds(&run.fingerprint)),
         };
         if says_so(segment) {
-            acceptance.note();
+            validity.note();
         }
-        acceptance
+        validity
     }
 
     /// Takes note of an update that was accepted.
