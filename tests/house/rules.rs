@@ -56,6 +56,8 @@ pub const CRATES: &[Crate] = &[
             &["connection"],
             &["send", "failure", "refusal"],
             &["calls"],
+            &["description", "outcome"],
+            &["looks"],
             &["target", "checkpoints", "survey"],
         ],
         ..PLAIN

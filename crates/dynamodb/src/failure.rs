@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata as _};
-use backfill_core::{Error, ErrorKind};
+use backfill_core::{Error, ErrorKind, Item};
 
 use crate::clock;
 use crate::send::SdkError;
@@ -153,9 +153,20 @@ fn credentials_error(
     })
 }
 
+/// The items of a page. That a page has none must be said by an empty list: a page that was misunderstood is not the end.
+pub(crate) fn items_of(
+    doing: impl Fn() -> String,
+    items: Option<Vec<Item>>,
+) -> backfill_core::Result<Vec<Item>> {
+    items.ok_or_else(|| {
+        let why = format!("{}: a page has no items, not even an empty list", doing());
+        Error::new(ErrorKind::Internal, why)
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use backfill_core::{Item, Key};
+    use backfill_core::Key;
 
     use super::*;
     use crate::calls::UpdateItem;

@@ -15,9 +15,9 @@ use crate::calls::{
     DescribeTimeToLive, DescribedBackups, DescribedKinesis, DescribedTimeToLive, Description,
     Index, Scan, TOTAL, Tag, Warm, list_tags,
 };
-use crate::failure::failure;
+use crate::failure::{failure, items_of};
 use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError};
-use crate::target::{ReadOnly, items_of};
+use crate::target::ReadOnly;
 
 impl SurveyAccess for ReadOnly {
     async fn facts(&self, table: &str, keys: &KeySchema) -> Result<TableFacts> {

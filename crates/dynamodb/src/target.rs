@@ -1,7 +1,7 @@
-//! The target table: description, pages of pending keys, the guarded updates.
+//! The target table: pages of pending keys, the guarded updates.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use backfill_core::change::partiql::{BATCH_SIZE, BoundStatement};
 use backfill_core::change::{Seen, SharedChange};
@@ -10,23 +10,19 @@ use backfill_core::ports::{
     WriteAccess,
 };
 use backfill_core::request::WriterKind;
-use backfill_core::table::{KeyAttribute, KeySchema, TableDescription};
-use backfill_core::value::measured::ItemBytes;
-use backfill_core::value::size::{check_units, item_bytes, write_units};
+use backfill_core::table::TableDescription;
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
 
 use crate::calls::{
-    ALL_OLD, BatchExecuteStatement, BatchStatement, Cancellation, ConditionCheck, ConditionFailed,
-    DescribeTable, Query, Scan, StatementError, TOTAL, TransactWriteItems, UpdateItem,
-    cancellation,
+    ALL_OLD, BatchExecuteStatement, BatchStatement, Scan, StatementError, TOTAL, UpdateItem,
 };
 use crate::connection::Connection;
-use crate::failure::{failure, failure_of_code};
+use crate::description::describe;
+use crate::failure::{failure, failure_of_code, items_of};
+use crate::looks::{self, Looks};
+use crate::outcome::{CONDITION_FAILED, LEAST_UNITS, refused, units_of_error};
 use crate::refusal::Refusal;
-use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError, Sender, details};
-
-/// The code of a statement or a check whose condition failed (API reference, BatchStatementError and CancellationReason).
-const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+use crate::send::{ProvideErrorMetadata as _, ReadSender, Sender};
 
 /// Access that can only read: there is no code behind it that could write to a table.
 #[derive(Debug, Clone)]
@@ -57,67 +53,6 @@ impl WithoutBatches {
         let mut specs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if specs.insert(fingerprint.to_owned()) {
             tracing::warn!(table, "writing by UpdateItem instead of batches: {reason}");
-        }
-    }
-}
-
-/// How the updated items of each spec, by its fingerprint, are looked at. Shared by all writers of a process, so that it is
-/// said once.
-#[derive(Debug, Clone, Default)]
-struct Looks(Arc<Mutex<BTreeMap<String, Way>>>);
-
-/// A way of looking, and whether it has worked.
-#[derive(Debug, Clone, Copy)]
-struct Way {
-    by: LookBy,
-    has_worked: bool,
-}
-
-impl Default for Way {
-    fn default() -> Self {
-        Way {
-            by: LookBy::Check,
-            has_worked: false,
-        }
-    }
-}
-
-impl Looks {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Way>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn by(&self, fingerprint: &str) -> LookBy {
-        let ways = self.lock();
-        ways.get(fingerprint).copied().unwrap_or_default().by
-    }
-
-    fn worked(&self, table: &str, fingerprint: &str, by: LookBy) {
-        let mut ways = self.lock();
-        let way = ways.entry(fingerprint.to_owned()).or_default();
-        if way.by == by && !way.has_worked {
-            way.has_worked = true;
-            tracing::info!(table, "updated items are looked at by {}", by.name());
-        }
-    }
-
-    /// Goes on to the next way, if there is one and this one never worked: what worked once is not refused as such.
-    fn refused(&self, table: &str, fingerprint: &str, by: LookBy, error: &Error) {
-        let mut ways = self.lock();
-        let way = ways.entry(fingerprint.to_owned()).or_default();
-        let next = match by {
-            LookBy::Check => LookBy::Query,
-            LookBy::Query => LookBy::Page,
-            LookBy::Page => return,
-        };
-        if way.by == by && !way.has_worked {
-            way.by = next;
-            tracing::warn!(
-                table,
-                "looking at updated items by {} instead of {}: {error}",
-                next.name(),
-                by.name()
-            );
         }
     }
 }
@@ -195,69 +130,6 @@ impl WriteAccess for ReadWrite {
     }
 }
 
-async fn describe(connection: &Connection, table: &str) -> Result<TableDescription> {
-    let described = ReadSender::new(connection)
-        .call(&DescribeTable { table_name: table })
-        .await
-        .map_err(|error| {
-            if error.code() == Some("ResourceNotFoundException") {
-                return Error::new(
-                    ErrorKind::TableNotFound,
-                    format!(
-                        "table: there is no table {table} {}; check the name, the region and the account",
-                        connection.place()
-                    ),
-                );
-            }
-            failure(
-                &format!("describing table {table} {}", connection.place()),
-                error,
-            )
-        })?;
-    let described = described.table;
-    let odd = |what: &str| {
-        Error::new(
-            ErrorKind::Internal,
-            format!("the description of table {table} has no {what}"),
-        )
-    };
-    let attribute = |role: &str| -> Result<Option<KeyAttribute>> {
-        let mut keys = described.key_schema.iter();
-        let Some(key) = keys.find(|key| key.key_type.as_deref() == Some(role)) else {
-            return Ok(None);
-        };
-        let kind = described.kind_of(&key.attribute_name);
-        let kind = kind.ok_or_else(|| odd("type for a key attribute"))?;
-        Ok(Some(KeyAttribute::new(&key.attribute_name, kind)))
-    };
-    let keys = KeySchema {
-        hash: attribute("HASH")?.ok_or_else(|| odd("partition key"))?,
-        range: attribute("RANGE")?,
-    };
-    let replicas = described.replicas_besides(connection.region());
-    Ok(TableDescription {
-        replicas: replicas
-            .map(|replica| replica.region_name.clone())
-            .collect(),
-        is_strong_everywhere: described.multi_region_consistency.as_deref() == Some("STRONG"),
-        item_count: described.items(),
-        size_bytes: described.size_bytes(),
-        identity: described.identity(),
-        status: described
-            .table_status
-            .unwrap_or_else(|| "in an unknown state".into()),
-        keys,
-    })
-}
-
-/// The items of a page. That a page has none must be said by an empty list: a page that was misunderstood is not the end.
-pub(crate) fn items_of(doing: impl Fn() -> String, items: Option<Vec<Item>>) -> Result<Vec<Item>> {
-    items.ok_or_else(|| {
-        let why = format!("{}: a page has no items, not even an empty list", doing());
-        Error::new(ErrorKind::Internal, why)
-    })
-}
-
 impl TableReader for Reader {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
         let sweep = self.change.sweep();
@@ -332,10 +204,14 @@ impl TableWriter for Writer {
     /// If the table, or the endpoint, refuses this way of looking as such, the next one is taken from now on.
     async fn look(&self, key: &Key, by: LookBy) -> Result<Look> {
         let change = &self.change;
+        let sender = ReadSender::from(&self.sender);
         let looked = match by {
-            LookBy::Check => self.check(key).await,
-            LookBy::Query => self.query(key, Some(&change.pending().expression)).await,
-            LookBy::Page => self.query(key, None).await,
+            LookBy::Check => looks::check(&sender, &**change, key).await,
+            LookBy::Query => {
+                let filter = Some(change.pending().expression.as_str());
+                looks::query(&sender, &**change, key, filter).await
+            }
+            LookBy::Page => looks::query(&sender, &**change, key, None).await,
         };
         let table = change.table();
         match &looked {
@@ -351,88 +227,6 @@ impl TableWriter for Writer {
 }
 
 impl Writer {
-    /// A transaction of nothing but a ConditionCheck, which writes nothing: GetItem knows no condition, and the
-    /// filter of a Query may not name a key attribute, as `P` may. The check is that `P` does not hold, so that
-    /// its failure brings the item along.
-    async fn check(&self, key: &Key) -> Result<Look> {
-        let check = self.change.not_pending();
-        let table = self.change.table();
-        let doing = format!("checking the item with key {key} of table {table}");
-        let check = ConditionCheck {
-            table_name: table,
-            key,
-            condition_expression: &check.expression,
-            expression_attribute_names: Some(&check.names),
-            expression_attribute_values: Some(&check.values),
-            return_values_on_condition_check_failure: ALL_OLD,
-        };
-        let sender = ReadSender::from(&self.sender);
-        let error = match sender.call(&TransactWriteItems::of(check)).await {
-            Ok(held) => {
-                let tables = held.consumed_capacity.filter(|tables| !tables.is_empty());
-                return Ok(Look {
-                    item: None,
-                    consumed: tables.map(|all| all.iter().map(|c| c.capacity_units).sum()),
-                });
-            }
-            Err(error) => error,
-        };
-        match cancellation(&error) {
-            Some(Cancellation {
-                code: Some(code),
-                message,
-                item,
-            }) => match item {
-                // An error reports no capacity.
-                Some(item) if code == CONDITION_FAILED => Ok(Look {
-                    consumed: Some(check_units(item_bytes(&item))),
-                    item: Some(item),
-                }),
-                _ => Err(failure_of_code(&doing, &code, message.as_deref())),
-            },
-            _ => Err(refused_look(&doing, error)),
-        }
-    }
-
-    /// A strongly consistent Query of one key.
-    async fn query(&self, key: &Key, filter: Option<&str>) -> Result<Look> {
-        let change = &self.change;
-        let table = change.table();
-        let doing = || format!("looking at the item with key {key} of table {table}");
-        let mut condition = Vec::new();
-        let (mut names, mut values) = match filter {
-            Some(_) => (
-                change.pending().names.clone(),
-                change.pending().values.clone(),
-            ),
-            None => Default::default(),
-        };
-        for (i, name) in change.keys().names().enumerate() {
-            // Placeholders of ours, as no spec may have them.
-            let placeholder = format!("backfill_key{i}");
-            condition.push(format!("#{placeholder} = :{placeholder}"));
-            names.insert(format!("#{placeholder}"), name.to_owned());
-            let value = key.0.get(name).cloned();
-            values.extend(value.map(|value| (format!(":{placeholder}"), value)));
-        }
-        let query = Query {
-            table_name: table,
-            key_condition_expression: &condition.join(" AND "),
-            filter_expression: filter,
-            expression_attribute_names: Some(&names),
-            expression_attribute_values: Some(&values),
-            consistent_read: true,
-            return_consumed_capacity: TOTAL,
-            ..Query::default()
-        };
-        let queried = ReadSender::from(&self.sender).call(&query).await;
-        let queried = queried.map_err(|error| refused_look(&doing(), error))?;
-        Ok(Look {
-            item: items_of(doing, queried.items)?.pop(),
-            consumed: queried.consumed_capacity.map(|c| c.capacity_units),
-        })
-    }
-
     /// Whether the update is sent in batches.
     fn takes_batches(&self) -> bool {
         self.in_batches && !self.without_batches.contains(self.change.fingerprint())
@@ -579,145 +373,12 @@ impl Writer {
     }
 }
 
-/// Write units of a statement or an update that DynamoDB carried out and that it has not charged more for.
-const LEAST_UNITS: f64 = 1.0;
-
-/// Write units of a condition that failed on an item of this size, or on none.
-fn failed_condition_units(item: Option<ItemBytes>) -> f64 {
-    item.map_or(LEAST_UNITS, |item| write_units(item.0))
-}
-
-/// Write units of a statement that failed, if the batch reports none: a failed condition costs what writing the item that is
-/// there would; what DynamoDB refuses for the item's sake costs as much, but does not bring it along. Others were not carried
-/// out.
-fn units_of_error(error: &StatementError) -> f64 {
-    match error.code.as_str() {
-        CONDITION_FAILED => failed_condition_units(error.item),
-        "ItemCollectionSizeLimitExceeded" | "ValidationError" => LEAST_UNITS,
-        _ => 0.0,
-    }
-}
-
-/// The codes with which an update is refused because of somebody else's write to the very item: a transaction's, or
-/// another region's (service model, UpdateItem).
-const OTHERS_AT_WORK: [&str; 3] = [
-    "TransactionConflictException",
-    "TransactionInProgressException",
-    "ReplicatedWriteConflictException",
-];
-
-/// Why an item could not be looked at. A code that nobody knows is a refusal of this way of looking: with which one a table
-/// without transactions refuses them is documented nowhere.
-fn refused_look(doing: &str, error: SdkError) -> Error {
-    let is_refusal = error.code().is_some();
-    let error = failure(doing, error);
-    match error.kind() {
-        ErrorKind::Internal if is_refusal => Error::new(ErrorKind::InvalidSpec, error.to_string()),
-        _ => error,
-    }
-}
-
-/// What a refused update means. DynamoDB reports no capacity with an error: see [`failed_condition_units`].
-fn refused(table: &str, error: SdkError) -> Result<Write> {
-    let message = error.message().unwrap_or_default();
-    let mut consumed_wcu = LEAST_UNITS;
-    let outcome = match error.code() {
-        Some("ConditionalCheckFailedException") => {
-            let failed = details::<ConditionFailed<ItemBytes>>(&error);
-            let item = failed.and_then(|failed| failed.item);
-            consumed_wcu = failed_condition_units(item);
-            match item {
-                Some(_) => Outcome::Raced,
-                None => Outcome::Vanished,
-            }
-        }
-        Some(code @ "ItemCollectionSizeLimitExceededException") => {
-            Outcome::Rejected(match error.message() {
-                Some(message) => format!("{code}: {message}"),
-                None => code.to_owned(),
-            })
-        }
-        Some("ValidationException") if Refusal::by(message) == Refusal::OfTheItem => {
-            Outcome::Rejected(message.to_owned())
-        }
-        Some("ValidationException") if Refusal::by(message) == Refusal::Unclear => {
-            Outcome::Unclear(message.to_owned())
-        }
-        code => {
-            let is_busy = code.is_some_and(|code| OTHERS_AT_WORK.contains(&code));
-            let error = failure(&format!("updating table {table}"), error);
-            return Err(match is_busy {
-                true => Error::new(ErrorKind::ItemBusy, error.to_string()),
-                false => error,
-            });
-        }
-    };
-    Ok(Write {
-        outcome,
-        consumed_wcu,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use backfill_core::Key;
+    use backfill_core::table::{KeyAttribute, KeySchema};
 
     use super::*;
     use crate::send::tests::answered;
-
-    /// What becomes of an update that DynamoDB answers with status 400 and this error.
-    async fn refused_with(code: &str, message: &str) -> Result<Outcome> {
-        let key = Key(Item::new());
-        let update = UpdateItem::of("stuff", &key, "SET a = b");
-        let body = format!(
-            r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"{message}"}}"#
-        );
-        let sender = answered(400, None, body.leak()).await;
-        let error = sender.call(&update).await.unwrap_err();
-        Ok(refused("stuff", error)?.outcome)
-    }
-
-    #[tokio::test]
-    async fn a_refused_update_is_told_by_code_and_words() {
-        for code in OTHERS_AT_WORK {
-            let error = refused_with(code, "others").await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::ItemBusy, "{code}");
-            assert!(error.to_string().contains(code), "{error}");
-        }
-        for (message, outcome) in [
-            (
-                "The update expression attempted to update the secondary index key to unsupported type",
-                Some(Outcome::Rejected as fn(String) -> Outcome),
-            ),
-            ("It is odd", Some(Outcome::Unclear)),
-            ("Invalid UpdateExpression: Syntax error", None),
-        ] {
-            let refused = refused_with("ValidationException", message).await;
-            match outcome {
-                Some(outcome) => assert_eq!(refused.unwrap(), outcome(message.into())),
-                None => assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidSpec),
-            }
-        }
-    }
-
-    /// A throttled statement was not carried out. A failed condition costs what writing the item that is there would, or one unit.
-    #[test]
-    fn a_throttled_statement_costs_nothing() {
-        for (code, bytes, units) in [
-            ("ThrottlingError", None, 0.0),
-            ("ProvisionedThroughputExceeded", None, 0.0),
-            ("ConditionalCheckFailed", None, 1.0),
-            ("ConditionalCheckFailed", Some(4_097), 5.0),
-            ("ValidationError", None, 1.0),
-        ] {
-            let error = StatementError {
-                code: code.into(),
-                message: String::new(),
-                item: bytes.map(ItemBytes),
-            };
-            assert_eq!(units_of_error(&error), units, "{code}, {bytes:?}");
-        }
-    }
 
     /// The error of one statement leaves its item open, and batches on; a role that may not send any ends them.
     #[tokio::test]
