@@ -1,6 +1,13 @@
 //! The operator's command: `backfill plan`, `run`, `verify`, `start`, `status`, `watch`, `rate`, `pause`, `resume`, `cancel`, `rejected`,
 //! `report`, `simulate`, `demo`; and for rehearsals `sandbox`, `table`, `item`.
 
+/// Prints lines for people, as `eprintln!` would, by [`show::print::say`].
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::show::print::say(&format!($($text)*))
+    };
+}
+
 // From the top down: a module imports what stands below it, and nothing that stands above.
 mod commands;
 
@@ -13,7 +20,6 @@ mod budget;
 mod ending;
 mod hint;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -117,7 +123,7 @@ fn main() -> ExitCode {
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG)),
         )
         .with_writer(|| print::Log)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_ansi(print::is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         .init();
     // One thread carries far more requests than a table takes, and several would mostly wake each other. Demo and sandbox
@@ -129,7 +135,7 @@ fn main() -> ExitCode {
     let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            say!("error: cannot start: {error}");
             return Ending::Failed.into();
         }
     };

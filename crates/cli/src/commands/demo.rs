@@ -28,7 +28,7 @@ pub struct DemoArgs {
 pub async fn demo(args: DemoArgs) -> Result<Ending> {
     let demo = Demo::start(args.items, args.seed).await?;
     let endpoint = demo.endpoint();
-    eprintln!(
+    say!(
         "table stuff with {} items, {LACKING_PERCENT} % of them without test, in memory at {endpoint}",
         HumanCount(args.items)
     );
@@ -53,7 +53,7 @@ pub async fn demo(args: DemoArgs) -> Result<Ending> {
     .await?;
     if ending == Ending::Succeeded {
         let migrated = demo.check()?;
-        eprintln!(
+        say!(
             "checked by reading the table: all {} items are there, {} have test = 1 from this run, and \
              nothing else has changed",
             HumanCount(args.items),

@@ -1,6 +1,5 @@
 //! What teaches the command: shell completions, man pages, and the JSON schemas of what goes in and comes out.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use backfill_core::{Error, ErrorKind, Result};
@@ -8,7 +7,7 @@ use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 
 use crate::ending::Ending;
-use crate::show::settings;
+use crate::show::{print, settings};
 
 #[derive(Args)]
 pub struct CompletionsArgs {
@@ -45,7 +44,7 @@ const PLAN: &str = include_str!("../../schema/plan.json");
 pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<Ending> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "backfill", &mut script);
-    print(&script)
+    text(&script)
 }
 
 /// Prints the man page, or writes all of them.
@@ -68,7 +67,7 @@ pub fn man(args: &ManArgs, command: Command) -> Result<Ending> {
             rendered.map_err(|error| {
                 Error::new(ErrorKind::Internal, "the man page").with_source(error)
             })?;
-            print(&page)
+            text(&page)
         }
     }
 }
@@ -76,20 +75,16 @@ pub fn man(args: &ManArgs, command: Command) -> Result<Ending> {
 /// Prints a JSON schema.
 pub fn schema(args: &SchemaArgs) -> Result<Ending> {
     match args.what {
-        Schema::Spec => print(settings::into_schema(SPEC).as_bytes()),
-        Schema::Result => print(RESULT.as_bytes()),
-        Schema::Plan => print(PLAN.as_bytes()),
+        Schema::Spec => text(settings::into_schema(SPEC).as_bytes()),
+        Schema::Result => text(RESULT.as_bytes()),
+        Schema::Plan => text(PLAN.as_bytes()),
     }
 }
 
-/// To stdout; a reader that has seen enough is no error.
-fn print(bytes: &[u8]) -> Result<Ending> {
-    match std::io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::new(ErrorKind::Internal, "cannot write to stdout").with_source(error))
-        }
-        _ => Ok(Ending::Succeeded),
-    }
+/// A text of this program to stdout, as it is.
+fn text(bytes: &[u8]) -> Result<Ending> {
+    print::text(bytes)?;
+    Ok(Ending::Succeeded)
 }
 
 #[cfg(test)]

@@ -173,10 +173,10 @@ pub async fn item(args: ItemArgs) -> Result<Ending> {
 /// Says what came of a write.
 fn written(done: bool, verb: &str, target: &Target, guard: &Guard) -> Ending {
     if done {
-        eprintln!("{verb} in table {}", target.table);
+        say!("{verb} in table {}", target.table);
         return Ending::Succeeded;
     }
-    eprintln!(
+    say!(
         "error: nothing was {verb} in table {}: the condition does not hold: {}",
         target.table,
         guard.condition.as_deref().unwrap_or_default()
@@ -208,7 +208,7 @@ async fn get(args: GetArgs) -> Result<Ending> {
             }
             None => {
                 missing += 1;
-                eprintln!("no item with key {key} in table {}", target.table);
+                say!("no item with key {key} in table {}", target.table);
             }
         }
     }
@@ -237,6 +237,6 @@ async fn exists(args: ExistsArgs) -> Result<Ending> {
         false => ("an", Ending::Succeeded),
         true => ("no", Ending::Differs),
     };
-    eprintln!("{word} item with key {key} in table {}", target.table);
+    say!("{word} item with key {key} in table {}", target.table);
     Ok(ending)
 }

@@ -57,7 +57,7 @@ pub async fn rate(args: RateArgs) -> Result<Ending> {
     let (_, checkpoints) = args.of.open().await?;
     let (before, after) = steer::set_rate(&args.of.run_id, &checkpoints, rate).await?;
     let change = budget::change_text(&before, &after);
-    eprintln!("run {}: {change}", args.of.run_id);
+    say!("run {}: {change}", args.of.run_id);
     if args.of.json {
         print::json(&Changed {
             run_id: &args.of.run_id,

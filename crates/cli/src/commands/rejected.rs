@@ -71,7 +71,7 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
         }
     }
     let mended = run.status == RunStatus::Succeeded;
-    eprintln!("{}", text(&run, retried.as_ref(), &items));
+    say!("{}", text(&run, retried.as_ref(), &items));
     Ok(if items.is_empty() || mended {
         Ending::Succeeded
     } else {

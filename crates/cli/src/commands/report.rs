@@ -61,6 +61,6 @@ pub async fn report(args: ReportArgs) -> Result<Ending> {
         )
         .with_source(error)
     })?;
-    eprintln!("report of run {run_id}: {}", out.display());
+    say!("report of run {run_id}: {}", out.display());
     Ok(Ending::Succeeded)
 }

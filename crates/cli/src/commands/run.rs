@@ -136,7 +136,7 @@ async fn tell_how_to_resume(request: &Request, checkpoints: &CheckpointTable) {
         (false, true) => " without --only-segments",
         (true, true) => " without --fresh and --only-segments",
     };
-    eprintln!("to resume, run the same command again{without}");
+    say!("to resume, run the same command again{without}");
 }
 
 /// Counts what a run would change, and says what it would do with that. Only a reader is made here.
@@ -149,7 +149,7 @@ async fn dry_run(
     json: bool,
 ) -> Result<Ending> {
     let counted = Counted::new(request, &ReadOnly(connection.clone()), description).await?;
-    eprintln!("dry run: {}", counted.sentence(request, connection));
+    say!("dry run: {}", counted.sentence(request, connection));
     if counted.remaining().is_some() {
         let plan = survey::plan(
             request,
@@ -166,7 +166,7 @@ async fn dry_run(
             place: connection.place(),
             prices,
         };
-        eprintln!("{}", shown.after_count());
+        say!("{}", shown.after_count());
     }
     let (status, ending) = match counted.ending() {
         Ending::Stopped => (RunStatus::Cancelled, Ending::Stopped),

@@ -1,6 +1,5 @@
 //! `backfill sandbox`: the embedded database as a server of its own, in place of DynamoDB Local.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use backfill_core::Result;
@@ -10,6 +9,7 @@ use clap::Args;
 use crate::args::SANDBOX_PORT;
 use crate::drive::signals::stop_on_signal;
 use crate::ending::Ending;
+use crate::show::print;
 
 #[derive(Args)]
 pub struct SandboxArgs {
@@ -25,10 +25,8 @@ pub struct SandboxArgs {
 pub async fn sandbox(args: SandboxArgs) -> Result<Ending> {
     let sandbox = Sandbox::open(args.port, args.file.as_deref()).await?;
     let endpoint = sandbox.endpoint();
-    println!("sandbox at {endpoint}");
-    // A pipe would keep the line until the end. Nobody may be there to read it.
-    let _ = std::io::stdout().flush();
-    eprintln!(
+    print::line(&format!("sandbox at {endpoint}"))?;
+    say!(
         "{}; for SDKs, tools and backfill run:\n  export AWS_ENDPOINT_URL_DYNAMODB={endpoint} AWS_REGION=us-east-1 \
          AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local",
         match &args.file {

@@ -110,7 +110,7 @@ pub async fn simulate(args: SimulateArgs) -> Result<Ending> {
         prices: &prices,
     };
     if args.json {
-        eprintln!("{}", shown.text());
+        say!("{}", shown.text());
         print::json(&Simulated {
             items: args.items,
             scale,

@@ -31,7 +31,7 @@ async fn steer(args: OneRunArgs, status: RunStatus) -> Result<Ending> {
     let (_, checkpoints) = args.open().await?;
     let before = steer::steer(&args.run_id, &checkpoints, status).await?;
     let change = steer::change_text(before, status);
-    eprintln!("run {}: {change}", args.run_id);
+    say!("run {}: {change}", args.run_id);
     if args.json {
         print::json(&Changed {
             run_id: &args.run_id,

@@ -118,7 +118,7 @@ async fn create(args: CreateArgs) -> Result<Ending> {
     // They are for `check` alone.
     for only_checked in ONLY_CHECKED {
         if definition.remove(only_checked).is_some() {
-            eprintln!("note: {only_checked} is not created");
+            say!("note: {only_checked} is not created");
         }
     }
     let admin = args.connection.open_or_sandbox().await?;
@@ -127,7 +127,7 @@ async fn create(args: CreateArgs) -> Result<Ending> {
         .unwrap_or_default()
         .to_owned();
     admin.create_table(&definition.into()).await?;
-    eprintln!("table {name} created {}", admin.connection().place());
+    say!("table {name} created {}", admin.connection().place());
     Ok(Ending::Succeeded)
 }
 
@@ -149,7 +149,7 @@ async fn describe(args: DescribeArgs) -> Result<Ending> {
     } else {
         let (definition, described) = admin.definition(&args.table).await?;
         let figure = |name: &str| described[name].as_u64().unwrap_or_default();
-        eprintln!(
+        say!(
             "table {} {}: {}, about {} items, {} bytes",
             args.table,
             admin.connection().place(),
@@ -168,7 +168,7 @@ async fn drop_table(args: DropArgs) -> Result<Ending> {
     args.confirm
         .check("dropping", &args.table, admin.connection())?;
     admin.drop_table(&args.table).await?;
-    eprintln!(
+    say!(
         "table {} dropped {}",
         args.table,
         admin.connection().place()

@@ -46,7 +46,7 @@ pub async fn verify(args: VerifyArgs) -> Result<Ending> {
     let access = ReadOnly(connection.clone());
     let description = describe(&access, &request).await?;
     let counted = Counted::new(&request, &access, &description).await?;
-    eprintln!("{}", counted.sentence(&request, &connection));
+    say!("{}", counted.sentence(&request, &connection));
     let ending = counted.ending();
     if args.json {
         print::json(&Verified {

@@ -52,7 +52,7 @@ pub async fn watch(args: WatchArgs) -> Result<Ending> {
     let was_screen = watch.is_screen();
     let last = watch.finish().expect("the first was taken");
     if last.run.status == RunStatus::Running {
-        eprintln!(
+        say!(
             "run {} goes on; see it again with: backfill watch --run-id {0}",
             last.run.run_id
         );
@@ -64,6 +64,6 @@ pub async fn watch(args: WatchArgs) -> Result<Ending> {
     }
     let prices = Prices::default();
     let summary = summary::text(&last.run, &last.summary(&prices), &prices);
-    eprintln!("{summary}");
+    say!("{summary}");
     Ok(Ending::of(&last))
 }

@@ -1,6 +1,6 @@
 //! The question before the first write.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use backfill_core::engine::planner::describe;
 use backfill_core::survey::{DEFAULT_PAGES, Fact, Room};
@@ -10,6 +10,7 @@ use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 
 use crate::drive::survey;
 use crate::show::plan::Shown;
+use crate::show::print;
 
 /// Shows what a run would do and asks for a yes. False if the operator does not give it. `room` is set if it is to be a deployed
 /// run.
@@ -40,25 +41,24 @@ pub async fn confirm(
         place: connection.place(),
         prices,
     };
-    anstream::eprintln!("{}", shown.essentials());
-    eprint!(
+    print::say_coloured(&shown.essentials());
+    print::ask(&format!(
         "Migrate table {}? Only \"yes\" goes on: ",
         request.spec.table
-    );
+    ));
     let cannot = |error| Error::new(ErrorKind::Internal, "cannot ask").with_source(error);
-    std::io::stderr().flush().map_err(cannot)?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(cannot)?;
     let yes = answer.trim() == "yes";
     if !yes {
-        eprintln!("nothing was touched");
+        say!("nothing was touched");
     }
     Ok(yes)
 }
 
 /// Refuses to go on if nobody can be asked.
 pub fn require_terminal() -> Result<()> {
-    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+    if std::io::stdin().is_terminal() && print::is_terminal() {
         return Ok(());
     }
     Err(Error::invalid(

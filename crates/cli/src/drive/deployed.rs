@@ -62,7 +62,7 @@ impl Deployed {
         // From here on ctrl-C means: stop following.
         let stop = signals::stop_on_signal("stopping to follow; the run goes on");
         let execution = self.executions.start(&self.machine, &request).await?;
-        eprintln!("started execution {execution}");
+        say!("started execution {execution}");
         let run_id = request.run_id();
         let followed = self.follow(&run_id, &execution, stop).await;
         if let Followed::ToTheEnd(ended) = &followed
@@ -135,13 +135,13 @@ impl Deployed {
         let (ending, status) = match &followed {
             Followed::ToTheEnd(ended) => {
                 if let Some(why) = ended.why() {
-                    eprintln!("error: {}", hint::in_flags(&why));
+                    say!("error: {}", hint::in_flags(&why));
                 }
                 let ending = ended.ending(records.as_ref());
                 (ending, ended.run_status(ending))
             }
             Followed::Left | Followed::GaveUp => {
-                eprintln!(
+                say!(
                     "stopped following; the run goes on in AWS as execution {execution}\n\
                      see it with: backfill status --checkpoint-table {} --run-id {run_id}",
                     self.checkpoints.name()

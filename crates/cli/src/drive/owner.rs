@@ -76,7 +76,7 @@ pub async fn take_over_from_the_dead(
         Owner::Other(_) => false,
     };
     if ended {
-        eprintln!(
+        say!(
             "{} held run {run_id} {} and has ended without saying so; taking over",
             run.owner,
             connection.place()

@@ -34,7 +34,7 @@ pub async fn find(
         )
     })?;
     for other in &runs[1..] {
-        eprintln!(
+        say!(
             "also there: run {} on table {}, {}",
             other.run_id,
             other.spec.table,

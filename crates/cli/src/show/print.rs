@@ -1,7 +1,8 @@
 //! What is printed, and where: lines for people on stderr, results on stdout. A view that has the terminal holds the lines back.
+//! Nothing else in this command writes to either (`crates/cli/clippy.toml`).
 
 use std::collections::VecDeque;
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anstream::adapter::strip_str;
@@ -46,6 +47,42 @@ pub fn say(line: &str) {
     }
 }
 
+/// Prints text with colours on stderr, without them if that is no terminal.
+pub fn say_coloured(text: &str) {
+    if is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        say(text);
+    } else {
+        say(&strip_str(text).to_string());
+    }
+}
+
+/// Prints a question on stderr; the answer is typed behind it.
+pub fn ask(question: &str) {
+    let _ = Terminal
+        .write_all(question.as_bytes())
+        .and_then(|()| Terminal.flush());
+}
+
+/// Whether stderr is a terminal.
+#[expect(clippy::disallowed_methods, reason = "this is where it is asked")]
+pub fn is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Stderr, for the view that has the terminal.
+pub struct Terminal;
+
+#[expect(clippy::disallowed_methods, reason = "this is where it is written to")]
+impl Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::stderr().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
 /// From now on lines are held back, because a view has the whole terminal.
 pub fn hold_stderr() {
     held().get_or_insert_default();
@@ -61,7 +98,7 @@ pub fn release_stderr() {
 
 /// A run goes on even if nobody reads stderr any more.
 fn print_on_stderr(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(Terminal, "{line}");
 }
 
 /// The latest line that is held back, without colours.
@@ -118,16 +155,23 @@ pub fn item(item: &Item, typed: bool, pretty: bool) -> Result<bool> {
 
 /// Prints a line, or several, on stdout. False if nobody reads on.
 pub fn line(text: &str) -> Result<bool> {
-    print(std::io::stdout(), text)
+    self::text(format!("{text}\n").as_bytes())
 }
 
 /// Prints a line with colours on stdout, without them if that is no terminal. False if nobody reads on.
+#[expect(clippy::disallowed_methods, reason = "this is where it is written to")]
 pub fn coloured_line(text: &str) -> Result<bool> {
-    print(anstream::stdout(), text)
+    print(anstream::stdout(), format!("{text}\n").as_bytes())
 }
 
-fn print(mut out: impl Write, text: &str) -> Result<bool> {
-    match writeln!(out, "{text}") {
+/// Prints a text of this program on stdout, as it is. False if nobody reads on.
+#[expect(clippy::disallowed_methods, reason = "this is where it is written to")]
+pub fn text(bytes: &[u8]) -> Result<bool> {
+    print(std::io::stdout(), bytes)
+}
+
+fn print(mut out: impl Write, bytes: &[u8]) -> Result<bool> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => {

@@ -1,6 +1,5 @@
 //! A run as it goes on, if no view has the terminal: a bar on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use backfill_core::Error;
@@ -8,7 +7,7 @@ use backfill_core::view::progress::Snapshot;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::show::meter::{self, Eta, Measured, Meter};
-use crate::show::words;
+use crate::show::{print, words};
 
 /// How often a plain line is printed if there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -24,7 +23,7 @@ pub struct Progress {
 impl Progress {
     /// Nothing is shown before the first snapshot.
     pub fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = print::is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.set_style(
                 ProgressStyle::with_template("{prefix} [{bar:30}] {msg}")
@@ -76,7 +75,7 @@ impl Progress {
         let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
         if due {
             self.last_line = Some(Instant::now());
-            eprintln!("{text}");
+            say!("{text}");
         }
     }
 

@@ -26,7 +26,7 @@ pub fn end(
         summary.status = ended;
     }
     if let Some(records) = records {
-        eprintln!("{}", text(&records.run, &summary, prices));
+        say!("{}", text(&records.run, &summary, prices));
     }
     if json {
         print::json(&summary);

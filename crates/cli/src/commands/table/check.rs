@@ -46,12 +46,12 @@ pub async fn check(args: CheckArgs) -> Result<Ending> {
     }
     let (table, place) = (expected.table(), admin.connection().place());
     Ok(if differences.is_empty() {
-        eprintln!("table {table} {place} is as described");
+        say!("table {table} {place} is as described");
         Ending::Succeeded
     } else {
         let n = differences.len() as u32;
         let differences = words::plural(n, "difference", "differences");
-        eprintln!("table {table} {place}: {differences}");
+        say!("table {table} {place}: {differences}");
         Ending::Differs
     })
 }

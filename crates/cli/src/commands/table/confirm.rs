@@ -6,6 +6,8 @@ use backfill_core::{Error, Result};
 use backfill_dynamodb::Connection;
 use clap::Args;
 
+use crate::show::print;
+
 /// For commands that need the table's name typed before they go on.
 #[derive(Args)]
 pub struct ConfirmArgs {
@@ -27,7 +29,9 @@ impl ConfirmArgs {
         let given = match &self.confirm {
             Some(name) => name.clone(),
             None if std::io::stdin().is_terminal() => {
-                eprint!("{doing} table {table} {place}; type its name to go on: ");
+                print::ask(&format!(
+                    "{doing} table {table} {place}; type its name to go on: "
+                ));
                 typed_line(std::io::stdin().lock())
             }
             None => {

@@ -34,7 +34,7 @@ impl DefinitionArgs {
         let definition = definition::read(&text, table, &choice)
             .map_err(|error| error.context(path.display()))?;
         for note in definition.notes {
-            eprintln!("note: {note}");
+            say!("note: {note}");
         }
         Ok(definition.fields)
     }

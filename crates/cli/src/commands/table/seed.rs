@@ -111,10 +111,10 @@ pub async fn seed(args: SeedArgs) -> Result<Ending> {
     let total = seed.fill(&admin, &args.table, source).await?;
     if let Some(from) = args.from.as_ref().filter(|_| total < args.sample) {
         let items = words::plural(total as u32, "item", "items");
-        eprintln!("note: table {from} has only {items}");
+        say!("note: table {from} has only {items}");
     }
     let place = admin.connection().place();
-    eprintln!("{total} items put into table {} {place}", args.table);
+    say!("{total} items put into table {} {place}", args.table);
     Ok(Ending::Succeeded)
 }
 

@@ -1,7 +1,7 @@
 //! The terminal while the view has it: raw mode, the alternate screen, keys. It is given back whatever happens: at the end,
 //! at a panic, and at signals.
 
-use std::io::{self, BufWriter, IsTerminal as _, Stderr, stderr};
+use std::io::{self, BufWriter};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// The terminal, taken over. On stderr, as all that is for people: stdout is for JSON.
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stderr>>>,
+    terminal: Terminal<CrosstermBackend<BufWriter<print::Terminal>>>,
     events: UnboundedReceiver<Event>,
 }
 
@@ -36,14 +36,14 @@ impl Screen {
     /// held back from now on. Needs a runtime.
     pub fn open() -> Option<Screen> {
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if !stderr().is_terminal() || is_dumb || enable_raw_mode().is_err() {
+        if !print::is_terminal() || is_dumb || enable_raw_mode().is_err() {
             return None;
         }
         restore_at_panics();
         HAS_TERMINAL.store(true, Ordering::SeqCst);
         print::hold_stderr();
-        let opened = execute!(stderr(), EnterAlternateScreen, Hide)
-            .and_then(|()| Terminal::new(CrosstermBackend::new(BufWriter::new(stderr()))));
+        let opened = execute!(print::Terminal, EnterAlternateScreen, Hide)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(BufWriter::new(print::Terminal))));
         let Ok(terminal) = opened else {
             restore();
             return None;
@@ -80,7 +80,7 @@ impl Drop for Screen {
 /// Gives the terminal back, if a screen has it, and prints what was held back.
 pub fn restore() {
     if HAS_TERMINAL.swap(false, Ordering::SeqCst) {
-        let _ = execute!(stderr(), LeaveAlternateScreen, Show);
+        let _ = execute!(print::Terminal, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
         print::release_stderr();
     }
