@@ -104,6 +104,18 @@ where
     deserializer.deserialize_map(Distinct(PhantomData))
 }
 
+/// Named values, of which no two may have the same name in the JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Distinct<V>(
+    /// Name → value.
+    #[serde(
+        deserialize_with = "distinct",
+        bound(deserialize = "V: Deserialize<'de>")
+    )]
+    pub BTreeMap<String, V>,
+);
+
 /// Attribute name → value.
 pub type Item = BTreeMap<String, Value>;
 

@@ -12,6 +12,7 @@ use self::fields::FIELDS;
 pub use self::fields::ONLY_CHECKED;
 pub use self::template::Choice;
 pub use self::yaml::read as read_yaml;
+use crate::text::distinct_json;
 
 /// A description that was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +30,7 @@ pub struct Definition {
 pub fn read(text: &str, table: Option<&str>, choice: &Choice<'_>) -> Result<Definition> {
     let mut notes = Vec::new();
     let whole = if text.trim_start().starts_with('{') {
-        serde_json::from_str(text).map_err(|error| Error::invalid("json", error))?
+        distinct_json(text).map_err(|error| Error::invalid("json", error))?
     } else {
         yaml::read(text)?
     };

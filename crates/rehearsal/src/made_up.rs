@@ -78,8 +78,13 @@ impl Generator {
             let name = definition["AttributeName"].as_str().unwrap_or_default();
             attributes.insert(name.to_owned(), kind);
         }
+        let mut given = BTreeSet::new();
         for attribute in extra {
             let (name, kind) = attribute.split_once(':').unwrap_or((attribute, "S"));
+            if !given.insert(name) {
+                let why = format!("{name} is given twice; give it once");
+                return Err(Error::invalid("attribute", why));
+            }
             let kind = match kind {
                 "S" => Kind::S,
                 "N" => Kind::N,

@@ -35,6 +35,23 @@ const BAD_INPUT: &[(&[&str], &[&str])] = &[
         &["set-typed:", "twice"],
     ),
     (
+        &[
+            "--table",
+            "stuff",
+            "--pending",
+            "attribute_not_exists(#a)",
+            "--update",
+            "SET #a = :v",
+            "--value",
+            ":v=1",
+            "--name",
+            "#a=good",
+            "--name",
+            "#a=wrong",
+        ],
+        &["name: #a is given twice"],
+    ),
+    (
         &["--table", "stuff", "--set", "test=1", "--segments", "0"],
         &["segments: expected 1 to 1000000"],
     ),

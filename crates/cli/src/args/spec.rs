@@ -109,18 +109,24 @@ impl PlaceholderArgs {
         let mut names = BTreeMap::new();
         for argument in &self.name {
             let (name, attribute) = split("name", argument, "#n=attribute")?;
-            names.insert(name.into(), attribute.into());
+            once("name", name, names.insert(name.into(), attribute.into()))?;
         }
         Ok(Placeholders { names, values })
     }
 }
 
-/// An attribute and its value in plain JSON.
-pub fn attribute(flag: &str, argument: &str) -> Result<(String, Value)> {
-    let (name, json) = split(flag, argument, "test=1")?;
-    let value = Value::from_plain_json(json)
-        .map_err(|message| Error::invalid(&format!("{flag}.{name}"), message))?;
-    Ok((name.into(), value))
+/// Attributes and their values in plain JSON, each named once.
+pub fn attributes(flag: &str, arguments: &[String]) -> Result<Vec<(String, Value)>> {
+    let mut attributes = Vec::new();
+    for argument in arguments {
+        let (name, json) = split(flag, argument, "test=1")?;
+        let value = Value::from_plain_json(json)
+            .map_err(|message| Error::invalid(&format!("{flag}.{name}"), message))?;
+        let earlier = attributes.iter().find(|(other, _)| other == name);
+        once(flag, name, earlier)?;
+        attributes.push((name.to_owned(), value));
+    }
+    Ok(attributes)
 }
 
 fn split<'a>(flag: &str, argument: &'a str, example: &str) -> Result<(&'a str, &'a str)> {
@@ -133,7 +139,7 @@ fn split<'a>(flag: &str, argument: &'a str, example: &str) -> Result<(&'a str, &
 }
 
 /// Refuses a name that was given before, in the plain or in the typed form.
-fn once(flag: &str, name: &str, earlier: Option<Value>) -> Result<()> {
+fn once<T>(flag: &str, name: &str, earlier: Option<T>) -> Result<()> {
     match earlier {
         None => Ok(()),
         Some(_) => Err(Error::invalid(

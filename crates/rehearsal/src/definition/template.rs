@@ -1,6 +1,6 @@
 //! A table of a CloudFormation template as the input of CreateTable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backfill_core::{Error, Result};
 use serde_json::{Map, Value as Json};
@@ -69,6 +69,7 @@ impl Choice<'_> {
                 }
             }
         }
+        let mut given = BTreeSet::new();
         for argument in self.parameters {
             let (name, value) = argument.split_once('=').ok_or_else(|| {
                 let why = format!("expected NAME=VALUE, got {argument:?}");
@@ -76,6 +77,10 @@ impl Choice<'_> {
             })?;
             if declared.and_then(|all| all.get(name)).is_none() {
                 let why = format!("the template has no parameter {name}");
+                return Err(Error::invalid("parameter", why));
+            }
+            if !given.insert(name) {
+                let why = format!("{name} is given twice; give it once");
                 return Err(Error::invalid("parameter", why));
             }
             parameters.insert(name.into(), value.into());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backfill_core::{Result, Value};
+use backfill_core::Result;
 use backfill_dynamodb::{ConnectOptions, Connection};
 use backfill_rehearsal::admin::Admin;
 use backfill_rehearsal::seed::{Seed, Source};
@@ -81,11 +81,7 @@ pub async fn seed(args: SeedArgs) -> Result<Ending> {
         }
         None => None,
     };
-    let with: Vec<(String, Value)> = args
-        .with
-        .iter()
-        .map(|argument| args::attribute("with", argument))
-        .collect::<Result<_>>()?;
+    let with = args::attributes("with", &args.with)?;
     let admin = args.connection.open_or_sandbox().await?;
     let doing = "putting items into";
     args.confirm.check(doing, &args.table, admin.connection())?;
