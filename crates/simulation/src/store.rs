@@ -200,6 +200,7 @@ fn new_segment(run: &RunRecord, segment: u32) -> SegmentRecord {
         bound_by: BoundBy::default(),
         throttled_by: None,
         counters: Counters::default(),
+        counted_ahead: 0,
     }
 }
 

@@ -10,7 +10,8 @@ use crate::model_table::ModelTable;
 /// The records of a test: those of the simulation at the end of a line that fails.
 pub type ModelStore = MemoryStore<StoreLine>;
 
-/// Faults, and if a table is given, a witness: every checkpoint is held against that table.
+/// Faults, and a witness: no checkpoint has matched more items than it has scanned, and if a table is given, every one is held
+/// against that table.
 #[derive(Clone)]
 pub struct StoreLine {
     faults: Faults,
@@ -47,6 +48,8 @@ impl Line for StoreLine {
     }
 
     fn stored(&self, run: &RunRecord, checkpoint: &SegmentRecord) {
+        let counters = &checkpoint.counters;
+        assert!(counters.matched <= counters.scanned, "{checkpoint:?}");
         let Some(table) = &self.witness else { return };
         let SegmentRecord {
             segment, cursor, ..

@@ -22,6 +22,7 @@ pub fn assert_accounted(result: &Json) {
         n("updated") + n("raced") + n("vanished") + n("rejected"),
         "{result}"
     );
+    assert!(n("matched") <= n("scanned"), "{result}");
 }
 
 /// Waits until the checkpoint table says that something was updated and the run still goes on.

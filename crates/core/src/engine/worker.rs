@@ -121,6 +121,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             self.store.claim(&run, chunk.segment)
         })
         .await?;
+        record.count_cut_pages();
         // Of the other shards it learns at its first look: those that begin together would all read from all of them.
         let near = shard_of(chunk.segment, run.shards);
         let known = AtomicU32::new(0);

@@ -63,6 +63,23 @@ pub struct SegmentRecord {
     pub throttled_by: Option<String>,
     /// Totals of this segment in this pass.
     pub counters: Counters,
+    /// Items behind the cursor that are in `counters` already: those of pages that were cut off before all of their items were
+    /// acknowledged.
+    #[serde(default)]
+    pub counted_ahead: u64,
+}
+
+impl SegmentRecord {
+    /// Counts the items of pages that were cut off as scanned, too. Earlier versions counted them as matched alone.
+    pub(crate) fn count_cut_pages(&mut self) {
+        let Counters {
+            scanned, matched, ..
+        } = self.counters;
+        if matched > scanned {
+            self.counters.scanned = matched;
+            self.counted_ahead = self.counted_ahead.saturating_add(matched - scanned);
+        }
+    }
 }
 
 /// What bounds the rate of a segment at present.

@@ -176,6 +176,7 @@ impl SegmentStore for CheckpointTable {
             "bound_by",
             "throttled_by",
             "counters",
+            "counted_ahead",
             "expires_at",
             "generation",
             "checkpoints",
@@ -186,6 +187,7 @@ impl SegmentStore for CheckpointTable {
             ("bound_by", to_attribute(&record.bound_by)),
             ("throttled_by", to_attribute(&record.throttled_by)),
             ("counters", to_attribute(&record.counters)),
+            ("counted_ahead", number(record.counted_ahead)),
             ("expires_at", expires_at()),
             ("generation", number(record.generation)),
             ("checkpoints", number(record.counters.checkpoints)),
@@ -204,7 +206,8 @@ impl SegmentStore for CheckpointTable {
             ..self.update(
                 &key,
                 "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
-                 #throttled_by = :throttled_by, #counters = :counters, #expires_at = :expires_at",
+                 #throttled_by = :throttled_by, #counters = :counters, #counted_ahead = :counted_ahead, \
+                 #expires_at = :expires_at",
             )
         };
         match self.sender.call(&checkpoint).await {
