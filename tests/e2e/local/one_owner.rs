@@ -18,13 +18,14 @@ async fn one_owner_while_a_process_is_alive() {
     let before = all(&database).await;
     let mut holder = database
         .backfill(&format!("{RUN} --max-wcu 100"))
+        .env("USER", "ana")
         .spawn()
         .unwrap();
     wait_for_progress(&database).await;
     for more in ["", "--fresh"] {
         let refused = Ended::run(&mut database.backfill(&format!("{RUN} {more}"))).expect_code(2);
         for words in [
-            &format!("process {} on ", holder.id()),
+            &format!("by ana@{} (pid {})", host(), holder.id()),
             "since 20",
             "--take-over",
         ] {
@@ -51,6 +52,29 @@ async fn one_owner_while_a_process_is_alive() {
     hold(&database, &run_id, "process 1 on elsewhere since 1").await;
     Ended::run(&mut database.backfill(RUN)).expect_code(2);
     Ended::run(&mut database.backfill(&format!("{RUN} --take-over"))).expect_code(0);
+}
+
+/// The name of this host.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    name.trim().to_owned()
+}
+
+/// An owner reads as a person at a host with a process; a program gets the whole of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_is_told_briefly_to_people_and_whole_to_programs() {
+    let database = Embedded::with_stuff(20).await;
+    let mut run = database.backfill(RUN);
+    Ended::run(run.env("USER", "ana")).expect_code(0);
+    let brief = format!("  by        ana@{} (pid ", host());
+    let status = Ended::run(&mut database.backfill("status")).expect_code(0);
+    assert!(status.stdout.contains(&brief), "{}", status.stdout);
+    assert!(!status.stdout.contains(" boot "), "{}", status.stdout);
+    let status = Ended::run(&mut database.backfill("status --json")).expect_code(0);
+    let owner = status.json()["owner"].as_str().unwrap().to_owned();
+    assert!(owner.starts_with("process "), "{owner}");
+    assert!(owner.contains(" of ana on "), "{owner}");
+    assert!(owner.contains(" boot "), "{owner}");
 }
 
 /// From now on the record of a run says that this owner holds it and that it goes on.

@@ -1,5 +1,6 @@
 //! Who holds a run: what `run` writes into its record, and whether a former holder is known to have ended.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use backfill_core::clock::now_ms;
@@ -15,6 +16,7 @@ use crate::drive::executions::Executions;
 pub fn this_process() -> Owner {
     Owner::Process(Process {
         id: std::process::id(),
+        user: user().map(|user| user.replace(char::is_whitespace, "-")),
         host: host(),
         since_ms: now_ms(),
     })
@@ -43,14 +45,24 @@ fn host_name() -> String {
         .map_or_else(|| "local".into(), |host| host.trim().to_owned())
 }
 
+/// Whose process this is, by the environment or else by the system's list of users; `None` if neither says.
+fn user() -> Option<String> {
+    let named = |name| std::env::var(name).ok().filter(|user| !user.is_empty());
+    named("USER").or_else(|| named("LOGNAME")).or_else(|| {
+        let id = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+        let users = std::fs::read_to_string("/etc/passwd").ok()?;
+        let mut of_line = users
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>());
+        let found = of_line.find(|fields| fields.get(2) == Some(&id.as_str()))?;
+        found.first().map(|user| user.to_string())
+    })
+}
+
 /// Who gives a command, for the events of a run.
 pub fn caller() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    format!(
-        "{}@{}",
-        user.unwrap_or_else(|_| "somebody".into()),
-        host_name()
-    )
+    let user = user().unwrap_or_else(|| "somebody".into());
+    format!("{user}@{}", host_name())
 }
 
 /// Asks for the run to be taken over if whoever holds it has certainly ended: a process of this host that is gone,
@@ -78,7 +90,7 @@ pub async fn take_over_from_the_dead(
     if ended {
         say!(
             "{} held run {run_id} {} and has ended without saying so; taking over",
-            run.owner,
+            run.owner.brief(),
             connection.place()
         );
         // From this one: somebody else may be quicker, and is alive.

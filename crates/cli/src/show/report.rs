@@ -123,7 +123,7 @@ impl Report {
             ("Table", run.spec.table.clone()),
             ("Identity of the table", run.table_identity.clone()),
             ("Key", keys.join(", ")),
-            ("Owner", run.owner.to_string()),
+            ("Owner", run.owner.brief()),
             ("State", format!("{}: {}", run.status.name(), run.message)),
             ("Started (last execution)", time(run.started_ms)),
             ("Ended", run.ended_ms.map_or_else(|| "not yet".into(), time)),

@@ -1,7 +1,7 @@
 //! A run as its durable records tell it.
 
 use backfill_core::clock::rfc3339;
-use backfill_core::records::{MAX_EVENTS, RunStatus};
+use backfill_core::records::{Event, MAX_EVENTS, RunStatus};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::Snapshot;
 
@@ -13,12 +13,12 @@ pub fn text(snapshot: &Snapshot, prices: &Prices) -> String {
     let mut lines = vec![
         summary::text(run, &snapshot.summary(prices), prices),
         format!("  because   {}", run.message),
-        format!("  by        {}", run.owner),
+        format!("  by        {}", run.owner.brief()),
     ];
     if run.is_full_of_events() {
         lines.push(format!("  only the last {MAX_EVENTS} changes are kept:"));
     }
-    for event in &run.events {
+    for event in run.events.iter().map(Event::brief) {
         lines.push(format!(
             "  {}  {} {} -> {}, by {}",
             rfc3339(event.at_ms),

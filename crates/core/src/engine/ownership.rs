@@ -124,8 +124,10 @@ pub(super) fn taken_over(record: &RunRecord, former: &Owner) -> Error {
     Error::new(
         ErrorKind::Fenced,
         format!(
-            "run {} was taken over by {}; {former} stops here",
-            record.run_id, record.owner
+            "run {} was taken over by {}; {} stops here",
+            record.run_id,
+            record.owner.brief(),
+            former.brief()
         ),
     )
 }

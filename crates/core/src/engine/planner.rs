@@ -331,7 +331,7 @@ impl<'a> Continuation<'a> {
                      dead, take it over (take_over)",
                     stored.run_id,
                     rfc3339(stored.started_ms),
-                    stored.owner,
+                    stored.owner.brief(),
                 ),
             ));
         }
@@ -411,7 +411,7 @@ impl<'a> Continuation<'a> {
             )
         } else {
             let former = if self.held {
-                format!("taken over from {}", stored.owner)
+                format!("taken over from {}", stored.owner.brief())
             } else {
                 stored.status.name().to_owned()
             };

@@ -53,6 +53,8 @@ impl ExecutionArn {
 pub struct Process {
     /// The process's number on the host.
     pub id: u32,
+    /// Whose process it is; `None` if that was not known, and in records of earlier versions. There is no space in it.
+    pub user: Option<String>,
     /// A text that tells the host, its boot and its space of process numbers from others.
     pub host: String,
     /// When it took the run; milliseconds since 1970.
@@ -62,24 +64,64 @@ pub struct Process {
 impl Process {
     /// Reads what `Display` writes, and nothing else: neither a number with a sign nor one with a leading zero.
     fn parse(text: &str) -> Option<Process> {
-        let (id, rest) = text.strip_prefix("process ")?.split_once(" on ")?;
+        let (who, rest) = text.strip_prefix("process ")?.split_once(" on ")?;
+        let (id, user) = match who.split_once(" of ") {
+            Some((id, user)) if !user.contains(' ') => (id, Some(user.to_owned())),
+            Some(_) => return None,
+            None => (who, None),
+        };
         let (host, since_ms) = rest.rsplit_once(" since ")?;
         let process = Process {
             id: id.parse().ok()?,
+            user,
             host: host.to_owned(),
             since_ms: since_ms.parse().ok()?,
         };
         (process.to_string() == text).then_some(process)
     }
+
+    /// The name of the host alone, without its boot and its space of process numbers.
+    fn host_name(&self) -> &str {
+        let name = self.host.split_once(" boot ");
+        name.map_or(&self.host, |(name, _)| name)
+    }
 }
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.user.as_ref();
+        let of = user.map_or_else(String::new, |user| format!(" of {user}"));
         write!(
             f,
-            "process {} on {} since {}",
+            "process {}{of} on {} since {}",
             self.id, self.host, self.since_ms
         )
+    }
+}
+
+impl Owner {
+    /// Who it is, for people: "ana@night-watch (pid 26601)", "execution stuff-1 of backfill", or the name. A program wants the
+    /// whole text, that of `Display`.
+    pub fn brief(&self) -> String {
+        match self {
+            Owner::Execution(arn) => match arn.0.split(':').collect::<Vec<_>>()[..] {
+                ["arn", _, "states", _, _, "execution", machine, name] => {
+                    format!("execution {name} of {machine}")
+                }
+                _ => arn.0.clone(),
+            },
+            Owner::Process(process) => {
+                let user = process.user.as_ref();
+                let user = user.map_or_else(String::new, |user| format!("{user}@"));
+                format!("{user}{} (pid {})", process.host_name(), process.id)
+            }
+            Owner::Other(name) => name.clone(),
+        }
+    }
+
+    /// [`Owner::brief`] of what may be an owner's text or any other name, such as the author of an event.
+    pub fn brief_of(text: &str) -> String {
+        Owner::from(text).brief()
     }
 }
 
@@ -129,6 +171,9 @@ mod tests {
             ("arn:odd", "execution"),
             ("process 7 on a boot b pid:[1] since 99", "process"),
             ("process 7 on a since b since 99", "process"),
+            ("process 7 of ana on a boot b pid:[1] since 99", "process"),
+            ("process 7 of ana b on a since 99", "other"),
+            ("process 7 of  on a since 99", "process"),
             ("process 07 on a since 99", "other"),
             ("process +7 on a since 99", "other"),
             ("process 7 on a", "other"),
@@ -147,6 +192,30 @@ mod tests {
             let json = serde_json::to_string(&owner).unwrap();
             assert_eq!(json, serde_json::to_string(text).unwrap());
             assert_eq!(serde_json::from_str::<Owner>(&json).unwrap(), owner);
+        }
+    }
+
+    #[test]
+    fn people_read_who_it_is_and_where() {
+        for (text, brief) in [
+            (
+                "process 26601 of ana on night-watch boot 1234abcd pid:[4026531836] since 1795272638215",
+                "ana@night-watch (pid 26601)",
+            ),
+            (
+                "process 26601 on night-watch boot 1234abcd pid:[4026531836] since 1795272638215",
+                "night-watch (pid 26601)",
+            ),
+            ("process 7 on a since 99", "a (pid 7)"),
+            (
+                "arn:aws:states:eu-west-1:1:execution:backfill:stuff-1-17",
+                "execution stuff-1-17 of backfill",
+            ),
+            ("arn:odd", "arn:odd"),
+            ("ana@night-watch", "ana@night-watch"),
+            ("somebody", "somebody"),
+        ] {
+            assert_eq!(Owner::brief_of(text), brief);
         }
     }
 

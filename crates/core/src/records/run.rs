@@ -129,6 +129,22 @@ pub struct Event {
     pub new: String,
 }
 
+impl Event {
+    /// The same, with owners as people read them ([`Owner::brief`]).
+    pub fn brief(&self) -> Event {
+        let told = |text: &str| match self.what.as_str() {
+            "owner" => Owner::brief_of(text),
+            _ => text.to_owned(),
+        };
+        Event {
+            by: Owner::brief_of(&self.by),
+            old: told(&self.old),
+            new: told(&self.new),
+            ..self.clone()
+        }
+    }
+}
+
 /// The last complete verification of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proof {

@@ -90,7 +90,8 @@ impl RunStore for CheckpointTable {
                 ErrorKind::Conflict,
                 format!(
                     "run {} was changed meanwhile by {}; see its status and try again",
-                    record.run_id, stored.owner
+                    record.run_id,
+                    stored.owner.brief()
                 ),
             )),
             None => Err(Error::new(

@@ -167,7 +167,7 @@ impl Report {
         let mut events = self.run.events.iter().rev();
         let event = events.find(|event| event.what == "status" && event.new == status);
         match event {
-            Some(event) => format!(" ({}, by {})", time(event.at_ms), event.by),
+            Some(event) => format!(" ({}, by {})", time(event.at_ms), event.brief().by),
             None => self
                 .run
                 .ended_ms

@@ -1,7 +1,7 @@
 //! The report as one HTML page: style and charts are in it, and it loads nothing. maud escapes all that comes from outside.
 
 use backfill_core::Result;
-use backfill_core::records::Counters;
+use backfill_core::records::{Counters, Event};
 use backfill_core::view::series::Series;
 use indicatif::HumanCount;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -307,7 +307,7 @@ fn changes(report: &Report) -> Markup {
             table.wide-table {
                 thead { tr { th scope="col" { "When" } th scope="col" { "What" } th scope="col" { "Old → new" } th scope="col" { "By" } } }
                 tbody {
-                    @for event in &report.run.events {
+                    @for event in report.run.events.iter().map(Event::brief) {
                         tr {
                             td.nowrap { (time(event.at_ms)) }
                             td.nowrap { (event.what) }

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use backfill_core::records::Counters;
+use backfill_core::records::{Counters, Event};
 use backfill_core::view::series::Series;
 use indicatif::HumanCount;
 
@@ -186,7 +186,7 @@ fn changes(doc: &mut Document, report: &Report) {
     if report.run.events.is_empty() {
         doc.paragraph("None: the run went on as it was started.");
     } else {
-        let rows = report.run.events.iter().map(|event| {
+        let rows = report.run.events.iter().map(Event::brief).map(|event| {
             vec![
                 time(event.at_ms),
                 text(&event.what),

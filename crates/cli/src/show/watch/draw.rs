@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backfill_core::records::{Counters, RunStatus};
+use backfill_core::records::{Counters, Event, RunStatus};
 use backfill_core::view::progress::{PassProgress, Snapshot};
 use indicatif::HumanCount;
 use ratatui::Frame;
@@ -78,7 +78,7 @@ impl View {
         lines.extend(self.slowest(overview, slowest_rows, width));
         lines.push(self.rule("events (UTC)", "", width));
         let first = events.len().saturating_sub(event_rows);
-        for event in &events[first..] {
+        for event in events[first..].iter().map(Event::brief) {
             let text = format!(
                 "{}  {} {} -> {}, by {}",
                 clock(event.at_ms),
