@@ -36,6 +36,7 @@ pub const CRATES: &[Crate] = &[
     Crate {
         name: "core",
         layers: &[
+            &["text"],
             &["error", "value", "table", "clock"],
             &["change"],
             &["request"],

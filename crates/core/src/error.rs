@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text::printable;
+
 /// Shorthand for a result whose error is [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -117,30 +119,6 @@ impl ErrorKind {
     }
 }
 
-/// Longest part of a message that comes from the input, in characters.
-const MAX_SHOWN: usize = 1_000;
-
-/// Foreign text as it may stand in a message: short, and without control characters or those that turn the direction of
-/// writing, so that no input can write lines of its own into a log, move the cursor of a terminal or show itself as another.
-pub fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    let mut length = 0;
-    for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        let escaped = (c.is_control() || turns).then(|| c.escape_default().to_string());
-        length += escaped.as_ref().map_or(1, String::len);
-        if length > MAX_SHOWN {
-            shown.push('…');
-            break;
-        }
-        match escaped {
-            Some(escaped) => shown.push_str(&escaped),
-            None => shown.push(c),
-        }
-    }
-    shown
-}
-
 /// A failure: a sentence for a person, its [`ErrorKind`], and the cause if there is one.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -206,6 +184,7 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::MAX_SHOWN;
 
     #[test]
     fn a_refusal_is_one_line_whatever_the_input_says() {

@@ -20,10 +20,12 @@ pub mod request;
 pub mod step_functions;
 pub mod survey;
 pub mod table;
+pub mod text;
 pub mod value;
 pub mod view;
 
 pub use change::Spec;
-pub use error::{Error, ErrorKind, Result, printable};
+pub use error::{Error, ErrorKind, Result};
 pub use request::Request;
+pub use text::printable;
 pub use value::{Item, Key, Value};

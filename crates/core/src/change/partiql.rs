@@ -8,8 +8,8 @@
 //! `if_not_exists` are not documented for PartiQL. A statement may name each key attribute but once, so the predicate may
 //! name none. A spec with one of these is written by UpdateItem.
 
-use crate::error::printable;
 use crate::table::KeySchema;
+use crate::text::printable;
 use crate::{Key, Spec, Value};
 
 /// Most statements in one BatchExecuteStatement (API reference, BatchExecuteStatement).

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use super::expression::{
     LONGEST_GUARD, MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, update_targets,
 };
-use crate::error::printable;
 use crate::table::KeySchema;
+use crate::text::printable;
 use crate::value::Item;
 use crate::{Error, Result};
 

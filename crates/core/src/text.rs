@@ -1,0 +1,146 @@
+//! Foreign text as it may be shown to people: nothing in it moves a cursor, turns the direction of writing, or is not seen.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Longest part of a message that comes from the input, in characters.
+pub(crate) const MAX_SHOWN: usize = 1_000;
+
+/// Whether a character is seen as itself: no control character, none that turns the direction of writing, none without a width,
+/// and no end of a line.
+pub fn is_plain(c: char) -> bool {
+    match c {
+        ' '..='~' => true,
+        // Letters that show nothing, and a mark that only joins.
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => false,
+        '\u{2028}' | '\u{2029}' => false,
+        _ if c.is_control() => false,
+        // Spaces of several widths. Rust escapes them.
+        _ if c.is_whitespace() => true,
+        // The standard library has the table of what can be printed: marks behind a letter can, format characters cannot.
+        _ => {
+            let mut bytes = [b'a'; 5];
+            let length = c.encode_utf8(&mut bytes[1..]).len();
+            std::str::from_utf8(&bytes[..=length])
+                .is_ok_and(|text| text.escape_debug().nth(1) == Some(c))
+        }
+    }
+}
+
+/// The text with every character that is not seen as itself as `\u{…}`; ends of lines stay. Whoever shows a value on one line
+/// takes [`printable`].
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|c| c == '\n' || is_plain(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if c == '\n' || is_plain(c) {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_unicode());
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Foreign text as it may stand in a message: short, on one line, and with every character that is not seen as itself escaped, so
+/// that no input can write lines of its own into a log, move the cursor of a terminal or show itself as another.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    let mut length = 0;
+    for c in text.chars() {
+        let escaped = (!is_plain(c)).then(|| match c {
+            '\n' | '\r' | '\t' => c.escape_default().to_string(),
+            _ => c.escape_unicode().to_string(),
+        });
+        length += escaped.as_ref().map_or(1, String::len);
+        if length > MAX_SHOWN {
+            shown.push('…');
+            break;
+        }
+        match escaped {
+            Some(escaped) => shown.push_str(&escaped),
+            None => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// JSON in which every character of a string that is not seen as itself is escaped as JSON escapes it. It means the same.
+pub fn visible_json(json: &str) -> Cow<'_, str> {
+    // Between its tokens JSON has no character that this would change, but for ends of lines.
+    if json.chars().all(|c| c == '\n' || is_plain(c)) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if c == '\n' || is_plain(c) {
+            shown.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // A String takes all that is written to it.
+            let _ = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything that a terminal obeys, that turns the direction of writing, or that is not seen.
+    #[test]
+    fn what_is_not_seen_as_itself_is_escaped() {
+        let hostile = [
+            '\0'..='\u{9}',
+            '\u{b}'..='\u{1f}',
+            '\u{7f}'..='\u{9f}',
+            '\u{ad}'..='\u{ad}',
+            '\u{34f}'..='\u{34f}',
+            '\u{61c}'..='\u{61c}',
+            '\u{115f}'..='\u{1160}',
+            '\u{180e}'..='\u{180e}',
+            '\u{200b}'..='\u{200f}',
+            '\u{2028}'..='\u{202e}',
+            '\u{2060}'..='\u{206f}',
+            '\u{3164}'..='\u{3164}',
+            '\u{e000}'..='\u{e001}',
+            '\u{feff}'..='\u{feff}',
+            '\u{ffa0}'..='\u{ffa0}',
+            '\u{fff9}'..='\u{fffb}',
+            '\u{e0001}'..='\u{e007f}',
+        ];
+        for c in hostile.into_iter().flatten() {
+            let text = format!("a{c}b");
+            let escaped = format!("a\\u{{{:x}}}b", c as u32);
+            assert_eq!(visible(&text), escaped, "{:x}", c as u32);
+            if !matches!(c, '\t' | '\r') {
+                assert_eq!(printable(&text), escaped);
+            }
+            let json = serde_json::to_string(&text).unwrap();
+            let shown = visible_json(&json);
+            assert!(shown.chars().all(is_plain), "{shown:?}");
+            assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_people_write_stays() {
+        for text in [
+            "",
+            "orders 12,345 … █░ \"{\\}\" '",
+            "Ünïcödé e\u{301} 10\u{a0}€ हिन्दी",
+            "東京\u{3000}太郎 عربى 👍🏽 ❤\u{fe0f}",
+            "two\nlines",
+        ] {
+            assert_eq!(visible(text), text);
+            assert_eq!(printable(text), text.replace('\n', "\\n"));
+        }
+        assert_eq!(printable("a\tb\r"), "a\\tb\\r");
+        let long = "é".repeat(2 * MAX_SHOWN);
+        assert_eq!(printable(&long).chars().count(), MAX_SHOWN + 1);
+    }
+}
