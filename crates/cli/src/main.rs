@@ -123,7 +123,7 @@ fn main() -> ExitCode {
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG)),
         )
         .with_writer(|| print::Log)
-        .with_ansi(print::is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_ansi(print::is_terminal() && print::has_colour())
         .with_target(false)
         .init();
     // One thread carries far more requests than a table takes, and several would mostly wake each other. Demo and sandbox
@@ -136,6 +136,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             say!("error: cannot start: {error}");
+            print::finish();
             return Ending::Failed.into();
         }
     };
@@ -163,12 +164,14 @@ fn main() -> ExitCode {
             Command::Schema(args) => help::schema(&args),
         }
     });
-    match result.and_then(|ending| print::unprinted().map_or(Ok(ending), Err)) {
-        Ok(ending) => ending.into(),
+    let ending = match result.and_then(|ending| print::unprinted().map_or(Ok(ending), Err)) {
+        Ok(ending) => ending,
         // If items may have been touched, commands say so themselves and return their ending.
         Err(error) => {
             print::error(&error);
-            Ending::before_writing(&error).into()
+            Ending::before_writing(&error)
         }
-    }
+    };
+    print::finish();
+    ending.into()
 }

@@ -159,7 +159,7 @@ async fn describe(args: DescribeArgs) -> Result<Ending> {
         );
         definition
     };
-    print::line(&format!("{shown:#}"))?;
+    print::json_line(&format!("{shown:#}"))?;
     Ok(Ending::Succeeded)
 }
 

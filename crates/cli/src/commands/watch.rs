@@ -10,8 +10,8 @@ use crate::args::{ConnectionArgs, WhichRunArgs};
 use crate::drive::watch::{Watch, Watched};
 use crate::drive::{deployed, here, records, signals};
 use crate::ending::Ending;
-use crate::show::summary;
 use crate::show::watch::Role;
+use crate::show::{print, summary};
 
 #[derive(Args)]
 pub struct WatchArgs {
@@ -43,7 +43,7 @@ pub async fn watch(args: WatchArgs) -> Result<Ending> {
     let mut watch = Watch::open(true, watched, every);
     watch.take(first);
     // On a terminal the end is there to be looked at; and somebody may resume the run.
-    while watch.is_screen() || watch.status() == Some(RunStatus::Running) {
+    while (watch.is_screen() || watch.status() == Some(RunStatus::Running)) && !print::is_lost() {
         tokio::select! {
             () = watch.poll() => {}
             () = stop.cancelled() => break,
@@ -57,10 +57,12 @@ pub async fn watch(args: WatchArgs) -> Result<Ending> {
             last.run.run_id
         );
         // Whoever leaves the view has seen what there was to see; lines were to go on to the end.
-        return Ok(match was_screen {
-            true => Ending::Succeeded,
-            false => Ending::Stopped,
-        });
+        return Ok(
+            match was_screen && !signals::has_hung_up() && !print::is_lost() {
+                true => Ending::Succeeded,
+                false => Ending::Stopped,
+            },
+        );
     }
     let prices = Prices::default();
     let summary = summary::text(&last.run, &last.summary(&prices), &prices);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use backfill_core::Error;
 use backfill_core::view::progress::Snapshot;
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::HumanCount;
 
 use crate::show::meter::{self, Eta, Measured, Meter};
 use crate::show::{print, words};
@@ -14,7 +14,6 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows snapshots of a run as they come.
 pub struct Progress {
-    bar: Option<ProgressBar>,
     begin: Instant,
     meter: Meter,
     last_line: Option<Instant>,
@@ -23,17 +22,7 @@ pub struct Progress {
 impl Progress {
     /// Nothing is shown before the first snapshot.
     pub fn new() -> Self {
-        let bar = print::is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            bar.set_style(
-                ProgressStyle::with_template("{prefix} [{bar:30}] {msg}")
-                    .expect("a fixed template")
-                    .progress_chars("=> "),
-            );
-            bar
-        });
         Progress {
-            bar,
             begin: Instant::now(),
             meter: Meter::default(),
             last_line: None,
@@ -47,27 +36,26 @@ impl Progress {
             return;
         };
         let text = progress_text(snapshot);
-        match &self.bar {
-            Some(bar) => {
-                bar.set_prefix(format!("pass {}", current.pass));
-                let (swept, expected) = snapshot.items();
-                let length = expected.unwrap_or(swept).max(1);
-                bar.set_length(length);
-                bar.set_position(if snapshot.is_swept() { length } else { swept });
-                bar.set_message(text);
-            }
-            None => {
-                let pace = pace_text(snapshot, self.meter.measured().as_ref());
-                self.line(&format!("pass {}: {text}{pace}", current.pass));
-            }
+        if print::is_terminal() {
+            let (swept, expected) = snapshot.items();
+            let part = match snapshot.is_swept() {
+                true => 1.0,
+                false => swept as f64 / expected.unwrap_or(swept).max(1) as f64,
+            };
+            let bar = bar(part);
+            print::status(Some(&format!("pass {} [{bar}] {text}", current.pass)));
+        } else {
+            let pace = pace_text(snapshot, self.meter.measured().as_ref());
+            self.line(&format!("pass {}: {text}{pace}", current.pass));
         }
     }
 
     /// Says that the records cannot be read at present.
     pub fn failed(&mut self, error: &Error) {
-        match &self.bar {
-            Some(bar) => bar.set_message(format!("cannot read the records: {error}")),
-            None => self.line(&format!("cannot read the records: {}", error.report())),
+        if print::is_terminal() {
+            print::status(Some(&format!("cannot read the records: {error}")));
+        } else {
+            self.line(&format!("cannot read the records: {}", error.report()));
         }
     }
 
@@ -75,16 +63,23 @@ impl Progress {
         let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
         if due {
             self.last_line = Some(Instant::now());
-            say!("{text}");
+            print::say_in_passing(text);
         }
     }
 
     /// Clears the bar.
     pub fn finish(self) {
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
-        }
+        print::status(None);
     }
+}
+
+/// A part from 0 to 1 as a bar of thirty columns.
+fn bar(part: f64) -> String {
+    const COLUMNS: usize = 30;
+    let done = ((part.clamp(0.0, 1.0) * COLUMNS as f64) as usize).min(COLUMNS);
+    let tip = if done < COLUMNS && done > 0 { ">" } else { "" };
+    let bar = "=".repeat(done - tip.len()) + tip;
+    format!("{bar:COLUMNS$}")
 }
 
 /// How far the current pass has come.

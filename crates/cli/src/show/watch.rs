@@ -61,7 +61,7 @@ impl Show {
         let screen = if whole { Screen::open() } else { None };
         let on = match screen {
             Some(screen) => On::Screen(Box::new(OnScreen {
-                view: View::new(role, run_id, place, has_colour()),
+                view: View::new(role, run_id, place, print::has_colour()),
                 screen,
             })),
             None => On::Plain(Box::new(OnPlain {
@@ -162,9 +162,4 @@ impl Show {
                 .draw(|frame| on.view.draw(frame, now, warning.as_deref()));
         }
     }
-}
-
-/// Whether colours are wanted: <https://no-color.org>.
-fn has_colour() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

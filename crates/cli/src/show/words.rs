@@ -7,6 +7,7 @@ use backfill_core::clock::rfc3339;
 use backfill_core::records::{BoundBy, Counters};
 use backfill_core::view::cost::{Bill, Prices};
 use indicatif::HumanCount;
+use ratatui::text::Span;
 
 /// "budget (7 segments), throttled (1 segment)".
 pub fn bounds(bound_by: &BTreeMap<BoundBy, u32>) -> String {
@@ -102,6 +103,27 @@ pub fn decimal(n: f64) -> String {
         n if n < 10.0 => format!("{n:.1}"),
         n => HumanCount(n.round() as u64).to_string(),
     }
+}
+
+/// The text in so many columns of a terminal, cut with … if it is wider.
+pub fn fit(text: &str, width: usize) -> String {
+    if Span::raw(text).width() <= width {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    let mut room = width.saturating_sub(1);
+    for c in text.chars() {
+        let wide = Span::raw(c.to_string()).width();
+        if wide > room {
+            break;
+        }
+        room -= wide;
+        cut.push(c);
+    }
+    if width > 0 {
+        cut.push('…');
+    }
+    cut
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The terminal while the view has it: raw mode, the alternate screen, keys. It is given back whatever happens: at the end,
-//! at a panic, and at signals.
+//! at a panic, and at signals, which each command obeys.
 
 use std::io::{self, BufWriter};
 use std::sync::Once;
@@ -14,7 +14,6 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::{Frame, Terminal};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::show::print;
@@ -50,14 +49,13 @@ impl Screen {
         };
         let (to, events) = unbounded_channel();
         std::thread::spawn(move || read_events(&to));
-        restore_at_hangup();
         Some(Screen { terminal, events })
     }
 
     /// Draws. What fails here has failed with the terminal, and there is nobody to tell.
     pub fn draw(&mut self, draw: impl FnOnce(&mut Frame)) {
-        // A task may have panicked, which has given the terminal back.
-        if HAS_TERMINAL.load(Ordering::SeqCst) {
+        // A task may have panicked, which has given the terminal back. A terminal that has stopped is not drawn on.
+        if HAS_TERMINAL.load(Ordering::SeqCst) && !print::is_behind() {
             let _ = self.terminal.draw(draw);
         }
     }
@@ -115,22 +113,8 @@ fn restore_at_panics() {
         let tell = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             restore();
+            print::finish_at_once();
             tell(panic);
         }));
-    });
-}
-
-/// SIGHUP ends the process as without a screen, but not before the terminal is restored. SIGINT and SIGTERM have
-/// their own meaning in each command.
-fn restore_at_hangup() {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        return;
-    };
-    tokio::spawn(async move {
-        if hangup.recv().await.is_some() {
-            restore();
-            // 128 and the number of the signal, as a shell gives it.
-            std::process::exit(129);
-        }
     });
 }

@@ -3,6 +3,8 @@
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
+pub use crate::show::words::fit;
+
 /// " label     spans", cut at the width.
 pub fn fact(label: &str, spans: Vec<Span<'static>>, width: usize) -> Line<'static> {
     let mut line = vec![Span::styled(
@@ -16,27 +18,6 @@ pub fn fact(label: &str, spans: Vec<Span<'static>>, width: usize) -> Line<'stati
         line.push(Span::styled(text, span.style));
     }
     Line::from(line)
-}
-
-/// The text, cut with … if it is wider.
-pub fn fit(text: &str, width: usize) -> String {
-    if Span::raw(text).width() <= width {
-        return text.to_owned();
-    }
-    let mut cut = String::new();
-    let mut room = width.saturating_sub(1);
-    for c in text.chars() {
-        let wide = Span::raw(c.to_string()).width();
-        if wide > room {
-            break;
-        }
-        room -= wide;
-        cut.push(c);
-    }
-    if width > 0 {
-        cut.push('…');
-    }
-    cut
 }
 
 /// The text in lines of this width, broken between words.
