@@ -7,6 +7,7 @@ pub mod deployed;
 pub mod executions;
 pub mod here;
 pub mod owner;
+pub mod paths;
 pub mod records;
 pub mod room;
 pub mod signals;

@@ -12,4 +12,5 @@ mod read_only;
 mod refusals;
 mod rehearsals;
 mod resume;
+mod specs;
 mod stuff;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use backfill_core::change::expression::shown_name;
 use backfill_core::request::Parts;
 use backfill_core::{Error, Item, Request, Result, Value};
 use backfill_rehearsal::admin::Placeholders;
@@ -50,19 +51,27 @@ impl SpecArgs {
         };
         let mut set = Item::new();
         for argument in &self.set {
-            let (name, json) = split("set", argument, "test=1")?;
+            let (name, json) = split_name("set", argument, "test=1")?;
+            let shown = shown_name(&name);
             let value = Value::from_plain_json(json).map_err(|message| {
                 Error::invalid(
-                    &format!("set.{name}"),
-                    format!("{message} (text needs quotes: --set '{name}=\"text\"')"),
+                    &format!("set.{shown}"),
+                    format!("{message} (text needs quotes: --set '{shown}=\"text\"')"),
                 )
             })?;
-            once("set", name, set.insert(name.into(), value))?;
+            once("set", &shown, set.insert(name.clone(), value))?;
+            if argument.starts_with('"') {
+                parts.top_level.insert(name);
+            }
         }
         for argument in &self.set_typed {
-            let (name, json) = split("set-typed", argument, "tags={\"SS\":[\"a\"]}")?;
-            let value = typed("set-typed", name, json)?;
-            once("set-typed", name, set.insert(name.into(), value))?;
+            let (name, json) = split_name("set-typed", argument, "tags={\"SS\":[\"a\"]}")?;
+            let shown = shown_name(&name);
+            let value = typed("set-typed", &shown, json)?;
+            once("set-typed", &shown, set.insert(name.clone(), value))?;
+            if argument.starts_with('"') {
+                parts.top_level.insert(name);
+            }
         }
         parts.set.extend(set);
         let placeholders = self.placeholders.read()?;
@@ -136,6 +145,23 @@ fn split<'a>(flag: &str, argument: &'a str, example: &str) -> Result<(&'a str, &
             format!("expected NAME=VALUE, such as {example}, got {argument:?}"),
         )
     })
+}
+
+/// The same with a name that may stand in quotes, as JSON: `"a.b"=1`.
+fn split_name<'a>(flag: &str, argument: &'a str, example: &str) -> Result<(String, &'a str)> {
+    if !argument.starts_with('"') {
+        return split(flag, argument, example).map(|(name, rest)| (name.to_owned(), rest));
+    }
+    let mut quoted = serde_json::Deserializer::from_str(argument).into_iter::<String>();
+    let name = quoted.next().and_then(std::result::Result::ok);
+    let rest = argument.get(quoted.byte_offset()..);
+    match (name, rest.and_then(|rest| rest.strip_prefix('='))) {
+        (Some(name), Some(rest)) => Ok((name, rest)),
+        _ => Err(Error::invalid(
+            flag,
+            format!("expected \"NAME\"=VALUE, such as {example}, got {argument:?}"),
+        )),
+    }
 }
 
 /// Refuses a name that was given before, in the plain or in the typed form.

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, stack_name};
 use crate::drive::executions::checkpoint_table_of;
-use crate::drive::{room, survey};
+use crate::drive::{paths, room, survey};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::show::plan::{Printed, Shown};
@@ -49,6 +49,7 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let description = describe(&ReadOnly(connection.clone()), &request).await?;
+    paths::refuse_ambiguous(&request, &connection, &description).await?;
     let stack = args.stack_name.as_deref();
     let checkpoint_table = match (args.checkpoint_table, stack) {
         (Some(name), _) => name,

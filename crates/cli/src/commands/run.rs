@@ -15,7 +15,7 @@ use clap::Args;
 use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs};
 use crate::drive::count::Counted;
 use crate::drive::executions::Executions;
-use crate::drive::{confirm, here, owner, survey};
+use crate::drive::{confirm, here, owner, paths, survey};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::show::plan::Shown;
@@ -59,6 +59,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
+    paths::refuse_ambiguous(&request, &connection, &description).await?;
     let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
     if is_dry {
         let (to, json) = (&connection, args.json);

@@ -8,7 +8,7 @@ use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, stack_name}
 use crate::drive::confirm;
 use crate::drive::deployed::Deployed;
 use crate::drive::executions::{Executions, checkpoint_table_of};
-use crate::drive::room;
+use crate::drive::{paths, room};
 use crate::ending::Ending;
 
 #[derive(Args)]
@@ -60,6 +60,7 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
     }
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
+    paths::refuse_if_seen(&request, &connection).await?;
     let executions = Executions::new(&connection);
     let machine = match (&args.state_machine_arn, &args.stack_name) {
         (Some(arn), _) => arn.clone(),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs};
 use crate::drive::count::Counted;
+use crate::drive::paths;
 use crate::ending::Ending;
 use crate::show::print;
 
@@ -45,6 +46,7 @@ pub async fn verify(args: VerifyArgs) -> Result<Ending> {
     let connection = args.connection.open().await?;
     let access = ReadOnly(connection.clone());
     let description = describe(&access, &request).await?;
+    paths::refuse_ambiguous(&request, &connection, &description).await?;
     let counted = Counted::new(&request, &access, &description).await?;
     say!("{}", counted.sentence(&request, &connection));
     let ending = counted.ending();

@@ -6,7 +6,10 @@
 //! `:placeholder` (Using expressions in DynamoDB, developer guide), so looking for placeholders and
 //! parentheses needs no quoting rules.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use crate::error::printable;
 
 /// Most bytes of an expression: "The maximum length of any expression string is 4 KB" (Quotas in Amazon DynamoDB,
 /// Expression parameters).
@@ -53,6 +56,29 @@ fn ranges(expression: &str) -> Vec<Range<usize>> {
         }
     }
     found
+}
+
+/// A name that an expression may hold as it is (developer guide, Expression attribute names).
+pub(super) fn is_bare_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// The name of an attribute as a person is to read it: in quotes, if it could be taken for something else, such as `a.b` for the
+/// `b` inside `a`.
+pub fn shown_name(name: &str) -> Cow<'_, str> {
+    match is_bare_name(name) {
+        true => Cow::Borrowed(name),
+        false => Cow::Owned(format!("\"{}\"", printable(&name.replace('"', "\\\"")))),
+    }
+}
+
+/// The attribute to which a name would lead if it were a path: `a` of `a.b` and of `a[0]`. `None` if it looks like no path.
+pub fn root_of_path(name: &str) -> Option<&str> {
+    let end = name.find(['.', '['])?;
+    (end > 0).then(|| &name[..end])
 }
 
 /// Refuses an expression, with the reason for a person, that would not stay one operand between the parentheses of
@@ -179,6 +205,26 @@ mod tests {
             "#a#b = :v#b AND #c = #aa#b",
             "once, and not what a meaning says"
         );
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_path_is_quoted() {
+        for (name, shown) in [
+            ("test", "test"),
+            ("_a1", "_a1"),
+            ("a.b", "\"a.b\""),
+            ("a[0]", "\"a[0]\""),
+            ("a b", "\"a b\""),
+            ("a-b", "\"a-b\""),
+            ("1", "\"1\""),
+            ("a\"b\n", "\"a\\\"b\\n\""),
+        ] {
+            assert_eq!(shown_name(name), shown);
+        }
+        assert_eq!(root_of_path("a.b[0].c"), Some("a"));
+        assert_eq!(root_of_path("a[0]"), Some("a"));
+        assert_eq!(root_of_path("ab"), None);
+        assert_eq!(root_of_path(".b"), None);
     }
 
     #[test]

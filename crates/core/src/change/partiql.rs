@@ -8,6 +8,7 @@
 //! `if_not_exists` are not documented for PartiQL. A statement may name each key attribute but once, so the predicate may
 //! name none. A spec with one of these is written by UpdateItem.
 
+use super::expression::is_bare_name;
 use crate::table::KeySchema;
 use crate::text::printable;
 use crate::{Key, Spec, Value};
@@ -392,14 +393,6 @@ impl<'a> Translation<'a> {
             None => Err(format!("{word:?} instead of a value")),
         }
     }
-}
-
-/// A name that an expression may hold as it is (developer guide, Expression attribute names).
-fn is_bare_name(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && word
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn is_scalar(value: &Value) -> bool {

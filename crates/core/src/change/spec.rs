@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::expression::{
-    LONGEST_GUARD, MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, update_targets,
+    LONGEST_GUARD, MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, root_of_path,
+    shown_name, update_targets,
 };
 use crate::table::KeySchema;
 use crate::text::printable;
@@ -32,10 +33,26 @@ pub struct Spec {
     pub values: Item,
 }
 
+/// The beginning of placeholders for names that were given without quotes.
+const AS_GIVEN: &str = "#s";
+
+/// The beginning of placeholders for names that are said to be no paths.
+const AS_SAID: &str = "#t";
+
 impl Spec {
     /// The everyday form: every attribute of `set` that is missing is set. An attribute that is there, with
     /// whatever value, stays.
     pub fn set_missing(table: impl Into<String>, set: Item) -> Spec {
+        Spec::set_missing_as_said(table, set, &BTreeSet::new())
+    }
+
+    /// [`Spec::set_missing`], with the names among them that are said to be those of top-level attributes, whatever they look
+    /// like.
+    pub fn set_missing_as_said(
+        table: impl Into<String>,
+        set: Item,
+        top_level: &BTreeSet<String>,
+    ) -> Spec {
         let mut spec = Spec {
             table: table.into(),
             pending: String::new(),
@@ -46,18 +63,36 @@ impl Spec {
         let several = set.len() > 1;
         for (i, (name, value)) in set.into_iter().enumerate() {
             let (or, comma) = if i == 0 { ("", "SET ") } else { (" OR ", ", ") };
+            let is_said = top_level.contains(&name) && root_of_path(&name).is_some();
+            let sigil = if is_said { AS_SAID } else { AS_GIVEN };
+            let n = format!("{sigil}{i}");
             // Writing to a String cannot fail.
-            let _ = write!(spec.pending, "{or}attribute_not_exists(#s{i})");
+            let _ = write!(spec.pending, "{or}attribute_not_exists({n})");
             // Of several attributes some may be there already: those keep their value.
             let _ = if several {
-                write!(spec.update, "{comma}#s{i} = if_not_exists(#s{i}, :s{i})")
+                write!(spec.update, "{comma}{n} = if_not_exists({n}, :s{i})")
             } else {
-                write!(spec.update, "{comma}#s{i} = :s{i}")
+                write!(spec.update, "{comma}{n} = :s{i}")
             };
-            spec.names.insert(format!("#s{i}"), name);
+            spec.names.insert(n, name);
             spec.values.insert(format!(":s{i}"), value);
         }
         spec
+    }
+
+    /// The attributes of the everyday form whose names look like paths, each with the attribute to which the path would lead.
+    /// Nobody has said which of the two is meant.
+    pub fn path_like(&self) -> Vec<(&str, &str)> {
+        let is_given = |placeholder: &str| {
+            placeholder
+                .strip_prefix(AS_GIVEN)
+                .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        self.names
+            .iter()
+            .filter(|(placeholder, _)| is_given(placeholder))
+            .filter_map(|(_, name)| Some((name.as_str(), root_of_path(name)?)))
+            .collect()
     }
 
     /// Refuses a spec that could not work on any table.
@@ -178,8 +213,9 @@ impl Spec {
                 return Err(Error::invalid(
                     "update",
                     format!(
-                        "{attribute} is a key attribute of table {}, and DynamoDB cannot change a key; \
+                        "{} is a key attribute of table {}, and DynamoDB cannot change a key; \
                          name another attribute",
+                        shown_name(&attribute),
                         self.table
                     ),
                 ));
@@ -209,11 +245,9 @@ impl Spec {
     pub fn describe(&self) -> String {
         let meaning = |placeholder: &str| {
             let value = |value| serde_json::to_string(value).expect("a value is plain data");
-            self.names
-                .get(placeholder)
-                .cloned()
-                .or_else(|| self.values.get(placeholder).map(value))
-                .map(|meaning| printable(&meaning))
+            let name = self.names.get(placeholder);
+            name.map(|name| printable(&shown_name(name)))
+                .or_else(|| Some(printable(&value(self.values.get(placeholder)?))))
         };
         format!(
             "{} where {}",
@@ -270,6 +304,29 @@ mod tests {
         assert_eq!(spec.pending, "attribute_not_exists(#s0)");
         assert_eq!(spec.update, "SET #s0 = :s0");
         assert_eq!(spec.names["#s0"], "status");
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_path_is_told_apart_from_one() {
+        let set: Item = ["a.b", "c[0]", "d"]
+            .map(|name| (name.to_owned(), number(1)))
+            .into();
+        let spec = Spec::set_missing("stuff", set.clone());
+        assert_eq!(spec.path_like(), [("a.b", "a"), ("c[0]", "c")]);
+        assert!(
+            spec.describe().contains("SET \"a.b\" = "),
+            "{}",
+            spec.describe()
+        );
+        let said = BTreeSet::from(["a.b".to_owned(), "d".to_owned()]);
+        let said = Spec::set_missing_as_said("stuff", set, &said);
+        said.check().unwrap();
+        assert_eq!(said.path_like(), [("c[0]", "c")]);
+        assert_eq!(said.describe(), spec.describe());
+        // Quotes that were not needed make no other run.
+        let one: Item = [("d".to_owned(), number(1))].into();
+        let quoted = Spec::set_missing_as_said("stuff", one.clone(), &["d".to_owned()].into());
+        assert_eq!(quoted, Spec::set_missing("stuff", one));
     }
 
     #[test]
@@ -332,7 +389,7 @@ mod tests {
         spec.values.insert(":v".into(), Value::S("#n10\n".into()));
         assert_eq!(
             spec.describe(),
-            r##"SET #n11#n11 = {"S":"#n10\n"} where a = b"##
+            r##"SET "#n11#n11" = {"S":"#n10\n"} where a = b"##
         );
     }
 

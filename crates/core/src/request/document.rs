@@ -1,7 +1,7 @@
 //! The operator's request, read strictly: an unknown field, a field given twice or a value that DynamoDB could not store is
 //! refused by name. Spec files and the inputs of executions are the same JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -91,6 +91,8 @@ pub struct Parts {
     pub table: Option<String>,
     /// The everyday form: attribute → the value that it gets if it is missing. Empty with `pending` and `update`.
     pub set: Item,
+    /// The names of `set` that are said to be those of top-level attributes, even if they look like paths.
+    pub top_level: BTreeSet<String>,
     /// `P` of the general form.
     pub pending: Option<String>,
     /// `U` of the general form.
@@ -113,6 +115,7 @@ impl Parts {
         let mut parts = Parts {
             table: document.table,
             set: document.set_typed,
+            top_level: BTreeSet::new(),
             pending: document.pending,
             update: document.update,
             names: document.names,
@@ -160,7 +163,7 @@ impl Parts {
                         .check()
                         .map_err(|m| Error::invalid(&format!("set.{name}"), m))?;
                 }
-                Spec::set_missing(table, self.set)
+                Spec::set_missing_as_said(table, self.set, &self.top_level)
             }
             (true, Some(pending), Some(update)) => Spec {
                 table,

@@ -1,6 +1,7 @@
 //! What cannot be taken back.
 
 use super::warning::{Advice, Known, Warning, warn};
+use crate::change::expression::shown_name;
 
 pub(super) fn no_point_in_time_recovery(known: &Known<'_>) -> Vec<Warning> {
     if known.facts.point_in_time_recovery.known() != Some(&false) {
@@ -40,7 +41,10 @@ pub(super) fn writes_time_to_live(known: &Known<'_>) -> Vec<Warning> {
     };
     warn(
         "writes_time_to_live",
-        format!("the update writes {attribute}, by which DynamoDB deletes expired items"),
+        format!(
+            "the update writes {}, by which DynamoDB deletes expired items",
+            shown_name(attribute)
+        ),
         [Advice::Do(
             "see the example: a time in the past, in seconds since 1970, deletes the item within days".into(),
         )],
