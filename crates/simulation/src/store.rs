@@ -201,6 +201,7 @@ fn new_segment(run: &RunRecord, segment: u32) -> SegmentRecord {
         throttled_by: None,
         counters: Counters::default(),
         counted_ahead: 0,
+        saved_ms: 0,
     }
 }
 

@@ -46,7 +46,48 @@ async fn resume_after_an_interrupt() {
         assert_eq!(result["scanned"], ITEMS, "{result}");
         assert_accounted(&result);
         assert_eq!(all(&database).await, migrated(&before));
+        assert_eq!(
+            (&paused["sessions"], &result["sessions"]),
+            (&json!(1), &json!(2))
+        );
+        let seconds = |of: &Json, field: &str| of[field].as_f64().expect("seconds");
+        let both = seconds(&paused, "elapsed_seconds") + seconds(&result, "elapsed_seconds");
+        assert!(
+            (seconds(&result, "total_seconds") - both).abs() < 1e-6,
+            "{result}"
+        );
+        let status = Ended::run(&mut database.backfill("status")).expect_code(0);
+        let time = format!(
+            "time      {both:.1} s in 2 sessions, {:.1} s of it in the last",
+            seconds(&result, "elapsed_seconds")
+        );
+        assert!(status.stdout.contains(&time), "{}", status.stdout);
     }
+}
+
+/// resume: the time of a session that was killed ends with its last checkpoint, however long nobody has worked since.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_counts_the_time_of_a_killed_session() {
+    let database = Embedded::with_stuff(3000).await;
+    let run = format!("{RUN} --segments 4");
+    let begin = std::time::Instant::now();
+    let mut child = database
+        .backfill(&format!("{run} --max-wcu 200"))
+        .spawn()
+        .unwrap();
+    wait_for_progress(&database).await;
+    signal(child.id(), "KILL");
+    child.wait().unwrap();
+    let killed = begin.elapsed().as_secs_f64();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let result = Ended::run(&mut database.backfill(&format!("{run} --max-wcu 10000")))
+        .expect_code(0)
+        .json();
+    assert_eq!(result["sessions"], 2);
+    let seconds = |field: &str| result[field].as_f64().expect("seconds");
+    let before = seconds("total_seconds") - seconds("elapsed_seconds");
+    assert!((0.0..=killed).contains(&before), "{before} of {killed}");
+    assert!(before > 0.0, "{result}");
 }
 
 /// resume, honest-end: a canary of one segment ends as paused, and the same command without it does the rest. What is said to

@@ -50,9 +50,9 @@ impl Report {
         hint::on_run(name, &self.run.run_id, &self.checkpoint_table)
     }
 
-    /// Seconds of the current or last execution.
+    /// The time of all executions.
     pub fn duration(&self) -> String {
-        words::duration(self.summary.elapsed_seconds)
+        words::duration(self.summary.total_seconds)
     }
 
     /// How far back the changes go.
@@ -125,8 +125,9 @@ impl Report {
             ("Key", keys.join(", ")),
             ("Owner", run.owner.brief()),
             ("State", format!("{}: {}", run.status.name(), run.message)),
-            ("Started (last execution)", time(run.started_ms)),
+            ("Started (last session)", time(run.started_ms)),
             ("Ended", run.ended_ms.map_or_else(|| "not yet".into(), time)),
+            ("Time", words::time_of(&self.summary, words::duration)),
             (
                 "Settings",
                 format!(

@@ -93,6 +93,7 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices) -> String {
         "  cost      {}",
         words::bill(&summary.cost_usd, prices)
     ));
-    lines.push(format!("  time      {:.1} s", summary.elapsed_seconds));
+    let time = words::time_of(summary, |seconds| format!("{seconds:.1} s"));
+    lines.push(format!("  time      {time}"));
     lines.join("\n")
 }

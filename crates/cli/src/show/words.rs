@@ -6,6 +6,7 @@ use std::time::Duration;
 use backfill_core::clock::rfc3339;
 use backfill_core::records::{BoundBy, Counters};
 use backfill_core::view::cost::{Bill, Prices};
+use backfill_core::view::progress::Summary;
 use indicatif::HumanCount;
 use ratatui::text::Span;
 
@@ -81,6 +82,19 @@ pub fn duration(seconds: f64) -> String {
         60..3_600 => format!("{} min {} s", whole / 60, whole % 60),
         3_600..86_400 => format!("{} h {} min", whole / 3_600, whole / 60 % 60),
         _ => format!("{} d {} h", whole / 86_400, whole / 3_600 % 24),
+    }
+}
+
+/// The time of a run, by how a number of seconds is shown: "12.3 s", or of one that was resumed "95.0 s in 3 sessions, 12.3 s of
+/// it in the last".
+pub fn time_of(summary: &Summary, shown: impl Fn(f64) -> String) -> String {
+    let last = shown(summary.elapsed_seconds);
+    match summary.sessions {
+        0 | 1 => last,
+        sessions => format!(
+            "{} in {sessions} sessions, {last} of it in the last",
+            shown(summary.total_seconds)
+        ),
     }
 }
 

@@ -137,7 +137,13 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     /// to do but what was not picked out.
     pub async fn plan(&self, request: &Request, owner: &Owner) -> Result<Round> {
         let description = describe(&self.access, request).await?;
-        let stored = load_stored(&self.runs.store, &request.run_id()).await?;
+        let mut stored = load_stored(&self.runs.store, &request.run_id()).await?;
+        if let Some(run) = &mut stored
+            && run.status == RunStatus::Running
+            && run.owner != *owner
+        {
+            run.ended_ms = Some(self.runs.last_sign_of(run).await?);
+        }
         let record = preview(stored, request, &description, owner)?;
         self.runs.check_only_segments(&record).await?;
         self.runs.save(&record).await?;
@@ -227,6 +233,8 @@ pub(crate) fn new_run(
         last_pass,
         owner: owner.clone(),
         started_ms: now_ms(),
+        sessions: 1,
+        earlier_seconds: 0.0,
         ended_ms: None,
         proof: None,
         verification_rcu: 0.0,
@@ -359,6 +367,7 @@ impl<'a> Continuation<'a> {
         let new_pass = over || self.stored.status.is_finished();
         let pass = self.stored.pass + u32::from(new_pass);
         let message = self.message(pass, new_pass);
+        let (sessions, earlier_seconds) = self.sessions_before();
         let stored = self.stored;
         let shards = if over {
             shards_of(settings.total_segments).max(stored.shards)
@@ -380,6 +389,8 @@ impl<'a> Continuation<'a> {
             } else {
                 stored.verification_seconds
             },
+            sessions: sessions.saturating_add(1),
+            earlier_seconds,
             revision: stored.revision + 1,
             events: stored.events,
             ..new_run(self.request, self.description, self.owner)
@@ -392,6 +403,19 @@ impl<'a> Continuation<'a> {
         }
         record.note(owner, "pass", stored.pass, pass);
         Ok(record)
+    }
+
+    /// How many sessions the run had before this one, and their seconds. A plan that is tried again begins no other session.
+    fn sessions_before(&self) -> (u32, f64) {
+        let stored = &self.stored;
+        if self.starts_over() {
+            return (0, 0.0);
+        }
+        if stored.status == RunStatus::Running && stored.owner == *self.owner {
+            return (stored.sessions.saturating_sub(1), stored.earlier_seconds);
+        }
+        let seconds = stored.earlier_seconds + stored.session_seconds();
+        (stored.sessions, seconds)
     }
 
     /// How the run goes on, for a person.

@@ -175,6 +175,17 @@ impl<S: RunStore> Runs<S> {
         self.what_is_next(&record).await
     }
 
+    /// When a run that is recorded as running has made its last checkpoint, or begun, if it has made none since; milliseconds
+    /// since 1970.
+    ///
+    /// Errors: those of the store, after a minute of trying if they are retryable.
+    pub(super) async fn last_sign_of(&self, record: &RunRecord) -> Result<u64> {
+        let under = |shard| self.store.segments(record, record.pass, shard);
+        let segments = retry_each(&Until::after(PATIENCE), 0..record.shards, under).await?;
+        let saved = segments.iter().flatten().map(|segment| segment.saved_ms);
+        Ok(saved.max().unwrap_or(0).max(record.started_ms))
+    }
+
     /// The open segments.
     ///
     /// Errors: `NotRunning` if those that were picked out are swept and others are not: then the run is paused.

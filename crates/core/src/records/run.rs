@@ -204,6 +204,12 @@ pub struct RunRecord {
     pub owner: Owner,
     /// When the current or last execution started; milliseconds since 1970.
     pub started_ms: u64,
+    /// Executions since the run started over, the current or last one among them.
+    #[serde(default = "one")]
+    pub sessions: u32,
+    /// Seconds of those before the current or last one. Of one that died without a word they end with its last checkpoint.
+    #[serde(default)]
+    pub earlier_seconds: f64,
     /// When it ended; milliseconds since 1970. `None` while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<u64>,
@@ -223,6 +229,12 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// Seconds of the current or last execution, until now if it goes on.
+    pub fn session_seconds(&self) -> f64 {
+        let end = self.ended_ms.unwrap_or_else(now_ms);
+        end.saturating_sub(self.started_ms) as f64 / 1000.0
+    }
+
     /// Bytes of an item on average, if DynamoDB has counted the table.
     pub fn item_bytes(&self) -> Option<f64> {
         average_bytes(self.estimated_bytes, self.estimated_items)

@@ -67,6 +67,9 @@ pub struct SegmentRecord {
     /// acknowledged.
     #[serde(default)]
     pub counted_ahead: u64,
+    /// When the last checkpoint was made; milliseconds since 1970. 0 if there is none, or an earlier version has made it.
+    #[serde(default)]
+    pub saved_ms: u64,
 }
 
 impl SegmentRecord {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::clock::now_ms;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::CheckpointReader;
 use crate::records::BoundBy;
@@ -106,6 +105,10 @@ pub struct Summary {
     pub remaining: Option<u64>,
     /// Seconds of the current or last execution.
     pub elapsed_seconds: f64,
+    /// Executions since the run started over; all figures but `elapsed_seconds` are of all of them.
+    pub sessions: u32,
+    /// Seconds of all of these executions, without the time between them.
+    pub total_seconds: f64,
     /// Read capacity units of all passes and verifications.
     pub consumed_rcu: f64,
     /// Write capacity units of all passes, indexes included.
@@ -139,6 +142,8 @@ impl Summary {
             rejected: 0,
             remaining: None,
             elapsed_seconds: 0.0,
+            sessions: 0,
+            total_seconds: 0.0,
             consumed_rcu: 0.0,
             consumed_wcu: 0.0,
             throttles: 0,
@@ -245,11 +250,9 @@ impl Snapshot {
             vanished: total.vanished,
             rejected: total.rejected,
             remaining: proof.map(|proof| proof.remaining),
-            elapsed_seconds: run
-                .ended_ms
-                .unwrap_or_else(now_ms)
-                .saturating_sub(run.started_ms) as f64
-                / 1000.0,
+            elapsed_seconds: run.session_seconds(),
+            sessions: run.sessions,
+            total_seconds: run.earlier_seconds + run.session_seconds(),
             consumed_rcu: total.consumed_rcu + run.verification_rcu,
             consumed_wcu: total.consumed_wcu,
             throttles: total.throttles,

@@ -178,6 +178,7 @@ impl SegmentStore for CheckpointTable {
             "throttled_by",
             "counters",
             "counted_ahead",
+            "saved_ms",
             "expires_at",
             "generation",
             "checkpoints",
@@ -189,6 +190,7 @@ impl SegmentStore for CheckpointTable {
             ("throttled_by", to_attribute(&record.throttled_by)),
             ("counters", to_attribute(&record.counters)),
             ("counted_ahead", number(record.counted_ahead)),
+            ("saved_ms", number(record.saved_ms)),
             ("expires_at", expires_at()),
             ("generation", number(record.generation)),
             ("checkpoints", number(record.counters.checkpoints)),
@@ -208,7 +210,7 @@ impl SegmentStore for CheckpointTable {
                 &key,
                 "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
                  #throttled_by = :throttled_by, #counters = :counters, #counted_ahead = :counted_ahead, \
-                 #expires_at = :expires_at",
+                 #saved_ms = :saved_ms, #expires_at = :expires_at",
             )
         };
         match self.sender.call(&checkpoint).await {

@@ -105,7 +105,7 @@ fn figures(report: &Report) -> Markup {
         ("Updated", HumanCount(summary.updated).to_string()),
         ("Scanned", HumanCount(summary.scanned).to_string()),
         ("Rejected", HumanCount(summary.rejected).to_string()),
-        ("Last execution", report.duration()),
+        ("Time", report.duration()),
         ("Cost in USD", format!("{:.4}", summary.cost_usd.total)),
     ];
     html! {

@@ -46,6 +46,7 @@ fn record(status: RunStatus) -> RunRecord {
         "fingerprint":"0b4b8a0e","keys":{{"hash":{{"name":"id","type":"S"}}}},"table_identity":"id-1","estimated_items":40000,
         "settings":{{"total_segments":20,"max_concurrency":8,"time_box_seconds":600,"max_passes":3,"max_wcu":900}},
         "status":"running","message":"as it was told","first_pass":1,"pass":2,"last_pass":3,"owner":"process 7 on host","started_ms":{START},
+        "sessions":2,"earlier_seconds":3600,
         "ended_ms":{},"verification_rcu":2930.5,"revision":9}}"##,
         START + 1_330_000
     );
@@ -123,6 +124,7 @@ fn report(status: RunStatus) -> Report {
     let mut summary = snapshot.summary(&prices);
     if status == RunStatus::Running {
         summary.elapsed_seconds = 1_330.0;
+        summary.total_seconds = 4_930.0;
     }
     Report {
         made_ms: START + 1_400_000,

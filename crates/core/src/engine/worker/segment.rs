@@ -216,6 +216,7 @@ mod tests {
             throttled_by: None,
             counters: Counters::default(),
             counted_ahead: 0,
+            saved_ms: 0,
         }
     }
 

@@ -11,6 +11,7 @@ use super::page::Read;
 use super::rejection::Rejections;
 use super::segment::{CHECKPOINT_PATIENCE, PageResult, Segment};
 use super::trial::Trial;
+use crate::clock::now_ms;
 use crate::pace::Consistency;
 use crate::pace::retry::{Until, retry, retry_until};
 use crate::ports::{PageRequest, SegmentStore, TableReader, TableWriter};
@@ -189,6 +190,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
             record.throttled_by = Some(throttled_by);
         }
         record.counters.checkpoints += 1;
+        record.saved_ms = now_ms();
         record.counters.worked_seconds = self.worked_before + self.begin.elapsed().as_secs_f64();
         std::mem::replace(unsaved, Unsaved::since(Instant::now())).rejected
     }
