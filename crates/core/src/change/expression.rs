@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::error::printable;
+use crate::text::printable;
 
 /// Most bytes of an expression: "The maximum length of any expression string is 4 KB" (Quotas in Amazon DynamoDB,
 /// Expression parameters).

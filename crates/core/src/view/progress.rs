@@ -91,7 +91,7 @@ pub struct Summary {
     pub segments: u32,
     /// Items that scans evaluated.
     pub scanned: u64,
-    /// Items that were pending when a scan read them.
+    /// Items that were pending when a scan read them. One that was refused in several passes counts once.
     pub matched: u64,
     /// Items that the run changed.
     pub updated: u64,
@@ -99,7 +99,7 @@ pub struct Summary {
     pub raced: u64,
     /// Items that were deleted or had expired between scan and write.
     pub vanished: u64,
-    /// Items whose update DynamoDB refuses for good.
+    /// Items whose update DynamoDB refuses for good, each once.
     pub rejected: u64,
     /// Items still pending by a strongly consistent count; null while no such count is complete.
     pub remaining: Option<u64>,
@@ -176,6 +176,29 @@ pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Op
     Ok(Some(Snapshot { run, passes }))
 }
 
+/// Totals of a run in these passes, the earliest first. An item that DynamoDB refuses in one pass is tried again in the next,
+/// and counts there: as what became of it in the last pass that has swept its segment.
+pub fn totals(passes: &[PassProgress]) -> Counters {
+    let mut rejected: BTreeMap<u32, u64> = BTreeMap::new();
+    for segment in passes.iter().flat_map(|pass| &pass.segments) {
+        let counted = segment.counters.rejected;
+        match rejected.get_mut(&segment.segment) {
+            Some(before) if segment.exhausted => *before = counted,
+            Some(before) => *before = counted.max(*before),
+            None if counted > 0 => drop(rejected.insert(segment.segment, counted)),
+            None => {}
+        }
+    }
+    let sum: Counters = passes.iter().map(|pass| pass.counters).sum();
+    let rejected = rejected.into_values().fold(0, u64::saturating_add);
+    let again = sum.rejected.saturating_sub(rejected);
+    Counters {
+        matched: sum.matched.saturating_sub(again),
+        rejected,
+        ..sum
+    }
+}
+
 impl PassProgress {
     /// A pass as its segments tell it.
     pub fn of(pass: u32, mut segments: Vec<SegmentProgress>) -> PassProgress {
@@ -219,8 +242,8 @@ impl Snapshot {
             in_aws: matches!(run.owner, Owner::Execution(_)),
             ..Use::default()
         };
+        used.items = totals(&self.passes).matched as f64;
         for pass in &self.passes {
-            used.items += pass.counters.matched as f64;
             used.checkpoints += pass.counters.checkpoints as f64;
             used.write_units += pass.counters.consumed_wcu;
             used.scan_read_units += pass.counters.consumed_rcu;
@@ -234,7 +257,7 @@ impl Snapshot {
     /// The run in one object, with its cost at these prices.
     pub fn summary(&self, prices: &Prices) -> Summary {
         let run = &self.run;
-        let total: Counters = self.passes.iter().map(|pass| pass.counters).sum();
+        let total = totals(&self.passes);
         // A count made before a later pass began says nothing about now.
         let proof = run.proof.as_ref().filter(|_| run.status.is_finished());
         Summary {
@@ -366,6 +389,35 @@ mod tests {
     fn pass(run: RunRecord, segments: Vec<SegmentProgress>) -> Snapshot {
         let passes = vec![PassProgress::of(run.pass, segments)];
         Snapshot { run, passes }
+    }
+
+    /// accounting: what every pass refuses counts once, and what a later one has changed counts there. A pass that goes on says
+    /// nothing yet of items that it has not come to.
+    #[test]
+    fn accounting_of_items_that_several_passes_refuse() {
+        let of_pass = |pass, rejected: [u64; 3], updated, exhausted: bool| {
+            let segments = rejected.into_iter().zip(0..).map(|(rejected, number)| {
+                let mut segment = segment(number, 100);
+                segment.exhausted = exhausted || number == 0;
+                segment.counters.matched = rejected + updated;
+                segment.counters.rejected = rejected;
+                segment.counters.updated = updated;
+                segment
+            });
+            PassProgress::of(pass, segments.collect())
+        };
+        let first = of_pass(1, [5, 0, 3], 10, true);
+        let under_way = of_pass(2, [4, 0, 1], 0, false);
+        let done = of_pass(3, [4, 2, 0], 1, true);
+        for (passes, rejected, matched) in [
+            (vec![first.clone()], 8, 38),
+            (vec![first.clone(), under_way], 7, 37),
+            (vec![first, done], 6, 39),
+        ] {
+            let total = totals(&passes);
+            assert_eq!((total.rejected, total.matched), (rejected, matched));
+            assert_eq!(total.matched, total.updated + total.rejected);
+        }
     }
 
     #[test]

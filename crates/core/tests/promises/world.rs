@@ -10,7 +10,7 @@ use backfill_core::engine::worker::{Chunk, Worker};
 use backfill_core::pace::Share;
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::{Counters, Owner, Rejected, RunRecord, RunStatus};
-use backfill_core::view::progress::snapshot;
+use backfill_core::view::progress::{snapshot, totals};
 use backfill_core::{Key, Request, Value};
 use backfill_testkit::{Faults, ModelStore, ModelTable, StoreLine};
 use tokio_util::sync::CancellationToken;
@@ -117,7 +117,7 @@ impl World {
             .await
             .unwrap()
             .unwrap();
-        snapshot.passes.iter().map(|pass| pass.counters).sum()
+        totals(&snapshot.passes)
     }
 
     /// Nothing but the missing `test` has changed, and each item was changed once.

@@ -2,6 +2,7 @@
 
 use backfill_core::Result;
 use backfill_core::records::{Counters, Event};
+use backfill_core::view::progress::totals;
 use backfill_core::view::series::Series;
 use indicatif::HumanCount;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -168,7 +169,7 @@ fn passes(report: &Report) -> Markup {
                         tr.sum {
                             th scope="row" { "All" }
                             td {}
-                            @let sum: Counters = report.passes.iter().map(|pass| pass.counters).sum();
+                            @let sum = totals(&report.passes);
                             @for (_, value) in COLUMNS { td.n { (value(&sum)) } }
                         }
                     }
@@ -178,6 +179,9 @@ fn passes(report: &Report) -> Markup {
         p.soft {
             "Matched = updated by this run + raced (a live writer was first) + vanished (deleted meanwhile) + rejected (DynamoDB \
              refuses the update for good)."
+            @if report.passes.len() > 1 {
+                " Of all passes together an item that was refused in several counts once."
+            }
         }
         @for pass in &report.passes {
             @if let Some(throttled_by) = &pass.throttled_by {

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use backfill_core::records::{Counters, Event};
+use backfill_core::view::progress::totals;
 use backfill_core::view::series::Series;
 use indicatif::HumanCount;
 
@@ -69,7 +70,7 @@ fn passes(doc: &mut Document, report: &Report) {
         })
         .collect();
     if report.passes.len() > 1 {
-        let sum = report.passes.iter().map(|pass| pass.counters).sum();
+        let sum = totals(&report.passes);
         rows.push(pass_row("all".into(), String::new(), &sum));
     }
     doc.table(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backfill_core::records::{Counters, Event, RunStatus};
-use backfill_core::view::progress::{PassProgress, Snapshot};
+use backfill_core::view::progress::{PassProgress, Snapshot, totals};
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -105,7 +105,7 @@ impl View {
             .unwrap_or(now.ms)
             .saturating_sub(run.started_ms) as f64
             / 1000.0;
-        let total: Counters = snapshot.passes.iter().map(|pass| pass.counters).sum();
+        let total = totals(&snapshot.passes);
         vec![
             self.title(Some((run.status, elapsed)), width),
             fact(
