@@ -54,6 +54,7 @@ pub const CRATES: &[Crate] = &[
         may_depend_on: &["core"],
         layers: &[
             &["account", "clock", "hosts"],
+            &["credentials"],
             &["connection"],
             &["send", "failure", "refusal"],
             &["calls"],

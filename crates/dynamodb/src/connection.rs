@@ -3,9 +3,6 @@
 //!
 //! This is the lowest layer of the adapter: it sends nothing to DynamoDB.
 
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -15,11 +12,8 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::attributes::AccountId;
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::{
-    Credentials, ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient,
-};
+use aws_sdk_dynamodb::config::{SharedCredentialsProvider, SharedHttpClient};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -30,22 +24,19 @@ use aws_smithy_runtime_api::client::identity::Identity;
 use aws_types::endpoint_config::AccountIdEndpointMode;
 use aws_types::service_config::ServiceConfigKey;
 use backfill_core::{Error, ErrorKind, Result};
-use http::Uri;
 use tokio::sync::Mutex;
 
-use crate::account::Account;
 use crate::clock::Skew;
-use crate::hosts::{self, DYNAMODB, Place, Service};
+use crate::credentials::{Credentialed, Finder};
+use crate::hosts::{self, CLOUDWATCH, DYNAMODB, LAMBDA, Place, Service, is_on_this_machine};
 
 /// Time to set up a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time for one call. A page of 1 MB takes a fraction of a second; what takes longer is lost.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Credentials are asked for again this long before they expire.
-const RENEW_BEFORE: Duration = Duration::from_secs(10);
-/// Credentials that do not say when they expire are asked for again after this long, as by the SDK.
-const RENEW_AFTER: Duration = Duration::from_secs(15 * 60);
+/// How a region is called that nobody has named.
+const UNKNOWN_REGION: &str = "unknown";
 
 /// Where to connect; everything left out comes from the environment and the AWS profile.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +59,7 @@ pub struct Connection(Arc<Inner>);
 struct Inner {
     connector: SharedHttpConnector,
     sdk_config: SdkConfig,
-    credentials: Mutex<Credentialed>,
+    credentials: Mutex<Credentials>,
     /// Milliseconds by which AWS's clock is ahead of this machine's, as far as calls were refused for it.
     skew: AtomicI64,
     /// The endpoint of [`ConnectOptions`], which is that of every service.
@@ -78,51 +69,14 @@ struct Inner {
     is_local: bool,
 }
 
-/// The credentials and whoever gives them.
+/// What the calls are made with, and where it comes from.
 #[derive(Debug)]
-struct Credentialed {
-    provider: Option<SharedCredentialsProvider>,
+struct Credentials {
+    source: Credentialed,
     /// What is used, until this time.
     access: Option<(Access, SystemTime)>,
     /// The number of the next access.
     next: u64,
-    /// Finds the provider anew: this one has read the files of profiles once and for all.
-    finder: Option<Finder>,
-    /// It is to be found anew, since what it gave was refused.
-    is_stale: bool,
-    /// Whose the credentials were up to now.
-    account: Account,
-}
-
-/// Finds a provider of credentials by what environment and profile say at that moment.
-///
-/// It is made of a closure, so that the functions, which never find one anew, have nothing of the chain of providers in them.
-pub(crate) struct Finder(Box<dyn Fn() -> Finding + Send + Sync>);
-
-type Finding = Pin<Box<dyn Future<Output = Option<SharedCredentialsProvider>> + Send>>;
-
-impl Finder {
-    fn new(connector: &SharedHttpConnector, options: &ConnectOptions) -> Finder {
-        let (connector, options) = (connector.clone(), options.clone());
-        Finder(Box::new(move || {
-            let (connector, options) = (connector.clone(), options.clone());
-            Box::pin(async move { load(&connector, &options).await.credentials_provider() })
-        }))
-    }
-}
-
-impl fmt::Debug for Finder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Finder")
-    }
-}
-
-impl Credentialed {
-    async fn ask(&self) -> std::result::Result<Credentials, CredentialsError> {
-        let provider = self.provider.as_ref();
-        let missing = || CredentialsError::not_loaded("no provider is set");
-        provider.ok_or_else(missing)?.provide_credentials().await
-    }
 }
 
 /// With what, and where, DynamoDB is called.
@@ -154,7 +108,13 @@ impl Connection {
                 ),
             ));
         }
-        let again = Finder::new(&connector, options);
+        let again = {
+            let (connector, options) = (connector.clone(), options.clone());
+            Finder::new(move || {
+                let (connector, options) = (connector.clone(), options.clone());
+                async move { load(&connector, &options).await.credentials_provider() }
+            })
+        };
         let given_endpoint = options.endpoint_url.clone();
         Connection::new(connector, sdk_config, given_endpoint, Some(again)).await
     }
@@ -166,8 +126,9 @@ impl Connection {
         given_endpoint: Option<String>,
         finder: Option<Finder>,
     ) -> Result<Connection> {
+        check_place(&sdk_config, given_endpoint.as_deref())?;
         let region = sdk_config.region().map(ToString::to_string);
-        let named = region.as_deref().unwrap_or("unknown");
+        let named = region.as_deref().unwrap_or(UNKNOWN_REGION);
         let endpoint = endpoint_of(&sdk_config, given_endpoint.as_deref(), "DynamoDB");
         let place = match &endpoint {
             Some(url) => format!("at {url} (region {named})"),
@@ -176,13 +137,10 @@ impl Connection {
         let is_local = endpoint.as_deref().is_some_and(is_on_this_machine);
         let connection = Connection(Arc::new(Inner {
             connector,
-            credentials: Mutex::new(Credentialed {
-                provider: sdk_config.credentials_provider(),
+            credentials: Mutex::new(Credentials {
+                source: Credentialed::new(sdk_config.credentials_provider(), finder),
                 access: None,
                 next: 0,
-                finder,
-                is_stale: false,
-                account: Account::default(),
             }),
             sdk_config,
             skew: AtomicI64::default(),
@@ -231,7 +189,7 @@ impl Connection {
         Connection::new(connector, builder.build(), None, None).await
     }
 
-    /// Refuses missing credentials at once, instead of at the first call.
+    /// Refuses missing credentials, and those that cannot be sent, at once instead of at the first call.
     ///
     /// Errors: `MissingCredentials`.
     pub async fn check_credentials(&self) -> Result<()> {
@@ -242,16 +200,13 @@ impl Connection {
                  AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             )
         };
-        let provider = self
-            .0
-            .sdk_config
-            .credentials_provider()
-            .ok_or_else(missing)?;
-        provider
-            .provide_credentials()
-            .await
-            .map(drop)
-            .map_err(|error| missing().with_source(error))
+        let Err(error) = self.access().await else {
+            return Ok(());
+        };
+        Err(match error.downcast::<Error>() {
+            Ok(own) => *own,
+            Err(error) => missing().with_source(error),
+        })
     }
 
     /// What the clients of other services share with this one.
@@ -325,37 +280,14 @@ impl Connection {
         if let Some((access, _)) = credentials.access.as_ref().filter(|(_, end)| now < *end) {
             return Ok(access.clone());
         }
-        if let Some(finder) = credentials.finder.as_ref().filter(|_| credentials.is_stale) {
-            let provider = (finder.0)();
-            credentials.provider = provider.await;
-        }
-        let identity = match credentials.ask().await {
-            Ok(given) => Identity::from(given),
-            // There were some before: somebody is just writing them anew, or is about to sign in. That passes.
-            Err(error) if credentials.next > 0 => {
-                credentials.is_stale = true;
-                return Err(CredentialsError::provider_error(error).into());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let account = Account::of(&identity);
-        if account.is_another(&credentials.account) {
-            credentials.is_stale = true;
-            return Err(another_account(&credentials.account, &account).into());
-        }
-        credentials.is_stale = false;
-        let end = match identity.expiration() {
-            Some(end) => end - RENEW_BEFORE,
-            None => now + RENEW_AFTER,
-        };
+        let found = credentials.source.find(now).await?;
         let access = Access {
-            url: self.url_of(&DYNAMODB, account.told()).await?.into(),
-            identity,
+            url: self.url_of(&DYNAMODB, found.account.told()).await?.into(),
+            identity: found.identity,
             number: credentials.next,
         };
         credentials.next += 1;
-        credentials.account = account.or(&credentials.account);
-        credentials.access = Some((access.clone(), end));
+        credentials.access = Some((access.clone(), found.until));
         Ok(access)
     }
 
@@ -368,7 +300,7 @@ impl Connection {
             return;
         }
         credentials.access = None;
-        credentials.is_stale = true;
+        credentials.source.distrust();
     }
 
     /// AWS's time, as far as it is known.
@@ -383,19 +315,6 @@ impl Connection {
         // The date of an answer has no fractions of a second.
         before.abs_diff(skew.milliseconds()) > 2_000
     }
-}
-
-/// Going on would read and write a table of the same name in another account.
-fn another_account(before: &Account, now: &Account) -> Error {
-    Error::new(
-        ErrorKind::MissingCredentials,
-        format!(
-            "credentials: those that are found now are of account {}, and this began with those of account {}; nothing was sent \
-             with them; sign in to the account of before, and start again to go on",
-            now.words(),
-            before.words()
-        ),
-    )
 }
 
 /// What environment and profile say, and the options in place of that.
@@ -415,7 +334,8 @@ async fn load(connector: &SharedHttpConnector, options: &ConnectOptions) -> SdkC
         loader = loader.profile_name(profile);
     }
     if options.local_credentials {
-        let credentials = Credentials::new("local", "local", None, None, "local");
+        let credentials =
+            aws_credential_types::Credentials::new("local", "local", None, None, "local");
         loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials));
     }
     loader.load().await
@@ -438,12 +358,39 @@ fn endpoint_of(config: &SdkConfig, given: Option<&str>, service_id: &str) -> Opt
         .or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// True for a URL whose host is 127.0.0.1, ::1 or localhost. The parser is the one by which connections are made.
-fn is_on_this_machine(url: &str) -> bool {
-    let uri = url.parse::<Uri>().ok();
-    uri.as_ref().and_then(Uri::host).is_some_and(|host| {
-        host == "127.0.0.1" || host == "[::1]" || host.eq_ignore_ascii_case("localhost")
-    })
+/// Services whose endpoints environment and profile may name: those that are called, and those that credentials come from.
+const SERVICES: [&str; 7] = [
+    DYNAMODB.id,
+    "SFN",
+    CLOUDWATCH.id,
+    LAMBDA.id,
+    "STS",
+    "SSO",
+    "SSO OIDC",
+];
+
+/// Refuses an endpoint that is no URL, whichever service it is for, and a region that is no part of a host's name.
+///
+/// Errors: `InvalidInput` that begins with the flag or the variable.
+fn check_place(config: &SdkConfig, given: Option<&str>) -> Result<()> {
+    for service_id in SERVICES {
+        let Some(url) = endpoint_of(config, given, service_id) else {
+            continue;
+        };
+        let of_service = format!(
+            "AWS_ENDPOINT_URL_{}",
+            service_id.replace(' ', "_").to_uppercase()
+        );
+        let variables = [of_service.as_str(), "AWS_ENDPOINT_URL"];
+        let set = |name: &&str| std::env::var(name).is_ok_and(|value| value == url);
+        let said_by = match given {
+            Some(_) => "endpoint-url",
+            None => variables.into_iter().find(set).unwrap_or("endpoint_url"),
+        };
+        hosts::check_endpoint(said_by, &url)?;
+    }
+    let region = config.region().map(AsRef::as_ref);
+    hosts::check_region(region.unwrap_or(UNKNOWN_REGION))
 }
 
 fn behavior() -> BehaviorVersion {
@@ -487,35 +434,4 @@ fn stalled_streams() -> StalledStreamProtectionConfig {
 /// throttled call.
 fn retries() -> RetryConfig {
     RetryConfig::disabled()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_on_this_machine;
-
-    #[test]
-    fn only_this_machine_is_local() {
-        for local in [
-            "http://127.0.0.1:8000",
-            "http://localhost:8000/",
-            "https://LOCALHOST",
-            "http://[::1]:8000",
-            "http://user@127.0.0.1:1/db",
-        ] {
-            assert!(is_on_this_machine(local), "{local}");
-        }
-        for remote in [
-            "https://dynamodb.eu-west-1.amazonaws.com",
-            "http://127.0.0.1.example.com",
-            "http://127.0.0.1:8000@example.com/",
-            "http://example.com/127.0.0.1",
-            "http://example.com?@127.0.0.1",
-            "http://example.com\\@127.0.0.1",
-            "http://127.0.0.2:8000",
-            "http://[::2]:8000",
-            "",
-        ] {
-            assert!(!is_on_this_machine(remote), "{remote}");
-        }
-    }
 }

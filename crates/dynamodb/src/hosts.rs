@@ -7,6 +7,8 @@
 use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_types::endpoint_config::AccountIdEndpointMode;
+use backfill_core::Error;
+use http::Uri;
 
 /// A service of AWS.
 #[derive(Debug, Clone, Copy)]
@@ -146,9 +148,135 @@ fn by_region(service: &Service, place: &Place<'_>) -> String {
     format!("https://{name}{fips}.{region}.{suffix}")
 }
 
+/// True for a URL whose host is 127.0.0.1, ::1 or localhost. The parser is the one by which connections are made.
+pub(crate) fn is_on_this_machine(url: &str) -> bool {
+    let uri = url.parse::<Uri>().ok();
+    uri.as_ref().and_then(Uri::host).is_some_and(|host| {
+        host == "127.0.0.1" || host == "[::1]" || host.eq_ignore_ascii_case("localhost")
+    })
+}
+
+/// Refuses what is no URL of a server. `said_by` is the flag or the variable that says it.
+///
+/// Errors: `InvalidInput`.
+pub(crate) fn check_endpoint(said_by: &str, url: &str) -> backfill_core::Result<()> {
+    let uri = url.parse::<Uri>().ok();
+    let is_url = uri.is_some_and(|uri| {
+        let scheme = uri.scheme_str();
+        let port = uri.authority().map(|authority| authority.as_str());
+        // A port that is no number is no port for the parser, and would be left out.
+        let has_odd_port = port.is_some_and(|text| {
+            let behind = text.rsplit(']').next().unwrap_or(text);
+            behind.contains(':') && uri.port_u16().is_none()
+        });
+        matches!(scheme, Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.query().is_none()
+            && !has_odd_port
+    });
+    if is_url && !url.contains('@') {
+        return Ok(());
+    }
+    let found = match url {
+        "" => "nothing".to_owned(),
+        // A password is nobody's to read.
+        _ if url.contains('@') => "one with a user".to_owned(),
+        url => format!("{url:?}"),
+    };
+    let example = "the URL of a server, such as http://127.0.0.1:8000";
+    Err(Error::invalid(
+        said_by,
+        format!(
+            "expected {example}, got {found}; leave it out, or unset the variable, to call AWS"
+        ),
+    ))
+}
+
+/// Refuses a region that could not be part of a host's name.
+///
+/// Errors: `InvalidInput`.
+pub(crate) fn check_region(region: &str) -> backfill_core::Result<()> {
+    let is_label = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if !region.is_empty() && region.len() <= 63 && region.chars().all(is_label) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "region",
+        format!("expected an AWS region such as eu-west-1, got {region:?}"),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_this_machine_is_local() {
+        for local in [
+            "http://127.0.0.1:8000",
+            "http://localhost:8000/",
+            "https://LOCALHOST",
+            "http://[::1]:8000",
+            "http://user@127.0.0.1:1/db",
+        ] {
+            assert!(is_on_this_machine(local), "{local}");
+        }
+        for remote in [
+            "https://dynamodb.eu-west-1.amazonaws.com",
+            "http://127.0.0.1.example.com",
+            "http://127.0.0.1:8000@example.com/",
+            "http://example.com/127.0.0.1",
+            "http://example.com?@127.0.0.1",
+            "http://example.com\\@127.0.0.1",
+            "http://127.0.0.2:8000",
+            "http://[::2]:8000",
+            "",
+        ] {
+            assert!(!is_on_this_machine(remote), "{remote}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_the_url_of_a_server_and_a_region_part_of_a_name() {
+        for url in [
+            "http://127.0.0.1:8000",
+            "https://vpce-1.dynamodb.eu-west-1.vpce.amazonaws.com/",
+            "http://[::1]:8000",
+            "HTTP://LOCALHOST/db",
+        ] {
+            check_endpoint("endpoint-url", url).unwrap();
+        }
+        for url in [
+            "",
+            " ",
+            "127.0.0.1:8000",
+            "localhost:8000",
+            "localhost",
+            "/db",
+            "http://",
+            "http:// a",
+            "ftp://localhost",
+            "unix:///tmp/socket",
+            "http://localhost:99999",
+            "http://localhost:port",
+            "http://localhost/?a=b",
+            "http://user:password@localhost",
+        ] {
+            let error = check_endpoint("endpoint-url", url).unwrap_err().to_string();
+            assert!(
+                error.starts_with("endpoint-url: expected"),
+                "{url}: {error}"
+            );
+            assert!(!error.contains("password"), "{error}");
+        }
+        for region in ["eu-west-1", "local", "USA"] {
+            check_region(region).unwrap();
+        }
+        for region in ["", " ", "eu-west-1\n", "eu west", "../x", "a.b"] {
+            let error = check_region(region).unwrap_err().to_string();
+            assert!(error.starts_with("region: expected"), "{region}: {error}");
+        }
+    }
 
     /// The table is what botocore's rules say (from_botocore.py beside it): every partition, FIPS, dual-stack, account.
     #[tokio::test]

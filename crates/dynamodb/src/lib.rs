@@ -17,6 +17,7 @@ pub mod calls;
 mod checkpoints;
 mod clock;
 mod connection;
+mod credentials;
 mod description;
 mod failure;
 mod hosts;
