@@ -1,6 +1,7 @@
 //! The engine: planner, worker and verifier, and what drives them in one process. The engine works on tables and records
 //! through the ports alone, in AWS and at home alike.
 
+pub(crate) mod canary;
 pub mod drive;
 pub mod metrics;
 pub(crate) mod ownership;

@@ -35,6 +35,8 @@ pub enum ErrorKind {
     Fenced,
     /// The run was ended meanwhile: paused, cancelled or failed.
     NotRunning,
+    /// So many items are updated that the run pauses, as was asked for.
+    CanaryDone,
     /// The run record was changed by somebody else meanwhile.
     Conflict,
     /// The table or the account throttled the call.
@@ -48,7 +50,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [ErrorKind; 17] = [
+    const ALL: [ErrorKind; 18] = [
         ErrorKind::InvalidInput,
         ErrorKind::InvalidSpec,
         ErrorKind::RunMismatch,
@@ -61,6 +63,7 @@ impl ErrorKind {
         ErrorKind::TooManyRejected,
         ErrorKind::Fenced,
         ErrorKind::NotRunning,
+        ErrorKind::CanaryDone,
         ErrorKind::Conflict,
         ErrorKind::Throttled,
         ErrorKind::Unavailable,
@@ -88,6 +91,7 @@ impl ErrorKind {
             ErrorKind::TooManyRejected => "TooManyRejected",
             ErrorKind::Fenced => "Fenced",
             ErrorKind::NotRunning => "NotRunning",
+            ErrorKind::CanaryDone => "CanaryDone",
             ErrorKind::Conflict => "Conflict",
             ErrorKind::Throttled => "Throttled",
             ErrorKind::Unavailable => "Unavailable",

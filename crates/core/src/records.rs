@@ -15,5 +15,8 @@ pub use owner::{ExecutionArn, Owner, Process};
 pub use places::{MOST_ON_ONE_KEY, place, shard_of};
 pub(crate) use places::{likely_copy, shards_of};
 pub use rejected::Rejected;
-pub use run::{Event, MAX_EVENTS, Proof, RunRecord, RunStatus, SPREAD_VERSION, VERSION};
+pub(crate) use run::layout_version;
+pub use run::{
+    Event, GUARDED_VERSION, MAX_EVENTS, Proof, RunRecord, RunStatus, SPREAD_VERSION, VERSION,
+};
 pub use segment::{BoundBy, Cursor, SegmentRecord};

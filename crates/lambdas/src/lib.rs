@@ -135,8 +135,8 @@ where
 
 fn log_error(error: &Error) {
     let (error_name, report) = (error.kind().name(), error.report());
-    if error.kind() == ErrorKind::NotRunning {
-        // The operator has stopped the run: every worker ends so, and nobody needs to look for a mistake.
+    if matches!(error.kind(), ErrorKind::NotRunning | ErrorKind::CanaryDone) {
+        // The operator has stopped the run, or wanted it to pause here: nobody needs to look for a mistake.
         tracing::info!(error_name, "{report}");
     } else {
         tracing::error!(error_name, "{report}");

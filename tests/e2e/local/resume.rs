@@ -90,6 +90,49 @@ async fn resume_counts_the_time_of_a_killed_session() {
     assert!(before > 0.0, "{result}");
 }
 
+/// resume, honest-end: a canary by number ends as paused when just so many items are updated, and `resume` goes on with the
+/// rest. By batches and by single updates alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_a_canary_of_so_many_items() {
+    for writer in ["batch", "update-item"] {
+        let database = Embedded::with_stuff(1000).await;
+        let before = all(&database).await;
+        let migrated_now = async || {
+            let changed = all(&database).await;
+            let changed = changed.iter().zip(&before);
+            changed.filter(|(after, before)| after != before).count()
+        };
+        let run = format!("{RUN} --segments 5 --writer {writer} --pause-after 123");
+        let first = Ended::run(&mut database.backfill(&run)).expect_code(4);
+        assert_eq!(first.json()["updated"], 123);
+        assert_eq!(first.json()["status"], "paused");
+        assert_eq!(migrated_now().await, 123);
+        let said = "paused after 123 updated items, as was asked for";
+        assert!(first.stderr.contains(said), "{}", first.stderr);
+        assert!(
+            first.stderr.contains("again without --pause-after"),
+            "{}",
+            first.stderr
+        );
+        let second = Ended::run(&mut database.backfill(&run)).expect_code(4);
+        assert_eq!(second.json()["updated"], 246);
+        assert_eq!(migrated_now().await, 246);
+
+        let run_id = first.json()["run_id"].as_str().unwrap().to_owned();
+        let resume = format!("resume --run-id {run_id} --json");
+        let result = Ended::run(&mut database.backfill(&resume)).expect_code(0);
+        assert_eq!(result.json()["updated"], 800);
+        assert_accounted(&result.json());
+        assert_eq!(all(&database).await, migrated(&before));
+    }
+    let database = Embedded::with_stuff(1).await;
+    for (number, why) in [("0", "pause-after: expected 1 to"), ("x", "invalid value")] {
+        let run = format!("{RUN} --pause-after {number}");
+        let refused = Ended::run(&mut database.backfill(&run)).expect_code(2);
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+}
+
 /// resume, honest-end: a canary of one segment ends as paused, and the same command without it does the rest. What is said to
 /// resume it works.
 #[tokio::test(flavor = "multi_thread")]

@@ -131,6 +131,20 @@ async fn tell_how_to_resume(request: &Request, checkpoints: &CheckpointTable) {
         && snapshot(checkpoints, &request.run_id())
             .await
             .is_ok_and(|records| records.is_some_and(|records| records.is_swept()));
+    if settings.pause_after.is_some()
+        && let Ok(Some(run)) = checkpoints.run(&request.run_id()).await
+        && run.settings.pause_after.is_none()
+    {
+        print::say(&format!("run {}: {}", run.run_id, run.message));
+        let without = match settings.fresh {
+            true => "--fresh and --pause-after",
+            false => "--pause-after",
+        };
+        print::say(&format!(
+            "to go on with all the others, run the same command again without {without}; with it, it pauses after as many more"
+        ));
+        return;
+    }
     let without = match (settings.fresh, is_swept) {
         (false, false) => "",
         (true, false) => " without --fresh",

@@ -87,6 +87,10 @@ struct Simulated {
 /// Runs the command.
 pub async fn simulate(args: SimulateArgs) -> Result<Ending> {
     let settings = args.settings.read()?;
+    if settings.pause_after.is_some() {
+        let why = "a simulation goes on to the end; leave it out";
+        return Err(Error::invalid("pause-after", why));
+    }
     if settings.only_segments.is_some() {
         let why = "a simulation is one of the whole table; leave it out";
         return Err(Error::invalid("only-segments", why));

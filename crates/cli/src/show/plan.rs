@@ -311,12 +311,26 @@ impl Shown<'_> {
     }
 
     fn canary_line(&self) -> Option<String> {
-        let only = &self.plan.settings.only_segments;
-        (!only.is_empty()).then(|| {
+        let settings = &self.plan.settings;
+        let only = &settings.only_segments;
+        let segments = (!only.is_empty()).then(|| {
             format!(
-                "  canary    {} of {} alone, then it pauses; the figures below are those of the whole table",
+                "{} of {} alone",
                 words::plural(only.len() as u32, "segment", "segments"),
-                self.plan.settings.total_segments
+                settings.total_segments
+            )
+        });
+        let items = settings.pause_after.map(|number| {
+            format!(
+                "{} updated items, one segment at a time",
+                HumanCount(number.into())
+            )
+        });
+        let parts: Vec<String> = segments.into_iter().chain(items).collect();
+        (!parts.is_empty()).then(|| {
+            format!(
+                "  canary    {}, then it pauses; the figures below are those of the whole table",
+                parts.join(", and ")
             )
         })
     }

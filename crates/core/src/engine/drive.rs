@@ -57,6 +57,14 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
     ) -> Result<RunStatus> {
         let run_id = round.run_id.clone();
         let ended = self.passes(round, owner, stop).await;
+        if let Err(error) = &ended
+            && error.kind() == ErrorKind::CanaryDone
+        {
+            self.planner.runs.fail(&run_id, owner, error.into()).await?;
+            if let Some(status) = self.planner.runs.stopped(&run_id, owner).await? {
+                return Ok(status);
+            }
+        }
         // The operator may have stopped it from somewhere else.
         if let Err(error) = &ended
             && error.kind() == ErrorKind::NotRunning

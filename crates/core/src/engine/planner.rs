@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::clock::{now_ms, rfc3339};
+use crate::engine::canary;
 use crate::engine::ownership::{load_stored, require_running};
 use crate::engine::runs::{Round, Runs};
 use crate::pace::retry::{Until, retry};
 use crate::ports::{ReadAccess, RunStore};
-use crate::records::{Owner, RunRecord, RunStatus, SPREAD_VERSION, VERSION, shards_of};
+use crate::records::{Owner, RunRecord, RunStatus, layout_version, shards_of};
 use crate::request::Settings;
 use crate::table::{ACTIVE, TableDescription, explain_segments};
 use crate::{Error, ErrorKind, Request, Result};
@@ -144,8 +145,12 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         {
             run.ended_ms = Some(self.runs.last_sign_of(run).await?);
         }
-        let record = preview(stored, request, &description, owner)?;
+        let mut record = preview(stored, request, &description, owner)?;
         self.runs.check_only_segments(&record).await?;
+        if let (Some(more), None) = (record.settings.pause_after, record.pause_at) {
+            let before = canary::updated(&self.runs.store, &record).await?;
+            record.pause_at = Some(before.saturating_add(more.into()));
+        }
         self.runs.save(&record).await?;
         tracing::info!(
             run_id = record.run_id,
@@ -196,11 +201,6 @@ pub fn preview(
     Ok(record)
 }
 
-/// The layout version of the record of a run with so many shards.
-fn layout_version(shards: u32) -> u32 {
-    if shards > 1 { SPREAD_VERSION } else { VERSION }
-}
-
 pub(crate) fn new_run(
     request: &Request,
     description: &TableDescription,
@@ -215,7 +215,7 @@ pub(crate) fn new_run(
     );
     let shards = shards_of(settings.total_segments);
     RunRecord {
-        version: layout_version(shards),
+        version: layout_version(shards, &settings),
         run_id: request.run_id(),
         shards,
         fingerprint: request.spec.fingerprint(),
@@ -237,6 +237,7 @@ pub(crate) fn new_run(
         earlier_seconds: 0.0,
         ended_ms: None,
         proof: None,
+        pause_at: None,
         verification_rcu: 0.0,
         verification_seconds: 0.0,
         events: Vec::new(),
@@ -375,8 +376,12 @@ impl<'a> Continuation<'a> {
             stored.shards
         };
         let mut record = RunRecord {
-            version: layout_version(shards),
+            version: layout_version(shards, &settings),
             shards,
+            // A canary that was interrupted goes on to its end. One that came to it is none any more.
+            pause_at: stored
+                .pause_at
+                .filter(|_| !new_pass && settings.pause_after == stored.settings.pause_after),
             last_pass: pass + settings.max_passes - 1,
             settings,
             message,

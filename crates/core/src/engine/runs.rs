@@ -14,7 +14,7 @@ use crate::engine::ownership::{load, load_any, load_owned, require_running, take
 use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::RunStore;
-use crate::records::{Cursor, Owner, Proof, RunRecord, RunStatus};
+use crate::records::{Cursor, Owner, Proof, RunRecord, RunStatus, layout_version};
 use crate::request::{Settings, Shown as _};
 use crate::table::spread_order;
 use crate::{Error, ErrorKind, Key, Result};
@@ -225,7 +225,7 @@ impl<S: RunStore> Runs<S> {
                 pass: record.pass,
                 trial: false,
                 segments: Vec::new(),
-                max_concurrency: settings.max_concurrency,
+                max_concurrency: settings.at_once(),
                 verification: Verification::new(settings.total_segments),
             });
         }
@@ -250,7 +250,7 @@ impl<S: RunStore> Runs<S> {
                 .filter(|segment| which(*segment) && !exhausted.contains(segment))
                 .take(SEGMENTS_PER_ROUND)
                 .collect(),
-            max_concurrency: settings.max_concurrency,
+            max_concurrency: settings.at_once(),
             verification: Verification::new(settings.total_segments),
         })
     }
@@ -336,10 +336,30 @@ impl<S: RunStore> Runs<S> {
                 None => failure,
             });
         }
+        if failure.error == ErrorKind::CanaryDone.name() {
+            return self.end_canary(record, owner).await;
+        }
         record.error = Some(failure.error.clone());
         self.end(record, RunStatus::Failed, &failure.message, owner)
             .await?;
         Ok(failure)
+    }
+
+    /// Records that a canary has updated as many items as it was to: it is paused, and none any more.
+    async fn end_canary(&self, mut record: RunRecord, owner: &Owner) -> Result<Failure> {
+        let asked = record.settings.pause_after.take();
+        record.note(owner, "pause_after", asked.shown(), None::<u32>.shown());
+        record.pause_at = None;
+        record.version = layout_version(record.shards, &record.settings);
+        let message = format!(
+            "paused after {} updated items, as was asked for; look at them, and resume the run to go on with all the others",
+            asked.shown()
+        );
+        self.end(record, RunStatus::Paused, &message, owner).await?;
+        Ok(Failure {
+            error: STOPPED.into(),
+            message,
+        })
     }
 
     /// Records that the operator stopped `owner`'s run (`Paused` or `Cancelled`); starting it again resumes it. A

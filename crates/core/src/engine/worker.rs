@@ -33,6 +33,7 @@ use self::sweep::Sweep;
 use self::trial::Trial;
 pub(super) use self::validity::unless_busy;
 use self::validity::{Accepted, Validity};
+use crate::engine::canary::Quota;
 use crate::engine::ownership::{self, load_near};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::pace::{Budget, Consistency, Pace, Share};
@@ -75,6 +76,12 @@ pub struct ChunkReport {
     pub counters: Counters,
 }
 
+/// The time of a chunk.
+struct ChunkTime {
+    begin: Instant,
+    until: Until,
+}
+
 /// Migrates segments of the tables of `access`, with checkpoints in `store`.
 pub struct Worker<A, S> {
     access: A,
@@ -99,8 +106,8 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     ///
     /// Errors: `InvalidInput` if there is no such run or segment, or if the run is a dry run; `Fenced` if the run is
     /// another's or in another pass, or if another worker has claimed the segment since; `NotRunning` if the run was
-    /// ended; `UpdateDoesNotExtinguish`; `TooManyRejected`; whatever the table refuses. The work that was acknowledged
-    /// before an error is checkpointed.
+    /// ended; `CanaryDone` if as many items are updated as it was to pause after; `UpdateDoesNotExtinguish`;
+    /// `TooManyRejected`; whatever the table refuses. The work that was acknowledged before an error is checkpointed.
     pub async fn work(
         &self,
         chunk: &Chunk,
@@ -112,11 +119,15 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         let run = load_near(&self.store, near, &chunk.run_id, chunk.pass, &chunk.owner).await?;
         refuse_foreign(chunk, &run)?;
         let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
-        let until = Until {
-            deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
-            // Its own, so that it can stop itself without stopping others.
-            stop: stop.child_token(),
+        let time = ChunkTime {
+            begin,
+            until: Until {
+                deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
+                // Its own, so that it can stop itself without stopping others.
+                stop: stop.child_token(),
+            },
         };
+        let quota = Quota::of(&self.store, &run).await?;
         let mut record = retry(&Until::after(PATIENCE), || {
             self.store.claim(&run, chunk.segment)
         })
@@ -138,7 +149,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         let before = record.counters;
         let ledger = Ledger::new(&run, chunk.segment, &before);
         let swept = self
-            .sweep(chunk, &run, &mut record, begin, until, &ledger)
+            .sweep(chunk, &run, &mut record, time, &ledger, &quota)
             .await;
         ledger.flush(&self.store).await;
         let done = record.cursor == Cursor::Exhausted;
@@ -153,6 +164,9 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             ))
         })?;
         log_end(chunk, &record, record.counters - before, begin.elapsed());
+        if !done {
+            quota.check()?;
+        }
         Ok(ChunkReport {
             done,
             hand_over: !done && record.generation.is_multiple_of(CHUNKS_PER_CHILD),
@@ -167,9 +181,9 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         chunk: &Chunk,
         run: &RunRecord,
         record: &mut SegmentRecord,
-        begin: Instant,
-        until: Until,
+        ChunkTime { begin, until }: ChunkTime,
         ledger: &Ledger<'_>,
+        quota: &Quota,
     ) -> Result<()> {
         let change = run.change();
         let writer = self.access.writer(change.clone(), run.settings.writer);
@@ -187,6 +201,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 writer,
                 until,
                 has_compared: AtomicBool::new(false),
+                quota,
                 validity: Validity::new(run, record, &self.store, &self.accepted),
             },
             run,

@@ -146,7 +146,7 @@ impl Budget {
                 0 => settings.total_segments.saturating_sub(exhausted),
                 only => only,
             }
-            .clamp(1, settings.max_concurrency.max(1)),
+            .clamp(1, settings.at_once().max(1)),
         };
         let rate = |units: Option<u32>| {
             units.map_or(f64::INFINITY, |units| f64::from(units) / f64::from(at_work))

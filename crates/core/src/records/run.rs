@@ -23,6 +23,21 @@ pub const VERSION: u32 = 1;
 /// such a run for one that nobody has begun.
 pub const SPREAD_VERSION: u32 = 2;
 
+/// Layout version of the record of a run that something holds back or ends before its time, spread or not. Whoever does not
+/// know what that is would go on in spite of it.
+pub const GUARDED_VERSION: u32 = 3;
+
+/// The layout version of the record of a run with so many shards and these settings.
+pub(crate) fn layout_version(shards: u32, settings: &Settings) -> u32 {
+    if settings.is_guarded() {
+        GUARDED_VERSION
+    } else if shards > 1 {
+        SPREAD_VERSION
+    } else {
+        VERSION
+    }
+}
+
 /// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -161,7 +176,8 @@ pub struct Proof {
 /// The record of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// Layout version of the record: [`VERSION`], or [`SPREAD_VERSION`] if it has `shards`.
+    /// Layout version of the record: [`VERSION`]; [`SPREAD_VERSION`] if it has `shards`; [`GUARDED_VERSION`] if its settings
+    /// hold it back.
     pub version: u32,
     /// The key of the record (see [`check_run_id`]).
     pub run_id: String,
@@ -216,6 +232,9 @@ pub struct RunRecord {
     /// The last complete verification since the run started over, perhaps of an earlier pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    /// How many items are updated since `first_pass` when the run pauses; `None` if it does not pause by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_at: Option<u64>,
     /// Read capacity units of all verifications since `first_pass`.
     pub verification_rcu: f64,
     /// Seconds of all verifications since `first_pass`.

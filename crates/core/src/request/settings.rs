@@ -87,6 +87,8 @@ macro_rules! settings {
                 run_id: Option<String> { form: Form::RunId, flag: "run-id" "ID", }
                 /// Sweep these segments and no others, then pause: a canary, such as 0 or 0,7
                 only_segments: Option<Vec<u32>> { form: Form::Segments, flag: "only-segments" "N,N", }
+                /// Pause when so many items are updated: a canary, which works on one segment at a time
+                pause_after: Option<u32> { form: Form::Number(1, MOST_UNITS), flag: "pause-after" "N", }
                 /// Start over instead of resuming
                 fresh: bool { form: Form::Switch, flag: "fresh" "", }
                 /// Take over a run whose owner is known to be dead
@@ -217,6 +219,9 @@ macro_rules! structs {
             /// Sweep these segments and no others, then pause. Empty: all of them.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub only_segments: Vec<u32>,
+            /// Pause when so many items are updated, and work on one segment at a time until then.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub pause_after: Option<u32>,
             /// No worker may work for this run: it only counts.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             pub dry_run: bool,
@@ -240,6 +245,7 @@ macro_rules! structs {
                     }),)*
                     $($limit: self.$limit,)*
                     only_segments: self.only_segments.clone().unwrap_or_default(),
+                    pause_after: self.pause_after,
                     dry_run: self.dry_run,
                 }
             }
@@ -259,6 +265,7 @@ macro_rules! structs {
                     $($chosen: Some(self.$chosen),)*
                     $($limit: self.$limit,)*
                     only_segments: (!self.only_segments.is_empty()).then(|| self.only_segments.clone()),
+                    pause_after: self.pause_after,
                     dry_run: self.dry_run,
                     ..RequestedSettings::default()
                 }
@@ -270,6 +277,7 @@ macro_rules! structs {
                     $((stringify!($limit), before.$limit.shown(), self.$limit.shown()),)*
                     $((stringify!($chosen), before.$chosen.shown(), self.$chosen.shown()),)*
                     ("only_segments", before.only_segments.shown(), self.only_segments.shown()),
+                    ("pause_after", before.pause_after.shown(), self.pause_after.shown()),
                 ];
                 settings.into_iter().filter(|(_, old, new)| old != new).collect()
             }
@@ -284,9 +292,22 @@ impl Settings {
         self.only_segments.is_empty() || self.only_segments.contains(&segment)
     }
 
+    /// Whether something of these holds a run back or ends it before its time.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.pause_after.is_some()
+    }
+
+    /// Segments at once: one until so many items are updated that the run pauses, so that these can be counted one by one.
+    pub(crate) fn at_once(&self) -> u32 {
+        match self.pause_after {
+            Some(_) => 1,
+            None => self.max_concurrency,
+        }
+    }
+
     /// Most workers that are at work at once.
     pub(crate) fn workers(&self) -> u32 {
-        self.max_concurrency.min(self.total_segments).max(1)
+        self.at_once().min(self.total_segments).max(1)
     }
 }
 
@@ -298,6 +319,13 @@ impl RequestedSettings {
         self.check_bounds()?;
         if let Some(only) = &self.only_segments {
             self.check_only_segments(only)?;
+        }
+        if self.pause_after.is_some() {
+            Form::Number(1, MOST_UNITS).check("pause_after", &self.pause_after)?;
+            if self.dry_run {
+                let why = "a dry run updates nothing; leave it out";
+                return Err(Error::invalid("pause_after", why));
+            }
         }
         match &self.run_id {
             Some(id) => check_run_id(id),

@@ -203,3 +203,91 @@ fn resume_after_a_canary() {
         assert_eq!(run.pass, 1);
     });
 }
+
+/// resume: a canary by number updates so many items and not one more, however the items lie and wherever it is interrupted; it
+/// goes on to its number, then by as many more, then with the rest.
+#[test]
+fn resume_after_a_canary_of_so_many_items() {
+    for number in [1, 25, 26, 333] {
+        in_virtual_time(async {
+            let settings =
+                format!(r#","total_segments":5,"max_concurrency":3,"pause_after":{number}"#);
+            let mut world = World::new(Faults::none(number), 3_000, &settings);
+            let before = world.table.items();
+            assert_eq!(world.run().await.unwrap(), RunStatus::Paused);
+            assert_eq!(world.table.updates().len() as u64, number);
+            assert_eq!(world.counters().await.updated, number);
+            assert_accounted(&world.counters().await);
+            let run = world.record().await;
+            let said = format!("paused after {number} updated items");
+            assert!(run.message.contains(&said), "{}", run.message);
+            assert_eq!((run.settings.pause_after, run.pause_at), (None, None));
+
+            // Interrupted on the way, it goes on to the same number.
+            for ms in (50..).step_by(400) {
+                let stop = CancellationToken::new();
+                let (ended, ()) = tokio::join!(world.run_until(&stop), async {
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                    stop.cancel();
+                });
+                assert_eq!(ended.unwrap(), RunStatus::Paused);
+                assert!(world.table.updates().len() as u64 <= 2 * number);
+                if world.record().await.settings.pause_after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(world.table.updates().len() as u64, 2 * number);
+
+            world.request.settings.pause_after = None;
+            assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+            world.assert_migrated(&before);
+            assert_eq!(world.counters().await.updated, 2_400);
+            assert_eq!(world.record().await.pass, 1);
+        });
+    }
+}
+
+/// resume, proof: a canary of more items than there are is a run like any other; and a live writer's items do not count.
+#[test]
+fn resume_after_a_canary_that_finds_too_little() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":3,"pause_after":2401"#;
+        let world = World::new(Faults::none(1), 3_000, settings);
+        let before = world.table.items();
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        world.assert_migrated(&before);
+    });
+}
+
+/// resume: a process that dies at any step of a canary repeats no more than the page that it was writing.
+#[test]
+fn resume_after_a_crash_of_a_canary() {
+    const NUMBER: u64 = 20;
+    const SETTINGS: &str = r#","total_segments":3,"pause_after":20"#;
+    const PAGE: u64 = 4;
+    let undisturbed = in_virtual_time(async {
+        let world = World::new(Faults::none(7), 60, SETTINGS);
+        world.run().await.unwrap();
+        world.faults.steps()
+    });
+    for step in 1..=undisturbed {
+        in_virtual_time(async {
+            let world = World::new(Faults::none(7), 60, SETTINGS);
+            world.faults.crash_at(step);
+            tokio::select! {
+                result = world.run() => panic!("did not crash at step {step}: {result:?}"),
+                () = world.faults.crashed() => {}
+            }
+            world.faults.restart();
+            let stored = world.store.run(&world.request.run_id()).await.unwrap();
+            let was_done = stored.is_some_and(|run| run.status == RunStatus::Paused);
+            assert_eq!(world.run().await.unwrap(), RunStatus::Paused, "step {step}");
+            let updated = world.table.updates().len() as u64;
+            let expected = NUMBER * (1 + u64::from(was_done));
+            assert!(
+                (expected..=expected + 2 * PAGE).contains(&updated),
+                "step {step}: {updated}"
+            );
+        });
+    }
+}

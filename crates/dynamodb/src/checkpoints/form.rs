@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backfill_core::clock::now_ms;
-use backfill_core::records::{RunRecord, SPREAD_VERSION, VERSION, place};
+use backfill_core::records::{GUARDED_VERSION, RunRecord, VERSION, place};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -145,7 +145,7 @@ pub(super) fn read_record<T: DeserializeOwned>(
 
 /// Reads the record of a run, and refuses a damaged one ([`RunRecord::check`]).
 pub(super) fn read_run(table: &str, attributes: Item) -> Result<RunRecord> {
-    let run: RunRecord = read_record(table, attributes, SPREAD_VERSION)?;
+    let run: RunRecord = read_record(table, attributes, GUARDED_VERSION)?;
     run.check()
         .map_err(|error| error.context(format!("checkpoint table {table}")))?;
     Ok(run)

@@ -77,19 +77,24 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         }
         let batches = stream::unfold(rest, |rest| async move {
             let most = self.pace.items_per_write(self.writer.batch_size());
-            let (batch, rest) = rest.split_at(most.min(rest.len()));
+            let (batch, rest) = rest.split_at(self.quota.out_of(most.min(rest.len())));
             (!batch.is_empty()).then_some((batch, rest))
         });
         let mut written = std::pin::pin!(
             batches
                 .map(|items| async move { (items, self.write_batch(items).await) })
-                .buffer_unordered(MAX_WINDOW)
+                .buffer_unordered(self.quota.at_once(MAX_WINDOW))
         );
+        let mut left = rest.len();
         while let Some((items, batch)) = written.next().await {
+            left -= items.len();
             result.counters.consumed_wcu += batch.consumed_wcu;
             for (item, outcome) in items.iter().zip(batch.outcomes) {
                 self.take(&mut result, &item.key, outcome);
             }
+        }
+        if left > 0 {
+            self.cut_off(&mut result);
         }
         result
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::validity::Validity;
 use crate::clock::now_ms;
+use crate::engine::canary::Quota;
 use crate::pace::Pace;
 use crate::pace::retry::{Until, retry_until};
 use crate::ports::{Batch, Outcome, SegmentStore, TableWriter, Write};
@@ -26,6 +27,8 @@ pub(super) struct Segment<'a, R, W, S> {
     pub(super) until: Until,
     /// True if an item of which a batch said that it was `raced` was tried by an update of its own.
     pub(super) has_compared: AtomicBool,
+    /// How many items it may still update.
+    pub(super) quota: &'a Quota,
     pub(super) validity: Validity<'a, S>,
 }
 
@@ -108,6 +111,7 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         match outcome {
             Ok(Some(Outcome::Updated)) => {
                 self.validity.note();
+                self.quota.note();
                 counters.updated += 1;
             }
             Ok(Some(Outcome::Raced)) => counters.raced += 1,
@@ -131,11 +135,16 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         counters.matched += 1;
     }
 
+    /// Ends the page, and the sweep, before all of its items are written.
+    pub(super) fn cut_off(&self, result: &mut PageResult) {
+        result.cut = true;
+        self.until.stop.cancel();
+    }
+
     /// Ends the page, and the sweep, with an error.
     pub(super) fn fail(&self, result: &mut PageResult, error: Error) {
-        result.cut = true;
         result.failure.get_or_insert(error);
-        self.until.stop.cancel();
+        self.cut_off(result);
     }
 }
 

@@ -131,7 +131,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
             pages
                 .take(self.trial.pages_at_once(record))
                 .map(|page| self.segment.write(page, stage))
-                .buffered(PAGES_IN_WORK)
+                .buffered(self.segment.quota.at_once(PAGES_IN_WORK))
         );
         let least = least_between(&self.run.settings, self.run.shards);
         let mut progress = Progress::default();

@@ -96,6 +96,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             let Some((item, others)) = rest.split_first() else {
                 break;
             };
+            if self.quota.check().is_err() {
+                self.cut_off(result);
+                break;
+            }
             rest = others;
             let place = Place {
                 behind: others,
@@ -142,8 +146,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         match self.look(key, bytes, place, result).await {
             // The time was over before it was known. The write is acknowledged, and the next chunk tries another item.
             Ok(None) => {
-                result.cut = true;
-                self.until.stop.cancel();
+                self.cut_off(result);
             }
             Ok(Some(Looked::NotPending)) => result.trial_passed = true,
             Ok(Some(Looked::Nothing)) => {}
