@@ -1,8 +1,10 @@
 //! What is known of a table before a run: its facts, a sample of its items, what a run would do to it, and what to look at
 //! first. Nothing here writes to a table; there is no operation for it.
 
+mod examples;
 mod facts;
 mod forecast;
+mod losses;
 mod misfits;
 mod plan;
 mod sample;
@@ -11,14 +13,15 @@ mod warnings;
 
 pub use facts::{Billing, Fact, IndexFacts, Projection, Replica, Room, TableFacts, WarmThroughput};
 pub use forecast::{Bound, Forecast, IndexCost, Limit, Tried};
+pub use losses::Losses;
 pub use misfits::{Misfit, misfits};
-pub use plan::{KnownRun, Plan, Rehearsal, Surroundings, SurveyAccess};
+pub use plan::{KnownRun, Plan, Rehearsal, Surroundings, SurveyAccess, objection};
 pub use sample::{
-    DEFAULT_PAGES, ITEMS_PER_PAGE, IndexMisfits, Interval, MAX_PAGES, Sample, SampledPage,
-    sampling_rate, segments_to_sample,
+    DEFAULT_PAGES, Holders, ITEMS_PER_PAGE, IndexMisfits, Interval, MAX_PAGES, ReadPage, Sample,
+    SampledPage, sampling_rate, segments_to_sample,
 };
 pub use sizes::{index_units, update_units};
-pub use warnings::{Advice, Warning, room_warnings, warnings};
+pub use warnings::{Advice, Known, Warning, room_warnings, warnings};
 
 pub use crate::value::size::item_bytes;
 

@@ -5,8 +5,8 @@ use backfill_core::Result;
 use backfill_core::change::Change;
 use backfill_core::ports::PageRequest;
 use backfill_core::survey::{
-    Billing, Fact, IndexFacts, Projection, Replica, SampledPage, SurveyAccess, TableFacts,
-    WarmThroughput, item_bytes, misfits,
+    Billing, Fact, IndexFacts, Projection, ReadPage, Replica, SurveyAccess, TableFacts,
+    WarmThroughput,
 };
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType};
 
@@ -87,13 +87,7 @@ impl SurveyAccess for ReadOnly {
         })
     }
 
-    async fn sample_page(
-        &self,
-        change: &dyn Change,
-        indexes: &[IndexFacts],
-        request: PageRequest<'_>,
-        examples: usize,
-    ) -> Result<SampledPage> {
+    async fn sample_page(&self, change: &dyn Change, request: PageRequest<'_>) -> Result<ReadPage> {
         let pending = change.pending();
         let scan = Scan {
             table_name: change.table(),
@@ -110,15 +104,9 @@ impl SurveyAccess for ReadOnly {
         let doing = || format!("sampling table {}", change.table());
         let scanned = ReadSender::new(&self.0).call(&scan).await;
         let scanned = scanned.map_err(|error| failure(&doing(), error))?;
-        let items = items_of(doing, scanned.items)?;
-        Ok(SampledPage {
+        Ok(ReadPage {
             scanned: scanned.scanned_count,
-            pending: items.iter().map(item_bytes).collect(),
-            misfits: items
-                .iter()
-                .flat_map(|item| misfits(change.keys(), indexes, item))
-                .collect(),
-            examples: items.into_iter().take(examples).collect(),
+            pending: items_of(doing, scanned.items)?,
             consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
             is_whole_segment: scanned.last_evaluated_key.is_none(),
         })

@@ -206,12 +206,16 @@ async fn a_plan_warns_of_updates_that_cannot_work() {
     text.insert("name".into(), Value::N("1".into()));
     tables::put_all(&database.client, "stuff", &[text]).await;
     let folder = tempfile::tempdir().unwrap();
-    let codes = async |spec: Json| -> Vec<String> {
+    let codes = async |spec: Json, ends_with: i32, why: &str| -> Vec<String> {
         let path = folder.path().join("spec.json");
         std::fs::write(&path, spec.to_string()).unwrap();
         let arguments = format!("plan --spec {} --json", path.display());
-        let plan = end_of(database.backfill(&arguments)).await;
-        let plan = plan.expect_code(0).json();
+        let plan = end_of(database.backfill(&arguments))
+            .await
+            .expect_code(ends_with);
+        assert!(plan.stderr.contains(why), "{}", plan.stderr);
+        let plan = plan.json();
+        assert_eq!(plan["objection"].is_null(), ends_with == 0, "{plan}");
         let warnings = plan["warnings"].as_array().unwrap().iter();
         warnings
             .map(|warning| warning["code"].as_str().unwrap().to_owned())
@@ -220,11 +224,80 @@ async fn a_plan_warns_of_updates_that_cannot_work() {
     // Of 41 items, all but one have a text where a number is added.
     let refused = json!({"table": "stuff", "pending": "attribute_not_exists(test)", "update": "ADD #n :v",
         "names": {"#n": "name"}, "values": {":v": 1}});
-    assert_eq!(codes(refused).await[0], "update_refused");
+    let why = "as it is, do not run it: the update was refused on copies of";
+    let overwritten_and_refused = ["values_are_overwritten", "update_refused"];
+    assert_eq!(codes(refused, 3, why).await[..2], overwritten_and_refused);
     let lit = json!({"table": "stuff", "pending": "attribute_exists(id)", "update": "SET a = :v", "values": {":v": 1}});
-    assert_eq!(codes(lit).await[0], "update_does_not_extinguish");
+    let why = "as it is, do not run it: the update does not make its predicate false";
+    assert_eq!(codes(lit, 3, why).await[0], "update_does_not_extinguish");
     let fine = json!({"table": "stuff", "set": {"test": 1}});
-    assert_eq!(codes(fine).await, ["no_deletion_protection"]);
+    assert_eq!(codes(fine, 0, "").await, ["no_deletion_protection"]);
+}
+
+/// A rename that finds a value under the new name destroys it: such items are counted, one is shown, and that comes first. What a
+/// rename moves is not lost, and an attribute that is set only if it is missing overwrites nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_first_which_values_an_update_overwrites() {
+    let database = Embedded::with_stuff(300).await;
+    let items: Vec<_> = (1_000..1_060)
+        .map(|i| {
+            let mut item = stuff(i);
+            item.insert("country".into(), Value::S("AT".into()));
+            // More than are tried as examples have no `land`.
+            if i >= 1_053 {
+                item.insert("land".into(), Value::S("DE".into()));
+            }
+            item
+        })
+        .collect();
+    tables::put_all(&database.client, "stuff", &items).await;
+    let spec = json!({"table": "stuff", "pending": "attribute_exists(country)", "update": "SET land = country REMOVE country"});
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spec.json");
+    std::fs::write(&path, spec.to_string()).unwrap();
+    let of_spec = format!("plan --spec {}", path.display());
+    let plan = end_of(database.backfill(&format!("{of_spec} --json"))).await;
+    let plan = plan.expect_code(0).json();
+    let warnings = plan["warnings"].as_array().unwrap();
+    assert_eq!(warnings[0]["code"], "values_are_overwritten", "{plan}");
+    let what = warnings[0]["what"].as_str().unwrap();
+    assert!(
+        what.starts_with(
+            "the update overwrites values of land in 7 of 60 pending sampled items, such as item "
+        ),
+        "{what}"
+    );
+    assert!(what.ends_with(r#"land: "DE" becomes "AT""#), "{what}");
+    assert!(
+        warnings
+            .iter()
+            .all(|warning| warning["code"] != "values_are_removed")
+    );
+    let shown = end_of(database.backfill(&of_spec))
+        .await
+        .expect_code(0)
+        .stdout;
+    let (_, before_you_run) = shown.split_once("Before you run\n").unwrap();
+    assert!(
+        before_you_run
+            .trim_start()
+            .starts_with("! the update overwrites values of land"),
+        "{shown}"
+    );
+    assert_eq!(shown.matches("  example   ").count(), 3, "{shown}");
+
+    let gone = json!({"table": "stuff", "pending": "attribute_exists(country)", "update": "REMOVE country"});
+    std::fs::write(&path, gone.to_string()).unwrap();
+    let plan = end_of(database.backfill(&format!("{of_spec} --json"))).await;
+    let plan = plan.expect_code(0).json();
+    assert_eq!(plan["warnings"][0]["code"], "values_are_removed", "{plan}");
+    let set =
+        end_of(database.backfill("plan --table stuff --set test=1 --set land=\"FR\" --json")).await;
+    let set = set.expect_code(0).json();
+    assert_eq!(
+        set["warnings"][0]["code"], "no_deletion_protection",
+        "{set}"
+    );
 }
 
 /// An index whose key the update sets to another type refuses every update: the trial has the table's indexes.
@@ -247,13 +320,14 @@ async fn a_plan_warns_of_indexes_that_refuse_the_update() {
     ] {
         end_of(database.backfill(&arguments)).await.expect_code(0);
     }
-    let plan = async |set: &str| {
+    let plan = async |set: &str, ends_with: i32| {
         let plan = format!("plan --table stuff --set {set} --json");
-        end_of(database.backfill(&plan)).await.expect_code(0).json()
+        let plan = end_of(database.backfill(&plan)).await;
+        plan.expect_code(ends_with).json()
     };
-    let number = plan("test=1").await;
+    let number = plan("test=1", 3).await;
     assert_eq!(number["warnings"][0]["code"], "update_refused", "{number}");
-    let text = plan("test=\"1\"").await;
+    let text = plan("test=\"1\"", 0).await;
     assert_eq!(
         text["warnings"][0]["code"], "no_deletion_protection",
         "{text}"
@@ -283,7 +357,8 @@ async fn a_plan_counts_the_items_that_do_not_fit_an_index() {
     tables::put_all(&database.client, "stuff", &items).await;
     add_index(&database, "ByOwner", "owner").await;
     let plan = end_of(database.backfill("plan --table stuff --set test=1 --json")).await;
-    let plan = plan.expect_code(0).json();
+    // DynamoDB would refuse these, so that the run could not succeed.
+    let plan = plan.expect_code(3).json();
     let warning = &plan["warnings"][0];
     assert_eq!(warning["code"], "items_do_not_fit_an_index", "{plan}");
     let what = warning["what"].as_str().unwrap();

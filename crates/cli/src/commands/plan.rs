@@ -2,7 +2,7 @@
 
 use backfill_core::engine::planner::describe;
 use backfill_core::survey::{DEFAULT_PAGES, MAX_PAGES};
-use backfill_core::{Error, Result};
+use backfill_core::{Error, Result, printable};
 use backfill_dynamodb::{CheckpointTable, ReadOnly};
 use clap::Args;
 
@@ -81,5 +81,11 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
         };
         print::coloured_line(&shown.text())?;
     }
-    Ok(Ending::Succeeded)
+    Ok(match &plan.objection {
+        None => Ending::Succeeded,
+        Some(why) => {
+            print::say(&format!("as it is, do not run it: {}", printable(why)));
+            Ending::Differs
+        }
+    })
 }

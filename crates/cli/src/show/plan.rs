@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use anstyle::{AnsiColor, Style};
 use backfill_core::clock::rfc3339;
-use backfill_core::survey::{Billing, Fact, IndexFacts, Plan, Projection, TableFacts};
+use backfill_core::survey::{
+    Billing, Fact, IndexFacts, Plan, Projection, TableFacts, Tried, item_bytes,
+};
 use backfill_core::table::KeyAttribute;
 use backfill_core::value::{PlainItem, with_sorted_sets};
 use backfill_core::view::cost::Prices;
@@ -164,14 +166,20 @@ impl Shown<'_> {
         lines
     }
 
-    /// One item before and after, attribute by attribute.
+    /// Up to three items before and after, attribute by attribute.
     fn example_lines(&self) -> Vec<String> {
-        let example = self
-            .plan
-            .tried
-            .iter()
-            .find_map(|tried| Some((&tried.before, tried.after.as_ref().ok()?)));
-        let Some((before, after)) = example else {
+        let examples = self.plan.examples();
+        let of_one = |tried: &&Tried| self.lines_of_example(tried);
+        examples.iter().flat_map(of_one).collect()
+    }
+
+    fn lines_of_example(&self, tried: &Tried) -> Vec<String> {
+        let Tried {
+            before,
+            after: Ok(after),
+            ..
+        } = tried
+        else {
             return Vec::new();
         };
         let key: Item = self
@@ -181,7 +189,8 @@ impl Shown<'_> {
             .names()
             .filter_map(|name| Some((name.to_owned(), before.get(name)?.clone())))
             .collect();
-        let mut lines = vec![format!("  example   {}", plain(&key))];
+        let bytes = words::plural(item_bytes(before) as u32, "byte", "bytes");
+        let mut lines = vec![format!("  example   {}, {bytes}", plain(&key))];
         let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         let mut same = 0;
         for name in names {
@@ -201,29 +210,19 @@ impl Shown<'_> {
     }
 
     fn trial_line(&self) -> Option<String> {
-        if self.plan.tried.is_empty() {
+        let tried = || self.plan.tried.iter().chain(&self.plan.also_tried);
+        let all = tried().count();
+        if all == 0 {
             return None;
         }
-        let refused = self
-            .plan
-            .tried
-            .iter()
-            .filter(|tried| tried.after.is_err())
-            .count();
-        let lit = self
-            .plan
-            .tried
-            .iter()
+        let refused = tried().filter(|tried| tried.after.is_err()).count();
+        let lit = tried()
             .filter(|tried| tried.after.is_ok() && !tried.is_extinguished)
             .count();
         Some(format!(
             "  tried     on copies of {} in an embedded database: {} updated, {refused} refused, {lit} still pending",
-            words::plural(
-                self.plan.tried.len() as u32,
-                "sampled item",
-                "sampled items"
-            ),
-            self.plan.tried.len() - refused,
+            words::plural(all as u32, "sampled item", "sampled items"),
+            all - refused,
         ))
     }
 

@@ -4,12 +4,14 @@ use std::future::Future;
 
 use serde::Serialize;
 
+use super::examples::{Unusual, diverse};
 use super::facts::{Fact, IndexFacts, Room, TableFacts};
 use super::forecast::{Forecast, Tried};
+use super::losses::key_of;
 use super::sample::{
-    ITEMS_PER_PAGE, LEAST_ITEMS, Sample, SampledPage, sampling_rate, segments_to_sample,
+    ITEMS_PER_PAGE, LEAST_ITEMS, ReadPage, Sample, SampledPage, sampling_rate, segments_to_sample,
 };
-use super::warnings::{Warning, room_warnings, warnings};
+use super::warnings::{Known, Warning, room_warnings, warnings};
 use crate::change::Change;
 use crate::engine::planner::preview;
 use crate::engine::verifier::Verification;
@@ -39,17 +41,14 @@ pub trait SurveyAccess: Send + Sync {
         keys: &KeySchema,
     ) -> impl Future<Output = Result<TableFacts>> + Send;
 
-    /// One page of a sample by eventually consistent reads: the sizes of the pending items, how they do not fit these indexes
-    /// ([`misfits`](super::misfits())), and at most `examples` of them whole.
+    /// One page of a sample by eventually consistent reads, with its pending items whole.
     ///
     /// Errors: those of a scan; retryable ones are for the caller to retry.
     fn sample_page(
         &self,
         change: &dyn Change,
-        indexes: &[IndexFacts],
         request: PageRequest<'_>,
-        examples: usize,
-    ) -> impl Future<Output = Result<SampledPage>> + Send;
+    ) -> impl Future<Output = Result<ReadPage>> + Send;
 }
 
 /// A place where a change can be tried on copies of items.
@@ -98,8 +97,13 @@ pub struct Plan {
     pub table: TableFacts,
     /// A sample of its items.
     pub sample: Sample,
-    /// What becomes of sampled items; the first that was updated is the example.
+    /// What becomes of sampled items that stand for all.
     pub tried: Vec<Tried>,
+    /// What becomes of some that do not: the smallest and the largest, those with other attributes, and those that have a value
+    /// already where the update writes.
+    pub also_tried: Vec<Tried>,
+    /// Why the update should not be run as it is: it was refused on copies of items, or left them pending; null if neither.
+    pub objection: Option<String>,
     /// The settings that the run would have.
     pub settings: Settings,
     /// Why there are so many segments.
@@ -151,13 +155,25 @@ impl Plan {
             }
         };
         let change = spec.change(keys);
-        let (sample, examples) = sampled(&*change, &facts, &settings, with).await?;
-        let tried = with
-            .rehearsal
-            .try_change(&*change, &facts.indexes, examples)?;
-        let forecast = Forecast::new(&facts, &sample, &tried, &settings, with.prices);
         let targets = spec.targets();
-        let mut warnings = warnings(&facts, &sample, &tried, &forecast, &settings, &targets);
+        let sampled = sampled(&*change, &facts, &targets, &settings, with).await?;
+        let (sample, representative) = (sampled.sample, sampled.examples.len());
+        let items = sampled.examples.into_iter().chain(sampled.unusual);
+        let mut tried = with
+            .rehearsal
+            .try_change(&*change, &facts.indexes, items.collect())?;
+        let also_tried = tried.split_off(representative.min(tried.len()));
+        let forecast = Forecast::new(&facts, &sample, &tried, &settings, with.prices);
+        let known = Known {
+            facts: &facts,
+            sample: &sample,
+            tried: &tried,
+            also_tried: &also_tried,
+            forecast: &forecast,
+            settings: &settings,
+            targets: &targets,
+        };
+        let mut warnings = warnings(&known);
         if let Some(room) = &with.room {
             warnings.extend(room_warnings(room, &settings));
         }
@@ -175,10 +191,18 @@ impl Plan {
             warnings,
             table: facts,
             sample,
+            objection: objection(tried.iter().chain(&also_tried)),
             tried,
+            also_tried,
             settings,
             forecast,
         })
+    }
+
+    /// Up to three sampled items for which the update was accepted, as unlike each other as there are: the smallest, the largest, and
+    /// the one with the fewest attributes in common with these.
+    pub fn examples(&self) -> Vec<&Tried> {
+        diverse(self.tried.iter().chain(&self.also_tried))
     }
 
     /// The plan with exact figures in the place of estimates, by a count of the whole table.
@@ -205,13 +229,55 @@ async fn stored_run<C: CheckpointReader>(checkpoints: &C, run_id: &str) -> Optio
     }
 }
 
+/// Why an update should not be run as it is, by what became of copies of items; `None` if each was updated and is pending no more.
+pub fn objection<'a>(tried: impl Iterator<Item = &'a Tried>) -> Option<String> {
+    let (mut all, mut lit, mut refusals) = (0, 0, Vec::new());
+    for tried in tried {
+        all += 1;
+        match &tried.after {
+            Err(why) => refusals.push(why),
+            Ok(_) if !tried.is_extinguished => lit += 1,
+            Ok(_) => {}
+        }
+    }
+    let of_all = |count: usize| match all {
+        1 => "the one sampled item".to_owned(),
+        all => format!("{count} of {all} sampled items"),
+    };
+    let mut objections = Vec::new();
+    if let Some(why) = refusals.first() {
+        let of_all = of_all(refusals.len());
+        objections.push(format!(
+            "the update was refused on copies of {of_all}: {why}"
+        ));
+    }
+    if lit > 0 {
+        objections.push(format!(
+            "the update does not make its predicate false, {} stayed pending on copies: change update or pending so that an \
+             updated item no longer matches",
+            of_all(lit)
+        ));
+    }
+    (!objections.is_empty()).then(|| objections.join("; "))
+}
+
+/// A sample, and items of it.
+struct Sampled {
+    sample: Sample,
+    /// Pending items that stand for all.
+    examples: Vec<Item>,
+    /// Others, which do not.
+    unusual: Vec<Item>,
+}
+
 /// A sample of pages in random segments, within the read budget, and some of its pending items.
 async fn sampled<A: SurveyAccess, C, R>(
     change: &dyn Change,
     facts: &TableFacts,
+    targets: &[String],
     settings: &Settings,
     with: &Surroundings<'_, A, C, R>,
-) -> Result<(Sample, Vec<Item>)> {
+) -> Result<Sampled> {
     let total_segments = segments_to_sample(facts.items, with.pages);
     let mut segments = fastrand::choose_multiple(0..total_segments, with.pages as usize);
     segments.sort_unstable();
@@ -227,16 +293,10 @@ async fn sampled<A: SurveyAccess, C, R>(
     // Some of each page, and more than are tried: of many a page nothing is pending.
     let examples = (2 * MAX_TRIED).div_ceil(with.pages as usize) + 1;
     let mut pages = Vec::new();
+    let mut unusual = Unusual::default();
     for segment in segments {
-        let limit = match rate >= MAX_PAGE_UNITS {
-            true => ITEMS_PER_PAGE,
-            false => {
-                let limit = pace.items_per_read(ITEMS_PER_PAGE, Consistency::Eventual);
-                // Of single items nothing could be concluded, and a small table is read whole.
-                let is_measured = pages.iter().any(|page: &SampledPage| page.scanned > 0);
-                limit.max(if is_measured { 1 } else { LEAST_ITEMS })
-            }
-        };
+        let is_measured = pages.iter().any(|page: &SampledPage| page.scanned > 0);
+        let limit = items_of_page(rate, &pace, is_measured);
         let page = PageRequest {
             segment,
             total_segments,
@@ -249,10 +309,7 @@ async fn sampled<A: SurveyAccess, C, R>(
             &until,
             || pace.read(limit, Consistency::Eventual, &until),
             async |turn: Turn<'_>| {
-                let sampled = with
-                    .access
-                    .sample_page(change, &facts.indexes, page, examples);
-                let page = sampled.await;
+                let page = with.access.sample_page(change, page).await;
                 match &page {
                     Ok(page) => turn.end(page.scanned, page.consumed_rcu),
                     Err(error) => turn.failed(error),
@@ -260,16 +317,37 @@ async fn sampled<A: SurveyAccess, C, R>(
                 page
             },
         );
-        pages.push(read.await?.ok_or_else(|| {
+        let read = read.await?.ok_or_else(|| {
             let why = format!(
                 "sampling table {}: it throttles, try again later",
                 change.table()
             );
             Error::new(ErrorKind::Throttled, why)
-        })?);
+        })?;
+        for item in &read.pending {
+            unusual.look_at(item, targets);
+        }
+        let (keys, indexes) = (change.keys(), &facts.indexes);
+        pages.push(SampledPage::new(read, keys, indexes, targets, examples));
     }
-    let sample = Sample::new(&pages, total_segments);
-    Ok((sample, spread(&pages, examples)))
+    let examples = spread(&pages, examples);
+    let key_of = |item: &Item| key_of(change.keys(), item);
+    let known = examples.iter().map(key_of).collect();
+    Ok(Sampled {
+        sample: Sample::new(&pages, total_segments),
+        unusual: unusual.without(known, key_of),
+        examples,
+    })
+}
+
+/// How many items a page is to evaluate at most, at so many read units a second. `is_measured` says that a page before it held some.
+fn items_of_page(rate: u32, pace: &Pace<'_>, is_measured: bool) -> u32 {
+    if rate >= MAX_PAGE_UNITS {
+        return ITEMS_PER_PAGE;
+    }
+    let limit = pace.items_per_read(ITEMS_PER_PAGE, Consistency::Eventual);
+    // Of single items nothing could be concluded, and a small table is read whole.
+    limit.max(if is_measured { 1 } else { LEAST_ITEMS })
 }
 
 /// Items to try, from every page some, since neighbours may be alike.
@@ -286,8 +364,8 @@ fn spread(pages: &[SampledPage], examples: usize) -> Vec<Item> {
 mod tests {
     use super::*;
     use crate::Spec;
+    use crate::survey::Billing;
     use crate::survey::tests::table;
-    use crate::survey::{Billing, IndexFacts};
     use crate::table::KeySchema;
 
     /// A table with so many items of 300 bytes in each segment.
@@ -298,19 +376,11 @@ mod tests {
             Ok(uncounted())
         }
 
-        async fn sample_page(
-            &self,
-            _: &dyn Change,
-            _: &[IndexFacts],
-            request: PageRequest<'_>,
-            _: usize,
-        ) -> Result<SampledPage> {
+        async fn sample_page(&self, _: &dyn Change, request: PageRequest<'_>) -> Result<ReadPage> {
             let scanned = self.0.min(request.limit);
-            Ok(SampledPage {
+            Ok(ReadPage {
                 scanned: scanned.into(),
-                pending: vec![300; scanned as usize],
-                misfits: Vec::new(),
-                examples: Vec::new(),
+                pending: Vec::new(),
                 consumed_rcu: f64::from((scanned * 300).div_ceil(4_096).max(1)) / 2.0,
                 is_whole_segment: scanned < request.limit,
             })
@@ -349,7 +419,8 @@ mod tests {
         };
         let settings = crate::request::RequestedSettings::default().choose(0);
         let change = spec.change(&facts.keys);
-        let (sample, _) = sampled(&*change, &facts, &settings, &with).await.unwrap();
+        let sampled = sampled(&*change, &facts, &[], &settings, &with).await;
+        let sample = sampled.unwrap().sample;
         assert!(sample.whole_table, "{sample:?}");
         assert_eq!(sample.items, u64::from(13 * PAGES));
     }

@@ -1,13 +1,14 @@
 //! A sample of a table's items: how many are pending, with an interval of confidence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::facts::TableFacts;
-use super::misfits::Misfit;
+use super::facts::{IndexFacts, TableFacts};
+use super::misfits::{Misfit, misfits};
 use crate::request::Settings;
-use crate::table::MAX_SEGMENTS;
+use crate::table::{KeySchema, MAX_SEGMENTS};
+use crate::value::size::item_bytes;
 use crate::{Item, Key};
 
 /// Pages of a sample if the operator gives no number.
@@ -93,7 +94,20 @@ impl Interval {
     }
 }
 
-/// A page of a sample: the first items of a segment.
+/// A page of a sample as it was read: the first items of a segment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadPage {
+    /// Items evaluated, pending or not.
+    pub scanned: u64,
+    /// The items for which `P` holds, whole.
+    pub pending: Vec<Item>,
+    /// Read capacity units, as DynamoDB reported them.
+    pub consumed_rcu: f64,
+    /// True if nothing of the segment is left.
+    pub is_whole_segment: bool,
+}
+
+/// What is kept of a page of a sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampledPage {
     /// Items evaluated, pending or not.
@@ -102,12 +116,50 @@ pub struct SampledPage {
     pub pending: Vec<u64>,
     /// How pending items do not fit indexes.
     pub misfits: Vec<Misfit>,
+    /// How many pending items have each attribute that the update writes; nothing of those that none has.
+    pub holders: BTreeMap<String, u64>,
     /// Some of the pending items, whole.
     pub examples: Vec<Item>,
     /// Read capacity units, as DynamoDB reported them.
     pub consumed_rcu: f64,
     /// True if nothing of the segment is left.
     pub is_whole_segment: bool,
+}
+
+impl SampledPage {
+    /// What is to be kept of a page of a table with these keys and indexes: so many items whole, and figures of the others.
+    /// `targets` are the attributes that the update writes.
+    pub(super) fn new(
+        page: ReadPage,
+        keys: &KeySchema,
+        indexes: &[IndexFacts],
+        targets: &[String],
+        examples: usize,
+    ) -> SampledPage {
+        let items = &page.pending;
+        let mut holders = BTreeMap::new();
+        for target in targets {
+            let count = items
+                .iter()
+                .filter(|item| item.contains_key(target))
+                .count();
+            if count > 0 {
+                holders.insert(target.clone(), count as u64);
+            }
+        }
+        SampledPage {
+            scanned: page.scanned,
+            pending: items.iter().map(item_bytes).collect(),
+            misfits: items
+                .iter()
+                .flat_map(|item| misfits(keys, indexes, item))
+                .collect(),
+            holders,
+            examples: page.pending.into_iter().take(examples).collect(),
+            consumed_rcu: page.consumed_rcu,
+            is_whole_segment: page.is_whole_segment,
+        }
+    }
 }
 
 /// Number of segments to cut a table of `items` into, so that `pages` of them, each read for one page, may lie anywhere in
@@ -136,6 +188,8 @@ pub struct Sample {
     pub pending_bytes: Option<Interval>,
     /// Pending items that do not fit an index, by index and attribute.
     pub misfits: Vec<IndexMisfits>,
+    /// Pending items that have a value already where the update writes, by attribute.
+    pub holders: Vec<Holders>,
     /// Read capacity units of the sample.
     pub consumed_rcu: f64,
 }
@@ -155,6 +209,32 @@ pub struct IndexMisfits {
     pub example: Key,
     /// What the attribute of that one is, and what it must be.
     pub why: String,
+}
+
+/// Pending items of a sample that have an attribute that the update writes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Holders {
+    /// The attribute.
+    pub attribute: String,
+    /// How many items of the sample these are.
+    pub items: u64,
+    /// The part of all items that they are, 0 to 1.
+    pub share: Interval,
+}
+
+/// How many items of these pages have each attribute that the update writes.
+fn by_attribute(pages: &[SampledPage], interval: impl Fn(&[u64]) -> Interval) -> Vec<Holders> {
+    let attributes: BTreeSet<&String> = pages.iter().flat_map(|page| page.holders.keys()).collect();
+    let holders = |attribute: &String| {
+        let count = |page: &SampledPage| page.holders.get(attribute).copied().unwrap_or(0);
+        let counts: Vec<u64> = pages.iter().map(count).collect();
+        Holders {
+            attribute: attribute.clone(),
+            items: counts.iter().sum(),
+            share: interval(&counts),
+        }
+    };
+    attributes.into_iter().map(holders).collect()
 }
 
 /// The misfits of these pages, by index and attribute.
@@ -212,6 +292,7 @@ impl Sample {
             whole_table,
             share: interval(&by_page),
             misfits: by_index(pages, interval),
+            holders: by_attribute(pages, interval),
             // An eventually consistent read unit is 8 KiB.
             item_bytes: match items {
                 0 => 0.0,

@@ -78,6 +78,7 @@ fn page(scanned: u64, pending: u64) -> SampledPage {
         scanned,
         pending: vec![5; pending as usize],
         misfits: Vec::new(),
+        holders: Default::default(),
         examples: Vec::new(),
         consumed_rcu: 10.0,
         is_whole_segment: false,
@@ -100,6 +101,25 @@ fn settings(max_wcu: Option<u32>) -> Settings {
     requested.choose(1_500_000_000)
 }
 
+fn warned_of(
+    facts: &TableFacts,
+    sample: &Sample,
+    tried: &[Tried],
+    forecast: &Forecast,
+    settings: &Settings,
+    targets: &[String],
+) -> Vec<Warning> {
+    warnings(&Known {
+        facts,
+        sample,
+        tried,
+        also_tried: &[],
+        forecast,
+        settings,
+        targets,
+    })
+}
+
 fn codes(
     facts: &TableFacts,
     tried: &[Tried],
@@ -109,7 +129,7 @@ fn codes(
     let sample = Sample::new(&[page(250, 200), page(250, 200)], 10_000);
     let forecast = Forecast::new(facts, &sample, tried, settings, &Prices::default());
     let targets: Vec<String> = targets.iter().map(|&target| target.to_owned()).collect();
-    warnings(facts, &sample, tried, &forecast, settings, &targets)
+    warned_of(facts, &sample, tried, &forecast, settings, &targets)
         .into_iter()
         .map(|warning| warning.code)
         .collect()
@@ -428,7 +448,7 @@ fn items_that_do_not_fit_an_index_are_warned_of() {
         }
         let sample = Sample::new(&pages, segments);
         let forecast = Forecast::new(&facts, &sample, &refused, settings, &Prices::default());
-        let mut found = warnings(&facts, &sample, &refused, &forecast, settings, &[]);
+        let mut found = warned_of(&facts, &sample, &refused, &forecast, settings, &[]);
         assert_eq!(found.len(), 1, "{found:?}");
         (sample, found.remove(0))
     };
@@ -479,7 +499,7 @@ fn a_sample_that_says_little_is_warned_of() {
     let budget = settings(Some(1_000));
     let warned = |facts: &TableFacts, sample: &Sample| -> Vec<&'static str> {
         let forecast = Forecast::new(facts, sample, &tried(), &budget, &Prices::default());
-        let found = warnings(facts, sample, &tried(), &forecast, &budget, &[]);
+        let found = warned_of(facts, sample, &tried(), &forecast, &budget, &[]);
         found.into_iter().map(|warning| warning.code).collect()
     };
     let none = Sample::new(&[page(250, 0), page(250, 0)], 10_000);
@@ -509,7 +529,7 @@ fn advice_names_declared_settings() {
     let sample = Sample::new(&[page(250, 200), page(250, 200)], 10_000);
     let settings = settings(None);
     let forecast = Forecast::new(&facts, &sample, &tried(), &settings, &Prices::default());
-    let found = warnings(&facts, &sample, &tried(), &forecast, &settings, &[]);
+    let found = warned_of(&facts, &sample, &tried(), &forecast, &settings, &[]);
     let advised: Vec<&str> = found
         .iter()
         .flat_map(|warning| &warning.advice)

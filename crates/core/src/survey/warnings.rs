@@ -9,17 +9,13 @@ mod sample;
 mod warning;
 
 pub use self::lambda::room_warnings;
-use self::warning::Known;
-pub use self::warning::{Advice, Warning};
-use super::facts::TableFacts;
-use super::forecast::{Forecast, Tried};
-use super::sample::Sample;
-use crate::request::Settings;
+pub use self::warning::{Advice, Known, Warning};
 
 type Look = fn(&Known<'_>) -> Vec<Warning>;
 
 /// Every warning, in the order in which they are shown.
-const LOOKS: [Look; 19] = [
+const LOOKS: [Look; 20] = [
+    sample::values_are_lost,
     sample::items_do_not_fit_an_index,
     sample::update_refused,
     sample::update_does_not_extinguish,
@@ -41,23 +37,7 @@ const LOOKS: [Look; 19] = [
     sample::none_in_sample,
 ];
 
-/// Looks for what could go wrong with a run with these settings, in the order in which it is to be shown. `targets` are the
-/// attributes that the change writes.
-pub fn warnings(
-    facts: &TableFacts,
-    sample: &Sample,
-    tried: &[Tried],
-    forecast: &Forecast,
-    settings: &Settings,
-    targets: &[String],
-) -> Vec<Warning> {
-    let known = Known {
-        facts,
-        sample,
-        tried,
-        forecast,
-        settings,
-        targets,
-    };
-    LOOKS.iter().flat_map(|look| look(&known)).collect()
+/// Looks for what could go wrong with a run, in the order in which it is to be shown.
+pub fn warnings(known: &Known<'_>) -> Vec<Warning> {
+    LOOKS.iter().flat_map(|look| look(known)).collect()
 }

@@ -2,8 +2,67 @@
 
 use super::warning::{Advice, Known, Warning, warn};
 use crate::survey::forecast::Tried;
+use crate::survey::losses::{Losses, losses};
 use crate::survey::misfits::misfits;
 use crate::survey::sample::IndexMisfits;
+
+/// Values that the update takes from items, by attribute: nothing else of a run cannot be mended by running it again.
+pub(super) fn values_are_lost(known: &Known<'_>) -> Vec<Warning> {
+    let warning = |losses: Losses| {
+        let Losses {
+            attribute,
+            are_removed,
+            items,
+            holders,
+            example,
+            what,
+        } = losses;
+        let sample = known.sample;
+        let in_sample = sample.holders.iter().find(|of| of.attribute == attribute);
+        let (in_sample, share) = in_sample.map_or((holders, None), |of| (of.items, Some(of.share)));
+        let share_lost = items as f64 / holders.max(1) as f64;
+        let (about, tried) = match holders < in_sample {
+            false => ("", String::new()),
+            true => (
+                "about ",
+                format!(", by {items} of {holders} that it was tried on"),
+            ),
+        };
+        let lost = (in_sample as f64 * share_lost).round();
+        let in_table = share.map(|share| share.times(share_lost * known.forecast.items as f64));
+        let of_table = match in_table {
+            Some(in_table) if !sample.whole_table => format!(
+                ", and in about {:.0} of the table ({:.0} to {:.0})",
+                in_table.value, in_table.low, in_table.high
+            ),
+            _ => String::new(),
+        };
+        let (code, does, advice) = match are_removed {
+            false => (
+                "values_are_overwritten",
+                "overwrites",
+                format!(
+                    "if they are to stay, leave such items out of pending, as by AND attribute_not_exists({attribute}), or write \
+                     if_not_exists({attribute}, …)"
+                ),
+            ),
+            true => (
+                "values_are_removed",
+                "removes",
+                "see the example: the update keeps them nowhere in the item".into(),
+            ),
+        };
+        let what = format!(
+            "the update {does} values of {attribute} in {about}{lost:.0} of {} pending sampled items{tried}{of_table}, such as \
+             item {example}, {what}",
+            sample.pending
+        );
+        warn(code, what, [Advice::Do(advice)])
+    };
+    let facts = known.facts;
+    let found = losses(&facts.keys, known.targets, known.all_tried());
+    found.into_iter().flat_map(warning).collect()
+}
 
 /// Items that no run can update until they are mended, by index and attribute.
 pub(super) fn items_do_not_fit_an_index(known: &Known<'_>) -> Vec<Warning> {
@@ -48,8 +107,7 @@ pub(super) fn update_refused(known: &Known<'_>) -> Vec<Warning> {
         misfits(&facts.keys, &facts.indexes, &tried.before).is_empty()
     };
     let mut refusals = known
-        .tried
-        .iter()
+        .all_tried()
         .filter(fits)
         .filter_map(|tried| tried.after.as_ref().err());
     let Some(refusal) = refusals.next() else {
@@ -60,7 +118,7 @@ pub(super) fn update_refused(known: &Known<'_>) -> Vec<Warning> {
         format!(
             "the embedded database refuses the update for {} of {} sampled items: {refusal}",
             1 + refusals.count(),
-            known.tried.len()
+            known.all_tried().count()
         ),
         [Advice::Do(
             "change update, or pending so that it leaves such items out; else the run lists them as rejected".into(),
@@ -70,8 +128,7 @@ pub(super) fn update_refused(known: &Known<'_>) -> Vec<Warning> {
 
 pub(super) fn update_does_not_extinguish(known: &Known<'_>) -> Vec<Warning> {
     let lit = known
-        .tried
-        .iter()
+        .all_tried()
         .filter(|tried| tried.after.is_ok() && !tried.is_extinguished)
         .count();
     if lit == 0 {
@@ -81,10 +138,10 @@ pub(super) fn update_does_not_extinguish(known: &Known<'_>) -> Vec<Warning> {
         "update_does_not_extinguish",
         format!(
             "{lit} of {} sampled items are still pending after the update",
-            known.tried.len()
+            known.all_tried().count()
         ),
         [Advice::Do(
-            "change update or pending so that an updated item no longer matches; the run would end after its first item".into(),
+            "change update or pending so that an updated item no longer matches; a run is refused, or ends after its first item".into(),
         )],
     )
 }

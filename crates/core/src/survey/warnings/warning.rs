@@ -42,14 +42,29 @@ pub enum Advice {
 }
 
 /// Everything that warnings are found by.
-pub(in crate::survey) struct Known<'a> {
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The table.
     pub facts: &'a TableFacts,
+    /// A sample of its items.
     pub sample: &'a Sample,
+    /// What becomes of sampled items that stand for all.
     pub tried: &'a [Tried],
+    /// What becomes of some that do not.
+    pub also_tried: &'a [Tried],
+    /// What the run would do.
     pub forecast: &'a Forecast,
+    /// The settings that it would have.
     pub settings: &'a Settings,
     /// Attributes that the change writes.
     pub targets: &'a [String],
+}
+
+impl<'a> Known<'a> {
+    /// Every sampled item on whose copy the update was tried.
+    pub(super) fn all_tried(&self) -> impl Iterator<Item = &'a Tried> {
+        self.tried.iter().chain(self.also_tried)
+    }
 }
 
 /// One warning.

@@ -1,0 +1,178 @@
+//! Which items of a sample are kept whole: those that stand for all, those that are unlike the others, and those that have a value
+//! already where the update writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::forecast::Tried;
+use crate::value::size::item_bytes;
+use crate::{Item, Key};
+
+/// Most kinds of items, by the names of their attributes, of which one is kept.
+const MAX_KINDS: usize = 20;
+
+/// Most items that are kept because they have a value where the update writes.
+const MAX_HOLDERS: usize = 200;
+
+/// Most bytes of these.
+const MAX_HOLDER_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Pending items of a sample that a few of each page would miss.
+#[derive(Debug, Default)]
+pub(super) struct Unusual {
+    smallest: Option<(u64, Item)>,
+    largest: Option<(u64, Item)>,
+    /// One item for each set of attribute names.
+    kinds: BTreeMap<Vec<String>, Item>,
+    /// Items with a value where the update writes.
+    holders: Vec<Item>,
+    holder_bytes: u64,
+}
+
+impl Unusual {
+    /// Looks at an item of the sample. `targets` are the attributes that the update writes.
+    pub fn look_at(&mut self, item: &Item, targets: &[String]) {
+        let bytes = item_bytes(item);
+        if self
+            .smallest
+            .as_ref()
+            .is_none_or(|(least, _)| bytes < *least)
+        {
+            self.smallest = Some((bytes, item.clone()));
+        }
+        if self.largest.as_ref().is_none_or(|(most, _)| bytes > *most) {
+            self.largest = Some((bytes, item.clone()));
+        }
+        if self.kinds.len() < MAX_KINDS {
+            let names: Vec<String> = item.keys().cloned().collect();
+            self.kinds.entry(names).or_insert_with(|| item.clone());
+        }
+        let is_holder = targets.iter().any(|target| item.contains_key(target));
+        let has_room =
+            self.holders.len() < MAX_HOLDERS && self.holder_bytes + bytes <= MAX_HOLDER_BYTES;
+        if is_holder && has_room {
+            self.holder_bytes += bytes;
+            self.holders.push(item.clone());
+        }
+    }
+
+    /// These items, each once, without those under one of these keys.
+    pub fn without(self, mut known: BTreeSet<Key>, key_of: impl Fn(&Item) -> Key) -> Vec<Item> {
+        let extremes = self.smallest.into_iter().chain(self.largest);
+        extremes
+            .map(|(_, item)| item)
+            .chain(self.kinds.into_values())
+            .chain(self.holders)
+            .filter(|item| known.insert(key_of(item)))
+            .collect()
+    }
+}
+
+/// Up to three of the items that the update was accepted for, as unlike each other as there are: the smallest, the largest, and the
+/// one that has the fewest attributes in common with these two. Always the same ones of the same items.
+pub(super) fn diverse<'a>(tried: impl Iterator<Item = &'a Tried>) -> Vec<&'a Tried> {
+    let updated: Vec<(u64, &Tried)> = tried
+        .filter(|tried| tried.after.is_ok())
+        .map(|tried| (item_bytes(&tried.before), tried))
+        .collect();
+    // Of items of one size the first one: they came in the order of the sample.
+    let smallest = updated.iter().min_by_key(|(bytes, _)| *bytes);
+    let largest = updated.iter().rev().max_by_key(|(bytes, _)| *bytes);
+    let mut chosen: Vec<&Tried> = Vec::new();
+    for (_, tried) in smallest.into_iter().chain(largest) {
+        if !chosen.iter().any(|other| std::ptr::eq(*other, *tried)) {
+            chosen.push(tried);
+        }
+    }
+    let rest = updated
+        .iter()
+        .rev()
+        .map(|(_, tried)| *tried)
+        .filter(|tried| !chosen.iter().any(|other| std::ptr::eq(*other, *tried)));
+    let unlike = |tried: &Tried| {
+        let distances = chosen
+            .iter()
+            .map(|other| distance(&tried.before, &other.before));
+        distances.fold(f64::INFINITY, f64::min)
+    };
+    let third = rest.max_by(|a, b| unlike(a).total_cmp(&unlike(b)));
+    chosen.extend(third);
+    chosen
+}
+
+/// The part of the attributes of two items that only one of them has, 0 to 1 (Jaccard distance).
+fn distance(a: &Item, b: &Item) -> f64 {
+    let shared = a.keys().filter(|name| b.contains_key(*name)).count();
+    let all = a.len() + b.len() - shared;
+    1.0 - shared as f64 / all.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Value;
+
+    fn item(id: &str, others: &[(&str, usize)]) -> Item {
+        let text = |bytes: usize| Value::S("x".repeat(bytes));
+        let mut item = Item::from([("id".to_owned(), Value::S(id.into()))]);
+        item.extend(
+            others
+                .iter()
+                .map(|(name, bytes)| ((*name).to_owned(), text(*bytes))),
+        );
+        item
+    }
+
+    fn id(item: &Item) -> Key {
+        Key(Item::from([("id".to_owned(), item["id"].clone())]))
+    }
+
+    #[test]
+    fn the_three_examples_are_the_smallest_the_largest_and_the_most_unlike() {
+        let tried = |item: Item| Tried {
+            after: Ok(item.clone()),
+            before: item,
+            is_extinguished: true,
+        };
+        let mut all: Vec<Tried> = (0..20)
+            .map(|n| tried(item("n", &[("a", 10 + n)])))
+            .collect();
+        let refused = Tried {
+            after: Err("no".into()),
+            ..tried(item("refused", &[]))
+        };
+        all.insert(4, tried(item("odd", &[("a", 12), ("zz", 1)])));
+        all.insert(7, tried(item("small", &[("a", 1)])));
+        all.insert(9, tried(item("large", &[("a", 400)])));
+        all.insert(2, refused);
+        let ids = |all: &[Tried]| -> Vec<Key> {
+            diverse(all.iter())
+                .iter()
+                .map(|tried| id(&tried.before))
+                .collect()
+        };
+        let expected = ["small", "large", "odd"].map(|name| id(&item(name, &[])));
+        assert_eq!(ids(&all), expected);
+        assert_eq!(ids(&all[..1]).len(), 1);
+        assert_eq!(ids(&all[..2]).len(), 2);
+        assert!(ids(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_a_few_items_of_each_page_would_miss_is_kept_within_bounds() {
+        let mut unusual = Unusual::default();
+        let targets = ["land".to_owned()];
+        for n in 0..1_000_usize {
+            let land: &[(&str, usize)] = if n >= 600 { &[("land", 5)] } else { &[] };
+            unusual.look_at(&item(&format!("{n:04}"), land), &targets);
+        }
+        let kept = unusual.without(BTreeSet::from([id(&item("0600", &[]))]), id);
+        let holders = kept.iter().filter(|item| item.contains_key("land")).count();
+        assert_eq!(holders, MAX_HOLDERS - 1, "without the one that is known");
+        assert_eq!(kept.len(), holders + 1, "and one of the others, once");
+        let mut large = Unusual::default();
+        for n in 0..20_usize {
+            large.look_at(&item(&n.to_string(), &[("land", 399_000)]), &targets);
+        }
+        assert_eq!(large.holders.len(), 10, "4 MiB");
+    }
+}
