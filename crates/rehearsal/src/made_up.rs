@@ -52,6 +52,30 @@ pub struct Generator {
     sparse: BTreeSet<String>,
 }
 
+/// The attributes that are asked for as `name` or `name:N`, each once.
+fn given_attributes(extra: &[String]) -> Result<BTreeMap<String, Kind>> {
+    let mut given = BTreeMap::new();
+    for attribute in extra {
+        let (name, kind) = attribute.split_once(':').unwrap_or((attribute, "S"));
+        let kind = match kind {
+            "S" => Kind::S,
+            "N" => Kind::N,
+            "B" => Kind::B,
+            "BOOL" => Kind::Bool,
+            other => {
+                let why =
+                    format!("{other:?} is no type; expected NAME:S, NAME:N, NAME:B or NAME:BOOL");
+                return Err(Error::invalid("attribute", why));
+            }
+        };
+        if given.insert(name.to_owned(), kind).is_some() {
+            let why = format!("{name} is given twice; give it once");
+            return Err(Error::invalid("attribute", why));
+        }
+    }
+    Ok(given)
+}
+
 impl Generator {
     /// Makes `items` items for the table that DescribeTable describes like this; `extra` are attributes as `name` or `name:N`, in
     /// place of the usual ones; `sparse` those that only one item in five has.
@@ -78,26 +102,8 @@ impl Generator {
             let name = definition["AttributeName"].as_str().unwrap_or_default();
             attributes.insert(name.to_owned(), kind);
         }
-        let mut given = BTreeSet::new();
-        for attribute in extra {
-            let (name, kind) = attribute.split_once(':').unwrap_or((attribute, "S"));
-            if !given.insert(name) {
-                let why = format!("{name} is given twice; give it once");
-                return Err(Error::invalid("attribute", why));
-            }
-            let kind = match kind {
-                "S" => Kind::S,
-                "N" => Kind::N,
-                "B" => Kind::B,
-                "BOOL" => Kind::Bool,
-                other => {
-                    let why = format!(
-                        "{other:?} is no type; expected NAME:S, NAME:N, NAME:B or NAME:BOOL"
-                    );
-                    return Err(Error::invalid("attribute", why));
-                }
-            };
-            attributes.entry(name.to_owned()).or_insert(kind);
+        for (name, kind) in given_attributes(extra)? {
+            attributes.entry(name).or_insert(kind);
         }
         if extra.is_empty() {
             for (name, kind) in USUAL {

@@ -88,9 +88,9 @@ async fn item_with(
             limit: ITEMS,
             consistent: false,
         };
-        let look = || reader.sample_page(&*change, &[], request_of_page, 1);
+        let look = || reader.sample_page(&*change, request_of_page);
         let page = retry(&Until::after(PATIENCE), look).await?;
-        if let Some(item) = page.examples.first() {
+        if let Some(item) = page.pending.first() {
             let key = description.keys.names().filter_map(|name| {
                 let value = item.get(name)?;
                 Some((name.to_owned(), value.clone()))
