@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
@@ -15,10 +17,17 @@ use crate::wire::signal;
 /// How long a screen may take to show what is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often the reader of a screen looks whether it was closed.
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
+
 /// A command in a terminal of its own. It is killed if nobody waits for its end.
 pub struct Terminal {
     child: Child,
-    master: File,
+    master: Option<File>,
+    is_closed: Arc<AtomicBool>,
     /// Open as long as the test looks, so that the terminal outlives the command.
     line: OwnedFd,
     screen: Arc<Mutex<vt100::Parser>>,
@@ -61,17 +70,27 @@ impl Terminal {
             .expect("setsid starts");
         let master = File::from(master);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let closed = is_closed.clone();
         let (mut output, shown) = (master.try_clone().expect("a second handle"), screen.clone());
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
-            while let Ok(n @ 1..) = output.read(&mut bytes) {
+            while !closed.load(Ordering::SeqCst) {
+                let mut there = [PollFd::new(&output, PollFlags::IN)];
+                if poll(&mut there, Some(&LOOK)) == Ok(0) {
+                    continue;
+                }
+                let Ok(n @ 1..) = output.read(&mut bytes) else {
+                    return;
+                };
                 let mut screen = shown.lock().expect("nobody panics with it");
                 screen.process(&bytes[..n]);
             }
         });
         Terminal {
             child,
-            master,
+            master: Some(master),
+            is_closed,
             line: line.into(),
             screen,
         }
@@ -102,7 +121,7 @@ impl Terminal {
     /// Changes its size, of which the command gets a signal.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         self.screen().screen_mut().set_size(rows, columns);
-        tcsetwinsize(&self.master, size(columns, rows)).expect("a terminal has a size");
+        tcsetwinsize(&self.line, size(columns, rows)).expect("a terminal has a size");
     }
 
     /// Waits until its contents are as asked for, and returns them.
@@ -128,7 +147,8 @@ impl Terminal {
 
     /// Types this.
     pub fn types(&mut self, keys: &str) {
-        self.master
+        let master = self.master.as_mut();
+        (master.expect("it was not closed"))
             .write_all(keys.as_bytes())
             .expect("it takes keys");
     }
@@ -148,6 +168,12 @@ impl Terminal {
     pub async fn is_given_back(&self) {
         self.until("the terminal as it was", |_| !self.is_taken())
             .await;
+    }
+
+    /// Closes it, as a connection does that is dropped. What the system makes of it is its own.
+    pub fn hang_up(&mut self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        self.master = None;
     }
 
     /// Sends the command a signal.

@@ -117,7 +117,10 @@ enum Command {
 const DEFAULT_LOG: &str = "off,backfill=warn,backfill_core=warn,backfill_dynamodb=warn";
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(other) => return answer(&other),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG)),
@@ -164,14 +167,28 @@ fn main() -> ExitCode {
             Command::Schema(args) => help::schema(&args),
         }
     });
-    let ending = match result.and_then(|ending| print::unprinted().map_or(Ok(ending), Err)) {
-        Ok(ending) => ending,
-        // If items may have been touched, commands say so themselves and return their ending.
-        Err(error) => {
-            print::error(&error);
-            Ending::before_writing(&error)
-        }
+    // If items may have been touched, commands say so themselves and return their ending.
+    end(result.and_then(|ending| print::unprinted().map_or(Ok(ending), Err)))
+}
+
+/// Prints what was asked for in place of a command, such as the help; or why the arguments are none.
+fn answer(instead: &clap::Error) -> ExitCode {
+    let text = instead.render().ansi().to_string();
+    let ending = if instead.use_stderr() {
+        print::say_coloured(text.trim_end());
+        Ok(Ending::Refused)
+    } else {
+        print::coloured_line(text.trim_end()).map(|_| Ending::Succeeded)
     };
+    end(ending)
+}
+
+/// The exit code, after everything that was said is written.
+fn end(result: backfill_core::Result<Ending>) -> ExitCode {
+    let ending = result.unwrap_or_else(|error| {
+        print::error(&error);
+        Ending::before_writing(&error)
+    });
     print::finish();
     ending.into()
 }

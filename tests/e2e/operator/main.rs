@@ -1,6 +1,7 @@
 //! What an operator sees and types: help, tables and runs on the screen, the view, the report.
 
 mod help;
+mod output;
 mod report;
 mod screens;
 mod watch;
