@@ -9,7 +9,7 @@ use backfill_fuzz::{assert_is_a_clear_sentence, json};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let parts = Parts::from_json(text);
+    let parts = Parts::from_json(text, "input");
     let request = match Request::from_json(text) {
         Ok(request) => request,
         Err(refusal) => {

@@ -1,5 +1,8 @@
 //! What the texts of this command tell people to type next.
 
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
 use backfill_core::request::SETTINGS;
 
 /// Name of the checkpoint table if none is given; the one of a stack with the default name.
@@ -14,20 +17,91 @@ pub fn on_run(command: &str, run_id: &str, checkpoint_table: &str) -> String {
     typed
 }
 
-/// A message of the core in flags: the field that it begins with, as in `run_id: …`, and the setting that its advice ends with,
-/// as in `… start over (fresh)`. What stands between may be an operator's own expression, and stays.
+/// A spec file, and what of it no flag has replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecFile {
+    /// As it was given.
+    pub path: String,
+    /// The fields that count.
+    pub fields: BTreeSet<String>,
+}
+
+/// The spec file of this process's request, if it has one.
+static SPEC_FILE: OnceLock<SpecFile> = OnceLock::new();
+
+/// Takes note of the spec file, so that what is wrong with it is said of it. A process has one at most.
+pub fn note_spec_file(file: SpecFile) {
+    let _ = SPEC_FILE.set(file);
+}
+
+/// Fields of a request that are flags under another name, beside the settings.
+const RENAMED: [(&str, &str); 4] = [
+    ("set_typed", "set-typed"),
+    ("names", "name"),
+    ("values", "value"),
+    ("values_typed", "value-typed"),
+];
+
+/// Fields of a request that are flags of the same name.
+const SAME: [&str; 4] = ["table", "set", "pending", "update"];
+
+/// Every field of a request with its flag.
+fn fields() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let settings = SETTINGS.iter().map(|setting| {
+        let flag = setting.flag.map_or(setting.name, |(flag, _)| flag);
+        // Some commands have a flag for it that is none of the settings.
+        let flag = if flag == "dry_run" { "dry-run" } else { flag };
+        (setting.name, flag)
+    });
+    let same = SAME.into_iter().map(|name| (name, name));
+    settings.chain(RENAMED).chain(same)
+}
+
+/// A message of the core in the words of whoever gave the request: by flags, or by the fields of the spec file, whichever was
+/// used.
 pub fn in_flags(message: &str) -> String {
-    let flags = || SETTINGS.iter().filter_map(|s| Some((s.name, s.flag?.0)));
-    let begins = flags().find_map(|(name, flag)| {
-        let why = message.strip_prefix(name)?.strip_prefix(": ")?;
-        Some(format!("{flag}: {why}"))
-    });
-    let message = begins.unwrap_or_else(|| message.to_owned());
-    let ends = flags().find_map(|(name, flag)| {
-        let advice = message.strip_suffix(&format!("({name})"))?;
-        Some(format!("{advice}(--{flag})"))
-    });
-    ends.unwrap_or(message)
+    as_given(message, SPEC_FILE.get())
+}
+
+/// The field that a message is about begins it, or follows a context: `counting table t: run_id: …`. Other fields stand in
+/// backticks, and the setting that its advice ends with in parentheses: `… start over (fresh)`. All else may be an operator's
+/// own expression, and stays.
+fn as_given(message: &str, file: Option<&SpecFile>) -> String {
+    let of_file = |field: &str| file.filter(|file| file.fields.contains(field));
+    let mut text = message.to_owned();
+    let mut is_of_file = message.starts_with("spec file ");
+    if !is_of_file && let Some((at, field, flag)) = subject(message) {
+        match of_file(field) {
+            Some(file) => {
+                is_of_file = true;
+                text.insert_str(at, &format!("spec file {}: ", file.path));
+            }
+            None => text.replace_range(at..at + field.len(), flag),
+        }
+    }
+    for (field, flag) in fields() {
+        if !is_of_file && of_file(field).is_none() {
+            text = text.replace(&format!("`{field}`"), &format!("--{flag}"));
+        }
+        if let Some(advice) = text.strip_suffix(&format!("({field})")) {
+            text = format!("{advice}(--{flag})");
+        }
+    }
+    text
+}
+
+/// Where the field stands that a message is about, which one it is, and its flag.
+fn subject(message: &str) -> Option<(usize, &'static str, &'static str)> {
+    let contexts = message.match_indices(": ").map(|(at, _)| at + 2);
+    let mut places = std::iter::once(0).chain(contexts);
+    places.find_map(|at| {
+        let rest = &message[at..];
+        fields().find_map(|(field, flag)| {
+            let behind = rest.strip_prefix(field)?;
+            let is_whole = behind.starts_with(": ") || behind.starts_with('.');
+            is_whole.then_some((at, field, flag))
+        })
+    })
 }
 
 #[cfg(test)]
@@ -45,11 +119,56 @@ mod tests {
                 "total_segments: 4 were requested",
                 "segments: 4 were requested",
             ),
+            (
+                "cannot show what it would do: run_id: run r is held",
+                "cannot show what it would do: run-id: run r is held",
+            ),
+            (
+                "values.:v: a set may not be empty",
+                "value.:v: a set may not be empty",
+            ),
+            (
+                "names: #a is used neither in `pending` nor in `update`",
+                "name: #a is used neither in --pending nor in --update",
+            ),
             ("take it over (take_over)", "take it over (--take-over)"),
             ("update: attribute_exists(a)", "update: attribute_exists(a)"),
             ("max_wcu", "max_wcu"),
+            ("run_identity: x", "run_identity: x"),
         ] {
-            assert_eq!(in_flags(message), said);
+            assert_eq!(as_given(message, None), said);
+        }
+    }
+
+    #[test]
+    fn what_a_file_gives_is_said_of_the_file() {
+        let file = SpecFile {
+            path: "a.json".into(),
+            fields: ["total_segments", "values"].map(String::from).into(),
+        };
+        for (message, said) in [
+            (
+                "total_segments: expected 1 to 1000000, got 0; start over (fresh)",
+                "spec file a.json: total_segments: expected 1 to 1000000, got 0; start over (--fresh)",
+            ),
+            (
+                "values: :v is used neither in `pending` nor in `update`",
+                "spec file a.json: values: :v is used neither in `pending` nor in `update`",
+            ),
+            (
+                "max_passes: expected 1 to 100",
+                "max-passes: expected 1 to 100",
+            ),
+            (
+                "spec file a.json: set_typed.a: unknown variant",
+                "spec file a.json: set_typed.a: unknown variant",
+            ),
+            (
+                "table missing: update: give `values` or `set`",
+                "table missing: update: give `values` or --set",
+            ),
+        ] {
+            assert_eq!(as_given(message, Some(&file)), said);
         }
     }
 }

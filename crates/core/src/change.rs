@@ -12,4 +12,5 @@ mod spec;
 
 pub use self::pair::Pair;
 pub use self::seam::{Change, Condition, GuardedUpdate, Seen, SharedChange, Sweep};
+pub(crate) use self::spec::check_value;
 pub use self::spec::{Spec, check_table_name};

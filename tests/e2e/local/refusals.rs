@@ -21,7 +21,7 @@ const BAD_INPUT: &[(&[&str], &[&str])] = &[
     ),
     (
         &["--table", "stuff", "--set", "id=1"],
-        &["update:", "key attribute"],
+        &["set:", "key attribute"],
     ),
     (
         &[
@@ -102,7 +102,7 @@ const BAD_INPUT: &[(&[&str], &[&str])] = &[
             "--value",
             ":y=1",
         ],
-        &["values:", ":x"],
+        &["value:", ":x"],
     ),
     (
         &["--table", "stuff", "--spec", "no-such-file.json"],

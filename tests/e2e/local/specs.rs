@@ -63,3 +63,148 @@ async fn a_name_that_could_be_a_path_is_not_guessed() {
     let plain = Ended::run(&mut database.backfill("run --table things --set x.y=2"));
     plain.expect_code(0);
 }
+
+/// What is refused is called what it was called by whoever gave it: a flag, or a field of the file, with its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_the_flag_or_the_field_whichever_was_used() {
+    let database = things(json!([{"id": {"S": "a"}}])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("things.json");
+    let file = format!("spec file {}: ", path.display());
+    let refused = |spec: &str, flags: &[&str]| {
+        std::fs::write(&path, spec).unwrap();
+        let mut command = database.backfill("run");
+        if !spec.is_empty() {
+            command.arg("--spec").arg(&path);
+        }
+        Ended::run(command.args(flags)).expect_code(2).stderr
+    };
+    for (spec, of_file) in [
+        (
+            r#"{"table":"things","set":{"a":1},"total_segments":0}"#,
+            "total_segments: expected 1",
+        ),
+        (
+            r#"{"table":"things","set":{"a":1},"max_passes":"3"}"#,
+            "max_passes: invalid type",
+        ),
+        (
+            r#"{"table":"things","set":{"id":1}}"#,
+            "set: id is a key attribute",
+        ),
+        (
+            r#"{"table":"things","set":{"a":1},"only_segments":[9],"total_segments":4}"#,
+            "only_segments: expected 0 to 3",
+        ),
+        (
+            r#"{"table":"things","pending":"a = :v","update":"SET a = :w","values":{":v":1}}"#,
+            "values: :w is used in an expression but not defined",
+        ),
+        (r#"{"table":"missing","set":{"a":1}}"#, "table: "),
+        (r#"{"table" "things"}"#, "expected `:` at line 1"),
+        (
+            r#"{"table":"things","set":{"a" 1}}"#,
+            "set: expected `:` at line 1",
+        ),
+        (
+            r#"{"table":"things","set":{"a":1}} {}"#,
+            "trailing characters",
+        ),
+        (
+            r#"{"table":"things","set":{"a":1},"table":"things"}"#,
+            "duplicate field `table`",
+        ),
+        (
+            r#"{"table":"things","set":{"a":1,"a":2}}"#,
+            "set: \"a\" is given twice",
+        ),
+    ] {
+        let said = refused(spec, &[]);
+        assert!(
+            said.starts_with(&format!("error: {file}{of_file}")),
+            "{spec}: {said}"
+        );
+        assert!(!said.contains('?') && !said.contains("input:"), "{said}");
+    }
+    // A flag that replaces a field is what is wrong then.
+    let good = r#"{"table":"things","set":{"a":1},"total_segments":4}"#;
+    for (flags, said_of_flags) in [
+        (&["--segments", "0"][..], "segments: expected 1"),
+        (&["--table", "missing"], "table: there is no table missing"),
+        (&["--set", "id=1"], "set: id is a key"),
+    ] {
+        let said = refused(good, flags);
+        assert!(
+            said.starts_with(&format!("error: {said_of_flags}")),
+            "{flags:?}: {said}"
+        );
+    }
+    // Who gave flags alone has never seen the fields.
+    let pair = |name: &'static str, value: &'static str| {
+        ["--table", "things", "--pending", name, "--update", value]
+    };
+    for (flags, said_of_flags) in [
+        (
+            &pair("#x = a", "SET a = b")[..],
+            "name: #x is used in an expression",
+        ),
+        (
+            &pair("a = b", "SET a = :x"),
+            "value: :x is used in an expression",
+        ),
+        (
+            &["--table", "things"],
+            "set: expected what to set, such as {\"test\":1}, or --pending together with --update",
+        ),
+        (
+            &["--table", "things", "--pending", "a = b"],
+            "update: expected beside --pending",
+        ),
+    ] {
+        let said = refused("", flags);
+        assert!(
+            said.starts_with(&format!("error: {said_of_flags}")),
+            "{flags:?}: {said}"
+        );
+    }
+    Ended::run(&mut database.backfill("run --table things --set a=1 --run-id r --segments 4"))
+        .expect_code(0);
+    for (spec, flags, expected) in [
+        (
+            "",
+            &[
+                "--table",
+                "things",
+                "--set",
+                "a=1",
+                "--run-id",
+                "r",
+                "--segments",
+                "5",
+            ][..],
+            "error: segments: run r was cut".to_owned(),
+        ),
+        (
+            r#"{"table":"things","set":{"a":1},"total_segments":5}"#,
+            &["--run-id", "r"],
+            format!("error: {file}total_segments: run r was cut"),
+        ),
+        (
+            r#"{"table":"things","set":{"a":2},"run_id":"r"}"#,
+            &[],
+            format!("error: {file}run_id: run r has another spec"),
+        ),
+        (
+            "",
+            &["--table", "things", "--set", "a=2", "--run-id", "r"],
+            "error: run-id: run r has another spec".to_owned(),
+        ),
+    ] {
+        let said = refused(spec, flags);
+        assert!(said.starts_with(&expected), "{spec} {flags:?}: {said}");
+    }
+    // An editor's byte order mark is no mistake.
+    let spec = "\u{feff}{\"table\":\"things\",\"set\":{\"marked\":1}}";
+    std::fs::write(&path, spec).unwrap();
+    Ended::run(database.backfill("run").arg("--spec").arg(&path)).expect_code(0);
+}

@@ -37,6 +37,12 @@ impl SettingsArgs {
         Ok(settings)
     }
 
+    /// Whether a flag gives this setting.
+    pub(super) fn gives(&self, name: &str) -> bool {
+        let time = self.time.as_ref().map(|(setting, _)| setting.name);
+        self.given.contains_key(name) || time == Some(name)
+    }
+
     /// Puts the flags over the settings of a file.
     ///
     /// Errors: `InvalidInput` naming the flag whose value is out of bounds.

@@ -1,16 +1,18 @@
 //! What is to be done to the items.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use backfill_core::change::expression::shown_name;
 use backfill_core::request::Parts;
 use backfill_core::{Error, Item, Request, Result, Value};
 use backfill_rehearsal::admin::Placeholders;
 use clap::Args;
+use serde::de::IgnoredAny;
 
 use super::given::{over, read_file};
 use super::settings::SettingsArgs;
+use crate::hint;
 
 /// What is to be done: a spec file, flags, or both (a flag wins over the file).
 #[derive(Args)]
@@ -44,8 +46,15 @@ impl SpecArgs {
         let mut parts = match &self.spec {
             Some(path) => {
                 let json = read_file("spec", path)?;
-                Parts::from_json(&json)
-                    .map_err(|error| error.context(format!("spec file {}", path.display())))?
+                let whole = format!("spec file {}", path.display());
+                let parts = Parts::from_json(&json, &whole).map_err(|error| {
+                    match error.to_string().starts_with(&whole) {
+                        true => error,
+                        false => error.context(&whole),
+                    }
+                })?;
+                hint::note_spec_file(self.spec_file(path, &json, settings));
+                parts
             }
             None => Parts::default(),
         };
@@ -83,6 +92,24 @@ impl SpecArgs {
         over(&mut parts.update, &self.update);
         settings.over(own)?;
         parts.build()
+    }
+}
+
+impl SpecArgs {
+    /// What of a spec file no flag replaces.
+    fn spec_file(&self, path: &Path, json: &str, settings: &SettingsArgs) -> hint::SpecFile {
+        let fields: BTreeMap<String, IgnoredAny> = serde_json::from_str(json).unwrap_or_default();
+        let by_flag = |field: &str| match field {
+            "table" => self.table.is_some(),
+            "pending" => self.pending.is_some(),
+            "update" => self.update.is_some(),
+            "set" | "set_typed" => !self.set.is_empty() || !self.set_typed.is_empty(),
+            setting => settings.gives(setting),
+        };
+        hint::SpecFile {
+            path: path.display().to_string(),
+            fields: fields.into_keys().filter(|field| !by_flag(field)).collect(),
+        }
     }
 }
 

@@ -337,7 +337,11 @@ impl<'a> Translation<'a> {
                 self.path()?;
                 self.expect(",")?;
                 self.text.push_str(", ");
-                self.value(is_scalar)?;
+                // Whether bytes are found in a set or in other bytes was not compared.
+                self.value(match name {
+                    "contains" => |value| is_scalar(value) && !matches!(value, Value::B(_)),
+                    _ => is_scalar,
+                })?;
                 self.text.push(')');
             }
             _ => return Err(format!("{name}(…)")),
@@ -534,6 +538,7 @@ mod tests {
             (&in_101, "SET a = :v"),
             (&too_many_operators, "SET a = :v"),
             ("size(a) = :s", "SET a = :v"),
+            ("NOT contains(a, :bytes)", "SET a = :v"),
             ("size(a) = size(b)", "SET a = :v"),
             ("size(created) > :v", "SET a = :v"),
             ("size(a)", "SET a = :v"),
@@ -565,6 +570,7 @@ mod tests {
             spec.values = [
                 (":v".to_string(), Value::N("1".into())),
                 (":s".to_string(), Value::S("1".into())),
+                (":bytes".to_string(), Value::B(crate::value::Bytes(vec![1]))),
                 (":null".to_string(), Value::Null(true)),
             ]
             .into();

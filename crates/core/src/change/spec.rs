@@ -13,7 +13,8 @@ use super::expression::{
 use crate::table::KeySchema;
 use crate::text::printable;
 use crate::value::Item;
-use crate::{Error, Result};
+use crate::value::size::item_bytes;
+use crate::{Error, Result, Value};
 
 /// What is to be done to which table. `P` is [`Spec::pending`], `U` is [`Spec::update`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,9 +113,7 @@ impl Spec {
             }
         }
         for (placeholder, value) in &self.values {
-            value
-                .check()
-                .map_err(|m| Error::invalid(&format!("values.{placeholder}"), m))?;
+            check_value(value).map_err(|m| Error::invalid(&format!("values.{placeholder}"), m))?;
         }
         Ok(())
     }
@@ -176,7 +175,7 @@ impl Spec {
             }
             if !used.contains(placeholder.as_str()) {
                 return wrong(format!(
-                    "{placeholder} is used neither in pending nor in update"
+                    "{placeholder} is used neither in `pending` nor in `update`"
                 ));
             }
         }
@@ -208,14 +207,18 @@ impl Spec {
     ///
     /// Errors: `InvalidInput`, which names the attribute.
     pub fn check_against(&self, keys: &KeySchema) -> Result<()> {
-        for attribute in self.targets() {
+        for target in update_targets(&self.update) {
+            let attribute = self.names.get(target).map_or(target, String::as_str);
             if keys.names().any(|key| key == attribute) {
+                // By the field that was given.
+                let is_set = target.starts_with(AS_GIVEN) || target.starts_with(AS_SAID);
+                let is_set = is_set && target[2..].bytes().all(|byte| byte.is_ascii_digit());
                 return Err(Error::invalid(
-                    "update",
+                    if is_set { "set" } else { "update" },
                     format!(
                         "{} is a key attribute of table {}, and DynamoDB cannot change a key; \
                          name another attribute",
-                        shown_name(&attribute),
+                        shown_name(attribute),
                         self.table
                     ),
                 ));
@@ -257,6 +260,20 @@ impl Spec {
     }
 }
 
+/// Most bytes of an item ("The maximum item size in DynamoDB is 400 KB", Quotas in Amazon DynamoDB, Items).
+const MAX_ITEM: u64 = 400 * 1024;
+
+/// Refuses a value that no item can hold, with the reason for a person.
+pub(crate) fn check_value(value: &Value) -> std::result::Result<(), String> {
+    value.check()?;
+    match item_bytes(&Item::from([(String::new(), value.clone())])) {
+        bytes if bytes > MAX_ITEM => Err(format!(
+            "a value of {bytes} bytes; expected less than the {MAX_ITEM} that an item may have in DynamoDB"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses what is not a table name, with the reason for a person: "Table names and index names must be between 3 and 255
 /// characters long, and can contain only a-z A-Z 0-9 _ - ." (developer guide, Naming rules).
 pub fn check_table_name(name: &str) -> std::result::Result<(), String> {
@@ -272,7 +289,6 @@ pub fn check_table_name(name: &str) -> std::result::Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Value;
     use crate::change::expression::not_pending;
     use crate::table::{KeyAttribute, KeyType};
 
@@ -373,6 +389,12 @@ mod tests {
         let mut spec = custom("a = :v", "SET c = d");
         spec.values.insert(":v".into(), Value::N("NaN".into()));
         refused(&spec, "values.:v:");
+        spec.values
+            .insert(":v".into(), Value::S("x".repeat(400 * 1024 + 1)));
+        refused(&spec, "values.:v: a value of 409601 bytes");
+        spec.values
+            .insert(":v".into(), Value::S("x".repeat(300 * 1024)));
+        spec.check().unwrap();
         spec = custom("a = b", "SET c = d");
         spec.table = "no spaces".into();
         refused(&spec, "table:");

@@ -588,7 +588,7 @@ fn note_conclusion(
 
 /// What to do about a canary that is swept; follows on [`canary`] "is swept".
 const SWEPT_ADVICE: &str =
-    "start the run again without only_segments to go on with the others and to verify";
+    "start the run again for all segments to go on with the others and to verify";
 
 /// Names the canary of these settings: "the canary (segments 0,7 out of 0 to 99)".
 fn canary(settings: &Settings) -> String {

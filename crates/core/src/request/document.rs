@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::settings::{RequestedSettings, WriterKind, settings};
+use crate::change::check_value;
+use crate::change::expression::shown_name;
 use crate::value::{Item, Value, distinct};
 use crate::{Error, Result, Spec};
 
@@ -33,7 +35,12 @@ pub fn parse_strictly<'a, T: Deserialize<'a>>(json: &'a str, whole: &str) -> Res
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." { whole } else { &path };
+        // Where the JSON itself is broken, the rest of the path is not known: `set.?`.
+        let known = path.split('?').next().unwrap_or_default();
+        let field = match known.trim_end_matches('.') {
+            "" => whole,
+            field => field,
+        };
         Error::invalid(field, error.inner())
     })?;
     deserializer
@@ -106,11 +113,11 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Reads the JSON of a spec file or an execution input.
+    /// Reads the JSON of a spec file or an execution input, which errors call `whole` if they are about no field of it.
     ///
     /// Errors: `InvalidInput`, which names the field.
-    pub fn from_json(json: &str) -> Result<Parts> {
-        let mut document: Document = parse_strictly(json, "input")?;
+    pub fn from_json(json: &str, whole: &str) -> Result<Parts> {
+        let mut document: Document = parse_strictly(json, whole)?;
         let settings = document.take_settings();
         let mut parts = Parts {
             table: document.table,
@@ -132,7 +139,7 @@ impl Parts {
                 if typed.insert(name.clone(), value).is_some() {
                     return Err(Error::invalid(
                         field,
-                        format!("{name} stands in {field} and in {field}_typed; give it once"),
+                        format!("{name} stands in `{field}` and in `{field}_typed`; give it once"),
                     ));
                 }
             }
@@ -142,7 +149,8 @@ impl Parts {
 
     /// Puts the parts together and checks all that can be checked without the table.
     ///
-    /// Errors: `InvalidInput`, which names the field.
+    /// Errors: `InvalidInput`, which begins with the field. Another field in the sentence stands in backticks, so that whoever
+    /// shows it can name what was given instead.
     pub fn build(self) -> Result<Request> {
         let table = self.table.ok_or_else(|| {
             Error::invalid("table", "expected the name of the table, such as stuff")
@@ -152,16 +160,15 @@ impl Parts {
                 if !self.names.is_empty() || !self.values.is_empty() {
                     return Err(Error::invalid(
                         "set",
-                        "names and values belong to pending and update, not to set",
+                        "`names` and `values` belong to `pending` and `update`, not to `set`",
                     ));
                 }
                 if self.set.contains_key("") {
                     return Err(Error::invalid("set", "an attribute needs a name"));
                 }
                 for (name, value) in &self.set {
-                    value
-                        .check()
-                        .map_err(|m| Error::invalid(&format!("set.{name}"), m))?;
+                    check_value(value)
+                        .map_err(|m| Error::invalid(&format!("set.{}", shown_name(name)), m))?;
                 }
                 Spec::set_missing_as_said(table, self.set, &self.top_level)
             }
@@ -175,25 +182,25 @@ impl Parts {
             (true, None, None) => {
                 return Err(Error::invalid(
                     "set",
-                    "expected what to set, such as {\"test\":1}, or pending together with update",
+                    "expected what to set, such as {\"test\":1}, or `pending` together with `update`",
                 ));
             }
             (true, Some(_), None) => {
                 return Err(Error::invalid(
                     "update",
-                    "expected beside pending, such as \"SET a = :v\" with values \":v\": what makes pending false",
+                    "expected beside `pending`, such as \"SET a = :v\" with `values` for :v: what makes it false",
                 ));
             }
             (true, None, Some(_)) => {
                 return Err(Error::invalid(
                     "pending",
-                    "expected beside update, such as \"attribute_not_exists(a)\": what update makes false",
+                    "expected beside `update`, such as \"attribute_not_exists(a)\": what the update makes false",
                 ));
             }
             (false, ..) => {
                 return Err(Error::invalid(
                     "set",
-                    "give either set, or pending and update, not both",
+                    "give either `set`, or `pending` and `update`, not both",
                 ));
             }
         };
@@ -211,7 +218,7 @@ impl Request {
     ///
     /// Errors: `InvalidInput`, which names the field.
     pub fn from_json(json: &str) -> Result<Request> {
-        Parts::from_json(json)?.build()
+        Parts::from_json(json, "input")?.build()
     }
 
     /// The request as an execution input: JSON with `pending` and `update` in the place of `set`, and every value typed.
@@ -324,6 +331,13 @@ mod tests {
             (r#"{"set":{"test":1}}"#, "table:"),
             (r#"{"table":"stuff"}"#, "set:"),
             (r#"{"table":"stuff","set":{}}"#, "set:"),
+            (
+                &format!(
+                    r#"{{"table":"stuff","set":{{"a":"{}"}}}}"#,
+                    "x".repeat(10_000_000)
+                ),
+                "set.a: a value of 10000000 bytes",
+            ),
             (r#"{"table":"stuff","set":{"a":1e200}}"#, "set.a:"),
             (r#"{"table":"stuff","set_typed":{"a":{"N":"x"}}}"#, "set.a:"),
             (r#"{"table":"stuff","set_typed":{"a":1}}"#, "set_typed.a:"),
@@ -343,6 +357,8 @@ mod tests {
             ),
             (r#"{"table":"stuff","pending":"a = b"}"#, "update:"),
             (r#"{"table":"stuff","set":{"a":1}} x"#, "input:"),
+            (r#"{"table" "stuff"}"#, "input: expected"),
+            (r#"{"table":"stuff","names":{"a" 1}}"#, "names: expected"),
             ("[]", "input:"),
         ] {
             assert_refused(json, field);
