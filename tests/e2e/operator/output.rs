@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Write as _, pipe};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use backfill_e2e::command::{AtWork, Ended};
+use backfill_e2e::command::{AtWork, Ended, backfill_as_typed, binary, root};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::terminal::Terminal;
 use serde_json::Value as Json;
@@ -209,7 +210,7 @@ async fn a_result_that_stdout_does_not_take_is_told_by_the_exit_code() {
         "completions bash",
         "schema spec",
     ];
-    let own = texts.map(|text| backfill_e2e::command::backfill_as_typed(text.split(' ')));
+    let own = texts.map(|text| backfill_as_typed(text.split(' ')));
     let commands = results
         .map(|result| database.backfill(result))
         .into_iter()
@@ -223,5 +224,103 @@ async fn a_result_that_stdout_does_not_take_is_told_by_the_exit_code() {
             ended.stderr.contains("cannot print on stdout"),
             "{what}: {ended:?}"
         );
+    }
+}
+
+/// The environment of a command, and a shell in it, as a person has it on a terminal; stdout is the terminal, too.
+fn shell_as_for(command: &Command, folder: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        "cd \"$0\" && PS1='> ' exec bash --norc --noprofile -i >&2",
+        folder.to_str().unwrap(),
+    ]);
+    for (name, value) in command.get_envs() {
+        shell.env(name, value.unwrap_or_default());
+    }
+    let programs = binary().parent().unwrap().display().to_string();
+    let path = std::env::var("PATH").unwrap();
+    shell
+        .env("HISTFILE", "")
+        .env("PATH", format!("{programs}:{path}"));
+    shell
+}
+
+/// ctrl-C ends `tee`, too. What the run says after it still gets into the log, and to the terminal.
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_leaves_the_summary_in_the_log_of_tee() {
+    let database = Embedded::with_stuff(ITEMS).await;
+    let folder = tempfile::tempdir().unwrap();
+    let run = database.backfill(SLOWLY.trim_end_matches(" --json"));
+    let arguments = run.get_args().map(|argument| argument.to_str().unwrap());
+    let typed = ["backfill"]
+        .into_iter()
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let mut terminal = Terminal::start(&shell_as_for(&run, folder.path()), 200, 50);
+    terminal.shows("> ").await;
+    terminal.types(&format!("{typed} 2>&1 | tee log\r"));
+    terminal.shows("pass 1: ").await;
+    is_at_work(&database).await;
+    terminal.types("\x03");
+    terminal
+        .shows("to resume, run the same command again")
+        .await;
+    terminal.types("echo run ${PIPESTATUS[0]}, tee ${PIPESTATUS[1]}\r");
+    // 130: it has ended by SIGINT.
+    terminal.shows("run 4, tee 130").await;
+    terminal.types("exit\r");
+    terminal.end().await;
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    let parts = [
+        "pass 1: ",
+        "stopping at the next checkpoint",
+        "run seen on table stuff: paused",
+        "to resume, run the same command again",
+    ];
+    let places: Vec<_> = parts.iter().map(|part| log.find(part)).collect();
+    assert!(
+        places.iter().all(Option::is_some) && places.is_sorted(),
+        "{log}"
+    );
+}
+
+/// The line of the document, as it stands there, outlives its terminal.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_nohup_outlives_its_terminal() {
+    let document = std::fs::read_to_string(root().join("docs/operate.md")).unwrap();
+    let typed = (document.lines())
+        .find(|line| line.starts_with("nohup backfill run "))
+        .expect("the line of the document");
+    let database = Embedded::with_stuff(1000).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut shell = shell_as_for(&database.backfill("status"), folder.path());
+    shell.env("AWS_ENDPOINT_URL", &database.endpoint);
+    let mut terminal = Terminal::start(&shell, 200, 50);
+    terminal.shows("> ").await;
+    terminal.types(&format!("{typed}\r"));
+    let runs = || {
+        let status = Ended::run(&mut database.backfill("status --json"));
+        (status.code == 0).then(|| status.json()["status"].clone())
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while runs() != Some("running".into()) {
+        assert!(Instant::now() < deadline, "{}", terminal.contents());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    terminal.hang_up();
+    let (_, _) = terminal.end().await;
+    // The shell has told its jobs.
+    assert_eq!(runs(), Some("running".into()));
+    while runs() != Some("succeeded".into()) {
+        assert!(Instant::now() < deadline, "it does not go on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let summary = "succeeded: nothing is pending any more";
+    let log = folder.path().join("run.log");
+    while !std::fs::read_to_string(&log).unwrap().contains(summary) {
+        assert!(Instant::now() < deadline, "no summary in the log");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

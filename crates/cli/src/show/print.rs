@@ -5,6 +5,7 @@
 //! (`print/stream.rs`). What people see has no character that a terminal would obey, or that would show a text as another: colours
 //! of ours aside, all of them are escaped here.
 
+mod heirs;
 mod stream;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use backfill_core::value::PlainItem;
 use backfill_core::{Error, ErrorKind, Item, Result};
 use serde::Serialize;
 
+use self::heirs::Output;
 use self::stream::{Matter, Stream};
 use crate::hint;
 
@@ -30,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(2);
 /// How long it waits for one that takes a little now and then.
 const MOST: Duration = Duration::from_secs(10);
 
-static STDERR: LazyLock<Stream> = LazyLock::new(|| Stream::to(stderr(), width));
+static STDERR: LazyLock<Stream> = LazyLock::new(|| Stream::to(Output::new(stderr()), width));
 
 /// A handle of its own: whoever waits in it holds no lock that anybody else needs.
 #[expect(clippy::disallowed_methods, reason = "this is where it is written to")]
