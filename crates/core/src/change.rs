@@ -7,6 +7,7 @@
 pub mod expression;
 mod pair;
 pub mod partiql;
+pub mod reserved;
 mod seam;
 mod spec;
 

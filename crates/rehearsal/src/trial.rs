@@ -201,3 +201,43 @@ fn failed(error: DynoxideError) -> Error {
     )
     .with_source(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use backfill_core::change::reserved::reserved_words;
+    use backfill_core::table::KeyType;
+    use backfill_core::{Request, Value};
+
+    use super::*;
+
+    fn tried(pending: &str, update: &str) -> Tried {
+        let spec =
+            json!({"table": "stuff", "pending": pending, "update": update, "values": {":v": 1}});
+        let spec = Request::from_json(&spec.to_string()).unwrap().spec;
+        let keys = KeySchema {
+            hash: KeyAttribute::new("id", KeyType::S),
+            range: None,
+        };
+        let item = Item::from([("id".to_owned(), Value::S("a".into()))]);
+        let mut tried = try_on_copies(&*spec.change(&keys), &[], vec![item]).unwrap();
+        tried.remove(0)
+    }
+
+    /// Each of them, wherever a name can stand; the database has a list of its own of what it refuses.
+    #[test]
+    fn every_reserved_word_can_be_typed_as_a_name() {
+        let words: Vec<String> = reserved_words().map(str::to_lowercase).collect();
+        for words in words.chunks(30) {
+            let each = |form: fn(&str) -> String, between: &str| {
+                let parts: Vec<String> = words.iter().map(|word| form(word)).collect();
+                parts.join(between)
+            };
+            let pending = each(|word| format!("NOT {word} = :v"), " OR ");
+            let update = each(|word| format!("{word} = if_not_exists({word}, :v)"), ", ");
+            let tried = tried(&pending, &format!("SET {update}"));
+            let after = tried.after.unwrap_or_else(|why| panic!("{words:?}: {why}"));
+            assert_eq!(after.len(), words.len() + 1);
+            assert!(tried.is_extinguished, "{words:?}");
+        }
+    }
+}

@@ -161,7 +161,7 @@ async fn invalid_expressions_are_refused_with_dynamodbs_message() {
         ),
         (
             "attribute_not_exists(test)",
-            "SET status = :v",
+            "SET test = :v, test.a = :v",
             "Invalid UpdateExpression",
         ),
     ] {

@@ -208,3 +208,70 @@ async fn a_refusal_names_the_flag_or_the_field_whichever_was_used() {
     std::fs::write(&path, spec).unwrap();
     Ended::run(database.backfill("run").arg("--spec").arg(&path)).expect_code(0);
 }
+
+/// Names that DynamoDB reserves are typed like any other, in flags, files and the update of one item; who has given them
+/// placeholders already has the run that they had.
+#[tokio::test(flavor = "multi_thread")]
+async fn reserved_words_are_names_like_any_other() {
+    let database = things(json!([
+        {"id": {"S": "a"}, "data": {"M": {"count": {"N": "1"}}}},
+        {"id": {"S": "b"}, "status": {"S": "old"}, "data": {"M": {"count": {"N": "2"}}}},
+    ]))
+    .await;
+    let pair = [
+        "--pending",
+        "NOT status = :new AND size(data) > :none AND data.count BETWEEN :none AND :many",
+        "--update",
+        "SET status = :new, data.items = if_not_exists(list, :none) + data.count REMOVE ttl",
+        "--value",
+        ":new=\"new\"",
+        "--value",
+        ":none=0",
+        "--value",
+        ":many=9",
+    ];
+    let run = Ended::run(database.backfill("run --table things --json").args(pair)).expect_code(0);
+    assert_eq!(run.json()["updated"], 2);
+    let verified = Ended::run(database.backfill("verify --table things").args(pair)).expect_code(0);
+    assert!(
+        verified.stderr.contains("0 of 2 items"),
+        "{}",
+        verified.stderr
+    );
+    Ended::run(database.backfill("item update --table things").args([
+        "--key",
+        r#"{"id":"b"}"#,
+        "--update",
+        "SET hash = :v",
+        "--condition",
+        "status = :new",
+        "--value",
+        ":v=1",
+        "--value",
+        ":new=\"new\"",
+    ]))
+    .expect_code(0);
+    let items = read_all(&database.client, "things", KEYS).await;
+    let items = serde_json::to_value(items.into_values().collect::<Vec<_>>()).unwrap();
+    assert_eq!(
+        items,
+        json!([
+            {"id": {"S": "a"}, "status": {"S": "new"}, "data": {"M": {"count": {"N": "1"}, "items": {"N": "1"}}}},
+            {"id": {"S": "b"}, "status": {"S": "new"}, "hash": {"N": "1"},
+                "data": {"M": {"count": {"N": "2"}, "items": {"N": "2"}}}},
+        ])
+    );
+    // A run id of the version before: what names no reserved word is what it was.
+    let plan = Ended::run(database.backfill("plan --table things --json").args([
+        "--pending",
+        "attribute_not_exists(#s) AND attribute_exists(note)",
+        "--update",
+        "SET #s = :v",
+        "--name",
+        "#s=status",
+        "--value",
+        ":v=1",
+    ]))
+    .expect_code(0);
+    assert_eq!(plan.json()["run_id"], "things-6eb7d5d7");
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use backfill_core::change::reserved::{Language, aliased};
 use backfill_core::{Error, Item, Key, Result};
 use backfill_rehearsal::admin::Guard;
 use backfill_rehearsal::text;
@@ -128,9 +129,13 @@ struct GuardArgs {
 
 impl GuardArgs {
     fn read(&self) -> Result<Guard> {
-        let placeholders = self.placeholders.read()?;
+        let mut placeholders = self.placeholders.read()?;
+        let condition = self
+            .condition
+            .as_ref()
+            .map(|condition| aliased(condition, Language::Condition, &mut placeholders.names));
         Ok(Guard {
-            condition: self.condition.clone(),
+            condition,
             placeholders,
         })
     }
@@ -152,11 +157,11 @@ pub async fn item(args: ItemArgs) -> Result<Ending> {
         ItemCommand::Update(args) => {
             let target = &args.target;
             let key = target.key(&args.key)?;
-            let guard = args.guard.read()?;
+            let mut guard = args.guard.read()?;
+            let names = &mut guard.placeholders.names;
+            let update = aliased(&args.update, Language::Update, names);
             let admin = target.connection.open_or_sandbox().await?;
-            let done = admin
-                .update(&target.table, &key, &args.update, &guard)
-                .await?;
+            let done = admin.update(&target.table, &key, &update, &guard).await?;
             Ok(written(done, "updated", target, &guard))
         }
         ItemCommand::Delete(args) => {

@@ -58,6 +58,31 @@ fn ranges(expression: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// Where words, comparators and single marks of an expression stand.
+pub(super) fn tokens(expression: &str) -> Vec<Range<usize>> {
+    let is_word = |c: char| {
+        c.is_alphanumeric() || matches!(c, '_' | '#' | ':') || (!c.is_ascii() && !c.is_whitespace())
+    };
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(first) = expression[at..].chars().next() {
+        let rest = &expression[at..];
+        let length = if is_word(first) {
+            rest.find(|c| !is_word(c)).unwrap_or(rest.len())
+        } else if ["<=", ">=", "<>"].iter().any(|two| rest.starts_with(two)) {
+            2
+        } else {
+            first.len_utf8()
+        };
+        // DynamoDB takes no other blank than those of ASCII.
+        if !first.is_ascii_whitespace() {
+            found.push(at..at + length);
+        }
+        at += length;
+    }
+    found
+}
+
 /// A name that an expression may hold as it is (developer guide, Expression attribute names).
 pub(super) fn is_bare_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

@@ -8,7 +8,7 @@
 //! `if_not_exists` are not documented for PartiQL. A statement may name each key attribute but once, so the predicate may
 //! name none. A spec with one of these is written by UpdateItem.
 
-use super::expression::is_bare_name;
+use super::expression::{is_bare_name, tokens};
 use crate::table::KeySchema;
 use crate::text::printable;
 use crate::{Key, Spec, Value};
@@ -112,25 +112,6 @@ fn quoted(name: &str) -> Result<String, String> {
     Ok(format!("\"{name}\""))
 }
 
-/// Words, comparators and single marks of an expression.
-fn tokens(expression: &str) -> Vec<&str> {
-    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '#' | ':') || !c.is_ascii();
-    let mut found = Vec::new();
-    let mut rest = expression.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let length = if is_word(first) {
-            rest.find(|c| !is_word(c)).unwrap_or(rest.len())
-        } else if ["<=", ">=", "<>"].iter().any(|two| rest.starts_with(two)) {
-            2
-        } else {
-            first.len_utf8()
-        };
-        found.push(&rest[..length]);
-        rest = rest[length..].trim_start();
-    }
-    found
-}
-
 /// One expression on its way into PartiQL.
 struct Translation<'a> {
     spec: &'a Spec,
@@ -146,7 +127,8 @@ struct Translation<'a> {
 
 impl<'a> Translation<'a> {
     fn new(spec: &'a Spec, keys: &'a KeySchema, expression: &'a str) -> Self {
-        let mut rest = tokens(expression);
+        let tokens = tokens(expression).into_iter();
+        let mut rest: Vec<&str> = tokens.map(|place| &expression[place]).collect();
         rest.reverse();
         Translation {
             spec,

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::settings::{RequestedSettings, WriterKind, settings};
 use crate::change::check_value;
 use crate::change::expression::shown_name;
+use crate::change::reserved::{Language, aliased};
 use crate::value::{Item, Value, distinct};
 use crate::{Error, Result, Spec};
 
@@ -172,13 +173,16 @@ impl Parts {
                 }
                 Spec::set_missing_as_said(table, self.set, &self.top_level)
             }
-            (true, Some(pending), Some(update)) => Spec {
-                table,
-                pending,
-                update,
-                names: self.names,
-                values: self.values,
-            },
+            (true, Some(pending), Some(update)) => {
+                let mut names = self.names;
+                Spec {
+                    table,
+                    pending: aliased(&pending, Language::Condition, &mut names),
+                    update: aliased(&update, Language::Update, &mut names),
+                    names,
+                    values: self.values,
+                }
+            }
             (true, None, None) => {
                 return Err(Error::invalid(
                     "set",
