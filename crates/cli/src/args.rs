@@ -8,6 +8,8 @@ mod spec;
 mod stack;
 mod which_run;
 
+use clap::{Args as _, Command};
+
 pub use self::connection::{ConnectionArgs, SANDBOX_HELP, SANDBOX_PORT};
 pub use self::given::read_file;
 pub use self::prices::PriceArgs;
@@ -15,3 +17,17 @@ pub use self::settings::SettingsArgs;
 pub use self::spec::{PlaceholderArgs, SpecArgs, attributes};
 pub use self::stack::stack_name;
 pub use self::which_run::{OneRunArgs, WhichRunArgs};
+
+/// Whether a flag, by its id, is one of a group that has a heading of its own in the help.
+pub fn is_of_a_group(id: &str) -> bool {
+    let groups: [fn(Command) -> Command; 3] = [
+        SpecArgs::augment_args,
+        SettingsArgs::augment_args,
+        ConnectionArgs::augment_args,
+    ];
+    let in_group = |group: fn(Command) -> Command| {
+        let command = group(Command::new("group"));
+        command.get_arguments().any(|arg| arg.get_id() == id)
+    };
+    groups.into_iter().any(in_group)
+}

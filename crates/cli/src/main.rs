@@ -22,7 +22,7 @@ mod hint;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
@@ -116,8 +116,23 @@ enum Command {
 /// Our own warnings. Those of the libraries say in many lines what our errors say in one.
 const DEFAULT_LOG: &str = "off,backfill=warn,backfill_core=warn,backfill_dynamodb=warn";
 
+/// The command line. A heading of clap's goes on to all flags behind it; here only those of a group stand under one.
+fn command() -> clap::Command {
+    fn headed(command: clap::Command) -> clap::Command {
+        let is_grouped = |arg: &Arg| args::is_of_a_group(arg.get_id().as_str());
+        command
+            .mut_args(|arg| match is_grouped(&arg) {
+                true => arg,
+                false => arg.help_heading(None::<&str>),
+            })
+            .mut_subcommands(headed)
+    }
+    headed(Cli::command())
+}
+
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(other) => return answer(&other),
     };
@@ -162,8 +177,8 @@ fn main() -> ExitCode {
             Command::Sandbox(args) => sandbox::sandbox(args).await,
             Command::Table(args) => table::table(args).await,
             Command::Item(args) => item::item(args).await,
-            Command::Completions(args) => help::completions(&args, Cli::command()),
-            Command::Man(args) => help::man(&args, Cli::command()),
+            Command::Completions(args) => help::completions(&args, command()),
+            Command::Man(args) => help::man(&args, command()),
             Command::Schema(args) => help::schema(&args),
         }
     });

@@ -60,6 +60,50 @@ fn help_of_every_command() {
     );
 }
 
+/// A heading is one of the flags that belong to it, and a switch has no default to tell.
+#[test]
+fn flags_stand_under_the_heading_that_they_belong_to() {
+    for (command, general) in [
+        (
+            "plan",
+            &["--pages", "--stack-name", "--checkpoint-table", "--json"][..],
+        ),
+        (
+            "run",
+            &[
+                "--checkpoint-table",
+                "--dry-run",
+                "--yes",
+                "--json",
+                "--watch",
+            ],
+        ),
+        (
+            "start",
+            &["--stack-name", "--checkpoint-table", "--dry-run", "--yes"],
+        ),
+        ("table seed", &["--table", "--items", "--confirm"]),
+    ] {
+        let help = run(&format!("{command} --help")).expect_code(0).stdout;
+        assert!(!help.contains("[default: false]"), "{help}");
+        let options = help.split("\nOptions:\n").nth(1).unwrap();
+        let options = options.split("\n\n").next().unwrap();
+        for flag in general {
+            assert!(
+                options.contains(&format!("  {flag}")),
+                "{command}: {flag}: {options}"
+            );
+        }
+        let connection = help.split("\nConnection:\n").nth(1).unwrap();
+        let connection = connection.split("\n\n").next().unwrap();
+        assert_eq!(
+            connection.matches("\n  ").count(),
+            2,
+            "three flags: {connection}"
+        );
+    }
+}
+
 /// A mistake is refused with exit code 2, and the answer says what to type.
 #[test]
 fn mistakes_are_answered_with_what_to_type() {

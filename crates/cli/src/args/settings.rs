@@ -147,8 +147,11 @@ fn help(setting: &Setting) -> String {
         Form::Duration(..) => help += ", such as 60s or 10m",
         _ => {}
     }
-    if let Some(default) = setting.default {
-        help += &format!(" [default: {default}]");
+    match (setting.form, setting.default) {
+        (Form::Switch, _) | (_, None) => {}
+        // Of the others the same is true, and a limit that is not there is looked for.
+        (_, Some("no limit")) => help += " [default: no limit; a run that goes on keeps its own]",
+        (_, Some(default)) => help += &format!(" [default: {default}]"),
     }
     help
 }
