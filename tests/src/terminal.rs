@@ -37,6 +37,15 @@ impl Terminal {
     /// Starts a command in a terminal of so many columns and rows. Its stdin and stderr are the terminal; stdout stays what
     /// it is.
     pub fn start(command: &Command, columns: u16, rows: u16) -> Terminal {
+        Terminal::open(command, columns, rows, false)
+    }
+
+    /// Starts a command in a terminal of so many columns and rows, with stdout on it as well.
+    pub fn start_with_stdout(command: &Command, columns: u16, rows: u16) -> Terminal {
+        Terminal::open(command, columns, rows, true)
+    }
+
+    fn open(command: &Command, columns: u16, rows: u16, with_stdout: bool) -> Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
             .expect("a terminal");
         grantpt(&master).expect("a terminal");
@@ -64,7 +73,10 @@ impl Terminal {
         let child = wrapped
             .env("TERM", "xterm-256color")
             .stdin(end())
-            .stdout(Stdio::piped())
+            .stdout(match with_stdout {
+                true => end(),
+                false => Stdio::piped(),
+            })
             .stderr(end())
             .spawn()
             .expect("setsid starts");
@@ -181,7 +193,7 @@ impl Terminal {
         signal(self.child.id(), name);
     }
 
-    /// Waits for the command's end. Returns its exit code, and what it has printed on stdout.
+    /// Waits for the command's end. Returns its exit code, and what it has printed on stdout if that is not the terminal.
     pub async fn end(&mut self) -> (i32, String) {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
@@ -196,8 +208,9 @@ impl Terminal {
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
         let mut stdout = String::new();
-        let mut pipe = self.child.stdout.take().expect("asked for once");
-        pipe.read_to_string(&mut stdout).expect("stdout is text");
+        if let Some(mut pipe) = self.child.stdout.take() {
+            pipe.read_to_string(&mut stdout).expect("stdout is text");
+        }
         (status.code().unwrap_or(-1), stdout)
     }
 }

@@ -10,6 +10,7 @@ pub mod rejected;
 pub mod report;
 pub mod resume;
 pub mod run;
+pub mod runs;
 pub mod sandbox;
 pub mod simulate;
 pub mod start;

@@ -10,6 +10,7 @@ pub mod owner;
 pub mod paths;
 pub mod records;
 pub mod room;
+pub mod runs;
 pub mod signals;
 pub mod steer;
 pub mod survey;

@@ -1,4 +1,4 @@
-//! The operator's command: `backfill plan`, `run`, `verify`, `start`, `status`, `watch`, `rate`, `pause`, `resume`, `cancel`, `rejected`,
+//! The operator's command: `backfill plan`, `run`, `verify`, `start`, `runs`, `status`, `watch`, `rate`, `pause`, `resume`, `cancel`, `rejected`,
 //! `report`, `simulate`, `demo`; and for rehearsals `sandbox`, `table`, `item`.
 
 /// Prints lines for people, as `eprintln!` would, by [`show::print::say`].
@@ -26,8 +26,8 @@ use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
-    demo, examples, help, item, rate, rejected, report, resume, run, sandbox, simulate, start,
-    status, steer, table, verify, watch,
+    demo, examples, help, item, rate, rejected, report, resume, run, runs, sandbox, simulate,
+    start, status, steer, table, verify, watch,
 };
 use crate::ending::Ending;
 use crate::show::print;
@@ -63,6 +63,9 @@ enum Command {
     /// Start the deployed state machine and follow it to the end.
     #[command(after_help = examples::START)]
     Start(start::StartArgs),
+    /// List the runs of a checkpoint table; on a terminal, enter watches one.
+    #[command(after_help = examples::RUNS)]
+    Runs(runs::RunsArgs),
     /// Show a run, from its durable records alone.
     #[command(after_help = examples::STATUS)]
     Status(status::StatusArgs),
@@ -164,6 +167,7 @@ fn main() -> ExitCode {
             Command::Run(args) => run::run(args).await,
             Command::Verify(args) => verify::verify(args).await,
             Command::Start(args) => start::start(args).await,
+            Command::Runs(args) => runs::runs(args).await,
             Command::Status(args) => status::status(args).await,
             Command::Watch(args) => watch::watch(args).await,
             Command::Rate(args) => rate::rate(args).await,

@@ -1,11 +1,13 @@
 //! What people see: texts, the bar, the view on the whole terminal, documents. Nothing here starts, stops or changes a run.
 
 pub mod advice;
+pub mod lines;
 pub mod meter;
 pub mod plan;
 pub mod print;
 pub mod progress;
 pub mod report;
+pub mod runs;
 #[cfg(test)]
 pub mod samples;
 pub mod settings;

@@ -7,6 +7,7 @@
 //! | its place          | `pass#00001#rejected#<digest>`  | a [`Rejected`] item, by the digest of its key |
 //! | its place          | `pass#00001#history#01800000000` | a [`HistoryBucket`] of its history, by its begin in seconds since 1970 |
 //! | its place          | `exhausted#00001`               | how many segments of the pass are exhausted |
+//! | `#runs`            | `run#stuff-1`                   | the table of a run: one of the list of runs (`list.rs`) |
 //! | each place         | `copy`                          | of a large run: a copy of the run record, or the mark of one, which has a `revision` and nothing else |
 //!
 //! The place of what belongs to a segment is the run, `stuff-1`, or a shard of it, `stuff-1#07` ([`RunRecord::place_of`]).
@@ -14,18 +15,21 @@
 //! All carry `expires_at` (seconds since 1970), the table's TTL attribute.
 
 mod form;
+mod list;
 mod writes;
+
+pub use self::form::ListedRun;
 
 use std::time::Duration;
 
-use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::pace::retry::{Until, retry};
 use backfill_core::ports::CheckpointReader;
 use backfill_core::records::{HistoryBucket, Rejected, RunRecord, SegmentRecord, VERSION, place};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::calls::{CreateTable, DescribeTable, GetItem, Queried, Query, Scan, UpdateTimeToLive};
+use crate::calls::{CreateTable, DescribeTable, GetItem, Queried, Query, UpdateTimeToLive};
 use crate::connection::Connection;
 use crate::failure::failure;
 use crate::send::{Call, ProvideErrorMetadata as _, SdkError, Sender};
@@ -138,39 +142,6 @@ impl CheckpointTable {
             Err(error) if error.code() == Some("ResourceInUseException") => Ok(()),
             Err(error) => Err(self.failed("creating", error)),
         }
-    }
-
-    /// Every run in the table, the latest started first. Reads the whole table.
-    ///
-    /// Errors: `TableNotFound`; `Internal` for a record that this version has not written; those of Scan.
-    pub async fn runs(&self) -> Result<Vec<RunRecord>> {
-        retry(&Until::after(PATIENCE), || self.read_runs()).await
-    }
-
-    async fn read_runs(&self) -> Result<Vec<RunRecord>> {
-        let (names, values) = (names(["record"]), values([("run", Value::S(RUN.into()))]));
-        let mut runs: Vec<RunRecord> = Vec::new();
-        let mut after: Option<Key> = None;
-        loop {
-            let scan = Scan {
-                table_name: &self.name,
-                filter_expression: Some("#record = :run"),
-                expression_attribute_names: Some(&names),
-                expression_attribute_values: Some(&values),
-                exclusive_start_key: after.as_ref(),
-                ..Scan::default()
-            };
-            let page = self.call("reading", &scan).await?;
-            for attributes in page.items.unwrap_or_default() {
-                runs.push(read_run(&self.name, attributes)?);
-            }
-            after = page.last_evaluated_key;
-            if after.is_none() {
-                break;
-            }
-        }
-        runs.sort_by_key(|run| std::cmp::Reverse(run.started_ms));
-        Ok(runs)
     }
 
     /// One attempt.

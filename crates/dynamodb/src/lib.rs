@@ -28,7 +28,7 @@ pub mod send;
 mod survey;
 mod target;
 
-pub use checkpoints::CheckpointTable;
+pub use checkpoints::{CheckpointTable, ListedRun};
 pub use connection::{CALL_TIMEOUT, ConnectOptions, Connection};
 pub use failure::failure;
 pub use target::{ReadOnly, ReadWrite, Reader, Writer};

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use backfill_e2e::command::{Ended, backfill, binary, root};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "plan",
     "run",
     "verify",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 20] = [
     "resume",
     "cancel",
     "rejected",
+    "runs",
     "report",
     "simulate",
     "demo",
@@ -221,7 +222,7 @@ fn completions_man_pages_and_schemas() {
         let page = std::fs::read_to_string(out.join(format!("backfill-{command}.1"))).unwrap();
         assert!(page.contains("Example"), "{command}");
     }
-    for what in ["spec", "result", "plan"] {
+    for what in ["spec", "result", "plan", "runs"] {
         let schema = run(&format!("schema {what}")).expect_code(0).json();
         assert_eq!(schema["type"], "object");
     }

@@ -3,5 +3,6 @@
 mod help;
 mod output;
 mod report;
+mod runs;
 mod screens;
 mod watch;

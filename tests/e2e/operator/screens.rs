@@ -154,7 +154,7 @@ async fn a_plan_as_people_see_it() {
 }
 
 /// Holds a value against a schema: its type, and of an object whose properties are listed each of them and no other.
-fn assert_is_of(value: &Json, schema: &Json, root: &Json, path: &str) {
+pub fn assert_is_of(value: &Json, schema: &Json, root: &Json, path: &str) {
     if let Some(name) = schema["$ref"].as_str() {
         let of = root.pointer(&name[1..]).unwrap();
         return assert_is_of(value, of, root, path);

@@ -22,6 +22,14 @@ pub const START: &str = r"Examples:
   backfill start --stack-name backfill --table stuff --set test=1 --dry-run
   backfill start --stack-name backfill --spec orders.json --max-wcu 2000";
 
+pub const RUNS: &str = r"Done is the part of the current pass that is swept, and the last sign is the last write to the run's
+records. A run is dead if its holder has ended without saying so: start it again, which takes it
+over. On a terminal the list stays and is kept fresh: arrows choose, enter watches, q quits.
+
+Examples:
+  backfill runs
+  backfill runs --checkpoint-table backfill-checkpoints --json";
+
 pub const STATUS: &str = r"Examples:
   backfill status
   backfill status --run-id stuff-0b4b8a0e --json";

@@ -24,7 +24,7 @@ pub struct ManArgs {
 
 #[derive(Args)]
 pub struct SchemaArgs {
-    /// Which JSON: a spec file (and the input of an execution), the result of a run, or a plan.
+    /// Which JSON: a spec file (and the input of an execution), the result of a run, a plan, or a list of runs.
     #[arg(value_enum)]
     what: Schema,
 }
@@ -34,11 +34,13 @@ enum Schema {
     Spec,
     Result,
     Plan,
+    Runs,
 }
 
 const SPEC: &str = include_str!("../../schema/spec.json");
 const RESULT: &str = include_str!("../../schema/result.json");
 const PLAN: &str = include_str!("../../schema/plan.json");
+const RUNS: &str = include_str!("../../schema/runs.json");
 
 /// Prints the completions for a shell.
 pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<Ending> {
@@ -78,6 +80,7 @@ pub fn schema(args: &SchemaArgs) -> Result<Ending> {
         Schema::Spec => text(settings::into_schema(SPEC).as_bytes()),
         Schema::Result => text(RESULT.as_bytes()),
         Schema::Plan => text(PLAN.as_bytes()),
+        Schema::Runs => text(RUNS.as_bytes()),
     }
 }
 

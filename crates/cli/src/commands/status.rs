@@ -8,8 +8,10 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::args::{ConnectionArgs, PriceArgs, WhichRunArgs};
-use crate::drive::records;
+use crate::drive::executions::Executions;
+use crate::drive::{owner, records};
 use crate::ending::Ending;
+use crate::show::runs::Holder;
 use crate::show::{print, status};
 
 #[derive(Args)]
@@ -33,6 +35,16 @@ struct Status {
     /// Why the run is in this state.
     message: String,
     owner: Owner,
+    /// What is known of the owner; null if the run is not running.
+    holder: Option<Holder>,
+    /// Part of the current pass that is swept; null if that is not known.
+    done: Option<f64>,
+    /// Items that are swept in a second at present; null while none are.
+    items_per_second: Option<f64>,
+    /// Seconds that the sweep still takes; null if that is not known.
+    seconds_left: Option<f64>,
+    /// The last write of the run's records; milliseconds since 1970.
+    last_sign_ms: u64,
     /// What was changed, by whom, the latest last.
     events: Vec<Event>,
     by_pass: Vec<PassProgress>,
@@ -45,8 +57,15 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
     let checkpoints = CheckpointTable::new(&connection, &args.run.checkpoint_table);
     let run_id = records::find(args.run.run_id.as_deref(), &checkpoints, &connection).await?;
     let snapshot = records::snapshot(&run_id, &checkpoints, &connection).await?;
+    let holder = owner::holder(&snapshot.run, &Executions::new(&connection)).await;
     if args.json {
+        let glance = snapshot.glance();
         print::json(&Status {
+            holder,
+            done: glance.done,
+            items_per_second: glance.items_per_second,
+            seconds_left: glance.seconds_left,
+            last_sign_ms: glance.last_sign_ms,
             summary: snapshot.summary(&prices),
             message: snapshot.run.message,
             owner: snapshot.run.owner,
@@ -54,7 +73,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             by_pass: snapshot.passes,
         });
     } else {
-        print::line(&status::text(&snapshot, &prices))?;
+        print::line(&status::text(&snapshot, holder, &prices))?;
     }
     Ok(Ending::Succeeded)
 }

@@ -7,10 +7,9 @@ use backfill_dynamodb::CheckpointTable;
 use clap::Args;
 
 use crate::args::{ConnectionArgs, WhichRunArgs};
-use crate::drive::watch::{Watch, Watched};
-use crate::drive::{deployed, here, records, signals};
+use crate::drive::watch::look_on;
+use crate::drive::{records, signals};
 use crate::ending::Ending;
-use crate::show::watch::Role;
 use crate::show::{print, summary};
 
 #[derive(Args)]
@@ -26,31 +25,8 @@ pub async fn watch(args: WatchArgs) -> Result<Ending> {
     let connection = args.connection.open().await?;
     let checkpoints = CheckpointTable::new(&connection, &args.run.checkpoint_table);
     let run_id = records::find(args.run.run_id.as_deref(), &checkpoints, &connection).await?;
-    let first = records::snapshot(&run_id, &checkpoints, &connection).await?;
     let stop = signals::stop_on_signal("stopped watching");
-    let every = match connection.is_local() {
-        true => here::POLL,
-        false => deployed::POLL,
-    };
-    let watched = Watched {
-        connection,
-        checkpoints,
-        run_id,
-        owner: None,
-        role: Role::Watcher,
-        stop: stop.clone(),
-    };
-    let mut watch = Watch::open(true, watched, every);
-    watch.take(first);
-    // On a terminal the end is there to be looked at; and somebody may resume the run.
-    while (watch.is_screen() || watch.status() == Some(RunStatus::Running)) && !print::is_lost() {
-        tokio::select! {
-            () = watch.poll() => {}
-            () = stop.cancelled() => break,
-        }
-    }
-    let was_screen = watch.is_screen();
-    let last = watch.finish().expect("the first was taken");
+    let (last, was_screen) = look_on(&connection, &checkpoints, &run_id, stop).await?;
     if last.run.status == RunStatus::Running {
         say!(
             "run {} goes on; see it again with: backfill watch --run-id {0}",

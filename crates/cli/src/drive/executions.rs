@@ -92,10 +92,16 @@ impl Executions {
 
     /// True if Step Functions says that an execution has ended, or knows none of this ARN.
     pub async fn has_ended(&self, arn: &ExecutionArn) -> bool {
+        self.is_ended(arn).await == Some(true)
+    }
+
+    /// Whether an execution has ended, or Step Functions knows none of this ARN; `None` if it does not say.
+    pub async fn is_ended(&self, arn: &ExecutionArn) -> Option<bool> {
         let asked = self.0.describe_execution().execution_arn(arn.as_str());
         match asked.send().await {
-            Ok(execution) => *execution.status() != ExecutionStatus::Running,
-            Err(error) => error.code() == Some("ExecutionDoesNotExist"),
+            Ok(execution) => Some(*execution.status() != ExecutionStatus::Running),
+            Err(error) if error.code() == Some("ExecutionDoesNotExist") => Some(true),
+            Err(_) => None,
         }
     }
 

@@ -2,15 +2,17 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use backfill_core::clock::now_ms;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::CheckpointReader as _;
-use backfill_core::records::{Owner, Process, RunStatus};
+use backfill_core::records::{Owner, Process, RunRecord, RunStatus};
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 
 use crate::drive::executions::Executions;
+use crate::show::runs::Holder;
 
 /// This process, as the owner of a run.
 pub fn this_process() -> Owner {
@@ -99,12 +101,38 @@ pub async fn take_over_from_the_dead(
     Ok(())
 }
 
+/// How long Step Functions may take to say how an execution stands.
+const ASKING: Duration = Duration::from_secs(3);
+
+/// What is known of whoever holds this run; `None` if it is not running, so that nobody does.
+pub async fn holder(run: &RunRecord, executions: &Executions) -> Option<Holder> {
+    if run.status != RunStatus::Running {
+        return None;
+    }
+    Some(match &run.owner {
+        Owner::Execution(arn) => {
+            let asked = tokio::time::timeout(ASKING, executions.is_ended(arn));
+            match asked.await.ok().flatten() {
+                Some(true) => Holder::Gone,
+                Some(false) => Holder::Alive,
+                None => Holder::Unknown,
+            }
+        }
+        Owner::Process(process) if process_has_ended(process) => Holder::Gone,
+        Owner::Process(process) if is_here(process) => Holder::Alive,
+        Owner::Process(_) | Owner::Other(_) => Holder::Unknown,
+    })
+}
+
+/// True if the process is one of this host, whose processes can be seen.
+fn is_here(process: &Process) -> bool {
+    process.host == host() && Path::new("/proc/1").exists()
+}
+
 /// True for a process of this host that is no more. A number that another process has now leaves it open.
 fn process_has_ended(process: &Process) -> bool {
-    process.host == host()
-        // Or this /proc shows no processes of others.
-        && Path::new("/proc/1").exists()
-        && !Path::new("/proc").join(process.id.to_string()).exists()
+    // Or this /proc shows no processes of others.
+    is_here(process) && !Path::new("/proc").join(process.id.to_string()).exists()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use backfill_dynamodb::{CheckpointTable, Connection};
 
 use crate::show::report::{MOST_REJECTED, Report};
 
-/// A run by its id or, if none is given, the one that was started last; says then which others there are.
+/// A run by its id or, if none is given, the one that was started last.
 ///
 /// Errors: `InvalidInput` if there is no such run, or none at all.
 pub async fn find(
@@ -33,14 +33,6 @@ pub async fn find(
             ),
         )
     })?;
-    for other in &runs[1..] {
-        say!(
-            "also there: run {} on table {}, {}",
-            other.run_id,
-            other.spec.table,
-            other.status.name()
-        );
-    }
     Ok(latest.run_id.clone())
 }
 
@@ -74,7 +66,7 @@ fn no_such_run(run_id: &str, checkpoints: &CheckpointTable, connection: &Connect
     Error::invalid(
         "run-id",
         format!(
-            "checkpoint table {table} {} has no run {run_id}; see which there are with: backfill status \
+            "checkpoint table {table} {} has no run {run_id}; see which there are with: backfill runs \
              --checkpoint-table {table}",
             connection.place()
         ),

@@ -27,6 +27,46 @@ pub struct Watched {
     pub stop: CancellationToken,
 }
 
+/// Watches a run on the whole terminal until `stop` is cancelled, or without a terminal in lines to its end. Returns the run as it
+/// was shown last, and whether it had the terminal.
+///
+/// Errors: `InvalidInput` if there is no such run; those of reading its records.
+pub async fn look_on(
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    run_id: &str,
+    stop: CancellationToken,
+) -> Result<(Snapshot, bool)> {
+    let first = records::snapshot(run_id, checkpoints, connection).await?;
+    let watched = Watched {
+        connection: connection.clone(),
+        checkpoints: checkpoints.clone(),
+        run_id: run_id.to_owned(),
+        owner: None,
+        role: Role::Watcher,
+        stop: stop.clone(),
+    };
+    let mut watch = Watch::open(true, watched, poll_every(connection));
+    watch.take(first.clone());
+    // On a terminal the end is there to be looked at; and somebody may resume the run.
+    while (watch.is_screen() || watch.status() == Some(RunStatus::Running)) && !print::is_lost() {
+        tokio::select! {
+            () = watch.poll() => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    let was_screen = watch.is_screen();
+    Ok((watch.finish().unwrap_or(first), was_screen))
+}
+
+/// How often records are read by whoever looks on.
+pub fn poll_every(connection: &Connection) -> Duration {
+    match connection.is_local() {
+        true => Duration::from_millis(500),
+        false => Duration::from_secs(2),
+    }
+}
+
 /// A run that is being watched.
 pub struct Watch {
     of: Watched,

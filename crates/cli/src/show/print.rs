@@ -269,8 +269,9 @@ pub fn coloured_line(text: &str) -> Result<bool> {
     self::text(format!("{}\n", coloured(text, stdout_is_terminal())).as_bytes())
 }
 
+/// Whether stdout is a terminal.
 #[expect(clippy::disallowed_methods, reason = "this is where it is asked")]
-fn stdout_is_terminal() -> bool {
+pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 

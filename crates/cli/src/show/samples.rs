@@ -26,6 +26,7 @@ pub fn segment(number: u32, scanned: u64) -> SegmentProgress {
         generation: 1,
         bound_by: BoundBy::None,
         throttled_by: None,
+        saved_ms: 0,
         counters: Default::default(),
     };
     let counters = &mut segment.counters;

@@ -1,20 +1,29 @@
 //! A run as its durable records tell it.
 
-use backfill_core::clock::rfc3339;
-use backfill_core::records::{Event, MAX_EVENTS, RunStatus};
-use backfill_core::view::cost::Prices;
-use backfill_core::view::progress::Snapshot;
+use std::time::Duration;
 
+use backfill_core::clock::{self, rfc3339};
+use backfill_core::records::{Event, MAX_EVENTS, RunRecord, RunStatus};
+use backfill_core::view::cost::Prices;
+use backfill_core::view::glance::Glance;
+use backfill_core::view::progress::Snapshot;
+use indicatif::HumanCount;
+
+use crate::show::runs::{self, Holder};
 use crate::show::{summary, words};
 
 /// The state for people.
-pub fn text(snapshot: &Snapshot, prices: &Prices) -> String {
+pub fn text(snapshot: &Snapshot, holder: Option<Holder>, prices: &Prices) -> String {
     let run = &snapshot.run;
+    let glance = snapshot.glance();
     let mut lines = vec![
         summary::text(run, &snapshot.summary(prices), prices),
         format!("  because   {}", run.message),
-        format!("  by        {}", run.owner.brief()),
+        format!("  by        {}", by(run, holder, &glance)),
     ];
+    if let Some(pace) = pace(&glance) {
+        lines.push(pace);
+    }
     if run.is_full_of_events() {
         lines.push(format!("  only the last {MAX_EVENTS} changes are kept:"));
     }
@@ -50,6 +59,39 @@ pub fn text(snapshot: &Snapshot, prices: &Prices) -> String {
     lines.join("\n")
 }
 
+/// Who holds or held the run, and whether that is alive.
+fn by(run: &RunRecord, holder: Option<Holder>, glance: &Glance) -> String {
+    let owner = run.owner.brief();
+    let Some(holder) = holder else {
+        return owner;
+    };
+    let mut text = format!(
+        "{owner}, {}",
+        runs::words_of(holder, glance, clock::now_ms())
+    );
+    if holder == Holder::Gone {
+        text.push_str(&format!(
+            " (last sign of life {}); start it again, which takes it over",
+            words::time(glance.last_sign_ms)
+        ));
+    }
+    text
+}
+
+/// How far the pass is, how fast it goes and how long it still takes, if that is known.
+fn pace(glance: &Glance) -> Option<String> {
+    let rate = glance.items_per_second?;
+    let mut text = format!("  rate      {} items/s", HumanCount(rate.round() as u64));
+    if let Some(done) = glance.done {
+        text.push_str(&format!(", {:.0} % of this pass swept", done * 100.0));
+    }
+    if let Some(left) = glance.seconds_left {
+        let left = words::about(Duration::from_secs_f64(left.min(f64::from(u32::MAX))));
+        text.push_str(&format!(", {left} left in it"));
+    }
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,7 +106,7 @@ mod tests {
                 run.note("me", "max_wcu", n, n + 1);
             }
             let snapshot = samples::pass(run, vec![]);
-            text(&snapshot, &prices)
+            text(&snapshot, None, &prices)
         };
         let note = "only the last 30 changes are kept";
         assert!(!shown(MAX_EVENTS - 1).contains(note));

@@ -5,6 +5,7 @@
 mod dialog;
 mod draw;
 mod keys;
+mod list;
 #[cfg(test)]
 mod picture;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use backfill_core::view::progress::Snapshot;
 use ratatui::crossterm::event::Event;
 
 pub use self::keys::{Action, Command};
+pub use self::list::{Choice, RunList};
 use self::screen::Screen;
 pub use self::screen::restore as restore_terminal;
 pub use self::view::Role;

@@ -98,6 +98,16 @@ pub fn time_of(summary: &Summary, shown: impl Fn(f64) -> String) -> String {
     }
 }
 
+/// About how long, in few letters: "12 s", "3 min", "7 h", "2 d".
+pub fn rough(seconds: f64) -> String {
+    match seconds.max(0.0) as u64 {
+        s @ 0..100 => format!("{s} s"),
+        s @ 100..6_000 => format!("{} min", (s + 30) / 60),
+        s @ 6_000..172_800 => format!("{} h", (s + 1_800) / 3_600),
+        s => format!("{} d", (s + 43_200) / 86_400),
+    }
+}
+
 /// A time in UTC for people, to the second.
 pub fn time(ms: u64) -> String {
     rfc3339(ms).replace('T', " ").replace('Z', " UTC")
@@ -168,6 +178,17 @@ mod tests {
             (12_345.6, "12,346"),
         ] {
             assert_eq!(decimal(figure), text);
+        }
+        for (seconds, text) in [
+            (0.0, "0 s"),
+            (99.9, "99 s"),
+            (100.0, "2 min"),
+            (5_999.0, "100 min"),
+            (6_000.0, "2 h"),
+            (172_799.0, "48 h"),
+            (200_000.0, "2 d"),
+        ] {
+            assert_eq!(rough(seconds), text);
         }
         assert_eq!(time(1_795_208_400_000), "2026-11-20 21:00:00 UTC");
         assert_eq!(time(u64::MAX), "9999-12-31 23:59:59 UTC");

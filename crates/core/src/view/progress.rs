@@ -50,6 +50,8 @@ pub struct SegmentProgress {
     pub bound_by: BoundBy,
     /// What the table said when it throttled this segment last; `None` if it never did.
     pub throttled_by: Option<String>,
+    /// When its last checkpoint was made; milliseconds since 1970, 0 if that is not known.
+    pub saved_ms: u64,
     /// Totals of this segment in this pass.
     pub counters: Counters,
 }
@@ -62,6 +64,7 @@ impl From<SegmentRecord> for SegmentProgress {
             generation: record.generation,
             bound_by: record.bound_by,
             throttled_by: record.throttled_by,
+            saved_ms: record.saved_ms,
             counters: record.counters,
         }
     }
@@ -379,6 +382,7 @@ mod tests {
             generation: 1,
             bound_by: BoundBy::None,
             throttled_by: None,
+            saved_ms: 0,
             counters: Counters {
                 scanned,
                 ..Counters::default()

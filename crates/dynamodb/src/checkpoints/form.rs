@@ -23,6 +23,15 @@ pub(super) const COPY: &str = "copy";
 /// The attribute that counts the exhausted segments of a pass.
 pub(super) const EXHAUSTED: &str = "exhausted";
 
+/// A run of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRun {
+    /// Its id.
+    pub run_id: String,
+    /// The table that it is a run of.
+    pub table: String,
+}
+
 /// Where the copy under a shard lies.
 pub(super) fn copy_place(run_id: &str, shard: u32) -> String {
     // Only runs of more than one shard have copies.

@@ -2,7 +2,7 @@
 
 use backfill_core::ports::{RejectedStore, RunStore, SegmentStore};
 use backfill_core::records::{
-    Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, SegmentRecord, VERSION,
+    Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, RunStatus, SegmentRecord, VERSION,
 };
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 
@@ -15,7 +15,7 @@ use crate::calls::{ALL_OLD, ConditionFailed, DeleteItem, PutItem, UpdateItem};
 use crate::send::{ProvideErrorMetadata as _, details};
 
 /// The code of a write whose condition did not hold.
-const CONDITION_FAILED: Option<&str> = Some("ConditionalCheckFailedException");
+pub(super) const CONDITION_FAILED: Option<&str> = Some("ConditionalCheckFailedException");
 
 impl RejectedStore for CheckpointTable {
     async fn reject(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
@@ -56,6 +56,10 @@ impl RejectedStore for CheckpointTable {
 
 impl RunStore for CheckpointTable {
     async fn save_run(&self, record: &RunRecord) -> Result<()> {
+        if record.status == RunStatus::Running {
+            // Before the record, so that no run is missing from the list.
+            self.list(record).await?;
+        }
         let mut item = to_attributes(record);
         item.extend(key(&record.run_id, RUN).0);
         item.insert("expires_at".into(), expires_at());

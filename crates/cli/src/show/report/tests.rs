@@ -103,6 +103,7 @@ fn report(status: RunStatus) -> Report {
             generation: 2,
             bound_by: BoundBy::Budget,
             throttled_by: None,
+            saved_ms: 0,
             counters: counters(scanned(segment), updated, rejected),
         });
         PassProgress::of(pass, segments.collect())

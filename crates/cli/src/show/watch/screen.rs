@@ -4,6 +4,7 @@
 use std::io::{self, BufWriter};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ratatui::backend::CrosstermBackend;
@@ -28,6 +29,8 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<BufWriter<print::Terminal>>>,
     events: UnboundedReceiver<Event>,
+    /// The thread that reads keys.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Screen {
@@ -48,8 +51,12 @@ impl Screen {
             return None;
         };
         let (to, events) = unbounded_channel();
-        std::thread::spawn(move || read_events(&to));
-        Some(Screen { terminal, events })
+        let reader = Some(std::thread::spawn(move || read_events(&to)));
+        Some(Screen {
+            terminal,
+            events,
+            reader,
+        })
     }
 
     /// Draws. What fails here has failed with the terminal, and there is nobody to tell.
@@ -71,6 +78,11 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
+        // Its next keys are those of whatever comes next: another screen, or the shell.
+        self.events.close();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
         restore();
     }
 }

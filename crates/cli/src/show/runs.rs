@@ -1,0 +1,252 @@
+//! A table of runs.
+
+use backfill_core::clock::now_ms;
+use backfill_core::records::{Owner, RunRecord, RunStatus};
+use backfill_core::view::glance::Glance;
+use indicatif::HumanCount;
+use serde::Serialize;
+
+use crate::budget;
+use crate::show::{lines, words};
+
+/// What is known of whoever holds a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// It is at work.
+    Alive,
+    /// It has ended without saying so.
+    Gone,
+    /// Nobody here can tell.
+    Unknown,
+}
+
+/// A run of the table of runs.
+#[derive(Debug, Clone)]
+pub struct RunLine {
+    /// Its record.
+    pub run: RunRecord,
+    /// How it goes.
+    pub glance: Glance,
+    /// What is known of its holder; `None` if nobody holds it.
+    pub holder: Option<Holder>,
+}
+
+/// A run as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Printed<'a> {
+    run_id: &'a str,
+    table: &'a str,
+    status: RunStatus,
+    pass: u32,
+    last_pass: u32,
+    /// Part of the current pass that is swept.
+    done: Option<f64>,
+    items_per_second: Option<f64>,
+    seconds_left: Option<f64>,
+    owner: &'a Owner,
+    holder: Option<Holder>,
+    last_sign_ms: u64,
+    started_ms: u64,
+    ended_ms: Option<u64>,
+    max_wcu: Option<u32>,
+    max_rcu: Option<u32>,
+    message: &'a str,
+}
+
+impl<'a> From<&'a RunLine> for Printed<'a> {
+    fn from(line: &'a RunLine) -> Self {
+        let RunLine {
+            run,
+            glance,
+            holder,
+        } = line;
+        Printed {
+            run_id: &run.run_id,
+            table: &run.spec.table,
+            status: run.status,
+            pass: run.pass,
+            last_pass: run.last_pass,
+            done: glance.done,
+            items_per_second: glance.items_per_second,
+            seconds_left: glance.seconds_left,
+            owner: &run.owner,
+            holder: *holder,
+            last_sign_ms: glance.last_sign_ms,
+            started_ms: run.started_ms,
+            ended_ms: run.ended_ms,
+            max_wcu: run.settings.max_wcu,
+            max_rcu: run.settings.max_rcu,
+            message: &run.message,
+        }
+    }
+}
+
+/// The columns, and whether each has its text on the right.
+const COLUMNS: [(&str, bool); 7] = [
+    ("RUN", false),
+    ("TABLE", false),
+    ("STATE", false),
+    ("DONE", true),
+    ("ITEMS/S", true),
+    ("LEFT", true),
+    ("LAST SIGN", true),
+];
+
+/// The runs as lines: the head, and of each run its figures, and below them who holds it if somebody does.
+#[derive(Debug)]
+pub struct Lines {
+    /// The head of the table.
+    pub head: String,
+    /// Of each run its lines.
+    pub runs: Vec<Vec<String>>,
+}
+
+impl Lines {
+    /// The lines at this moment.
+    pub fn of(runs: &[RunLine]) -> Lines {
+        Lines::at(runs, now_ms())
+    }
+
+    fn at(runs: &[RunLine], now_ms: u64) -> Lines {
+        let rows: Vec<_> = runs.iter().map(|line| line.cells(now_ms)).collect();
+        let mut widths = COLUMNS.map(|(head, _)| head.len());
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let typeset = |cells: &[String; 7]| {
+            let mut text = String::new();
+            for ((cell, width), (_, on_the_right)) in cells.iter().zip(widths).zip(COLUMNS) {
+                text += &match on_the_right {
+                    true => format!("{cell:>width$}  "),
+                    false => format!("{cell:<width$}  "),
+                };
+            }
+            text.trim_end().to_owned()
+        };
+        let mut lines = Vec::new();
+        for (line, cells) in runs.iter().zip(&rows) {
+            let mut of_run = vec![typeset(cells)];
+            of_run.extend(line.held(now_ms));
+            lines.push(of_run);
+        }
+        Lines {
+            head: typeset(&COLUMNS.map(|(head, _)| head.to_owned())),
+            runs: lines,
+        }
+    }
+
+    /// All of them, for a terminal of this width if it is one.
+    pub fn text(&self, width: Option<usize>) -> String {
+        let rows = self.runs.iter().flatten().map(String::as_str);
+        let lines: Vec<String> = std::iter::once(self.head.as_str())
+            .chain(rows)
+            .map(|line| lines::wrap(line, width, 4))
+            .collect();
+        lines.join("\n")
+    }
+}
+
+impl RunLine {
+    /// Its part of each column.
+    fn cells(&self, now_ms: u64) -> [String; 7] {
+        let (run, glance) = (&self.run, &self.glance);
+        let or_nothing = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+        let state = match self.holder {
+            Some(Holder::Gone) => "dead",
+            _ => run.status.name(),
+        };
+        [
+            run.run_id.clone(),
+            run.spec.table.clone(),
+            state.to_owned(),
+            or_nothing(glance.done.map(|done| format!("{:.0} %", done * 100.0))),
+            or_nothing(
+                glance
+                    .items_per_second
+                    .map(|rate| HumanCount(rate.round() as u64).to_string()),
+            ),
+            or_nothing(glance.seconds_left.map(words::rough)),
+            format!("{} ago", words::rough(seconds_since(glance, now_ms))),
+        ]
+    }
+
+    /// Who holds it, whether that is alive, and its budget; `None` if nobody holds it.
+    fn held(&self, now_ms: u64) -> Option<String> {
+        let holder = self.holder?;
+        let run = &self.run;
+        Some(format!(
+            "  held by {}, {}; {}",
+            run.owner.brief(),
+            words_of(holder, &self.glance, now_ms),
+            budget::text(run.settings.max_wcu, run.settings.max_rcu)
+        ))
+    }
+}
+
+/// What is known of a holder, in words that follow on its name.
+pub fn words_of(holder: Holder, glance: &Glance, now_ms: u64) -> String {
+    let since = words::rough(seconds_since(glance, now_ms));
+    match holder {
+        Holder::Alive => "which is alive".into(),
+        Holder::Gone => format!("which is dead, last heard of {since} ago"),
+        Holder::Unknown => format!("last heard of {since} ago"),
+    }
+}
+
+fn seconds_since(glance: &Glance, now_ms: u64) -> f64 {
+    now_ms.saturating_sub(glance.last_sign_ms) as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::show::samples::{BEGIN_MS, pass, run, segment};
+
+    fn line(change: impl FnOnce(&mut RunRecord), holder: Option<Holder>) -> RunLine {
+        let mut run = run();
+        change(&mut run);
+        let mut at_work = segment(3, 500_000);
+        at_work.saved_ms = BEGIN_MS + 90_000;
+        let glance = pass(run.clone(), vec![at_work]).glance();
+        RunLine {
+            run,
+            glance,
+            holder,
+        }
+    }
+
+    #[test]
+    fn a_table_of_runs_fits_80_columns() {
+        let runs = [
+            line(|_| {}, Some(Holder::Alive)),
+            line(
+                |run| {
+                    run.run_id = "stuff-1".into();
+                    run.owner = "process 7 of ana on vm boot b pid:[1] since 1".into();
+                    run.settings.max_wcu = None;
+                },
+                Some(Holder::Gone),
+            ),
+            line(
+                |run| {
+                    run.status = RunStatus::Succeeded;
+                    run.ended_ms = Some(BEGIN_MS + 100_000);
+                },
+                None,
+            ),
+        ];
+        let text = Lines::at(&runs, BEGIN_MS + 100_000).text(Some(80));
+        let expected = "\
+RUN              TABLE   STATE      DONE  ITEMS/S  LEFT  LAST SIGN
+orders-0b4b8a0e  orders  running    10 %   50,000  90 s   10 s ago
+  held by execution orders-0b4b8a0e-1768507200000 of backfill, which is alive;
+    at most 500 write units/s
+stuff-1          orders  dead       10 %   50,000  90 s   10 s ago
+  held by ana@vm (pid 7), which is dead, last heard of 10 s ago; no limit
+orders-0b4b8a0e  orders  succeeded  10 %        -     -    0 s ago";
+        assert_eq!(text, expected);
+    }
+}

@@ -1,0 +1,179 @@
+//! Which runs there are: a list of them under one key, so that nobody has to read the records of all segments to find them.
+//!
+//! | `run_id` | `record`        | holds |
+//! |---|---|---|
+//! | `#runs`  | `run#stuff-1`   | the run's table |
+//!
+//! A run is put there before its record is saved as running. So each run that was begun or resumed by this version is listed;
+//! and what is listed and has no record is no run.
+
+use std::time::Duration;
+
+use backfill_core::pace::retry::{PATIENCE, Until, retry, retry_each};
+use backfill_core::ports::CheckpointReader as _;
+use backfill_core::records::RunRecord;
+use backfill_core::{Item, Key, Result, Value};
+
+use super::CheckpointTable;
+use super::form::{ListedRun, RUN, expires_at, key, names, read_run, values};
+use crate::calls::{PutItem, Scan};
+use crate::send::ProvideErrorMetadata as _;
+
+/// The partition key of the list. No run id has a `#`, and every shard's place begins with one.
+const LIST: &str = "#runs";
+
+/// How the sort keys of the list begin; not that of a run record, whatever the id.
+const PREFIX: &str = "run#";
+
+/// Run records that are read at once.
+const AT_ONCE: usize = 32;
+
+/// Between two pages of the whole table: a page is 1 MB, which is 128 read units, and workers need the table as well.
+const BETWEEN_PAGES: Duration = Duration::from_millis(250);
+
+/// Pages of the whole table that are read to look for the runs of one table, if nothing is listed.
+const PAGES_FOR_ONE_TABLE: usize = 16;
+
+impl CheckpointTable {
+    /// Every run of the list, the latest started first. If nothing is listed, the whole table is read: its runs are those of an
+    /// earlier version. A record that cannot be read is left out, and named in the log.
+    ///
+    /// Errors: `TableNotFound`; those of Query and GetItem.
+    pub async fn runs(&self) -> Result<Vec<RunRecord>> {
+        let listed = self.listed().await?;
+        if listed.is_empty() {
+            return self.all_runs().await;
+        }
+        self.records_of(&listed).await
+    }
+
+    /// The runs of one table, the latest started first. Reads a bounded part of the checkpoint table if nothing is listed there.
+    ///
+    /// Errors: those of [`CheckpointTable::runs`].
+    pub async fn runs_of(&self, table: &str) -> Result<Vec<RunRecord>> {
+        let mut listed = self.listed().await?;
+        if listed.is_empty() {
+            let mut runs = self.scanned(Some(PAGES_FOR_ONE_TABLE)).await?;
+            runs.retain(|run| run.spec.table == table);
+            return Ok(runs);
+        }
+        listed.retain(|run| run.table == table);
+        self.records_of(&listed).await
+    }
+
+    /// Every run, the latest started first, by reading the whole table, slowly: runs of an earlier version that were not resumed
+    /// since are in no list.
+    ///
+    /// Errors: `TableNotFound`; those of Scan.
+    pub async fn all_runs(&self) -> Result<Vec<RunRecord>> {
+        self.scanned(None).await
+    }
+
+    /// The list, in the order of the ids.
+    ///
+    /// Errors: `TableNotFound`; those of Query.
+    pub async fn listed(&self) -> Result<Vec<ListedRun>> {
+        let until = Until::after(PATIENCE);
+        let mut listed = Vec::new();
+        let mut after: Option<Key> = None;
+        loop {
+            let page = retry(&until, || self.page(LIST, PREFIX, None, after.as_ref())).await?;
+            for item in page.items.unwrap_or_default() {
+                if let (Some(Value::S(name)), Some(Value::S(table))) =
+                    (item.get("record"), item.get("table"))
+                    && let Some(run_id) = name.strip_prefix(PREFIX)
+                {
+                    listed.push(ListedRun {
+                        run_id: run_id.to_owned(),
+                        table: table.clone(),
+                    });
+                }
+            }
+            after = page.last_evaluated_key;
+            if after.is_none() {
+                return Ok(listed);
+            }
+        }
+    }
+
+    async fn records_of(&self, listed: &[ListedRun]) -> Result<Vec<RunRecord>> {
+        let mut runs = Vec::new();
+        for some in listed.chunks(AT_ONCE) {
+            let ids = some.iter().map(|run| run.run_id.as_str());
+            let read = |run_id| async move {
+                match self.run(run_id).await {
+                    Err(error) if error.kind().is_retryable() => Err(error),
+                    read => Ok(read),
+                }
+            };
+            for read in retry_each(&Until::after(PATIENCE), ids, read).await? {
+                keep(&mut runs, read);
+            }
+        }
+        Ok(latest_first(runs))
+    }
+
+    async fn scanned(&self, most_pages: Option<usize>) -> Result<Vec<RunRecord>> {
+        let (names, values) = (names(["record"]), values([("run", Value::S(RUN.into()))]));
+        let until = Until::after(PATIENCE);
+        let mut runs = Vec::new();
+        let mut after: Option<Key> = None;
+        for page in 1.. {
+            let scan = Scan {
+                table_name: &self.name,
+                filter_expression: Some("#record = :run"),
+                expression_attribute_names: Some(&names),
+                expression_attribute_values: Some(&values),
+                exclusive_start_key: after.as_ref(),
+                ..Scan::default()
+            };
+            let read = retry(&until, || self.call("reading", &scan)).await?;
+            for attributes in read.items.unwrap_or_default() {
+                keep(&mut runs, read_run(&self.name, attributes).map(Some));
+            }
+            after = read.last_evaluated_key;
+            if after.is_none() || most_pages == Some(page) {
+                break;
+            }
+            tokio::time::sleep(BETWEEN_PAGES).await;
+        }
+        Ok(latest_first(runs))
+    }
+
+    /// Puts a run on the list.
+    pub(super) async fn list(&self, run: &RunRecord) -> Result<()> {
+        let mut item = Item::from([
+            ("table".to_owned(), Value::S(run.spec.table.clone())),
+            ("expires_at".to_owned(), expires_at()),
+        ]);
+        let name = format!("{PREFIX}{}", run.run_id);
+        item.extend(key(LIST, &name).0);
+        let put = PutItem {
+            table_name: &self.name,
+            item: &item,
+            // A put that comes late does not shorten the life of its successor.
+            condition_expression: "attribute_not_exists(run_id) OR expires_at <= :expires_at",
+            expression_attribute_values: Some(&values([("expires_at", expires_at())])),
+            return_values_on_condition_check_failure: "NONE",
+        };
+        match self.sender.call(&put).await {
+            Err(error) if error.code() != super::writes::CONDITION_FAILED => {
+                Err(self.failed("writing", error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Keeps a record that could be read, and says of any other what is wrong with it.
+fn keep(runs: &mut Vec<RunRecord>, read: Result<Option<RunRecord>>) {
+    match read {
+        Ok(run) => runs.extend(run),
+        Err(error) => tracing::warn!("a run is left out: {}", error.report()),
+    }
+}
+
+fn latest_first(mut runs: Vec<RunRecord>) -> Vec<RunRecord> {
+    runs.sort_by_key(|run| std::cmp::Reverse(run.started_ms));
+    runs
+}
