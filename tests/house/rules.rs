@@ -65,8 +65,14 @@ pub const CRATES: &[Crate] = &[
         ..PLAIN
     },
     Crate {
+        name: "loopback",
+        may_depend_on: &["core"],
+        layers: &[&["patient", "rules"], &["server"]],
+        ..PLAIN
+    },
+    Crate {
         name: "rehearsal",
-        may_depend_on: &["core", "dynamodb"],
+        may_depend_on: &["core", "dynamodb", "loopback"],
         layers: &[
             &["calls", "text", "definition", "made_up", "sandbox", "trial"],
             &["admin", "demo"],
@@ -86,7 +92,7 @@ pub const CRATES: &[Crate] = &[
     },
     Crate {
         name: "cli",
-        may_depend_on: &["core", "dynamodb", "rehearsal", "simulation"],
+        may_depend_on: &["core", "dynamodb", "loopback", "rehearsal", "simulation"],
         layers: &[
             &["budget", "ending", "hint"],
             &["show"],

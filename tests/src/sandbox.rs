@@ -29,7 +29,8 @@ impl Sandbox {
         Sandbox::with(&["--file", path.to_str().expect("a path of text")])
     }
 
-    fn with(arguments: &[&str]) -> Sandbox {
+    /// Starts one with these flags beside its port.
+    pub fn with(arguments: &[&str]) -> Sandbox {
         let mut command = backfill(["sandbox", "--port", "0"].iter().chain(arguments));
         // Nobody reads it, and a full pipe would hold the process up.
         command.stderr(Stdio::null());

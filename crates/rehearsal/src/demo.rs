@@ -2,6 +2,7 @@
 //! AWS; and a look at every item afterwards, past the engine.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 
 use backfill_core::value::{Bytes, with_sorted_sets};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
@@ -22,7 +23,7 @@ const BATCH: u64 = 5_000;
 /// A table `stuff` in memory, served on a free port of 127.0.0.1 until this is dropped.
 pub struct Demo {
     database: Database,
-    server: JoinHandle<Error>,
+    server: JoinHandle<Infallible>,
     endpoint: String,
     items: u64,
     seed: u64,

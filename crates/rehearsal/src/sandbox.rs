@@ -1,17 +1,18 @@
 //! The embedded database as a server of its own, in place of DynamoDB Local.
 
-use std::net::SocketAddr;
+mod answers;
+
+use std::convert::Infallible;
 use std::path::Path;
 
 use backfill_core::{Error, ErrorKind, Result};
+use backfill_loopback::{Body, Bytes, Host, Origin, Refusal, Request, Response, Server, Service};
 use dynoxide::Database;
-use tokio::net::TcpListener;
 
 /// A database that listens on 127.0.0.1, and answers once it is served.
 pub struct Sandbox {
     database: Database,
-    listener: TcpListener,
-    address: SocketAddr,
+    server: Server,
 }
 
 impl Sandbox {
@@ -33,41 +34,40 @@ impl Sandbox {
                 })?
             }
         };
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .await
-            .map_err(|error| {
-                let why = format!("cannot listen on 127.0.0.1:{port}: {error}");
-                Error::invalid("port", why)
-            })?;
-        let address = listener.local_addr().map_err(|error| {
-            Error::new(ErrorKind::Internal, "cannot listen on 127.0.0.1").with_source(error)
-        })?;
-        Ok(Sandbox {
-            database,
-            listener,
-            address,
-        })
+        let server = Server::listen(port).await?;
+        Ok(Sandbox { database, server })
+    }
+
+    /// Answers requests that name these hosts beside this machine's own names, and those of web pages of these origins.
+    pub fn allow(mut self, hosts: Vec<Host>, origins: Vec<Origin>) -> Sandbox {
+        self.server = self.server.allow(hosts, origins);
+        self
     }
 
     /// "http://127.0.0.1:8000"
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     pub(crate) fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Serves until the server fails, or the future is dropped. Connections that clients keep open and use no more do not hold
-    /// that up.
-    pub async fn serve(self) -> Error {
-        let never = std::future::pending();
-        let served =
-            dynoxide::server::serve_with_shutdown(self.listener, self.database, never).await;
-        let failed = Error::new(ErrorKind::Internal, "the sandbox has ended");
-        match served {
-            Ok(()) => failed,
-            Err(error) => failed.with_source(error),
-        }
+    /// Serves until the future is dropped, and all connections with it.
+    pub async fn serve(self) -> Infallible {
+        self.server.serve(Answers(self.database)).await
+    }
+}
+
+/// The database, as what answers requests.
+struct Answers(Database);
+
+impl Service for Answers {
+    async fn answer(&self, request: Request<Bytes>) -> Response<Body> {
+        answers::answer(&self.0, &request)
+    }
+
+    fn refuse(&self, why: &Refusal) -> Response<Body> {
+        answers::refusal(why)
     }
 }

@@ -5,3 +5,4 @@ mod items;
 mod recorded;
 mod rehearsal;
 mod tables;
+mod visitors;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use backfill_core::Result;
+use backfill_loopback::{Host, Origin};
 use backfill_rehearsal::sandbox::Sandbox;
 use clap::Args;
 
@@ -19,11 +20,25 @@ pub struct SandboxArgs {
     /// Keep the tables in this file; default: in memory.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Answer web pages of this origin, such as http://localhost:3000; may be repeated [default: no page].
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+    /// Answer requests to this name, too, such as host.docker.internal; may be repeated [default: localhost, 127.0.0.1, [::1]].
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<String>,
 }
 
 /// Runs the command: prints where it listens on the first line of stdout, and serves until it is stopped.
 pub async fn sandbox(args: SandboxArgs) -> Result<Ending> {
+    let hosts = args.allow_host.iter();
+    let hosts: Result<_> = hosts.map(|host| Host::parse("allow-host", host)).collect();
+    let origins = args.allow_origin.iter();
+    let origins: Result<_> = origins
+        .map(|origin| Origin::parse("allow-origin", origin))
+        .collect();
+    let (hosts, origins) = (hosts?, origins?);
     let sandbox = Sandbox::open(args.port, args.file.as_deref()).await?;
+    let sandbox = sandbox.allow(hosts, origins);
     let endpoint = sandbox.endpoint();
     print::line(&format!("sandbox at {endpoint}"))?;
     say!(
@@ -36,7 +51,7 @@ pub async fn sandbox(args: SandboxArgs) -> Result<Ending> {
     );
     let stop = stop_on_signal("stopping");
     tokio::select! {
-        ended = sandbox.serve() => Err(ended),
+        never = sandbox.serve() => match never {},
         () = stop.cancelled() => Ok(Ending::Succeeded),
     }
 }
