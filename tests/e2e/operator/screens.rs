@@ -532,11 +532,6 @@ async fn errors_of_a_run_say_what_to_do() {
         ("no-table", "run --table stuf --set test=1", 2),
         ("key", "run --table stuff --set created=1", 2),
         (
-            "reserved-word",
-            "run --table stuff --pending attribute_not_exists(size) --update SET\u{1f}size=:v --value :v=1",
-            2,
-        ),
-        (
             "other-spec",
             "run --table stuff --set other=1 --run-id first",
             2,
