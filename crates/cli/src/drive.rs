@@ -6,6 +6,8 @@ pub mod count;
 pub mod deployed;
 pub mod executions;
 pub mod here;
+pub mod left;
+mod look;
 pub mod owner;
 pub mod paths;
 pub mod records;

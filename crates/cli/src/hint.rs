@@ -43,7 +43,9 @@ const RENAMED: [(&str, &str); 4] = [
 ];
 
 /// Fields of a request that are flags of the same name.
-const SAME: [&str; 4] = ["table", "set", "pending", "update"];
+const SAME: [&str; 9] = [
+    "table", "set", "remove", "rename", "copy", "append", "add", "pending", "update",
+];
 
 /// Every field of a request with its flag.
 fn fields() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -10,8 +10,9 @@ pub mod partiql;
 pub mod reserved;
 mod seam;
 mod spec;
+mod verbs;
 
 pub use self::pair::Pair;
 pub use self::seam::{Change, Condition, GuardedUpdate, Seen, SharedChange, Sweep};
-pub(crate) use self::spec::check_value;
 pub use self::spec::{Spec, check_table_name};
+pub use self::verbs::{LeftAlone, Verb};

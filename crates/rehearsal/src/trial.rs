@@ -204,8 +204,10 @@ fn failed(error: DynoxideError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use backfill_core::change::Verb;
     use backfill_core::change::reserved::reserved_words;
     use backfill_core::table::KeyType;
+    use backfill_core::value::with_sorted_sets;
     use backfill_core::{Request, Value};
 
     use super::*;
@@ -221,6 +223,167 @@ mod tests {
         let item = Item::from([("id".to_owned(), Value::S("a".into()))]);
         let mut tried = try_on_copies(&*spec.change(&keys), &[], vec![item]).unwrap();
         tried.remove(0)
+    }
+
+    /// What a verb does to an item, said once more without expressions; `None` if it leaves the item alone.
+    fn by_hand(verb: &Verb, item: &Item) -> Option<Item> {
+        let mut after = item.clone();
+        match verb {
+            Verb::Set(set) => {
+                for (name, value) in set {
+                    after.entry(name.clone()).or_insert_with(|| value.clone());
+                }
+            }
+            Verb::Remove(names) => {
+                for name in names {
+                    after.remove(name);
+                }
+            }
+            Verb::Rename(old, new) => {
+                if !item.contains_key(new)
+                    && let Some(value) = after.remove(old)
+                {
+                    after.insert(new.clone(), value);
+                }
+            }
+            Verb::Copy(from, to) => {
+                if let (Some(value), None) = (item.get(from), item.get(to)) {
+                    after.insert(to.clone(), value.clone());
+                }
+            }
+            Verb::Append(list, value) => {
+                let list = after.entry(list.clone()).or_insert(Value::L(Vec::new()));
+                if let Value::L(list) = list
+                    && !list.contains(value)
+                {
+                    list.push(value.clone());
+                }
+            }
+            Verb::Add(set, members) => {
+                let members = match members {
+                    Value::L(members) => members.clone(),
+                    one => vec![one.clone()],
+                };
+                let empty = match members[0] {
+                    Value::S(_) => Value::Ss(Vec::new()),
+                    _ => Value::Ns(Vec::new()),
+                };
+                let set = after.entry(set.clone()).or_insert(empty);
+                for member in members {
+                    match (&mut *set, member) {
+                        (Value::Ss(set), Value::S(member)) | (Value::Ns(set), Value::N(member))
+                            if !set.contains(&member) =>
+                        {
+                            set.push(member);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        let changed = with_sorted_sets(after.clone()) != with_sorted_sets(item.clone());
+        changed.then_some(after)
+    }
+
+    /// A value of any type, and of each some that are alike.
+    fn any_value(random: &mut fastrand::Rng) -> Value {
+        let number = |random: &mut fastrand::Rng| random.u8(0..3).to_string();
+        let text = |random: &mut fastrand::Rng| ["x", "y", ""][random.usize(0..3)].to_owned();
+        match random.u8(0..8) {
+            0 => Value::S(text(random)),
+            1 => Value::N(number(random)),
+            2 => Value::Bool(random.bool()),
+            3 => Value::Null(true),
+            4 => Value::L((0..random.u8(0..3)).map(|_| any_value(random)).collect()),
+            5 => Value::M([("a".to_owned(), Value::N(number(random)))].into()),
+            6 => Value::Ss(
+                ["x", "z"][random.usize(0..2)..]
+                    .iter()
+                    .map(|t| (*t).into())
+                    .collect(),
+            ),
+            _ => Value::Ns(
+                ["1", "7"][random.usize(0..2)..]
+                    .iter()
+                    .map(|n| (*n).into())
+                    .collect(),
+            ),
+        }
+    }
+
+    fn any_verb(random: &mut fastrand::Rng) -> Verb {
+        let names = ["a", "status", "a.b", "c d"];
+        let one = random.usize(0..4);
+        let (name, other) = (
+            names[one].to_owned(),
+            names[(one + random.usize(1..4)) % 4].to_owned(),
+        );
+        match random.u8(0..6) {
+            0 => Verb::Set([(name, any_value(random)), (other, any_value(random))].into()),
+            1 if random.bool() => Verb::Remove(vec![name]),
+            1 => Verb::Remove(vec![name, other]),
+            2 => Verb::Rename(name, other),
+            3 => Verb::Copy(name, other),
+            4 => Verb::Append(name, any_value(random)),
+            _ => Verb::Add(
+                name,
+                Value::from_plain_json(
+                    ["\"x\"", "1", "[\"x\",\"new\"]", "[1,2]"][random.usize(0..4)],
+                )
+                .unwrap(),
+            ),
+        }
+    }
+
+    /// Whatever an item has: a pending one is changed as the verb says and is pending no longer, another one is left alone.
+    #[test]
+    fn every_verb_does_what_it_says_and_overwrites_nothing() {
+        let mut random = fastrand::Rng::with_seed(26);
+        let keys = KeySchema {
+            hash: KeyAttribute::new("id", KeyType::S),
+            range: None,
+        };
+        let (mut changed, mut left) = (0, 0);
+        for _ in 0..300 {
+            let verb = any_verb(&mut random);
+            let spec = verb.clone().pair("stuff", &Default::default()).unwrap();
+            spec.check().unwrap();
+            let items: Vec<Item> = (0..20)
+                .map(|i| {
+                    let mut item = Item::from([("id".to_owned(), Value::S(i.to_string()))]);
+                    for name in ["a", "status", "a.b", "c d"] {
+                        if random.bool() {
+                            item.insert(name.to_owned(), any_value(&mut random));
+                        }
+                    }
+                    item
+                })
+                .collect();
+            for tried in try_on_copies(&*spec.change(&keys), &[], items).unwrap() {
+                let expected = by_hand(&verb, &tried.before);
+                match (&tried.after, expected) {
+                    (Ok(after), Some(expected)) => {
+                        changed += 1;
+                        let after = with_sorted_sets(after.clone());
+                        assert_eq!(
+                            after,
+                            with_sorted_sets(expected),
+                            "{verb:?}: {:?}",
+                            tried.before
+                        );
+                    }
+                    (Err(why), None) if why == "it is not pending there" => left += 1,
+                    (after, expected) => {
+                        panic!("{verb:?}: {:?}: {after:?}, {expected:?}", tried.before)
+                    }
+                }
+                assert!(tried.is_extinguished, "{verb:?}: {:?}", tried.before);
+            }
+        }
+        assert!(
+            changed > 1_000 && left > 1_000,
+            "{changed} changed, {left} left alone"
+        );
     }
 
     /// Each of them, wherever a name can stand; the database has a list of its own of what it refuses.

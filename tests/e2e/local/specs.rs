@@ -65,6 +65,7 @@ async fn a_name_that_could_be_a_path_is_not_guessed() {
 }
 
 /// What is refused is called what it was called by whoever gave it: a flag, or a field of the file, with its name.
+/// Long because it is a table of cases.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_names_the_flag_or_the_field_whichever_was_used() {
     let database = things(json!([{"id": {"S": "a"}}])).await;
@@ -154,7 +155,7 @@ async fn a_refusal_names_the_flag_or_the_field_whichever_was_used() {
         ),
         (
             &["--table", "things"],
-            "set: expected what to set, such as {\"test\":1}, or --pending together with --update",
+            "set: expected what to set, such as {\"test\":1}, or another of --remove, --rename, --copy, --append and --add, or --pending together with --update",
         ),
         (
             &["--table", "things", "--pending", "a = b"],
@@ -274,4 +275,121 @@ async fn reserved_words_are_names_like_any_other() {
     ]))
     .expect_code(0);
     assert_eq!(plan.json()["run_id"], "things-6eb7d5d7");
+}
+
+/// Each verb, by flags and batches, and by a file and UpdateItem: the same items come out, nothing is overwritten, and what is
+/// left alone is told.
+/// Long because it is a table of cases.
+#[tokio::test(flavor = "multi_thread")]
+async fn verbs_do_what_they_say_and_overwrite_nothing() {
+    let items = json!([
+        {"id": {"S": "a"}, "old": {"N": "1"}, "log": {"L": [{"N": "1"}]}, "tags": {"SS": ["x"]}},
+        {"id": {"S": "b"}, "old": {"N": "2"}, "new": {"S": "mine"}, "log": {"S": "text"}, "tags": {"SS": ["new"]}},
+        {"id": {"S": "c"}, "new": {"S": "mine"}, "log": {"L": []}, "tags": {"N": "5"}},
+        {"id": {"S": "d"}},
+    ]);
+    // What differs afterwards, by item.
+    for (flags, fields, updated, differs, told) in [
+        (
+            &["--remove", "old", "--remove", "new"][..],
+            json!({"remove": ["old", "new"]}),
+            3,
+            json!({"a": {"old": null}, "b": {"old": null, "new": null}, "c": {"new": null}}),
+            "",
+        ),
+        (
+            &["--rename", "old=new"],
+            json!({"rename": {"old": "new"}}),
+            1,
+            json!({"a": {"old": null, "new": {"N": "1"}}}),
+            "note: 1 item of all 4 have both old and new, such as {\"id\":{\"S\":\"b\"}}: they are left as they are",
+        ),
+        (
+            &["--copy", "old=new"],
+            json!({"copy": {"old": "new"}}),
+            1,
+            json!({"a": {"new": {"N": "1"}}}),
+            "note: 1 item of all 4 have both old and new",
+        ),
+        (
+            &["--append", "log=1"],
+            json!({"append": {"log": 1}}),
+            2,
+            json!({"c": {"log": {"L": [{"N": "1"}]}}, "d": {"log": {"L": [{"N": "1"}]}}}),
+            "note: 1 item of all 4 have log, which is no list",
+        ),
+        (
+            &["--add", "tags=\"new\""],
+            json!({"add": {"tags": "new"}}),
+            2,
+            json!({"a": {"tags": {"SS": ["new", "x"]}}, "d": {"tags": {"SS": ["new"]}}}),
+            "note: 1 item of all 4 have tags, which is no such set",
+        ),
+    ] {
+        let mut expected = items.clone();
+        for item in expected.as_array_mut().unwrap() {
+            let id = item["id"]["S"].as_str().unwrap().to_owned();
+            for (name, value) in differs[&id].as_object().into_iter().flatten() {
+                match value.is_null() {
+                    true => item.as_object_mut().unwrap().remove(name),
+                    false => item
+                        .as_object_mut()
+                        .unwrap()
+                        .insert(name.clone(), value.clone()),
+                };
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("verb.json");
+        let mut spec = fields;
+        spec["table"] = "things".into();
+        spec["writer"] = "update-item".into();
+        std::fs::write(&path, spec.to_string()).unwrap();
+        let by_flags = [&["--table", "things"], flags].concat();
+        let by_file = ["--spec", path.to_str().unwrap()];
+        let mut ids = Vec::new();
+        for arguments in [&by_flags[..], &by_file] {
+            let database = things(items.clone()).await;
+            let run = || Ended::run(database.backfill("run --json").args(arguments));
+            let first = run().expect_code(0);
+            assert!(
+                first.stderr.contains(told),
+                "{arguments:?}: {}",
+                first.stderr
+            );
+            assert_eq!(first.json()["updated"], updated, "{arguments:?}");
+            assert_eq!(
+                run().expect_code(0).json()["matched"],
+                updated,
+                "nothing more"
+            );
+            let after = read_all(&database.client, "things", KEYS).await;
+            let after = serde_json::to_value(after.into_values().collect::<Vec<_>>()).unwrap();
+            assert_eq!(after, expected, "{arguments:?}");
+            ids.push(first.json()["run_id"].clone());
+        }
+        assert_eq!(ids[0], ids[1], "the same change has the same run");
+    }
+    let database = things(json!([])).await;
+    for (arguments, why) in [
+        (
+            "--remove a --rename b=c",
+            "rename: give either --remove or --rename",
+        ),
+        (
+            "--remove a --pending x=y --update REMOVE",
+            "remove: give either --remove, or --pending and --update",
+        ),
+        ("--rename a=b --rename c=d", "cannot be used multiple times"),
+        ("--rename a", "rename: expected NAME=VALUE, such as old=new"),
+        ("--rename id=b", "rename: id is a key attribute"),
+        ("--copy a=id", "copy: id is a key attribute"),
+        ("--append a=b", "append.a: expected JSON"),
+        ("--add a={}", "add.a: expected texts or numbers"),
+    ] {
+        let refused =
+            Ended::run(&mut database.backfill(&format!("run --table things {arguments}")));
+        let refused = refused.expect_code(2).stderr;
+        assert!(refused.contains(why), "{arguments}: {refused}");
+    }
 }

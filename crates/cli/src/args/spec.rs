@@ -27,6 +27,21 @@ pub struct SpecArgs {
     /// Set it to a value in DynamoDB's JSON, for any type: tags={"SS":["a"]}, blob={"B":"AAE="}; repeatable.
     #[arg(long, value_name = "ATTR=TYPED")]
     set_typed: Vec<String>,
+    /// Remove this attribute; repeatable.
+    #[arg(long, value_name = "ATTR")]
+    remove: Vec<String>,
+    /// Give attribute OLD the name NEW, unless the item has that, too.
+    #[arg(long, value_name = "OLD=NEW")]
+    rename: Option<String>,
+    /// Copy attribute FROM to TO if that is missing.
+    #[arg(long, value_name = "FROM=TO")]
+    copy: Option<String>,
+    /// Append VALUE, which is JSON, to this list if it does not hold it; without the list there is a new one.
+    #[arg(long, value_name = "LIST=VALUE")]
+    append: Option<String>,
+    /// Add a text, a number, or a list of them, to this set; without the set there is a new one.
+    #[arg(long, value_name = "SET=VALUE")]
+    add: Option<String>,
     /// Condition expression that is true for an item still to be migrated (with --update).
     #[arg(long, value_name = "EXPR")]
     pending: Option<String>,
@@ -58,31 +73,7 @@ impl SpecArgs {
             }
             None => Parts::default(),
         };
-        let mut set = Item::new();
-        for argument in &self.set {
-            let (name, json) = split_name("set", argument, "test=1")?;
-            let shown = shown_name(&name);
-            let value = Value::from_plain_json(json).map_err(|message| {
-                Error::invalid(
-                    &format!("set.{shown}"),
-                    format!("{message} (text needs quotes: --set '{shown}=\"text\"')"),
-                )
-            })?;
-            once("set", &shown, set.insert(name.clone(), value))?;
-            if argument.starts_with('"') {
-                parts.top_level.insert(name);
-            }
-        }
-        for argument in &self.set_typed {
-            let (name, json) = split_name("set-typed", argument, "tags={\"SS\":[\"a\"]}")?;
-            let shown = shown_name(&name);
-            let value = typed("set-typed", &shown, json)?;
-            once("set-typed", &shown, set.insert(name.clone(), value))?;
-            if argument.starts_with('"') {
-                parts.top_level.insert(name);
-            }
-        }
-        parts.set.extend(set);
+        self.read_verbs(&mut parts)?;
         let placeholders = self.placeholders.read()?;
         parts.values.extend(placeholders.values);
         parts.names.extend(placeholders.names);
@@ -96,6 +87,61 @@ impl SpecArgs {
 }
 
 impl SpecArgs {
+    /// Puts the verbs over those of a file.
+    fn read_verbs(&self, parts: &mut Parts) -> Result<()> {
+        let mut set = Item::new();
+        for (flag, arguments, read) in [
+            (
+                "set",
+                &self.set,
+                plain as fn(&str, &str, &str) -> Result<Value>,
+            ),
+            ("set-typed", &self.set_typed, typed),
+        ] {
+            let example = match flag {
+                "set" => "test=1",
+                _ => "tags={\"SS\":[\"a\"]}",
+            };
+            for argument in arguments {
+                let (name, json) = parts.name(flag, argument, example)?;
+                let shown = shown_name(&name);
+                let value = read(flag, &shown, json)?;
+                once(flag, &shown, set.insert(name.clone(), value))?;
+            }
+        }
+        parts.set.extend(set);
+        if !self.remove.is_empty() {
+            parts.remove = Vec::new();
+        }
+        for argument in &self.remove {
+            let name = parts.whole_name("remove", argument)?;
+            parts.remove.push(name);
+        }
+        for (flag, argument) in [("rename", &self.rename), ("copy", &self.copy)] {
+            let Some(argument) = argument else {
+                continue;
+            };
+            let (name, other) = parts.name(flag, argument, "old=new")?;
+            let names = [(name, parts.whole_name(flag, other)?)].into();
+            match flag {
+                "rename" => parts.rename = names,
+                _ => parts.copy = names,
+            }
+        }
+        for (flag, argument) in [("append", &self.append), ("add", &self.add)] {
+            let Some(argument) = argument else {
+                continue;
+            };
+            let (name, json) = parts.name(flag, argument, "tags='\"new\"'")?;
+            let value = [(name.clone(), plain(flag, &shown_name(&name), json)?)].into();
+            match flag {
+                "append" => parts.append = value,
+                _ => parts.add = value,
+            }
+        }
+        Ok(())
+    }
+
     /// What of a spec file no flag replaces.
     fn spec_file(&self, path: &Path, json: &str, settings: &SettingsArgs) -> hint::SpecFile {
         let fields: BTreeMap<String, IgnoredAny> = serde_json::from_str(json).unwrap_or_default();
@@ -104,6 +150,11 @@ impl SpecArgs {
             "pending" => self.pending.is_some(),
             "update" => self.update.is_some(),
             "set" | "set_typed" => !self.set.is_empty() || !self.set_typed.is_empty(),
+            "remove" => !self.remove.is_empty(),
+            "rename" => self.rename.is_some(),
+            "copy" => self.copy.is_some(),
+            "append" => self.append.is_some(),
+            "add" => self.add.is_some(),
             setting => settings.gives(setting),
         };
         hint::SpecFile {
@@ -174,21 +225,71 @@ fn split<'a>(flag: &str, argument: &'a str, example: &str) -> Result<(&'a str, &
     })
 }
 
-/// The same with a name that may stand in quotes, as JSON: `"a.b"=1`.
-fn split_name<'a>(flag: &str, argument: &'a str, example: &str) -> Result<(String, &'a str)> {
+/// Names as they are typed; those in quotes, as JSON, are said to be no paths: `"a.b"=1`.
+trait Names {
+    /// The name before a `=`, and what is behind it.
+    fn name<'a>(
+        &mut self,
+        flag: &str,
+        argument: &'a str,
+        example: &str,
+    ) -> Result<(String, &'a str)>;
+
+    /// A name alone.
+    fn whole_name(&mut self, flag: &str, argument: &str) -> Result<String>;
+}
+
+impl Names for Parts {
+    fn name<'a>(
+        &mut self,
+        flag: &str,
+        argument: &'a str,
+        example: &str,
+    ) -> Result<(String, &'a str)> {
+        let Some((name, rest)) = unquoted(argument) else {
+            return split(flag, argument, example).map(|(name, rest)| (name.to_owned(), rest));
+        };
+        let Some(rest) = rest.strip_prefix('=') else {
+            let why = format!("expected = behind \"{name}\", as in {example}, got {argument:?}");
+            return Err(Error::invalid(flag, why));
+        };
+        self.top_level.insert(name.clone());
+        Ok((name, rest))
+    }
+
+    fn whole_name(&mut self, flag: &str, argument: &str) -> Result<String> {
+        match unquoted(argument) {
+            None => Ok(argument.to_owned()),
+            Some((name, "")) => {
+                self.top_level.insert(name.clone());
+                Ok(name)
+            }
+            Some((name, rest)) => {
+                let why = format!("expected a name, got {rest} behind \"{name}\"");
+                Err(Error::invalid(flag, why))
+            }
+        }
+    }
+}
+
+/// The name in quotes at the beginning, and what is behind it.
+fn unquoted(argument: &str) -> Option<(String, &str)> {
     if !argument.starts_with('"') {
-        return split(flag, argument, example).map(|(name, rest)| (name.to_owned(), rest));
+        return None;
     }
     let mut quoted = serde_json::Deserializer::from_str(argument).into_iter::<String>();
-    let name = quoted.next().and_then(std::result::Result::ok);
-    let rest = argument.get(quoted.byte_offset()..);
-    match (name, rest.and_then(|rest| rest.strip_prefix('='))) {
-        (Some(name), Some(rest)) => Ok((name, rest)),
-        _ => Err(Error::invalid(
-            flag,
-            format!("expected \"NAME\"=VALUE, such as {example}, got {argument:?}"),
-        )),
-    }
+    let name = quoted.next()?.ok()?;
+    Some((name, argument.get(quoted.byte_offset()..)?))
+}
+
+/// A value in plain JSON.
+fn plain(flag: &str, name: &str, json: &str) -> Result<Value> {
+    Value::from_plain_json(json).map_err(|message| {
+        Error::invalid(
+            &format!("{flag}.{name}"),
+            format!("{message} (text needs quotes: --{flag} '{name}=\"text\"')"),
+        )
+    })
 }
 
 /// Refuses a name that was given before, in the plain or in the typed form.

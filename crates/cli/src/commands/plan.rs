@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, stack_name};
 use crate::drive::executions::checkpoint_table_of;
-use crate::drive::{paths, room, survey};
+use crate::drive::{left, paths, room, survey};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::show::plan::{Printed, Shown};
@@ -80,6 +80,7 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
             prices: &prices,
         };
         print::coloured_line(&shown.text())?;
+        left::tell(&request, &connection, &description).await?;
     }
     Ok(match &plan.objection {
         None => Ending::Succeeded,

@@ -15,7 +15,7 @@ use clap::Args;
 use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs};
 use crate::drive::count::Counted;
 use crate::drive::executions::Executions;
-use crate::drive::{confirm, here, owner, paths, survey};
+use crate::drive::{confirm, here, left, owner, paths, survey};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::show::plan::Shown;
@@ -67,6 +67,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     }
     refuse_other_writers(&request, &checkpoints, &description).await?;
     judge_predicate(&request, &connection, &description).await?;
+    left::tell(&request, &connection, &description).await?;
     if asks && !confirm::confirm(&request, &connection, &checkpoints, &prices, None).await? {
         return Ok(Ending::Stopped);
     }
@@ -163,6 +164,7 @@ async fn dry_run(
     prices: &Prices,
     json: bool,
 ) -> Result<Ending> {
+    left::tell(request, connection, description).await?;
     let counted = Counted::new(request, &ReadOnly(connection.clone()), description).await?;
     say!("dry run: {}", counted.sentence(request, connection));
     if counted.remaining().is_some() {

@@ -1,22 +1,12 @@
 //! A name such as `a.b` in `--set`, on a table whose items have a map `a`: nobody has said which of the two is meant.
 
-use std::time::Duration;
-
 use backfill_core::change::expression::shown_name;
 use backfill_core::engine::planner::describe;
-use backfill_core::pace::retry::{PATIENCE, Until, retry};
-use backfill_core::ports::PageRequest;
-use backfill_core::survey::{SurveyAccess as _, segments_to_sample};
 use backfill_core::table::TableDescription;
 use backfill_core::{Error, ErrorKind, Item, Key, Request, Result, Spec, Value};
 use backfill_dynamodb::{Connection, ReadOnly};
-use tokio::time::sleep;
 
-/// Pages that are looked at.
-const PAGES: u32 = 4;
-
-/// Items of a page.
-const ITEMS: u32 = 100;
+use crate::drive::look::Looked;
 
 /// Refuses a name that looks like a path if items of a sample have what the path leads into. Reads only, and nothing if no
 /// name looks like one.
@@ -27,9 +17,9 @@ pub async fn refuse_ambiguous(
     connection: &Connection,
     description: &TableDescription,
 ) -> Result<()> {
-    for (name, root) in request.spec.path_like() {
+    for (verb, name, root) in request.spec.path_like() {
         if let Some(key) = item_with(root, request, connection, description).await? {
-            return Err(ambiguous(name, root, &request.spec, &key));
+            return Err(ambiguous(verb, name, root, &request.spec, &key));
         }
     }
     Ok(())
@@ -77,49 +67,39 @@ async fn item_with(
             (":list".to_owned(), text("L")),
         ]),
     };
-    let change = has_it.change(&description.keys);
-    let reader = ReadOnly(connection.clone());
-    let total_segments = segments_to_sample(description.item_count, PAGES);
-    for segment in fastrand::choose_multiple(0..total_segments, PAGES as usize) {
-        let request_of_page = PageRequest {
-            segment,
-            total_segments,
-            after: None,
-            limit: ITEMS,
-            consistent: false,
-        };
-        let look = || reader.sample_page(&*change, request_of_page);
-        let page = retry(&Until::after(PATIENCE), look).await?;
-        if let Some(item) = page.pending.first() {
-            let key = description.keys.names().filter_map(|name| {
-                let value = item.get(name)?;
-                Some((name.to_owned(), value.clone()))
-            });
-            return Ok(Some(Key(key.collect())));
-        }
-        if let Some(budget) = request.settings.max_rcu {
-            sleep(Duration::from_secs_f64(
-                page.consumed_rcu / f64::from(budget),
-            ))
-            .await;
-        }
-    }
-    Ok(None)
+    let looked = Looked::at(&has_it, request, connection, description, 1).await?;
+    Ok(looked.keys.into_iter().next())
 }
 
-fn ambiguous(name: &str, root: &str, spec: &Spec, key: &Key) -> Error {
+fn ambiguous(verb: &str, name: &str, root: &str, spec: &Spec, key: &Key) -> Error {
     let inside = shown_name(name[root.len()..].trim_start_matches('.'));
     let quoted = shown_name(name);
     let root = shown_name(root);
     let (path, names) = as_path(name);
     let parent = path.rfind(['.', '[']).map_or("", |end| &path[..end]);
+    let (nested, named) = match verb {
+        "set" => (
+            format!(
+                "--pending 'attribute_exists({parent}) AND attribute_not_exists({path})' --update 'SET {path} = :v'{names} \
+                 --value ':v=…'"
+            ),
+            format!("--set '{quoted}=…'"),
+        ),
+        "remove" => (
+            format!("--pending 'attribute_exists({path})' --update 'REMOVE {path}'{names}"),
+            format!("--remove '{quoted}'"),
+        ),
+        verb => (
+            format!("it by --pending and --update with the path {path}{names}"),
+            format!("--{verb} with {quoted} in its quotes"),
+        ),
+    };
     Error::invalid(
-        "set",
+        verb,
         format!(
             "{quoted} is the name of one attribute, but in table {} {root} has members of its own, as in item {key}; \
-             for {inside} inside {root}, say --pending 'attribute_exists({parent}) AND attribute_not_exists({path})' \
-             --update 'SET {path} = :v'{names} --value ':v=…'; for an attribute that is called {quoted}, say \
-             --set '{quoted}=…', or in a spec file names with {{\"#n\":{quoted}}}, pending and update",
+             for {inside} inside {root}, say {nested}; for an attribute that is called {quoted}, say {named}, or in a \
+             spec file names with {{\"#n\":{quoted}}}, pending and update",
             spec.table
         ),
     )

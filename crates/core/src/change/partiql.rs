@@ -504,6 +504,7 @@ mod tests {
         }
     }
 
+    /// Long because it is a table of cases.
     #[test]
     fn what_may_mean_something_else_is_left_to_update_item() {
         let nested = format!("{}a = :v{}", "(".repeat(50_000), ")".repeat(50_000));

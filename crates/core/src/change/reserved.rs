@@ -166,6 +166,7 @@ mod tests {
         assert!(is_reserved("status") && is_reserved("Ttl") && !is_reserved("test"));
     }
 
+    /// Long because it is a table of cases.
     #[test]
     fn reserved_names_get_placeholders_and_all_else_stays() {
         use Language::{Condition, Update};

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::expression::{
-    LONGEST_GUARD, MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, root_of_path,
-    shown_name, update_targets,
+    LONGEST_GUARD, MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, shown_name,
+    update_targets,
 };
 use crate::table::KeySchema;
 use crate::text::printable;
@@ -34,68 +34,7 @@ pub struct Spec {
     pub values: Item,
 }
 
-/// The beginning of placeholders for names that were given without quotes.
-const AS_GIVEN: &str = "#s";
-
-/// The beginning of placeholders for names that are said to be no paths.
-const AS_SAID: &str = "#t";
-
 impl Spec {
-    /// The everyday form: every attribute of `set` that is missing is set. An attribute that is there, with
-    /// whatever value, stays.
-    pub fn set_missing(table: impl Into<String>, set: Item) -> Spec {
-        Spec::set_missing_as_said(table, set, &BTreeSet::new())
-    }
-
-    /// [`Spec::set_missing`], with the names among them that are said to be those of top-level attributes, whatever they look
-    /// like.
-    pub fn set_missing_as_said(
-        table: impl Into<String>,
-        set: Item,
-        top_level: &BTreeSet<String>,
-    ) -> Spec {
-        let mut spec = Spec {
-            table: table.into(),
-            pending: String::new(),
-            update: String::new(),
-            names: BTreeMap::new(),
-            values: BTreeMap::new(),
-        };
-        let several = set.len() > 1;
-        for (i, (name, value)) in set.into_iter().enumerate() {
-            let (or, comma) = if i == 0 { ("", "SET ") } else { (" OR ", ", ") };
-            let is_said = top_level.contains(&name) && root_of_path(&name).is_some();
-            let sigil = if is_said { AS_SAID } else { AS_GIVEN };
-            let n = format!("{sigil}{i}");
-            // Writing to a String cannot fail.
-            let _ = write!(spec.pending, "{or}attribute_not_exists({n})");
-            // Of several attributes some may be there already: those keep their value.
-            let _ = if several {
-                write!(spec.update, "{comma}{n} = if_not_exists({n}, :s{i})")
-            } else {
-                write!(spec.update, "{comma}{n} = :s{i}")
-            };
-            spec.names.insert(n, name);
-            spec.values.insert(format!(":s{i}"), value);
-        }
-        spec
-    }
-
-    /// The attributes of the everyday form whose names look like paths, each with the attribute to which the path would lead.
-    /// Nobody has said which of the two is meant.
-    pub fn path_like(&self) -> Vec<(&str, &str)> {
-        let is_given = |placeholder: &str| {
-            placeholder
-                .strip_prefix(AS_GIVEN)
-                .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
-        };
-        self.names
-            .iter()
-            .filter(|(placeholder, _)| is_given(placeholder))
-            .filter_map(|(_, name)| Some((name.as_str(), root_of_path(name)?)))
-            .collect()
-    }
-
     /// Refuses a spec that could not work on any table.
     ///
     /// Errors: `InvalidInput`, which names the field.
@@ -210,11 +149,8 @@ impl Spec {
         for target in update_targets(&self.update) {
             let attribute = self.names.get(target).map_or(target, String::as_str);
             if keys.names().any(|key| key == attribute) {
-                // By the field that was given.
-                let is_set = target.starts_with(AS_GIVEN) || target.starts_with(AS_SAID);
-                let is_set = is_set && target[2..].bytes().all(|byte| byte.is_ascii_digit());
                 return Err(Error::invalid(
-                    if is_set { "set" } else { "update" },
+                    Spec::field_of(target),
                     format!(
                         "{} is a key attribute of table {}, and DynamoDB cannot change a key; \
                          name another attribute",
@@ -289,6 +225,7 @@ pub fn check_table_name(name: &str) -> std::result::Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::Verb;
     use crate::change::expression::not_pending;
     use crate::table::{KeyAttribute, KeyType};
 
@@ -328,21 +265,26 @@ mod tests {
             .map(|name| (name.to_owned(), number(1)))
             .into();
         let spec = Spec::set_missing("stuff", set.clone());
-        assert_eq!(spec.path_like(), [("a.b", "a"), ("c[0]", "c")]);
+        assert_eq!(
+            spec.path_like(),
+            [("set", "a.b", "a"), ("set", "c[0]", "c")]
+        );
         assert!(
             spec.describe().contains("SET \"a.b\" = "),
             "{}",
             spec.describe()
         );
-        let said = BTreeSet::from(["a.b".to_owned(), "d".to_owned()]);
-        let said = Spec::set_missing_as_said("stuff", set, &said);
+        let as_said = |set: &Item, top_level: &[&str]| {
+            let top_level = top_level.iter().map(|name| (*name).to_owned()).collect();
+            Verb::Set(set.clone()).pair("stuff", &top_level).unwrap()
+        };
+        let said = as_said(&set, &["a.b", "d"]);
         said.check().unwrap();
-        assert_eq!(said.path_like(), [("c[0]", "c")]);
+        assert_eq!(said.path_like(), [("set", "c[0]", "c")]);
         assert_eq!(said.describe(), spec.describe());
         // Quotes that were not needed make no other run.
         let one: Item = [("d".to_owned(), number(1))].into();
-        let quoted = Spec::set_missing_as_said("stuff", one.clone(), &["d".to_owned()].into());
-        assert_eq!(quoted, Spec::set_missing("stuff", one));
+        assert_eq!(as_said(&one, &["d"]), Spec::set_missing("stuff", one));
     }
 
     #[test]

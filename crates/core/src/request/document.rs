@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::settings::{RequestedSettings, WriterKind, settings};
-use crate::change::check_value;
-use crate::change::expression::shown_name;
+use crate::change::Verb;
 use crate::change::reserved::{Language, aliased};
 use crate::value::{Item, Value, distinct};
 use crate::{Error, Result, Spec};
@@ -66,6 +65,16 @@ macro_rules! document {
             set: BTreeMap<String, &'a RawValue>,
             #[serde(default, deserialize_with = "distinct")]
             set_typed: Item,
+            #[serde(default)]
+            remove: Vec<String>,
+            #[serde(default, deserialize_with = "distinct")]
+            rename: BTreeMap<String, String>,
+            #[serde(default, deserialize_with = "distinct")]
+            copy: BTreeMap<String, String>,
+            #[serde(default, borrow, deserialize_with = "distinct")]
+            append: BTreeMap<String, &'a RawValue>,
+            #[serde(default, borrow, deserialize_with = "distinct")]
+            add: BTreeMap<String, &'a RawValue>,
             pending: Option<String>,
             update: Option<String>,
             #[serde(default, deserialize_with = "distinct")]
@@ -99,7 +108,17 @@ pub struct Parts {
     pub table: Option<String>,
     /// The everyday form: attribute → the value that it gets if it is missing. Empty with `pending` and `update`.
     pub set: Item,
-    /// The names of `set` that are said to be those of top-level attributes, even if they look like paths.
+    /// The attributes to remove.
+    pub remove: Vec<String>,
+    /// The attribute to rename → its new name. One, like those below: of several an item might be ready for some alone.
+    pub rename: BTreeMap<String, String>,
+    /// The attribute to copy → that to which it is copied.
+    pub copy: BTreeMap<String, String>,
+    /// The list to append to → the value.
+    pub append: Item,
+    /// The set to add to → the member, or a list of members.
+    pub add: Item,
+    /// The names of all these that are said to be those of top-level attributes, even if they look like paths.
     pub top_level: BTreeSet<String>,
     /// `P` of the general form.
     pub pending: Option<String>,
@@ -123,6 +142,11 @@ impl Parts {
         let mut parts = Parts {
             table: document.table,
             set: document.set_typed,
+            remove: document.remove,
+            rename: document.rename,
+            copy: document.copy,
+            append: Item::new(),
+            add: Item::new(),
             top_level: BTreeSet::new(),
             pending: document.pending,
             update: document.update,
@@ -132,6 +156,8 @@ impl Parts {
         };
         for (field, plain, typed) in [
             ("set", document.set, &mut parts.set),
+            ("append", document.append, &mut parts.append),
+            ("add", document.add, &mut parts.add),
             ("values", document.values, &mut parts.values),
         ] {
             for (name, raw) in plain {
@@ -148,32 +174,69 @@ impl Parts {
         Ok(parts)
     }
 
+    /// The verb that is given, if one is.
+    ///
+    /// Errors: `InvalidInput` if there is more than one.
+    fn verb(&mut self) -> Result<Option<Verb>> {
+        /// The one entry of a map.
+        fn one<V>(verb: &str, map: &mut BTreeMap<String, V>) -> Result<Option<(String, V)>> {
+            let first = map.pop_first();
+            match map.is_empty() {
+                true => Ok(first),
+                false => Err(Error::invalid(
+                    verb,
+                    "expected one attribute; of several an item may be ready for some alone, so give each a run of its own",
+                )),
+            }
+        }
+        let set = std::mem::take(&mut self.set);
+        let remove = std::mem::take(&mut self.remove);
+        let verbs = [
+            (!set.is_empty()).then_some(Verb::Set(set)),
+            (!remove.is_empty()).then_some(Verb::Remove(remove)),
+            one("rename", &mut self.rename)?.map(|(old, new)| Verb::Rename(old, new)),
+            one("copy", &mut self.copy)?.map(|(from, to)| Verb::Copy(from, to)),
+            one("append", &mut self.append)?.map(|(list, value)| Verb::Append(list, value)),
+            one("add", &mut self.add)?.map(|(set, members)| Verb::Add(set, members)),
+        ];
+        let mut verbs = verbs.into_iter().flatten();
+        let verb = verbs.next();
+        match (&verb, verbs.next()) {
+            (Some(one), Some(other)) => Err(Error::invalid(
+                other.name(),
+                format!(
+                    "give either `{}` or `{}`, each a run of its own",
+                    one.name(),
+                    other.name()
+                ),
+            )),
+            _ => Ok(verb),
+        }
+    }
+
     /// Puts the parts together and checks all that can be checked without the table.
     ///
     /// Errors: `InvalidInput`, which begins with the field. Another field in the sentence stands in backticks, so that whoever
     /// shows it can name what was given instead.
-    pub fn build(self) -> Result<Request> {
-        let table = self.table.ok_or_else(|| {
+    pub fn build(mut self) -> Result<Request> {
+        let table = self.table.take().ok_or_else(|| {
             Error::invalid("table", "expected the name of the table, such as stuff")
         })?;
-        let spec = match (self.set.is_empty(), self.pending, self.update) {
-            (false, None, None) => {
+        let verb = self.verb()?;
+        let spec = match (verb, self.pending, self.update) {
+            (Some(verb), None, None) => {
                 if !self.names.is_empty() || !self.values.is_empty() {
                     return Err(Error::invalid(
-                        "set",
-                        "`names` and `values` belong to `pending` and `update`, not to `set`",
+                        verb.name(),
+                        format!(
+                            "`names` and `values` belong to `pending` and `update`, not to `{}`",
+                            verb.name()
+                        ),
                     ));
                 }
-                if self.set.contains_key("") {
-                    return Err(Error::invalid("set", "an attribute needs a name"));
-                }
-                for (name, value) in &self.set {
-                    check_value(value)
-                        .map_err(|m| Error::invalid(&format!("set.{}", shown_name(name)), m))?;
-                }
-                Spec::set_missing_as_said(table, self.set, &self.top_level)
+                verb.pair(table, &self.top_level)?
             }
-            (true, Some(pending), Some(update)) => {
+            (None, Some(pending), Some(update)) => {
                 let mut names = self.names;
                 Spec {
                     table,
@@ -183,28 +246,32 @@ impl Parts {
                     values: self.values,
                 }
             }
-            (true, None, None) => {
+            (None, None, None) => {
                 return Err(Error::invalid(
                     "set",
-                    "expected what to set, such as {\"test\":1}, or `pending` together with `update`",
+                    "expected what to set, such as {\"test\":1}, or another of `remove`, `rename`, `copy`, `append` and \
+                     `add`, or `pending` together with `update`",
                 ));
             }
-            (true, Some(_), None) => {
+            (None, Some(_), None) => {
                 return Err(Error::invalid(
                     "update",
                     "expected beside `pending`, such as \"SET a = :v\" with `values` for :v: what makes it false",
                 ));
             }
-            (true, None, Some(_)) => {
+            (None, None, Some(_)) => {
                 return Err(Error::invalid(
                     "pending",
                     "expected beside `update`, such as \"attribute_not_exists(a)\": what the update makes false",
                 ));
             }
-            (false, ..) => {
+            (Some(verb), ..) => {
                 return Err(Error::invalid(
-                    "set",
-                    "give either `set`, or `pending` and `update`, not both",
+                    verb.name(),
+                    format!(
+                        "give either `{}`, or `pending` and `update`, not both",
+                        verb.name()
+                    ),
                 ));
             }
         };
