@@ -1,5 +1,6 @@
 //! A run's budget as people type and read it.
 
+use backfill_core::engine::runs::Rate;
 use backfill_core::request::Settings;
 use backfill_core::{Error, Result};
 
@@ -17,6 +18,17 @@ pub fn parse(flag: &str, text: &str) -> Result<Option<u32>> {
             format!("{text:?} is not a rate; expected a number from 1 on, or none"),
         )),
     }
+}
+
+/// The rate that these values of `--max-wcu` and `--max-rcu` ask for.
+///
+/// Errors: `InvalidInput` naming the flag.
+pub fn rate(max_wcu: Option<&str>, max_rcu: Option<&str>) -> Result<Rate> {
+    let given = |flag, text: Option<&str>| text.map(|text| parse(flag, text)).transpose();
+    Ok(Rate {
+        max_wcu: given("max-wcu", max_wcu)?,
+        max_rcu: given("max-rcu", max_rcu)?,
+    })
 }
 
 /// "at most 500 write and 100 read units/s".

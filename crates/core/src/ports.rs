@@ -298,6 +298,14 @@ pub trait SegmentStore: RejectedStore {
         record: &SegmentRecord,
     ) -> impl Future<Output = Result<()>> + Send;
 
+    /// Stores what has become of rejected items of a segment: does what [`SegmentStore::checkpoint`] does, with its errors, but
+    /// counts no segment as exhausted.
+    fn amend(
+        &self,
+        run: &RunRecord,
+        record: &SegmentRecord,
+    ) -> impl Future<Output = Result<()>> + Send;
+
     /// Adds what was done in a segment to the history of the run's current pass. Not to be tried again after an error: it may
     /// have been carried out, and would then count twice.
     fn add_to_history(

@@ -391,6 +391,11 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
         self.line.after().await
     }
 
+    async fn amend(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
+        // It counts a segment when it becomes exhausted.
+        self.checkpoint(run, record).await
+    }
+
     async fn add_to_history(&self, run: &RunRecord, segment: u32, flush: &Flush) -> Result<()> {
         self.line.before().await?;
         let (place, start) = (run.place_of(segment), flush.bucket_ms());

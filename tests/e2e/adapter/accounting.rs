@@ -298,6 +298,15 @@ async fn accounting_of_a_large_run_in_the_checkpoint_table() {
     segments.sort_unstable();
     assert_eq!(segments, (0..80).collect::<Vec<_>>());
     assert_eq!((rejected, count, exhausted), (60, 60, 40));
+    // What becomes of rejected items later exhausts no segment once more.
+    let done = store.claim(&run, 0).await.unwrap();
+    assert_eq!(done.cursor, Cursor::Exhausted);
+    store.amend(&run, &done).await.unwrap();
+    let mut after = 0;
+    for shard in 0..run.shards {
+        after += store.exhausted(&run, shard).await.unwrap();
+    }
+    assert_eq!(after, exhausted);
     assert_eq!(store.runs().await.unwrap(), std::slice::from_ref(&run));
     let stored = read_all(&table.database.client, "checkpoints", CHECKPOINT_KEYS).await;
     let hash_keys = stored.keys().map(|key| match &key.0["run_id"] {

@@ -12,6 +12,7 @@ mod only_u;
 mod read_only;
 mod refusals;
 mod rehearsals;
+mod rejected;
 mod resume;
 mod specs;
 mod stuff;

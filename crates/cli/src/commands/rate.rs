@@ -1,7 +1,6 @@
 //! `backfill rate`: changes the budget of a run, wherever it goes on.
 
 use backfill_core::Result;
-use backfill_core::engine::runs::Rate;
 use backfill_core::request::Settings;
 use clap::Args;
 use serde::Serialize;
@@ -49,11 +48,7 @@ impl From<&Settings> for Budget {
 
 /// Runs the command.
 pub async fn rate(args: RateArgs) -> Result<Ending> {
-    let given = |flag, text: Option<&str>| text.map(|text| budget::parse(flag, text)).transpose();
-    let rate = Rate {
-        max_wcu: given("max-wcu", args.max_wcu.as_deref())?,
-        max_rcu: given("max-rcu", args.max_rcu.as_deref())?,
-    };
+    let rate = budget::rate(args.max_wcu.as_deref(), args.max_rcu.as_deref())?;
     let (_, checkpoints) = args.of.open().await?;
     let (before, after) = steer::set_rate(&args.of.run_id, &checkpoints, rate).await?;
     let change = budget::change_text(&before, &after);

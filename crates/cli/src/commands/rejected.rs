@@ -1,26 +1,41 @@
 //! `backfill rejected`: the items that DynamoDB refused for good, and another try at them.
 
 use backfill_core::engine::planner::describe;
-use backfill_core::engine::rejected::{Retried, retry_rejected};
+use backfill_core::engine::rejected::Retried;
+use backfill_core::engine::runs::Rate;
 use backfill_core::records::{Rejected, RunRecord, RunStatus};
 use backfill_core::request::RequestedSettings;
+use backfill_core::view::cost::Prices;
 use backfill_core::{Error, Request, Result};
-use backfill_dynamodb::{Connection, ReadOnly, ReadWrite};
+use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
 use serde::Serialize;
 
 use crate::args::OneRunArgs;
-use crate::drive::records;
+use crate::budget;
+use crate::drive::{here, records};
 use crate::ending::Ending;
-use crate::show::{print, words};
+use crate::show::{print, summary, words};
 
 #[derive(Args)]
 pub struct RejectedArgs {
     /// Try the update on these items again, and on no others.
     #[arg(long)]
     retry: bool,
+    /// Write capacity units per second for the run from now on, or none.
+    #[arg(long, value_name = "N|none", requires = "retry")]
+    max_wcu: Option<String>,
+    /// Read capacity units per second for the run from now on, or none.
+    #[arg(long, value_name = "N|none", requires = "retry")]
+    max_rcu: Option<String>,
     #[command(flatten)]
     of: OneRunArgs,
+}
+
+impl RejectedArgs {
+    fn rate(&self) -> Result<Rate> {
+        budget::rate(self.max_wcu.as_deref(), self.max_rcu.as_deref())
+    }
 }
 
 /// What `--json` prints.
@@ -29,6 +44,10 @@ struct Listed<'a> {
     run_id: &'a str,
     table: &'a str,
     pass: u32,
+    /// How the run stands, after trying them again if so asked.
+    status: RunStatus,
+    /// Items still pending by a strongly consistent count; null if there is none since.
+    remaining: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retried: Option<&'a Retried>,
     /// The items that are rejected, after trying them again if so asked.
@@ -38,31 +57,40 @@ struct Listed<'a> {
 /// Runs the command. Without `--retry` it reads only.
 pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
     let (connection, checkpoints) = args.of.open().await?;
-    let run = records::record(&args.of.run_id, &checkpoints, &connection).await?;
-    let mut items = records::rejected(&run, &checkpoints).await?;
-    items.sort_by(|a, b| (a.segment, &a.key).cmp(&(b.segment, &b.key)));
-    let retried = if args.retry && !items.is_empty() {
-        refuse_another_table(&run, &connection).await?;
-        let access = ReadWrite::new(connection.clone());
-        let retried = match retry_rejected(&access, &checkpoints, &run, items).await {
-            Ok(retried) => retried,
-            // Some may have been updated: each is recorded, and the rest can be tried again.
-            Err(error) => {
-                print::error(&error);
-                return Ok(Ending::Failed);
+    let rate = args.rate()?;
+    let prices = Prices::default();
+    let mut records = records::snapshot(&args.of.run_id, &checkpoints, &connection).await?;
+    let mut items = listed(&records.run, &checkpoints).await?;
+    // One that is incomplete for no other reason can be verified.
+    let is_worth_it = !items.is_empty() || records.run.status == RunStatus::Incomplete;
+    let mut tried = None;
+    if args.retry && is_worth_it {
+        refuse_another_table(&records.run, &connection).await?;
+        let retried = here::retry_rejected(&records.run, rate, &connection, &checkpoints).await;
+        if let Err(error) = &retried {
+            if error.kind().is_refusal() {
+                return retried.map(|_| Ending::Failed);
             }
-        };
-        items = retried.rejected.clone();
-        Some(retried)
-    } else {
-        None
+            // Some may have been updated: each is recorded, and the rest can be tried again.
+            print::error(error);
+        }
+        records = records::snapshot(&args.of.run_id, &checkpoints, &connection).await?;
+        items = listed(&records.run, &checkpoints).await?;
+        tried = Some(retried);
+    }
+    let retried = match &tried {
+        Some(Ok(retried)) => retried.as_ref(),
+        _ => None,
     };
+    let (run, summary) = (&records.run, records.summary(&prices));
     if args.of.json {
         print::json(&Listed {
             run_id: &run.run_id,
             table: &run.spec.table,
             pass: run.pass,
-            retried: retried.as_ref(),
+            status: run.status,
+            remaining: summary.remaining,
+            retried,
             rejected: &items,
         });
     } else {
@@ -70,13 +98,25 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
             print::line(&format!("{}  {}", item.key, item.reason))?;
         }
     }
+    say!("{}", text(run, retried, &items));
+    if retried.is_some() {
+        say!("{}", summary::text(run, &summary, &prices));
+    }
     let mended = run.status == RunStatus::Succeeded;
-    say!("{}", text(&run, retried.as_ref(), &items));
-    Ok(if items.is_empty() || mended {
-        Ending::Succeeded
-    } else {
-        Ending::ItemsRemain
+    Ok(match tried {
+        Some(Err(_)) => Ending::Failed,
+        Some(Ok(None)) => Ending::Stopped,
+        Some(Ok(Some(_))) if run.status == RunStatus::Incomplete => Ending::ItemsRemain,
+        _ if items.is_empty() || mended => Ending::Succeeded,
+        _ => Ending::ItemsRemain,
     })
+}
+
+/// The rejected items of a run, in order.
+async fn listed(run: &RunRecord, checkpoints: &CheckpointTable) -> Result<Vec<Rejected>> {
+    let mut items = records::rejected(run, checkpoints).await?;
+    items.sort_by(|a, b| (a.segment, &a.key).cmp(&(b.segment, &b.key)));
+    Ok(items)
 }
 
 /// Refuses a table that has other items under the same name.

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use backfill_core::engine::drive::Engine;
 use backfill_core::engine::planner::Planner;
+use backfill_core::engine::rejected::Retried;
+use backfill_core::engine::runs::Rate;
 use backfill_core::engine::verifier::Verifier;
 use backfill_core::engine::worker::Worker;
 use backfill_core::pace::Share;
-use backfill_core::records::RunStatus;
+use backfill_core::records::{RunRecord, RunStatus};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{Snapshot, snapshot};
-use backfill_core::{Request, Result};
+use backfill_core::{ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly, ReadWrite};
 
+use crate::drive::executions::Executions;
 use crate::drive::watch::{Watch, Watched};
 use crate::drive::{owner, signals};
 use crate::ending::Ending;
@@ -21,6 +24,64 @@ use crate::show::{print, summary};
 
 /// How often progress is read from the checkpoint table.
 pub const POLL: Duration = Duration::from_millis(500);
+
+/// The parts of a run, all in this process.
+fn engine(
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+) -> Engine<ReadOnly, ReadWrite, CheckpointTable> {
+    Engine {
+        planner: Planner::new(ReadOnly(connection.clone()), checkpoints.clone()),
+        worker: Worker::new(
+            ReadWrite::new(connection.clone()),
+            checkpoints.clone(),
+            Share::Whole,
+        ),
+        verifier: Verifier::new(ReadOnly(connection.clone()), checkpoints.clone()),
+    }
+}
+
+/// Tries the rejected items of a run again, at this rate from now on, with progress. A holder who has certainly ended is none. What
+/// came of it is in the records, also after an error; `None` if it was stopped before the end.
+pub async fn retry_rejected(
+    run: &RunRecord,
+    rate: Rate,
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+) -> Result<Option<Retried>> {
+    let mut request = run.request();
+    let executions = Executions::new(connection);
+    owner::take_over_from_the_dead(&mut request, connection, checkpoints, &executions).await?;
+    let dead = request.settings.take_over_from.as_deref();
+    let stop =
+        signals::stop_on_signal("stopping after this item; press ctrl-C again to stop at once");
+    let engine = engine(connection, checkpoints);
+    let owner = owner::this_process();
+    let retry = engine.retry_rejected(&run.run_id, &owner, rate, dead, &stop);
+    tokio::pin!(retry);
+    let watched = Watched {
+        connection: connection.clone(),
+        checkpoints: checkpoints.clone(),
+        run_id: run.run_id.clone(),
+        owner: Some(owner.clone()),
+        role: Role::Runner,
+        stop: stop.clone(),
+    };
+    let mut progress = Watch::open(false, watched, POLL);
+    let retried = loop {
+        tokio::select! {
+            retried = &mut retry => break retried,
+            () = progress.poll() => {}
+        }
+    };
+    progress.finish();
+    match retried {
+        Ok(_) if stop.is_cancelled() => Ok(None),
+        // The operator has stopped it from somewhere else.
+        Err(error) if error.kind() == ErrorKind::NotRunning => Ok(None),
+        retried => retried.map(Some),
+    }
+}
 
 /// Runs a request until it ends or the operator stops it, with progress (on the whole terminal if `watch`) and a summary.
 /// Returns how it ended; an error means that no item was touched.
@@ -35,15 +96,7 @@ pub async fn execute(
     let stop = signals::stop_on_signal(
         "stopping at the next checkpoint; press ctrl-C again to stop at once",
     );
-    let engine = Engine {
-        planner: Planner::new(ReadOnly(connection.clone()), checkpoints.clone()),
-        worker: Worker::new(
-            ReadWrite::new(connection.clone()),
-            checkpoints.clone(),
-            Share::Whole,
-        ),
-        verifier: Verifier::new(ReadOnly(connection.clone()), checkpoints.clone()),
-    };
+    let engine = engine(connection, checkpoints);
     let owner = owner::this_process();
     let round = engine.planner.plan(request, &owner).await?;
     let run = engine.drive(round, &owner, &stop);

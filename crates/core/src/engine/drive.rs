@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::ownership::load;
 use crate::engine::planner::Planner;
-use crate::engine::runs::{ConclusionStatus, Round};
+use crate::engine::runs::{Conclusion, ConclusionStatus, Round};
 use crate::engine::verifier::{Verifier, VerifyRequest};
 use crate::engine::worker::{Chunk, Worker};
 use crate::pace::Consistency;
@@ -113,30 +113,15 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
                     .next(&round.run_id, round.pass, owner)
                     .await?;
             }
-            let mut request = VerifyRequest {
+            let request = VerifyRequest {
                 run_id: round.run_id.clone(),
                 pass: round.pass,
                 owner: owner.clone(),
                 verification: round.verification,
             };
-            self.verifier.go_on_from(&self.worker.budget);
-            while !request.verification.done {
-                if stop.is_cancelled() {
-                    return Ok(RunStatus::Paused);
-                }
-                let verified = retry_outage(stop, OUTAGE_PATIENCE, || {
-                    self.verifier.verify(request.clone(), None, stop)
-                })
-                .await;
-                if let Some(verification) = unless_stopped(verified, stop)? {
-                    request.verification = verification;
-                }
-            }
-            let conclusion = self
-                .planner
-                .runs
-                .conclude(&round.run_id, round.pass, owner, &request.verification)
-                .await?;
+            let Some(conclusion) = self.count(request, stop).await? else {
+                return Ok(RunStatus::Paused);
+            };
             match conclusion.status {
                 ConclusionStatus::Succeeded => return Ok(RunStatus::Succeeded),
                 ConclusionStatus::Incomplete => return Ok(RunStatus::Incomplete),
@@ -152,6 +137,33 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> 
                 }
             }
         }
+    }
+
+    /// Verifies the pass of a request from where it stands, and records what follows; `None` if it was stopped before.
+    pub(super) async fn count(
+        &self,
+        mut request: VerifyRequest,
+        stop: &CancellationToken,
+    ) -> Result<Option<Conclusion>> {
+        self.verifier.go_on_from(&self.worker.budget);
+        while !request.verification.done {
+            if stop.is_cancelled() {
+                return Ok(None);
+            }
+            let verified = retry_outage(stop, OUTAGE_PATIENCE, || {
+                self.verifier.verify(request.clone(), None, stop)
+            })
+            .await;
+            if let Some(verification) = unless_stopped(verified, stop)? {
+                request.verification = verification;
+            }
+        }
+        let (pass, owner) = (request.pass, &request.owner);
+        let concluded =
+            self.planner
+                .runs
+                .conclude(&request.run_id, pass, owner, &request.verification);
+        concluded.await.map(Some)
     }
 
     /// Sweeps all segments of a round, each chunk after chunk. The first error stops the others at their checkpoints.

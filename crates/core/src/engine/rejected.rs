@@ -1,24 +1,43 @@
-//! The items that DynamoDB refused for good are tried again, under the guard of the run, and no others.
+//! The items that DynamoDB refused for good are tried again, under the guard of the run and within its budget, and no others.
+//! What becomes of them moves in the books of the run, and if none is left, the run is verified.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use crate::change::Seen;
+use crate::change::{Seen, SharedChange};
 use crate::clock::now_ms;
-use crate::engine::worker::unless_busy;
-use crate::pace::retry::{Until, retry};
-use crate::ports::{Outcome, RejectedStore, TableWriter as _, WriteAccess};
-use crate::records::{Rejected, RunRecord};
+use crate::engine::drive::Engine;
+use crate::engine::ownership;
+use crate::engine::runs::Rate;
+use crate::engine::verifier::{Verification, VerifyRequest};
+use crate::engine::worker::{CHECKPOINT_PATIENCE, unless_busy};
+use crate::pace::Pace;
+use crate::pace::retry::{PATIENCE, Until, retry, retry_each, retry_until};
+use crate::ports::{LookBy, Outcome, ReadAccess, RunStore, SegmentStore, TableWriter, WriteAccess};
+use crate::records::{Counters, Flush, Owner, Rejected, RunRecord, RunStatus, SegmentRecord};
 use crate::request::WriterKind;
-use crate::{Error, Result};
+use crate::value::size::{item_bytes, read_units, write_units};
+use crate::{Error, Item, Result};
 
-/// How long one item is tried if the table throttles or is unavailable.
-const ITEM_PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any number of items takes to be tried again.
+const NO_END: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Bytes of an item before it was read, if nobody has counted the table.
+const UNKNOWN_BYTES: f64 = 4096.0;
 
 /// What came of trying rejected items again.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Retried {
+    /// Items that were rejected before.
+    #[serde(skip)]
+    pub before: u64,
+    /// Items that are rejected still, whether they were tried again or not.
+    #[serde(skip)]
+    pub left: u64,
     /// Items that are changed now.
     pub updated: u64,
     /// Items that a live writer has set since.
@@ -29,50 +48,308 @@ pub struct Retried {
     pub rejected: Vec<Rejected>,
 }
 
-/// Tries the update on these items of the run's current pass again, one after the other, under the guard of the run. The
-/// records of those that are no longer rejected are removed. The run's counters stay as they are.
-///
-/// Errors: those of an update or of the store, after 60 s of trying if they are retryable; what was done before stands. An
-/// error of an update names the item.
-pub async fn retry_rejected<A: WriteAccess, S: RejectedStore>(
-    access: &A,
-    store: &S,
-    run: &RunRecord,
-    items: Vec<Rejected>,
-) -> Result<Retried> {
-    let writer = access.writer(run.change(), WriterKind::UpdateItem);
-    let mut retried = Retried::default();
-    for item in items {
+impl Retried {
+    /// What came of it, for a person.
+    fn sentence(&self) -> String {
+        format!(
+            "{} of {} items that DynamoDB refused were tried again: {} updated, {} raced, {} vanished, {} refused again",
+            self.updated + self.raced + self.vanished + self.rejected.len() as u64,
+            self.before,
+            self.updated,
+            self.raced,
+            self.vanished,
+            self.rejected.len()
+        )
+    }
+}
+
+/// What became of an item that was tried again, and what that has cost.
+struct Tried {
+    outcome: Outcome,
+    consumed_wcu: f64,
+    consumed_rcu: f64,
+}
+
+impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> {
+    /// Tries the update on the rejected items of a run's current pass again, one after the other, on behalf of `owner`, who
+    /// holds the run meanwhile: it has ended, or its owner of that name (`dead`) is known to have. At this rate from now on.
+    /// Items that are no longer rejected move in the run's counters to what became of them. If none is left of a run that was
+    /// incomplete, it is verified, and has succeeded if nothing is pending. Otherwise it is as it was, also after an error or if
+    /// `stop` is cancelled; what was done stands.
+    ///
+    /// Errors: `InvalidInput` if there is no such run; `ActiveElsewhere` if somebody holds it; those of an update, which name
+    /// the item; those of the store and of the verification.
+    pub async fn retry_rejected(
+        &self,
+        run_id: &str,
+        owner: &Owner,
+        rate: Rate,
+        dead: Option<&str>,
+        stop: &CancellationToken,
+    ) -> Result<Retried> {
+        let runs = &self.planner.runs;
+        let (former, run) = runs.borrow(run_id, owner, rate, dead).await?;
+        let mut retried = Retried::default();
+        let tried = self.try_again(&run, &mut retried, stop).await;
+        let ended = match tried {
+            Ok(()) if former.status == RunStatus::Incomplete && retried.left == 0 => {
+                let request = VerifyRequest {
+                    run_id: run_id.to_owned(),
+                    pass: run.pass,
+                    owner: owner.clone(),
+                    verification: Verification::new(run.settings.total_segments),
+                };
+                self.count(request, stop).await.map(drop)
+            }
+            tried => tried,
+        };
+        let numbers = (retried.before, retried.left);
+        let what_came = retried.sentence();
+        let given_back = runs.give_back(&former, owner, numbers, &what_came);
+        ended.and(given_back.await).map(|()| retried)
+    }
+
+    /// Tries all of them, until `stop` is cancelled or the run is no longer ours.
+    async fn try_again(
+        &self,
+        run: &RunRecord,
+        retried: &mut Retried,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let store = &self.worker.store;
+        let under = |shard| store.rejected(run, run.pass, shard);
+        let until = Until::after(PATIENCE);
+        let items = retry_each(&until, 0..run.shards, under).await?.concat();
+        retried.before = items.len() as u64;
+        retried.left = retried.before;
+        let mut by_segment: BTreeMap<u32, Vec<Rejected>> = BTreeMap::new();
+        for item in items {
+            by_segment.entry(item.segment).or_default().push(item);
+        }
+        let until = Until {
+            stop: stop.child_token(),
+            ..Until::after(NO_END)
+        };
+        let budget = &self.worker.budget;
+        budget.set(&run.settings, 0);
+        let look = |run: RunRecord| {
+            budget.set(&run.settings, 0);
+            std::future::ready(Ok(()))
+        };
+        let work = async {
+            let pace = Pace::new(budget, 1, None, None);
+            for items in by_segment.into_values() {
+                if until.is_over() {
+                    break;
+                }
+                self.try_segment(run, items, &pace, &until, retried).await?;
+            }
+            Ok(())
+        };
+        tokio::pin!(work);
+        tokio::select! {
+            worked = &mut work => worked,
+            // Whoever stops or takes over the run should not have to wait.
+            error = ownership::watch(store, run, None, look) => {
+                until.stop.cancel();
+                // What was done is still recorded, if the run is still ours.
+                work.await.and(Err(error))
+            }
+        }
+    }
+
+    /// Tries the rejected items of one segment, all of them, and moves them in its books.
+    async fn try_segment(
+        &self,
+        run: &RunRecord,
+        items: Vec<Rejected>,
+        pace: &Pace<'_>,
+        until: &Until,
+        retried: &mut Retried,
+    ) -> Result<()> {
+        let Some(segment) = items.first().map(|item| item.segment) else {
+            return Ok(());
+        };
+        let store = &self.worker.store;
+        let begin = Instant::now();
+        let mut record = retry(&Until::after(PATIENCE), || store.claim(run, segment)).await?;
+        record.count_cut_pages();
+        let writer = self
+            .worker
+            .access
+            .writer(run.change(), WriterKind::UpdateItem);
+        let (mut became, mut mended) = (Counters::default(), Vec::new());
+        let all = items.len();
+        let mut failure = None;
+        for item in items {
+            let tried = match self.try_item(run, &writer, &item, pace, until).await {
+                Ok(Some(tried)) => tried,
+                Ok(None) => break,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            };
+            became.consumed_wcu += tried.consumed_wcu;
+            became.consumed_rcu += tried.consumed_rcu;
+            match tried.outcome {
+                Outcome::Updated => became.updated += 1,
+                Outcome::Raced => became.raced += 1,
+                Outcome::Vanished => became.vanished += 1,
+                // It was refused before as one of many that were not.
+                Outcome::Rejected(reason) | Outcome::Unclear(reason) => {
+                    let item = Rejected {
+                        reason,
+                        at_ms: now_ms(),
+                        ..item
+                    };
+                    retry(&Until::after(PATIENCE), || store.reject(run, &item)).await?;
+                    retried.rejected.push(item);
+                    continue;
+                }
+            }
+            mended.push(item);
+        }
+        record.move_rejected(&became, (all - mended.len()) as u64);
+        retried.updated += became.updated;
+        retried.raced += became.raced;
+        retried.vanished += became.vanished;
+        retried.left -= mended.len() as u64;
+        let seconds = begin.elapsed().as_secs_f64();
+        self.close(run, record, became, seconds, &mended).await?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Closes the books of a segment that so many seconds were worked on, in which this was done, and removes the records of the
+    /// mended items.
+    async fn close(
+        &self,
+        run: &RunRecord,
+        mut record: SegmentRecord,
+        done: Counters,
+        seconds: f64,
+        mended: &[Rejected],
+    ) -> Result<()> {
+        let store = &self.worker.store;
+        record.counters += Counters {
+            consumed_wcu: done.consumed_wcu,
+            consumed_rcu: done.consumed_rcu,
+            worked_seconds: seconds,
+            checkpoints: 1,
+            ..Counters::default()
+        };
+        record.saved_ms = now_ms();
+        // The books first: a record that is left over is tried once more, and found to be done.
+        let patience = Until::after(CHECKPOINT_PATIENCE);
+        retry(&patience, || store.amend(run, &record)).await?;
+        for item in mended {
+            retry(&Until::after(PATIENCE), || store.forget_rejected(run, item)).await?;
+        }
+        let flush = Flush {
+            at_ms: record.saved_ms,
+            seconds,
+            done,
+        };
+        if let Err(error) = store.add_to_history(run, record.segment, &flush).await {
+            tracing::debug!(error = error.report(), "part of the history is lost");
+        }
+        Ok(())
+    }
+
+    /// Reads one item, which says what it costs to write, and tries its update. `None`: not begun, or not acknowledged before it
+    /// was stopped.
+    async fn try_item<T: TableWriter>(
+        &self,
+        run: &RunRecord,
+        writer: &T,
+        item: &Rejected,
+        pace: &Pace<'_>,
+        until: &Until,
+    ) -> Result<Option<Tried>> {
         let of_item = |error: Error| {
             error.context(format!(
                 "table {}, trying key {} again",
                 run.spec.table, item.key
             ))
         };
-        // The record holds nothing of the item but its key, which is all that a pair reads.
-        let seen = Seen::from(item.key.clone());
-        let until = Until::after(ITEM_PATIENCE);
-        let outcome = match retry(&until, || writer.update(&seen)).await {
-            Ok(write) => write.outcome,
-            Err(error) => unless_busy(error).map_err(of_item)?,
+        let looked = look(run, writer, item, pace, until).await;
+        let Some((found, consumed_rcu)) = looked.map_err(of_item)? else {
+            return Ok(None);
         };
-        match outcome {
-            Outcome::Updated => retried.updated += 1,
-            Outcome::Raced => retried.raced += 1,
-            Outcome::Vanished => retried.vanished += 1,
-            // It was refused before as one of many that were not.
-            Outcome::Rejected(reason) | Outcome::Unclear(reason) => {
-                let item = Rejected {
-                    reason,
-                    at_ms: now_ms(),
-                    ..item
-                };
-                retry(&until, || store.reject(run, &item)).await?;
-                retried.rejected.push(item);
-                continue;
-            }
-        }
-        retry(&until, || store.forget_rejected(run, &item)).await?;
+        let Some(found) = found else {
+            return Ok(Some(Tried {
+                outcome: Outcome::Vanished,
+                consumed_wcu: 0.0,
+                consumed_rcu,
+            }));
+        };
+        let should_cost = write_units(item_bytes(&found));
+        let seen = seen(&run.change(), found);
+        let written = retry_until(
+            until,
+            || pace.check(should_cost, until),
+            async |turn| match writer.update(&seen).await {
+                Ok(write) => {
+                    // What a refused update costs is not told: it is paid for like any other.
+                    turn.end_check(match write.outcome {
+                        Outcome::Rejected(_) | Outcome::Unclear(_) => {
+                            write.consumed_wcu.max(should_cost)
+                        }
+                        _ => write.consumed_wcu,
+                    });
+                    Ok(write)
+                }
+                Err(error) => {
+                    turn.failed(&error);
+                    Err(error)
+                }
+            },
+        );
+        let (outcome, consumed_wcu) = match written.await {
+            Ok(Some(write)) => (write.outcome, write.consumed_wcu),
+            Ok(None) => return Ok(None),
+            Err(error) => (unless_busy(error).map_err(of_item)?, 0.0),
+        };
+        Ok(Some(Tried {
+            outcome,
+            consumed_wcu,
+            consumed_rcu,
+        }))
     }
-    Ok(retried)
+}
+
+/// Reads an item, strongly consistent: what it is like, if it is there, and the read units. `None`: stopped before.
+async fn look<T: TableWriter>(
+    run: &RunRecord,
+    writer: &T,
+    item: &Rejected,
+    pace: &Pace<'_>,
+    until: &Until,
+) -> Result<Option<(Option<Item>, f64)>> {
+    let bytes = run.item_bytes().unwrap_or(UNKNOWN_BYTES);
+    let should_cost = read_units(bytes as u64);
+    retry_until(
+        until,
+        || pace.look(should_cost, until),
+        async |turn| match writer.look(&item.key, LookBy::Page).await {
+            Ok(look) => {
+                let units = look.consumed.unwrap_or(should_cost);
+                turn.end_check(units);
+                Ok((look.item, units))
+            }
+            Err(error) => {
+                turn.failed(&error);
+                Err(error)
+            }
+        },
+    )
+    .await
+}
+
+/// What a page would have carried of this item.
+fn seen(change: &SharedChange, item: Item) -> Seen {
+    let mut seen = Seen::new(change.keys(), item);
+    let reads = change.reads();
+    seen.read.retain(|name, _| reads.contains(name));
+    seen
 }

@@ -84,8 +84,8 @@ struct ChunkTime {
 
 /// Migrates segments of the tables of `access`, with checkpoints in `store`.
 pub struct Worker<A, S> {
-    access: A,
-    store: S,
+    pub(super) access: A,
+    pub(super) store: S,
     pub(super) budget: Budget,
     accepted: Accepted,
 }

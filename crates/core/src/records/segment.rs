@@ -73,6 +73,34 @@ pub struct SegmentRecord {
 }
 
 impl SegmentRecord {
+    /// Moves items that are rejected no longer to what became of them, by these counters of updated, raced and vanished items;
+    /// so many others of the segment are still rejected. What no counter holds, since it was recorded just before a crash or on a
+    /// page that was cut off, counts only if it was changed now.
+    pub(crate) fn move_rejected(&mut self, became: &Counters, left: u64) {
+        let counters = &mut self.counters;
+        let mut room = counters.rejected.saturating_sub(left);
+        let mut take = |items: u64| {
+            let taken = items.min(room);
+            room -= taken;
+            taken
+        };
+        let updated = take(became.updated);
+        let (raced, vanished) = (take(became.raced), take(became.vanished));
+        let uncounted = became.updated - updated;
+        counters.rejected -= updated + raced + vanished;
+        *counters += Counters {
+            scanned: uncounted,
+            matched: uncounted,
+            updated: became.updated,
+            raced,
+            vanished,
+            ..Counters::default()
+        };
+        if self.cursor != Cursor::Exhausted {
+            self.counted_ahead = self.counted_ahead.saturating_add(uncounted);
+        }
+    }
+
     /// Counts the items of pages that were cut off as scanned, too. Earlier versions counted them as matched alone.
     pub(crate) fn count_cut_pages(&mut self) {
         let Counters {
@@ -108,6 +136,62 @@ impl BoundBy {
             BoundBy::Budget => "budget",
             BoundBy::Throttled => "throttled",
             BoundBy::Latency => "latency",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// accounting: items that are rejected no longer move to what became of them, each counted one once, and the books balance.
+    #[test]
+    fn accounting_of_rejected_items_that_are_mended() {
+        let became = |updated, raced, vanished| Counters {
+            updated,
+            raced,
+            vanished,
+            ..Counters::default()
+        };
+        // Counted before, records: what became of them and how many are left; then (matched, updated, raced, vanished, rejected).
+        for (rejected, became, left, then) in [
+            (5, became(3, 1, 1), 0, (15, 13, 1, 1, 0)),
+            (5, became(2, 0, 0), 3, (15, 12, 0, 0, 3)),
+            // Two records that no counter holds: one was mended when its page was read again, one is changed now.
+            (1, became(1, 1, 0), 1, (12, 11, 0, 0, 1)),
+            (1, became(2, 1, 0), 0, (12, 12, 0, 0, 0)),
+            // A crash came between the books and the removal of the records.
+            (0, became(0, 3, 0), 0, (10, 10, 0, 0, 0)),
+        ] {
+            let mut record = SegmentRecord {
+                run_id: "r".into(),
+                pass: 1,
+                segment: 0,
+                run_revision: 1,
+                generation: 1,
+                cursor: Cursor::Exhausted,
+                trial_passed: true,
+                bound_by: BoundBy::None,
+                throttled_by: None,
+                counters: Counters {
+                    scanned: 20,
+                    matched: 10 + rejected,
+                    updated: 10,
+                    rejected,
+                    ..Counters::default()
+                },
+                counted_ahead: 0,
+                saved_ms: 0,
+            };
+            record.move_rejected(&became, left);
+            let c = record.counters;
+            assert_eq!(
+                (c.matched, c.updated, c.raced, c.vanished, c.rejected),
+                then,
+                "{became:?}, {left}"
+            );
+            assert_eq!(c.matched, c.updated + c.raced + c.vanished + c.rejected);
+            assert!(c.matched <= c.scanned);
         }
     }
 }

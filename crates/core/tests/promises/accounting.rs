@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use backfill_core::ErrorKind;
-use backfill_core::engine::rejected::retry_rejected;
 use backfill_core::engine::worker::Chunk;
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::RunStatus;
@@ -99,15 +98,92 @@ fn accounting_of_rejected_items_one_by_one() {
         // One of them has become acceptable, one was deleted.
         world.table.poison([3]);
         world.table.delete(17);
-        let again = retry_rejected(&world.table, &world.store, &run, rejected)
-            .await
-            .unwrap();
+        let again = world.retry_rejected().await.unwrap();
         assert_eq!((again.updated, again.vanished), (1, 1));
         assert_eq!(again.rejected.len(), 1);
         assert_eq!(world.table.updates().len(), updates + 1, "no other item");
         let left = world.store.rejected(&run, run.pass, 0).await.unwrap();
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].key, again.rejected[0].key);
+        // The books balance, and the run is as it was, but for a count that says nothing any more.
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert_eq!((counters.rejected, counters.vanished), (1, 1));
+        let now = world.record().await;
+        assert_eq!((now.status, &now.proof), (RunStatus::Incomplete, &None));
+        assert_eq!(now.owner, run.owner);
+        assert!(now.message.contains("1 refused again"), "{}", now.message);
+        let moved = |event: &&backfill_core::records::Event| event.what == "rejected";
+        let moved = now.events.iter().find(moved).unwrap();
+        assert_eq!((moved.old.as_str(), moved.new.as_str()), ("3", "1"));
+
+        // The last one is mended as well: the run is verified, and has succeeded.
+        world.table.poison([]);
+        let again = world.retry_rejected().await.unwrap();
+        assert_eq!((again.updated, again.rejected.len()), (1, 0));
+        let now = world.record().await;
+        assert_eq!(now.status, RunStatus::Succeeded, "{}", now.message);
+        assert_eq!(now.proof.unwrap().remaining, 0);
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert_eq!(counters.rejected, 0);
+        // A write whose answer was lost was found as raced.
+        let changed = counters.updated + counters.raced;
+        assert_eq!(changed, world.table.updates().len() as u64);
+    });
+}
+
+/// one-owner: rejected items of a run that somebody holds are not tried again beside it, unless that one is known to be dead. Then
+/// the run is paused, since nobody works for it.
+#[test]
+fn one_owner_also_tries_rejected_items_again() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(2), 200, r#","total_segments":2"#);
+        world.table.poison([3, 17]);
+        let plan = world.plan("first").await;
+        let never = CancellationToken::new();
+        let chunk = first_chunk(&plan, 0);
+        world.worker().work(&chunk, None, &never).await.unwrap();
+        let before = world.table.updates();
+        let error = world.retry_rejected().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ActiveElsewhere, "{error}");
+        assert_eq!(world.table.updates(), before);
+        assert_eq!(world.record().await.owner, "first".into());
+
+        world.table.poison([]);
+        let again = world.retry_rejected_from("first").await.unwrap();
+        assert_eq!(
+            world.table.updates().len(),
+            before.len() + again.updated as usize
+        );
+        assert_eq!(world.record().await.status, RunStatus::Paused);
+        let late = world.worker().work(&chunk, None, &never).await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::NotRunning, "{late}");
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert_eq!((counters.rejected, counters.scanned), (0, 200));
+        assert_eq!(counters.updated, world.table.updates().len() as u64);
+    });
+}
+
+/// budget: rejected items are tried again within it.
+#[test]
+fn budget_of_rejected_items_that_are_tried_again() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":4,"max_passes":1,"max_wcu":10"#;
+        let world = World::new(Faults::none(4), 1_000, settings);
+        world.table.poison(100..300);
+        assert_eq!(world.run().await.unwrap(), RunStatus::Incomplete);
+        world.table.poison([]);
+        let updated = world.table.updates().len();
+        let begin = tokio::time::Instant::now();
+        let again = world.retry_rejected().await.unwrap();
+        assert_eq!(again.updated, 160);
+        assert_eq!(world.table.updates().len(), updated + 160);
+        let seconds = begin.elapsed().as_secs_f64();
+        assert!((15.0..25.0).contains(&seconds), "{seconds}");
+        assert_eq!(world.record().await.status, RunStatus::Succeeded);
     });
 }
 

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backfill_core::engine::rejected::retry_rejected;
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::RunStatus;
 use backfill_core::view::cost::Prices;
@@ -131,13 +130,16 @@ fn promises_hold_under_faults_of_1000_seeds() {
                 let rejected = world.rejected(&run).await;
                 assert_eq!(rejected.len(), refused);
                 world.table.poison([]);
-                let again = retry_rejected(&world.table, &world.store, &run, rejected).await;
-                assert_eq!(again.unwrap().updated, refused as u64);
+                let again = world.retry_rejected().await.unwrap();
+                assert_eq!(again.updated, refused as u64);
+                let counters = world.counters().await;
+                assert_accounted(&counters);
+                assert_eq!(counters.rejected, 0);
             }
             world.assert_migrated(&before);
             let records = snapshot(&world.store, &run_id).await.unwrap().unwrap();
             let summary = records.summary(&Prices::default());
-            assert_eq!(summary.remaining, Some(refused as u64));
+            assert_eq!(summary.remaining, Some(0));
         });
     });
 }

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use backfill_core::engine::drive::Engine;
 use backfill_core::engine::planner::Planner;
-use backfill_core::engine::runs::Round;
+use backfill_core::engine::rejected::Retried;
+use backfill_core::engine::runs::{Rate, Round};
 use backfill_core::engine::verifier::Verifier;
 use backfill_core::engine::worker::{Chunk, Worker};
 use backfill_core::pace::Share;
@@ -94,6 +95,29 @@ impl World {
             .plan(&taking_over(&self.request), &owner.into())
             .await?;
         engine.drive(plan, &owner.into(), stop).await
+    }
+
+    /// Tries the rejected items of the run again, if nobody holds it.
+    pub async fn retry_rejected(&self) -> backfill_core::Result<Retried> {
+        self.retry(None).await
+    }
+
+    /// Tries the rejected items of the run again, whose owner of this name is dead.
+    pub async fn retry_rejected_from(&self, dead: &str) -> backfill_core::Result<Retried> {
+        self.retry(Some(dead)).await
+    }
+
+    async fn retry(&self, dead: Option<&str>) -> backfill_core::Result<Retried> {
+        let engine = Engine {
+            planner: self.planner(),
+            worker: Worker::new(self.table.clone(), self.store.clone(), Share::Whole),
+            verifier: self.verifier(),
+        };
+        let (run_id, owner) = (self.request.run_id(), Owner::from("retry"));
+        let never = CancellationToken::new();
+        engine
+            .retry_rejected(&run_id, &owner, Rate::default(), dead, &never)
+            .await
     }
 
     /// The run as it is recorded.

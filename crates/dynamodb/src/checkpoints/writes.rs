@@ -175,62 +175,16 @@ impl SegmentStore for CheckpointTable {
     }
 
     async fn checkpoint(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
-        let names = names([
-            "cursor",
-            "trial_passed",
-            "bound_by",
-            "throttled_by",
-            "counters",
-            "counted_ahead",
-            "saved_ms",
-            "expires_at",
-            "generation",
-            "checkpoints",
-        ]);
-        let values = values([
-            ("cursor", to_attribute(&record.cursor)),
-            ("trial_passed", Value::Bool(record.trial_passed)),
-            ("bound_by", to_attribute(&record.bound_by)),
-            ("throttled_by", to_attribute(&record.throttled_by)),
-            ("counters", to_attribute(&record.counters)),
-            ("counted_ahead", number(record.counted_ahead)),
-            ("saved_ms", number(record.saved_ms)),
-            ("expires_at", expires_at()),
-            ("generation", number(record.generation)),
-            ("checkpoints", number(record.counters.checkpoints)),
-        ]);
-        let place = run.place_of(record.segment);
-        let key = key(&place, &segment_key(record.pass, record.segment));
-        let checkpoint = UpdateItem {
-            // Only the latest claim may move the checkpoint (promise: one-owner), and only forward: one that was given up
-            // may still be carried out after its successors.
-            condition_expression: Some(
-                "#generation = :generation AND \
-                 (attribute_not_exists(#counters.#checkpoints) OR #counters.#checkpoints <= :checkpoints)",
-            ),
-            expression_attribute_names: Some(&names),
-            expression_attribute_values: Some(&values),
-            ..self.update(
-                &key,
-                "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
-                 #throttled_by = :throttled_by, #counters = :counters, #counted_ahead = :counted_ahead, \
-                 #saved_ms = :saved_ms, #expires_at = :expires_at",
-            )
-        };
-        match self.sender.call(&checkpoint).await {
-            Ok(_) => {}
-            Err(error) if error.code() == CONDITION_FAILED => {
-                return Err(Error::new(
-                    ErrorKind::Fenced,
-                    "another worker has claimed the segment since; this one stops",
-                ));
-            }
-            Err(error) => return Err(self.failed("writing", error)),
-        }
+        self.put_checkpoint(run, record).await?;
         if record.cursor == Cursor::Exhausted {
-            self.count_exhausted(&place, record.pass).await;
+            self.count_exhausted(&run.place_of(record.segment), record.pass)
+                .await;
         }
         Ok(())
+    }
+
+    async fn amend(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
+        self.put_checkpoint(run, record).await
     }
 
     async fn add_to_history(&self, run: &RunRecord, segment: u32, flush: &Flush) -> Result<()> {
@@ -275,6 +229,60 @@ impl SegmentStore for CheckpointTable {
 }
 
 impl CheckpointTable {
+    /// Stores a checkpoint, if it is by the latest claim and not an earlier one.
+    async fn put_checkpoint(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
+        let names = names([
+            "cursor",
+            "trial_passed",
+            "bound_by",
+            "throttled_by",
+            "counters",
+            "counted_ahead",
+            "saved_ms",
+            "expires_at",
+            "generation",
+            "checkpoints",
+        ]);
+        let values = values([
+            ("cursor", to_attribute(&record.cursor)),
+            ("trial_passed", Value::Bool(record.trial_passed)),
+            ("bound_by", to_attribute(&record.bound_by)),
+            ("throttled_by", to_attribute(&record.throttled_by)),
+            ("counters", to_attribute(&record.counters)),
+            ("counted_ahead", number(record.counted_ahead)),
+            ("saved_ms", number(record.saved_ms)),
+            ("expires_at", expires_at()),
+            ("generation", number(record.generation)),
+            ("checkpoints", number(record.counters.checkpoints)),
+        ]);
+        let place = run.place_of(record.segment);
+        let key = key(&place, &segment_key(record.pass, record.segment));
+        let checkpoint = UpdateItem {
+            // Only the latest claim may move the checkpoint (promise: one-owner), and only forward: one that was given up
+            // may still be carried out after its successors.
+            condition_expression: Some(
+                "#generation = :generation AND \
+                 (attribute_not_exists(#counters.#checkpoints) OR #counters.#checkpoints <= :checkpoints)",
+            ),
+            expression_attribute_names: Some(&names),
+            expression_attribute_values: Some(&values),
+            ..self.update(
+                &key,
+                "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
+                 #throttled_by = :throttled_by, #counters = :counters, #counted_ahead = :counted_ahead, \
+                 #saved_ms = :saved_ms, #expires_at = :expires_at",
+            )
+        };
+        match self.sender.call(&checkpoint).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == CONDITION_FAILED => Err(Error::new(
+                ErrorKind::Fenced,
+                "another worker has claimed the segment since; this one stops",
+            )),
+            Err(error) => Err(self.failed("writing", error)),
+        }
+    }
+
     /// Puts a copy of a run record, or the mark of one, if what is there is of an earlier revision by this condition.
     async fn put_copy(
         &self,

@@ -34,6 +34,15 @@ impl Report {
         match (run.status, &run.proof) {
             (RunStatus::Succeeded, Some(proof)) => self.proven(proof),
             (RunStatus::Incomplete, Some(proof)) => self.incomplete(proof),
+            (RunStatus::Incomplete, None) if self.rejected_count > 0 => Brief {
+                verdict: Verdict::NotComplete,
+                headline: format!(
+                    "NOT complete: DynamoDB refuses the update of {} of table {table}. What is pending was not counted since others \
+                     were mended.",
+                    items(self.rejected_count as u64)
+                ),
+                advice: self.advice_if_items_remain(),
+            },
             (RunStatus::Succeeded | RunStatus::Incomplete, None) => Brief {
                 verdict: Verdict::NotComplete,
                 headline: format!(
