@@ -4,6 +4,7 @@
 pub(crate) mod canary;
 pub mod drive;
 pub mod metrics;
+pub mod own_records;
 pub(crate) mod ownership;
 pub mod planner;
 pub mod rejected;

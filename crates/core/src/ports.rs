@@ -189,6 +189,9 @@ pub trait WriteAccess: ReadAccess {
 
 /// Read access to the durable records.
 pub trait CheckpointReader: Send + Sync {
+    /// Whether the records lie in the table of this name.
+    fn lies_in(&self, table: &str) -> bool;
+
     /// The run record, strongly consistent; `None` if there is no such run.
     ///
     /// Errors: `Internal` if the record is of another [`VERSION`](crate::records::VERSION) or damaged.

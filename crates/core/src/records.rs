@@ -12,7 +12,7 @@ mod segment;
 pub use counters::Counters;
 pub use history::{BUCKET_MS, Flush, HistoryBucket};
 pub use owner::{ExecutionArn, Owner, Process};
-pub use places::{MOST_ON_ONE_KEY, place, shard_of};
+pub use places::{MOST_ON_ONE_KEY, is_key_of_records, place, shard_of};
 pub(crate) use places::{likely_copy, shards_of};
 pub use rejected::Rejected;
 pub(crate) use run::layout_version;

@@ -24,12 +24,16 @@ use std::time::Duration;
 
 use backfill_core::pace::retry::{Until, retry};
 use backfill_core::ports::CheckpointReader;
-use backfill_core::records::{HistoryBucket, Rejected, RunRecord, SegmentRecord, VERSION, place};
+use backfill_core::records::{
+    HistoryBucket, Rejected, RunRecord, SegmentRecord, VERSION, is_key_of_records, place,
+};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::calls::{CreateTable, DescribeTable, GetItem, Queried, Query, UpdateTimeToLive};
+use crate::calls::{
+    CreateTable, DescribeTable, Description, GetItem, Queried, Query, UpdateTimeToLive,
+};
 use crate::connection::Connection;
 use crate::failure::failure;
 use crate::send::{Call, ProvideErrorMetadata as _, SdkError, Sender};
@@ -68,7 +72,8 @@ impl CheckpointTable {
     /// Creates the table, on demand and with TTL, if it is missing; waits until it serves reads and writes, as it does while it
     /// is being changed, too.
     ///
-    /// Errors: `Unavailable` if it does not after two minutes; those of DescribeTable and CreateTable.
+    /// Errors: `InvalidInput` if there is a table of this name with other keys; `Unavailable` if it does not serve after two minutes;
+    /// those of DescribeTable and CreateTable.
     pub async fn create_if_missing(&self) -> Result<()> {
         retry(&Until::after(CREATE_PATIENCE), || self.try_to_create()).await
     }
@@ -82,6 +87,7 @@ impl CheckpointTable {
         loop {
             match self.sender.call(&describe).await {
                 Ok(described) => {
+                    self.refuse_other_keys(&described.table)?;
                     let status = described.table.table_status.as_deref();
                     if matches!(status, Some("ACTIVE" | "UPDATING")) {
                         break;
@@ -118,6 +124,29 @@ impl CheckpointTable {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a table that can hold no records.
+    fn refuse_other_keys(&self, table: &Description) -> Result<()> {
+        let keys = table.keys(&self.name)?;
+        match is_key_of_records(&keys) {
+            true => Ok(()),
+            false => Err(self.wrong_keys(&format!(
+                "its key is {}",
+                keys.names().collect::<Vec<_>>().join(", ")
+            ))),
+        }
+    }
+
+    fn wrong_keys(&self, why: &str) -> Error {
+        Error::invalid(
+            "checkpoint-table",
+            format!(
+                "{} {} is no checkpoint table: {why}, and not run_id and record, both strings; name another one, which is created \
+                 if it is missing",
+                self.name, self.place
+            ),
+        )
     }
 
     async fn create(&self) -> Result<()> {
@@ -160,6 +189,14 @@ impl CheckpointTable {
                     self.name, self.place
                 ),
             );
+        }
+        let about_keys = error.message().is_some_and(|words| {
+            ["key element", "key schema element", "Missing the key"]
+                .iter()
+                .any(|part| words.contains(part))
+        });
+        if error.code() == Some("ValidationException") && about_keys {
+            return self.wrong_keys("it has other keys");
         }
         let error = failure(&format!("{doing} checkpoint table {}", self.name), error);
         // Its expressions are ours, so what it refuses is not the operator's spec.
@@ -228,6 +265,10 @@ impl CheckpointTable {
 }
 
 impl CheckpointReader for CheckpointTable {
+    fn lies_in(&self, table: &str) -> bool {
+        self.name == table
+    }
+
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
         let record = self.record(&key(run_id, RUN), true).await?;
         record

@@ -3,7 +3,7 @@
 use backfill_core::table::{KeyAttribute, KeySchema, TableDescription};
 use backfill_core::{Error, ErrorKind, Result};
 
-use crate::calls::DescribeTable;
+use crate::calls::{DescribeTable, Description};
 use crate::connection::Connection;
 use crate::failure::failure;
 use crate::send::{ProvideErrorMetadata as _, ReadSender};
@@ -31,25 +31,7 @@ pub(crate) async fn describe(connection: &Connection, table: &str) -> Result<Tab
             )
         })?;
     let described = described.table;
-    let odd = |what: &str| {
-        Error::new(
-            ErrorKind::Internal,
-            format!("the description of table {table} has no {what}"),
-        )
-    };
-    let attribute = |role: &str| -> Result<Option<KeyAttribute>> {
-        let mut keys = described.key_schema.iter();
-        let Some(key) = keys.find(|key| key.key_type.as_deref() == Some(role)) else {
-            return Ok(None);
-        };
-        let kind = described.kind_of(&key.attribute_name);
-        let kind = kind.ok_or_else(|| odd("type for a key attribute"))?;
-        Ok(Some(KeyAttribute::new(&key.attribute_name, kind)))
-    };
-    let keys = KeySchema {
-        hash: attribute("HASH")?.ok_or_else(|| odd("partition key"))?,
-        range: attribute("RANGE")?,
-    };
+    let keys = described.keys(table)?;
     let replicas = described.replicas_besides(connection.region());
     Ok(TableDescription {
         replicas: replicas
@@ -64,4 +46,31 @@ pub(crate) async fn describe(connection: &Connection, table: &str) -> Result<Tab
             .unwrap_or_else(|| "in an unknown state".into()),
         keys,
     })
+}
+
+impl Description {
+    /// The primary key of this table.
+    ///
+    /// Errors: `Internal` if the description has none.
+    pub(crate) fn keys(&self, table: &str) -> Result<KeySchema> {
+        let odd = |what: &str| {
+            Error::new(
+                ErrorKind::Internal,
+                format!("the description of table {table} has no {what}"),
+            )
+        };
+        let attribute = |role: &str| -> Result<Option<KeyAttribute>> {
+            let mut keys = self.key_schema.iter();
+            let Some(key) = keys.find(|key| key.key_type.as_deref() == Some(role)) else {
+                return Ok(None);
+            };
+            let kind = self.kind_of(&key.attribute_name);
+            let kind = kind.ok_or_else(|| odd("type for a key attribute"))?;
+            Ok(Some(KeyAttribute::new(&key.attribute_name, kind)))
+        };
+        Ok(KeySchema {
+            hash: attribute("HASH")?.ok_or_else(|| odd("partition key"))?,
+            range: attribute("RANGE")?,
+        })
+    }
 }

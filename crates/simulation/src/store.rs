@@ -206,6 +206,10 @@ fn new_segment(run: &RunRecord, segment: u32) -> SegmentRecord {
 }
 
 impl<L: Line> CheckpointReader for MemoryStore<L> {
+    fn lies_in(&self, _table: &str) -> bool {
+        false
+    }
+
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
         self.line.before().await?;
         let run = self.state().runs.get(run_id).cloned();

@@ -1,6 +1,7 @@
 //! The `backfill` command against the embedded database, over HTTP as against AWS. Tests that hold a promise bear
 //! its name.
 
+mod checkpoint_table;
 mod connection;
 mod credentials;
 mod honest_end;

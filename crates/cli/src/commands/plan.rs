@@ -1,5 +1,6 @@
 //! `backfill plan`: what a run would do to a table, before it does. Reads only.
 
+use backfill_core::engine::own_records::refuse_own_table;
 use backfill_core::engine::planner::describe;
 use backfill_core::survey::{DEFAULT_PAGES, MAX_PAGES};
 use backfill_core::{Error, Result, printable};
@@ -57,6 +58,7 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
         (None, None) => CHECKPOINT_TABLE.to_owned(),
     };
     let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
+    refuse_own_table(&request, &checkpoints)?;
     let room = match stack {
         Some(stack) => room::room(&connection, stack).await,
         None => None,

@@ -1,5 +1,6 @@
 //! `backfill run`: the engine in this process.
 
+use backfill_core::engine::own_records::refuse_own_table;
 use backfill_core::engine::planner;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::{CheckpointReader as _, PageRequest, ReadAccess as _, TableReader as _};
@@ -61,6 +62,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
     paths::refuse_ambiguous(&request, &connection, &description).await?;
     let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
+    refuse_own_table(&request, &checkpoints)?;
     if is_dry {
         let (to, json) = (&connection, args.json);
         return dry_run(&request, to, &checkpoints, &description, &prices, json).await;

@@ -1,5 +1,6 @@
 //! `backfill start`: starts the deployed state machine and follows it.
 
+use backfill_core::engine::own_records::refuse_own_table;
 use backfill_core::{Error, Result};
 use backfill_dynamodb::CheckpointTable;
 use clap::Args;
@@ -71,6 +72,7 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
         .checkpoint_table
         .unwrap_or_else(|| checkpoint_table_of(&machine));
     let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
+    refuse_own_table(&request, &checkpoints)?;
     if asks {
         let room = room::room(&connection, &machine).await;
         let confirmed = confirm::confirm(&request, &connection, &checkpoints, &prices, room).await;

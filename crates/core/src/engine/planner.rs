@@ -7,6 +7,7 @@ use tokio::time::sleep;
 
 use crate::clock::{now_ms, rfc3339};
 use crate::engine::canary;
+use crate::engine::own_records::{refuse_own_table, refuse_records};
 use crate::engine::ownership::{load_stored, require_running};
 use crate::engine::runs::{Round, Runs};
 use crate::pace::retry::{Until, retry};
@@ -27,7 +28,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Describes the table that a spec names and refuses what cannot work on it. Waits up to two minutes for a table that is being
 /// created. Reads only.
 ///
-/// Errors: `TableNotFound`; `TableNotActive` if the table serves no data; `InvalidInput` if the spec would change a key.
+/// Errors: `TableNotFound`; `TableNotActive` if the table serves no data; `InvalidInput` if the spec would change a key, or if the
+/// table holds records of runs.
 pub async fn describe<A: ReadAccess>(access: &A, request: &Request) -> Result<TableDescription> {
     let table = &request.spec.table;
     let look = async || {
@@ -53,6 +55,7 @@ pub async fn describe<A: ReadAccess>(access: &A, request: &Request) -> Result<Ta
     }
     refuse_without_data(table, &description.status)?;
     request.spec.check_against(&description.keys)?;
+    refuse_records(access, request, &description).await?;
     Ok(description)
 }
 
@@ -137,6 +140,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     /// before anything is written; `Conflict` if the record was changed meanwhile; `NotRunning` if there is nothing left
     /// to do but what was not picked out.
     pub async fn plan(&self, request: &Request, owner: &Owner) -> Result<Round> {
+        refuse_own_table(request, &self.runs.store)?;
         let description = describe(&self.access, request).await?;
         let mut stored = load_stored(&self.runs.store, &request.run_id()).await?;
         if let Some(run) = &mut stored

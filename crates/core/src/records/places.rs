@@ -6,6 +6,13 @@
 //! workers of its segments read. The run record itself lies under the id of the run always.
 
 use crate::records::RunRecord;
+use crate::table::{KeyAttribute, KeySchema, KeyType};
+
+/// Whether a table has the keys of records: `run_id` and `record`, both strings.
+pub fn is_key_of_records(keys: &KeySchema) -> bool {
+    let is = |key: &KeyAttribute, name: &str| key.name == name && key.kind == KeyType::S;
+    is(&keys.hash, "run_id") && keys.range.as_ref().is_some_and(|key| is(key, "record"))
+}
 
 /// Segments of the largest run whose records lie under one key.
 pub const MOST_ON_ONE_KEY: u32 = 64;
