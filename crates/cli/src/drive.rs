@@ -8,6 +8,7 @@ pub mod executions;
 pub mod here;
 pub mod left;
 mod look;
+pub mod others;
 pub mod owner;
 pub mod paths;
 pub mod records;

@@ -144,6 +144,58 @@ fn host() -> String {
     name.trim().to_owned()
 }
 
+/// Whoever plans or begins a run is told of every other one that goes on on the table, who holds it, and by what budget; and if
+/// the budgets add up to more than the table takes. Of a run that is dead nothing is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_runs_of_the_table_are_named_with_their_budgets() {
+    let database = Embedded::with_stuff(2_000).await;
+    let slow = run_at_work(&database).await;
+    let plan = |more: &str| database.backfill(&format!("plan --table stuff --set other=1 {more}"));
+    let named = [
+        "run slow goes on on this table, too: SET test = {\"N\":\"1\"} where attribute_not_exists(test); held by ana@",
+        "which is alive; at most 20 write units/s",
+        "see it with: backfill watch --run-id slow",
+    ];
+    // An on-demand table takes 4,000 at once.
+    let too_much = "the write budgets of these runs and this one add up to 4001 units/s, and the table takes 4000";
+    let shown = end_of(plan("--max-wcu 3981")).await.expect_code(0).stdout;
+    for words in named.iter().chain([&too_much]) {
+        assert!(shown.contains(words), "{words}:\n{shown}");
+    }
+    assert!(shown.contains("give --max-wcu 3980 or less"), "{shown}");
+    let fits = end_of(plan("--max-wcu 3980 --json"))
+        .await
+        .expect_code(0)
+        .json();
+    let warnings = fits["warnings"].as_array().unwrap().iter();
+    let codes: Vec<&str> = warnings.map(|w| w["code"].as_str().unwrap()).collect();
+    assert!(codes.contains(&"other_run"), "{codes:?}");
+    assert!(!codes.contains(&"budgets_exceed_table"), "{codes:?}");
+
+    // Also whoever is not asked; and the same run is no other one.
+    let beside = "run --table stuff --set other=1 --max-wcu 5000 --json";
+    let beside = end_of(database.backfill(beside)).await.expect_code(0);
+    for words in named {
+        assert!(beside.stderr.contains(words), "{words}:\n{}", beside.stderr);
+    }
+    assert!(
+        beside.stderr.contains("add up to 5020 units/s"),
+        "{}",
+        beside.stderr
+    );
+    let again = end_of(database.backfill(SLOWLY)).await.expect_code(2);
+    assert!(
+        !again.stderr.contains("goes on on this table"),
+        "{}",
+        again.stderr
+    );
+
+    slow.signal("KILL");
+    slow.end().await;
+    let shown = end_of(plan("")).await.expect_code(0).stdout;
+    assert!(!shown.contains("goes on on this table"), "{shown}");
+}
+
 /// The records of segments are not read to find runs, however many there are of runs that nobody asks for.
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_are_found_without_a_scan_of_their_records() {

@@ -16,7 +16,7 @@ use clap::Args;
 use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs};
 use crate::drive::count::Counted;
 use crate::drive::executions::Executions;
-use crate::drive::{confirm, here, left, owner, paths, survey};
+use crate::drive::{confirm, here, left, others, owner, paths, survey};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::show::plan::Shown;
@@ -70,6 +70,9 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     refuse_other_writers(&request, &checkpoints, &description).await?;
     judge_predicate(&request, &connection, &description).await?;
     left::tell(&request, &connection, &description).await?;
+    if !asks {
+        others::warn(&request, &connection, &checkpoints).await;
+    }
     if asks && !confirm::confirm(&request, &connection, &checkpoints, &prices, None).await? {
         return Ok(Ending::Stopped);
     }

@@ -9,7 +9,7 @@ use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, stack_name}
 use crate::drive::confirm;
 use crate::drive::deployed::Deployed;
 use crate::drive::executions::{Executions, checkpoint_table_of};
-use crate::drive::{paths, room};
+use crate::drive::{others, paths, room};
 use crate::ending::Ending;
 
 #[derive(Args)]
@@ -82,6 +82,7 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
         }
     } else if !request.settings.dry_run {
         room::warn(&request, &connection, &checkpoints, &machine).await;
+        others::warn(&request, &connection, &checkpoints).await;
     }
     let deployed = Deployed {
         executions,

@@ -31,6 +31,7 @@ fn words(advice: &Advice) -> String {
         Advice::Aws(command) | Advice::Do(command) => command.clone(),
         Advice::Prices => "give the true prices with --price-file".into(),
         Advice::Steer => "set it while the run goes on with: backfill rate".into(),
+        Advice::WatchRun(run_id) => format!("see it with: backfill watch --run-id {run_id}"),
         Advice::MorePages => "raise --pages".into(),
         Advice::DryRun => "count with: backfill run --dry-run".into(),
         Advice::Count => "count with: backfill verify".into(),

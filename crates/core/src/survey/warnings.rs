@@ -4,11 +4,13 @@
 mod capacity;
 mod copies;
 mod lambda;
+mod others;
 mod safety;
 mod sample;
 mod warning;
 
 pub use self::lambda::room_warnings;
+pub use self::others::{OtherRun, other_runs};
 pub use self::warning::{Advice, Known, Warning};
 
 type Look = fn(&Known<'_>) -> Vec<Warning>;

@@ -37,6 +37,8 @@ pub enum Advice {
     DryRun,
     /// Count what is pending.
     Count,
+    /// Watch this run.
+    WatchRun(String),
     /// Do this: words for a person.
     Do(String),
 }
