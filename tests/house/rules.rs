@@ -53,8 +53,8 @@ pub const CRATES: &[Crate] = &[
         name: "dynamodb",
         may_depend_on: &["core"],
         layers: &[
-            &["account", "clock", "hosts"],
-            &["credentials"],
+            &["account", "clock", "hosts", "trouble"],
+            &["credentials", "line", "outage"],
             &["connection"],
             &["send", "failure", "refusal"],
             &["calls"],

@@ -43,6 +43,8 @@ pub enum ErrorKind {
     Throttled,
     /// The service or the network failed in a way that passes.
     Unavailable,
+    /// The service has not answered for as long as this can be waited for, or something else answers in its place.
+    Unreachable,
     /// Somebody else is at work on the very item: a transaction, or a write in another region.
     ItemBusy,
     /// Anything else: a bug of ours, or an answer that nobody expected.
@@ -50,7 +52,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [ErrorKind; 18] = [
+    const ALL: [ErrorKind; 19] = [
         ErrorKind::InvalidInput,
         ErrorKind::InvalidSpec,
         ErrorKind::RunMismatch,
@@ -67,6 +69,7 @@ impl ErrorKind {
         ErrorKind::Conflict,
         ErrorKind::Throttled,
         ErrorKind::Unavailable,
+        ErrorKind::Unreachable,
         ErrorKind::ItemBusy,
         ErrorKind::Internal,
     ];
@@ -95,6 +98,7 @@ impl ErrorKind {
             ErrorKind::Conflict => "Conflict",
             ErrorKind::Throttled => "Throttled",
             ErrorKind::Unavailable => "Unavailable",
+            ErrorKind::Unreachable => "Unreachable",
             ErrorKind::ItemBusy => "ItemBusy",
             ErrorKind::Internal => "Internal",
         }

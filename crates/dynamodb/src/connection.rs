@@ -12,28 +12,26 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::attributes::AccountId;
+use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::{SharedCredentialsProvider, SharedHttpClient};
 use aws_sdk_dynamodb::error::BoxError;
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnectorSettings, SharedHttpConnector, http_client_fn,
-};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_types::endpoint_config::AccountIdEndpointMode;
 use aws_types::service_config::ServiceConfigKey;
 use backfill_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::clock::Skew;
 use crate::credentials::{Credentialed, Finder};
 use crate::hosts::{self, CLOUDWATCH, DYNAMODB, LAMBDA, Place, Service, is_on_this_machine};
+use crate::line::{CALL_TIMEOUT, CONNECT_TIMEOUT, Line};
+use crate::outage::Outage;
+use crate::trouble::Trouble;
 
-/// Time to set up a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Time for one call. A page of 1 MB takes a fraction of a second; what takes longer is lost.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for one call if somebody waits for it.
+const SHORT_CALL: Duration = Duration::from_secs(8);
 
 /// How a region is called that nobody has named.
 const UNKNOWN_REGION: &str = "unknown";
@@ -62,6 +60,7 @@ struct Inner {
     credentials: Mutex<Credentials>,
     /// Milliseconds by which AWS's clock is ahead of this machine's, as far as calls were refused for it.
     skew: AtomicI64,
+    outage: Outage,
     /// The endpoint of [`ConnectOptions`], which is that of every service.
     given_endpoint: Option<String>,
     region: String,
@@ -94,7 +93,7 @@ impl Connection {
     ///
     /// Errors: `InvalidInput` if no region is set, or no endpoint follows from what is set.
     pub async fn open(options: &ConnectOptions) -> Result<Connection> {
-        let connector = connector();
+        let connector = SharedHttpConnector::new(Line::open()?);
         let sdk_config = load(&connector, options).await;
         if sdk_config.region().is_none() {
             let profile = match &options.profile {
@@ -137,6 +136,8 @@ impl Connection {
         let is_local = endpoint.as_deref().is_some_and(is_on_this_machine);
         let connection = Connection(Arc::new(Inner {
             connector,
+            // A function has nobody who waits for it.
+            outage: Outage::new(finder.is_none()),
             credentials: Mutex::new(Credentials {
                 source: Credentialed::new(sdk_config.credentials_provider(), finder),
                 access: None,
@@ -151,7 +152,8 @@ impl Connection {
         }));
         // The account is not known yet. What is wrong whatever it is, is said before anything is asked for.
         let any_account = AccountId::from("000000000000");
-        connection.url_of(&DYNAMODB, Some(&any_account)).await?;
+        let url = connection.url_of(&DYNAMODB, Some(&any_account)).await?;
+        Line::check_proxy(&url)?;
         Ok(connection)
     }
 
@@ -161,7 +163,7 @@ impl Connection {
     ///
     /// Errors: `InvalidInput` if no region is set.
     pub async fn from_environment() -> Result<Connection> {
-        let connector = connector();
+        let connector = SharedHttpConnector::new(Line::open()?);
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let switch = |name| variable(name).map(|value| value.eq_ignore_ascii_case("true"));
         let region = variable("AWS_REGION")
@@ -172,7 +174,7 @@ impl Connection {
             variable("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variable("AWS_ENDPOINT_URL"));
         let mut builder = SdkConfig::builder()
             .behavior_version(behavior())
-            .http_client(client_of(&connector))
+            .http_client(Line::client(&connector))
             .timeout_config(timeouts())
             .stalled_stream_protection(stalled_streams())
             .retry_config(retries())
@@ -303,6 +305,35 @@ impl Connection {
         credentials.source.distrust();
     }
 
+    /// From now on an outage is waited out for as long as whoever calls tries again, and said: for a run that goes on. Before, a
+    /// command that a person waits for ends within ten seconds if it has not been at work for longer.
+    pub fn stay_patient(&self) {
+        self.0.outage.stay_patient();
+    }
+
+    /// How long one call may take.
+    pub(crate) fn call_timeout(&self) -> Duration {
+        match self.0.outage.outlasts(CALL_TIMEOUT) {
+            true => CALL_TIMEOUT,
+            false => SHORT_CALL,
+        }
+    }
+
+    /// The service has answered a call.
+    pub(crate) fn is_answered(&self) {
+        self.0.outage.ended();
+    }
+
+    /// A call that began at this time has met with trouble: what to tell, and whether to try again.
+    pub(crate) fn troubled(&self, begin: Instant, trouble: Trouble) -> Error {
+        let kind = match self.0.outage.lasts(begin, &trouble) {
+            true => ErrorKind::Unreachable,
+            false => ErrorKind::Unavailable,
+        };
+        let kind = trouble.kind().unwrap_or(kind);
+        Error::new(kind, trouble.to_string()).with_source(trouble)
+    }
+
     /// AWS's time, as far as it is known.
     pub(crate) fn now(&self) -> SystemTime {
         let skew = Skew::of_milliseconds(self.0.skew.load(Ordering::Relaxed));
@@ -320,7 +351,7 @@ impl Connection {
 /// What environment and profile say, and the options in place of that.
 async fn load(connector: &SharedHttpConnector, options: &ConnectOptions) -> SdkConfig {
     let mut loader = aws_config::defaults(behavior())
-        .http_client(client_of(connector))
+        .http_client(Line::client(connector))
         .timeout_config(timeouts())
         .stalled_stream_protection(stalled_streams())
         .retry_config(retries());
@@ -395,25 +426,6 @@ fn check_place(config: &SdkConfig, given: Option<&str>) -> Result<()> {
 
 fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
-}
-
-/// One pool of connections, and one set of certificates, for all that a process sends.
-fn connector() -> SharedHttpConnector {
-    let settings = HttpConnectorSettings::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(CALL_TIMEOUT)
-        .build();
-    SharedHttpConnector::new(
-        Connector::builder()
-            .connector_settings(settings)
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build(),
-    )
-}
-
-fn client_of(connector: &SharedHttpConnector) -> SharedHttpClient {
-    let connector = connector.clone();
-    http_client_fn(move |_, _| connector.clone())
 }
 
 fn timeouts() -> TimeoutConfig {

@@ -4,18 +4,24 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata as _};
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use backfill_core::{Error, ErrorKind, Item};
 
 use crate::clock;
 use crate::send::SdkError;
+use crate::trouble::Trouble;
+pub use crate::trouble::words;
 
 /// Says that `doing` ("scanning table stuff") failed, with the service's own message.
 ///
 /// The kind is `Throttled` or `Unavailable` if the same call may succeed another time; every other kind is for good.
 pub fn failure(doing: &str, error: SdkError) -> Error {
     if let Some(own) = own_error(&error) {
-        return Error::new(own.kind(), own.report()).context(format!("{doing} failed"));
+        let said = Error::new(own.kind(), own.report()).context(format!("{doing} failed"));
+        return match Trouble::in_chain(own) {
+            Some(trouble) => said.with_source(trouble.clone()),
+            None => said,
+        };
     }
     let code = error.code().unwrap_or_default().to_owned();
     let message = error.message().unwrap_or_default().to_owned();
@@ -29,11 +35,10 @@ pub fn failure(doing: &str, error: SdkError) -> Error {
             let status = service.raw().status().as_u16();
             kind_of_code(&code, status)
         }
-        SdkError::ResponseError(_) if is_not_understood(&error) => (ErrorKind::Internal, ""),
-        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => (ErrorKind::Unavailable, ""),
-        SdkError::DispatchFailure(dispatch) if dispatch.is_user() => (ErrorKind::Internal, ""),
         // Whatever else becomes of a connection, such as one that the other side closes before it answers.
-        SdkError::DispatchFailure(_) => (ErrorKind::Unavailable, ""),
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
+            (ErrorKind::Unavailable, "")
+        }
         _ => (ErrorKind::Internal, ""),
     };
     let what = match (code.is_empty(), message.is_empty()) {
@@ -52,7 +57,7 @@ pub fn failure(doing: &str, error: SdkError) -> Error {
     let text = format!("{what}{advice}");
     if code.is_empty() {
         // The lower layers have something to add only if the service did not answer.
-        Error::new(kind, text).with_source(DisplayErrorContext(error).to_string())
+        Error::new(kind, text).with_source(words(&error))
     } else {
         Error::new(kind, text)
     }
@@ -114,18 +119,12 @@ fn kind_of_code(code: &str, status: u16) -> (ErrorKind, &'static str) {
             "; the AWS credentials are not valid, sign in again",
         ),
         // A reply without a code that we know: by its class.
+        "RequestTimeout" | "RequestTimeoutException" => (ErrorKind::Unavailable, ""),
+        _ if status == 408 => (ErrorKind::Unavailable, ""),
         _ if status == 429 => (ErrorKind::Throttled, ""),
         _ if status >= 500 => (ErrorKind::Unavailable, ""),
         _ => (ErrorKind::Internal, ""),
     }
-}
-
-/// True for an answer that is whole but has another shape than ours, such as an attribute of an unknown type: it would
-/// be the same another time.
-fn is_not_understood(error: &(dyn std::error::Error + 'static)) -> bool {
-    let source = error.source();
-    let parsing = source.and_then(|source| source.downcast_ref::<serde_json::Error>());
-    parsing.is_some_and(serde_json::Error::is_data)
 }
 
 /// An error of ours, for which a call could not be made: no endpoint follows from what is set.
@@ -166,7 +165,7 @@ pub(crate) fn items_of(
 
 #[cfg(test)]
 mod tests {
-    use backfill_core::Key;
+    use backfill_core::{Key, Value};
 
     use super::*;
     use crate::calls::UpdateItem;
@@ -208,12 +207,58 @@ mod tests {
             (200, r#"{"Attributes":{"id""#, ErrorKind::Unavailable),
             (400, r#"{"__type":"com.amazon"#, ErrorKind::Unavailable),
             (200, r#"{"Attributes":7}"#, ErrorKind::Internal),
+            (200, "<html></html>", ErrorKind::Unavailable),
+            (200, "", ErrorKind::Unavailable),
+            (302, "<html></html>", ErrorKind::Unavailable),
+            (408, "", ErrorKind::Unavailable),
+            (429, "", ErrorKind::Throttled),
+            (502, "<html></html>", ErrorKind::Unavailable),
+            (407, "", ErrorKind::Internal),
             (403, "<html></html>", ErrorKind::Internal),
             (403, "", ErrorKind::Internal),
         ] {
             let sender = answered(status, None, body).await;
             let error = sender.call(&update).await.unwrap_err();
             assert_eq!(failure("calling", error).kind(), kind, "{body}");
+        }
+    }
+
+    /// What was asked and what was answered may be an item: neither stands in an error, whatever is wrong with the answer.
+    #[tokio::test]
+    async fn no_error_holds_what_was_asked_or_answered() {
+        let key = Key(Item::from([("id".into(), Value::S("SECRET".into()))]));
+        let update = UpdateItem::of("stuff", &key, "SET a = b");
+        for body in [
+            r#"{"Attributes":{"id":{"S":"SECRET"},"a":{"S":"SECRET"#,
+            r#"{"Attributes":{"id":{"S":"SECRET"},"a":{"Z":"SECRET"}}}"#,
+            r#"{"Attributes":{"id":{"N":"SECRET"}}}"#,
+            r#"{"Attributes":"SECRET"}"#,
+            r#"{"Attributes":{"id":{"S":"SECRET","B":"SECRET"}}}"#,
+            r#"{"ConsumedCapacity":{"CapacityUnits":"SECRET"}}"#,
+            r#""SECRET""#,
+            r#"[{"S":"SECRET"}]"#,
+            "SECRET",
+            "{SECRET}",
+            "<html>SECRET</html>",
+            "\u{1f}\u{8b}SECRET",
+            r#"{"Item":{"id":{"S":"SECRET"}}}"#,
+            r#"{"__type":"a#ConditionalCheckFailedException","message":"no","Item":{"id":{"S":"SECRET"}}}"#,
+            r#"{"__type":"a#TransactionCanceledException","message":"no","CancellationReasons":[{"Item":{"id":{"S":"SECRET"}}}]}"#,
+            r#"{"__type":"a#ValidationException","Item":{"id":{"S":"SECRET"}}}"#,
+        ] {
+            for status in [200, 302, 400, 403, 407, 408, 429, 500, 502] {
+                let Err(error) = answered(status, None, body).await.call(&update).await else {
+                    // Not all that is odd has to be understood.
+                    assert_eq!(status, 200, "{body}");
+                    continue;
+                };
+                let error = failure("updating table stuff", error);
+                let said = [error.report(), format!("{error:?}")];
+                assert!(
+                    !said.concat().contains("SECRET"),
+                    "{status} {body}: {said:?}"
+                );
+            }
         }
     }
 

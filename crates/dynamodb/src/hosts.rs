@@ -4,6 +4,8 @@
 //! DynamoDB's are those of the SDK itself. Those of the other services that are called without an SDK of their own are all alike,
 //! and their partitions stand here. The table beside this file holds both.
 
+use std::net::IpAddr;
+
 use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_types::endpoint_config::AccountIdEndpointMode;
@@ -156,6 +158,20 @@ pub(crate) fn is_on_this_machine(url: &str) -> bool {
     })
 }
 
+/// True for a host that no proxy leads to: this machine, and the addresses at which a machine of AWS is given its credentials.
+pub(crate) fn is_near(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_link_local(),
+        Ok(IpAddr::V6(address)) => {
+            address.is_loopback()
+                || address.is_unicast_link_local()
+                || address.segments()[..2] == [0xfd00, 0xec2]
+        }
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
 /// Refuses what is no URL of a server. `said_by` is the flag or the variable that says it.
 ///
 /// Errors: `InvalidInput`.
@@ -233,6 +249,29 @@ mod tests {
             "",
         ] {
             assert!(!is_on_this_machine(remote), "{remote}");
+        }
+    }
+
+    #[test]
+    fn no_proxy_leads_to_what_is_near() {
+        for near in [
+            "localhost",
+            "127.0.0.1",
+            "127.1.2.3",
+            "[::1]",
+            "169.254.169.254",
+            "169.254.170.2",
+            "[fd00:ec2::254]",
+        ] {
+            assert!(is_near(near), "{near}");
+        }
+        for far in [
+            "dynamodb.eu-west-1.amazonaws.com",
+            "10.0.0.1",
+            "[fd00::1]",
+            "",
+        ] {
+            assert!(!is_near(far), "{far}");
         }
     }
 

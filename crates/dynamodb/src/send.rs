@@ -20,15 +20,20 @@ use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::http::Request;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use serde::de::DeserializeOwned;
+use backfill_core::{Error, ErrorKind};
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
+use tokio::time::Instant;
 
 pub use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
 use crate::clock::{self, Skew};
-use crate::connection::{Access, CALL_TIMEOUT, Connection};
+use crate::connection::{Access, Connection};
 use crate::hosts::DYNAMODB;
 pub use crate::hosts::{CLOUDWATCH, LAMBDA, Service};
+use crate::line::peer_of;
+use crate::trouble::{Form, Peer, Trouble, What};
 
 /// AWS JSON 1.0, the protocol of DynamoDB.
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
@@ -130,7 +135,7 @@ impl Sender {
         }))
     }
 
-    /// Sends a call and waits no longer than [`CALL_TIMEOUT`]. The caller decides about another try, with two exceptions that no
+    /// Sends a call and waits no longer than [`CALL_TIMEOUT`](crate::CALL_TIMEOUT). The caller decides about another try, with two exceptions that no
     /// caller could decide on: credentials that are refused are renewed, and a clock that is refused is corrected, and then the call
     /// is sent once more.
     pub async fn call<C: Call>(&self, call: &C) -> Result<C::Answer, SdkError> {
@@ -160,18 +165,38 @@ impl Sender {
     async fn send<A: DeserializeOwned>(&self, message: &Message<'_>) -> Result<A, SdkError> {
         let mut is_second = false;
         loop {
+            let begin = Instant::now();
             let mut number = None;
-            let attempt = self.attempt(message, &mut number);
-            let error = match tokio::time::timeout(CALL_TIMEOUT, attempt).await {
+            let attempt = self.attempt(message, begin, &mut number);
+            let limit = self.connection.call_timeout();
+            let error = match tokio::time::timeout(limit, attempt).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => error,
-                Err(elapsed) => SdkError::timeout_error(elapsed),
+                Err(_) if number.is_none() => SdkError::construction_failure(Error::new(
+                    ErrorKind::Unavailable,
+                    "the AWS credentials were not given in time; is a credential_process waiting for somebody?",
+                )),
+                Err(_) => self.troubled(begin, Trouble::new(What::NoAnswer, self.peer().await)),
             };
             if !self.mended(&error, number).await || is_second {
                 return Err(error);
             }
             is_second = true;
         }
+    }
+
+    /// Who answers.
+    async fn peer(&self) -> Peer {
+        match (&self.url, self.connection.access().await) {
+            (Some(url), _) => peer_of(url),
+            (None, Ok(access)) => peer_of(&access.url),
+            (None, Err(_)) => peer_of(""),
+        }
+    }
+
+    /// A call that began at this time has met with trouble.
+    fn troubled(&self, begin: Instant, trouble: Trouble) -> SdkError {
+        SdkError::construction_failure(self.connection.troubled(begin, trouble))
     }
 
     /// Does about a refusal what can be done at once, by credentials or clock. True if the call may succeed then. `number` is
@@ -206,6 +231,7 @@ impl Sender {
     async fn attempt<A: DeserializeOwned>(
         &self,
         message: &Message<'_>,
+        begin: Instant,
         number: &mut Option<u64>,
     ) -> Result<A, SdkError> {
         let access = self
@@ -217,6 +243,8 @@ impl Sender {
         let mut request = self
             .request(message, &access)
             .map_err(SdkError::construction_failure)?;
+        let peer = || peer_of(self.url.as_ref().unwrap_or(&access.url));
+        let troubled = |what| self.troubled(begin, Trouble::new(what, peer()));
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
         let response = self
@@ -224,7 +252,7 @@ impl Sender {
             .connector()
             .call(request)
             .await
-            .map_err(SdkError::dispatch_failure)?;
+            .map_err(|error| self.troubled(begin, Trouble::of(&error, peer)))?;
         let mut response = HttpResponse::from(response);
         if response.status().is_server_error()
             && let Some(connection) = connection.get()
@@ -235,23 +263,30 @@ impl Sender {
         let received = ByteStream::new(response.take_body()).collect().await;
         let bytes = match received {
             Ok(received) => received.into_bytes(),
-            Err(error) => return Err(SdkError::response_error(error, response)),
+            Err(error) => return Err(self.troubled(begin, Trouble::of_body(&error, peer()))),
         };
+        let status = response.status().as_u16();
         if !response.status().is_success() {
             let error = refusal(&response, &bytes);
             if is_cut_short(&bytes) {
-                return Err(SdkError::response_error(
-                    "the answer is cut short",
-                    response,
-                ));
+                return Err(troubled(What::CutShort));
             }
-            if error.code().is_some() {
-                // It may hold more: see `details`.
-                *response.body_mut() = SdkBody::from(bytes);
+            if error.code().is_none() {
+                return Err(troubled(What::Foreign(status, Form::of(&bytes))));
             }
+            self.connection.is_answered();
+            // It may hold more: see `details`.
+            *response.body_mut() = SdkBody::from(bytes);
             return Err(SdkError::service_error(error, response));
         }
-        serde_json::from_slice(&bytes).map_err(|error| SdkError::response_error(error, response))
+        let answer = serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
+            Category::Eof if !bytes.is_empty() => troubled(What::CutShort),
+            Category::Data => troubled(What::Misshapen),
+            _ if is_json(&bytes) => troubled(What::Misshapen),
+            _ => troubled(What::Foreign(status, Form::of(&bytes))),
+        })?;
+        self.connection.is_answered();
+        Ok(answer)
     }
 
     fn request(&self, message: &Message<'_>, access: &Access) -> Result<Request, BoxError> {
@@ -363,9 +398,13 @@ fn throttling_reasons(body: &[u8]) -> String {
     format!(" ({})", named.into_iter().collect::<Vec<_>>().join(", "))
 }
 
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(body).is_ok()
+}
+
 /// True for an answer that ends in the middle, whatever its length was said to be: it would be whole another time.
 fn is_cut_short(body: &[u8]) -> bool {
-    let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(body);
+    let parsed = serde_json::from_slice::<IgnoredAny>(body);
     !body.is_empty() && parsed.is_err_and(|error| error.is_eof())
 }
 

@@ -11,10 +11,12 @@ use backfill_core::ports::{
 };
 use backfill_core::request::WriterKind;
 use backfill_core::table::TableDescription;
+use backfill_core::value::size::write_units;
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
 
 use crate::calls::{
-    ALL_OLD, BatchExecuteStatement, BatchStatement, Scan, StatementError, TOTAL, UpdateItem,
+    ALL_OLD, BatchExecuteStatement, BatchExecuted, BatchStatement, Scan, StatementError, TOTAL,
+    UpdateItem,
 };
 use crate::connection::Connection;
 use crate::description::describe;
@@ -22,7 +24,11 @@ use crate::failure::{failure, failure_of_code, items_of};
 use crate::looks::{self, Looks};
 use crate::outcome::{CONDITION_FAILED, LEAST_UNITS, refused, units_of_error};
 use crate::refusal::Refusal;
-use crate::send::{ProvideErrorMetadata as _, ReadSender, Sender};
+use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError, Sender};
+use crate::trouble::{Trouble, What};
+
+/// The largest item.
+const MAX_ITEM_BYTES: u64 = 400 * 1024;
 
 /// Access that can only read: there is no code behind it that could write to a table.
 #[derive(Debug, Clone)]
@@ -268,6 +274,16 @@ impl Writer {
         };
         let executed = match self.sender.call(&batch).await {
             Ok(executed) => executed,
+            // Up to 25 items of 400 KB come back, and JSON may be several times as long: one by one they fit. What was written,
+            // that item's own UpdateItem finds so.
+            Err(error) if is_too_long(&error) => {
+                let left_open =
+                    || Error::new(ErrorKind::Unavailable, "the batch's answer is too long");
+                return Ok(Batch {
+                    outcomes: (0..count).map(|_| Err(left_open())).collect(),
+                    consumed_wcu: count as f64 * write_units(MAX_ITEM_BYTES),
+                });
+            }
             Err(error) => {
                 let refused = matches!(
                     error.code(),
@@ -290,6 +306,12 @@ impl Writer {
                 });
             }
         };
+        self.outcomes(executed, count)
+    }
+
+    /// What became of so many statements.
+    fn outcomes(&self, executed: BatchExecuted, count: usize) -> Result<Batch> {
+        let doing = format!("updating table {}", self.change.table());
         if executed.responses.len() != count {
             return Err(Error::new(
                 ErrorKind::Internal,
@@ -371,6 +393,11 @@ impl Writer {
         };
         Ok((write, updated.attributes))
     }
+}
+
+/// True if the answer was longer than what is read of one.
+fn is_too_long(error: &SdkError) -> bool {
+    Trouble::in_chain(error).is_some_and(|trouble| trouble.what() == What::TooLong)
 }
 
 #[cfg(test)]

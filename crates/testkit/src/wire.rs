@@ -15,7 +15,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use answers::{answered, cancelled, empty_page, failed_statement, refusal, throttled, unavailable};
+use answers::{
+    answered, cancelled, empty_page, failed_statement, refusal, said, throttled, unavailable,
+};
 use backfill_core::Key;
 use backfill_core::value::measured::ItemBytes;
 use backfill_core::value::size::write_units;
@@ -443,6 +445,7 @@ fn own_answer(verdict: &Verdict, call: &Call) -> Option<Response<Bytes>> {
         } => throttled(call, code, reason, resource),
         Verdict::Unavailable(500) => refusal(call, "InternalServerError", "injected"),
         Verdict::Unavailable(status) => unavailable(status),
+        Verdict::Say(status, ref body) => said(status, body.clone()),
         _ => return None,
     })
 }

@@ -1,6 +1,10 @@
 //! What is wrong with a connection before anything was asked for, and how each command says it.
 
-use backfill_e2e::command::{Ended, backfill};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use backfill_e2e::command::{Ended, backfill, free_port};
+use backfill_e2e::stub::Stub;
 
 /// Every command that speaks to a service, so far that it would.
 const COMMANDS: [&str; 22] = [
@@ -19,8 +23,8 @@ const COMMANDS: [&str; 22] = [
     "report --run-id stuff-1",
     "table list",
     "table describe --table stuff",
-    "table drop --table stuff",
-    "table seed --table stuff",
+    "table drop --table stuff --confirm stuff",
+    "table seed --table stuff --confirm stuff",
     "table scan --table stuff",
     "table query --table stuff --key-condition id=:i --value :i=1",
     "item get --table stuff --key {\"id\":\"a\"}",
@@ -82,4 +86,93 @@ fn the_endpoint_of_another_service_is_refused_by_its_name() {
         "AWS_ENDPOINT_URL_SFN: expected",
         "start",
     );
+}
+
+/// What is said of a service that cannot be reached is a sentence for a person: no types of the program, no other layers' words.
+#[track_caller]
+fn assert_plain(text: &str) {
+    let mut before = ' ';
+    let mut has_capital_inside = false;
+    for c in text.chars() {
+        let is_call = c == '(' && before.is_alphanumeric() && has_capital_inside;
+        assert!(!is_call && c != '{' && c != '}', "debug text: {text}");
+        has_capital_inside = match c {
+            c if !c.is_alphanumeric() => false,
+            c => has_capital_inside || (c.is_uppercase() && before.is_lowercase()),
+        };
+        before = c;
+    }
+    assert!(!text.contains("::"), "debug text: {text}");
+}
+
+/// Every command, all at once, with this endpoint: what each said, and after how long.
+fn all_at_once(endpoint: &str) -> Vec<(&'static str, Ended, Duration)> {
+    let run = |command: &'static str| {
+        let mut process = backfill(command.split(' '));
+        process.args(["--endpoint-url", endpoint]);
+        let begin = Instant::now();
+        let ended = Ended::run(&mut process);
+        (command, ended, begin.elapsed())
+    };
+    std::thread::scope(|scope| {
+        let each = COMMANDS.map(|command| scope.spawn(move || run(command)));
+        each.map(|thread| thread.join().expect("the command ends"))
+            .into()
+    })
+}
+
+/// Somebody waits for each of these: whatever keeps the service from answering, it is said in a sentence, within ten seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_does_not_answer_is_said_within_ten_seconds() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    let accepting = std::thread::spawn(move || {
+        // Kept open, and never answered.
+        let kept: Vec<_> = listener.incoming().take(200).collect();
+        kept.len()
+    });
+    let login = Stub::start(|_| (200, None, "<html>Please log in</html>".into())).await;
+    let login = login.endpoint.strip_prefix("http://").unwrap().to_owned();
+    let closed = format!("127.0.0.1:{}", free_port());
+    let cases = [
+        (
+            silent.clone(),
+            format!("{silent} has taken the call and not answered in time"),
+        ),
+        (
+            closed.clone(),
+            format!("{closed} refuses connections, so nothing listens there"),
+        ),
+        // Without a network it is the connection that does not come about.
+        ("nosuch.invalid".into(), "nosuch.invalid ".into()),
+        (
+            login.clone(),
+            format!("{login} answers with HTML, status 200, so it is not the service"),
+        ),
+    ];
+    let each = cases.map(|(host, said)| {
+        let run = move || (all_at_once(&format!("http://{host}")), said);
+        std::thread::spawn(run)
+    });
+    for thread in each {
+        let (all, said) = thread.join().expect("the commands end");
+        for (command, ended, took) in all {
+            let stderr = &ended.stderr;
+            assert_eq!(ended.code, 1, "{command}: {ended:#?}");
+            // Step Functions is asked by the SDK, which keeps some of this to itself.
+            let by_the_sdk = match command.starts_with("start ") {
+                true => "Step Functions",
+                false => &said,
+            };
+            let is_said = stderr.contains(&said) || stderr.contains(by_the_sdk);
+            assert!(is_said, "{command}: {stderr}");
+            let last = stderr.lines().last().unwrap_or_default();
+            assert!(last.starts_with("error: "), "{command}: {stderr}");
+            assert_plain(stderr);
+            // With room for a machine that is busy; it was a minute.
+            let limit = Duration::from_secs(20);
+            assert!(took < limit, "{command}: {took:?}: {stderr}");
+        }
+    }
+    drop(accepting);
 }

@@ -1,8 +1,13 @@
 //! honest-end: what a run says at its end, and what it does not say.
 
-use backfill_e2e::command::Ended;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::SeqCst;
+
+use backfill_core::{Item, Value};
+use backfill_e2e::command::{Ended, backfill};
 use backfill_e2e::database::Embedded;
-use backfill_e2e::tables;
+use backfill_e2e::tables::{self, STUFF_KEYS};
+use backfill_e2e::wire::Verdict;
 use serde_json::json;
 
 use crate::stuff::{RUN, all, assert_accounted};
@@ -79,6 +84,80 @@ async fn no_secrets_in_logs() {
     ] {
         assert!(!text.contains("MARKED"), "{what}: {text}");
         assert!(!text.contains("Tromsø"), "{what}: {text}");
+    }
+}
+
+/// The content of an item stands in no message, record or report, whatever becomes of the answer that brings it along: the trial's
+/// update and its check, a batch, a page of keys, a record.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secrets_in_what_is_said_of_answers_that_are_not_understood() {
+    let database = Embedded::start().await;
+    tables::create(&database.client, "stuff", STUFF_KEYS).await;
+    let items = (0..40).map(|n| {
+        let mut item = tables::stuff(n);
+        item.insert("note".into(), Value::S("MARKED-CONTENT".into()));
+        item
+    });
+    let items: Vec<Item> = items.collect();
+    tables::put_all(&database.client, "stuff", &items).await;
+    let line = database.line().await;
+    // An attribute of a type that nobody knows, as a later version of the service might send it.
+    let item = json!({"id": {"S": "a"}, "note": {"T": "MARKED-CONTENT"}});
+    let failed = json!({"Code": "ConditionalCheckFailed", "Message": "no", "Item": item});
+    let odd = [
+        ("UpdateItem", json!({"Attributes": item})),
+        (
+            "TransactWriteItems",
+            json!({"ConsumedCapacity": "MARKED-CONTENT"}),
+        ),
+        (
+            "BatchExecuteStatement",
+            json!({"Responses": [{"Error": failed}]}),
+        ),
+        ("Scan", json!({"Items": [item]})),
+    ];
+    for (operation, fields) in odd {
+        for verdict in [Verdict::Amend(fields), Verdict::Garble] {
+            let is_garbled = matches!(verdict, Verdict::Garble);
+            let odd_ones = AtomicU32::new(0);
+            let tap = line.tap("stuff", move |call| {
+                let is_it = call.operation == operation && (operation != "Scan" || call.is_sweep());
+                // What is garbled is asked for again, for a minute.
+                let is_odd = is_it && (odd_ones.fetch_add(1, SeqCst) < 2 || !is_garbled);
+                let verdict = match is_odd {
+                    true => verdict.clone(),
+                    false => Verdict::Forward,
+                };
+                async move { verdict }
+            });
+            let what = format!("{operation}, garbled: {is_garbled}");
+            let run_id = format!("odd-{operation}-{is_garbled}");
+            let attribute = format!("test{operation}{is_garbled}");
+            let run = format!("run --table stuff --set {attribute}=1 --json --run-id {run_id}");
+            let mut command = backfill(run.split(' '));
+            command.args(["--endpoint-url", &line.endpoint]);
+            let log = "backfill=debug,backfill_core=debug,backfill_dynamodb=debug";
+            let ended = Ended::run(command.env("RUST_LOG", log));
+            let status =
+                Ended::run(&mut database.backfill(&format!("status --json --run-id {run_id}")));
+            let report =
+                Ended::run(&mut database.backfill(&format!("report --run-id {run_id} --out -")));
+            for text in [
+                &ended.stdout,
+                &ended.stderr,
+                &status.stdout,
+                &report.stdout,
+                &report.stderr,
+            ] {
+                assert!(!text.contains("MARKED"), "{what}: {text}");
+            }
+            assert_eq!(ended.code, i32::from(!is_garbled), "{what}: {ended:#?}");
+            assert!(
+                tap.seen()
+                    .iter()
+                    .any(|seen| seen.call.operation == operation)
+            );
+        }
     }
 }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::config::retry::RetryConfig;
-use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sfn::config::timeout::TimeoutConfig;
+use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sfn::types::ExecutionStatus;
 use backfill_core::clock::now_ms;
 use backfill_core::engine::runs::{Failure, STOPPED};
 use backfill_core::records::{ExecutionArn, Owner, RunStatus};
 use backfill_core::view::progress::Snapshot;
 use backfill_core::{Error, ErrorKind, Request, Result};
-use backfill_dynamodb::Connection;
+use backfill_dynamodb::{Connection, words};
 use serde::Deserialize;
 
 use crate::ending::Ending;
@@ -20,8 +21,15 @@ use crate::ending::Ending;
 /// How long a run that goes on waits for its former execution to end.
 const DRAIN_SECONDS: u32 = 60;
 
+/// Step Functions has so long to answer, its retries included: somebody waits for it.
+const PATIENCE: Duration = Duration::from_secs(8);
+
 /// The client of Step Functions.
-pub struct Executions(Client);
+pub struct Executions {
+    client: Client,
+    /// Where it is, for messages.
+    place: String,
+}
 
 /// An execution that has ended.
 pub struct Ended {
@@ -36,16 +44,19 @@ impl Executions {
     /// Speaks to Step Functions at the endpoint and in the region of the connection.
     pub fn new(connection: &Connection) -> Executions {
         let config = config(connection.sdk_config());
-        Executions(Client::from_conf(config.build()))
+        Executions {
+            client: Client::from_conf(config.build()),
+            place: connection.place().to_owned(),
+        }
     }
 
     /// The ARN of the state machine with a stack's name: the template names it so.
     ///
     /// Errors: `InvalidInput` if there is none.
     pub async fn machine_of_stack(&self, stack: &str, connection: &Connection) -> Result<String> {
-        let mut pages = self.0.list_state_machines().into_paginator().send();
+        let mut pages = self.client.list_state_machines().into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| failure("listing state machines", error))?;
+            let page = page.map_err(|error| self.failure("listing state machines", error))?;
             let mut machines = page.state_machines().iter();
             if let Some(machine) = machines.find(|machine| machine.name() == stack) {
                 return Ok(machine.state_machine_arn().to_owned());
@@ -63,21 +74,26 @@ impl Executions {
     /// Starts an execution with this request, and returns its ARN.
     pub async fn start(&self, machine: &str, request: &Request) -> Result<String> {
         let started = self
-            .0
+            .client
             .start_execution()
             .state_machine_arn(machine)
             .name(execution_name(&request.run_id()))
             .input(request.to_json())
             .send()
             .await
-            .map_err(|error| failure(&format!("starting state machine {machine}"), error))?;
+            .map_err(|error| self.failure(&format!("starting state machine {machine}"), error))?;
         Ok(started.execution_arn)
     }
 
     /// How an execution has ended; `None` while it goes on.
     pub async fn ended(&self, arn: &str) -> Result<Option<Ended>> {
-        let looked = self.0.describe_execution().execution_arn(arn).send().await;
-        let execution = looked.map_err(|error| failure("following the execution", error))?;
+        let looked = self
+            .client
+            .describe_execution()
+            .execution_arn(arn)
+            .send()
+            .await;
+        let execution = looked.map_err(|error| self.failure("following the execution", error))?;
         Ok(match execution.status {
             ExecutionStatus::Running => None,
             status => Some(Ended {
@@ -97,7 +113,7 @@ impl Executions {
 
     /// Whether an execution has ended, or Step Functions knows none of this ARN; `None` if it does not say.
     pub async fn is_ended(&self, arn: &ExecutionArn) -> Option<bool> {
-        let asked = self.0.describe_execution().execution_arn(arn.as_str());
+        let asked = self.client.describe_execution().execution_arn(arn.as_str());
         match asked.send().await {
             Ok(execution) => Some(*execution.status() != ExecutionStatus::Running),
             Err(error) if error.code() == Some("ExecutionDoesNotExist") => Some(true),
@@ -120,10 +136,40 @@ impl Executions {
     }
 }
 
+impl Executions {
+    /// Says that `doing` failed, with the service's own words, or what the call has met with.
+    fn failure<E>(&self, doing: &str, error: SdkError<E>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let code = error.code().unwrap_or_default();
+        let kind = match code {
+            "StateMachineDoesNotExist" | "InvalidArn" => ErrorKind::InvalidInput,
+            "AccessDeniedException" => ErrorKind::AccessDenied,
+            _ => ErrorKind::Internal,
+        };
+        let place = &self.place;
+        let look = "check the region or --endpoint-url, and the network of this machine";
+        let why = match (&error, code, error.message()) {
+            (SdkError::TimeoutError(_), ..) => {
+                format!("Step Functions has not answered in time {place}; {look}")
+            }
+            (SdkError::ServiceError(_) | SdkError::ResponseError(_), "", _) => {
+                format!("what answers {place} is not Step Functions; {look}")
+            }
+            (_, "", _) => words(&error),
+            (_, code, None) => code.to_owned(),
+            (_, code, Some(message)) => format!("{code}: {message}"),
+        };
+        Error::new(kind, format!("{doing} failed: {why}"))
+    }
+}
+
 /// The settings that the clients of other services have, with retries. Endpoints, FIPS and dual-stack are among them.
 fn config(shared: &SdkConfig) -> aws_sdk_sfn::config::Builder {
     aws_sdk_sfn::config::Builder::from(shared)
         .retry_config(RetryConfig::standard().with_max_attempts(5))
+        .timeout_config(TimeoutConfig::builder().operation_timeout(PATIENCE).build())
 }
 
 /// The state machine whose execution was the owner of a run; `None` if that was a process.
@@ -227,19 +273,6 @@ fn execution_name(run_id: &str) -> String {
         .take(60)
         .collect();
     format!("{head}-{}", now_ms())
-}
-
-fn failure<E>(doing: &str, error: SdkError<E>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let code = error.code().unwrap_or_default();
-    let kind = match code {
-        "StateMachineDoesNotExist" | "InvalidArn" => ErrorKind::InvalidInput,
-        "AccessDeniedException" => ErrorKind::AccessDenied,
-        _ => ErrorKind::Internal,
-    };
-    Error::new(kind, format!("{doing} failed")).with_source(DisplayErrorContext(error).to_string())
 }
 
 #[cfg(test)]

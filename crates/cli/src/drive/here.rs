@@ -99,6 +99,8 @@ pub async fn execute(
     let engine = engine(connection, checkpoints);
     let owner = owner::this_process();
     let round = engine.planner.plan(request, &owner).await?;
+    // From here on there is something to lose.
+    connection.stay_patient();
     let run = engine.drive(round, &owner, &stop);
     tokio::pin!(run);
     let watched = Watched {

@@ -58,6 +58,14 @@ pub fn unavailable(status: u16) -> Response<Bytes> {
         .expect("a plain response")
 }
 
+/// What anything else says in place of DynamoDB.
+pub fn said(status: u16, body: Bytes) -> Response<Bytes> {
+    Response::builder()
+        .status(status)
+        .body(body)
+        .expect("a plain response")
+}
+
 /// DynamoDB refuses the call.
 pub fn refusal(call: &Call, code: &str, message: &str) -> Response<Bytes> {
     error(call, code, message, [])

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backfill_core::{Item, Key};
+use hyper::body::Bytes;
 use serde_json::Value as Json;
 
 /// How long a slow table takes for an update, or for four of a batch.
@@ -176,6 +177,8 @@ pub enum Verdict {
     /// The service has a bad moment: this HTTP status (500 and above). With 500 it says so itself; behind others stands
     /// something in between, which knows nothing of DynamoDB's errors.
     Unavailable(u16),
+    /// Something in between answers, with this status and body.
+    Say(u16, Bytes),
     /// The connection ends without an answer.
     Break,
     /// The connection is reset without an answer.

@@ -7,7 +7,6 @@ use aws_smithy_types::date_time::Format;
 use aws_types::endpoint_config::AccountIdEndpointMode;
 
 use super::*;
-use crate::failure::failure;
 
 /// Answers each request by its turn, the last answer over and over.
 #[derive(Debug, Clone)]
@@ -114,7 +113,7 @@ async fn expired_credentials_are_renewed_and_the_call_is_sent_once_more() {
         let error = sender.call(&Ask { limit: 1 }).await.unwrap_err();
         assert_eq!(keys(&requests), ["KEY1", "KEY2"], "once more, not for ever");
         let error = failure("scanning table stuff", error);
-        assert_eq!(error.kind(), backfill_core::ErrorKind::MissingCredentials);
+        assert_eq!(error.kind(), ErrorKind::MissingCredentials);
         assert!(error.to_string().contains("sign in again"), "{error}");
     }
 }
@@ -136,8 +135,8 @@ async fn credentials_are_renewed_once_for_all_that_were_refused() {
 #[tokio::test]
 async fn credentials_that_are_missing_for_a_moment_are_asked_for_again() {
     for (there_before, kind) in [
-        (true, backfill_core::ErrorKind::Unavailable),
-        (false, backfill_core::ErrorKind::MissingCredentials),
+        (true, ErrorKind::Unavailable),
+        (false, ErrorKind::MissingCredentials),
     ] {
         let asked = Arc::new(AtomicU32::new(0));
         let credentials = provide_credentials_fn(move || {
@@ -283,7 +282,7 @@ async fn the_account_of_the_credentials_is_part_of_the_host() {
     assert_eq!(disabled.unwrap(), [REGIONAL, REGIONAL]);
     let required = hosts(&[None; 2], mode(AccountIdEndpointMode::Required)).await;
     let error = failure("scanning table stuff", required.unwrap_err());
-    assert_eq!(error.kind(), backfill_core::ErrorKind::InvalidInput);
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
     let said = error.to_string();
     assert!(said.contains("AccountIdEndpointMode is required"), "{said}");
 }
@@ -337,7 +336,7 @@ async fn credentials_of_another_account_do_not_take_the_place_of_others() {
         for _ in 0..2 {
             let error = sender.call(&Ask { limit: 1 }).await.unwrap_err();
             let error = failure("scanning table stuff", error);
-            assert_eq!(error.kind(), backfill_core::ErrorKind::MissingCredentials);
+            assert_eq!(error.kind(), ErrorKind::MissingCredentials);
             assert!(error.report().contains(said), "{}", error.report());
         }
         assert_eq!(
