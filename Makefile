@@ -131,7 +131,7 @@ dist: lambdas lambdas-arm64 commands bills
 all-tests:
 	$(MAKE) dist DIST=target/dist COMMAND_PROFILE=trial
 	$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR)
-	tools/install ministack moto aws acceptance
+	tools/install ministack moto aws acceptance browser
 	# The table of hosts is what AWS publishes; if this differs, botocore was renewed: write it anew, and look at the difference.
 	.tools/moto/bin/python crates/dynamodb/src/hosts/from_botocore.py | diff crates/dynamodb/src/hosts/table.txt -
 	$(CARGO) build --workspace --all-targets --locked

@@ -5,6 +5,7 @@ pub mod confirm;
 pub mod count;
 pub mod deployed;
 pub mod executions;
+pub mod follow;
 pub mod here;
 pub mod left;
 mod look;

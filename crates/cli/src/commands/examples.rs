@@ -64,6 +64,7 @@ pub const REJECTED: &str = r"Examples:
 
 pub const REPORT: &str = r"Examples:
   backfill report
+  backfill report --follow
   backfill report --run-id stuff-0b4b8a0e --format markdown --out -";
 
 pub const SIMULATE: &str = r"Examples:

@@ -7,6 +7,7 @@ use backfill_dynamodb::CheckpointTable;
 use clap::{Args, ValueEnum};
 
 use crate::args::{ConnectionArgs, PriceArgs, WhichRunArgs};
+use crate::drive::follow::{Followed, follow};
 use crate::drive::records;
 use crate::ending::Ending;
 use crate::show::print;
@@ -22,6 +23,12 @@ pub struct ReportArgs {
     /// Where to write it; - is stdout [default: backfill-report-RUN.html or .md in the current folder].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Serve the page on this machine and keep it as the run is, until the run has ended.
+    #[arg(long, conflicts_with_all = ["format", "out"])]
+    follow: bool,
+    /// Port of 127.0.0.1 for the page [default: a free one].
+    #[arg(long, value_name = "N", requires = "follow")]
+    port: Option<u16>,
     #[command(flatten)]
     connection: ConnectionArgs,
     #[command(flatten)]
@@ -40,6 +47,15 @@ pub async fn report(args: ReportArgs) -> Result<Ending> {
     let connection = args.connection.open().await?;
     let checkpoints = CheckpointTable::new(&connection, &args.run.checkpoint_table);
     let run_id = records::find(args.run.run_id.as_deref(), &checkpoints, &connection).await?;
+    if args.follow {
+        let followed = Followed {
+            connection,
+            checkpoints,
+            run_id,
+            prices,
+        };
+        return follow(followed, args.port.unwrap_or(0)).await;
+    }
     let report = records::report(&run_id, &checkpoints, &connection, prices).await?;
     let (text, ending) = match args.format {
         Format::Html => (html::render(&report)?, "html"),

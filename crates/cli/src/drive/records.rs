@@ -90,6 +90,17 @@ pub async fn report(
     prices: Prices,
 ) -> Result<Report> {
     let snapshot = snapshot(run_id, checkpoints, connection).await?;
+    report_of(snapshot, checkpoints, prices).await
+}
+
+/// All that a report of a run says that stands like this.
+///
+/// Errors: those of the store, after a minute of trying if they are retryable.
+pub async fn report_of(
+    snapshot: Snapshot,
+    checkpoints: &CheckpointTable,
+    prices: Prices,
+) -> Result<Report> {
     let summary = snapshot.summary(&prices);
     let run = &snapshot.run;
     let mut history = Vec::new();

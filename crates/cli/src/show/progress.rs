@@ -37,12 +37,7 @@ impl Progress {
         };
         let text = progress_text(snapshot);
         if print::is_terminal() {
-            let (swept, expected) = snapshot.items();
-            let part = match snapshot.is_swept() {
-                true => 1.0,
-                false => swept as f64 / expected.unwrap_or(swept).max(1) as f64,
-            };
-            let bar = bar(part);
+            let bar = bar(part(snapshot));
             print::status(Some(&format!("pass {} [{bar}] {text}", current.pass)));
         } else {
             let pace = pace_text(snapshot, self.meter.measured().as_ref());
@@ -70,6 +65,20 @@ impl Progress {
     /// Clears the bar.
     pub fn finish(self) {
         print::status(None);
+    }
+}
+
+/// How far a run has come in its pass and how fast it is, in a sentence without its stop.
+pub fn sentence(snapshot: &Snapshot, measured: Option<&Measured>) -> String {
+    progress_text(snapshot) + &pace_text(snapshot, measured)
+}
+
+/// Part of the pass that is swept, from 0 to 1.
+pub fn part(snapshot: &Snapshot) -> f64 {
+    let (swept, expected) = snapshot.items();
+    match snapshot.is_swept() {
+        true => 1.0,
+        false => swept as f64 / expected.unwrap_or(swept).max(1) as f64,
     }
 }
 

@@ -22,6 +22,26 @@ const BINS: usize = 60;
 /// A chart is drawn for wide and for narrow screens, so that its text is readable on both.
 const SIZES: [(&str, Size); 2] = [("wide", (1000, 260)), ("narrow", (380, 240))];
 
+/// What a page that follows a run says above its report.
+pub struct Following {
+    /// Grows with each state that is shown.
+    pub state: u64,
+    /// Whether it is the last one.
+    pub has_ended: bool,
+    /// How it stands, in a sentence.
+    pub words: String,
+    /// Why the records could not be read since.
+    pub trouble: Option<String>,
+    /// Part of the pass that is done, from 0 to 1; none if there is nothing to tell.
+    pub part: Option<f64>,
+}
+
+/// Style sheet of a page that follows a run.
+pub const FOLLOWING_STYLE: &str = concat!(include_str!("style.css"), include_str!("follow.css"));
+
+/// Script of a page that follows a run.
+pub const FOLLOWING_SCRIPT: &str = include_str!("follow.js");
+
 /// The page.
 ///
 /// Errors: `Internal` if a chart cannot be drawn.
@@ -30,53 +50,94 @@ pub fn render(report: &Report) -> Result<String> {
         (DOCTYPE)
         html lang="en" {
             head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (report.title()) ", run " (report.run.run_id) }
+                (head(report))
                 style { (PreEscaped(STYLE)) }
             }
-            body {
-                header {
-                    h1 { (report.title()) }
-                    p.soft { "Run " (report.run.run_id) ", as of " (time(report.made_ms)) }
-                }
-                main {
-                    (brief(report))
-                    (figures(report))
-                    h2 { "Proof" }
-                    (proof(report))
-                    h2 { "Passes" }
-                    (passes(report))
-                    h2 { "Over time" }
-                    (over_time(report)?)
-                    h2 { "Segments" }
-                    (segments(report))
-                    h2 { "Rejected items" }
-                    (rejected(report))
-                    h2 { "Changes" }
-                    (changes(report))
-                    h2 { "Bill" }
-                    (bill(report))
-                    h2 { "Spec" }
-                    p { code { (report.run.spec.describe()) } }
-                    pre { (report.spec()) }
-                    h2 { "Run and versions" }
-                    div.scroll {
-                        table.facts {
-                            @for (name, value) in report.facts() {
-                                tr { th scope="row" { (name) } td { (value) } }
-                            }
-                        }
+            body { (content(report)?) }
+        }
+    };
+    Ok(page.into_string())
+}
+
+/// The page that follows a run. Beside it lie `style.css` and `follow.js`, which asks for it again at `state`.
+///
+/// Errors: `Internal` if a chart cannot be drawn.
+pub fn render_following(report: &Report, following: &Following) -> Result<String> {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                (head(report))
+                link rel="icon" href="data:,";
+                link rel="stylesheet" href="style.css";
+                script src="follow.js" defer {}
+            }
+            body data-state=(following.state) data-ended[following.has_ended] {
+                section.following aria-label="How the run stands" {
+                    @match &following.trouble {
+                        None => p id="following" { (following.words) },
+                        Some(trouble) => p.lost id="following" { (trouble) },
+                    }
+                    @if let Some(part) = following.part {
+                        progress max="1" value=(format!("{part:.4}")) aria-labelledby="following" {}
                     }
                 }
-                footer.soft {
-                    "Made from the durable records of the run by " code { "backfill report" } "."
-                }
+                (content(report)?)
             }
         }
     };
     Ok(page.into_string())
+}
+
+fn head(report: &Report) -> Markup {
+    html! {
+        meta charset="utf-8";
+        meta name="viewport" content="width=device-width, initial-scale=1";
+        meta name="color-scheme" content="light dark";
+        title { (report.title()) ", run " (report.run.run_id) }
+    }
+}
+
+/// All that the page says.
+fn content(report: &Report) -> Result<Markup> {
+    Ok(html! {
+        header {
+            h1 { (report.title()) }
+            p.soft { "Run " (report.run.run_id) ", as of " (time(report.made_ms)) }
+        }
+        main {
+            (brief(report))
+            (figures(report))
+            h2 { "Proof" }
+            (proof(report))
+            h2 { "Passes" }
+            (passes(report))
+            h2 { "Over time" }
+            (over_time(report)?)
+            h2 { "Segments" }
+            (segments(report))
+            h2 { "Rejected items" }
+            (rejected(report))
+            h2 { "Changes" }
+            (changes(report))
+            h2 { "Bill" }
+            (bill(report))
+            h2 { "Spec" }
+            p { code { (report.run.spec.describe()) } }
+            pre { (report.spec()) }
+            h2 { "Run and versions" }
+            div.scroll {
+                table.facts {
+                    @for (name, value) in report.facts() {
+                        tr { th scope="row" { (name) } td { (value) } }
+                    }
+                }
+            }
+        }
+        footer.soft {
+            "Made from the durable records of the run by " code { "backfill report" } "."
+        }
+    })
 }
 
 fn brief(report: &Report) -> Markup {
