@@ -10,9 +10,11 @@ pub mod partiql;
 pub mod reserved;
 mod seam;
 mod spec;
+mod syntax;
 mod verbs;
 
 pub use self::pair::Pair;
 pub use self::seam::{Change, Condition, GuardedUpdate, Seen, SharedChange, Sweep};
 pub use self::spec::{Spec, check_table_name};
+pub(crate) use self::syntax::check_words;
 pub use self::verbs::{LeftAlone, Verb};

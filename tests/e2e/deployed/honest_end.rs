@@ -87,9 +87,23 @@ fn honest_end_of_a_spec_that_dynamodb_refuses() {
             "start --stack-name {STACK} --table invalid --run-id invalid --json --value :v=1"
         ));
         command.args(["--pending", "attribute_not_exists(a)"]);
-        // `status` is a reserved word.
-        command.args(["--update", "SET a = :v, status = :v"]);
+        // Nothing but DynamoDB knows that the two paths overlap, and the stand-in does not.
+        command.args(["--update", "SET a = :v, a.b = :v"]);
+        let tap = aws.wire.tap("invalid", |call| {
+            let is_update = call.is_update();
+            async move {
+                match is_update {
+                    true => Verdict::Refuse {
+                        code: "ValidationException",
+                        message: "Invalid UpdateExpression: Two document paths overlap with each other; must remove or \
+                                  rewrite one of these paths; path one: [a], path two: [a, b]",
+                    },
+                    false => Verdict::Forward,
+                }
+            }
+        });
         let ended = run_to_end(command).await.expect_code(2);
+        drop(tap);
         table.assert_untouched().await;
         assert_fields(
             &ended.json(),

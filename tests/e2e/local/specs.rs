@@ -393,3 +393,51 @@ async fn verbs_do_what_they_say_and_overwrite_nothing() {
         assert!(refused.contains(why), "{arguments}: {refused}");
     }
 }
+
+/// What no expression can say is answered by what can be done instead, and an update that is none is refused before there is any
+/// record or checkpoint table.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_is_none_is_refused_before_a_record_exists() {
+    let database = things(json!([{"id": {"S": "a"}}])).await;
+    for (update, value, why) in [
+        (
+            "SET a = = :v",
+            ":v=1",
+            "update: expected a value, such as :v, an attribute, or a function, got = in SET a = =",
+        ),
+        (
+            "SET a = concat(b, :v)",
+            ":v=1",
+            "update: DynamoDB has no function concat: no expression joins texts",
+        ),
+        (
+            "SET a = b || :v",
+            ":v=1",
+            "update: || is no operator of DynamoDB's",
+        ),
+        (
+            "SET a = now()",
+            "",
+            "update: DynamoDB has no function now: there is no clock; give the time as a value",
+        ),
+        (
+            "SET a = 'x'",
+            "",
+            "put :v in its place, and the text into --value; a name that is no word gets a #n, by --name",
+        ),
+        (
+            "ADD a :v",
+            ":v=\"x\"",
+            "update: expected a placeholder for a number or a set, got :v in ADD a :v",
+        ),
+    ] {
+        let mut command = database.backfill("run --table things");
+        command.args(["--pending", "attribute_not_exists(a)", "--update", update]);
+        if !value.is_empty() {
+            command.args(["--value", value]);
+        }
+        let refused = Ended::run(&mut command).expect_code(2).stderr;
+        assert!(refused.contains(why), "{update}: {refused}");
+        assert_eq!(database.table_names().await, ["things"], "{update}");
+    }
+}

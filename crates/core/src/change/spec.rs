@@ -10,6 +10,7 @@ use super::expression::{
     LONGEST_GUARD, MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, shown_name,
     update_targets,
 };
+use super::syntax::check_update;
 use crate::table::KeySchema;
 use crate::text::printable;
 use crate::value::Item;
@@ -77,12 +78,7 @@ impl Spec {
         }
         check_enclosed(&self.pending).map_err(|m| Error::invalid("pending", m))?;
         check_enclosed(&self.update).map_err(|m| Error::invalid("update", m))?;
-        if update_targets(&self.update).is_empty() {
-            return Err(Error::invalid(
-                "update",
-                "expected an update expression, such as SET #a = :v or REMOVE #a",
-            ));
-        }
+        check_update(&self.update, &self.values).map_err(|m| Error::invalid("update", m))?;
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::settings::{RequestedSettings, WriterKind, settings};
-use crate::change::Verb;
 use crate::change::reserved::{Language, aliased};
+use crate::change::{Verb, check_words};
 use crate::value::{Item, Value, distinct};
 use crate::{Error, Result, Spec};
 
@@ -237,6 +237,10 @@ impl Parts {
                 verb.pair(table, &self.top_level)?
             }
             (None, Some(pending), Some(update)) => {
+                check_words(&pending, Language::Condition)
+                    .map_err(|why| Error::invalid("pending", why))?;
+                check_words(&update, Language::Update)
+                    .map_err(|why| Error::invalid("update", why))?;
                 let mut names = self.names;
                 Spec {
                     table,

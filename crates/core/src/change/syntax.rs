@@ -1,0 +1,558 @@
+//! What DynamoDB's expression languages do not have, answered by what can be done instead; and whether an update is one, by the
+//! grammar in the developer guide (Update expressions). DynamoDB stays the judge of all else.
+
+use super::expression::{is_bare_name, tokens};
+use super::reserved::Language;
+use crate::text::printable;
+use crate::value::{Item, Value};
+
+/// Most parentheses in one another; each takes a part of the stack.
+const MAX_DEPTH: usize = 100;
+
+/// The functions of each language, whose names are case-sensitive.
+const OF_CONDITIONS: [&str; 6] = [
+    "attribute_exists",
+    "attribute_not_exists",
+    "attribute_type",
+    "begins_with",
+    "contains",
+    "size",
+];
+const OF_UPDATES: [&str; 2] = ["if_not_exists", "list_append"];
+
+/// Functions of other languages, by beginnings of their names in lower case, and what can be done instead.
+const INSTEAD: [(&[&str], &str); 10] = [
+    (
+        &["concat", "string_concat", "join", "format"],
+        "no expression joins texts; if the text is the same for all items, give it as a value; else let the application write it",
+    ),
+    (
+        &[
+            "now",
+            "current_",
+            "localtime",
+            "getdate",
+            "sysdate",
+            "unix_timestamp",
+            "timestamp",
+            "date",
+        ],
+        "there is no clock; give the time as a value: a number of seconds, or a text such as \"2026-01-31T12:00:00Z\"",
+    ),
+    (
+        &["uuid", "newid", "rand", "random"],
+        "nothing is drawn at random; let the application write such a value, item by item",
+    ),
+    (
+        &["coalesce", "ifnull", "nvl", "isnull", "default"],
+        "if_not_exists(a, :v) is the attribute a, or :v if it is missing",
+    ),
+    (
+        &["exists", "attribute_exist", "has", "is_defined"],
+        "attribute_exists(a) and attribute_not_exists(a) say whether an item has an attribute",
+    ),
+    (
+        &["append", "push", "array_", "listappend", "list_concat"],
+        "list_append(a, :list) is the list a with the members of the list :list behind it",
+    ),
+    (
+        &["length", "len", "count", "char_length"],
+        "size(a) is the length of a text, a list, a set or a map, in conditions alone",
+    ),
+    (
+        &["starts_with", "startswith", "beginswith", "like", "regexp"],
+        "begins_with(a, :text) and contains(a, :text) look into texts; there are no patterns",
+    ),
+    (
+        &[
+            "upper", "lower", "trim", "substr", "replace", "split", "to_", "cast", "convert",
+            "parse", "str", "int", "round", "abs",
+        ],
+        "no value is converted; let the application write the new form beside the old one, or give each value a run of its own: \
+         a predicate a = :old and an update SET a = :new",
+    ),
+    (
+        &["type", "typeof"],
+        "attribute_type(a, :type) is true if a is of this type, such as S, N, BOOL, L or M",
+    ),
+];
+
+/// Refuses what neither language has, with the reason for a person and what can be done instead.
+pub fn check_words(expression: &str, language: Language) -> Result<(), String> {
+    let places = tokens(expression);
+    let at = |nth: usize| {
+        places
+            .get(nth)
+            .map_or("", |place| &expression[place.clone()])
+    };
+    for nth in 0..places.len() {
+        let (before, token, next) = (nth.checked_sub(1).map_or("", at), at(nth), at(nth + 1));
+        let why = match (token, next) {
+            ("|", "|") => {
+                "|| is no operator of DynamoDB's: no expression joins texts; if the text is the same for all items, give it as a value; else let the application write it"
+            }
+            ("&", "&") => "&& is no operator of DynamoDB's: it is written AND",
+            ("!", "=") => "!= is no operator of DynamoDB's: it is written <>",
+            ("=", "=") if places[nth].end == places[nth + 1].start => {
+                "== is no operator of DynamoDB's: it is written ="
+            }
+            ("!", _) => "! is no operator of DynamoDB's: it is written NOT",
+            ("*" | "/" | "%", _) => {
+                "an update adds and subtracts, and neither multiplies nor divides; let the application write such a value, or give each value a run of its own"
+            }
+            ("'" | "\"", _) => {
+                "a text cannot stand in an expression: put :v in its place, and the text into `values`; a name that is no word gets a #n, by `names`"
+            }
+            (number, _) if is_number(number) && before != "[" => {
+                "a number cannot stand in an expression: put :v in its place, and the number into `values`"
+            }
+            (word, next)
+                if is_constant(word) && !matches!(next, "=" | "." | "[" | "(") && before != "." =>
+            {
+                return Err(format!(
+                    "{word} is no value here: put :v in its place, and the value into `values`; an item without an attribute is found \
+                     by attribute_not_exists(a); if it is a name, give it a #n by `names`"
+                ));
+            }
+            (word, "(") if is_bare_name(word) && !is_operator(word) => {
+                check_function(word, language)?;
+                continue;
+            }
+            _ => continue,
+        };
+        return Err(why.to_owned());
+    }
+    Ok(())
+}
+
+fn is_number(token: &str) -> bool {
+    token.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Words that stand for values elsewhere.
+fn is_constant(word: &str) -> bool {
+    let words = ["null", "true", "false"];
+    words
+        .iter()
+        .any(|constant| constant.eq_ignore_ascii_case(word))
+}
+
+/// Words before a parenthesis that are no functions.
+fn is_operator(word: &str) -> bool {
+    let words = [
+        "AND", "OR", "NOT", "IN", "BETWEEN", "SET", "REMOVE", "ADD", "DELETE",
+    ];
+    words
+        .iter()
+        .any(|operator| operator.eq_ignore_ascii_case(word))
+}
+
+fn check_function(name: &str, language: Language) -> Result<(), String> {
+    let (ours, others, of) = match language {
+        Language::Condition => (&OF_CONDITIONS[..], &OF_UPDATES[..], "a condition"),
+        Language::Update => (&OF_UPDATES[..], &OF_CONDITIONS[..], "an update"),
+    };
+    if ours.contains(&name) {
+        return Ok(());
+    }
+    let all = ours.join(", ");
+    if others.contains(&name) {
+        return Err(format!("{name} is no function of {of}, which has {all}"));
+    }
+    let lower = name.to_ascii_lowercase();
+    if let Some(right) = ours.iter().find(|right| **right == lower) {
+        return Err(format!("{name} is written {right}"));
+    }
+    let instead = INSTEAD
+        .iter()
+        .find(|(names, _)| names.iter().any(|other| lower.starts_with(other)));
+    Err(match instead {
+        Some((_, instead)) => format!("DynamoDB has no function {name}: {instead}"),
+        None => format!("DynamoDB has no function {name}; {of} has {all}"),
+    })
+}
+
+/// Refuses an update that is not one by DynamoDB's grammar, with the reason for a person. What it says of values holds for those
+/// that are there.
+pub(super) fn check_update(update: &str, values: &Item) -> Result<(), String> {
+    let places = tokens(update);
+    let mut parser = Parser {
+        tokens: places.iter().map(|place| &update[place.clone()]).collect(),
+        at: 0,
+        depth: 0,
+        values,
+    };
+    parser.update().map_err(|expected| {
+        let begin = places
+            .get(parser.at.saturating_sub(3))
+            .map_or(0, |place| place.start);
+        match places.get(parser.at) {
+            Some(place) => format!(
+                "expected {expected}, got {} in {}",
+                printable(&update[place.clone()]),
+                printable(&update[begin..place.end])
+            ),
+            None => format!("expected {expected} behind {}", printable(&update[begin..])),
+        }
+    })
+}
+
+/// An update on its way through the grammar. An error says what is expected in the place of the next token.
+struct Parser<'a> {
+    tokens: Vec<&'a str>,
+    at: usize,
+    /// Parentheses that are open.
+    depth: usize,
+    values: &'a Item,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> &'a str {
+        self.tokens.get(self.at).copied().unwrap_or_default()
+    }
+
+    fn take(&mut self, mark: &str) -> bool {
+        let found = self.peek() == mark;
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, mark: &str) -> Result<(), String> {
+        match self.take(mark) {
+            true => Ok(()),
+            false => Err(mark.to_owned()),
+        }
+    }
+
+    fn update(&mut self) -> Result<(), String> {
+        let mut seen: Vec<String> = Vec::new();
+        while self.at < self.tokens.len() {
+            let clause = self.peek().to_ascii_uppercase();
+            if !["SET", "REMOVE", "ADD", "DELETE"].contains(&clause.as_str()) {
+                let more = if seen.is_empty() {
+                    ""
+                } else {
+                    "a comma and one more, or "
+                };
+                return Err(format!("{more}SET, REMOVE, ADD or DELETE"));
+            }
+            if seen.contains(&clause) {
+                return Err(format!(
+                    "one {clause} alone, with commas between what it is about"
+                ));
+            }
+            self.at += 1;
+            loop {
+                self.action(&clause)?;
+                if !self.take(",") {
+                    break;
+                }
+            }
+            seen.push(clause);
+        }
+        match seen.is_empty() {
+            true => Err("SET, REMOVE, ADD or DELETE".into()),
+            false => Ok(()),
+        }
+    }
+
+    fn action(&mut self, clause: &str) -> Result<(), String> {
+        self.path()?;
+        match clause {
+            "SET" => {
+                self.expect("=")?;
+                self.value()
+            }
+            "ADD" | "DELETE" => self.operand_of(clause),
+            _ => Ok(()),
+        }
+    }
+
+    /// A path: `name.#placeholder[1]`.
+    fn path(&mut self) -> Result<(), String> {
+        self.name()?;
+        loop {
+            if self.take(".") {
+                self.name()?;
+            } else if self.take("[") {
+                if !self.peek().bytes().all(|byte| byte.is_ascii_digit()) {
+                    return Err("the number of a member".into());
+                }
+                self.at += 1;
+                self.expect("]")?;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn name(&mut self) -> Result<(), String> {
+        let token = self.peek();
+        let is_placeholder = token.starts_with('#') && token.len() > 1;
+        if !is_bare_name(token) && !is_placeholder {
+            return Err("the name of an attribute, or a #n for one".into());
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// An operand, or two with `+` or `-` between them.
+    fn value(&mut self) -> Result<(), String> {
+        self.operand()?;
+        if self.take("+") || self.take("-") {
+            self.operand()?;
+        }
+        match self.peek() {
+            "+" | "-" => Err("one + or - alone (more need parentheses)".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn operand(&mut self) -> Result<(), String> {
+        let token = self.peek();
+        if self.take("(") {
+            if self.depth == MAX_DEPTH {
+                return Err(format!(
+                    "no more than {MAX_DEPTH} parentheses in one another"
+                ));
+            }
+            self.depth += 1;
+            self.value()?;
+            self.depth -= 1;
+            return self.expect(")");
+        }
+        if token.starts_with(':') && token.len() > 1 {
+            self.at += 1;
+            return Ok(());
+        }
+        let is_call = self.tokens.get(self.at + 1) == Some(&"(");
+        match token {
+            "if_not_exists" if is_call => {
+                self.at += 2;
+                self.path()?;
+                self.expect(",")?;
+                self.nested_value()?;
+                self.expect(")")
+            }
+            "list_append" if is_call => {
+                self.at += 2;
+                self.nested_value()?;
+                self.expect(",")?;
+                self.nested_value()?;
+                self.expect(")")
+            }
+            _ => self
+                .path()
+                .map_err(|_| "a value, such as :v, an attribute, or a function".into()),
+        }
+    }
+
+    /// A value inside a function.
+    fn nested_value(&mut self) -> Result<(), String> {
+        if self.depth == MAX_DEPTH {
+            return Err(format!(
+                "no more than {MAX_DEPTH} parentheses in one another"
+            ));
+        }
+        self.depth += 1;
+        self.value()?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// What `ADD` adds and `DELETE` takes away.
+    fn operand_of(&mut self, clause: &str) -> Result<(), String> {
+        let token = self.peek();
+        let is_good = |value: &Value| match value {
+            Value::Ss(_) | Value::Ns(_) | Value::Bs(_) => true,
+            Value::N(_) => clause == "ADD",
+            _ => false,
+        };
+        let is_value = token.starts_with(':') && token.len() > 1;
+        if !is_value || self.values.get(token).is_some_and(|value| !is_good(value)) {
+            return Err(match clause {
+                "ADD" => "a placeholder for a number or a set".into(),
+                _ => "a placeholder for a set".into(),
+            });
+        }
+        self.at += 1;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values() -> Item {
+        let values = r#"{":v":{"N":"1"},":s":{"SS":["a"]},":t":{"S":"x"},":l":{"L":[]}}"#;
+        serde_json::from_str(values).unwrap()
+    }
+
+    #[test]
+    fn what_dynamodb_takes_is_taken() {
+        for update in [
+            "SET a = :v",
+            "set #a.b[0].c = if_not_exists(a, :v) + :v, d=e-:v REMOVE f, g[1] ADD h :v, i :s DELETE j :s",
+            "SET a = list_append(if_not_exists(a, :l), :l)",
+            "SET a = (b + :v), c = b + (:v - d)",
+            "SET set = :v, size = size REMOVE remove",
+            "REMOVE a",
+        ] {
+            check_words(update, Language::Update).unwrap();
+            check_update(update, &values()).unwrap_or_else(|why| panic!("{update}: {why}"));
+        }
+        for condition in [
+            "NOT (a = :v) AND (size(a) > :v OR contains(b[10].c, :t)) AND a IN (:v, :t) AND NOT(a = b)",
+            "attribute_not_exists(#null) AND attribute_type(a, :t) AND begins_with(a, :t) AND a BETWEEN :v AND :v",
+            "a.null = :v AND true = :v",
+        ] {
+            check_words(condition, Language::Condition).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_update_that_is_none_is_refused_at_its_place() {
+        let deep = format!("SET a = {}:v{}", "(".repeat(2_000), ")".repeat(2_000));
+        for (update, why) in [
+            (
+                "SET test = = :v",
+                "expected a value, such as :v, an attribute, or a function, got = in SET test = =",
+            ),
+            ("SET a :v", "expected =, got :v in SET a :v"),
+            (
+                "SET a = :v,",
+                "expected the name of an attribute, or a #n for one behind = :v,",
+            ),
+            ("SET a = :v SET b = :v", "expected one SET alone"),
+            ("SET a = :v b = :v", "expected a comma and one more, or SET"),
+            ("a = :v", "expected SET, REMOVE, ADD or DELETE, got a in a"),
+            ("SET my-name = :v", "expected =, got - in SET my-"),
+            ("SET a = b + c + d", "expected one + or - alone"),
+            ("SET a[b] = :v", "expected the number of a member"),
+            ("SET a = list_append(b)", "expected ,, got )"),
+            (
+                "SET a = if_not_exists(:v, :v)",
+                "expected the name of an attribute",
+            ),
+            (
+                "ADD a :t",
+                "expected a placeholder for a number or a set, got :t",
+            ),
+            ("DELETE a :v", "expected a placeholder for a set, got :v"),
+            (
+                "ADD a b",
+                "expected a placeholder for a number or a set, got b",
+            ),
+            ("REMOVE a = :v", "expected a comma and one more"),
+            ("SET\u{a0}a = :v", "expected the name of an attribute"),
+            (
+                "SET",
+                "expected the name of an attribute, or a #n for one behind SET",
+            ),
+            (&deep, "expected no more than 100 parentheses"),
+        ] {
+            let refused = check_update(update, &values()).expect_err(update);
+            assert!(refused.starts_with(why), "{update}: {refused}");
+        }
+    }
+
+    /// Long because it is a table of cases.
+    #[test]
+    fn what_other_languages_have_is_answered_by_what_can_be_done() {
+        use Language::{Condition, Update};
+        for (language, expression, why) in [
+            (
+                Update,
+                "SET a = concat(b, :v)",
+                "DynamoDB has no function concat: no expression joins texts",
+            ),
+            (
+                Update,
+                "SET a = b || :v",
+                "|| is no operator of DynamoDB's: no expression joins texts",
+            ),
+            (
+                Update,
+                "SET a = now()",
+                "DynamoDB has no function now: there is no clock",
+            ),
+            (
+                Update,
+                "SET a = UUID()",
+                "DynamoDB has no function UUID: nothing is drawn at random",
+            ),
+            (
+                Update,
+                "SET a = coalesce(b, :v)",
+                "DynamoDB has no function coalesce: if_not_exists(a, :v)",
+            ),
+            (
+                Update,
+                "SET a = upper(b)",
+                "DynamoDB has no function upper: no value is converted",
+            ),
+            (Update, "SET a = b * :v", "an update adds and subtracts"),
+            (
+                Update,
+                "SET a = 1",
+                "a number cannot stand in an expression: put :v in its place, and the number into `values`",
+            ),
+            (
+                Update,
+                "SET a = 'x'",
+                "a text cannot stand in an expression",
+            ),
+            (Update, "SET a = true", "true is no value here"),
+            (
+                Update,
+                "SET a = List_Append(a, :l)",
+                "List_Append is written list_append",
+            ),
+            (
+                Update,
+                "SET a = size(b)",
+                "size is no function of an update",
+            ),
+            (
+                Update,
+                "SET a = frobnicate(b)",
+                "DynamoDB has no function frobnicate; an update has if_not_exists, list_append",
+            ),
+            (Condition, "a = NULL", "NULL is no value here"),
+            (
+                Condition,
+                "a != :v",
+                "!= is no operator of DynamoDB's: it is written <>",
+            ),
+            (
+                Condition,
+                "a == :v",
+                "== is no operator of DynamoDB's: it is written =",
+            ),
+            (
+                Condition,
+                "a = :v && b = :v",
+                "&& is no operator of DynamoDB's",
+            ),
+            (
+                Condition,
+                "length(a) > :v",
+                "DynamoDB has no function length: size(a)",
+            ),
+            (
+                Condition,
+                "exists(a)",
+                "DynamoDB has no function exists: attribute_exists(a)",
+            ),
+            (
+                Condition,
+                "if_not_exists(a, :v) = :v",
+                "if_not_exists is no function of a condition",
+            ),
+        ] {
+            let refused = check_words(expression, language).expect_err(expression);
+            assert!(refused.starts_with(why), "{expression}: {refused}");
+        }
+    }
+}
