@@ -5,6 +5,7 @@ mod counters;
 mod history;
 mod owner;
 mod places;
+mod ranges;
 mod rejected;
 mod run;
 mod segment;
@@ -14,6 +15,7 @@ pub use history::{BUCKET_MS, Flush, HistoryBucket};
 pub use owner::{ExecutionArn, Owner, Process};
 pub use places::{MOST_ON_ONE_KEY, is_key_of_records, place, shard_of};
 pub(crate) use places::{likely_copy, shards_of};
+pub use ranges::OfRun;
 pub use rejected::Rejected;
 pub(crate) use run::layout_version;
 pub use run::{

@@ -25,7 +25,7 @@ use std::time::Duration;
 use backfill_core::pace::retry::{Until, retry};
 use backfill_core::ports::CheckpointReader;
 use backfill_core::records::{
-    HistoryBucket, Rejected, RunRecord, SegmentRecord, VERSION, is_key_of_records, place,
+    HistoryBucket, OfRun, Rejected, RunRecord, SegmentRecord, VERSION, is_key_of_records, place,
 };
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use serde::de::DeserializeOwned;
@@ -38,8 +38,8 @@ use crate::connection::Connection;
 use crate::failure::failure;
 use crate::send::{Call, ProvideErrorMetadata as _, SdkError, Sender};
 use form::{
-    COPY, EXHAUSTED, RUN, copy_place, exhausted_key, history_prefix, key, names, of_run,
-    read_record, read_run, rejected_prefix, segment_prefix, values,
+    COPY, EXHAUSTED, RUN, copy_place, exhausted_key, history_prefix, key, names, of_run, read_part,
+    read_run, rejected_prefix, segment_prefix, values,
 };
 
 /// How long a newly created checkpoint table may take to become ACTIVE.
@@ -241,7 +241,7 @@ impl CheckpointTable {
     }
 
     /// All records under a shard of a run whose name begins like this, in the order of their names.
-    async fn records<T: DeserializeOwned>(
+    async fn records<T: DeserializeOwned + OfRun>(
         &self,
         run: &RunRecord,
         shard: u32,
@@ -254,7 +254,7 @@ impl CheckpointTable {
             let page = self.page(&place, prefix, None, after.as_ref()).await?;
             for attributes in page.items.unwrap_or_default() {
                 let attributes = of_run(&run.run_id, attributes);
-                records.push(read_record(&self.name, attributes, VERSION)?);
+                records.push(read_part(&self.name, run, attributes)?);
             }
             after = page.last_evaluated_key;
             if after.is_none() {

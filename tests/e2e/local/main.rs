@@ -4,6 +4,7 @@
 mod checkpoint_table;
 mod connection;
 mod credentials;
+mod damaged;
 mod honest_end;
 mod lambda;
 mod large;

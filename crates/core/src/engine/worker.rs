@@ -324,7 +324,10 @@ fn written(record: &SegmentRecord) -> u64 {
     record.counters.matched + if record.trial_passed { 2 } else { 0 }
 }
 
+/// Units that an item can cost at most: one of 400 KB, its look, and as much in each of 25 indexes.
+const MOST_UNITS: f64 = 20_800.0;
+
 /// Units that an item has cost, if that is known.
 fn per_item(units: f64, items: u64) -> Option<f64> {
-    (units > 0.0 && items > 0).then(|| units / items as f64)
+    (units > 0.0 && items > 0).then(|| (units / items as f64).min(MOST_UNITS))
 }

@@ -1,17 +1,16 @@
 //! The record of a run: what it is, how it stands, who holds it, and what was changed. Its state changes only as
 //! [`RunStatus::may_become`] allows, and each change is noted.
 
-use std::ops::RangeInclusive;
-
 use serde::{Deserialize, Serialize};
 
 use crate::change::SharedChange;
 use crate::clock::now_ms;
 use crate::records::Owner;
+use crate::records::ranges::Ranges;
 use crate::request::{
     MAX_PASSES as MAX_PASSES_OF_EXECUTION, RequestedSettings, Settings, check_run_id,
 };
-use crate::table::{KeySchema, MAX_SEGMENTS, average_bytes};
+use crate::table::{KeySchema, average_bytes};
 use crate::{Error, ErrorKind, Key, Request, Result, Spec};
 
 /// Layout version of records; a reader refuses any that it does not know. A field that it does not know is ignored, so that an
@@ -317,32 +316,21 @@ impl RunRecord {
     /// Errors: `Internal`, which names the field; `InvalidInput` if the run id is none.
     pub fn check(&self) -> Result<()> {
         check_run_id(&self.run_id)?;
-        let within = |field: &str, value: u32, range: RangeInclusive<u32>| {
-            if range.contains(&value) {
-                return Ok(());
-            }
-            Err(Error::new(
-                ErrorKind::Internal,
-                format!(
-                    "the record of run {} is damaged: {field}: expected {} to {}, got {value}; bring the record back from a backup, \
-                     or give another run id",
-                    self.run_id,
-                    range.start(),
-                    range.end()
-                ),
-            ))
+        let ranges = Ranges {
+            record: format!("the record of run {}", self.run_id),
         };
-        let settings = &self.settings;
-        within("shards", self.shards, 1..=MOST_SHARDS)?;
-        within("total_segments", settings.total_segments, 1..=MAX_SEGMENTS)?;
-        within(
-            "max_passes",
-            settings.max_passes,
-            1..=MAX_PASSES_OF_EXECUTION,
-        )?;
-        within("pass", self.pass, 1..=MAX_PASS)?;
+        ranges.within("shards", self.shards, 1..=u64::from(MOST_SHARDS))?;
+        // What an operator may not ask for, no run can have.
+        let settings = self.settings.request();
+        let wrong = |error: Error| ranges.damaged(&format!("settings.{error}"));
+        settings.check().map_err(wrong)?;
+        ranges.within("pass", self.pass, 1..=u64::from(MAX_PASS))?;
         let earliest = self.pass.saturating_sub(MAX_PASSES - 1).max(1);
-        within("first_pass", self.first_pass, earliest..=self.pass)
+        let until_now = u64::from(earliest)..=u64::from(self.pass);
+        ranges.within("first_pass", self.first_pass, until_now)?;
+        let latest = u64::from(self.pass) + u64::from(MAX_PASSES_OF_EXECUTION);
+        ranges.within("last_pass", self.last_pass, 1..=latest)?;
+        self.check_figures(&ranges)
     }
 
     /// The request that goes on with this run as it was.
@@ -400,6 +388,7 @@ mod json_text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::MAX_SEGMENTS;
 
     #[test]
     fn a_damaged_record_can_be_looked_at() {
@@ -438,12 +427,40 @@ mod tests {
         refused(|run| run.pass = run.first_pass + MAX_PASSES, "first_pass");
         refused(|run| run.shards = 0, "shards");
         refused(|run| run.shards = MOST_SHARDS + 1, "shards");
-        refused(|run| run.settings.total_segments = 0, "total_segments");
+        refused(
+            |run| run.settings.total_segments = 0,
+            "settings.total_segments",
+        );
         refused(
             |run| run.settings.total_segments = MAX_SEGMENTS + 1,
-            "total_segments",
+            "settings.total_segments",
         );
-        refused(|run| run.settings.max_passes = u32::MAX, "max_passes");
+        refused(
+            |run| run.settings.max_passes = u32::MAX,
+            "settings.max_passes",
+        );
+        refused(
+            |run| run.settings.time_box_seconds = u64::MAX,
+            "settings.time_box_seconds",
+        );
+        refused(
+            |run| run.settings.time_box_seconds = 0,
+            "settings.time_box_seconds",
+        );
+        refused(
+            |run| run.settings.max_concurrency = 0,
+            "settings.max_concurrency",
+        );
+        refused(|run| run.settings.max_wcu = Some(0), "settings.max_wcu");
+        refused(|run| run.settings.max_rcu = Some(0), "settings.max_rcu");
+        refused(
+            |run| run.settings.only_segments = vec![1],
+            "settings.only_segments",
+        );
+        refused(|run| run.last_pass = u32::MAX, "last_pass");
+        refused(|run| run.revision = u64::MAX, "revision");
+        refused(|run| run.verification_rcu = -1.0, "verification_rcu");
+        refused(|run| run.earlier_seconds = f64::INFINITY, "earlier_seconds");
         let mut many = record.clone();
         many.pass = many.first_pass + MAX_PASSES - 1;
         many.check().unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backfill_core::clock::now_ms;
-use backfill_core::records::{GUARDED_VERSION, RunRecord, VERSION, place};
+use backfill_core::records::{GUARDED_VERSION, OfRun, RunRecord, VERSION, place};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -149,7 +149,26 @@ pub(super) fn read_record<T: DeserializeOwned>(
     }
     let json = value_to_json(Value::M(attributes))
         .ok_or_else(|| wrong("it holds a set or binary value".into()))?;
-    serde_json::from_value(json).map_err(|error| wrong(error.to_string()))
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let path = error.path().to_string();
+        match path.as_str() {
+            "." => wrong(error.inner().to_string()),
+            field => wrong(format!("{field}: {}", error.inner())),
+        }
+    })
+}
+
+/// Reads a record that belongs to a run, and refuses a damaged one ([`OfRun::check`]).
+pub(super) fn read_part<T: DeserializeOwned + OfRun>(
+    table: &str,
+    run: &RunRecord,
+    attributes: Item,
+) -> Result<T> {
+    let record: T = read_record(table, attributes, VERSION)?;
+    record
+        .check(run)
+        .map_err(|error| error.context(format!("checkpoint table {table}")))?;
+    Ok(record)
 }
 
 /// Reads the record of a run, and refuses a damaged one ([`RunRecord::check`]).

@@ -9,7 +9,7 @@ use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use super::CheckpointTable;
 use super::form::{
     COPY, EXHAUSTED, RUN, copy_place, exhausted_key, expires_at, history_key, key, names, number,
-    of_run, read_record, read_run, rejected_key, segment_key, to_attribute, to_attributes, values,
+    of_run, read_part, read_run, rejected_key, segment_key, to_attribute, to_attributes, values,
 };
 use crate::calls::{ALL_OLD, ConditionFailed, DeleteItem, PutItem, UpdateItem};
 use crate::send::{ProvideErrorMetadata as _, details};
@@ -171,7 +171,7 @@ impl SegmentStore for CheckpointTable {
             self.failed("claiming a segment in", error)
         })?;
         let attributes = of_run(&run.run_id, claimed.attributes.unwrap_or_default());
-        read_record(&self.name, attributes, VERSION)
+        read_part(&self.name, run, attributes)
     }
 
     async fn checkpoint(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
