@@ -2,6 +2,7 @@
 
 mod connection;
 mod given;
+mod planned;
 mod prices;
 mod settings;
 mod spec;
@@ -12,6 +13,7 @@ use clap::{Args as _, Command};
 
 pub use self::connection::{ConnectionArgs, SANDBOX_HELP, SANDBOX_PORT};
 pub use self::given::read_file;
+pub use self::planned::{PlannedArgs, keep};
 pub use self::prices::PriceArgs;
 pub use self::settings::SettingsArgs;
 pub use self::spec::{PlaceholderArgs, SpecArgs, attributes};
@@ -20,8 +22,9 @@ pub use self::which_run::{OneRunArgs, WhichRunArgs};
 
 /// Whether a flag, by its id, is one of a group that has a heading of its own in the help.
 pub fn is_of_a_group(id: &str) -> bool {
-    let groups: [fn(Command) -> Command; 3] = [
+    let groups: [fn(Command) -> Command; 4] = [
         SpecArgs::augment_args,
+        PlannedArgs::augment_args,
         SettingsArgs::augment_args,
         ConnectionArgs::augment_args,
     ];

@@ -2,6 +2,7 @@
 
 mod document;
 mod settings;
+mod written_by;
 
 pub use document::{Parts, Request, parse_strictly};
 pub(crate) use settings::Shown;
@@ -9,3 +10,4 @@ pub use settings::{
     Form, MAX_ONLY_SEGMENTS, MAX_PASSES, RequestedSettings, SETTINGS, Setting, Settings,
     WriterKind, check_run_id,
 };
+pub use written_by::WrittenBy;

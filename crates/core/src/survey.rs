@@ -4,6 +4,7 @@
 mod examples;
 mod facts;
 mod forecast;
+mod kept;
 mod losses;
 mod misfits;
 mod plan;
@@ -13,9 +14,10 @@ mod warnings;
 
 pub use facts::{Billing, Fact, IndexFacts, Projection, Replica, Room, TableFacts, WarmThroughput};
 pub use forecast::{Bound, Forecast, IndexCost, Limit, Tried};
+pub use kept::{Difference, KEPT_VERSION, KeptPlan, refuse_differences};
 pub use losses::Losses;
 pub use misfits::{Misfit, misfits};
-pub use plan::{KnownRun, Plan, Rehearsal, Surroundings, SurveyAccess, objection};
+pub use plan::{KnownRun, Plan, Rehearsal, Surroundings, SurveyAccess, objection, rehearse};
 pub use sample::{
     DEFAULT_PAGES, Holders, ITEMS_PER_PAGE, IndexMisfits, Interval, MAX_PAGES, ReadPage, Sample,
     SampledPage, sampling_rate, segments_to_sample,

@@ -1,5 +1,9 @@
 //! What must be known of the target table, and how it is cut into segments that lie far apart when worked on together.
 
+mod capacity;
+
+pub use capacity::{Billing, WarmThroughput};
+
 use serde::{Deserialize, Serialize};
 
 /// Most segments that a parallel scan can have (Scan, TotalSegments: "maximum value of 1000000").
@@ -79,6 +83,43 @@ impl KeySchema {
     }
 }
 
+/// Which attributes an index holds beside the keys of table and index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Projection {
+    /// All attributes.
+    All,
+    /// No others.
+    KeysOnly,
+    /// These.
+    Include(Vec<String>),
+}
+
+/// A secondary index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexFacts {
+    /// The index's name, which no other index of the table has.
+    pub name: String,
+    /// True if it is a local index, which shares the capacity of its table.
+    pub local: bool,
+    /// Its key attributes, of which an item must have all, of these types, to be in it.
+    pub keys: Vec<KeyAttribute>,
+    /// How many of `keys`, the first ones, are its partition key; the others are its sort key.
+    pub partition_keys: usize,
+    /// What else it holds.
+    pub projection: Projection,
+    /// `ACTIVE`, `CREATING`, …; `None` if it has none, as a local index.
+    pub status: Option<String>,
+    /// Items in it, by DynamoDB's estimate.
+    pub items: u64,
+    /// Bytes, by DynamoDB's estimate.
+    pub size_bytes: u64,
+    /// Write units per second, if they are provisioned.
+    pub write_units: Option<u64>,
+    /// What it takes at once; `None` if that was not told.
+    pub warm: Option<WarmThroughput>,
+}
+
 /// What DescribeTable says, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableDescription {
@@ -97,6 +138,10 @@ pub struct TableDescription {
     pub item_count: u64,
     /// Bytes, by an estimate as old as `item_count`.
     pub size_bytes: u64,
+    /// How its capacity is paid.
+    pub billing: Billing,
+    /// Its secondary indexes, global and local.
+    pub indexes: Vec<IndexFacts>,
 }
 
 impl TableDescription {

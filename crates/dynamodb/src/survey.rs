@@ -4,17 +4,15 @@
 use backfill_core::Result;
 use backfill_core::change::Change;
 use backfill_core::ports::PageRequest;
-use backfill_core::survey::{
-    Billing, Fact, IndexFacts, Projection, ReadPage, Replica, SurveyAccess, TableFacts,
-    WarmThroughput,
-};
-use backfill_core::table::{KeyAttribute, KeySchema, KeyType};
+use backfill_core::survey::{Fact, ReadPage, Replica, SurveyAccess, TableFacts};
+use backfill_core::table::KeySchema;
 
 use crate::calls::{
     DescribeContinuousBackups, DescribeKinesisStreamingDestination, DescribeTable,
-    DescribeTimeToLive, DescribedBackups, DescribedKinesis, DescribedTimeToLive, Description,
-    Index, Scan, TOTAL, Tag, Warm, list_tags,
+    DescribeTimeToLive, DescribedBackups, DescribedKinesis, DescribedTimeToLive, Scan, TOTAL, Tag,
+    list_tags,
 };
+use crate::description::{billing, indexes, warm};
 use crate::failure::{failure, items_of};
 use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError};
 use crate::target::ReadOnly;
@@ -38,10 +36,6 @@ impl SurveyAccess for ReadOnly {
             }),
             None => Fact::Unknown("the table has no ARN".into()),
         };
-        let (global, local) = (
-            &described.global_secondary_indexes,
-            &described.local_secondary_indexes,
-        );
         let replicas = described.replicas_besides(self.0.region());
         let replicas = replicas
             .map(|replica| Replica {
@@ -49,12 +43,7 @@ impl SurveyAccess for ReadOnly {
                 status: replica.replica_status.clone(),
             })
             .collect();
-        let indexes = global
-            .iter()
-            .map(|index| (index, false))
-            .chain(local.iter().map(|index| (index, true)))
-            .map(|(index, local)| index_facts(&described, index, local))
-            .collect();
+        let indexes = indexes(&described);
         Ok(TableFacts {
             name: table.to_owned(),
             keys: keys.clone(),
@@ -113,75 +102,6 @@ impl SurveyAccess for ReadOnly {
     }
 }
 
-fn billing(described: &Description) -> Billing {
-    let provisioned = described.provisioned_throughput.as_ref();
-    let write_units = provisioned.map_or(0, |units| units.write_capacity_units);
-    let summary = described.billing_mode_summary.as_ref();
-    // "When switching from provisioned to on demand … BillingModeSummary"; a table that was always provisioned has none.
-    let is_on_demand = match summary.and_then(|summary| summary.billing_mode.as_deref()) {
-        Some(mode) => mode == "PAY_PER_REQUEST",
-        None => write_units == 0,
-    };
-    let limits = described.on_demand_throughput.as_ref();
-    let limit = |units: Option<i64>| units.and_then(|units| u64::try_from(units).ok());
-    match is_on_demand {
-        true => Billing::OnDemand {
-            max_write_units: limit(limits.and_then(|limits| limits.max_write_request_units)),
-            max_read_units: limit(limits.and_then(|limits| limits.max_read_request_units)),
-        },
-        false => Billing::Provisioned {
-            write_units,
-            read_units: provisioned.map_or(0, |units| units.read_capacity_units),
-        },
-    }
-}
-
-fn index_facts(described: &Description, index: &Index, local: bool) -> IndexFacts {
-    let key = |name: &String| {
-        // DynamoDB defines every attribute that is a key.
-        let kind = described.kind_of(name).unwrap_or(KeyType::S);
-        KeyAttribute::new(name, kind)
-    };
-    let projection = index.projection.as_ref();
-    let kind = projection.and_then(|projection| projection.projection_type.as_deref());
-    let attributes = projection.and_then(|projection| projection.non_key_attributes.clone());
-    IndexFacts {
-        name: index.index_name.clone(),
-        local,
-        keys: index
-            .key_schema
-            .iter()
-            .map(|element| key(&element.attribute_name))
-            .collect(),
-        partition_keys: index
-            .key_schema
-            .iter()
-            .filter(|element| element.key_type.as_deref() == Some("HASH"))
-            .count(),
-        projection: match kind {
-            Some("KEYS_ONLY") => Projection::KeysOnly,
-            Some("INCLUDE") => Projection::Include(attributes.unwrap_or_default()),
-            _ => Projection::All,
-        },
-        status: index.index_status.clone(),
-        items: index.item_count.max(0) as u64,
-        size_bytes: index.index_size_bytes.max(0) as u64,
-        write_units: index
-            .provisioned_throughput
-            .as_ref()
-            .map(|throughput| throughput.write_capacity_units)
-            .filter(|units| *units > 0),
-        warm: index.warm_throughput.as_ref().and_then(warm),
-    }
-}
-
-fn warm(described: &Warm) -> Option<WarmThroughput> {
-    Some(WarmThroughput {
-        write_units: described.write_units_per_second?,
-        read_units: described.read_units_per_second?,
-    })
-}
-
 fn fact<A, T>(answer: std::result::Result<A, SdkError>, read: impl FnOnce(A) -> T) -> Fact<T> {
     match answer {
         Ok(answer) => Fact::Known(read(answer)),
@@ -194,48 +114,5 @@ fn why_unknown(error: &SdkError) -> String {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
         (None, _) => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::calls::Described;
-
-    #[test]
-    fn a_table_without_a_billing_mode_has_the_capacity_that_it_names() {
-        let of = |fields: &str| {
-            let described = format!(r#"{{"Table":{{{fields}}}}}"#);
-            billing(&serde_json::from_str::<Described>(&described).unwrap().table)
-        };
-        let units = |units: u64| {
-            format!(
-                r#""ProvisionedThroughput":{{"WriteCapacityUnits":{units},"ReadCapacityUnits":9}}"#
-            )
-        };
-        let mode = |mode: &str| format!(r#""BillingModeSummary":{{"BillingMode":"{mode}"}}"#);
-        let provisioned = Billing::Provisioned {
-            write_units: 5,
-            read_units: 9,
-        };
-        let on_demand = Billing::OnDemand {
-            max_write_units: None,
-            max_read_units: None,
-        };
-        for (fields, expected) in [
-            (units(5), &provisioned),
-            (
-                format!("{},{}", units(5), mode("PROVISIONED")),
-                &provisioned,
-            ),
-            (
-                format!("{},{}", units(0), mode("PAY_PER_REQUEST")),
-                &on_demand,
-            ),
-            (units(0), &on_demand),
-            (String::new(), &on_demand),
-        ] {
-            assert_eq!(&of(&fields), expected, "{fields}");
-        }
     }
 }

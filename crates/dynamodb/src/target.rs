@@ -9,7 +9,7 @@ use backfill_core::ports::{
     Batch, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
     WriteAccess,
 };
-use backfill_core::request::WriterKind;
+use backfill_core::request::{WriterKind, WrittenBy};
 use backfill_core::table::TableDescription;
 use backfill_core::value::size::write_units;
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
@@ -121,14 +121,14 @@ impl WriteAccess for ReadWrite {
     type Writer = Writer;
 
     fn writer(&self, change: SharedChange, kind: WriterKind) -> Writer {
-        if let (WriterKind::Batch, Some(what)) = (kind, change.why_no_statement()) {
-            let reason = format!("PartiQL cannot safely express {what}");
+        let by = WrittenBy::new(&*change, kind);
+        if kind == WriterKind::Batch && !by.is_in_batches() {
             self.without_batches
-                .add(change.table(), change.fingerprint(), &reason);
+                .add(change.table(), change.fingerprint(), &by.why);
         }
         Writer {
             sender: Sender::new(&self.connection),
-            in_batches: kind == WriterKind::Batch,
+            in_batches: by.is_in_batches(),
             without_batches: self.without_batches.clone(),
             looks: self.looks.clone(),
             change,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use backfill_core::change::{Change, Seen};
 use backfill_core::survey::{IndexFacts, Rehearsal, Tried, misfits};
-use backfill_core::table::{KeyAttribute, KeySchema};
-use backfill_core::{Error, ErrorKind, Item, Key, Result};
+use backfill_core::table::{KeyAttribute, KeySchema, KeyType};
+use backfill_core::value::Bytes;
+use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use dynoxide::Database;
 use dynoxide::actions::create_table::CreateTableRequest;
 use dynoxide::actions::put_item::PutItemRequest;
@@ -25,6 +26,10 @@ const TABLE: &str = "trial";
 pub struct EmbeddedTrial;
 
 impl Rehearsal for EmbeddedTrial {
+    fn read_update(&self, change: &dyn Change) -> Result<()> {
+        read_update(change)
+    }
+
     fn try_change(
         &self,
         change: &dyn Change,
@@ -32,6 +37,41 @@ impl Rehearsal for EmbeddedTrial {
         items: Vec<Item>,
     ) -> Result<Vec<Tried>> {
         try_on_copies(change, indexes, items)
+    }
+}
+
+/// With these words the database begins what it says of an update that it cannot read.
+const UNREADABLE: &str = "Invalid UpdateExpression: ";
+
+/// Sends the guarded update to an item that is not there: the database reads the update before it looks for the item.
+fn read_update(change: &dyn Change) -> Result<()> {
+    let database = Database::memory().map_err(failed)?;
+    let table = definition(change.keys(), &[])?;
+    database.create_table(table).map_err(failed)?;
+    let value = |attribute: &KeyAttribute| match attribute.kind {
+        KeyType::S => Value::S("0".into()),
+        KeyType::N => Value::N("0".into()),
+        KeyType::B => Value::B(Bytes(b"0".to_vec())),
+    };
+    let keys = std::iter::once(&change.keys().hash).chain(&change.keys().range);
+    let nobody: Item = keys.map(|key| (key.name.clone(), value(key))).collect();
+    match database.update_item(update(change, &nobody)?) {
+        Err(DynoxideError::ValidationException(message)) => match message.find(UNREADABLE) {
+            Some(at) => Err(Error::invalid("update", advised(&message[at..]))),
+            // What else it may say is for DynamoDB to judge, and it does with the first page that is read.
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// What the database says, with what can be done about a reserved word.
+fn advised(message: &str) -> String {
+    match message.contains("reserved keyword") {
+        true => format!(
+            "{message}; put a placeholder in its place: #n, and --name '#n=ATTRIBUTE' (in JSON names)"
+        ),
+        false => message.to_owned(),
     }
 }
 

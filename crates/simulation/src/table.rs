@@ -247,6 +247,11 @@ impl ReadAccess for SimulatedTable {
             },
             item_count: items,
             size_bytes: items * state.scenario.counted_bytes.unwrap_or_default(),
+            billing: backfill_core::table::Billing::OnDemand {
+                max_write_units: None,
+                max_read_units: None,
+            },
+            indexes: Vec::new(),
         })
     }
 

@@ -411,6 +411,11 @@ impl ReadAccess for ModelTable {
             },
             item_count: count,
             size_bytes: count * 300,
+            billing: backfill_core::table::Billing::OnDemand {
+                max_write_units: None,
+                max_read_units: None,
+            },
+            indexes: Vec::new(),
         })
     }
 

@@ -84,7 +84,8 @@ fn honest_end_of_a_spec_that_dynamodb_refuses() {
     deployed(async |aws| {
         let table = aws.table("invalid", 50).await;
         let mut command = aws.backfill(&format!(
-            "start --stack-name {STACK} --table invalid --run-id invalid --json --value :v=1"
+            "start --stack-name {STACK} --table invalid --run-id invalid --json --value :v=1 \
+             --no-rehearsal"
         ));
         command.args(["--pending", "attribute_not_exists(a)"]);
         // Nothing but DynamoDB knows that the two paths overlap, and the stand-in does not.

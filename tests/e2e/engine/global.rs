@@ -123,8 +123,9 @@ fn without_transactions(line: &Line, code: &'static str) -> Tap {
     })
 }
 
-const RUN_BY_QUERY: [&str; 10] = [
+const RUN_BY_QUERY: [&str; 11] = [
     "run",
+    "--no-rehearsal",
     "--table",
     "stuff",
     "--json",
@@ -135,8 +136,9 @@ const RUN_BY_QUERY: [&str; 10] = [
     "--value",
     ":one=1",
 ];
-const RUN_BY_PAGE: [&str; 12] = [
+const RUN_BY_PAGE: [&str; 13] = [
     "run",
+    "--no-rehearsal",
     "--table",
     "stuff",
     "--json",

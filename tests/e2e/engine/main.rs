@@ -5,4 +5,5 @@ mod accounting;
 mod budget;
 mod global;
 mod line;
+mod planned;
 mod polite;

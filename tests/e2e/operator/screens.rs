@@ -18,7 +18,7 @@ use serde_json::{Value as Json, json};
 const PLAN: &str = "plan --table stuff --set test=1";
 
 /// Runs a command while this test serves the database.
-async fn end_of(mut command: std::process::Command) -> Ended {
+pub async fn end_of(mut command: std::process::Command) -> Ended {
     tokio::task::spawn_blocking(move || Ended::run(&mut command))
         .await
         .unwrap()
@@ -387,7 +387,7 @@ async fn a_plan_counts_the_items_that_do_not_fit_an_index() {
 }
 
 /// Gives the table `stuff` a global index with this attribute as its key, a text.
-async fn add_index(database: &Embedded, name: &str, attribute: &str) {
+pub async fn add_index(database: &Embedded, name: &str, attribute: &str) {
     let key = KeySchemaElement::builder()
         .attribute_name(attribute)
         .key_type(KeyType::Hash);
@@ -547,7 +547,17 @@ async fn errors_of_a_run_say_what_to_do() {
         (
             "update-in-vain",
             "run --table stuff --pending attribute_exists(id) --update SET\u{1f}a=:v --value :v=1",
+            2,
+        ),
+        (
+            "update-in-vain-in-the-table",
+            "run --table stuff --pending attribute_exists(id) --update SET\u{1f}a=:v --value :v=1 --no-rehearsal",
             1,
+        ),
+        (
+            "update-syntax",
+            "run --table stuff --pending attribute_not_exists(a) --update SET\u{1f}a:v --value :v=1",
+            2,
         ),
     ] {
         let mut command =

@@ -56,6 +56,35 @@ pub struct SpecArgs {
 }
 
 impl SpecArgs {
+    /// Whether anything of it is given.
+    pub(super) fn is_given(&self) -> bool {
+        // Whoever adds a flag is told to name it here.
+        let SpecArgs {
+            table,
+            set,
+            set_typed,
+            remove,
+            rename,
+            copy,
+            append,
+            add,
+            pending,
+            update,
+            placeholders:
+                PlaceholderArgs {
+                    value,
+                    value_typed,
+                    name,
+                },
+            spec,
+        } = self;
+        let texts = [table, rename, copy, append, add, pending, update];
+        let lists = [set, set_typed, remove, value, value_typed, name];
+        spec.is_some()
+            || texts.into_iter().any(Option::is_some)
+            || lists.into_iter().any(|list| !list.is_empty())
+    }
+
     /// Puts file and flags together and checks the request.
     pub fn request(&self, settings: &SettingsArgs) -> Result<Request> {
         let mut parts = match &self.spec {

@@ -4,12 +4,14 @@ pub const PLAN: &str = r"Examples:
   backfill plan --table stuff --set test=1
   backfill plan --table stuff --set test=1 --max-wcu 500 --pages 100
   backfill plan --stack-name backfill --table stuff --set test=1
+  backfill plan --table stuff --set test=1 --max-wcu 500 --out plan.json
   backfill plan --spec orders.json --profile prod --json";
 
 pub const RUN: &str = r"Examples:
   backfill run --table stuff --set test=1 --dry-run
   backfill run --table stuff --set test=1 --only-segments 0
   backfill run --table stuff --set test=1 --max-wcu 500
+  backfill run --plan plan.json
   backfill run --table orders --pending 'attribute_not_exists(gross)' \
       --update 'SET gross = price + :tax' --value ':tax=5'
   backfill run --spec orders.json --profile prod --json";
@@ -20,7 +22,8 @@ pub const VERIFY: &str = r"Examples:
 
 pub const START: &str = r"Examples:
   backfill start --stack-name backfill --table stuff --set test=1 --dry-run
-  backfill start --stack-name backfill --spec orders.json --max-wcu 2000";
+  backfill start --stack-name backfill --spec orders.json --max-wcu 2000
+  backfill start --stack-name backfill --plan plan.json";
 
 pub const RUNS: &str = r"Done is the part of the current pass that is swept, and the last sign is the last write to the run's
 records. A run is dead if its holder has ended without saying so: start it again, which takes it
@@ -108,4 +111,5 @@ pub const MAN: &str = r"Examples:
 pub const SCHEMA: &str = r"Examples:
   backfill schema spec >spec.schema.json
   backfill schema result
-  backfill schema plan";
+  backfill schema plan
+  backfill schema kept-plan";

@@ -35,11 +35,13 @@ enum Schema {
     Result,
     Plan,
     Runs,
+    KeptPlan,
 }
 
 const SPEC: &str = include_str!("../../schema/spec.json");
 const RESULT: &str = include_str!("../../schema/result.json");
 const PLAN: &str = include_str!("../../schema/plan.json");
+const KEPT_PLAN: &str = include_str!("../../schema/kept-plan.json");
 const RUNS: &str = include_str!("../../schema/runs.json");
 
 /// Prints the completions for a shell.
@@ -80,6 +82,7 @@ pub fn schema(args: &SchemaArgs) -> Result<Ending> {
         Schema::Spec => text(settings::into_schema(SPEC).as_bytes()),
         Schema::Result => text(RESULT.as_bytes()),
         Schema::Plan => text(PLAN.as_bytes()),
+        Schema::KeptPlan => text(KEPT_PLAN.as_bytes()),
         Schema::Runs => text(RUNS.as_bytes()),
     }
 }

@@ -1,13 +1,15 @@
 //! `backfill plan`: what a run would do to a table, before it does. Reads only.
 
+use std::path::PathBuf;
+
 use backfill_core::engine::own_records::refuse_own_table;
 use backfill_core::engine::planner::describe;
-use backfill_core::survey::{DEFAULT_PAGES, MAX_PAGES};
+use backfill_core::survey::{DEFAULT_PAGES, KeptPlan, MAX_PAGES};
 use backfill_core::{Error, Result, printable};
 use backfill_dynamodb::{CheckpointTable, ReadOnly};
 use clap::Args;
 
-use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, stack_name};
+use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, keep, stack_name};
 use crate::drive::executions::checkpoint_table_of;
 use crate::drive::{left, paths, room, survey};
 use crate::ending::Ending;
@@ -35,6 +37,9 @@ pub struct PlanArgs {
     connection: ConnectionArgs,
     #[command(flatten)]
     prices: PriceArgs,
+    /// Keep the plan in this file, for `run --plan` and `start --plan`. It holds no item.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Print the plan as one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -47,6 +52,7 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
         let why = format!("expected 1 to {MAX_PAGES}, got {}", args.pages);
         return Err(Error::invalid("pages", why));
     }
+    survey::read_update(&request.spec)?;
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let description = describe(&ReadOnly(connection.clone()), &request).await?;
@@ -83,6 +89,10 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
         };
         print::coloured_line(&shown.text())?;
         left::tell(&request, &connection, &description).await?;
+    }
+    if let Some(path) = &args.out {
+        keep(&KeptPlan::new(&plan, &request.spec, &description), path)?;
+        print::say(&format!("kept in {}", path.display()));
     }
     Ok(match &plan.objection {
         None => Ending::Succeeded,

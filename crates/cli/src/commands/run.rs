@@ -4,16 +4,16 @@ use backfill_core::engine::own_records::refuse_own_table;
 use backfill_core::engine::planner;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::{CheckpointReader as _, PageRequest, ReadAccess as _, TableReader as _};
-use backfill_core::records::RunStatus;
+use backfill_core::records::{RunRecord, RunStatus};
 use backfill_core::survey::DEFAULT_PAGES;
 use backfill_core::table::TableDescription;
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{Summary, snapshot};
-use backfill_core::{Request, Result};
+use backfill_core::{Request, Result, printable};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
 
-use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs};
+use crate::args::{ConnectionArgs, PlannedArgs, PriceArgs, SettingsArgs, SpecArgs};
 use crate::drive::count::Counted;
 use crate::drive::executions::Executions;
 use crate::drive::{confirm, here, left, others, owner, paths, survey};
@@ -26,6 +26,8 @@ use crate::show::print;
 pub struct RunArgs {
     #[command(flatten)]
     spec: SpecArgs,
+    #[command(flatten)]
+    planned: PlannedArgs,
     #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
@@ -41,6 +43,10 @@ pub struct RunArgs {
     /// Do not ask before the first write; for scripts.
     #[arg(long)]
     yes: bool,
+    /// Do not try the update on copies of a few items first, in an embedded database, and so do not refuse one that leaves
+    /// them pending.
+    #[arg(long)]
+    no_rehearsal: bool,
     /// Print the result as one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -51,15 +57,21 @@ pub struct RunArgs {
 
 /// Runs the command. An error means that no item was touched.
 pub async fn run(args: RunArgs) -> Result<Ending> {
-    let mut request = args.spec.request(&args.settings)?;
+    let (mut request, planned) = args.planned.request(&args.spec, &args.settings)?;
     let is_dry = args.dry_run || request.settings.dry_run;
     let asks = !args.yes && !is_dry;
     if asks {
         confirm::require_terminal()?;
     }
+    if !args.no_rehearsal {
+        survey::read_update(&request.spec)?;
+    }
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
     let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
+    if let Some(planned) = &planned {
+        planned.refuse_another_table(&description)?;
+    }
     paths::refuse_ambiguous(&request, &connection, &description).await?;
     let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
     refuse_own_table(&request, &checkpoints)?;
@@ -67,14 +79,33 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         let (to, json) = (&connection, args.json);
         return dry_run(&request, to, &checkpoints, &description, &prices, json).await;
     }
-    refuse_other_writers(&request, &checkpoints, &description).await?;
+    // If it cannot be read, the table of checkpoints may not be there yet.
+    let stored = checkpoints.run(&request.run_id()).await.ok().flatten();
+    if let (Some(planned), Some(stored)) = (&planned, &stored) {
+        planned.refuse_other_settings(&stored.settings)?;
+    }
+    refuse_other_writers(&request, stored.as_ref(), &description)?;
     judge_predicate(&request, &connection, &description).await?;
     left::tell(&request, &connection, &description).await?;
-    if !asks {
+    let is_rehearsed = !args.no_rehearsal;
+    if asks {
+        let confirmed = confirm::confirm(
+            &request,
+            &description,
+            is_rehearsed,
+            &connection,
+            &checkpoints,
+            &prices,
+            None,
+        );
+        if !confirmed.await? {
+            return Ok(Ending::Stopped);
+        }
+    } else {
         others::warn(&request, &connection, &checkpoints).await;
-    }
-    if asks && !confirm::confirm(&request, &connection, &checkpoints, &prices, None).await? {
-        return Ok(Ending::Stopped);
+        if is_rehearsed && !has_worked(stored.as_ref()) {
+            survey::try_on_copies(&request, &description, &connection).await?;
+        }
     }
     checkpoints.create_if_missing().await?;
     let executions = Executions::new(&connection);
@@ -95,21 +126,21 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
 }
 
 /// Refuses a table with replicas before even the checkpoint table is created. A run that is there keeps what was said of it.
-async fn refuse_other_writers(
+fn refuse_other_writers(
     request: &Request,
-    checkpoints: &CheckpointTable,
+    stored: Option<&RunRecord>,
     description: &TableDescription,
 ) -> Result<()> {
     let mut settings = request.settings.choose(description.size_bytes);
-    if !description.replicas.is_empty()
-        && request.settings.only_writer_region.is_none()
-        && !request.settings.fresh
-    {
-        // If it cannot be read, the table of checkpoints may not be there yet.
-        let stored = checkpoints.run(&request.run_id()).await.ok().flatten();
+    if request.settings.only_writer_region.is_none() && !request.settings.fresh {
         settings.only_writer_region = stored.is_some_and(|run| run.settings.only_writer_region);
     }
     planner::refuse_other_writers(&settings, description)
+}
+
+/// True for a run that is there and has not failed: what it does to an item is known from the table itself.
+fn has_worked(stored: Option<&RunRecord>) -> bool {
+    stored.is_some_and(|run| run.status != RunStatus::Failed)
 }
 
 /// Lets DynamoDB judge the predicate before even the checkpoint table is created: reads one item.
@@ -182,13 +213,16 @@ async fn dry_run(
             DEFAULT_PAGES,
             None,
         );
-        let plan = plan.await?;
+        let plan = plan.await?.counted(&counted.verification, prices);
         let shown = Shown {
-            plan: &plan.counted(&counted.verification, prices),
+            plan: &plan,
             place: connection.place(),
             prices,
         };
         say!("{}", shown.after_count());
+        if let Some(why) = &plan.objection {
+            say!("as it is, do not run it: {}", printable(why));
+        }
     }
     let (status, ending) = match counted.ending() {
         Ending::Stopped => (RunStatus::Cancelled, Ending::Stopped),

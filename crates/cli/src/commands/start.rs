@@ -1,15 +1,18 @@
 //! `backfill start`: starts the deployed state machine and follows it.
 
 use backfill_core::engine::own_records::refuse_own_table;
+use backfill_core::engine::planner::describe;
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::ports::CheckpointReader as _;
 use backfill_core::{Error, Result};
-use backfill_dynamodb::CheckpointTable;
+use backfill_dynamodb::{CheckpointTable, ReadOnly};
 use clap::Args;
 
-use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, stack_name};
+use crate::args::{ConnectionArgs, PlannedArgs, PriceArgs, SettingsArgs, SpecArgs, stack_name};
 use crate::drive::confirm;
 use crate::drive::deployed::Deployed;
 use crate::drive::executions::{Executions, checkpoint_table_of};
-use crate::drive::{others, paths, room};
+use crate::drive::{others, paths, room, survey};
 use crate::ending::Ending;
 
 #[derive(Args)]
@@ -29,6 +32,8 @@ pub struct StartArgs {
     #[command(flatten)]
     spec: SpecArgs,
     #[command(flatten)]
+    planned: PlannedArgs,
+    #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
@@ -43,6 +48,9 @@ pub struct StartArgs {
     /// Do not ask before the execution is started; for scripts.
     #[arg(long)]
     yes: bool,
+    /// Do not try the update in an embedded database first. With --yes that is no more than to read it.
+    #[arg(long)]
+    no_rehearsal: bool,
     /// Print the result as one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -53,11 +61,14 @@ pub struct StartArgs {
 
 /// Runs the command. An error means that no execution was started.
 pub async fn start(args: StartArgs) -> Result<Ending> {
-    let mut request = args.spec.request(&args.settings)?;
+    let (mut request, planned) = args.planned.request(&args.spec, &args.settings)?;
     request.settings.dry_run |= args.dry_run;
     let asks = !args.yes && !request.settings.dry_run;
     if asks {
         confirm::require_terminal()?;
+    }
+    if !args.no_rehearsal {
+        survey::read_update(&request.spec)?;
     }
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
@@ -73,11 +84,34 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
         .unwrap_or_else(|| checkpoint_table_of(&machine));
     let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
     refuse_own_table(&request, &checkpoints)?;
+    if let Some(planned) = &planned {
+        let access = ReadOnly(connection.clone());
+        planned.refuse_another_table(&describe(&access, &request).await?)?;
+        let run_id = request.run_id();
+        let stored = retry(&Until::after(PATIENCE), || checkpoints.run(&run_id)).await?;
+        if let Some(stored) = stored {
+            planned.refuse_other_settings(&stored.settings)?;
+        }
+    }
     if asks {
         let room = room::room(&connection, &machine).await;
-        let confirmed = confirm::confirm(&request, &connection, &checkpoints, &prices, room).await;
         let without = "cannot show what the run would do; to start without being asked, add --yes";
-        if !confirmed.map_err(|error| error.context(without))? {
+        let explained = |error: Error| match error.kind().is_refusal() {
+            true => error,
+            false => error.context(without),
+        };
+        let access = ReadOnly(connection.clone());
+        let description = describe(&access, &request).await.map_err(explained)?;
+        let confirmed = confirm::confirm(
+            &request,
+            &description,
+            !args.no_rehearsal,
+            &connection,
+            &checkpoints,
+            &prices,
+            room,
+        );
+        if !confirmed.await.map_err(explained)? {
             return Ok(Ending::Stopped);
         }
     } else if !request.settings.dry_run {

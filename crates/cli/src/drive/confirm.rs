@@ -2,33 +2,34 @@
 
 use std::io::IsTerminal as _;
 
-use backfill_core::engine::planner::describe;
 use backfill_core::survey::{DEFAULT_PAGES, Fact, Room};
+use backfill_core::table::TableDescription;
 use backfill_core::view::cost::Prices;
 use backfill_core::{Error, ErrorKind, Request, Result};
-use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
+use backfill_dynamodb::{CheckpointTable, Connection};
 
 use crate::drive::survey;
 use crate::show::plan::Shown;
 use crate::show::print;
 
-/// Shows what a run would do and asks for a yes. False if the operator does not give it. `room` is set if it is to be a deployed
-/// run.
+/// Shows what a run of a table that is so described would do and asks for a yes. False if the operator does not give it. `room` is set
+/// if it is to be a deployed run.
 ///
-/// Errors: `InvalidInput` if there is no terminal to ask on ([`require_terminal`]); whatever the plan meets with.
+/// Errors: `InvalidInput` if there is no terminal to ask on ([`require_terminal`]), or, if the update is to be rehearsed, if it left
+/// copies pending; whatever the plan meets with.
 pub async fn confirm(
     request: &Request,
+    description: &TableDescription,
+    is_rehearsed: bool,
     connection: &Connection,
     checkpoints: &CheckpointTable,
     prices: &Prices,
     room: Option<Fact<Room>>,
 ) -> Result<bool> {
     require_terminal()?;
-    let access = ReadOnly(connection.clone());
-    let description = describe(&access, request).await?;
     let plan = survey::plan(
         request,
-        &description,
+        description,
         connection,
         checkpoints,
         prices,
@@ -36,6 +37,9 @@ pub async fn confirm(
         room,
     );
     let plan = plan.await?;
+    if is_rehearsed {
+        survey::refuse_in_vain(plan.tried.iter().chain(&plan.also_tried))?;
+    }
     let shown = Shown {
         plan: &plan,
         place: connection.place(),

@@ -1,9 +1,12 @@
 //! A look at the table before a run. Reads only.
 
-use backfill_core::survey::{Fact, Plan, Room, Surroundings, Warning, other_runs};
-use backfill_core::table::TableDescription;
+use backfill_core::change::expression::RESERVED;
+use backfill_core::survey::{
+    Fact, Plan, Rehearsal as _, Room, Surroundings, Tried, Warning, objection, other_runs, rehearse,
+};
+use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 use backfill_core::view::cost::Prices;
-use backfill_core::{Request, Result};
+use backfill_core::{Error, Request, Result, Spec, printable};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use backfill_rehearsal::trial::EmbeddedTrial;
 
@@ -40,4 +43,53 @@ pub async fn plan(
     let at = plan.warnings.iter().take_while(|w| is_first(w)).count();
     plan.warnings.splice(at..at, warnings);
     Ok(plan)
+}
+
+/// Refuses an update that cannot be read, on a table with any keys, before anything is sent. The deployed functions have no embedded
+/// database, so this is for whoever starts them as well.
+pub fn read_update(spec: &Spec) -> Result<()> {
+    let keys = KeySchema {
+        // No expression names it, since its beginning is ours.
+        hash: KeyAttribute::new(format!("{RESERVED}key"), KeyType::S),
+        range: None,
+    };
+    EmbeddedTrial.read_update(&*spec.change(&keys))
+}
+
+/// Tries the update on copies of a few items of the table, and refuses one that would not end.
+///
+/// Errors: those of [`refuse_in_vain`]; those of a scan.
+pub async fn try_on_copies(
+    request: &Request,
+    description: &TableDescription,
+    connection: &Connection,
+) -> Result<()> {
+    let access = ReadOnly(connection.clone());
+    let tried = rehearse(request, description, &access, &EmbeddedTrial).await?;
+    refuse_in_vain(tried.iter())?;
+    if let Some(why) = objection(tried.iter()) {
+        say!("{}; the run lists such items as rejected", printable(&why));
+    }
+    Ok(())
+}
+
+/// Refuses an update that left copies of items pending: in the table it would do so, too.
+///
+/// Errors: `InvalidInput`, naming `update`.
+pub fn refuse_in_vain<'a>(tried: impl Iterator<Item = &'a Tried>) -> Result<()> {
+    let (in_vain, all) = tried.fold((0, 0), |(in_vain, all), tried| {
+        let is_in_vain = tried.after.is_ok() && !tried.is_extinguished;
+        (in_vain + u32::from(is_in_vain), all + 1)
+    });
+    if in_vain == 0 {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "update",
+        format!(
+            "it does not make its predicate false: {in_vain} of {all} items were still pending after it on copies in an embedded \
+             database, and no item of the table was touched; change update or pending so that an updated item no longer matches, \
+             or, if DynamoDB differs here, go on with --no-rehearsal"
+        ),
+    ))
 }

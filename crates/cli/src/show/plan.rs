@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anstyle::{AnsiColor, Style};
 use backfill_core::clock::rfc3339;
 use backfill_core::survey::{
-    Billing, Fact, IndexFacts, Plan, Projection, TableFacts, Tried, item_bytes,
+    Billing, Fact, IndexFacts, Plan, Projection, TableFacts, Tried, Warning, item_bytes,
 };
 use backfill_core::table::KeyAttribute;
 use backfill_core::value::{PlainItem, with_sorted_sets};
@@ -58,11 +58,11 @@ impl Shown<'_> {
         lines.push(format!("  scan      {}", self.plan.segments));
         lines.extend(self.canary_line());
         lines.push(format!(
-            "  passes    at most {}, in chunks of {}, written by {}",
+            "  passes    at most {}, in chunks of {}",
             settings.max_passes,
             words::duration(settings.time_box_seconds as f64),
-            settings.writer.name()
         ));
+        lines.push(self.request_line());
         lines.extend(self.room_line());
         lines.extend(self.write_lines());
         lines.extend(self.time_lines());
@@ -89,6 +89,7 @@ impl Shown<'_> {
         let mut lines = self.change_lines();
         lines.extend(self.trial_line());
         lines.extend(self.canary_line());
+        lines.push(self.request_line());
         lines.extend(self.time_lines());
         lines.push(self.cost_line());
         lines.extend(self.warning_lines());
@@ -98,9 +99,12 @@ impl Shown<'_> {
     /// What is left to say once a dry run has counted.
     pub fn after_count(&self) -> String {
         let mut lines = vec![format!("  scan      {}", self.plan.segments)];
+        lines.extend(self.trial_line());
         lines.extend(self.write_lines());
         lines.extend(self.time_lines());
         lines.push(self.cost_line());
+        let losses = self.plan.warnings.iter().filter(|it| it.is_of_losses());
+        lines.extend(losses.flat_map(lines_of_warning));
         lines.join("\n")
     }
 
@@ -360,6 +364,16 @@ impl Shown<'_> {
         )]
     }
 
+    fn request_line(&self) -> String {
+        let by = &self.plan.written_by;
+        let items = match by.items {
+            1 => "one item each".to_owned(),
+            items => format!("up to {items} items each"),
+        };
+        let why = printable(&by.why);
+        format!("  request   {}, {items}: {why}", by.request)
+    }
+
     fn time_lines(&self) -> Vec<String> {
         let forecast = &self.plan.forecast;
         let Some(bound) = forecast.bounds.first() else {
@@ -386,13 +400,18 @@ impl Shown<'_> {
             return vec![heading("No warnings")];
         }
         let mut lines = vec![heading("Before you run")];
-        let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
-        for Advised { what, advice, .. } in self.plan.warnings.iter().map(Advised::from) {
-            lines.push(format!("  {yellow}!{yellow:#} {what}"));
-            lines.push(format!("    {advice}"));
-        }
+        lines.extend(self.plan.warnings.iter().flat_map(lines_of_warning));
         lines
     }
+}
+
+fn lines_of_warning(warning: &Warning) -> [String; 2] {
+    let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
+    let Advised { what, advice, .. } = Advised::from(warning);
+    [
+        format!("  {yellow}!{yellow:#} {what}"),
+        format!("    {advice}"),
+    ]
 }
 
 fn heading(text: &str) -> String {

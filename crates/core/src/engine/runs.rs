@@ -731,6 +731,11 @@ mod tests {
             },
             item_count: 0,
             size_bytes: 0,
+            billing: crate::table::Billing::OnDemand {
+                max_write_units: None,
+                max_read_units: None,
+            },
+            indexes: Vec::new(),
         };
         let (next_pass, succeeded) = (ConclusionStatus::NextPass, ConclusionStatus::Succeeded);
         for (dry_run, pass, remaining, status, run, pass_then, says) in [

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::table::{KeyAttribute, KeySchema, ON_DEMAND_READS, ON_DEMAND_WRITES};
+pub use crate::table::{Billing, IndexFacts, Projection, WarmThroughput};
+use crate::table::{KeySchema, ON_DEMAND_READS, ON_DEMAND_WRITES};
 
 /// Something that was asked for and perhaps not told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,72 +23,6 @@ impl<T> Fact<T> {
             Fact::Unknown(_) => None,
         }
     }
-}
-
-/// How capacity is paid.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Billing {
-    /// Each unit is paid.
-    OnDemand {
-        /// The write units per second that the table's operator has allowed at most; `None` without a limit.
-        max_write_units: Option<u64>,
-        /// The read units per second that the table's operator has allowed at most; `None` without a limit.
-        max_read_units: Option<u64>,
-    },
-    /// A capacity is paid, used or not.
-    Provisioned {
-        /// Write units per second.
-        write_units: u64,
-        /// Read units per second.
-        read_units: u64,
-    },
-}
-
-/// What a table or an index takes at once, as DescribeTable says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct WarmThroughput {
-    /// Write units per second.
-    pub write_units: u64,
-    /// Read units per second.
-    pub read_units: u64,
-}
-
-/// Which attributes an index holds beside the keys of table and index.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Projection {
-    /// All attributes.
-    All,
-    /// No others.
-    KeysOnly,
-    /// These.
-    Include(Vec<String>),
-}
-
-/// A secondary index.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct IndexFacts {
-    /// The index's name, which no other index of the table has.
-    pub name: String,
-    /// True if it is a local index, which shares the capacity of its table.
-    pub local: bool,
-    /// Its key attributes, of which an item must have all, of these types, to be in it.
-    pub keys: Vec<KeyAttribute>,
-    /// How many of `keys`, the first ones, are its partition key; the others are its sort key.
-    pub partition_keys: usize,
-    /// What else it holds.
-    pub projection: Projection,
-    /// `ACTIVE`, `CREATING`, …; `None` if it has none, as a local index.
-    pub status: Option<String>,
-    /// Items in it, by DynamoDB's estimate.
-    pub items: u64,
-    /// Bytes, by DynamoDB's estimate.
-    pub size_bytes: u64,
-    /// Write units per second, if they are provisioned.
-    pub write_units: Option<u64>,
-    /// What it takes at once; `None` if that was not told.
-    pub warm: Option<WarmThroughput>,
 }
 
 /// A copy of the table in another region.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::forecast::Tried;
+use crate::change::expression::shown_name;
 use crate::table::KeySchema;
 use crate::value::Plain;
 use crate::{Item, Key, Value, printable};
@@ -89,7 +90,8 @@ struct Loss<'a> {
 
 impl Loss<'_> {
     fn text(&self) -> String {
-        let names: Vec<String> = self.path.iter().map(|name| shown_name(name)).collect();
+        let names = self.path.iter().map(|name| shown_name(name).into_owned());
+        let names: Vec<String> = names.collect();
         let path = names.join(".");
         match self.now {
             Some(now) => format!("{path}: {} becomes {}", shown(self.was), shown(now)),
@@ -136,15 +138,6 @@ fn is_new_elsewhere(value: &Value, before: &Item, after: &Item) -> bool {
     after
         .iter()
         .any(|(name, now)| now == value && before.get(name) != Some(value))
-}
-
-/// A name as it stands in an expression, or in quotes if it could be taken for a path.
-fn shown_name(name: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-    match !name.is_empty() && name.chars().all(is_plain) {
-        true => name.to_owned(),
-        false => printable(&format!("{name:?}")),
-    }
 }
 
 /// A value as plain JSON, shortened.

@@ -1,6 +1,7 @@
 //! The plan: everything that is known of a run before it begins, gathered by reads alone.
 
 use std::future::Future;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -19,7 +20,7 @@ use crate::pace::retry::{PATIENCE, Until, retry, retry_until};
 use crate::pace::{Budget, Consistency, Pace, Share, Turn};
 use crate::ports::{CheckpointReader, PageRequest};
 use crate::records::{Owner, RunRecord};
-use crate::request::Settings;
+use crate::request::{Settings, WrittenBy};
 use crate::table::{KeySchema, TableDescription, average_bytes, explain_segments};
 use crate::view::cost::Prices;
 use crate::{Error, ErrorKind, Item, Request, Result};
@@ -29,6 +30,12 @@ const MAX_PAGE_UNITS: u32 = 128;
 
 /// Most sampled items on which the update is tried.
 const MAX_TRIED: usize = 25;
+
+/// Most pages that are read before a run to try the update on copies of their items.
+const REHEARSED_PAGES: u32 = 8;
+
+/// Time for these pages.
+const REHEARSAL_TIME: Duration = Duration::from_secs(10);
 
 /// Read access to a table for whoever looks at it before a run.
 pub trait SurveyAccess: Send + Sync {
@@ -53,6 +60,11 @@ pub trait SurveyAccess: Send + Sync {
 
 /// A place where a change can be tried on copies of items.
 pub trait Rehearsal {
+    /// Reads the update of a change as DynamoDB would.
+    ///
+    /// Errors: `InvalidInput`, which names `update`, if it cannot be read; `Internal` if that cannot be found out.
+    fn read_update(&self, change: &dyn Change) -> Result<()>;
+
     /// What the change does to each of these items in a table with the same keys and indexes.
     ///
     /// Errors: `Internal` if they cannot be put there.
@@ -104,6 +116,8 @@ pub struct Plan {
     pub also_tried: Vec<Tried>,
     /// Why the update should not be run as it is: it was refused on copies of items, or left them pending; null if neither.
     pub objection: Option<String>,
+    /// By which request the run would write, and why.
+    pub written_by: WrittenBy,
     /// The settings that the run would have.
     pub settings: Settings,
     /// Why there are so many segments.
@@ -194,6 +208,7 @@ impl Plan {
             objection: objection(tried.iter().chain(&also_tried)),
             tried,
             also_tried,
+            written_by: WrittenBy::new(&*change, settings.writer),
             settings,
             forecast,
         })
@@ -305,19 +320,8 @@ async fn sampled<A: SurveyAccess, C, R>(
             consistent: false,
         };
         let until = Until::after(PATIENCE);
-        let read = retry_until(
-            &until,
-            || pace.read(limit, Consistency::Eventual, &until),
-            async |turn: Turn<'_>| {
-                let page = with.access.sample_page(change, page).await;
-                match &page {
-                    Ok(page) => turn.end(page.scanned, page.consumed_rcu),
-                    Err(error) => turn.failed(error),
-                }
-                page
-            },
-        );
-        let read = read.await?.ok_or_else(|| {
+        let read = read_page(with.access, change, &pace, page, &until).await?;
+        let read = read.ok_or_else(|| {
             let why = format!(
                 "sampling table {}: it throttles, try again later",
                 change.table()
@@ -338,6 +342,68 @@ async fn sampled<A: SurveyAccess, C, R>(
         unusual: unusual.without(known, key_of),
         examples,
     })
+}
+
+/// A page of a sample, in its turn; `None` if the time was over before that.
+async fn read_page<A: SurveyAccess>(
+    access: &A,
+    change: &dyn Change,
+    pace: &Pace<'_>,
+    page: PageRequest<'_>,
+    until: &Until,
+) -> Result<Option<ReadPage>> {
+    retry_until(
+        until,
+        || pace.read(page.limit, Consistency::Eventual, until),
+        async |turn: Turn<'_>| {
+            let read = access.sample_page(change, page).await;
+            match &read {
+                Ok(page) => turn.end(page.scanned, page.consumed_rcu),
+                Err(error) => turn.failed(error),
+            }
+            read
+        },
+    )
+    .await
+}
+
+/// Tries the update of a request on copies of the first few pending items that small pages of the table bring, and says what
+/// became of them: nothing if none of these pages has a pending item, or if the read budget lets none be read in ten seconds.
+///
+/// Errors: those of a scan; those of [`Rehearsal::try_change`].
+pub async fn rehearse<A: SurveyAccess, R: Rehearsal>(
+    request: &Request,
+    description: &TableDescription,
+    access: &A,
+    rehearsal: &R,
+) -> Result<Vec<Tried>> {
+    let change = request.spec.change(&description.keys);
+    let settings = request.settings.choose(description.size_bytes);
+    let budget = Budget::new(Share::Whole);
+    budget.set(&settings, 0);
+    budget.expect_items_of(description.item_bytes());
+    let pace = Pace::new(&budget, 1, None, None);
+    let total_segments = segments_to_sample(description.item_count, REHEARSED_PAGES);
+    let until = Until::after(REHEARSAL_TIME);
+    let mut items: Vec<Item> = Vec::new();
+    for segment in fastrand::choose_multiple(0..total_segments, REHEARSED_PAGES as usize) {
+        let page = PageRequest {
+            segment,
+            total_segments,
+            after: None,
+            limit: pace.items_per_read(LEAST_ITEMS, Consistency::Eventual),
+            consistent: false,
+        };
+        let Some(read) = read_page(access, &*change, &pace, page, &until).await? else {
+            break;
+        };
+        items.extend(read.pending);
+        if items.len() >= MAX_TRIED {
+            break;
+        }
+    }
+    items.truncate(MAX_TRIED);
+    rehearsal.try_change(&*change, &description.indexes, items)
 }
 
 /// How many items a page is to evaluate at most, at so many read units a second. `is_measured` says that a page before it held some.

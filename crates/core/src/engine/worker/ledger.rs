@@ -220,6 +220,11 @@ mod tests {
             },
             item_count: 0,
             size_bytes: 0,
+            billing: crate::table::Billing::OnDemand {
+                max_write_units: None,
+                max_read_units: None,
+            },
+            indexes: Vec::new(),
         };
         let run = new_run(&request, &table, &"somebody".into());
         let begin = Counters {

@@ -1,6 +1,6 @@
 //! What the sample and the update tried on it say.
 
-use super::warning::{Advice, Known, Warning, warn};
+use super::warning::{Advice, Known, OVERWRITTEN, REMOVED, Warning, warn};
 use crate::survey::forecast::Tried;
 use crate::survey::losses::{Losses, losses};
 use crate::survey::misfits::misfits;
@@ -39,7 +39,7 @@ pub(super) fn values_are_lost(known: &Known<'_>) -> Vec<Warning> {
         };
         let (code, does, advice) = match are_removed {
             false => (
-                "values_are_overwritten",
+                OVERWRITTEN,
                 "overwrites",
                 format!(
                     "if they are to stay, leave such items out of pending, as by AND attribute_not_exists({attribute}), or write \
@@ -47,7 +47,7 @@ pub(super) fn values_are_lost(known: &Known<'_>) -> Vec<Warning> {
                 ),
             ),
             true => (
-                "values_are_removed",
+                REMOVED,
                 "removes",
                 "see the example: the update keeps them nowhere in the item".into(),
             ),

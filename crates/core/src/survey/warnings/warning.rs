@@ -16,6 +16,19 @@ pub struct Warning {
     pub advice: Vec<Advice>,
 }
 
+impl Warning {
+    /// True if it is of values that the update takes from items.
+    pub fn is_of_losses(&self) -> bool {
+        matches!(self.code, OVERWRITTEN | REMOVED)
+    }
+}
+
+/// The code of values that the update overwrites.
+pub(super) const OVERWRITTEN: &str = "values_are_overwritten";
+
+/// The code of values that the update removes.
+pub(super) const REMOVED: &str = "values_are_removed";
+
 /// What may be done about a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advice {
