@@ -31,6 +31,7 @@ pub struct Terminal {
     /// Open as long as the test looks, so that the terminal outlives the command.
     line: OwnedFd,
     screen: Arc<Mutex<vt100::Parser>>,
+    printed: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Terminal {
@@ -82,6 +83,8 @@ impl Terminal {
             .expect("setsid starts");
         let master = File::from(master);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let printed = Arc::<Mutex<Vec<u8>>>::default();
+        let all = printed.clone();
         let is_closed = Arc::new(AtomicBool::new(false));
         let closed = is_closed.clone();
         let (mut output, shown) = (master.try_clone().expect("a second handle"), screen.clone());
@@ -95,6 +98,8 @@ impl Terminal {
                 let Ok(n @ 1..) = output.read(&mut bytes) else {
                     return;
                 };
+                let mut all = all.lock().expect("nobody panics with it");
+                all.extend(&bytes[..n]);
                 let mut screen = shown.lock().expect("nobody panics with it");
                 screen.process(&bytes[..n]);
             }
@@ -105,6 +110,7 @@ impl Terminal {
             is_closed,
             line: line.into(),
             screen,
+            printed,
         }
     }
 
@@ -115,6 +121,12 @@ impl Terminal {
     /// What stands on it.
     pub fn contents(&self) -> String {
         self.screen().screen().contents()
+    }
+
+    /// All that was ever printed on it, as it came.
+    pub fn printed(&self) -> String {
+        let printed = self.printed.lock().expect("nobody panics with it");
+        String::from_utf8_lossy(&printed).into_owned()
     }
 
     /// Whether any cell has a colour.

@@ -22,7 +22,9 @@ mod hint;
 
 use std::process::ExitCode;
 
-use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use backfill_core::printable;
+use backfill_core::text::one_line;
+use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
@@ -194,12 +196,33 @@ fn main() -> ExitCode {
 fn answer(instead: &clap::Error) -> ExitCode {
     let text = instead.render().ansi().to_string();
     let ending = if instead.use_stderr() {
-        print::say_coloured(text.trim_end());
+        match of_plain_arguments() {
+            None => print::say_coloured(text.trim_end()),
+            Some(Err(same)) => {
+                print::say_coloured(same.render().ansi().to_string().trim_end());
+            }
+            Some(Ok(_)) => print::say(&printable(&instead.render().to_string())),
+        }
         Ok(Ending::Refused)
     } else {
         print::coloured_line(text.trim_end()).map(|_| Ending::Succeeded)
     };
     end(ending)
+}
+
+/// What the arguments are if all that a terminal would obey is escaped in them: clap shows them as they are. `None` if there is
+/// nothing of that kind.
+fn of_plain_arguments() -> Option<Result<ArgMatches, clap::Error>> {
+    let given: Vec<String> = std::env::args_os()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let plain: Vec<_> = given.iter().map(|argument| one_line(argument)).collect();
+    let is_plain = plain
+        .iter()
+        .zip(&given)
+        .all(|(plain, given)| plain == given);
+    (!is_plain)
+        .then(|| command().try_get_matches_from(plain.iter().map(|argument| argument.as_ref())))
 }
 
 /// The exit code, after everything that was said is written.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use serde::{Deserialize as _, Deserializer};
+
 /// Longest part of a message that comes from the input, in characters.
 pub(crate) const MAX_SHOWN: usize = 1_000;
 
@@ -27,21 +29,51 @@ pub fn is_plain(c: char) -> bool {
     }
 }
 
-/// The text with every character that is not seen as itself as `\u{…}`; ends of lines stay. Whoever shows a value on one line
-/// takes [`printable`].
+/// The text with every character that is not seen as itself as `\u{…}`; ends of lines stay. For a text that may have several
+/// lines of ours.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    if text.chars().all(|c| c == '\n' || is_plain(c)) {
+    escaped(text, |c| c == '\n' || is_plain(c))
+}
+
+/// The text on one line, with every character that is not seen as itself escaped, as [`printable`] has it, but whole.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    escaped(text, is_plain)
+}
+
+fn escaped(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.chars().all(&stays) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if c == '\n' || is_plain(c) {
-            shown.push(c);
-        } else {
-            shown.extend(c.escape_unicode());
+        match stays(c) {
+            true => shown.push(c),
+            false => push_escaped(&mut shown, c),
         }
     }
     Cow::Owned(shown)
+}
+
+fn push_escaped(shown: &mut String, c: char) {
+    match c {
+        '\n' | '\r' | '\t' => shown.extend(c.escape_default()),
+        _ => shown.extend(c.escape_unicode()),
+    }
+}
+
+/// Reads a text that only people read, such as the reason of something: what anybody has written into a record is on one line from
+/// then on, and obeyed by no terminal.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(one_line(&String::deserialize(deserializer)?).into_owned())
+}
+
+/// [`deserialize`], if there is a text.
+pub fn deserialize_some<'de, D>(deserializer: D) -> Result<Option<String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.map(|text| one_line(&text).into_owned()))
 }
 
 /// Foreign text as it may stand in a message: short, on one line, and with every character that is not seen as itself escaped, so
@@ -50,18 +82,16 @@ pub fn printable(text: &str) -> String {
     let mut shown = String::new();
     let mut length = 0;
     for c in text.chars() {
-        let escaped = (!is_plain(c)).then(|| match c {
-            '\n' | '\r' | '\t' => c.escape_default().to_string(),
-            _ => c.escape_unicode().to_string(),
-        });
-        length += escaped.as_ref().map_or(1, String::len);
+        let before = shown.len();
+        match is_plain(c) {
+            true => shown.push(c),
+            false => push_escaped(&mut shown, c),
+        }
+        length += shown[before..].chars().count();
         if length > MAX_SHOWN {
+            shown.truncate(before);
             shown.push('…');
             break;
-        }
-        match escaped {
-            Some(escaped) => shown.push_str(&escaped),
-            None => shown.push(c),
         }
     }
     shown
@@ -116,10 +146,11 @@ mod tests {
         for c in hostile.into_iter().flatten() {
             let text = format!("a{c}b");
             let escaped = format!("a\\u{{{:x}}}b", c as u32);
-            assert_eq!(visible(&text), escaped, "{:x}", c as u32);
             if !matches!(c, '\t' | '\r') {
-                assert_eq!(printable(&text), escaped);
+                assert_eq!(visible(&text), escaped, "{:x}", c as u32);
             }
+            assert_eq!(one_line(&text), visible(&text));
+            assert_eq!(printable(&text), visible(&text));
             let json = serde_json::to_string(&text).unwrap();
             let shown = visible_json(&json);
             assert!(shown.chars().all(is_plain), "{shown:?}");
@@ -138,6 +169,7 @@ mod tests {
         ] {
             assert_eq!(visible(text), text);
             assert_eq!(printable(text), text.replace('\n', "\\n"));
+            assert_eq!(one_line(text), printable(text));
         }
         assert_eq!(printable("a\tb\r"), "a\\tb\\r");
         let long = "é".repeat(2 * MAX_SHOWN);

@@ -12,6 +12,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::text::visible_json;
+
 pub mod measured;
 pub mod size;
 
@@ -126,7 +128,9 @@ pub struct Key(pub Item);
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+        f.write_str(&visible_json(
+            &serde_json::to_string(self).map_err(|_| fmt::Error)?,
+        ))
     }
 }
 

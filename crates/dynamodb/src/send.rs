@@ -20,7 +20,7 @@ use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::http::Request;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use backfill_core::{Error, ErrorKind};
+use backfill_core::{Error, ErrorKind, printable};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
@@ -346,11 +346,11 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
     if let Some(code) = header.or(refusal.code.as_deref()) {
         let code = code.rsplit('#').next().unwrap_or(code);
         // "ValidationException:http://…"
-        metadata = metadata.code(code.split(':').next().unwrap_or(code));
+        metadata = metadata.code(printable(code.split(':').next().unwrap_or(code)));
     }
     let reasons = throttling_reasons(body);
     if let Some(message) = refusal.message.or(refusal.capital_message) {
-        metadata = metadata.message(format!("{message}{reasons}"));
+        metadata = metadata.message(printable(&format!("{message}{reasons}")));
     }
     metadata.build()
 }

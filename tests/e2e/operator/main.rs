@@ -2,6 +2,7 @@
 
 mod follow;
 mod help;
+mod hostile;
 mod kept;
 mod output;
 mod report;

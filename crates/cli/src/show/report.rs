@@ -10,6 +10,7 @@ mod segments;
 mod tests;
 
 use backfill_core::records::{HistoryBucket, MAX_EVENTS, Rejected, RunRecord, RunStatus};
+use backfill_core::text::visible_json;
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{PassProgress, Summary};
 use indicatif::HumanCount;
@@ -157,6 +158,7 @@ impl Report {
 
     /// The spec as JSON.
     pub fn spec(&self) -> String {
-        serde_json::to_string_pretty(&self.run.spec).expect("a spec is plain data")
+        let json = serde_json::to_string_pretty(&self.run.spec).expect("a spec is plain data");
+        visible_json(&json).into_owned()
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use backfill_core::clock::rfc3339;
 use backfill_core::records::{BoundBy, Counters};
+use backfill_core::text::one_line;
 use backfill_core::view::cost::{Bill, Prices};
 use backfill_core::view::progress::Summary;
 use indicatif::HumanCount;
@@ -129,8 +130,9 @@ pub fn decimal(n: f64) -> String {
     }
 }
 
-/// The text in so many columns of a terminal, cut with … if it is wider.
+/// Foreign text on one line of so many columns of a terminal, cut with … if it is wider.
 pub fn fit(text: &str, width: usize) -> String {
+    let text = &*one_line(text);
     if Span::raw(text).width() <= width {
         return text.to_owned();
     }

@@ -12,7 +12,7 @@ use super::expression::{
 };
 use super::syntax::check_update;
 use crate::table::KeySchema;
-use crate::text::printable;
+use crate::text::{one_line, printable};
 use crate::value::Item;
 use crate::value::size::item_bytes;
 use crate::{Error, Result, Value};
@@ -184,11 +184,12 @@ impl Spec {
             name.map(|name| printable(&shown_name(name)))
                 .or_else(|| Some(printable(&value(self.values.get(placeholder)?))))
         };
-        format!(
+        let described = format!(
             "{} where {}",
             resolved(&self.update, meaning),
             resolved(&self.pending, meaning)
-        )
+        );
+        one_line(&described).into_owned()
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::printable;
+
 /// Who works for a run: whoever started or resumed it last. On the wire and in records it is the text that
 /// [`Owner`]'s `Display` writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +105,8 @@ impl Owner {
     /// Who it is, for people: "ana@night-watch (pid 26601)", "execution stuff-1 of backfill", or the name. A program wants the
     /// whole text, that of `Display`.
     pub fn brief(&self) -> String {
-        match self {
+        // Anybody may have written it.
+        printable(&match self {
             Owner::Execution(arn) => match arn.0.split(':').collect::<Vec<_>>()[..] {
                 ["arn", _, "states", _, _, "execution", machine, name] => {
                     format!("execution {name} of {machine}")
@@ -116,7 +119,7 @@ impl Owner {
                 format!("{user}{} (pid {})", process.host_name(), process.id)
             }
             Owner::Other(name) => name.clone(),
-        }
+        })
     }
 
     /// [`Owner::brief`] of what may be an owner's text or any other name, such as the author of an event.
@@ -214,6 +217,10 @@ mod tests {
             ("arn:odd", "arn:odd"),
             ("ana@night-watch", "ana@night-watch"),
             ("somebody", "somebody"),
+            (
+                "me\u{1b}[2J\u{202e}\nerror: x",
+                "me\\u{1b}[2J\\u{202e}\\nerror: x",
+            ),
         ] {
             assert_eq!(Owner::brief_of(text), brief);
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Key;
+use crate::{Key, text};
 
 /// An item whose update DynamoDB refuses for good, as it was found last in a pass.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,6 +12,7 @@ pub struct Rejected {
     /// The item's primary key.
     pub key: Key,
     /// What DynamoDB said.
+    #[serde(deserialize_with = "text::deserialize")]
     pub reason: String,
     /// When it was refused; milliseconds since 1970.
     pub at_ms: u64,

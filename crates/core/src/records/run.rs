@@ -11,7 +11,7 @@ use crate::request::{
     MAX_PASSES as MAX_PASSES_OF_EXECUTION, RequestedSettings, Settings, check_run_id,
 };
 use crate::table::{KeySchema, average_bytes};
-use crate::{Error, ErrorKind, Key, Request, Result, Spec};
+use crate::{Error, ErrorKind, Key, Request, Result, Spec, text};
 
 /// Layout version of records; a reader refuses any that it does not know. A field that it does not know is ignored, so that an
 /// older version can read the records of a newer one after a deployment was taken back. So a new field whose loss would do
@@ -134,12 +134,16 @@ pub struct Event {
     /// When it was made; milliseconds since 1970.
     pub at_ms: u64,
     /// An owner, or the person who gave the command.
+    #[serde(deserialize_with = "text::deserialize")]
     pub by: String,
     /// What was changed: `status`, `owner`, `pass`, or the name of a setting.
+    #[serde(deserialize_with = "text::deserialize")]
     pub what: String,
     /// What it was, as text.
+    #[serde(deserialize_with = "text::deserialize")]
     pub old: String,
     /// What it is since, as text.
+    #[serde(deserialize_with = "text::deserialize")]
     pub new: String,
 }
 
@@ -205,9 +209,14 @@ pub struct RunRecord {
     /// How the run stands.
     pub status: RunStatus,
     /// Why the run is in this state, for a person.
+    #[serde(deserialize_with = "text::deserialize")]
     pub message: String,
     /// The name of the error if the run failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "text::deserialize_some",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub error: Option<String>,
     /// The pass in which the run last started over, from 1; earlier ones do not count.
     pub first_pass: u32,

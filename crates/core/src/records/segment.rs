@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Key;
 use crate::records::Counters;
+use crate::{Key, text};
 
 /// How far a segment has come. Never a bare optional key: "not started" and "exhausted" are not the same
 /// nothing.
@@ -59,7 +59,11 @@ pub struct SegmentRecord {
     #[serde(default)]
     pub bound_by: BoundBy,
     /// What the table said when it throttled this segment last; `None` if it never did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "text::deserialize_some",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub throttled_by: Option<String>,
     /// Totals of this segment in this pass.
     pub counters: Counters,

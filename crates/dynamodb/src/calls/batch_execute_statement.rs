@@ -1,7 +1,7 @@
 //! BatchExecuteStatement: what is asked and what is answered.
 
-use backfill_core::Value;
 use backfill_core::value::measured::ItemBytes;
+use backfill_core::{Value, text};
 use serde::{Deserialize, Serialize};
 
 use super::shapes::Capacity;
@@ -49,9 +49,9 @@ pub(crate) struct StatementResponse {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct StatementError {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text::deserialize")]
     pub(crate) code: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text::deserialize")]
     pub(crate) message: String,
     /// The item that the condition was held against. That it is there, and how large it is, is all that matters of it.
     pub(crate) item: Option<ItemBytes>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backfill_core::{Item, Key};
+use backfill_core::{Item, Key, text};
 use serde::{Deserialize, Serialize};
 
 use super::shapes::{Capacity, TOTAL, is_empty};
@@ -72,7 +72,9 @@ pub(crate) struct ConditionCheck<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Cancellation {
+    #[serde(default, deserialize_with = "text::deserialize_some")]
     pub(crate) code: Option<String>,
+    #[serde(default, deserialize_with = "text::deserialize_some")]
     pub(crate) message: Option<String>,
     pub(crate) item: Option<Item>,
 }

@@ -2,6 +2,7 @@
 
 use backfill_core::Result;
 use backfill_core::records::{Counters, Event};
+use backfill_core::text::visible;
 use backfill_core::view::progress::totals;
 use backfill_core::view::series::Series;
 use indicatif::HumanCount;
@@ -86,7 +87,8 @@ pub fn render_following(report: &Report, following: &Following) -> Result<String
             }
         }
     };
-    Ok(page.into_string())
+    // Between letters nothing is that turns the direction of writing, or is not seen.
+    Ok(visible(&page.into_string()).into_owned())
 }
 
 fn head(report: &Report) -> Markup {

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use backfill_core::records::{Counters, Event};
+use backfill_core::text::visible;
 use backfill_core::view::progress::totals;
 use backfill_core::view::series::Series;
 use indicatif::HumanCount;
@@ -30,7 +31,8 @@ pub fn render(report: &Report) -> String {
     ] {
         section(&mut doc, report);
     }
-    doc.0
+    // Between letters nothing is that turns the direction of writing, or is not seen.
+    visible(&doc.0).into_owned()
 }
 
 fn brief(doc: &mut Document, report: &Report) {

@@ -1,5 +1,6 @@
 //! Text in lines of a given width.
 
+use backfill_core::text::visible;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
@@ -23,7 +24,7 @@ pub fn fact(label: &str, spans: Vec<Span<'static>>, width: usize) -> Line<'stati
 /// The text in lines of this width, broken between words.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    for paragraph in text.lines() {
+    for paragraph in visible(text).lines() {
         let mut line = String::new();
         for word in paragraph.split(' ') {
             let wide = Span::raw(line.as_str()).width() + 1 + Span::raw(word).width();
