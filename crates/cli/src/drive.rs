@@ -12,6 +12,7 @@ mod look;
 pub mod others;
 pub mod owner;
 pub mod paths;
+pub mod progress;
 pub mod records;
 pub mod room;
 pub mod runs;

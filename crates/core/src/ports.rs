@@ -7,7 +7,7 @@
 use std::future::Future;
 
 use crate::change::{Seen, SharedChange};
-use crate::records::{Flush, HistoryBucket};
+use crate::records::{CountNote, Flush, HistoryBucket};
 use crate::records::{Rejected, RunRecord, SegmentRecord};
 use crate::request::WriterKind;
 use crate::table::TableDescription;
@@ -218,6 +218,10 @@ pub trait CheckpointReader: Send + Sync {
     /// seldom fewer.
     fn exhausted(&self, run: &RunRecord, shard: u32) -> impl Future<Output = Result<u32>> + Send;
 
+    /// How far the verification of a run has come, by the last note of it; `None` if there is none. It may be of an earlier pass.
+    fn count_note(&self, run: &RunRecord)
+    -> impl Future<Output = Result<Option<CountNote>>> + Send;
+
     /// The items of one pass under one shard that DynamoDB refuses, in no particular order; strongly consistent.
     fn rejected(
         &self,
@@ -253,6 +257,16 @@ pub trait RejectedStore: CheckpointReader {
         &self,
         run: &RunRecord,
         item: &Rejected,
+    ) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Write access to the note of how far a verification has come, and to nothing else: what a verifier gets.
+pub trait CountNotes: CheckpointReader {
+    /// Puts a note in the place of the last one of this run.
+    fn note_count(
+        &self,
+        run: &RunRecord,
+        note: &CountNote,
     ) -> impl Future<Output = Result<()>> + Send;
 }
 

@@ -2,6 +2,7 @@
 //! a segment record per segment and pass, a history, and the items that DynamoDB refuses.
 
 mod counters;
+mod counting;
 mod history;
 mod owner;
 mod places;
@@ -11,6 +12,7 @@ mod run;
 mod segment;
 
 pub use counters::Counters;
+pub use counting::CountNote;
 pub use history::{BUCKET_MS, Flush, HistoryBucket};
 pub use owner::{ExecutionArn, Owner, Process};
 pub use places::{MOST_ON_ONE_KEY, is_key_of_records, place, shard_of};

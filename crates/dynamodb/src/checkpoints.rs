@@ -8,6 +8,7 @@
 //! | its place          | `pass#00001#history#01800000000` | a [`HistoryBucket`] of its history, by its begin in seconds since 1970 |
 //! | its place          | `exhausted#00001`               | how many segments of the pass are exhausted |
 //! | `#runs`            | `run#stuff-1`                   | the table of a run: one of the list of runs (`list.rs`) |
+//! | `stuff-1#count`    | `count`                         | a [`CountNote`]: how far the verification has come. The one key to which the verifier may write |
 //! | each place         | `copy`                          | of a large run: a copy of the run record, or the mark of one, which has a `revision` and nothing else |
 //!
 //! The place of what belongs to a segment is the run, `stuff-1`, or a shard of it, `stuff-1#07` ([`RunRecord::place_of`]).
@@ -25,7 +26,8 @@ use std::time::Duration;
 use backfill_core::pace::retry::{Until, retry};
 use backfill_core::ports::CheckpointReader;
 use backfill_core::records::{
-    HistoryBucket, OfRun, Rejected, RunRecord, SegmentRecord, VERSION, is_key_of_records, place,
+    CountNote, HistoryBucket, OfRun, Rejected, RunRecord, SegmentRecord, VERSION,
+    is_key_of_records, place,
 };
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use serde::de::DeserializeOwned;
@@ -38,8 +40,8 @@ use crate::connection::Connection;
 use crate::failure::failure;
 use crate::send::{Call, ProvideErrorMetadata as _, SdkError, Sender};
 use form::{
-    COPY, EXHAUSTED, RUN, copy_place, exhausted_key, history_prefix, key, names, of_run, read_part,
-    read_run, rejected_prefix, segment_prefix, values,
+    COPY, COUNT, EXHAUSTED, RUN, copy_place, count_place, exhausted_key, history_prefix, key,
+    names, of_run, read_part, read_record, read_run, rejected_prefix, segment_prefix, values,
 };
 
 /// How long a newly created checkpoint table may take to become ACTIVE.
@@ -288,6 +290,16 @@ impl CheckpointReader for CheckpointTable {
 
     async fn segments(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<SegmentRecord>> {
         self.records(run, shard, &segment_prefix(pass)).await
+    }
+
+    async fn count_note(&self, run: &RunRecord) -> Result<Option<CountNote>> {
+        let key = key(&count_place(&run.run_id), COUNT);
+        let record = self.record(&key, false).await?;
+        // It is for people: one that cannot be read is none.
+        Ok(record.and_then(|attributes| {
+            let note = read_record(&self.name, of_run(&run.run_id, attributes), VERSION);
+            note.ok()
+        }))
     }
 
     async fn rejected(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<Rejected>> {

@@ -10,7 +10,7 @@ use crate::admin::{Admin, Read};
 use crate::made_up::Generator;
 
 /// Items that are made and put at a time.
-const BATCH: u64 = 1_000;
+const BATCH: u64 = 250;
 /// Parts of a sample, each from another place of the table.
 const SAMPLE_PARTS: u64 = 20;
 /// Most segments for a sample; more would make a page of few items on a large table no rarer.
@@ -55,10 +55,18 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// Puts items into a table, each in place of the one with its key, and returns how many.
+    /// Puts items into a table, each in place of the one with its key, and returns how many. Every so often `goes_on` is told how
+    /// many are put and how many there are in all; if it says no, no more are put.
     ///
-    /// Errors: `InvalidInput` for a change of a key attribute, or attributes that cannot be made up; those of the calls.
-    pub async fn fill(&self, admin: &Admin, table: &str, source: Source) -> Result<u64> {
+    /// Errors: `InvalidInput` for a change of a key attribute, or attributes that cannot be made up; those of the calls, which say
+    /// how many items were put before.
+    pub async fn fill(
+        &self,
+        admin: &Admin,
+        table: &str,
+        source: Source,
+        mut goes_on: impl FnMut(u64, u64) -> bool,
+    ) -> Result<u64> {
         let described = admin.describe_table(table).await?;
         refuse_keys("without", &self.without, &described)?;
         let with: Vec<String> = self.with.iter().map(|(name, _)| name.clone()).collect();
@@ -86,20 +94,38 @@ impl Seed {
             } => {
                 let generator = Generator::new(&described, self.seed, total, &attributes, &sparse)?;
                 let mut next = 0;
-                while next < total {
+                while next < total && goes_on(next, total) {
                     let end = (next + BATCH).min(total);
                     let items: Vec<Item> = (next..end)
                         .map(|index| migrate(generator.item(index)))
                         .collect();
-                    admin.put_all(table, &items).await?;
+                    let put = admin.put_all(table, &items).await;
+                    put.map_err(|error| after(next, error))?;
                     next = end;
                 }
-                return Ok(total);
+                return Ok(next);
             }
         };
         let items: Vec<Item> = given.into_iter().map(migrate).collect();
-        admin.put_all(table, &items).await?;
-        Ok(items.len() as u64)
+        let total = items.len() as u64;
+        let mut put = 0;
+        for some in items.chunks(BATCH as usize) {
+            if !goes_on(put, total) {
+                break;
+            }
+            let done = admin.put_all(table, some).await;
+            done.map_err(|error| after(put, error))?;
+            put += some.len() as u64;
+        }
+        Ok(put)
+    }
+}
+
+/// Says how many items were put before an error.
+fn after(put: u64, error: Error) -> Error {
+    match put {
+        0 => error,
+        put => error.context(format!("after {put} items were put")),
     }
 }
 

@@ -5,9 +5,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use backfill_core::ports::{CheckpointReader, RejectedStore, RunStore, SegmentStore};
+use backfill_core::ports::{CheckpointReader, CountNotes, RejectedStore, RunStore, SegmentStore};
 use backfill_core::records::BoundBy;
-use backfill_core::records::{Counters, Cursor, Rejected, RunRecord, SegmentRecord};
+use backfill_core::records::{CountNote, Counters, Cursor, Rejected, RunRecord, SegmentRecord};
 use backfill_core::records::{Flush, HistoryBucket, place, shard_of};
 use backfill_core::{Error, ErrorKind, Key, Result};
 use serde::Serialize;
@@ -137,6 +137,7 @@ struct State {
     exhausted: BTreeMap<(String, u32), u32>,
     rejected: BTreeMap<(String, u32, Key), Rejected>,
     history: BTreeMap<(String, u32, u64), HistoryBucket>,
+    count_notes: BTreeMap<String, CountNote>,
 }
 
 /// What lies in the place of a copy of a run record: one of this revision, or the mark of one that is to come.
@@ -254,6 +255,11 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
         Ok(*state.exhausted.get(&(place, run.pass)).unwrap_or(&0))
     }
 
+    async fn count_note(&self, run: &RunRecord) -> Result<Option<CountNote>> {
+        self.line.before().await?;
+        Ok(self.state().count_notes.get(&run.run_id).copied())
+    }
+
     async fn rejected(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<Rejected>> {
         self.line.before().await?;
         let state = self.state();
@@ -274,6 +280,15 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
         let of_pass = (place.clone(), pass, 0)..=(place, pass, u64::MAX);
         let state = self.state();
         Ok(state.history.range(of_pass).map(|(_, b)| *b).collect())
+    }
+}
+
+impl<L: Line> CountNotes for MemoryStore<L> {
+    async fn note_count(&self, run: &RunRecord, note: &CountNote) -> Result<()> {
+        self.line.before().await?;
+        let run_id = run.run_id.clone();
+        self.state().count_notes.insert(run_id, *note);
+        self.line.after().await
     }
 }
 

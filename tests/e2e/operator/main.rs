@@ -5,6 +5,7 @@ mod help;
 mod hostile;
 mod kept;
 mod output;
+mod progress;
 mod report;
 mod runs;
 mod screens;

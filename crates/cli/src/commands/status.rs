@@ -37,6 +37,8 @@ struct Status {
     owner: Owner,
     /// What is known of the owner; null if the run is not running.
     holder: Option<Holder>,
+    /// Whether it is swept, and counts what is pending; the next three are those of the count then.
+    verifying: bool,
     /// Part of the current pass that is swept; null if that is not known.
     done: Option<f64>,
     /// Items that are swept in a second at present; null while none are.
@@ -62,6 +64,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
         let glance = snapshot.glance();
         print::json(&Status {
             holder,
+            verifying: glance.verifies,
             done: glance.done,
             items_per_second: glance.items_per_second,
             seconds_left: glance.seconds_left,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use backfill_core::engine::verifier::{Verification, count};
+use backfill_core::engine::verifier::{CountSum, Verification, count};
 use backfill_core::pace::retry::Until;
 use backfill_core::pace::{Budget, Share};
 use backfill_core::ports::ReadAccess as _;
@@ -10,6 +10,8 @@ use backfill_core::table::TableDescription;
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{Connection, ReadOnly};
 
+use crate::budget;
+use crate::drive::progress::with_progress;
 use crate::drive::signals::stop_on_signal;
 use crate::ending::Ending;
 
@@ -41,7 +43,19 @@ impl Counted {
         budget.set(&settings, 0);
         budget.expect_items_of(description.item_bytes());
         let verification = Verification::new(settings.total_segments);
-        let verification = count(&reader, verification, &budget, &until)
+        let sum = CountSum::from(&verification);
+        let counting = count(&reader, verification, &budget, &until, &sum);
+        let doing = format!("counting table {}", request.spec.table);
+        let expected = description.item_count;
+        let within = budget::text(None, settings.max_rcu);
+        let verification = with_progress(counting, doing, "items", expected, || {
+            let note = sum.note(1);
+            (
+                note.scanned,
+                format!("{} pending, {within}", note.remaining),
+            )
+        });
+        let verification = verification
             .await
             .map_err(|error| error.context(format!("counting table {}", request.spec.table)))?;
         Ok(Counted {
@@ -70,7 +84,13 @@ impl Counted {
     /// The count for people, with its samples.
     pub fn sentence(&self, request: &Request, connection: &Connection) -> String {
         let Some(remaining) = self.remaining() else {
-            return "stopped before the count was complete".into();
+            return format!(
+                "stopped before the count was complete: {} of {} items of table {} {} that were counted are pending",
+                self.verification.remaining,
+                self.verification.scanned,
+                request.spec.table,
+                connection.place()
+            );
         };
         let mut text = format!(
             "{remaining} of {} items of table {} {} are pending, by a strongly consistent count",

@@ -1,8 +1,13 @@
 //! A look at the table before a run. Reads only.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use backfill_core::change::Change;
 use backfill_core::change::expression::RESERVED;
+use backfill_core::ports::PageRequest;
 use backfill_core::survey::{
-    Fact, Plan, Rehearsal as _, Room, Surroundings, Tried, Warning, objection, other_runs, rehearse,
+    Fact, Plan, ReadPage, Rehearsal as _, Room, Surroundings, SurveyAccess, TableFacts, Tried,
+    Warning, objection, other_runs, rehearse,
 };
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 use backfill_core::view::cost::Prices;
@@ -10,7 +15,26 @@ use backfill_core::{Error, Request, Result, Spec, printable};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use backfill_rehearsal::trial::EmbeddedTrial;
 
+use crate::drive::progress::with_progress;
 use crate::drive::{others, owner};
+
+/// Access to a table that knows how many pages of a sample were read.
+struct Seen {
+    access: ReadOnly,
+    pages: AtomicU64,
+}
+
+impl SurveyAccess for Seen {
+    async fn facts(&self, table: &str, keys: &KeySchema) -> Result<TableFacts> {
+        self.access.facts(table, keys).await
+    }
+
+    async fn sample_page(&self, change: &dyn Change, request: PageRequest<'_>) -> Result<ReadPage> {
+        let page = self.access.sample_page(change, request).await?;
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        Ok(page)
+    }
+}
 
 /// The plan of a run, by so many sampled pages. `room` is set if it is to be a deployed run.
 pub async fn plan(
@@ -22,8 +46,12 @@ pub async fn plan(
     pages: u32,
     room: Option<Fact<Room>>,
 ) -> Result<Plan> {
+    let access = Seen {
+        access: ReadOnly(connection.clone()),
+        pages: AtomicU64::new(0),
+    };
     let with = Surroundings {
-        access: &ReadOnly(connection.clone()),
+        access: &access,
         checkpoints,
         rehearsal: &EmbeddedTrial,
         owner: &owner::this_process(),
@@ -31,10 +59,16 @@ pub async fn plan(
         pages,
         room,
     };
-    let (plan, others) = tokio::join!(
+    let doing = format!("sampling table {}", request.spec.table);
+    let now = || (access.pages.load(Ordering::Relaxed), String::new());
+    let plan = with_progress(
         Plan::make(request, description, &with),
-        others::others(request, connection, checkpoints)
+        doing,
+        "pages",
+        pages.into(),
+        now,
     );
+    let (plan, others) = tokio::join!(plan, others::others(request, connection, checkpoints));
     let mut plan = plan?;
     let amplification = plan.forecast.amplification;
     let warnings = other_runs(&others, &plan.settings, Some(&plan.table), amplification);

@@ -81,8 +81,11 @@ pub struct Watch {
 impl Watch {
     /// Takes the terminal over if `whole` asks for it and there is one. The records are read every so often.
     pub fn open(whole: bool, of: Watched, every: Duration) -> Watch {
+        let watching = hint::on_run("watch", &of.run_id, of.checkpoints.name());
+        let hint = (of.role != Role::Watcher).then(|| format!("see it anywhere with: {watching}"));
+        let place = of.connection.place();
         Watch {
-            show: Show::open(whole, of.role, &of.run_id, of.connection.place()),
+            show: Show::open(whole, of.role, &of.run_id, place, hint),
             of,
             status: None,
             doing: None,

@@ -63,8 +63,8 @@ pub struct Measured {
 pub enum Eta {
     /// About this long, at least a second, until the pass is swept. The verification comes after that.
     Sweep(Duration),
-    /// No segment is open. How far the count has come, nobody writes down before it is complete.
-    Verifying,
+    /// No segment is open, and the count takes about this long yet; `None` if that is not known yet.
+    Verifying(Option<Duration>),
     /// Nothing honest can be said, and why.
     None(&'static str),
 }
@@ -125,7 +125,9 @@ pub fn eta(snapshot: &Snapshot, rates: Option<&Measured>) -> Eta {
         return Eta::None("the run is not running");
     }
     if snapshot.is_verifying() {
-        return Eta::Verifying;
+        let left = snapshot.glance().seconds_left;
+        let left = left.map(|seconds| seconds.min(f64::from(u32::MAX)));
+        return Eta::Verifying(left.map(Duration::from_secs_f64));
     }
     if snapshot.is_swept() {
         return Eta::None("none, the canary is swept");
@@ -236,12 +238,15 @@ mod tests {
         assert!(matches!(eta(&stopped, rates.as_ref()), Eta::None(_)));
         let mut dry = swept(0);
         dry.run.settings.dry_run = true;
-        assert_eq!(eta(&dry, None), Eta::Verifying);
+        assert_eq!(eta(&dry, None), Eta::Verifying(None));
         let mut all = run();
         all.settings.total_segments = 1;
         let mut only = segment(0, 5_000);
         only.exhausted = true;
-        assert_eq!(eta(&pass(all, vec![only]), rates.as_ref()), Eta::Verifying);
+        assert_eq!(
+            eta(&pass(all, vec![only]), rates.as_ref()),
+            Eta::Verifying(None)
+        );
     }
 
     #[test]

@@ -12,20 +12,26 @@ use crate::show::{print, words};
 /// How often a plain line is printed if there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// What takes no longer is not spoken of.
+const TELL_AFTER: Duration = Duration::from_secs(2);
+
 /// Shows snapshots of a run as they come.
 pub struct Progress {
     begin: Instant,
     meter: Meter,
     last_line: Option<Instant>,
+    /// How to watch the run from anywhere else; until it was said.
+    hint: Option<String>,
 }
 
 impl Progress {
-    /// Nothing is shown before the first snapshot.
-    pub fn new() -> Self {
+    /// Nothing is shown before the first snapshot; with it comes the hint how to watch the run.
+    pub fn new(hint: Option<String>) -> Self {
         Progress {
             begin: Instant::now(),
             meter: Meter::default(),
             last_line: None,
+            hint,
         }
     }
 
@@ -35,12 +41,17 @@ impl Progress {
         let Some(current) = snapshot.current() else {
             return;
         };
-        let text = progress_text(snapshot);
+        if let Some(hint) = self.hint.take_if(|_| self.begin.elapsed() >= TELL_AFTER) {
+            print::say_in_passing(&hint);
+        }
+        let measured = self.meter.measured();
         if print::is_terminal() {
+            let short = short_text(snapshot, measured.as_ref());
             let bar = bar(part(snapshot));
-            print::status(Some(&format!("pass {} [{bar}] {text}", current.pass)));
+            print::status(Some(&format!("pass {} [{bar}] {short}", current.pass)));
         } else {
-            let pace = pace_text(snapshot, self.meter.measured().as_ref());
+            let text = progress_text(snapshot);
+            let pace = pace_text(snapshot, measured.as_ref());
             self.line(&format!("pass {}: {text}{pace}", current.pass));
         }
     }
@@ -73,18 +84,90 @@ pub fn sentence(snapshot: &Snapshot, measured: Option<&Measured>) -> String {
     progress_text(snapshot) + &pace_text(snapshot, measured)
 }
 
-/// Part of the pass that is swept, from 0 to 1.
+/// Part of the pass that is swept, or counted if it is verified, from 0 to 1.
 pub fn part(snapshot: &Snapshot) -> f64 {
-    let (swept, expected) = snapshot.items();
+    let glance = snapshot.glance();
     match snapshot.is_swept() {
+        true if glance.verifies => glance.done.unwrap_or(1.0),
         true => 1.0,
-        false => swept as f64 / expected.unwrap_or(swept).max(1) as f64,
+        false => glance.done.unwrap_or(0.0),
     }
 }
 
-/// A part from 0 to 1 as a bar of thirty columns.
+/// Something that takes its time and is no run: a count, a sample, items that are put. Shown once it has taken two seconds.
+pub struct Tally {
+    doing: String,
+    /// What they are called.
+    things: &'static str,
+    /// How many there should be; `None` if nobody knows.
+    total: Option<u64>,
+    begin: Instant,
+    lines: u32,
+}
+
+impl Tally {
+    /// Of so many items or other things; `doing` is what is done with them, such as "counting".
+    pub fn new(doing: impl Into<String>, things: &'static str, total: Option<u64>) -> Tally {
+        Tally {
+            doing: doing.into(),
+            things,
+            total: total.filter(|total| *total > 0),
+            begin: Instant::now(),
+            lines: 0,
+        }
+    }
+
+    /// Shows that so many are done. `more` follows on it.
+    pub fn show(&mut self, done: u64, more: &str) {
+        let since = self.begin.elapsed();
+        if since < TELL_AFTER {
+            return;
+        }
+        let text = self.text(done, since, more);
+        if print::is_terminal() {
+            print::status(Some(&text));
+        } else if since >= TELL_AFTER + LINE_EVERY * self.lines {
+            self.lines = (since.as_secs() / LINE_EVERY.as_secs()) as u32 + 1;
+            print::say_in_passing(&text);
+        }
+    }
+
+    /// "counting: 43 % [====>  ] 1,200,000 of about 2,800,000 items, 12,000 items/s, about 3 min left".
+    fn text(&self, done: u64, since: Duration, more: &str) -> String {
+        let rate = done as f64 / since.as_secs_f64().max(0.001);
+        let mut text = format!("{}: ", self.doing);
+        // More than there should be has no part and no end that is known.
+        let total = self.total.filter(|total| done <= *total);
+        if let Some(total) = total {
+            let part = done as f64 / total as f64;
+            text += &format!("{:.0} % [{}] ", part * 100.0, bar(part));
+        }
+        text += &HumanCount(done).to_string();
+        if let Some(total) = total {
+            text += &format!(" of about {}", HumanCount(total));
+        }
+        let things = self.things;
+        text += &format!(" {things}, {} {things}/s", words::decimal(rate));
+        if let Some(total) = total.filter(|_| rate > 0.0) {
+            let left = (total - done) as f64 / rate;
+            let left = Duration::from_secs_f64(left.min(f64::from(u32::MAX)));
+            text += &format!(", {} left", words::about(left));
+        }
+        if !more.is_empty() {
+            text += &format!(", {more}");
+        }
+        text
+    }
+
+    /// Clears what was shown.
+    pub fn finish(self) {
+        print::status(None);
+    }
+}
+
+/// A part from 0 to 1 as a bar of twenty columns.
 fn bar(part: f64) -> String {
-    const COLUMNS: usize = 30;
+    const COLUMNS: usize = 20;
     let done = ((part.clamp(0.0, 1.0) * COLUMNS as f64) as usize).min(COLUMNS);
     let tip = if done < COLUMNS && done > 0 { ">" } else { "" };
     let bar = "=".repeat(done - tip.len()) + tip;
@@ -98,7 +181,15 @@ fn progress_text(snapshot: &Snapshot) -> String {
     };
     let (swept, expected) = snapshot.items();
     if snapshot.is_verifying() {
-        return format!("{} items swept, verifying", HumanCount(swept));
+        return match &snapshot.counting {
+            Some(note) => format!(
+                "verifying, {} of {} items counted, {} of them pending",
+                HumanCount(note.scanned),
+                HumanCount(swept.max(note.scanned)),
+                HumanCount(note.remaining)
+            ),
+            None => format!("{} items swept, verifying", HumanCount(swept)),
+        };
     }
     let about = expected.map_or_else(String::new, |expected| {
         format!(" of about {}", HumanCount(expected))
@@ -115,11 +206,16 @@ fn progress_text(snapshot: &Snapshot) -> String {
 /// "; 812 items/s, 640 write units/s, rate bound by budget (8 segments), about 12 min left". Nothing before something is
 /// known.
 fn pace_text(snapshot: &Snapshot, measured: Option<&Measured>) -> String {
+    if snapshot.is_verifying() {
+        return count_pace(snapshot);
+    }
     let Some(measured) = measured.filter(|_| !snapshot.is_swept()) else {
         return String::new();
     };
+    let of_budget = snapshot.run.settings.max_wcu;
+    let of_budget = of_budget.map_or_else(String::new, |budget| format!(" of {budget}"));
     let mut text = format!(
-        "; {:.0} items/s, {:.0} write units/s",
+        "; {:.0} items/s, {:.0}{of_budget} write units/s",
         measured.scanned, measured.wcu
     );
     let bound_by = snapshot
@@ -132,6 +228,55 @@ fn pace_text(snapshot: &Snapshot, measured: Option<&Measured>) -> String {
         text.push_str(&format!(", {} left in this pass", words::about(left)));
     }
     text
+}
+
+/// "; 12,000 items/s, about 3 min left": of a verification, once it is known.
+fn count_pace(snapshot: &Snapshot) -> String {
+    let glance = snapshot.glance();
+    let Some(rate) = glance.items_per_second else {
+        return String::new();
+    };
+    let mut text = format!("; {} items/s", HumanCount(rate.round() as u64));
+    if let Some(max_rcu) = snapshot.run.settings.max_rcu {
+        text.push_str(&format!(", at most {max_rcu} read units/s"));
+    }
+    if let Some(left) = glance.seconds_left {
+        let left = Duration::from_secs_f64(left.min(f64::from(u32::MAX)));
+        text.push_str(&format!(", {} left", words::about(left)));
+    }
+    text
+}
+
+/// For one line of a terminal: how far, how fast, how long yet, and what of the budget is used.
+fn short_text(snapshot: &Snapshot, measured: Option<&Measured>) -> String {
+    let glance = snapshot.glance();
+    let mut parts = Vec::new();
+    if glance.verifies {
+        parts.push("verifying".to_owned());
+    }
+    if let Some(done) = glance.done {
+        parts.push(format!("{:.0} %", done * 100.0));
+    }
+    let rate = match (glance.verifies, measured) {
+        (false, Some(measured)) => Some(measured.scanned),
+        (false, None) => None,
+        (true, _) => glance.items_per_second,
+    };
+    if let Some(rate) = rate {
+        parts.push(format!("{} items/s", HumanCount(rate.round() as u64)));
+    }
+    match (meter::eta(snapshot, measured), glance.seconds_left) {
+        (Eta::Sweep(left) | Eta::Verifying(Some(left)), _) => {
+            parts.push(format!("{} left", words::rough(left.as_secs_f64())));
+        }
+        _ if parts.is_empty() => parts.push(progress_text(snapshot)),
+        _ => {}
+    }
+    let budget = snapshot.run.settings.max_wcu.filter(|_| !glance.verifies);
+    if let (Some(budget), Some(measured)) = (budget, measured) {
+        parts.push(format!("{:.0} of {budget} WCU/s", measured.wcu));
+    }
+    parts.join(", ")
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ pub struct Printed<'a> {
     status: RunStatus,
     pass: u32,
     last_pass: u32,
-    /// Part of the current pass that is swept.
+    verifying: bool,
+    /// Part of the current pass that is swept, or counted.
     done: Option<f64>,
     items_per_second: Option<f64>,
     seconds_left: Option<f64>,
@@ -67,6 +68,7 @@ impl<'a> From<&'a RunLine> for Printed<'a> {
             status: run.status,
             pass: run.pass,
             last_pass: run.last_pass,
+            verifying: glance.verifies,
             done: glance.done,
             items_per_second: glance.items_per_second,
             seconds_left: glance.seconds_left,
@@ -156,6 +158,7 @@ impl RunLine {
         let or_nothing = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         let state = match self.holder {
             Some(Holder::Gone) => "dead",
+            _ if glance.verifies => "verifying",
             _ => run.status.name(),
         };
         [

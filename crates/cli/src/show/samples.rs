@@ -39,5 +39,9 @@ pub fn segment(number: u32, scanned: u64) -> SegmentProgress {
 /// A run in its first pass with these segments begun.
 pub fn pass(run: RunRecord, segments: Vec<SegmentProgress>) -> Snapshot {
     let passes = vec![PassProgress::of(run.pass, segments)];
-    Snapshot { run, passes }
+    Snapshot {
+        run,
+        passes,
+        counting: None,
+    }
 }

@@ -83,7 +83,11 @@ fn pace(glance: &Glance) -> Option<String> {
     let rate = glance.items_per_second?;
     let mut text = format!("  rate      {} items/s", HumanCount(rate.round() as u64));
     if let Some(done) = glance.done {
-        text.push_str(&format!(", {:.0} % of this pass swept", done * 100.0));
+        let what = match glance.verifies {
+            true => "of the items counted",
+            false => "of this pass swept",
+        };
+        text.push_str(&format!(", {:.0} % {what}", done * 100.0));
     }
     if let Some(left) = glance.seconds_left {
         let left = words::about(Duration::from_secs_f64(left.min(f64::from(u32::MAX))));

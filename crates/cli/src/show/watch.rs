@@ -58,8 +58,9 @@ struct OnScreen {
 }
 
 impl Show {
-    /// Takes the terminal over if `whole` asks for it and there is one. `place` is where the run's table is.
-    pub fn open(whole: bool, role: Role, run_id: &str, place: &str) -> Show {
+    /// Takes the terminal over if `whole` asks for it and there is one. `place` is where the run's table is. `hint` says how to
+    /// watch the run from elsewhere, to whoever sees lines.
+    pub fn open(whole: bool, role: Role, run_id: &str, place: &str, hint: Option<String>) -> Show {
         let screen = if whole { Screen::open() } else { None };
         let on = match screen {
             Some(screen) => On::Screen(Box::new(OnScreen {
@@ -67,7 +68,7 @@ impl Show {
                 screen,
             })),
             None => On::Plain(Box::new(OnPlain {
-                progress: Progress::new(),
+                progress: Progress::new(hint),
                 last: None,
             })),
         };

@@ -13,7 +13,7 @@ use crate::engine::verifier::{Verifier, VerifyRequest};
 use crate::engine::worker::{Chunk, Worker};
 use crate::pace::Consistency;
 use crate::pace::retry::retry_outage;
-use crate::ports::{ReadAccess, RunStore, SegmentStore, WriteAccess};
+use crate::ports::{CountNotes, ReadAccess, RunStore, SegmentStore, WriteAccess};
 use crate::records::{Owner, RunStatus};
 use crate::{ErrorKind, Result};
 
@@ -43,7 +43,7 @@ fn unless_stopped<T>(result: Result<T>, stop: &CancellationToken) -> Result<Opti
     }
 }
 
-impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> {
+impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Engine<R, W, S> {
     /// Drives a planned run of `owner` to its end: until it succeeded, the passes are used up, or `stop` is
     /// cancelled (then the run is paused). Returns the state that the run record then has.
     ///

@@ -17,7 +17,9 @@ use crate::engine::verifier::{Verification, VerifyRequest};
 use crate::engine::worker::{CHECKPOINT_PATIENCE, unless_busy};
 use crate::pace::Pace;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each, retry_until};
-use crate::ports::{LookBy, Outcome, ReadAccess, RunStore, SegmentStore, TableWriter, WriteAccess};
+use crate::ports::{
+    CountNotes, LookBy, Outcome, ReadAccess, RunStore, SegmentStore, TableWriter, WriteAccess,
+};
 use crate::records::{Counters, Flush, Owner, Rejected, RunRecord, RunStatus, SegmentRecord};
 use crate::request::WriterKind;
 use crate::value::size::{item_bytes, read_units, write_units};
@@ -70,7 +72,7 @@ struct Tried {
     consumed_rcu: f64,
 }
 
-impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore> Engine<R, W, S> {
+impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Engine<R, W, S> {
     /// Tries the update on the rejected items of a run's current pass again, one after the other, on behalf of `owner`, who
     /// holds the run meanwhile: it has ended, or its owner of that name (`dead`) is known to have. At this rate from now on.
     /// Items that are no longer rejected move in the run's counters to what became of them. If none is left of a run that was

@@ -1,7 +1,9 @@
 //! The verifier: a strongly consistent count of the items for which `P` still holds, over the whole table (promise: proof).
-//! It only reads; the state from which it is resumed travels with the caller.
+//! It only reads the table, and in the records it notes how far it has come; the state from which it is resumed travels with the
+//! caller.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -9,17 +11,23 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::now_ms;
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{self, load};
 use crate::pace::Pace;
 use crate::pace::retry::{Until, retry_until};
 use crate::pace::{Budget, Consistency, Share, bytes_of};
-use crate::ports::{CheckpointReader, PageRequest, ReadAccess, TableReader};
-use crate::records::{Cursor, Owner, RunRecord};
+use crate::ports::{CountNotes, Page, PageRequest, ReadAccess, TableReader};
+use crate::records::{CountNote, Cursor, Owner, RunRecord};
 use crate::{Error, Key, Result};
 
 /// Segments counted at the same time.
 const SEGMENTS_AT_ONCE: usize = 8;
+
+/// When the first note of a verification is made, how often others follow, and how long each may take: it has one try.
+const FIRST_NOTE: Duration = Duration::from_secs(2);
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+const NOTING: Duration = Duration::from_secs(2);
 
 /// Most segments that a verification needs: with [`SEGMENTS_AT_ONCE`] in work, more would only add requests.
 const MAX_VERIFY_SEGMENTS: u32 = 256;
@@ -132,7 +140,7 @@ pub struct Verifier<A, S> {
     follows: AtomicBool,
 }
 
-impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
+impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
     /// A verifier. It works while no worker does, so all of the run's budget is its own.
     pub fn new(access: A, store: S) -> Self {
         Verifier {
@@ -192,9 +200,11 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
             self.budget.set(&run.settings, 0);
             std::future::ready(Ok(()))
         };
+        let sum = CountSum::from(&request.verification);
         let counted = tokio::select! {
-            counted = count(&reader, request.verification.clone(), &self.budget, &until) => counted,
+            counted = count(&reader, request.verification.clone(), &self.budget, &until, &sum) => counted,
             error = ownership::watch(&self.store, &run, None, look) => Err(error),
+            never = self.keep_noting(&run, &sum) => match never {},
         };
         let counted = counted
             .map_err(|error| error.context(format!("verifying table {}", run.spec.table)))?;
@@ -220,6 +230,67 @@ impl<A: ReadAccess, S: CheckpointReader> Verifier<A, S> {
     }
 }
 
+impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
+    /// Notes every few seconds how far the count has come. What cannot be noted is left out: nothing rests on it.
+    async fn keep_noting(&self, run: &RunRecord, sum: &CountSum) -> std::convert::Infallible {
+        let mut wait = FIRST_NOTE;
+        let mut failed = false;
+        loop {
+            tokio::time::sleep(wait).await;
+            wait = NOTE_EVERY;
+            let note = sum.note(run.pass);
+            let noted = tokio::time::timeout(NOTING, self.store.note_count(run, &note));
+            if let Ok(Err(error)) = noted.await
+                && !failed
+            {
+                failed = true;
+                tracing::warn!(
+                    run_id = run.run_id,
+                    error = error.report(),
+                    "how far the verification has come cannot be noted; it goes on"
+                );
+            }
+        }
+    }
+}
+
+/// What a count that goes on has come to, for whoever looks at it meanwhile.
+#[derive(Debug, Default)]
+pub struct CountSum(Mutex<CountNote>, Option<Instant>);
+
+impl CountSum {
+    /// The sum of a count that goes on from here.
+    pub fn from(verification: &Verification) -> CountSum {
+        let note = CountNote {
+            scanned: verification.scanned,
+            remaining: verification.remaining,
+            consumed_rcu: verification.consumed_rcu,
+            seconds: verification.seconds,
+            ..CountNote::default()
+        };
+        CountSum(Mutex::new(note), Some(Instant::now()))
+    }
+
+    fn add(&self, page: &Page) {
+        let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.scanned = sum.scanned.saturating_add(page.scanned);
+        sum.remaining = sum.remaining.saturating_add(page.pending.len() as u64);
+        sum.consumed_rcu += page.consumed_rcu;
+    }
+
+    /// What it has come to at this moment.
+    pub fn note(&self, pass: u32) -> CountNote {
+        let note = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = self.1.map_or(0.0, |begin| begin.elapsed().as_secs_f64());
+        CountNote {
+            pass,
+            seconds: note.seconds + since,
+            at_ms: now_ms(),
+            ..note
+        }
+    }
+}
+
 /// Goes on with a verification until it is done or the time is over. Reads strongly consistently, within the budget.
 ///
 /// Errors: `InvalidInput` if no verification can be in that state; whatever the table refuses.
@@ -228,6 +299,7 @@ pub async fn count<R: TableReader>(
     mut verification: Verification,
     budget: &Budget,
     until: &Until,
+    sum: &CountSum,
 ) -> Result<Verification> {
     verification.check()?;
     let begin = Instant::now();
@@ -242,7 +314,7 @@ pub async fn count<R: TableReader>(
     let out_of_time = AtomicBool::new(false);
     let pace = Pace::new(budget, 1, None, None);
     let mut counts = stream::iter(segments)
-        .map(|open| count_segment(reader, open, total, &pace, until, &out_of_time))
+        .map(|open| count_segment(reader, open, total, &pace, until, &out_of_time, sum))
         .buffer_unordered(SEGMENTS_AT_ONCE);
     while let Some(count) = counts.next().await {
         let count = count?;
@@ -289,6 +361,7 @@ async fn count_segment<R: TableReader>(
     pace: &Pace<'_>,
     until: &Until,
     out_of_time: &AtomicBool,
+    sum: &CountSum,
 ) -> Result<SegmentCount> {
     let mut count = SegmentCount {
         segment,
@@ -323,6 +396,7 @@ async fn count_segment<R: TableReader>(
             out_of_time.store(true, Ordering::Relaxed);
             break;
         };
+        sum.add(&page);
         count.scanned += page.scanned;
         count.remaining += page.pending.len() as u64;
         count.consumed_rcu += page.consumed_rcu;

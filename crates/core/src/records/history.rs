@@ -3,7 +3,7 @@
 //! A worker adds what it has checkpointed since its last flush to a bucket of ten seconds, under the shard of its segment. It
 //! does so once and never again: a flush that fails is lost, and so is what a worker that died had not flushed yet. So the
 //! history may hold less than the segment records, which are the truth, and never more. Verifications are not in it, since the
-//! verifier may write nowhere.
+//! verifier may write nothing but a note of how far it has come.
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 use crate::Result;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::CheckpointReader;
-use crate::records::{RunRecord, RunStatus, shard_of};
+use crate::records::{CountNote, RunRecord, RunStatus, shard_of};
 use crate::view::progress::{PassProgress, SegmentProgress, Snapshot};
 
 /// Segment records that are read of a run at most; of one with more segments the exhausted are counted instead.
@@ -16,11 +16,13 @@ pub const LEAST_SHARE: f64 = 0.02;
 /// A run at a glance.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Glance {
-    /// Part of the current pass's items that is swept, 0 to 1; `None` if nobody knows how many there are.
+    /// Whether it is swept, and counts what is still pending. The other figures are those of the count then.
+    pub verifies: bool,
+    /// Part of the items that is swept in the current pass, or counted, 0 to 1; `None` if nobody knows how many there are.
     pub done: Option<f64>,
-    /// Items that are swept in a second at present; `None` while nothing is swept.
+    /// Items that are swept, or counted, in a second at present; `None` while none are.
     pub items_per_second: Option<f64>,
-    /// Seconds that the sweep still takes, by that rate; `None` if it says nothing yet.
+    /// Seconds that the sweep, or the count, still takes by that rate; `None` if it says nothing yet.
     pub seconds_left: Option<f64>,
     /// The last moment at which the run, or who steers it, wrote a record of it; milliseconds since 1970.
     pub last_sign_ms: u64,
@@ -47,7 +49,43 @@ impl Glance {
         let segments: Vec<_> = segments.into_iter().map(SegmentProgress::from).collect();
         let here = (0..total).filter(|segment| shard_of(*segment, run.shards) == 0);
         let part = here.count().max(1) as f64 / f64::from(total.max(1));
-        Ok(Glance::of_part(run, segments, part))
+        let glance = Glance::of_part(run, segments, part);
+        if !glance.verifies {
+            return Ok(glance);
+        }
+        let note = retry(&until, || store.count_note(run)).await?;
+        let items = (run.estimated_items > 0).then_some(run.estimated_items);
+        Ok(glance.with_count(run, note.as_ref(), items))
+    }
+
+    /// With the figures of the count, by the last note of it and by how many items there should be.
+    fn with_count(self, run: &RunRecord, note: Option<&CountNote>, items: Option<u64>) -> Glance {
+        let glance = Glance {
+            verifies: true,
+            done: None,
+            items_per_second: None,
+            seconds_left: None,
+            ..self
+        };
+        let is_of_this = |note: &&CountNote| note.pass == run.pass && note.at_ms >= run.started_ms;
+        let Some(note) = note.filter(is_of_this) else {
+            return glance;
+        };
+        let rate =
+            (note.scanned > 0 && note.seconds > 0.0).then(|| note.scanned as f64 / note.seconds);
+        let left =
+            |items: u64, rate: f64| (items.saturating_sub(note.scanned) as f64 / rate).max(1.0);
+        Glance {
+            done: items.map(|items| below_all(note.scanned as f64 / items.max(1) as f64)),
+            items_per_second: rate,
+            // One that counts more than there should be says nothing of its end.
+            seconds_left: items
+                .filter(|items| note.scanned < *items)
+                .zip(rate)
+                .map(|(items, rate)| left(items, rate)),
+            last_sign_ms: self.last_sign_ms.max(note.at_ms),
+            ..glance
+        }
     }
 
     /// By the segments of a part of the run that stands for the whole.
@@ -67,6 +105,7 @@ impl Glance {
         let snapshot = Snapshot {
             passes: vec![PassProgress::of(run.pass, segments)],
             run: of_part,
+            counting: None,
         };
         let mut glance = snapshot.glance();
         if part < 1.0
@@ -99,12 +138,22 @@ impl Snapshot {
             }
             _ => None,
         };
-        Glance {
+        let glance = Glance {
+            verifies: false,
             done,
             items_per_second,
             seconds_left,
             last_sign_ms: sign_of(run, &pass.segments),
+        };
+        if !self.is_verifying() {
+            return glance;
         }
+        // The sweep has just seen how many there are.
+        let items = match run.settings.dry_run {
+            true => run.estimated_items,
+            false => pass.counters.scanned,
+        };
+        glance.with_count(run, self.counting.as_ref(), (items > 0).then_some(items))
     }
 
     /// Items per second of the segments that are begun and not exhausted, of which no more are at work than may be at once.

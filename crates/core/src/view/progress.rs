@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::CheckpointReader;
 use crate::records::BoundBy;
-use crate::records::{Counters, Cursor, Owner, RunRecord, RunStatus, SegmentRecord};
+use crate::records::{CountNote, Counters, Cursor, Owner, RunRecord, RunStatus, SegmentRecord};
 use crate::value::Key;
 use crate::view::cost::{Bill, Prices, Use};
 use crate::{Request, Result};
@@ -77,6 +77,8 @@ pub struct Snapshot {
     pub run: RunRecord,
     /// Its passes, the earliest first.
     pub passes: Vec<PassProgress>,
+    /// How far its verification has come, if it verifies and that has been noted.
+    pub counting: Option<CountNote>,
 }
 
 /// The result of a run as one object, for programs.
@@ -176,7 +178,19 @@ pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Op
             .collect();
         passes.push(PassProgress::of(pass, segments));
     }
-    Ok(Some(Snapshot { run, passes }))
+    let mut snapshot = Snapshot {
+        run,
+        passes,
+        counting: None,
+    };
+    if snapshot.is_verifying() {
+        let run = &snapshot.run;
+        let note = retry(&Until::after(PATIENCE), || store.count_note(run)).await?;
+        // That of an earlier pass, or of an earlier session, says nothing about this count.
+        snapshot.counting =
+            note.filter(|note| note.pass == run.pass && note.at_ms >= run.started_ms);
+    }
+    Ok(Some(snapshot))
 }
 
 /// Totals of a run in these passes, the earliest first. An item that DynamoDB refuses in one pass is tried again in the next,
@@ -392,7 +406,11 @@ mod tests {
 
     fn pass(run: RunRecord, segments: Vec<SegmentProgress>) -> Snapshot {
         let passes = vec![PassProgress::of(run.pass, segments)];
-        Snapshot { run, passes }
+        Snapshot {
+            run,
+            passes,
+            counting: None,
+        }
     }
 
     /// accounting: what every pass refuses counts once, and what a later one has changed counts there. A pass that goes on says

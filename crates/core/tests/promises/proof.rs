@@ -196,3 +196,35 @@ async fn an_update_that_does_not_extinguish_is_found(by: LookBy) {
         assert_eq!(world.table.updates().values().sum::<u64>(), 2);
     }
 }
+
+/// Whoever looks at the records sees how far a verification has come. A note is never more than what is counted, and nothing is
+/// decided by one: it may be lost, and one of another pass or session says nothing.
+#[test]
+fn a_verification_notes_how_far_it_has_come() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(3), 3_000, r#","total_segments":2,"max_rcu":2"#);
+        let run = world.run();
+        tokio::pin!(run);
+        let mut seen = Vec::new();
+        let ended = loop {
+            tokio::select! {
+                ended = &mut run => break ended,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {
+                    let run_id = world.request.run_id();
+                    let snapshot = snapshot(&world.store, &run_id).await.unwrap();
+                    let Some(snapshot) = snapshot else { continue };
+                    assert!(snapshot.counting.is_none() || snapshot.is_verifying());
+                    if let Some(note) = snapshot.counting {
+                        let glance = snapshot.glance();
+                        assert!(glance.verifies && glance.done < Some(1.0), "{glance:?}");
+                        seen.push(note.scanned);
+                    }
+                }
+            }
+        };
+        assert_eq!(ended.unwrap(), RunStatus::Succeeded);
+        assert!(seen.len() > 5 && seen.is_sorted(), "{seen:?}");
+        assert!(seen.iter().all(|scanned| *scanned <= 3_000), "{seen:?}");
+        assert!(seen.first() < seen.last(), "{seen:?}");
+    });
+}

@@ -32,6 +32,14 @@ pub struct ListedRun {
     pub table: String,
 }
 
+/// The sort key of the note of how far a verification has come.
+pub(super) const COUNT: &str = "count";
+
+/// Where that note lies: under a partition key of its own, so that a role can allow to write it and nothing else.
+pub(super) fn count_place(run_id: &str) -> String {
+    format!("{run_id}#count")
+}
+
 /// Where the copy under a shard lies.
 pub(super) fn copy_place(run_id: &str, shard: u32) -> String {
     // Only runs of more than one shard have copies.

@@ -1,15 +1,17 @@
 //! What is written to the checkpoint table, and under which conditions.
 
-use backfill_core::ports::{RejectedStore, RunStore, SegmentStore};
+use backfill_core::ports::{CountNotes, RejectedStore, RunStore, SegmentStore};
 use backfill_core::records::{
-    Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, RunStatus, SegmentRecord, VERSION,
+    CountNote, Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, RunStatus,
+    SegmentRecord, VERSION,
 };
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 
 use super::CheckpointTable;
 use super::form::{
-    COPY, EXHAUSTED, RUN, copy_place, exhausted_key, expires_at, history_key, key, names, number,
-    of_run, read_part, read_run, rejected_key, segment_key, to_attribute, to_attributes, values,
+    COPY, COUNT, EXHAUSTED, RUN, copy_place, count_place, exhausted_key, expires_at, history_key,
+    key, names, number, of_run, read_part, read_run, rejected_key, segment_key, to_attribute,
+    to_attributes, values,
 };
 use crate::calls::{ALL_OLD, ConditionFailed, DeleteItem, PutItem, UpdateItem};
 use crate::send::{ProvideErrorMetadata as _, details};
@@ -22,26 +24,9 @@ impl RejectedStore for CheckpointTable {
         let mut attributes = to_attributes(item);
         attributes.insert("version".into(), number(VERSION));
         attributes.insert("expires_at".into(), expires_at());
-        let set: Vec<String> = attributes
-            .keys()
-            .map(|name| format!("#{name} = :{name}"))
-            .collect();
-        let set = format!("SET {}", set.join(", "));
-        // Not PutItem, which the worker's role does not allow: it could replace any record.
-        let key = key(
-            &run.place_of(item.segment),
-            &rejected_key(run.pass, &item.key),
-        );
-        let update = UpdateItem {
-            expression_attribute_names: Some(&names(attributes.keys().map(String::as_str))),
-            expression_attribute_values: Some(&values(
-                attributes
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), value.clone())),
-            )),
-            ..self.update(&key, &set)
-        };
-        self.call("writing", &update).await.map(drop)
+        let record = rejected_key(run.pass, &item.key);
+        let key = key(&run.place_of(item.segment), &record);
+        self.set(&key, &attributes).await
     }
 
     async fn forget_rejected(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
@@ -51,6 +36,16 @@ impl RejectedStore for CheckpointTable {
             key: &key(&run.place_of(item.segment), &record),
         };
         self.call("writing", &delete).await.map(drop)
+    }
+}
+
+impl CountNotes for CheckpointTable {
+    async fn note_count(&self, run: &RunRecord, note: &CountNote) -> Result<()> {
+        let mut attributes = to_attributes(note);
+        attributes.insert("version".into(), number(VERSION));
+        attributes.insert("expires_at".into(), expires_at());
+        self.set(&key(&count_place(&run.run_id), COUNT), &attributes)
+            .await
     }
 }
 
@@ -305,6 +300,26 @@ impl CheckpointTable {
             Err(error) if error.code() != CONDITION_FAILED => Err(self.failed("writing", error)),
             _ => Ok(()),
         }
+    }
+
+    /// Sets these attributes of a record. Not by PutItem, which the roles of worker and verifier do not allow: it could replace any
+    /// record.
+    async fn set(&self, key: &Key, attributes: &Item) -> Result<()> {
+        let set: Vec<String> = attributes
+            .keys()
+            .map(|name| format!("#{name} = :{name}"))
+            .collect();
+        let set = format!("SET {}", set.join(", "));
+        let update = UpdateItem {
+            expression_attribute_names: Some(&names(attributes.keys().map(String::as_str))),
+            expression_attribute_values: Some(&values(
+                attributes
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.clone())),
+            )),
+            ..self.update(key, &set)
+        };
+        self.call("writing", &update).await.map(drop)
     }
 
     /// An update of this record, without condition, names and values.

@@ -79,6 +79,27 @@ fn every_role_has_the_boundary_and_the_path_that_are_wanted() {
     }
 }
 
+/// The verifier can write one kind of record: the note of how far it has come, under keys where no other record lies.
+#[test]
+fn the_verifier_writes_notes_and_nothing_else() {
+    let stack = Stack::new("shop", &[]);
+    let role = stack.at("/Resources/VerifierFunctionRole/Properties/Policies");
+    let writes: Vec<&Json> = statements(&role)
+        .into_iter()
+        .filter(|statement| {
+            let of_tables = actions(statement).into_iter();
+            let mut of_tables = of_tables.filter(|action| action.starts_with("dynamodb:"));
+            of_tables.any(|action| !["dynamodb:Scan", "dynamodb:GetItem"].contains(&action))
+        })
+        .collect();
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert_eq!(actions(writes[0]), ["dynamodb:UpdateItem"]);
+    let arn = writes[0]["Resource"].as_str().expect("one table");
+    assert!(arn.ends_with(":table/shop-checkpoints"), "{arn}");
+    let keys = &writes[0]["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
+    assert_eq!(*keys, json!(["*#count"]));
+}
+
 /// A role may use a key for one service or one state machine, and those that read may not encrypt.
 #[test]
 fn keys_are_used_for_what_they_are_for() {
@@ -92,7 +113,7 @@ fn keys_are_used_for_what_they_are_for() {
         ),
         (
             "VerifierFunctionRole",
-            &[("table", false), ("checkpoints", false)],
+            &[("table", false), ("checkpoints", true)],
         ),
     ] {
         let role = stack.at(&format!("/Resources/{role}/Properties/Policies"));

@@ -8,10 +8,13 @@ use backfill_rehearsal::admin::Admin;
 use backfill_rehearsal::seed::{Seed, Source};
 use backfill_rehearsal::text;
 use clap::Args;
+use indicatif::HumanCount;
 
 use crate::args::{self, ConnectionArgs};
 use crate::commands::table::confirm::ConfirmArgs;
+use crate::drive::signals;
 use crate::ending::Ending;
+use crate::show::progress::Tally;
 use crate::show::words;
 
 /// Made-up items if their number is not given.
@@ -104,12 +107,35 @@ pub async fn seed(args: SeedArgs) -> Result<Ending> {
         with,
         with_percent: args.with_percent,
     };
-    let total = seed.fill(&admin, &args.table, source).await?;
+    let place = admin.connection().place();
+    let stop = signals::stop_on_signal("stopping; what was put stays");
+    let mut tally = None;
+    let mut all = 0;
+    let filled = seed.fill(&admin, &args.table, source, |put, total| {
+        let doing = || format!("putting items into table {}", args.table);
+        tally
+            .get_or_insert_with(|| Tally::new(doing(), "items", Some(total)))
+            .show(put, "");
+        all = total;
+        !stop.is_cancelled()
+    });
+    let total = filled.await?;
+    if let Some(tally) = tally {
+        tally.finish();
+    }
+    if total < all {
+        say!(
+            "stopped: {} of {} items were put into table {} {place}; the same command again puts the same items",
+            HumanCount(total),
+            HumanCount(all),
+            args.table
+        );
+        return Ok(Ending::Stopped);
+    }
     if let Some(from) = args.from.as_ref().filter(|_| total < args.sample) {
         let items = words::plural(total as u32, "item", "items");
         say!("note: table {from} has only {items}");
     }
-    let place = admin.connection().place();
     say!("{total} items put into table {} {place}", args.table);
     Ok(Ending::Succeeded)
 }

@@ -189,8 +189,11 @@ impl View {
     ) -> Line<'static> {
         let run = &snapshot.run;
         let is_over = snapshot.is_swept();
+        let glance = snapshot.glance();
+        let counted = glance.done.filter(|_| glance.verifies);
         let part = match snapshot.items() {
-            _ if is_over => Some(1.0),
+            // How far the count has come, once that is known.
+            _ if is_over => Some(counted.unwrap_or(1.0)),
             (swept, Some(expected)) => Some(swept as f64 / expected as f64),
             (_, None) => None,
         };
@@ -200,14 +203,17 @@ impl View {
         };
         let percent = match part {
             // While a segment is open it is not all.
-            Some(part) if !is_over => format!("{:.0} %", (part * 100.0).floor().min(99.0)),
+            Some(part) if !is_over || counted.is_some() => {
+                format!("{:.0} %", (part * 100.0).floor().min(99.0))
+            }
             Some(_) => "100 %".into(),
             None => "? %".into(),
         };
         let eta = match (run.status, &run.proof) {
             (RunStatus::Running, _) => match meter::eta(snapshot, rates) {
                 Eta::Sweep(left) => format!("{} left, {then}", words::about(left)),
-                Eta::Verifying => "swept, verifying".into(),
+                Eta::Verifying(Some(left)) => format!("verifying, {} left", words::about(left)),
+                Eta::Verifying(None) => "swept, verifying".into(),
                 Eta::None(why) => format!("time left: {why}"),
             },
             (status, Some(proof)) if status.is_finished() => {
@@ -412,6 +418,15 @@ impl View {
 
 /// How many items and segments are swept.
 fn swept_line(snapshot: &Snapshot, pass: &PassProgress, width: usize) -> Line<'static> {
+    if let Some(note) = &snapshot.counting {
+        let text = format!(
+            "{} counted of {} swept, {} of them pending",
+            HumanCount(note.scanned),
+            HumanCount(pass.counters.scanned),
+            HumanCount(note.remaining)
+        );
+        return fact("items", vec![text.into()], width);
+    }
     let (swept, expected) = snapshot.items();
     let about = expected.map_or_else(String::new, |expected| {
         format!(" of about {}", HumanCount(expected))
@@ -429,7 +444,10 @@ fn swept_line(snapshot: &Snapshot, pass: &PassProgress, width: usize) -> Line<'s
 fn rate_line(snapshot: &Snapshot, rates: Option<&Measured>, width: usize) -> Line<'static> {
     let text = match (rates, snapshot.run.status) {
         (_, status) if status != RunStatus::Running => "none".into(),
-        _ if snapshot.is_verifying() => "the count has none until it is complete".into(),
+        _ if snapshot.is_verifying() => match snapshot.glance().items_per_second {
+            Some(rate) => format!("{} items/s counted", HumanCount(rate.round() as u64)),
+            None => "not known yet".into(),
+        },
         (Some(rates), _) => format!(
             "{} items/s swept, {} items/s updated",
             HumanCount(rates.scanned.round() as u64),
