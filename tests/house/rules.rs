@@ -56,7 +56,7 @@ pub const CRATES: &[Crate] = &[
             &["account", "clock", "hosts", "trouble"],
             &["credentials", "line", "outage"],
             &["connection"],
-            &["send", "failure", "refusal"],
+            &["send", "failure", "onward", "refusal"],
             &["calls"],
             &["description", "outcome"],
             &["looks"],
@@ -94,7 +94,7 @@ pub const CRATES: &[Crate] = &[
         name: "cli",
         may_depend_on: &["core", "dynamodb", "loopback", "rehearsal", "simulation"],
         layers: &[
-            &["budget", "ending", "hint"],
+            &["budget", "ending", "hint", "place"],
             &["show"],
             &["args", "drive"],
             &["commands"],

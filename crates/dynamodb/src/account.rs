@@ -44,12 +44,12 @@ impl Account {
         }
     }
 
-    /// For a person.
-    pub(crate) fn words(&self) -> String {
+    /// For a person; `None` if nothing tells it.
+    pub(crate) fn words(&self) -> Option<String> {
         match (&self.told, self.of_key) {
-            (Some(told), _) => told.as_str().to_owned(),
-            (None, Some(account)) => format!("{account:012}"),
-            (None, None) => "unknown".into(),
+            (Some(told), _) => Some(told.as_str().to_owned()),
+            (None, Some(account)) => Some(format!("{account:012}")),
+            (None, None) => None,
         }
     }
 }

@@ -38,6 +38,7 @@ use crate::calls::{
 };
 use crate::connection::Connection;
 use crate::failure::failure;
+use crate::onward::Onward;
 use crate::send::{Call, ProvideErrorMetadata as _, SdkError, Sender};
 use form::{
     COPY, COUNT, EXHAUSTED, RUN, copy_place, count_place, exhausted_key, history_prefix, key,
@@ -208,6 +209,10 @@ impl CheckpointTable {
         error
     }
 
+    fn reading(&self) -> String {
+        format!("reading checkpoint table {}", self.name)
+    }
+
     /// The record of this name.
     async fn record(&self, key: &Key, consistent: bool) -> Result<Option<Item>> {
         let get = GetItem {
@@ -251,6 +256,7 @@ impl CheckpointTable {
     ) -> Result<Vec<T>> {
         let place = place(&run.run_id, run.shards, shard);
         let mut records = Vec::new();
+        let mut onward = Onward::default();
         let mut after = None;
         loop {
             let page = self.page(&place, prefix, None, after.as_ref()).await?;
@@ -258,7 +264,9 @@ impl CheckpointTable {
                 let attributes = of_run(&run.run_id, attributes);
                 records.push(read_part(&self.name, run, attributes)?);
             }
-            after = page.last_evaluated_key;
+            let next = page.last_evaluated_key;
+            onward.check(&self.reading(), after.as_ref(), next.as_ref())?;
+            after = next;
             if after.is_none() {
                 return Ok(records);
             }
@@ -310,12 +318,15 @@ impl CheckpointReader for CheckpointTable {
         let place = place(&run.run_id, run.shards, shard);
         let prefix = rejected_prefix(pass);
         let mut count = 0;
+        let mut onward = Onward::default();
         let mut after = None;
         loop {
             let page = self.page(&place, &prefix, Some("COUNT"), after.as_ref());
             let page = page.await?;
             count += page.count.unwrap_or(0);
-            after = page.last_evaluated_key;
+            let next = page.last_evaluated_key;
+            onward.check(&self.reading(), after.as_ref(), next.as_ref())?;
+            after = next;
             if after.is_none() {
                 return Ok(count);
             }

@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::attributes::AccountId;
+use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::BoxError;
@@ -23,15 +26,24 @@ use backfill_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::account::Account;
 use crate::clock::Skew;
 use crate::credentials::{Credentialed, Finder};
 use crate::hosts::{self, CLOUDWATCH, DYNAMODB, LAMBDA, Place, Service, is_on_this_machine};
 use crate::line::{CALL_TIMEOUT, CONNECT_TIMEOUT, Line};
 use crate::outage::Outage;
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, words};
 
 /// Time for one call if somebody waits for it.
 const SHORT_CALL: Duration = Duration::from_secs(8);
+
+/// How long somebody who waits for a command is left without a word while credentials are asked for, which may ask a person.
+const CREDENTIALS_SILENCE: Duration = Duration::from_secs(3);
+/// How long credentials may take at the beginning. Later ones have the time of a call.
+const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The region of a database on this machine if none is set, the one of the sandbox.
+const LOCAL_REGION: &str = "us-east-1";
 
 /// How a region is called that nobody has named.
 const UNKNOWN_REGION: &str = "unknown";
@@ -94,7 +106,18 @@ impl Connection {
     /// Errors: `InvalidInput` if no region is set, or no endpoint follows from what is set.
     pub async fn open(options: &ConnectOptions) -> Result<Connection> {
         let connector = SharedHttpConnector::new(Line::open()?);
-        let sdk_config = load(&connector, options).await;
+        let mut options = options.clone();
+        let mut sdk_config = load(&connector, &options).await;
+        let endpoint = endpoint_of(&sdk_config, options.endpoint_url.as_deref(), DYNAMODB.id);
+        if endpoint.as_deref().is_some_and(is_on_this_machine) {
+            // A database on this machine asks for neither. What is set is taken: some keep tables apart by them.
+            if sdk_config.region().is_none() {
+                options.region = Some(LOCAL_REGION.into());
+            }
+            options.local_credentials |= !has_credentials(&connector, &options).await;
+            sdk_config = load(&connector, &options).await;
+        }
+        let options = &options;
         if sdk_config.region().is_none() {
             let profile = match &options.profile {
                 Some(name) => format!("profile {name}"),
@@ -202,12 +225,32 @@ impl Connection {
                  AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             )
         };
-        let Err(error) = self.access().await else {
+        let access = async {
+            tokio::select! {
+                access = self.access() => return access,
+                () = tokio::time::sleep(CREDENTIALS_SILENCE) => {}
+            }
+            tracing::warn!(
+                "waiting for the AWS credentials; is a credential_process asking for something?"
+            );
+            self.access().await
+        };
+        let Ok(access) = tokio::time::timeout(CREDENTIALS_PATIENCE, access).await else {
+            return Err(Error::new(
+                ErrorKind::MissingCredentials,
+                format!(
+                    "credentials: whoever gives them has not done so within {} seconds; look at credential_process and at \
+                     where the profile gets its role from, or give --profile",
+                    CREDENTIALS_PATIENCE.as_secs()
+                ),
+            ));
+        };
+        let Err(error) = access else {
             return Ok(());
         };
         Err(match error.downcast::<Error>() {
             Ok(own) => *own,
-            Err(error) => missing().with_source(error),
+            Err(error) => missing().with_source(words(error.as_ref())),
         })
     }
 
@@ -266,8 +309,14 @@ impl Connection {
         mode.unwrap_or_default()
     }
 
+    /// The account of the credentials, as far as they tell it. Asks for them if that was not done yet.
+    pub async fn account(&self) -> Option<String> {
+        let access = self.access().await.ok()?;
+        Account::of(&access.identity).words()
+    }
+
     /// The region that calls are signed for.
-    pub(crate) fn region(&self) -> &str {
+    pub fn region(&self) -> &str {
         &self.0.region
     }
 
@@ -370,6 +419,34 @@ async fn load(connector: &SharedHttpConnector, options: &ConnectOptions) -> SdkC
         loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials));
     }
     loader.load().await
+}
+
+/// True if environment or profile give credentials by themselves, or name somebody who does. The services of AWS that know those of
+/// a machine are not asked.
+async fn has_credentials(connector: &SharedHttpConnector, options: &ConnectOptions) -> bool {
+    let elsewhere = [
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ];
+    if elsewhere
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
+    {
+        return true;
+    }
+    let of_environment = EnvironmentVariableCredentialsProvider::new();
+    if options.profile.is_none() && of_environment.provide_credentials().await.is_ok() {
+        return true;
+    }
+    let providers = ProviderConfig::without_region().with_http_client(Line::client(connector));
+    let mut of_profile = ProfileFileCredentialsProvider::builder().configure(&providers);
+    if let Some(profile) = &options.profile {
+        of_profile = of_profile.profile_name(profile);
+    }
+    let of_profile = of_profile.build();
+    let given = tokio::time::timeout(CREDENTIALS_PATIENCE, of_profile.provide_credentials());
+    given.await.is_ok_and(|given| given.is_ok())
 }
 
 /// The endpoint of a service, found by the SDK's order: an option first, then what environment and profile say of this

@@ -168,13 +168,14 @@ fn can_be_sent(credentials: &Credentials) -> Result<()> {
 
 /// Going on would read and write a table of the same name in another account.
 fn another_account(before: &Account, now: &Account) -> Error {
+    let unknown = || "unknown".to_owned();
     Error::new(
         ErrorKind::MissingCredentials,
         format!(
             "credentials: those that are found now are of account {}, and this began with those of account {}; nothing was sent \
              with them; sign in to the account of before, and start again to go on",
-            now.words(),
-            before.words()
+            now.words().unwrap_or_else(unknown),
+            before.words().unwrap_or_else(unknown)
         ),
     )
 }

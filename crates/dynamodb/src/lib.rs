@@ -23,6 +23,7 @@ mod failure;
 mod hosts;
 mod line;
 mod looks;
+mod onward;
 mod outage;
 mod outcome;
 mod refusal;

@@ -1,6 +1,6 @@
 //! The target table: pages of pending keys, the guarded updates.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backfill_core::change::partiql::{BATCH_SIZE, BoundStatement};
@@ -22,6 +22,7 @@ use crate::connection::Connection;
 use crate::description::describe;
 use crate::failure::{failure, failure_of_code, items_of};
 use crate::looks::{self, Looks};
+use crate::onward::Onward;
 use crate::outcome::{CONDITION_FAILED, LEAST_UNITS, refused, units_of_error};
 use crate::refusal::Refusal;
 use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError, Sender};
@@ -78,6 +79,8 @@ impl ReadWrite {
 pub struct Reader {
     sender: ReadSender,
     change: SharedChange,
+    /// The segments whose last page has ended where it has begun.
+    repeating: Mutex<BTreeMap<u32, Onward>>,
 }
 
 /// Updates the pending items of one table.
@@ -101,6 +104,7 @@ impl ReadAccess for ReadOnly {
         Reader {
             sender: ReadSender::new(&self.0),
             change,
+            repeating: Mutex::default(),
         }
     }
 }
@@ -156,6 +160,8 @@ impl TableReader for Reader {
         let doing = || format!("scanning table {}", self.change.table());
         let scanned = self.sender.call(&scan).await;
         let scanned = scanned.map_err(|error| failure(&doing(), error))?;
+        let next = scanned.last_evaluated_key.as_ref();
+        self.goes_on(&doing(), request.segment, request.after, next)?;
         let items = items_of(doing, scanned.items)?;
         // For most changes a sweep brings nothing but keys, which then need not be taken apart.
         let seen = |item: Item| match self.change.reads() {
@@ -168,6 +174,31 @@ impl TableReader for Reader {
             next: scanned.last_evaluated_key,
             consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
         })
+    }
+}
+
+impl Reader {
+    /// Refuses a segment whose pages lead nowhere.
+    fn goes_on(
+        &self,
+        doing: &str,
+        segment: u32,
+        after: Option<&Key>,
+        next: Option<&Key>,
+    ) -> Result<()> {
+        let mut repeating = self
+            .repeating
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if next.is_none() || next != after {
+            repeating.remove(&segment);
+            return Ok(());
+        }
+        let doing = format!("{doing}, segment {segment},");
+        repeating
+            .entry(segment)
+            .or_default()
+            .check(&doing, after, next)
     }
 }
 

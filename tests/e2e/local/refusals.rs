@@ -240,7 +240,11 @@ async fn nobody_at_the_endpoint() {
     let url = format!("http://127.0.0.1:{port}");
     let ended = Ended::run(backfill(RUN.split(' ')).args(["--endpoint-url", &url])).expect_code(1);
     assert!(ended.stderr.contains(&url), "{}", ended.stderr);
-    assert!(ended.stderr.contains("refused"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("refuses connections"),
+        "{}",
+        ended.stderr
+    );
 }
 
 /// Bad rates are refused, by field; that of a run which has ended holds when it is started again.

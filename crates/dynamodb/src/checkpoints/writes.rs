@@ -1,6 +1,8 @@
 //! What is written to the checkpoint table, and under which conditions.
 
-use backfill_core::ports::{CountNotes, RejectedStore, RunStore, SegmentStore};
+use backfill_core::ports::{
+    CheckpointReader as _, CountNotes, RejectedStore, RunStore, SegmentStore,
+};
 use backfill_core::records::{
     CountNote, Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, RunStatus,
     SegmentRecord, VERSION,
@@ -82,6 +84,12 @@ impl RunStore for CheckpointTable {
             .and_then(|failed| failed.item)
             .map(|attributes| read_run(&self.name, attributes))
             .transpose()?;
+        // Not every endpoint brings along what was there, and this may be our own write, whose answer was lost: it is read before
+        // anything is made of it.
+        let stored = match stored {
+            Some(stored) => Some(stored),
+            None => self.run(&record.run_id).await?,
+        };
         match stored {
             // Our own write, whose answer was lost.
             Some(stored) if stored == *record => Ok(()),
