@@ -19,6 +19,7 @@ mod show;
 mod budget;
 mod ending;
 mod hint;
+mod place;
 
 use std::process::ExitCode;
 

@@ -1,10 +1,15 @@
 //! What is wrong with a connection before anything was asked for, and how each command says it.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use backfill_e2e::command::{Ended, backfill, free_port};
+use backfill_e2e::database::Embedded;
 use backfill_e2e::stub::Stub;
+use backfill_e2e::wire::{Call, Verdict};
+use hyper::body::Bytes;
 
 /// Every command that speaks to a service, so far that it would.
 const COMMANDS: [&str; 22] = [
@@ -175,4 +180,152 @@ async fn a_service_that_does_not_answer_is_said_within_ten_seconds() {
         }
     }
     drop(accepting);
+}
+
+/// A database on this machine needs neither region nor credentials, whatever is asked of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_on_this_machine_needs_neither_region_nor_credentials() {
+    let database = Embedded::with_stuff(20).await;
+    let bare = |arguments: &str| {
+        let mut command = database.backfill(arguments);
+        for variable in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            command.env_remove(variable);
+        }
+        // One that cannot sign in is no better than none.
+        command.env("AWS_CONFIG_FILE", "/nonexistent");
+        Ended::run(&mut command)
+    };
+    for (arguments, code) in [
+        ("plan --table stuff --set test=1 --json", 0),
+        ("verify --table stuff --set test=1 --json", 3),
+        ("run --table stuff --set test=1 --run-id bare --json", 0),
+        ("status --run-id bare --json", 0),
+    ] {
+        let result = bare(arguments).expect_code(code).json();
+        for field in ["region", "account"] {
+            assert!(result[field].is_null(), "{arguments}: {result}");
+            let fields = result.as_object().unwrap();
+            assert!(fields.contains_key(field), "{arguments}: {result}");
+        }
+    }
+    for arguments in [
+        "watch --run-id bare --once",
+        "report --run-id bare --out -",
+        "rejected --run-id bare",
+        "table list",
+        "table scan --table stuff",
+        "item get --table stuff --key {\"id\":\"a\",\"created\":1}",
+    ] {
+        let ended = bare(arguments);
+        assert!(
+            !ended.stderr.contains("region") && !ended.stderr.contains("credentials"),
+            "{ended:#?}"
+        );
+    }
+}
+
+/// A verification reads no faster than it is told to.
+#[tokio::test(flavor = "multi_thread")]
+async fn budget_of_a_verification() {
+    let database = Embedded::with_stuff(400).await;
+    let verify = |flags: &str| {
+        let command = format!("verify --table stuff --set test=1 --segments 1 --json {flags}");
+        let begin = Instant::now();
+        let ended = Ended::run(&mut database.backfill(&command));
+        (ended, begin.elapsed())
+    };
+    let (free, _) = verify("");
+    let free = free.expect_code(3).json();
+    let units = free["consumed_rcu"].as_f64().unwrap();
+    let (bound, took) = verify("--max-rcu 5");
+    let result = bound.expect_code(3).json();
+    assert_eq!(
+        (&result["remaining"], &result["scanned"]),
+        (&free["remaining"], &free["scanned"])
+    );
+    // The first units are there at once: a twentieth of a second's, or what one item costs.
+    let least = (units / 5.0 - 2.0).max(1.0);
+    assert!(took.as_secs_f64() > least, "{units} units took {took:?}");
+    let (refused, _) = verify("--max-rcu 0");
+    let refused = refused.expect_code(2);
+    assert!(
+        refused.stderr.starts_with("error: max-rcu: "),
+        "{refused:#?}"
+    );
+}
+
+/// What fills the credentials from outside and never comes back: said after thirty seconds, and after three that it is waited for.
+#[test]
+fn a_credential_process_that_hangs_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    std::fs::write(&config, "[default]\ncredential_process = sleep 100\n").unwrap();
+    let mut verify = backfill("verify --table stuff --set test=1 --region eu-west-1".split(' '));
+    verify
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .env("AWS_CONFIG_FILE", &config);
+    let begin = Instant::now();
+    let ended = Ended::run(&mut verify).expect_code(2);
+    assert!(
+        ended.stderr.contains("waiting for the AWS credentials"),
+        "{ended:#?}"
+    );
+    let error = ended.stderr.lines().last().unwrap();
+    assert!(
+        error.starts_with("error: credentials: whoever gives them"),
+        "{error}"
+    );
+    assert!(begin.elapsed() < Duration::from_secs(60));
+}
+
+/// A key that a page ends with over and over ends the command, which names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_evaluated_key_that_repeats_is_an_error_that_names_it() {
+    let database = Embedded::with_stuff(100).await;
+    let line = database.line().await;
+    let _tap = line.tap("stuff", async |call: Call| match call.start_key() {
+        None if call.operation == "Scan" => Verdict::ShortPage(1),
+        _ => Verdict::EmptyPage,
+    });
+    let mut verify = backfill("verify --table stuff --set test=1 --segments 1".split(' '));
+    verify.args(["--endpoint-url", &line.endpoint]);
+    let ended = Ended::run(&mut verify).expect_code(1);
+    assert!(
+        ended.stderr.contains("LastEvaluatedKey") && ended.stderr.contains("\"id\""),
+        "{ended:#?}"
+    );
+}
+
+/// One call that came with an expired token or too late is made again, whichever it is: on the table and on the records.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_expired_token_and_one_request_timeout_do_not_end_a_run() {
+    let database = Embedded::with_stuff(60).await;
+    let line = database.line().await;
+    let expired = Verdict::Refuse {
+        code: "ExpiredTokenException",
+        message: "The security token included in the request is expired",
+    };
+    for (n, verdict) in [expired, Verdict::Say(408, Bytes::new())]
+        .into_iter()
+        .enumerate()
+    {
+        let odd = Arc::<Mutex<BTreeSet<String>>>::default();
+        // The first call of each kind.
+        let hook = move |call: Call| {
+            let is_first = odd.lock().unwrap().insert(call.operation.clone());
+            let verdict = match is_first {
+                true => verdict.clone(),
+                false => Verdict::Forward,
+            };
+            async move { verdict }
+        };
+        let _target = line.tap("stuff", hook.clone());
+        let _records = line.tap("backfill-checkpoints", hook);
+        let run = format!("run --table stuff --set test{n}=1 --json");
+        let mut run = backfill(run.split(' '));
+        run.args(["--endpoint-url", &line.endpoint]);
+        let result = Ended::run(&mut run).expect_code(0).json();
+        assert_eq!(result["status"], "succeeded", "{result}");
+    }
 }

@@ -222,7 +222,7 @@ fn completions_man_pages_and_schemas() {
         let page = std::fs::read_to_string(out.join(format!("backfill-{command}.1"))).unwrap();
         assert!(page.contains("Example"), "{command}");
     }
-    for what in ["spec", "result", "plan", "runs"] {
+    for what in ["spec", "result", "plan", "runs", "verify"] {
         let schema = run(&format!("schema {what}")).expect_code(0).json();
         assert_eq!(schema["type"], "object");
     }

@@ -5,6 +5,8 @@ use backfill_dynamodb::{ConnectOptions, Connection};
 use backfill_rehearsal::admin::Admin;
 use clap::Args;
 
+use crate::place;
+
 /// Port of the sandbox if none is given; that of DynamoDB Local.
 pub const SANDBOX_PORT: u16 = 8000;
 
@@ -38,6 +40,10 @@ impl ConnectionArgs {
         })
         .await?;
         connection.check_credentials().await?;
+        if !connection.is_local() {
+            let region = connection.region().to_owned();
+            place::set(Some(region), connection.account().await);
+        }
         Ok(connection)
     }
 

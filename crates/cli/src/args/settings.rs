@@ -21,11 +21,14 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// Takes the place of the flags in commands that know no other setting.
-    pub fn with_segments(segments: Option<u32>) -> Self {
-        let segments = segments.map(|segments| ("total_segments".to_owned(), segments.into()));
+    /// Takes the place of the flags in a command that counts and knows no other setting.
+    pub fn to_verify(segments: Option<u32>, max_rcu: Option<u32>) -> Self {
+        let given = [("total_segments", segments), ("max_rcu", max_rcu)];
+        let given = given
+            .into_iter()
+            .filter_map(|(name, number)| Some((name.to_owned(), number?.into())));
         SettingsArgs {
-            given: segments.into_iter().collect(),
+            given: given.collect(),
             time: None,
         }
     }

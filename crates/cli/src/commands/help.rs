@@ -24,7 +24,7 @@ pub struct ManArgs {
 
 #[derive(Args)]
 pub struct SchemaArgs {
-    /// Which JSON: a spec file (and the input of an execution), the result of a run, a plan, or a list of runs.
+    /// Which JSON: a spec file (and the input of an execution), the result of a run, a plan, a list of runs, or a verification.
     #[arg(value_enum)]
     what: Schema,
 }
@@ -36,6 +36,7 @@ enum Schema {
     Plan,
     Runs,
     KeptPlan,
+    Verify,
 }
 
 const SPEC: &str = include_str!("../../schema/spec.json");
@@ -43,6 +44,7 @@ const RESULT: &str = include_str!("../../schema/result.json");
 const PLAN: &str = include_str!("../../schema/plan.json");
 const KEPT_PLAN: &str = include_str!("../../schema/kept-plan.json");
 const RUNS: &str = include_str!("../../schema/runs.json");
+const VERIFY: &str = include_str!("../../schema/verify.json");
 
 /// Prints the completions for a shell.
 pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<Ending> {
@@ -84,6 +86,7 @@ pub fn schema(args: &SchemaArgs) -> Result<Ending> {
         Schema::Plan => text(PLAN.as_bytes()),
         Schema::KeptPlan => text(KEPT_PLAN.as_bytes()),
         Schema::Runs => text(RUNS.as_bytes()),
+        Schema::Verify => text(VERIFY.as_bytes()),
     }
 }
 
@@ -167,7 +170,7 @@ mod tests {
         let schema = schema(RESULT);
         let request = Request::from_json(r#"{"table":"stuff","set":{"test":1}}"#).unwrap();
         let summary = Summary::without_records(&request, RunStatus::Succeeded);
-        let summary = serde_json::to_value(summary).unwrap();
+        let summary = serde_json::to_value(crate::place::with(&summary)).unwrap();
         assert_eq!(names(&schema["properties"]), names(&summary));
         let cost = &schema["properties"]["cost_usd"]["properties"];
         assert_eq!(names(cost), names(&summary["cost_usd"]));

@@ -14,6 +14,7 @@ use crate::drive::executions::checkpoint_table_of;
 use crate::drive::{left, paths, room, survey};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
+use crate::place;
 use crate::show::plan::{Printed, Shown};
 use crate::show::print;
 
@@ -80,7 +81,7 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
     );
     let plan = plan.await?;
     if args.json {
-        print::json(&Printed::new(&plan));
+        print::json(&place::with(&Printed::new(&plan)));
     } else {
         let shown = Shown {
             plan: &plan,

@@ -19,6 +19,7 @@ use crate::drive::executions::Executions;
 use crate::drive::{confirm, here, left, others, owner, paths, survey};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
+use crate::place;
 use crate::show::plan::Shown;
 use crate::show::print;
 
@@ -230,7 +231,7 @@ async fn dry_run(
         ending => (RunStatus::Succeeded, ending),
     };
     if json {
-        print::json(&Summary {
+        print::json(&place::with(&Summary {
             segments: counted.segments,
             scanned: counted.verification.scanned,
             remaining: counted.remaining(),
@@ -238,7 +239,7 @@ async fn dry_run(
             consumed_rcu: counted.verification.consumed_rcu,
             samples: counted.verification.samples,
             ..Summary::without_records(request, status)
-        });
+        }));
     }
     Ok(ending)
 }

@@ -11,6 +11,7 @@ use crate::args::{ConnectionArgs, PriceArgs, WhichRunArgs};
 use crate::drive::executions::Executions;
 use crate::drive::{owner, records};
 use crate::ending::Ending;
+use crate::place;
 use crate::show::runs::Holder;
 use crate::show::{print, status};
 
@@ -62,7 +63,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
     let holder = owner::holder(&snapshot.run, &Executions::new(&connection)).await;
     if args.json {
         let glance = snapshot.glance();
-        print::json(&Status {
+        print::json(&place::with(&Status {
             holder,
             verifying: glance.verifies,
             done: glance.done,
@@ -74,7 +75,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             owner: snapshot.run.owner,
             events: snapshot.run.events,
             by_pass: snapshot.passes,
-        });
+        }));
     } else {
         print::line(&status::text(&snapshot, holder, &prices))?;
     }

@@ -10,6 +10,7 @@ use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs};
 use crate::drive::count::Counted;
 use crate::drive::paths;
 use crate::ending::Ending;
+use crate::place;
 use crate::show::print;
 
 #[derive(Args)]
@@ -19,6 +20,9 @@ pub struct VerifyArgs {
     /// Scan segments, 1 to 1,000,000; default: by the size of the table.
     #[arg(long, value_name = "N")]
     segments: Option<u32>,
+    /// Read capacity units per second, from 1 on; default: no limit.
+    #[arg(long, value_name = "N")]
+    max_rcu: Option<u32>,
     #[command(flatten)]
     connection: ConnectionArgs,
     /// Print the result as one JSON object on stdout.
@@ -41,7 +45,7 @@ struct Verified {
 
 /// Runs the command.
 pub async fn verify(args: VerifyArgs) -> Result<Ending> {
-    let settings = SettingsArgs::with_segments(args.segments);
+    let settings = SettingsArgs::to_verify(args.segments, args.max_rcu);
     let request = args.spec.request(&settings)?;
     let connection = args.connection.open().await?;
     let access = ReadOnly(connection.clone());
@@ -51,14 +55,14 @@ pub async fn verify(args: VerifyArgs) -> Result<Ending> {
     say!("{}", counted.sentence(&request, &connection));
     let ending = counted.ending();
     if args.json {
-        print::json(&Verified {
+        print::json(&place::with(&Verified {
             remaining: counted.remaining(),
             table: request.spec.table,
             scanned: counted.verification.scanned,
             samples: counted.verification.samples,
             consumed_rcu: counted.verification.consumed_rcu,
             elapsed_seconds: counted.elapsed_seconds,
-        });
+        }));
     }
     Ok(ending)
 }

@@ -6,8 +6,8 @@ use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{Snapshot, Summary};
 use indicatif::HumanCount;
 
-use crate::budget;
 use crate::show::{print, words};
+use crate::{budget, place};
 
 /// Prints how a run has ended: its summary if there are records of it, and one JSON object if so asked. Records may still call a
 /// run running whose end could not be recorded; it has ended as `ended` all the same.
@@ -29,7 +29,7 @@ pub fn end(
         say!("{}", text(&records.run, &summary, prices));
     }
     if json {
-        print::json(&summary);
+        print::json(&place::with(&summary));
     }
 }
 
@@ -66,6 +66,9 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices) -> String {
             HumanCount(summary.rejected),
         ),
     ];
+    if let Some(place) = place::words() {
+        lines.insert(1, format!("  where     {place}"));
+    }
     if summary.rejected > 0 {
         lines.push(format!(
             "            see them with: backfill rejected --run-id {}",
