@@ -58,7 +58,7 @@ pub const CRATES: &[Crate] = &[
             &["connection"],
             &["send", "failure", "onward", "refusal"],
             &["calls"],
-            &["description", "outcome"],
+            &["alarms", "description", "outcome"],
             &["looks"],
             &["target", "checkpoints", "survey"],
         ],

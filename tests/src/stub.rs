@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -16,6 +16,7 @@ pub type Answer = (u16, Option<&'static str>, String);
 pub struct Stub {
     pub endpoint: String,
     asked: Arc<Mutex<Vec<String>>>,
+    bodies: Arc<Mutex<Vec<String>>>,
 }
 
 impl Stub {
@@ -26,15 +27,24 @@ impl Stub {
         let listener = listener.expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
         let asked = Arc::<Mutex<Vec<String>>>::default();
+        let bodies = Arc::<Mutex<Vec<String>>>::default();
+        let texts = bodies.clone();
         let (log, answer) = (asked.clone(), Arc::new(answer));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (log, answer) = (log.clone(), answer.clone());
+                let (log, answer, texts) = (log.clone(), answer.clone(), texts.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
                     let what = asked_for(&request);
                     log.lock().expect("nobody panics").push(what.clone());
                     let response = response(answer(&what));
-                    async move { Ok::<_, std::convert::Infallible>(response) }
+                    let texts = texts.clone();
+                    async move {
+                        let body = request.into_body().collect().await;
+                        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+                        let body = String::from_utf8_lossy(&body).into_owned();
+                        texts.lock().expect("nobody panics").push(body);
+                        Ok::<_, std::convert::Infallible>(response)
+                    }
                 });
                 tokio::spawn(
                     hyper::server::conn::http1::Builder::new()
@@ -45,7 +55,13 @@ impl Stub {
         Stub {
             endpoint: format!("http://{address}"),
             asked,
+            bodies,
         }
+    }
+
+    /// The bodies of the requests, in order.
+    pub fn bodies(&self) -> Vec<String> {
+        self.bodies.lock().expect("nobody panics").clone()
     }
 
     /// What it was asked for, in order.

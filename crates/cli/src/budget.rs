@@ -1,7 +1,7 @@
 //! A run's budget as people type and read it.
 
 use backfill_core::engine::runs::Rate;
-use backfill_core::request::Settings;
+use backfill_core::request::{NONE, Settings};
 use backfill_core::{Error, Result};
 
 /// A number of units per second, or none for no limit.
@@ -28,6 +28,7 @@ pub fn rate(max_wcu: Option<&str>, max_rcu: Option<&str>) -> Result<Rate> {
     Ok(Rate {
         max_wcu: given("max-wcu", max_wcu)?,
         max_rcu: given("max-rcu", max_rcu)?,
+        ..Rate::default()
     })
 }
 
@@ -41,11 +42,21 @@ pub fn text(max_wcu: Option<u32>, max_rcu: Option<u32>) -> String {
     }
 }
 
-/// "at most 500 write units/s -> no limit".
+/// "at most 500 write units/s -> no limit; hours none -> 22:00-06:00 UTC".
 pub fn change_text(before: &Settings, after: &Settings) -> String {
-    format!(
-        "{} -> {}",
-        text(before.max_wcu, before.max_rcu),
-        text(after.max_wcu, after.max_rcu)
-    )
+    let mut changes = Vec::new();
+    let budget = |settings: &Settings| text(settings.max_wcu, settings.max_rcu);
+    for (what, old, new) in [
+        ("pause when ", &before.pause_when, &after.pause_when),
+        ("hours ", &before.hours, &after.hours),
+    ] {
+        if old != new {
+            let shown = |guard: &Option<String>| guard.clone().unwrap_or_else(|| NONE.into());
+            changes.push(format!("{what}{} -> {}", shown(old), shown(new)));
+        }
+    }
+    if changes.is_empty() || budget(before) != budget(after) {
+        changes.insert(0, format!("{} -> {}", budget(before), budget(after)));
+    }
+    changes.join("; ")
 }

@@ -1,5 +1,5 @@
-//! The wall clock, for people: when something happened. Nothing is decided by it; the engine waits and measures by
-//! `tokio::time`.
+//! The wall clock, for people: when something happened. Nothing is decided by it but whether a run is within its hours;
+//! the engine waits and measures by `tokio::time`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

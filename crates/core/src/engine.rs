@@ -3,6 +3,7 @@
 
 pub(crate) mod canary;
 pub mod drive;
+pub(crate) mod guards;
 pub mod metrics;
 pub mod own_records;
 pub(crate) mod ownership;

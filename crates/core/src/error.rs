@@ -37,6 +37,8 @@ pub enum ErrorKind {
     NotRunning,
     /// So many items are updated that the run pauses, as was asked for.
     CanaryDone,
+    /// Something holds the run for now, such as an alarm or its hours: it goes on by itself.
+    Held,
     /// The run record was changed by somebody else meanwhile.
     Conflict,
     /// The table or the account throttled the call.
@@ -52,7 +54,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [ErrorKind; 19] = [
+    const ALL: [ErrorKind; 20] = [
         ErrorKind::InvalidInput,
         ErrorKind::InvalidSpec,
         ErrorKind::RunMismatch,
@@ -66,6 +68,7 @@ impl ErrorKind {
         ErrorKind::Fenced,
         ErrorKind::NotRunning,
         ErrorKind::CanaryDone,
+        ErrorKind::Held,
         ErrorKind::Conflict,
         ErrorKind::Throttled,
         ErrorKind::Unavailable,
@@ -95,6 +98,7 @@ impl ErrorKind {
             ErrorKind::Fenced => "Fenced",
             ErrorKind::NotRunning => "NotRunning",
             ErrorKind::CanaryDone => "CanaryDone",
+            ErrorKind::Held => "Held",
             ErrorKind::Conflict => "Conflict",
             ErrorKind::Throttled => "Throttled",
             ErrorKind::Unavailable => "Unavailable",

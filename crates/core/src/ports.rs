@@ -7,12 +7,13 @@
 use std::future::Future;
 
 use crate::change::{Seen, SharedChange};
+use crate::clock::now_ms;
 use crate::records::{CountNote, Flush, HistoryBucket};
 use crate::records::{Rejected, RunRecord, SegmentRecord};
 use crate::request::WriterKind;
 use crate::table::TableDescription;
 use crate::value::size::{check_units, read_units};
-use crate::{Item, Key, Result};
+use crate::{Error, Item, Key, Result};
 
 /// Which slice of the table to read next.
 #[derive(Debug, Clone, Copy)]
@@ -164,6 +165,37 @@ pub trait TableWriter: Send + Sync {
     fn look(&self, key: &Key, by: LookBy) -> impl Future<Output = Result<Look>> + Send;
 }
 
+/// The state of an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlarmState {
+    /// Within its threshold.
+    Ok,
+    /// Beyond its threshold.
+    Alarm,
+    /// It has just begun, or has no data to tell by.
+    InsufficientData,
+}
+
+impl AlarmState {
+    /// CloudWatch's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            AlarmState::Ok => "OK",
+            AlarmState::Alarm => "ALARM",
+            AlarmState::InsufficientData => "INSUFFICIENT_DATA",
+        }
+    }
+}
+
+/// An alarm as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alarm {
+    /// Its state.
+    pub state: AlarmState,
+    /// Since when it is in this state, in milliseconds since 1970, if that is known.
+    pub since_ms: Option<u64>,
+}
+
 /// Read access to the tables of one account and region: all that a plan, a dry run and a verification get.
 pub trait ReadAccess: Send + Sync {
     /// Reads the table of one change.
@@ -176,6 +208,22 @@ pub trait ReadAccess: Send + Sync {
 
     /// A reader for this change.
     fn reader(&self, change: SharedChange) -> Self::Reader;
+
+    /// The alarm of this name or ARN in the same account and region; `None` if there is none.
+    ///
+    /// Errors: `InvalidInput`, naming `pause_when`, if no alarm can be asked for here; `AccessDenied`.
+    fn alarm(&self, name: &str) -> impl Future<Output = Result<Option<Alarm>>> + Send {
+        let error = Error::invalid(
+            "pause_when",
+            format!("there is nobody here to ask for alarm {name}"),
+        );
+        std::future::ready(Err(error))
+    }
+
+    /// The wall clock by which the hours of a run are kept, in milliseconds since 1970.
+    fn now_ms(&self) -> u64 {
+        now_ms()
+    }
 }
 
 /// Read and write access: what a worker gets.

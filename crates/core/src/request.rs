@@ -1,13 +1,15 @@
 //! What an operator asks for: a spec, and the settings of its run, both checked before anything is written.
 
 mod document;
+mod hours;
 mod settings;
 mod written_by;
 
 pub use document::{Parts, Request, parse_strictly};
+pub(crate) use hours::Hours;
 pub(crate) use settings::Shown;
 pub use settings::{
-    Form, MAX_ONLY_SEGMENTS, MAX_PASSES, RequestedSettings, SETTINGS, Setting, Settings,
+    Form, MAX_ONLY_SEGMENTS, MAX_PASSES, NONE, RequestedSettings, SETTINGS, Setting, Settings,
     WriterKind, check_run_id,
 };
 pub use written_by::WrittenBy;

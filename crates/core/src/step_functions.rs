@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::engine::planner::Planner;
+use crate::engine::planner::{Planner, Wait};
 use crate::engine::runs::{Conclusion, Failure, Round};
 use crate::engine::verifier::Verification;
 use crate::ports::{ReadAccess, RunStore};
@@ -26,7 +26,7 @@ pub struct Ask {
     pub input: Option<Box<RawValue>>,
     /// The run, for every action but `plan`.
     pub run_id: Option<String>,
-    /// The pass, for `next` and `conclude`.
+    /// The pass, for `next`, `conclude` and `hold`.
     pub pass: Option<u32>,
     /// The complete count, for `conclude`.
     pub verification: Option<Verification>,
@@ -54,6 +54,8 @@ pub enum Action {
     Next,
     /// A verification is complete: what follows?
     Conclude,
+    /// Does something hold the run, and for how long should the execution wait?
+    Hold,
     /// An error ended the execution.
     Fail,
 }
@@ -101,6 +103,8 @@ pub enum Answer {
     Round(Round),
     /// The answer to [`Action::Conclude`].
     Conclusion(Conclusion),
+    /// The answer to [`Action::Hold`].
+    Wait(Wait),
     /// The answer to [`Action::Fail`].
     Failure(Failure),
 }
@@ -129,6 +133,9 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
                 "answer: {}",
                 conclusion.message
             ),
+            Answer::Wait(wait) => {
+                tracing::info!(seconds = wait.wait_seconds, "answer: how long to wait");
+            }
             Answer::Failure(failure) => {
                 tracing::info!(error_name = failure.error, "answer: {}", failure.message);
             }
@@ -157,6 +164,11 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
                         .conclude(&run_id, pass, &owner, &verification)
                         .await?,
                 )
+            }
+            Action::Hold => {
+                let run_id = given("run_id", ask.run_id)?;
+                let pass = given("pass", ask.pass)?;
+                Answer::Wait(self.wait(&run_id, pass, &owner).await?)
             }
             Action::Fail => {
                 let run_id = given("run_id", ask.run_id)?;

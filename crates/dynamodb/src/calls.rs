@@ -7,6 +7,7 @@
 mod batch_execute_statement;
 mod create_table;
 mod delete_item;
+mod describe_alarms;
 mod describe_continuous_backups;
 mod describe_kinesis_streaming_destination;
 mod describe_table;
@@ -26,6 +27,7 @@ pub(crate) use batch_execute_statement::{
 };
 pub use create_table::CreateTable;
 pub(crate) use delete_item::DeleteItem;
+pub use describe_alarms::{DescribeAlarms, DescribedAlarms};
 pub(crate) use describe_continuous_backups::{DescribeContinuousBackups, DescribedBackups};
 pub(crate) use describe_kinesis_streaming_destination::{
     DescribeKinesisStreamingDestination, DescribedKinesis,

@@ -13,6 +13,7 @@
 #![deny(missing_docs)]
 
 mod account;
+mod alarms;
 pub mod calls;
 mod checkpoints;
 mod clock;

@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use backfill_core::change::partiql::{BATCH_SIZE, BoundStatement};
 use backfill_core::change::{Seen, SharedChange};
 use backfill_core::ports::{
-    Batch, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
-    WriteAccess,
+    Alarm, Batch, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter,
+    Write, WriteAccess,
 };
 use backfill_core::request::{WriterKind, WrittenBy};
 use backfill_core::table::TableDescription;
 use backfill_core::value::size::write_units;
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
 
+use crate::alarms::alarm;
 use crate::calls::{
     ALL_OLD, BatchExecuteStatement, BatchExecuted, BatchStatement, Scan, StatementError, TOTAL,
     UpdateItem,
@@ -107,6 +108,10 @@ impl ReadAccess for ReadOnly {
             repeating: Mutex::default(),
         }
     }
+
+    async fn alarm(&self, name: &str) -> Result<Option<Alarm>> {
+        alarm(&self.0, name).await
+    }
 }
 
 impl ReadAccess for ReadWrite {
@@ -118,6 +123,10 @@ impl ReadAccess for ReadWrite {
 
     fn reader(&self, change: SharedChange) -> Reader {
         ReadOnly(self.connection.clone()).reader(change)
+    }
+
+    async fn alarm(&self, name: &str) -> Result<Option<Alarm>> {
+        alarm(&self.connection, name).await
     }
 }
 

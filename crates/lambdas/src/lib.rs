@@ -135,8 +135,11 @@ where
 
 fn log_error(error: &Error) {
     let (error_name, report) = (error.kind().name(), error.report());
-    if matches!(error.kind(), ErrorKind::NotRunning | ErrorKind::CanaryDone) {
-        // The operator has stopped the run, or wanted it to pause here: nobody needs to look for a mistake.
+    if matches!(
+        error.kind(),
+        ErrorKind::NotRunning | ErrorKind::CanaryDone | ErrorKind::Held
+    ) {
+        // The operator has stopped the run, or wanted it to pause here or to be held: nobody needs to look for a mistake.
         tracing::info!(error_name, "{report}");
     } else {
         tracing::error!(error_name, "{report}");

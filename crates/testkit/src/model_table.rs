@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use backfill_core::change::partiql::BATCH_SIZE;
 use backfill_core::change::{GuardedUpdate, Seen, SharedChange};
+use backfill_core::clock::now_ms;
 use backfill_core::ports::{
-    Batch, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
-    WriteAccess,
+    Alarm, AlarmState, Batch, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader,
+    TableWriter, Write, WriteAccess,
 };
 use backfill_core::records::Cursor;
 use backfill_core::request::WriterKind;
@@ -83,6 +84,12 @@ struct State {
     is_strong_everywhere: bool,
     /// How often the table was dropped and created anew.
     recreated: u32,
+    /// What an alarm says when it is asked for; `None` if there is none.
+    alarm: Option<std::result::Result<AlarmState, ErrorKind>>,
+    /// How often it was asked for.
+    alarm_asked: u64,
+    /// The wall clock at a moment.
+    clock: Option<(u64, Instant)>,
 }
 
 /// The model table as seen through one spec.
@@ -265,6 +272,26 @@ impl ModelTable {
         state.is_strong_everywhere = is_strong_everywhere;
     }
 
+    /// From now on the alarm is in this state, or cannot be had for this reason.
+    pub fn set_alarm(&self, alarm: std::result::Result<AlarmState, ErrorKind>) {
+        self.state.lock().unwrap().alarm = Some(alarm);
+    }
+
+    /// From now on there is no alarm.
+    pub fn delete_alarm(&self) {
+        self.state.lock().unwrap().alarm = None;
+    }
+
+    /// How often the alarm was asked for.
+    pub fn alarm_asked(&self) -> u64 {
+        self.state.lock().unwrap().alarm_asked
+    }
+
+    /// The wall clock shows this time now, in milliseconds since 1970, and goes on from there.
+    pub fn set_clock(&self, now_ms: u64) {
+        self.state.lock().unwrap().clock = Some((now_ms, Instant::now()));
+    }
+
     /// The table is dropped and created anew under its name, with the same items.
     pub fn recreate(&self) {
         self.state.lock().unwrap().recreated += 1;
@@ -417,6 +444,27 @@ impl ReadAccess for ModelTable {
             },
             indexes: Vec::new(),
         })
+    }
+
+    async fn alarm(&self, _name: &str) -> Result<Option<Alarm>> {
+        let mut state = self.state.lock().unwrap();
+        state.alarm_asked += 1;
+        let found = |state| Alarm {
+            state,
+            since_ms: None,
+        };
+        match state.alarm {
+            None => Ok(None),
+            Some(Ok(state)) => Ok(Some(found(state))),
+            Some(Err(kind)) => Err(Error::new(kind, "no word of the alarm")),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        match self.state.lock().unwrap().clock {
+            Some((ms, at)) => ms + at.elapsed().as_millis() as u64,
+            None => now_ms(),
+        }
     }
 
     fn reader(&self, change: SharedChange) -> ModelAccess {

@@ -100,8 +100,8 @@ async fn budget_is_kept_and_followed() {
     assert_counts(
         &changed,
         json!({
-            "before": {"max_wcu": 400, "max_rcu": null},
-            "after": {"max_wcu": 1000, "max_rcu": null},
+            "before": {"max_wcu": 400, "max_rcu": null, "pause_when": null, "hours": null},
+            "after": {"max_wcu": 1000, "max_rcu": null, "pause_when": null, "hours": null},
         }),
     );
     let result = ended.expect_code(0).json();

@@ -103,7 +103,7 @@ impl FromArgMatches for SettingsArgs {
             let name = setting.name;
             let given = match setting.form {
                 Form::Number(..) => matches.get_one::<u32>(name).map(|n| (*n).into()),
-                Form::Word(_) | Form::RunId | Form::Text => {
+                Form::Word(_) | Form::RunId | Form::Text | Form::Alarm | Form::Hours => {
                     matches.get_one::<String>(name).map(|s| s.clone().into())
                 }
                 Form::Segments => matches
@@ -135,7 +135,9 @@ fn flag(setting: &Setting) -> Option<Arg> {
             .value_delimiter(',')
             .action(ArgAction::Append),
         Form::Word(words) => arg.value_parser(PossibleValuesParser::new(words)),
-        Form::RunId | Form::Text | Form::Duration(..) => arg.value_parser(value_parser!(String)),
+        Form::RunId | Form::Text | Form::Alarm | Form::Hours | Form::Duration(..) => {
+            arg.value_parser(value_parser!(String))
+        }
     };
     Some(arg.value_name(value))
 }
@@ -244,7 +246,8 @@ mod tests {
                 Form::Number(..) => (Some("7"), 7.into()),
                 Form::Duration(..) => (Some("2m"), 120.into()),
                 Form::Word(words) => (words.last().copied(), words[words.len() - 1].into()),
-                Form::RunId | Form::Text => (Some("seven"), "seven".into()),
+                Form::RunId | Form::Text | Form::Alarm => (Some("seven"), "seven".into()),
+                Form::Hours => (Some("7:00-8:00 UTC"), "7:00-8:00 UTC".into()),
                 Form::Segments => (Some("0,7"), vec![0, 7].into()),
             };
             let flags: Vec<&str> = std::iter::once(flag.as_str()).chain(text).collect();

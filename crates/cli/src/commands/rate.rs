@@ -1,7 +1,10 @@
-//! `backfill rate`: changes the budget of a run, wherever it goes on.
+//! `backfill rate`: changes the budget and the guards of a run, wherever it goes on.
 
 use backfill_core::Result;
-use backfill_core::request::Settings;
+use backfill_core::engine::planner;
+use backfill_core::engine::runs::Rate;
+use backfill_core::request::{NONE, Settings};
+use backfill_dynamodb::ReadOnly;
 use clap::Args;
 use serde::Serialize;
 
@@ -14,11 +17,17 @@ use crate::show::print;
 #[derive(Args)]
 pub struct RateArgs {
     /// Write capacity units per second for the whole run, or none.
-    #[arg(long, value_name = "N|none", required_unless_present = "max_rcu")]
+    #[arg(long, value_name = "N|none", required_unless_present_any = ["max_rcu", "pause_when", "hours"])]
     max_wcu: Option<String>,
     /// Read capacity units per second for the whole run, or none.
     #[arg(long, value_name = "N|none")]
     max_rcu: Option<String>,
+    /// CloudWatch alarm, by name or ARN, that holds the run from ALARM until it is OK again, or none.
+    #[arg(long, value_name = "ALARM|none")]
+    pause_when: Option<String>,
+    /// Hours in which the run works, in a time zone, such as "22:00-06:00 Europe/Berlin", or none.
+    #[arg(long, value_name = "HOURS|none")]
+    hours: Option<String>,
     #[command(flatten)]
     of: OneRunArgs,
 }
@@ -27,29 +36,45 @@ pub struct RateArgs {
 #[derive(Serialize)]
 struct Changed<'a> {
     run_id: &'a str,
-    before: Budget,
-    after: Budget,
+    before: Rates,
+    after: Rates,
 }
 
 #[derive(Serialize)]
-struct Budget {
+struct Rates {
     max_wcu: Option<u32>,
     max_rcu: Option<u32>,
+    pause_when: Option<String>,
+    hours: Option<String>,
 }
 
-impl From<&Settings> for Budget {
+impl From<&Settings> for Rates {
     fn from(settings: &Settings) -> Self {
-        Budget {
+        Rates {
             max_wcu: settings.max_wcu,
             max_rcu: settings.max_rcu,
+            pause_when: settings.pause_when.clone(),
+            hours: settings.hours.clone(),
         }
     }
 }
 
+/// A guard, or none for none.
+fn unless_none(text: String) -> Option<String> {
+    (text != NONE).then_some(text)
+}
+
 /// Runs the command.
 pub async fn rate(args: RateArgs) -> Result<Ending> {
-    let rate = budget::rate(args.max_wcu.as_deref(), args.max_rcu.as_deref())?;
-    let (_, checkpoints) = args.of.open().await?;
+    let rate = Rate {
+        pause_when: args.pause_when.map(unless_none),
+        hours: args.hours.map(unless_none),
+        ..budget::rate(args.max_wcu.as_deref(), args.max_rcu.as_deref())?
+    };
+    let (connection, checkpoints) = args.of.open().await?;
+    if let Some(Some(alarm)) = &rate.pause_when {
+        planner::require_alarm(&ReadOnly(connection), alarm).await?;
+    }
     let (before, after) = steer::set_rate(&args.of.run_id, &checkpoints, rate).await?;
     let change = budget::change_text(&before, &after);
     say!("run {}: {change}", args.of.run_id);

@@ -5,6 +5,7 @@ use backfill_core::engine::planner;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::{CheckpointReader as _, PageRequest, ReadAccess as _, TableReader as _};
 use backfill_core::records::{RunRecord, RunStatus};
+use backfill_core::request::NONE;
 use backfill_core::survey::DEFAULT_PAGES;
 use backfill_core::table::TableDescription;
 use backfill_core::view::cost::Prices;
@@ -86,6 +87,10 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         planned.refuse_other_settings(&stored.settings)?;
     }
     refuse_other_writers(&request, stored.as_ref(), &description)?;
+    let alarm = request.settings.pause_when.as_deref();
+    if let Some(alarm) = alarm.filter(|alarm| *alarm != NONE) {
+        planner::require_alarm(&ReadOnly(connection.clone()), alarm).await?;
+    }
     judge_predicate(&request, &connection, &description).await?;
     left::tell(&request, &connection, &description).await?;
     let is_rehearsed = !args.no_rehearsal;

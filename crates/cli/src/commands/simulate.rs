@@ -87,9 +87,15 @@ struct Simulated {
 /// Runs the command.
 pub async fn simulate(args: SimulateArgs) -> Result<Ending> {
     let settings = args.settings.read()?;
-    if settings.pause_after.is_some() {
-        let why = "a simulation goes on to the end; leave it out";
-        return Err(Error::invalid("pause-after", why));
+    for (flag, is_given) in [
+        ("pause-after", settings.pause_after.is_some()),
+        ("pause-when", settings.pause_when.is_some()),
+        ("hours", settings.hours.is_some()),
+    ] {
+        if is_given {
+            let why = "a simulation goes on to its end; leave it out";
+            return Err(Error::invalid(flag, why));
+        }
     }
     if settings.only_segments.is_some() {
         let why = "a simulation is one of the whole table; leave it out";

@@ -180,6 +180,9 @@ fn progress_text(snapshot: &Snapshot) -> String {
         return String::new();
     };
     let (swept, expected) = snapshot.items();
+    if let Some(hold) = &snapshot.run.hold {
+        return format!("{} items swept, held: {}", HumanCount(swept), hold.why);
+    }
     if snapshot.is_verifying() {
         return match &snapshot.counting {
             Some(note) => format!(

@@ -26,7 +26,7 @@ fn property(setting: &Setting) -> Json {
         }
         Form::Word(words) => json!({"enum": words}),
         Form::RunId => json!({"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,268}$"}),
-        Form::Text => json!({"type": "string"}),
+        Form::Text | Form::Alarm | Form::Hours => json!({"type": "string"}),
         Form::Segments => json!({
             "type": "array",
             "minItems": 1,
@@ -63,6 +63,8 @@ mod tests {
             Form::Word(words) => format!("`{}`", words.join("` or `")),
             Form::Segments => format!("1 to {} segments", HumanCount(MAX_ONLY_SEGMENTS as u64)),
             Form::Text | Form::RunId => "text".into(),
+            Form::Alarm => "name, ARN or `none`".into(),
+            Form::Hours => "windows and a time zone, or `none`".into(),
             Form::Switch => String::new(),
         };
         let flag = setting

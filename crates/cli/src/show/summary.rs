@@ -1,7 +1,8 @@
 //! The result of a run.
 
 use backfill_core::Request;
-use backfill_core::records::{RunRecord, RunStatus};
+use backfill_core::clock::rfc3339;
+use backfill_core::records::{Hold, RunRecord, RunStatus};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{Snapshot, Summary};
 use indicatif::HumanCount;
@@ -33,6 +34,12 @@ pub fn end(
     }
 }
 
+/// What holds a run.
+fn held_text(hold: &Hold) -> String {
+    let since = rfc3339(hold.since_ms);
+    format!("  held      {}; held since {since}", hold.why)
+}
+
 /// The summary of a run in a few lines.
 pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices) -> String {
     let verdict = match summary.status {
@@ -51,6 +58,9 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices) -> String {
             summary.run_id, summary.table
         ),
         format!("  spec      {}", run.spec.describe()),
+    ];
+    lines.extend(run.hold.as_ref().map(held_text));
+    lines.extend([
         format!(
             "  scanned   {} items in {} segments, {}",
             HumanCount(summary.scanned),
@@ -65,7 +75,7 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices) -> String {
             HumanCount(summary.vanished),
             HumanCount(summary.rejected),
         ),
-    ];
+    ]);
     if let Some(place) = place::words() {
         lines.insert(1, format!("  where     {place}"));
     }

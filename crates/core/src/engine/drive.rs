@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::ownership::load;
+use crate::engine::ownership::{LOOK_EVERY, load};
 use crate::engine::planner::Planner;
 use crate::engine::runs::{Conclusion, ConclusionStatus, Round};
 use crate::engine::verifier::{Verifier, VerifyRequest};
@@ -99,11 +99,17 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
     ) -> Result<RunStatus> {
         loop {
             while !round.segments.is_empty() {
-                if round.trial {
-                    self.chunk(&round, owner, round.segments[0], true, stop)
+                if let Err(error) = self.work_off(&round, owner, stop).await {
+                    if error.kind() != ErrorKind::Held {
+                        return Err(error);
+                    }
+                    self.planner
+                        .runs
+                        .fail(&round.run_id, owner, (&error).into())
+                        .await?;
+                    self.wait_while_held(&round.run_id, round.pass, owner, stop)
                         .await?;
                 }
-                self.sweep(&round, owner, stop).await?;
                 if stop.is_cancelled() {
                     return Ok(RunStatus::Paused);
                 }
@@ -156,6 +162,11 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             .await;
             if let Some(verification) = unless_stopped(verified, stop)? {
                 request.verification = verification;
+                if request.verification.held.is_some() {
+                    let (pass, owner) = (request.pass, &request.owner);
+                    self.wait_while_held(&request.run_id, pass, owner, stop)
+                        .await?;
+                }
             }
         }
         let (pass, owner) = (request.pass, &request.owner);
@@ -164,6 +175,37 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                 .runs
                 .conclude(&request.run_id, pass, owner, &request.verification);
         concluded.await.map(Some)
+    }
+
+    /// Works a round off: its trial, if it has one, and then all of its segments.
+    async fn work_off(&self, round: &Round, owner: &Owner, stop: &CancellationToken) -> Result<()> {
+        if round.trial {
+            self.chunk(round, owner, round.segments[0], true, stop)
+                .await?;
+        }
+        self.sweep(round, owner, stop).await
+    }
+
+    /// Waits while something holds the run, or until `stop` is cancelled.
+    async fn wait_while_held(
+        &self,
+        run_id: &str,
+        pass: u32,
+        owner: &Owner,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        while !stop.is_cancelled() {
+            let look = || self.planner.hold(run_id, pass, owner);
+            let held = retry_outage(stop, OUTAGE_PATIENCE, look).await;
+            if unless_stopped(held, stop)?.flatten().is_none() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        Ok(())
     }
 
     /// Sweeps all segments of a round, each chunk after chunk. The first error stops the others at their checkpoints.

@@ -14,7 +14,7 @@ use crate::engine::ownership::{load, load_any, load_owned, require_running, take
 use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::RunStore;
-use crate::records::{Cursor, Owner, Proof, RunRecord, RunStatus, layout_version};
+use crate::records::{Cursor, Hold, Owner, Proof, RunRecord, RunStatus, layout_version};
 use crate::request::{Settings, Shown as _};
 use crate::table::spread_order;
 use crate::{Error, ErrorKind, Key, Result};
@@ -113,17 +113,21 @@ pub enum ConclusionStatus {
     Incomplete,
 }
 
-/// A change of the budget. `None` leaves a limit as it is, and `Some(None)` takes it away.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// A change of the budget or the guards. `None` leaves each as it is, and `Some(None)` takes it away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rate {
     /// Write capacity units per second.
     pub max_wcu: Option<Option<u32>>,
     /// Read capacity units per second.
     pub max_rcu: Option<Option<u32>>,
+    /// The alarm that holds the run.
+    pub pause_when: Option<Option<String>>,
+    /// The hours in which it works.
+    pub hours: Option<Option<String>>,
 }
 
 impl Rate {
-    /// Changes the budget of this record, and notes it in the name of `by`.
+    /// Changes the budget and the guards of this record, and notes it in the name of `by`.
     fn apply(self, record: &mut RunRecord, by: &(impl ToString + ?Sized)) {
         let before = record.settings.clone();
         if let Some(max_wcu) = self.max_wcu {
@@ -132,6 +136,13 @@ impl Rate {
         if let Some(max_rcu) = self.max_rcu {
             record.settings.max_rcu = max_rcu;
         }
+        if let Some(alarm) = self.pause_when {
+            record.settings.pause_when = alarm;
+        }
+        if let Some(hours) = self.hours {
+            record.settings.hours = hours;
+        }
+        record.version = layout_version(record.shards, &record.settings);
         for (setting, old, new) in record.settings.changes_since(&before) {
             record.note(by, setting, old, new);
         }
@@ -141,8 +152,27 @@ impl Rate {
 /// The error of a [`Failure`] that is none: the operator has stopped the run. The state machine knows it by this name.
 pub const STOPPED: &str = "Stopped";
 
+/// What Step Functions calls the failure of a Map of which a child has failed (developer guide, Tolerated failure threshold).
+const TOO_MANY_FAILED: &str = "States.ExceedToleratedFailureThreshold";
+
+/// Notes in the record, in the name of `by`, what holds the run from now on, or that nothing does any more.
+pub(super) fn note_hold(
+    record: &mut RunRecord,
+    by: &(impl ToString + ?Sized),
+    why: Option<String>,
+    now_ms: u64,
+) {
+    let word = |why: Option<&str>| why.unwrap_or("no").to_owned();
+    let old = word(record.hold.as_ref().map(|hold| hold.why.as_str()));
+    record.note(by, "held", old, word(why.as_deref()));
+    record.hold = why.map(|why| Hold {
+        why,
+        since_ms: record.hold.as_ref().map_or(now_ms, |hold| hold.since_ms),
+    });
+}
+
 /// Makes a change of the run record, and makes it again if somebody else has changed the record in between.
-async fn despite_conflicts<T, F, Fut>(change: F) -> Result<T>
+pub(super) async fn despite_conflicts<T, F, Fut>(change: F) -> Result<T>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<T>>,
@@ -352,6 +382,21 @@ impl<S: RunStore> Runs<S> {
                 None => failure,
             });
         }
+        if failure.error == ErrorKind::Held.name() {
+            if record.hold.is_none() {
+                note_hold(&mut record, owner, Some(failure.message.clone()), now_ms());
+                record.revision += 1;
+                self.save(&record).await?;
+            }
+            return Ok(failure);
+        }
+        if let (Some(hold), TOO_MANY_FAILED) = (&record.hold, failure.error.as_str()) {
+            // One of the children was held, and has recorded why.
+            return Ok(Failure {
+                error: ErrorKind::Held.name().into(),
+                message: hold.why.clone(),
+            });
+        }
         if failure.error == ErrorKind::CanaryDone.name() {
             return self.end_canary(record, owner).await;
         }
@@ -436,10 +481,10 @@ impl<S: RunStore> Runs<S> {
         Ok((record.owner == *owner && record.status.is_stopped()).then_some(record.status))
     }
 
-    /// Changes the budget of a run, also while it goes on: its workers follow within ten seconds. A run that has ended has
+    /// Changes the budget or the guards of a run, also while it goes on: its workers follow within ten seconds. A run that has ended has
     /// the new budget when it is started again. Returns the settings before and after.
     ///
-    /// Errors: `InvalidInput` if there is no such run.
+    /// Errors: `InvalidInput` if there is no such run, or if it cannot have such guards.
     pub async fn set_rate(
         &self,
         run_id: &str,
@@ -449,7 +494,8 @@ impl<S: RunStore> Runs<S> {
         despite_conflicts(|| async {
             let mut record = load_any(&self.store, run_id).await?;
             let before = record.settings.clone();
-            rate.apply(&mut record, by);
+            rate.clone().apply(&mut record, by);
+            record.settings.request().check()?;
             let after = record.settings.clone();
             if after != before {
                 record.revision += 1;
@@ -498,6 +544,7 @@ impl<S: RunStore> Runs<S> {
                 last_pass: former.pass,
                 started_ms: now_ms(),
                 ended_ms: None,
+                hold: None,
                 sessions: former.sessions.saturating_add(1),
                 earlier_seconds: former.earlier_seconds + former.session_seconds(),
                 revision: former.revision + 1,
@@ -505,7 +552,7 @@ impl<S: RunStore> Runs<S> {
             };
             record.change_status(RunStatus::Running, owner)?;
             record.note(owner, "owner", &former.owner, owner);
-            rate.apply(&mut record, owner);
+            rate.clone().apply(&mut record, owner);
             self.save(&record).await?;
             Ok((former, record))
         })
@@ -557,7 +604,7 @@ impl<S: RunStore> Runs<S> {
         .await
     }
 
-    async fn end(
+    pub(super) async fn end(
         &self,
         mut record: RunRecord,
         status: RunStatus,
@@ -565,6 +612,7 @@ impl<S: RunStore> Runs<S> {
         by: &(impl ToString + ?Sized + Sync),
     ) -> Result<()> {
         record.change_status(status, by)?;
+        record.hold = None;
         record.message = match record.ended_ms {
             // A run that is cancelled after it ended: why and when it ended stays.
             Some(_) => format!("{message}; before: {}", record.message),
@@ -675,6 +723,7 @@ fn note_conclusion(
     count: &Verification,
 ) -> Result<()> {
     record.change_status(consequence.run, owner)?;
+    record.hold = None;
     record.note(owner, "pass", record.pass, consequence.pass);
     record.pass = consequence.pass;
     record.message = consequence.message;

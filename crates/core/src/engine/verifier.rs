@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
+use crate::engine::guards::Guards;
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{self, load};
 use crate::pace::Pace;
@@ -19,7 +20,7 @@ use crate::pace::retry::{Until, retry_until};
 use crate::pace::{Budget, Consistency, Share, bytes_of};
 use crate::ports::{CountNotes, Page, PageRequest, ReadAccess, TableReader};
 use crate::records::{CountNote, Cursor, Owner, RunRecord};
-use crate::{Error, Key, Result};
+use crate::{Error, ErrorKind, Key, Result};
 
 /// Segments counted at the same time.
 const SEGMENTS_AT_ONCE: usize = 8;
@@ -61,6 +62,9 @@ pub struct Verification {
     /// Seconds that it has taken.
     #[serde(default)]
     pub seconds: f64,
+    /// What holds the run, so that it goes no further for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
 }
 
 /// A segment that the time box interrupted.
@@ -92,6 +96,12 @@ impl Verification {
             total_segments: total_segments.min(MAX_VERIFY_SEGMENTS),
             ..Verification::default()
         }
+    }
+
+    /// The same, held for the reason that this error names; one that is done is not.
+    fn held_by(self, error: &Error) -> Self {
+        let held = (!self.done).then(|| error.to_string());
+        Verification { held, ..self }
     }
 
     /// Bytes of an item, by what was counted so far; `None` if nothing was.
@@ -138,6 +148,7 @@ pub struct Verifier<A, S> {
     budget: Budget,
     /// True once it knows what has used the budget before it.
     follows: AtomicBool,
+    guards: Guards,
 }
 
 impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
@@ -148,6 +159,7 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
             store,
             budget: Budget::new(Share::Whole),
             follows: AtomicBool::new(false),
+            guards: Guards::default(),
         }
     }
 
@@ -163,8 +175,8 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
         &self.budget
     }
 
-    /// Goes on with the verification until it is done, the run's time box or `latest` is over, or `stop` is
-    /// cancelled. Running out of time is not an error: the answer says how far it came.
+    /// Goes on with the verification until it is done, the run's time box or `latest` is over, something holds the run, or `stop`
+    /// is cancelled. None of these is an error: the answer says how far it came.
     ///
     /// Errors: `InvalidInput` if there is no such run, or if no verification can be in the state given; `Fenced` if the
     /// run is another's or in another pass; `NotRunning` if it was ended; whatever the table refuses.
@@ -179,8 +191,15 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
         let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
         let until = Until {
             deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
-            stop: stop.clone(),
+            // Its own, so that it can stop itself without stopping others.
+            stop: stop.child_token(),
         };
+        if let Err(error) = self.guards.look(&self.access, &run, 1).await {
+            return match error.kind() {
+                ErrorKind::Held => Ok(request.verification.held_by(&error)),
+                _ => Err(error),
+            };
+        }
         self.budget.set(&run.settings, 0);
         let before = request.verification.scanned;
         self.budget
@@ -195,18 +214,9 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
                 _ => self.budget.follow(1, Consistency::Strong),
             }
         }
-        let reader = self.access.reader(run.change());
-        let look = |run: RunRecord| {
-            self.budget.set(&run.settings, 0);
-            std::future::ready(Ok(()))
-        };
-        let sum = CountSum::from(&request.verification);
-        let counted = tokio::select! {
-            counted = count(&reader, request.verification.clone(), &self.budget, &until, &sum) => counted,
-            error = ownership::watch(&self.store, &run, None, look) => Err(error),
-            never = self.keep_noting(&run, &sum) => match never {},
-        };
-        let counted = counted
+        let counted = self
+            .count(&run, request.verification, &until)
+            .await
             .map_err(|error| error.context(format!("verifying table {}", run.spec.table)))?;
         let figures = Figures {
             verified: Some(counted.scanned.saturating_sub(before)),
@@ -227,6 +237,34 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
             "the verification has come this far"
         );
         Ok(counted)
+    }
+
+    /// Counts on until it is done, the time is over, or something holds the run; what was counted until then stays.
+    async fn count(
+        &self,
+        run: &RunRecord,
+        from: Verification,
+        until: &Until,
+    ) -> Result<Verification> {
+        let reader = self.access.reader(run.change());
+        let look = |run: RunRecord| async move {
+            self.budget.set(&run.settings, 0);
+            self.guards.look(&self.access, &run, 1).await
+        };
+        let from = Verification { held: None, ..from };
+        let sum = CountSum::from(&from);
+        let mut counting = std::pin::pin!(count(&reader, from, &self.budget, until, &sum));
+        tokio::select! {
+            counted = &mut counting => counted,
+            error = ownership::watch(&self.store, run, None, look) => match error.kind() {
+                ErrorKind::Held => {
+                    until.stop.cancel();
+                    counting.await.map(|counted| counted.held_by(&error))
+                }
+                _ => Err(error),
+            },
+            never = self.keep_noting(run, &sum) => match never {},
+        }
     }
 }
 

@@ -34,13 +34,14 @@ use self::trial::Trial;
 pub(super) use self::validity::unless_busy;
 use self::validity::{Accepted, Validity};
 use crate::engine::canary::Quota;
+use crate::engine::guards::Guards;
 use crate::engine::ownership::{self, load_near};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::pace::{Budget, Consistency, Pace, Share};
 use crate::ports::{SegmentStore, TableWriter as _, WriteAccess};
 use crate::records::{Counters, Cursor, Owner, RunRecord, SegmentRecord, likely_copy, shard_of};
 use crate::request::Settings;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What a worker is asked for: the next chunk of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,7 @@ pub struct Worker<A, S> {
     pub(super) store: S,
     pub(super) budget: Budget,
     accepted: Accepted,
+    guards: Guards,
 }
 
 impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
@@ -98,6 +100,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             store,
             budget: Budget::new(share),
             accepted: Accepted::default(),
+            guards: Guards::default(),
         }
     }
 
@@ -107,7 +110,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     /// Errors: `InvalidInput` if there is no such run or segment, or if the run is a dry run; `Fenced` if the run is
     /// another's or in another pass, or if another worker has claimed the segment since; `NotRunning` if the run was
     /// ended; `CanaryDone` if as many items are updated as it was to pause after; `UpdateDoesNotExtinguish`;
-    /// `TooManyRejected`; whatever the table refuses. The work that was acknowledged before an error is checkpointed.
+    /// `TooManyRejected`; `Held` if something holds the run for now; whatever the table refuses. The work that was acknowledged before an error is checkpointed.
     pub async fn work(
         &self,
         chunk: &Chunk,
@@ -118,6 +121,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         let near = likely_copy(chunk.segment);
         let run = load_near(&self.store, near, &chunk.run_id, chunk.pass, &chunk.owner).await?;
         refuse_foreign(chunk, &run)?;
+        self.look_at_guards(&run).await?;
         let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
         let time = ChunkTime {
             begin,
@@ -157,11 +161,13 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             true => self.segments_done(&run).await,
             false => None,
         });
-        swept.map_err(|error| {
-            error.context(format!(
+        swept.map_err(|error| match error.kind() {
+            // It is no failure, and of the run as a whole.
+            ErrorKind::Held => error,
+            _ => error.context(format!(
                 "table {}, segment {} of {}, run {}",
                 run.spec.table, chunk.segment, run.settings.total_segments, run.run_id
-            ))
+            )),
         })?;
         log_end(chunk, &record, record.counters - before, begin.elapsed());
         if !done {
@@ -222,7 +228,8 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             ledger.follow(&run.settings);
             let counts = fastrand::u32(..looks_a_count(&run.settings)) == 0;
             let shards = if counts { run.shards } else { 0 };
-            self.follow(&run, 0..shards, known).await
+            self.follow(&run, 0..shards, known).await?;
+            self.look_at_guards(&run).await
         };
         tokio::select! {
             result = &mut swept => result,
@@ -234,6 +241,17 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             }
             never = ledger.report_regularly() => match never {},
         }
+    }
+
+    /// Looks whether the run may go on.
+    ///
+    /// Errors: `Held`, with the reason.
+    async fn look_at_guards(&self, run: &RunRecord) -> Result<()> {
+        let workers = match self.budget.is_shared() {
+            true => run.settings.workers(),
+            false => 1,
+        };
+        self.guards.look(&self.access, run, workers).await
     }
 
     /// How many segments of the pass are exhausted; `None` if that cannot be found out at once, and if whoever drives

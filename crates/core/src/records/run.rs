@@ -176,6 +176,15 @@ pub struct Proof {
     pub at_ms: u64,
 }
 
+/// Why a run that goes on is held for now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// What holds it, for a person.
+    pub why: String,
+    /// Since when; milliseconds since 1970.
+    pub since_ms: u64,
+}
+
 /// The record of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
@@ -240,6 +249,12 @@ pub struct RunRecord {
     /// The last complete verification since the run started over, perhaps of an earlier pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    /// What holds the run for now; `None` if nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// How often the current execution of AWS has looked whether a hold was over.
+    #[serde(default, skip_serializing_if = "is_zero_32")]
+    pub hold_looks: u32,
     /// How many items are updated since `first_pass` when the run pauses; `None` if it does not pause by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_at: Option<u64>,
@@ -371,6 +386,10 @@ fn one() -> u32 {
 
 fn is_one(shards: &u32) -> bool {
     *shards == 1
+}
+
+fn is_zero_32(looks: &u32) -> bool {
+    *looks == 0
 }
 
 fn is_zero(bytes: &u64) -> bool {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::request::Hours;
 use crate::table::{MAX_SEGMENTS, default_segments};
 use crate::{Error, Result};
 
@@ -15,6 +16,8 @@ const DEFAULT_CONCURRENCY: u32 = 8;
 pub const MAX_ONLY_SEGMENTS: usize = 10_000;
 /// Most passes of one execution.
 pub const MAX_PASSES: u32 = 100;
+/// What takes a guard away that a run has.
+pub const NONE: &str = "none";
 const MOST_UNITS: u64 = u32::MAX as u64;
 
 /// The declaration of every setting, for the macro `$with`.
@@ -22,6 +25,7 @@ const MOST_UNITS: u64 = u32::MAX as u64;
 /// - `chosen`: a run has one; what is left out of a request is chosen, or kept when the run goes on. A new one needs
 ///   `#[serde(default = …)]` before it: records of runs that were stored before it have no such field, and would be refused.
 /// - `limits`: a run may have one, and keeps it when it goes on.
+/// - `guards`: a run may have one, as a text, and keeps it when it goes on; the word `none` takes it away.
 /// - `asked`: for one request; a run that goes on does not remember it.
 macro_rules! settings {
     ($with:ident) => {
@@ -82,6 +86,12 @@ macro_rules! settings {
                 /// Read capacity units per second for the whole run
                 max_rcu { form: Form::Number(1, MOST_UNITS), flag: "max-rcu" "N", }
             }
+            guards {
+                /// CloudWatch alarm, by name or ARN, that holds the run from ALARM until it is OK again, or none
+                pause_when { form: Form::Alarm, flag: "pause-when" "ALARM", }
+                /// Hours in which the run works, in a time zone, such as 22:00-06:00 Europe/Berlin, or none
+                hours { form: Form::Hours, flag: "hours" "HOURS", }
+            }
             asked {
                 /// Name of the run; made from table and spec if it is left out, so that the same spec resumes its run
                 run_id: Option<String> { form: Form::RunId, flag: "run-id" "ID", }
@@ -131,6 +141,10 @@ pub enum Form {
     RunId,
     /// A text.
     Text,
+    /// The name or ARN of an alarm, or [`NONE`].
+    Alarm,
+    /// Windows of the day and a time zone, or [`NONE`].
+    Hours,
     /// Numbers of segments, 1 to [`MAX_ONLY_SEGMENTS`] of them, each once.
     Segments,
     /// True or false.
@@ -168,6 +182,10 @@ macro_rules! structs {
             #[doc = $l_help:literal]
             $limit:ident { form: $l_form:expr, flag: $l_flag:literal $l_value:literal, }
         )* }
+        guards { $(
+            #[doc = $g_help:literal]
+            $guard:ident { form: $g_form:expr, flag: $g_flag:literal $g_value:literal, }
+        )* }
         asked { $(
             #[doc = $a_help:literal]
             $asked:ident: $a_type:ty { form: $a_form:expr, $(flag: $a_flag:literal $a_value:literal,)? }
@@ -190,6 +208,13 @@ macro_rules! structs {
                 help: $l_help.trim_ascii_start(),
             },)*
             $(Setting {
+                name: stringify!($guard),
+                flag: Some(($g_flag, $g_value)),
+                form: $g_form,
+                default: None,
+                help: $g_help.trim_ascii_start(),
+            },)*
+            $(Setting {
                 name: stringify!($asked),
                 flag: { let flag: &[(&str, &str)] = &[$(($a_flag, $a_value))?]; flag.first().copied() },
                 form: $a_form,
@@ -204,6 +229,7 @@ macro_rules! structs {
         pub struct RequestedSettings {
             $(#[doc = $c_help] #[serde(skip_serializing_if = "is_default")] pub $chosen: Option<$c_type>,)*
             $(#[doc = $l_help] #[serde(skip_serializing_if = "is_default")] pub $limit: Option<u32>,)*
+            $(#[doc = $g_help] #[serde(skip_serializing_if = "is_default")] pub $guard: Option<String>,)*
             $(#[doc = $a_help] #[serde(skip_serializing_if = "is_default")] pub $asked: $a_type,)*
         }
 
@@ -215,6 +241,11 @@ macro_rules! structs {
                 #[doc = $l_help]
                 #[serde(default, skip_serializing_if = "Option::is_none")]
                 pub $limit: Option<u32>,
+            )*
+            $(
+                #[doc = $g_help]
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $guard: Option<String>,
             )*
             /// Sweep these segments and no others, then pause. Empty: all of them.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -244,6 +275,7 @@ macro_rules! structs {
                         default(at_once, size_bytes)
                     }),)*
                     $($limit: self.$limit,)*
+                    $($guard: self.$guard.clone().filter(|text| text != NONE),)*
                     only_segments: self.only_segments.clone().unwrap_or_default(),
                     pause_after: self.pause_after,
                     dry_run: self.dry_run,
@@ -254,6 +286,7 @@ macro_rules! structs {
             pub(crate) fn keep(&mut self, before: &Settings) {
                 $(self.$chosen = self.$chosen.or(Some(before.$chosen));)*
                 $(self.$limit = self.$limit.or(before.$limit);)*
+                $(self.$guard = self.$guard.take().or_else(|| before.$guard.clone());)*
             }
         }
 
@@ -264,6 +297,7 @@ macro_rules! structs {
                 RequestedSettings {
                     $($chosen: Some(self.$chosen),)*
                     $($limit: self.$limit,)*
+                    $($guard: self.$guard.clone(),)*
                     only_segments: (!self.only_segments.is_empty()).then(|| self.only_segments.clone()),
                     pause_after: self.pause_after,
                     dry_run: self.dry_run,
@@ -276,6 +310,7 @@ macro_rules! structs {
                 let settings = [
                     $((stringify!($limit), before.$limit.shown(), self.$limit.shown()),)*
                     $((stringify!($chosen), before.$chosen.shown(), self.$chosen.shown()),)*
+                    $((stringify!($guard), before.$guard.shown(), self.$guard.shown()),)*
                     ("only_segments", before.only_segments.shown(), self.only_segments.shown()),
                     ("pause_after", before.pause_after.shown(), self.pause_after.shown()),
                 ];
@@ -294,7 +329,7 @@ impl Settings {
 
     /// Whether something of these holds a run back or ends it before its time.
     pub(crate) fn is_guarded(&self) -> bool {
-        self.pause_after.is_some()
+        self.pause_after.is_some() || self.pause_when.is_some() || self.hours.is_some()
     }
 
     /// Segments at once: one until so many items are updated that the run pauses, so that these can be counted one by one.
@@ -327,6 +362,13 @@ impl RequestedSettings {
                 return Err(Error::invalid("pause_after", why));
             }
         }
+        let given = |text: &Option<String>| text.clone().filter(|text| text != NONE);
+        if let Some(hours) = given(&self.hours) {
+            Hours::parse(&hours)?;
+        }
+        if let Some(alarm) = given(&self.pause_when) {
+            check_alarm(&alarm)?;
+        }
         match &self.run_id {
             Some(id) => check_run_id(id),
             None => Ok(()),
@@ -356,6 +398,18 @@ impl RequestedSettings {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses what can be neither the name nor the ARN of an alarm.
+///
+/// Errors: `InvalidInput`.
+fn check_alarm(alarm: &str) -> Result<()> {
+    // A name has up to 255 characters, and an ARN the name behind what else it tells.
+    if alarm.is_empty() || alarm.len() > 512 || alarm.chars().any(char::is_control) {
+        let why = "expected the name or the ARN of an alarm";
+        return Err(Error::invalid("pause_when", why));
+    }
+    Ok(())
 }
 
 /// Refuses what is not a run id: 1 to 268 of the characters of a table name, so that `<table>-<8 hex digits>-dry` always is
@@ -408,6 +462,12 @@ impl Shown for u64 {
 
     fn number(&self) -> Option<u64> {
         Some(*self)
+    }
+}
+
+impl Shown for String {
+    fn shown(&self) -> String {
+        self.clone()
     }
 }
 

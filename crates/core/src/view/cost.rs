@@ -361,7 +361,7 @@ mod tests {
         let all = [&definition["States"], children];
         let tasks = all.iter().flat_map(|states| states.as_object().unwrap());
         let tasks: Vec<_> = tasks.filter(|(_, state)| state["Type"] == "Task").collect();
-        assert_eq!(tasks.len(), 8);
+        assert_eq!(tasks.len(), 9);
         for (name, task) in tasks {
             let retriers = task["Retry"].as_array().unwrap();
             let again = retriers.iter().find(|retrier| {

@@ -7,7 +7,9 @@ use serde::Serialize;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::CheckpointReader;
 use crate::records::BoundBy;
-use crate::records::{CountNote, Counters, Cursor, Owner, RunRecord, RunStatus, SegmentRecord};
+use crate::records::{
+    CountNote, Counters, Cursor, Hold, Owner, RunRecord, RunStatus, SegmentRecord,
+};
 use crate::value::Key;
 use crate::view::cost::{Bill, Prices, Use};
 use crate::{Request, Result};
@@ -124,6 +126,8 @@ pub struct Summary {
     pub max_wcu: Option<u32>,
     /// Read capacity units per second that the run may use; null without a limit.
     pub max_rcu: Option<u32>,
+    /// What holds the run for now; null if nothing does.
+    pub held: Option<Hold>,
     /// Up to ten keys of items that remain, in DynamoDB's JSON.
     pub samples: Vec<Key>,
     /// What the run has cost so far, in USD.
@@ -154,6 +158,7 @@ impl Summary {
             throttles: 0,
             max_wcu: request.settings.max_wcu,
             max_rcu: request.settings.max_rcu,
+            held: None,
             samples: Vec::new(),
             cost_usd: Bill::default(),
         }
@@ -298,6 +303,7 @@ impl Snapshot {
             throttles: total.throttles,
             max_wcu: run.settings.max_wcu,
             max_rcu: run.settings.max_rcu,
+            held: run.hold.clone(),
             samples: proof.map_or_else(Vec::new, |proof| proof.samples.clone()),
             cost_usd: self.used().bill(prices),
         }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use backfill_core::pace::retry::Until;
 use backfill_core::{Error, ErrorKind, Result};
 use backfill_dynamodb::calls::{
-    CreateTable, DescribeTable, DescribeTimeToLive, UpdateTimeToLive, list_tags,
+    CreateTable, DescribeAlarms, DescribeTable, DescribeTimeToLive, UpdateTimeToLive, list_tags,
 };
 use backfill_dynamodb::failure;
 use backfill_dynamodb::send::{AsJson, CLOUDWATCH, ProvideErrorMetadata as _, ReadSender, Sender};
 use serde_json::{Map, Value as Json, json};
 
 use super::access::Admin;
-use crate::calls::{DeleteTable, DescribeAlarms, ListTables};
+use crate::calls::{DeleteTable, ListTables};
 
 /// Wait between two looks at a table that is being created or dropped.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -115,13 +115,16 @@ impl Admin {
         for names in names.chunks(DescribeAlarms::MOST) {
             let describe = DescribeAlarms {
                 alarm_names: names,
+                alarm_types: &[],
                 max_records: DescribeAlarms::MOST,
             };
-            let answer = cloudwatch
-                .call(&describe)
+            let mut answer = cloudwatch
+                .call(&AsJson(describe))
                 .await
                 .map_err(|error| failure("asking CloudWatch for alarms", error))?;
-            alarms.extend(answer.metric_alarms.unwrap_or_default());
+            if let Json::Array(found) = answer["MetricAlarms"].take() {
+                alarms.extend(found);
+            }
         }
         Ok(alarms)
     }

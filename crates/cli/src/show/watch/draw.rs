@@ -274,6 +274,9 @@ impl View {
         if run.status != RunStatus::Running {
             return fact("because", vec![run.message.clone().into()], width);
         }
+        if let Some(hold) = &run.hold {
+            return fact("held", vec![hold.why.clone().into()], width);
+        }
         let mut bounds = BTreeMap::new();
         for row in &self.overview.rows {
             *bounds.entry(row.bound_by).or_default() += 1;

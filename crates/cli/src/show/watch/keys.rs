@@ -79,10 +79,12 @@ impl View {
                                 true => Rate {
                                     max_wcu: None,
                                     max_rcu: Some(units),
+                                    ..Rate::default()
                                 },
                                 false => Rate {
                                     max_wcu: Some(units),
                                     max_rcu: None,
+                                    ..Rate::default()
                                 },
                             };
                             self.dialog = None;

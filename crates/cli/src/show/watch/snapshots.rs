@@ -232,7 +232,13 @@ fn keys_steer_and_what_cannot_be_taken_back_is_asked_for_again() {
 
 #[test]
 fn the_rate_is_typed() {
-    let set = |max_wcu, max_rcu| Some(Action::Command(Command::SetRate(Rate { max_wcu, max_rcu })));
+    let set = |max_wcu, max_rcu| {
+        Some(Action::Command(Command::SetRate(Rate {
+            max_wcu,
+            max_rcu,
+            ..Rate::default()
+        })))
+    };
     let (mut view, _) = mid_run();
     assert_eq!(press(&mut view, "w1500\n"), set(Some(Some(1500)), None));
     assert_eq!(press(&mut view, "wnone\n"), set(Some(None), None));
