@@ -52,15 +52,19 @@ async fn only_u_by_an_update_that_works_on_copies() {
         "run --table stuff --dry-run",
         "plan --table stuff",
     ] {
-        let unreadable = with(command, "SET extra :v").expect_code(2);
-        let words = "error: update: Invalid UpdateExpression: Syntax error; token: ";
+        let unreadable = with(command, "SET extra = :v, extra.a = :v").expect_code(2);
+        let words = "error: update: Invalid UpdateExpression: Two document paths overlap";
         assert!(unreadable.stderr.contains(words), "{}", unreadable.stderr);
     }
     assert_eq!(all(&database).await, before);
     assert_eq!(database.table_names().await, ["stuff"]);
 
     with("run --table stuff", "SET test = :v").expect_code(0);
-    let unreadable = with("run --table stuff --run-id other", "SET test :v").expect_code(2);
+    let unreadable = with(
+        "run --table stuff --run-id other",
+        "SET test = :v, test.a = :v",
+    )
+    .expect_code(2);
     assert!(
         unreadable
             .stderr

@@ -13,6 +13,7 @@ use backfill_e2e::command::{Ended, backfill_as_typed, root};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::screen::masked;
 use backfill_e2e::tables::{self, STUFF_KEYS, read_all, stuff};
+use backfill_e2e::terminal::Terminal;
 use serde_json::{Value as Json, json};
 
 const PLAN: &str = "plan --table stuff --set test=1";
@@ -555,8 +556,8 @@ async fn errors_of_a_run_say_what_to_do() {
             1,
         ),
         (
-            "update-syntax",
-            "run --table stuff --pending attribute_not_exists(a) --update SET\u{1f}a:v --value :v=1",
+            "update-overlaps",
+            "run --table stuff --pending attribute_not_exists(a) --update SET\u{1f}a=:v,a.b=:v --value :v=1",
             2,
         ),
     ] {
@@ -570,5 +571,47 @@ async fn errors_of_a_run_say_what_to_do() {
         let error = ended.stderr.lines().find(|line| line.starts_with("error:"));
         let error = error.unwrap_or_else(|| panic!("{name}: {ended:?}"));
         insta::assert_snapshot!(format!("error-{name}"), masked(error, &database.endpoint));
+    }
+}
+
+/// On a terminal no line of a plan is broken inside a word, and what goes on stands below what it goes on with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_breaks_between_words_on_a_terminal() {
+    let database = Embedded::with_stuff(300).await;
+    let plan = database.backfill(PLAN);
+    let mut terminal = Terminal::start_with_stdout(&plan, 80, 120);
+    let screen = terminal
+        .until("deletion-protection-enabled", |screen| {
+            screen.contains("protection-enabled")
+        })
+        .await;
+    assert_eq!(terminal.end().await.0, 0);
+    let (_, request) = screen
+        .split_once("  request   BatchExecuteStatement, ")
+        .unwrap_or_else(|| panic!("{screen}"));
+    let mut lines = request.lines();
+    let first = lines.next().unwrap().trim_end();
+    assert!(
+        first.len() + 36 <= 80 && !first.ends_with("PartiQ"),
+        "{first}"
+    );
+    let second = lines.next().unwrap();
+    assert!(
+        second.starts_with("            ") && !second.starts_with("             "),
+        "{screen}"
+    );
+    // Whole words, as in a plan that is read by a program.
+    let whole = end_of(database.backfill(PLAN)).await.expect_code(0).stdout;
+    let words: BTreeSet<&str> = whole.split_whitespace().collect();
+    for line in screen
+        .lines()
+        .filter(|line| line.starts_with("            "))
+    {
+        for word in line
+            .split_whitespace()
+            .filter(|word| word.chars().all(char::is_alphabetic))
+        {
+            assert!(words.contains(word), "{word}: {screen}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::drive::{left, paths, room, survey};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::place;
+use crate::show::lines;
 use crate::show::plan::{Printed, Shown};
 use crate::show::print;
 
@@ -87,6 +88,7 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
             plan: &plan,
             place: connection.place(),
             prices: &prices,
+            width: lines::width(print::stdout_is_terminal()),
         };
         print::coloured_line(&shown.text())?;
         left::tell(&request, &connection, &description).await?;

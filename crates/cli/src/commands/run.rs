@@ -21,6 +21,7 @@ use crate::drive::{confirm, here, left, others, owner, paths, survey};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::place;
+use crate::show::lines;
 use crate::show::plan::Shown;
 use crate::show::print;
 
@@ -224,6 +225,7 @@ async fn dry_run(
             plan: &plan,
             place: connection.place(),
             prices,
+            width: lines::width(print::is_terminal()),
         };
         say!("{}", shown.after_count());
         if let Some(why) = &plan.objection {

@@ -9,6 +9,7 @@ use backfill_core::{Error, ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 
 use crate::drive::survey;
+use crate::show::lines;
 use crate::show::plan::Shown;
 use crate::show::print;
 
@@ -44,6 +45,7 @@ pub async fn confirm(
         plan: &plan,
         place: connection.place(),
         prices,
+        width: lines::width(print::is_terminal()),
     };
     print::say_coloured(&shown.essentials());
     print::ask(&format!(

@@ -1,5 +1,6 @@
 //! Long texts in lines of a width, broken between words.
 
+use anstream::adapter::strip_str;
 use ratatui::crossterm::terminal;
 use ratatui::text::Span;
 
@@ -15,9 +16,9 @@ pub fn width(is_terminal: bool) -> Option<usize> {
     Some(usize::from(columns).max(LEAST))
 }
 
-/// The columns that a text takes.
+/// The columns that a text takes, its colours aside.
 pub fn columns(text: &str) -> usize {
-    Span::raw(text).width()
+    Span::raw(strip_str(text).to_string()).width()
 }
 
 /// A text in lines of at most this width, if there is one, each broken between words; those that go on begin with so many blanks.
@@ -63,7 +64,11 @@ mod tests {
             wrap("a\nxxxxxxxxxxxx y", Some(5), 2),
             "a\nxxxxxxxxxxxx\n  y"
         );
-        // Width is that of the screen, not bytes.
+        // Width is that of the screen, not bytes, and colours have none.
+        assert_eq!(
+            wrap("\x1b[33m!\x1b[0m ab cd", Some(7), 2),
+            "\x1b[33m!\x1b[0m ab cd"
+        );
         assert_eq!(wrap("ääää ääää", Some(9), 0), "ääää ääää");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 use backfill_core::clock::rfc3339;
 use backfill_core::survey::{
@@ -16,7 +17,7 @@ use serde::Serialize;
 
 use crate::hint;
 use crate::show::advice::Advised;
-use crate::show::words;
+use crate::show::{lines, words};
 
 /// Longest value that is shown of the example's attributes.
 const LONGEST_VALUE: usize = 60;
@@ -27,6 +28,8 @@ pub struct Shown<'a> {
     /// Where the table is.
     pub place: &'a str,
     pub prices: &'a Prices,
+    /// The width that lines are broken at, between words; `None` leaves them whole.
+    pub width: Option<usize>,
 }
 
 /// A plan as `--json` prints it.
@@ -81,7 +84,7 @@ impl Shown<'_> {
             ));
         }
         lines.extend(self.warning_lines());
-        lines.join("\n")
+        self.broken(&lines)
     }
 
     /// What somebody must know who is asked for a yes.
@@ -93,7 +96,7 @@ impl Shown<'_> {
         lines.extend(self.time_lines());
         lines.push(self.cost_line());
         lines.extend(self.warning_lines());
-        lines.join("\n")
+        self.broken(&lines)
     }
 
     /// What is left to say once a dry run has counted.
@@ -105,7 +108,20 @@ impl Shown<'_> {
         lines.push(self.cost_line());
         let losses = self.plan.warnings.iter().filter(|it| it.is_of_losses());
         lines.extend(losses.flat_map(lines_of_warning));
-        lines.join("\n")
+        self.broken(&lines)
+    }
+
+    /// The lines, broken between words; those that go on stand below what they go on with. What is to be typed stays whole.
+    fn broken(&self, lines: &[String]) -> String {
+        let broken = lines.iter().map(|line| {
+            let indent = match strip_str(line).to_string() {
+                plain if plain.contains("aws ") && plain.contains(" --") => return line.clone(),
+                plain if plain.starts_with("    ") || plain.starts_with("  !") => 4,
+                _ => 12,
+            };
+            lines::wrap(line, self.width, indent)
+        });
+        broken.collect::<Vec<_>>().join("\n")
     }
 
     fn change_lines(&self) -> Vec<String> {
