@@ -70,8 +70,8 @@ impl Signals {
                 () = hangup(&mut self.hangup) => HAS_HUNG_UP.store(true, Ordering::SeqCst),
             }
             if !stop.is_cancelled() {
-                print::say(words);
                 print::stop_waiting();
+                print::say(words);
                 stop.cancel();
             }
         }

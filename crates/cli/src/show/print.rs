@@ -32,7 +32,8 @@ const IDLE: Duration = Duration::from_secs(2);
 /// How long it waits for one that takes a little now and then.
 const MOST: Duration = Duration::from_secs(10);
 
-static STDERR: LazyLock<Stream> = LazyLock::new(|| Stream::to(Output::new(stderr()), width));
+static STDERR: LazyLock<Stream> =
+    LazyLock::new(|| Stream::to(Output::new(stderr(), is_stopping), width));
 
 /// A handle of its own: whoever waits in it holds no lock that anybody else needs.
 #[expect(clippy::disallowed_methods, reason = "this is where it is written to")]
@@ -198,6 +199,10 @@ pub fn stop_waiting() {
     IS_STOPPING.store(true, Ordering::SeqCst);
 }
 
+fn is_stopping() -> bool {
+    IS_STOPPING.load(Ordering::SeqCst)
+}
+
 /// Prints one JSON object on stdout. If that fails, the command goes on to its end, and then [`unprinted`] says so. A pipe that
 /// nobody empties is waited for until somebody stops this process.
 pub fn json<T: Serialize>(object: &T) {
@@ -217,7 +222,7 @@ pub fn json<T: Serialize>(object: &T) {
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if IS_STOPPING.load(Ordering::SeqCst) {
+        if is_stopping() {
             let until = *deadline.get_or_insert_with(|| Instant::now() + IDLE);
             if Instant::now() >= until {
                 let why = "cannot print the result: nobody takes it from stdout";

@@ -14,6 +14,9 @@ const NO_CONTROL: i32 = 0o400;
 const STARTED_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// How long a `tee` may take to end by a signal that we had as well.
+const ENDED_WITHIN: Duration = Duration::from_millis(300);
+
 /// Writes to stderr and, if that is a pipe to a `tee` that is no more, to its files and its terminal.
 pub struct Output {
     stderr: Box<dyn Write + Send>,
@@ -23,10 +26,14 @@ pub struct Output {
     begin: Instant,
     last_look: Option<Instant>,
     is_gone: bool,
+    /// Whether somebody wants this process to end.
+    is_stopping: fn() -> bool,
+    has_waited: bool,
 }
 
 impl Output {
-    pub fn new(stderr: Box<dyn Write + Send>) -> Output {
+    /// `is_stopping` says whether somebody wants this process to end, and with it perhaps `tee`.
+    pub fn new(stderr: Box<dyn Write + Send>, is_stopping: fn() -> bool) -> Output {
         let target = read_link("/proc/self/fd/2").ok();
         Output {
             stderr,
@@ -35,6 +42,8 @@ impl Output {
             begin: Instant::now(),
             last_look: None,
             is_gone: false,
+            is_stopping,
+            has_waited: false,
         }
     }
 
@@ -69,6 +78,11 @@ impl Write for Output {
             return self.write_to_heirs(bytes);
         }
         self.look();
+        if !self.heirs.is_empty() && !self.has_waited && (self.is_stopping)() {
+            // What a pipe has taken is lost if nobody reads it any more: the signal has its time to end `tee`.
+            self.has_waited = true;
+            std::thread::sleep(ENDED_WITHIN);
+        }
         match self.stderr.write(bytes) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 self.is_gone = true;
