@@ -9,7 +9,7 @@ pub use document::{Parts, Request, parse_strictly};
 pub(crate) use hours::Hours;
 pub(crate) use settings::Shown;
 pub use settings::{
-    Form, MAX_ONLY_SEGMENTS, MAX_PASSES, NONE, RequestedSettings, SETTINGS, Setting, Settings,
-    WriterKind, check_run_id,
+    Form, MAX_ONLY_SEGMENTS, MAX_PASSES, NO_LIMIT, NONE, RequestedSettings, SETTINGS, Setting,
+    Settings, WriterKind, check_run_id,
 };
 pub use written_by::WrittenBy;

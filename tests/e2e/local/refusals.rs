@@ -256,6 +256,8 @@ async fn rates_that_cannot_be_are_refused() {
     run("rate --run-id mine --max-wcu 5".into()).expect_code(0);
     let again = run(format!("{RUN} --run-id mine")).expect_code(0);
     assert_eq!(again.json()["max_wcu"], 5);
+    let without = run(format!("{RUN} --run-id mine --max-wcu none")).expect_code(0);
+    assert!(without.json()["max_wcu"].is_null(), "{without:?}");
     for (arguments, words) in [
         ("--run-id other --max-wcu 5", "there is no run other"),
         ("--run-id mine --max-wcu 0", "max-wcu:"),

@@ -161,6 +161,7 @@ fn commands_in_the_documents_can_be_typed() {
         "docs/operate.md",
         "docs/permissions.md",
         "docs/rehearse.md",
+        "docs/RECIPES.md",
         "docs/results.md",
         "docs/settings.md",
         "examples/README.md",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backfill_core::request::{Form, RequestedSettings, SETTINGS, Setting};
+use backfill_core::request::{Form, NO_LIMIT, RequestedSettings, SETTINGS, Setting};
 use backfill_core::{Error, ErrorKind, Result};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
@@ -129,6 +129,7 @@ fn flag(setting: &Setting) -> Option<Arg> {
     let arg = Arg::new(setting.name).long(flag).help(help(setting));
     let arg = match setting.form {
         Form::Switch => return Some(arg.action(ArgAction::SetTrue)),
+        Form::Number(..) if setting.default == Some(NONE) => arg.value_parser(limit),
         Form::Number(..) => arg.value_parser(value_parser!(u32)),
         Form::Segments => arg
             .value_parser(value_parser!(u32))
@@ -140,6 +141,19 @@ fn flag(setting: &Setting) -> Option<Arg> {
         }
     };
     Some(arg.value_name(value))
+}
+
+/// The default of the limits.
+const NONE: &str = "no limit";
+
+/// A number of units, or `none`.
+fn limit(text: &str) -> std::result::Result<u32, String> {
+    match text {
+        "none" => Ok(NO_LIMIT),
+        units => units
+            .parse()
+            .map_err(|_| format!("expected a number of units per second, or none, got {units:?}")),
+    }
 }
 
 /// What a setting is, what it may be, and what it is if it is left out.
@@ -155,7 +169,9 @@ fn help(setting: &Setting) -> String {
     match (setting.form, setting.default) {
         (Form::Switch, _) | (_, None) => {}
         // Of the others the same is true, and a limit that is not there is looked for.
-        (_, Some("no limit")) => help += " [default: no limit; a run that goes on keeps its own]",
+        (_, Some(NONE)) => {
+            help += "; none takes it away [default: no limit; a run that goes on keeps its own]"
+        }
         (_, Some(default)) => help += &format!(" [default: {default}]"),
     }
     help
@@ -270,6 +286,13 @@ mod tests {
             let refused = typed(&flags).unwrap_err().to_string();
             assert!(refused.starts_with(expected), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_limit_is_a_number_or_none() {
+        let read = typed(&["--max-wcu", "none", "--max-rcu", "7"]).unwrap();
+        assert_eq!((read.max_wcu, read.max_rcu), (Some(NO_LIMIT), Some(7)));
+        assert!(Typed::try_parse_from(["backfill", "--max-wcu", "fast"]).is_err());
     }
 
     #[test]

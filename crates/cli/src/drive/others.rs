@@ -79,8 +79,13 @@ pub async fn warn(request: &Request, connection: &Connection, checkpoints: &Chec
     let mut settings = request.settings.choose(0);
     if let Some(stored) = stored {
         // A run that is there keeps what was chosen for it.
-        settings.max_wcu = settings.max_wcu.or(stored.max_wcu);
-        settings.max_rcu = settings.max_rcu.or(stored.max_rcu);
+        let asked = &request.settings;
+        if asked.max_wcu.is_none() {
+            settings.max_wcu = stored.max_wcu;
+        }
+        if asked.max_rcu.is_none() {
+            settings.max_rcu = stored.max_rcu;
+        }
     }
     let facts = facts(request, connection).await;
     tell(&other_runs(&others, &settings, facts.as_ref(), 1.0));

@@ -19,6 +19,8 @@ pub const MAX_PASSES: u32 = 100;
 /// What takes a guard away that a run has.
 pub const NONE: &str = "none";
 const MOST_UNITS: u64 = u32::MAX as u64;
+/// The limit that is none: it takes away that of a run which goes on. No table has so many units.
+pub const NO_LIMIT: u32 = u32::MAX;
 
 /// The declaration of every setting, for the macro `$with`.
 ///
@@ -274,7 +276,7 @@ macro_rules! structs {
                         let default: fn(u32, u64) -> $c_type = $c_default;
                         default(at_once, size_bytes)
                     }),)*
-                    $($limit: self.$limit,)*
+                    $($limit: self.$limit.filter(|units| *units != NO_LIMIT),)*
                     $($guard: self.$guard.clone().filter(|text| text != NONE),)*
                     only_segments: self.only_segments.clone().unwrap_or_default(),
                     pause_after: self.pause_after,
@@ -530,6 +532,19 @@ impl WriterKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_can_be_taken_away_from_a_run_that_goes_on() {
+        let mut asked = RequestedSettings {
+            max_wcu: Some(NO_LIMIT),
+            ..RequestedSettings::default()
+        };
+        let mut before = RequestedSettings::default().choose(0);
+        (before.max_wcu, before.max_rcu) = (Some(5), Some(6));
+        asked.keep(&before);
+        let settings = asked.choose(0);
+        assert_eq!((settings.max_wcu, settings.max_rcu), (None, Some(6)));
+    }
 
     /// What people are told of a default is what a run gets.
     #[test]
