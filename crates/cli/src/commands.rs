@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod examples;
 pub mod help;
+pub mod init;
 pub mod item;
 pub mod plan;
 pub mod rate;

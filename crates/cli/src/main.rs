@@ -1,4 +1,4 @@
-//! The operator's command: `backfill plan`, `run`, `verify`, `start`, `runs`, `status`, `watch`, `rate`, `pause`, `resume`, `cancel`, `rejected`,
+//! The operator's command: `backfill init`, `plan`, `run`, `verify`, `start`, `runs`, `status`, `watch`, `rate`, `pause`, `resume`, `cancel`, `rejected`,
 //! `report`, `simulate`, `demo`; and for rehearsals `sandbox`, `table`, `item`.
 
 /// Prints lines for people, as `eprintln!` would, by [`show::print::say`].
@@ -29,7 +29,7 @@ use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Su
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
-    demo, examples, help, item, rate, rejected, report, resume, run, runs, sandbox, simulate,
+    demo, examples, help, init, item, rate, rejected, report, resume, run, runs, sandbox, simulate,
     start, status, steer, table, verify, watch,
 };
 use crate::ending::Ending;
@@ -54,6 +54,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Ask what is to be done, and write a spec file.
+    #[command(after_help = examples::INIT)]
+    Init(init::InitArgs),
     /// Say what a run would do, for how long, at what cost. Cannot write.
     #[command(after_help = examples::PLAN)]
     Plan(commands::plan::PlanArgs),
@@ -166,6 +169,7 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
+            Command::Init(args) => init::init(&args),
             Command::Plan(args) => commands::plan::plan(args).await,
             Command::Run(args) => run::run(args).await,
             Command::Verify(args) => verify::verify(args).await,

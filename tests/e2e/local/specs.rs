@@ -1,9 +1,10 @@
 //! What is to be done to items, as people say it.
 
 use backfill_core::Item;
-use backfill_e2e::command::Ended;
+use backfill_e2e::command::{Ended, backfill};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::tables::{create, put_all, read_all};
+use backfill_e2e::terminal::Terminal;
 use serde_json::json;
 
 const KEYS: &[(&str, &str)] = &[("id", "S")];
@@ -440,4 +441,61 @@ async fn an_update_that_is_none_is_refused_before_a_record_exists() {
         assert!(refused.contains(why), "{update}: {refused}");
         assert_eq!(database.table_names().await, ["things"], "{update}");
     }
+}
+
+/// Five questions make a spec file that a plan takes; a bad answer is asked for again, a file that is there stays, and without a
+/// terminal there are the flags.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spec_file_is_written_by_asking() {
+    let database = things(json!([{"id": {"S": "a"}}])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spec.json");
+    let command = |arguments: &str| {
+        let mut command = backfill(arguments.split_whitespace());
+        command.arg("--out").arg(&path);
+        command
+    };
+    let refused = Ended::run(&mut command("init")).expect_code(2);
+    assert!(
+        refused.stderr.contains("there is no terminal to ask on"),
+        "{}",
+        refused.stderr
+    );
+    assert!(refused.stderr.contains("--set"), "{}", refused.stderr);
+
+    let mut terminal = Terminal::start(&command("init"), 100, 40);
+    for (question, answer) in [
+        ("1/5", "no table\r"),
+        ("is not a table name", "things\r"),
+        ("2/5", "set\r"),
+        ("3/5", "price\r"),
+        ("4/5", "one\r"),
+        ("expected JSON", "1.100000000000000000000000000000001\r"),
+        ("5/5", "0\r"),
+        ("expected a number such as 500", "500\r"),
+    ] {
+        terminal.shows(question).await;
+        terminal.types(answer);
+    }
+    terminal
+        .shows("see what it would do: backfill plan --spec")
+        .await;
+    assert_eq!(terminal.end().await.0, 0);
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(
+        written,
+        "{\n  \"table\": \"things\",\n  \"set\": {\"price\": 1.100000000000000000000000000000001},\n  \"max_wcu\": 500\n}\n"
+    );
+    let plan = Ended::run(database.backfill("plan").arg("--spec").arg(&path)).expect_code(0);
+    assert!(
+        plan.stdout
+            .contains("SET price = {\"N\":\"1.100000000000000000000000000000001\"}"),
+        "{}",
+        plan.stdout
+    );
+
+    let mut again = Terminal::start(&command("init"), 100, 40);
+    again.shows("is there already").await;
+    assert_eq!(again.end().await.0, 2);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), written);
 }

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use backfill_e2e::command::{Ended, backfill, binary, root};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
+    "init",
     "plan",
     "run",
     "verify",

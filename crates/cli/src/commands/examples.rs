@@ -7,6 +7,10 @@ pub const PLAN: &str = r"Examples:
   backfill plan --table stuff --set test=1 --max-wcu 500 --out plan.json
   backfill plan --spec orders.json --profile prod --json";
 
+pub const INIT: &str = r"Examples:
+  backfill init
+  backfill init --out orders.json";
+
 pub const RUN: &str = r"Examples:
   backfill run --table stuff --set test=1 --dry-run
   backfill run --table stuff --set test=1 --only-segments 0
