@@ -9,7 +9,7 @@ mod segments;
 #[cfg(test)]
 mod tests;
 
-use backfill_core::records::{HistoryBucket, MAX_EVENTS, Rejected, RunRecord, RunStatus};
+use backfill_core::records::{HistoryBucket, MAX_EVENTS, Owner, Rejected, RunRecord, RunStatus};
 use backfill_core::text::visible_json;
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{PassProgress, Summary};
@@ -91,15 +91,20 @@ impl Report {
     /// The parts of the bill in USD, and what each is for.
     pub fn bill(&self) -> Vec<(&'static str, f64)> {
         let bill = &self.summary.cost_usd;
-        vec![
+        let mut parts = vec![
             ("Writes to the table and its indexes", bill.writes),
             ("Reads of the sweeps", bill.scan),
             ("Reads of the verification", bill.verification),
             ("Checkpoint table", bill.checkpoints),
-            ("Lambda, duration", bill.lambda_duration),
-            ("Lambda, requests", bill.lambda_requests),
-            ("Step Functions, state transitions", bill.state_transitions),
-        ]
+        ];
+        if matches!(self.run.owner, Owner::Execution(_)) {
+            parts.extend([
+                ("Lambda, duration", bill.lambda_duration),
+                ("Lambda, requests", bill.lambda_requests),
+                ("Step Functions, state transitions", bill.state_transitions),
+            ]);
+        }
+        parts
     }
 
     /// What the bill is reckoned by, and what is not in it.

@@ -231,6 +231,12 @@ impl Forecast {
         }
     }
 
+    /// The same for a run of an operator's process: without Lambda and Step Functions.
+    pub fn here(mut self) -> Forecast {
+        self.cost_usd = self.cost_usd.without_functions();
+        self
+    }
+
     /// Items per second that would be migrated were it not for this limit.
     pub(super) fn rate_without(&self, limit: &Limit) -> f64 {
         let others = self.bounds.iter().filter(|bound| bound.limit != *limit);

@@ -178,6 +178,7 @@ impl Plan {
             .try_change(&*change, &facts.indexes, items.collect())?;
         let also_tried = tried.split_off(representative.min(tried.len()));
         let forecast = Forecast::new(&facts, &sample, &tried, &settings, with.prices);
+        let forecast = priced(forecast, with.room.as_ref());
         let known = Known {
             facts: &facts,
             sample: &sample,
@@ -225,11 +226,20 @@ impl Plan {
         let sample = self
             .sample
             .counted(count.scanned, count.remaining, count.consumed_rcu);
+        let forecast = Forecast::new(&self.table, &sample, &self.tried, &self.settings, prices);
         Plan {
-            forecast: Forecast::new(&self.table, &sample, &self.tried, &self.settings, prices),
+            forecast: priced(forecast, self.lambda.as_ref()),
             sample,
             ..self
         }
+    }
+}
+
+/// A forecast with the price of a run in AWS if it is to be one there.
+fn priced(forecast: Forecast, room: Option<&Fact<Room>>) -> Forecast {
+    match room {
+        Some(_) => forecast,
+        None => forecast.here(),
     }
 }
 

@@ -99,6 +99,9 @@ const UNITS_PER_CHUNK: f64 = 3.0;
 /// Read units of a look at the run record.
 const UNITS_PER_LOOK: f64 = 2.0;
 
+/// Of so many items at least the bill says what a million would cost.
+const FEWEST_ITEMS: f64 = 10_000.0;
+
 /// What a run has used, or is going to.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Use {
@@ -145,7 +148,7 @@ pub struct Bill {
     pub state_transitions: f64,
     /// The sum of all.
     pub total: f64,
-    /// The total per million items that were to be written; null if there were none.
+    /// The total per million items that were to be written; null if they were too few to tell.
     pub per_million_items: Option<f64>,
 }
 
@@ -174,12 +177,35 @@ impl Use {
             per_million_items: None,
         };
         bill.total = bill.writes + bill.scan + bill.verification + bill.beside_the_table();
-        bill.per_million_items = (self.items > 0.0).then(|| bill.total / self.items * 1e6);
+        bill.per_million_items = per_million(bill.total, self.items);
         bill
     }
 }
 
+/// What a million items cost if so many cost so much. `None` for few: what any run costs, however small, would be most of it.
+fn per_million(usd: f64, items: f64) -> Option<f64> {
+    (items >= FEWEST_ITEMS).then(|| usd / items * 1e6)
+}
+
 impl Bill {
+    /// The same bill of a run in an operator's process.
+    pub(crate) fn without_functions(self) -> Bill {
+        let functions = self.lambda_duration + self.lambda_requests + self.state_transitions;
+        let total = self.total - functions;
+        let part = |usd: f64| match self.total > 0.0 {
+            true => usd * total / self.total,
+            false => usd,
+        };
+        Bill {
+            lambda_duration: 0.0,
+            lambda_requests: 0.0,
+            state_transitions: 0.0,
+            total,
+            per_million_items: self.per_million_items.map(part),
+            ..self
+        }
+    }
+
     /// Everything but the units of the target table, in USD.
     pub fn beside_the_table(&self) -> f64 {
         self.checkpoints + self.lambda_duration + self.lambda_requests + self.state_transitions
@@ -221,6 +247,21 @@ mod tests {
         };
         let bill = at_home.bill(&Prices::default());
         assert_eq!(bill.lambda_duration + bill.state_transitions, 0.0);
+    }
+
+    /// A few items are no measure of a million.
+    #[test]
+    fn a_small_bill_says_nothing_of_a_million_items() {
+        let of = |items: f64| Use {
+            items,
+            write_units: items,
+            ..a_million()
+        };
+        for (items, is_told) in [(12.0, false), (9_999.0, false), (10_000.0, true)] {
+            let bill = of(items).bill(&Prices::default());
+            assert_eq!(bill.per_million_items.is_some(), is_told, "{items}");
+            assert!(bill.total > 0.0);
+        }
     }
 
     #[test]
