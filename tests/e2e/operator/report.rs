@@ -236,7 +236,7 @@ async fn honest_end_in_the_report() {
     );
     let html = report("").expect_code(0).stdout;
     assert!(html.contains(
-        "Every item of table stuff has been migrated: a strongly consistent count over 50 items"
+        "Proven: no item of table stuff matches attribute_not_exists(test): a strongly consistent count over 50 items"
     ));
     assert!(html.contains("too short for a chart"));
     assert_well_formed(html.trim_end());

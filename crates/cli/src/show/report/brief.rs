@@ -74,11 +74,35 @@ impl Report {
                      written."
                 ),
                 false => format!(
-                    "Every item of table {table} has been migrated: {counted} 0 that are pending."
+                    "Proven: no item of table {table} matches {}: {counted} 0 that do.",
+                    self.run.spec.predicate()
                 ),
             },
-            advice: Vec::new(),
+            advice: self.advice_on_what_lies_outside(),
         }
+    }
+
+    /// What the count says nothing of, and how to find it out.
+    fn advice_on_what_lies_outside(&self) -> Vec<(String, Option<String>)> {
+        let spec = &self.run.spec;
+        let lacking = spec.may_be_lacking();
+        let Some(first) = lacking.first().filter(|_| !self.run.settings.dry_run) else {
+            return Vec::new();
+        };
+        let what = format!(
+            "Items that the predicate leaves out were not changed, and may lack {} all the same. How many do is counted by verify with a \
+             spec that sets it:",
+            lacking.join(", ")
+        );
+        let is_plain = |text: &str| {
+            text.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        };
+        let command = format!("backfill verify --table {} --set {first}=1", spec.table);
+        advice(
+            &what,
+            (is_plain(first) && !first.contains('.')).then_some(command),
+        )
     }
 
     fn incomplete(&self, proof: &Proof) -> Brief {
