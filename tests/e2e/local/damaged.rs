@@ -7,7 +7,9 @@ use backfill_e2e::command::Ended;
 use backfill_e2e::database::Embedded;
 use backfill_e2e::tables;
 
-use crate::stuff::{RUN, all};
+use serde_json::json;
+
+use crate::stuff::{RUN, all, wait_for_progress};
 
 const SEGMENT: &str = "pass#00001#segment#0000000";
 
@@ -136,4 +138,22 @@ async fn a_damaged_record_is_refused_by_record_and_field() {
     }
     assert!(all(&database).await == before, "something was written");
     Ended::run(&mut database.backfill(&run)).expect_code(0);
+}
+
+/// honest-end: if the records cannot be read at the end, a program gets an object all the same, without figures.
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_end_without_records() {
+    let database = Embedded::with_stuff(2_000).await;
+    let slow = format!("{RUN} --run-id r --segments 4 --max-wcu 50");
+    let child = database.backfill(&slow).spawn().unwrap();
+    wait_for_progress(&database).await;
+    let damaged = AttributeValue::N("99".into());
+    set(&database, "run", "version", damaged).await;
+    let ended = Ended::of(child).expect_code(1);
+    let result = ended.json();
+    assert_eq!(
+        (&result["status"], &result["records"]),
+        (&json!("failed"), &json!("unread"))
+    );
+    assert!(result["updated"].is_null(), "{result}");
 }

@@ -14,6 +14,7 @@ use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{Snapshot, snapshot};
 use backfill_core::{ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly, ReadWrite};
+use serde::Serialize;
 
 use crate::drive::executions::Executions;
 use crate::drive::watch::{Watch, Watched};
@@ -127,6 +128,15 @@ pub async fn execute(
     Ok(tell(request, ended, records, prices, json))
 }
 
+/// What `--json` prints if the records cannot be read at the end: no figures, since those of nothing done would be wrong.
+#[derive(Serialize)]
+struct Unread<'a> {
+    run_id: &'a str,
+    table: &'a str,
+    status: &'a str,
+    records: &'a str,
+}
+
 /// Prints how it came out.
 fn tell(
     request: &Request,
@@ -146,6 +156,14 @@ fn tell(
             )));
             if let Err(error) = &ended {
                 print::error(error);
+            }
+            if json {
+                print::json(&Unread {
+                    run_id: &run_id,
+                    table: &request.spec.table,
+                    status,
+                    records: "unread",
+                });
             }
             return Ending::Failed;
         }
