@@ -63,7 +63,10 @@ pub struct Review {
 #[derive(Debug, Default)]
 struct Usage {
     budget: Duration,
+    /// For the ceiling, since the table has throttled.
     throttled: Duration,
+    /// For the ceiling before that: a segment begins slowly.
+    starting: Duration,
     service: Duration,
 }
 
@@ -329,10 +332,10 @@ impl<'a> Pace<'a> {
         let (reads, read_throttles, read_throttled_by, _) = self.reads.review();
         let bound = |usage: &Usage, available: Duration| {
             let used = usage.budget + usage.throttled + usage.service;
-            if used * 2 < available {
+            let most = usage.budget.max(usage.throttled).max(usage.service);
+            if used.is_zero() || used * 2 < available || usage.starting > most {
                 return BoundBy::None;
             }
-            let most = usage.budget.max(usage.throttled).max(usage.service);
             if usage.throttled == most {
                 BoundBy::Throttled
             } else if usage.budget == most {
@@ -417,7 +420,10 @@ impl<'a> Turn<'a> {
         let waited = begin.elapsed();
         {
             let mut known = side.lock();
-            known.usage.throttled += throttled;
+            match side.ceiling.is_found() {
+                true => known.usage.throttled += throttled,
+                false => known.usage.starting += throttled,
+            }
             known.usage.budget += waited - throttled;
         }
         if !paid {
@@ -553,6 +559,32 @@ impl Drop for Turn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// polite: whatever a segment waits for at its begin, it is not called throttled before the table has throttled it.
+    #[tokio::test(start_paused = true)]
+    async fn polite_is_called_throttled_only_where_the_table_has_throttled() {
+        let budget = Budget::new(Share::Whole);
+        let pace = Pace::new(&budget, 1, Some(400.0), None);
+        let until = Until::after(Duration::from_secs(3_600));
+        assert_eq!(pace.review().bound_by, BoundBy::None, "nothing was done");
+        for _ in 0..5 {
+            let turn = pace.write(1, &until).await.unwrap();
+            turn.end_write(400.0, 0, 0);
+        }
+        let review = pace.review();
+        assert_eq!((review.bound_by, review.throttles), (BoundBy::None, 0));
+        let mut throttled = 0;
+        for _ in 0..5 {
+            let turn = pace.write(1, &until).await.unwrap();
+            turn.failed(&Error::new(ErrorKind::Throttled, "slow down"));
+            throttled += 1;
+        }
+        let review = pace.review();
+        assert_eq!(
+            (review.bound_by, review.throttles),
+            (BoundBy::Throttled, throttled)
+        );
+    }
 
     /// budget: what DynamoDB refuses for good is charged by the size of the item, which nobody tells. One unit is counted, and
     /// the budget pays what items have cost.

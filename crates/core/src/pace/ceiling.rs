@@ -153,6 +153,11 @@ impl Ceiling {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the table has throttled, so that the ceiling is one that was found and not the begin.
+    pub fn is_found(&self) -> bool {
+        self.lock().cut.is_some()
+    }
+
     /// Units per second that are allowed now.
     pub fn rate(&self) -> f64 {
         self.lock().rate()
