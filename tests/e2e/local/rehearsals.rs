@@ -63,11 +63,36 @@ fn a_simulation_answers_for_the_operators_own_figures() {
     for (more, field) in [
         ("--pending 2", "pending"),
         ("--item-size 0", "item-size"),
+        ("--indexes 4000000000", "indexes: expected 0 to 100"),
+        ("--live-wcu 4000000000", "live-wcu: expected 0 to 100000000"),
+        ("--table-rcu 0", "table-rcu: expected 1 to"),
+        ("--latency-ms 1e19", "latency-ms: expected 0 to 60000"),
+        ("--statement-ms=-1", "statement-ms: expected 0 to 60000"),
         ("--max-wcu 0", "max-wcu:"),
         ("--price-file /nowhere", "price-file"),
     ] {
         let refused = simulate(more).expect_code(2);
         assert!(refused.stderr.contains(field), "{more}: {}", refused.stderr);
         assert_eq!(refused.stdout, "");
+    }
+    // Sizes that would take all memory, or all time, are refused before anything is made.
+    for (sizes, field) in [
+        (
+            "--items 10 --partitions 4000000000",
+            "partitions: expected 1 to 100000",
+        ),
+        ("--items 18446744073709551615", "items: expected 1 to"),
+        (
+            "--items 1000000000000 --item-size 400000",
+            "partitions, and 100000 can be simulated",
+        ),
+    ] {
+        let mut command = backfill(format!("simulate {sizes}").split_whitespace());
+        let refused = Ended::run(&mut command).expect_code(2);
+        assert!(
+            refused.stderr.contains(field),
+            "{sizes}: {}",
+            refused.stderr
+        );
     }
 }

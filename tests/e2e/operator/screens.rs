@@ -506,6 +506,8 @@ async fn a_status_as_people_see_it() {
     let same = text.lines().map(|line| match line.trim_start() {
         rest if rest.starts_with("time ") => "  time      SECONDS".to_owned(),
         rest if rest.starts_with("cost ") => "  cost      BILL".to_owned(),
+        // What is in it.
+        rest if rest.starts_with("writes ") => "            PARTS".to_owned(),
         // How many pages there were is a matter of speed.
         rest if rest.starts_with("capacity ") => {
             let budget = rest.split_once("; ").map_or("", |(_, budget)| budget);

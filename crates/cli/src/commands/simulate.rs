@@ -1,6 +1,7 @@
 //! `backfill simulate`: how long a run would take, at what rate, and what bounds it. The real engine on a model table, in
 //! virtual time; nothing is called.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use backfill_core::request::RequestedSettings;
@@ -18,6 +19,17 @@ use crate::show::simulation::Shown;
 
 /// Items that are simulated one by one; of a larger table as many, evenly, which then stand for more.
 const MAX_ITEMS: u64 = 5_000_000;
+
+/// Items, units per second and partitions beyond which there is no table: a thousand times the largest that is spoken of.
+const MOST_ITEMS: u64 = 1_000_000_000_000_000;
+const MOST_UNITS: u64 = 100_000_000;
+const MOST_PARTITIONS: u64 = 100_000;
+
+/// Secondary indexes that a table can have: five local ones, and twenty global ones unless AWS is asked for more.
+const MOST_INDEXES: u64 = 100;
+
+/// No request takes longer: it would be given up.
+const LONGEST_MS: f64 = 60_000.0;
 
 #[derive(Args)]
 pub struct SimulateArgs {
@@ -142,8 +154,15 @@ pub async fn simulate(args: SimulateArgs) -> Result<Ending> {
 
 /// The table of the arguments, and how many items one of it stands for.
 fn scenario(args: &SimulateArgs) -> Result<(Scenario, f64)> {
-    if args.items == 0 {
-        return Err(Error::invalid("items", "expected at least one"));
+    within("items", args.items, 1..=MOST_ITEMS)?;
+    within("indexes", args.indexes.into(), 0..=MOST_INDEXES)?;
+    within("live-wcu", args.live_wcu.into(), 0..=MOST_UNITS)?;
+    within("table-rcu", args.table_rcu.into(), 1..=MOST_UNITS)?;
+    if let Some(units) = args.table_wcu {
+        within("table-wcu", units.into(), 1..=MOST_UNITS)?;
+    }
+    if let Some(partitions) = args.partitions {
+        within("partitions", partitions.into(), 1..=MOST_PARTITIONS)?;
     }
     if !(1..=400 * 1024).contains(&args.item_size) {
         return Err(Error::invalid("item-size", "expected 1 to 409600 bytes"));
@@ -151,25 +170,31 @@ fn scenario(args: &SimulateArgs) -> Result<(Scenario, f64)> {
     if !(0.0..=1.0).contains(&args.pending) {
         return Err(Error::invalid("pending", "expected a part from 0 to 1"));
     }
-    let milliseconds = |field, ms: f64| {
-        Duration::try_from_secs_f64(ms / 1e3)
-            .map_err(|_| Error::invalid(field, format!("{ms} is not a time")))
+    let milliseconds = |field, ms: f64| match ms {
+        0.0..=LONGEST_MS => Ok(Duration::from_secs_f64(ms / 1e3)),
+        _ => Err(Error::invalid(
+            field,
+            format!("expected 0 to {LONGEST_MS} milliseconds, got {ms}"),
+        )),
     };
     let table_wcu = match args.on_demand {
         true => ON_DEMAND_WRITES as u32,
         false => args.table_wcu.unwrap_or(TABLE_QUOTA as u32),
     };
-    if table_wcu == 0 || args.table_rcu == 0 || args.partitions == Some(0) {
-        return Err(Error::invalid(
-            "partitions",
-            "a table has at least one, and some capacity",
-        ));
-    }
     let bytes = u128::from(args.items) * u128::from(args.item_size);
     let by_size = bytes.div_ceil(PARTITION_BYTES as u128);
-    let partitions = args
-        .partitions
-        .unwrap_or_else(|| (by_size as u32).max(table_wcu.div_ceil(PARTITION_WRITES as u32)));
+    let by_rate = table_wcu.div_ceil(PARTITION_WRITES as u32);
+    let by_size = u64::try_from(by_size).unwrap_or(u64::MAX);
+    if args.partitions.is_none() && by_size > MOST_PARTITIONS {
+        return Err(Error::invalid(
+            "items",
+            format!(
+                "{} items of {} bytes are {by_size} partitions, and {MOST_PARTITIONS} can be simulated at most; give --partitions",
+                args.items, args.item_size
+            ),
+        ));
+    }
+    let partitions = args.partitions.unwrap_or((by_size as u32).max(by_rate));
     let simulated = args.items.min(MAX_ITEMS);
     let scenario = Scenario {
         items: simulated,
@@ -190,6 +215,18 @@ fn scenario(args: &SimulateArgs) -> Result<(Scenario, f64)> {
         ..Scenario::default()
     };
     Ok((scenario, args.items as f64 / simulated as f64))
+}
+
+/// Refuses a size that cannot be simulated, or that no table has.
+fn within(flag: &str, value: u64, range: RangeInclusive<u64>) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (least, most) = (range.start(), range.end());
+    Err(Error::invalid(
+        flag,
+        format!("expected {least} to {most}, got {value}"),
+    ))
 }
 
 /// In a thread of its own, because its clock is not the process's.

@@ -9,6 +9,8 @@ use backfill_core::text::one_line;
 use backfill_core::view::cost::{Bill, Prices};
 use backfill_core::view::progress::Summary;
 use indicatif::HumanCount;
+
+use crate::show::lines;
 use ratatui::text::Span;
 
 /// "budget (7 segments), throttled (1 segment)".
@@ -47,26 +49,39 @@ pub fn counters(counters: &Counters) -> String {
     )
 }
 
-/// The bill in a line, per million items if there were any.
+/// The bill behind a label of twelve columns: the sum, per million items if there were any, and in the next lines what is in it, of
+/// which nothing is named that is not seen in its figure. No line has more than 80 columns.
 pub fn bill(bill: &Bill, prices: &Prices) -> String {
+    const LABEL: usize = 12;
     let per_million = match bill.per_million_items {
-        Some(usd) => format!("{usd:.3} USD per million items, "),
+        Some(usd) => format!(", {usd:.3} per million items"),
         None => String::new(),
     };
-    format!(
-        "{per_million}{:.4} USD in all: writes {:.4}, scan {:.4}, verification {:.4}, checkpoints {:.4}, Lambda {:.4} + \
-         {:.4} for requests, state transitions {:.4} (on demand, {}, {})",
-        bill.total,
-        bill.writes,
-        bill.scan,
-        bill.verification,
-        bill.checkpoints,
-        bill.lambda_duration,
-        bill.lambda_requests,
-        bill.state_transitions,
-        prices.region,
-        prices.date,
-    )
+    let sum = format!(
+        "{:.4} USD in all{per_million} ({}, {})",
+        bill.total, prices.region, prices.date
+    );
+    let parts: Vec<String> = [
+        ("writes", bill.writes),
+        ("scan", bill.scan),
+        ("verification", bill.verification),
+        ("checkpoints", bill.checkpoints),
+        ("Lambda", bill.lambda_duration),
+        ("its requests", bill.lambda_requests),
+        ("state transitions", bill.state_transitions),
+    ]
+    .iter()
+    .map(|(what, usd)| (what, format!("{usd:.4}")))
+    .filter(|(_, usd)| usd != "0.0000")
+    .map(|(what, usd)| format!("{what} {usd}"))
+    .collect();
+    let indent = " ".repeat(LABEL);
+    let mut text = lines::wrap(&format!("{indent}{sum}"), Some(80), LABEL);
+    if !parts.is_empty() {
+        let parts = format!("{indent}{}", parts.join(", "));
+        text = format!("{text}\n{}", lines::wrap(&parts, Some(80), LABEL));
+    }
+    text.trim_start().to_owned()
 }
 
 /// "1 pass", "2 passes".
@@ -155,6 +170,38 @@ pub fn fit(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The cost stands in lines of 80 columns, and what is nothing is not named.
+    #[test]
+    fn a_bill_names_what_is_paid_in_80_columns() {
+        let prices = Prices::default();
+        let small = Bill {
+            writes: 0.025,
+            scan: 0.00004,
+            verification: 0.0002,
+            total: 0.02524,
+            per_million_items: Some(0.634),
+            ..Bill::default()
+        };
+        let (region, date) = (&prices.region, &prices.date);
+        let expected = format!(
+            "0.0252 USD in all, 0.634 per million items ({region}, {date})\n            writes 0.0250, verification 0.0002"
+        );
+        assert_eq!(bill(&small, &prices), expected);
+        let all = Bill {
+            scan: 12_345.1,
+            checkpoints: 12_345.1,
+            lambda_duration: 12_345.1,
+            lambda_requests: 12_345.1,
+            state_transitions: 12_345.1,
+            ..small
+        };
+        let text = format!("  cost      {}", bill(&all, &prices));
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        assert_eq!(text.lines().count(), 4, "{text}");
+        let nothing = bill(&Bill::default(), &prices);
+        assert_eq!(nothing, format!("0.0000 USD in all ({region}, {date})"));
+    }
 
     #[test]
     fn figures_and_times_as_people_read_them() {
