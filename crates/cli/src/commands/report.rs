@@ -61,7 +61,7 @@ pub async fn report(args: ReportArgs) -> Result<Ending> {
         Format::Html => (html::render(&report)?, "html"),
         Format::Markdown => (markdown::render(&report), "md"),
     };
-    let default = || PathBuf::from(format!("backfill-report-{run_id}.{ending}"));
+    let default = || PathBuf::from(file_name(&run_id, ending));
     let out = args.out.unwrap_or_else(default);
     if out.as_os_str() == "-" {
         print::line(text.trim_end())?;
@@ -79,4 +79,55 @@ pub async fn report(args: ReportArgs) -> Result<Ending> {
     })?;
     say!("report of run {run_id}: {}", out.display());
     Ok(Ending::Succeeded)
+}
+
+/// Longest name of a file on usual file systems, in bytes. A run's id may be longer, since it begins with the name of its table.
+const MAX_FILE_NAME: usize = 255;
+
+/// "backfill-report-stuff-0b4b8a0e.html". A run's id that is too long loses its middle: its end tells it from others of the table.
+fn file_name(run_id: &str, ending: &str) -> String {
+    const END: usize = 40;
+    let name = format!("backfill-report-{run_id}.{ending}");
+    let Some(over) = name
+        .len()
+        .checked_sub(MAX_FILE_NAME)
+        .filter(|over| *over > 0)
+    else {
+        return name;
+    };
+    // Ids are ASCII; what were not would be left as it is.
+    let cut = run_id.len().saturating_sub(END + over + 2);
+    let (head, tail) = (
+        run_id.get(..cut),
+        run_id.get(run_id.len().saturating_sub(END)..),
+    );
+    match (head, tail) {
+        (Some(head), Some(tail)) => format!("backfill-report-{head}..{tail}.{ending}"),
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_id_makes_no_name_that_no_file_may_have() {
+        let short = "stuff-0b4b8a0e";
+        assert_eq!(
+            file_name(short, "html"),
+            "backfill-report-stuff-0b4b8a0e.html"
+        );
+        for length in [220, 234, 235, 236, 255, 268] {
+            let ids =
+                ["0b4b8a0e", "ffffffff"].map(|end| format!("{}-{end}", "t".repeat(length - 9)));
+            let names = ids.each_ref().map(|id| file_name(id, "html"));
+            assert!(
+                names.iter().all(|name| name.len() <= MAX_FILE_NAME),
+                "{names:?}"
+            );
+            assert!(names[0].ends_with("-0b4b8a0e.html"), "{names:?}");
+            assert_ne!(names[0], names[1]);
+        }
+    }
 }
