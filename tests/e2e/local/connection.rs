@@ -329,3 +329,62 @@ async fn one_expired_token_and_one_request_timeout_do_not_end_a_run() {
         assert_eq!(result["status"], "succeeded", "{result}");
     }
 }
+
+/// A proxy that the environment names is gone by, unless NO_PROXY takes the host out; one that cannot be gone by is refused by its
+/// variable, and so is a file of certificates that cannot be read. What is on this machine is reached without a proxy.
+#[tokio::test(flavor = "multi_thread")]
+async fn proxies_and_certificates_of_the_environment_are_followed_or_refused() {
+    let database = Embedded::with_stuff(20).await;
+    let line = database.line().await;
+    let verify = |url: &str, variables: &[(&str, &str)]| {
+        let mut command = backfill("verify --table stuff --set test=1 --json".split(' '));
+        command.args(["--endpoint-url", url]);
+        Ended::run(command.envs(variables.iter().copied()))
+    };
+    let far = "http://database.invalid";
+    let by_proxy = verify(far, &[("HTTP_PROXY", &line.endpoint)]).expect_code(3);
+    assert_eq!(by_proxy.json()["scanned"], 20);
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let near = verify(&database.endpoint, &[("HTTP_PROXY", &nobody)]).expect_code(3);
+    assert_eq!(near.json()["scanned"], 20);
+    let closed = verify(far, &[("HTTP_PROXY", &nobody)]).expect_code(1);
+    assert!(
+        closed.stderr.contains("the proxy 127.0.0.1:"),
+        "{closed:#?}"
+    );
+    assert!(closed.stderr.contains("NO_PROXY"), "{closed:#?}");
+    let without = [
+        ("HTTP_PROXY", line.endpoint.as_str()),
+        ("NO_PROXY", "database.invalid"),
+    ];
+    let without = verify(far, &without).expect_code(1);
+    assert!(without.stderr.contains("database.invalid "), "{without:#?}");
+    assert!(!without.stderr.contains("the proxy "), "{without:#?}");
+    let stub = Stub::start(|_| (407, None, String::new())).await;
+    let password = verify(far, &[("HTTP_PROXY", &stub.endpoint)]).expect_code(1);
+    assert!(
+        password.stderr.contains("asks for a user and a password"),
+        "{password:#?}"
+    );
+    let tunnel = verify(
+        "https://database.invalid",
+        &[("HTTPS_PROXY", &stub.endpoint)],
+    );
+    let tunnel = tunnel.expect_code(1);
+    assert!(
+        tunnel.stderr.contains("asks for a user and a password"),
+        "{tunnel:#?}"
+    );
+    for (variable, value) in [
+        ("HTTPS_PROXY", "socks5://user:password@127.0.0.1:1080"),
+        ("ALL_PROXY", "socks5://127.0.0.1:1080"),
+        ("AWS_CA_BUNDLE", "/nonexistent"),
+    ] {
+        let refused = verify("https://database.invalid", &[(variable, value)]);
+        assert_refused(&refused, &format!("{variable}: "), variable);
+        assert!(!refused.stderr.contains("password"), "{refused:#?}");
+        for text in [&closed, &password, &tunnel] {
+            assert_plain(&text.stderr);
+        }
+    }
+}
