@@ -223,6 +223,32 @@ async fn a_page_says_when_it_is_not_followed_any_more() {
     assert!(seen["contrast"]["ratio"].as_f64().unwrap() >= 4.5, "{seen}");
 }
 
+/// A pause is an end, too: the page has it, and what followed ends as the run did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_ends_what_follows_with_the_runs_exit_code() {
+    let database = Embedded::with_stuff(400).await;
+    let mut run = run(&database);
+    let (mut following, url) = follow(&mut database.backfill("report --run-id r --follow"));
+    let path = path(&url);
+    assert!(get(&url, path, "").contains("Follows the run. "));
+    Ended::run(&mut database.backfill("pause --run-id r")).expect_code(0);
+    run.end().expect_code(4);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    // No state has this number, so it is answered at once.
+    let state = format!("{path}state?after=0");
+    while !get(&url, &state, "").contains("The run has ended: paused.") {
+        assert!(Instant::now() < deadline, "the page still follows");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    following.end().expect_code(4);
+}
+
+/// The part of an address behind host and port.
+fn path(url: &str) -> &str {
+    let at = url.rfind(':').unwrap();
+    &url[at + url[at..].find('/').unwrap()..]
+}
+
 /// Sends a GET with these headers, each with its line end, and reads the whole answer.
 fn get(url: &str, path: &str, headers: &str) -> String {
     let address = url.trim_start_matches("http://").split('/').next().unwrap();
@@ -253,8 +279,7 @@ async fn read_only_and_for_nobody_else_is_the_page_that_follows() {
     Ended::run(&mut database.backfill("run --table stuff --set test=1 --run-id r")).expect_code(0);
     let mut command = backfill(["report", "--follow", "--run-id", "r"]);
     let (mut following, url) = follow(command.args(["--endpoint-url", &line.endpoint]));
-    let path = &url[url.rfind(':').unwrap()..];
-    let path = &path[path.find('/').unwrap()..];
+    let path = path(&url);
     assert!(path.len() > 30, "{path}");
     for (path, headers) in [
         (path, "host: evil.example\r\n"),

@@ -296,6 +296,11 @@ async fn calls_are_answered_as_by_the_databases_own_server() {
 fn corpus() -> Vec<(&'static str, Json)> {
     let key = json!({"id": {"S": "item-000001"}, "created": {"N": "1767225601"}});
     let absent = json!({"id": {"S": "absent"}, "created": {"N": "1"}});
+    // DynamoDB stores 32 levels.
+    let nested = |levels| {
+        let deep = (1..levels).fold(json!({"S": "x"}), |inside, _| json!({"M": {"a": inside}}));
+        json!({"TableName": "stuff", "Item": {"id": {"S": "deep"}, "created": {"N": "1"}, "deep": deep}})
+    };
     let on_key = |more: Json| {
         let mut request = json!({"TableName": "stuff", "Key": key});
         let object = request.as_object_mut().expect("an object");
@@ -304,6 +309,8 @@ fn corpus() -> Vec<(&'static str, Json)> {
     };
     vec![
         ("ListTables", json!({})),
+        ("PutItem", nested(32)),
+        ("PutItem", nested(40)),
         ("ListTables", json!({"Limit": "a"})),
         ("ListTables", json!({"Limit": 1000})),
         ("NoSuchCall", json!({})),

@@ -40,17 +40,20 @@ pub fn answer(database: &Database, request: &Request<Bytes>) -> Response<Body> {
 
 /// Says why a request is not answered: of a body that is too large nothing, as DynamoDB does.
 pub fn refusal(why: &Refusal) -> Response<Body> {
-    let advice = match why {
-        Refusal::Host(_) => {
-            "; the sandbox answers localhost, 127.0.0.1 and [::1] alone; backfill sandbox --allow-host lets another name in"
-        }
-        Refusal::Origin(_) => {
-            "; the sandbox answers no web page; backfill sandbox --allow-origin lets one in"
-        }
+    let (name, advice) = match why {
+        Refusal::Host(_) => (
+            NOT_ALLOWED,
+            "; the sandbox answers localhost, 127.0.0.1 and [::1] alone; backfill sandbox --allow-host lets another name in",
+        ),
+        Refusal::Origin(_) => (
+            NOT_ALLOWED,
+            "; the sandbox answers no web page; backfill sandbox --allow-origin lets one in",
+        ),
         Refusal::TooLarge => return Response::new(Body::default()),
-        Refusal::TooSlow | Refusal::Broken => "",
+        // Nobody was refused: what was asked has not come.
+        Refusal::TooSlow | Refusal::Broken => (NOT_JSON, ""),
     };
-    let body = json!({"__type": NOT_ALLOWED, "message": format!("{why}{advice}")});
+    let body = json!({"__type": name, "message": format!("{why}{advice}")});
     response(StatusCode::FORBIDDEN, PLAIN_JSON, body.to_string())
 }
 
