@@ -9,6 +9,7 @@ mod acceptance;
 mod accounting;
 mod budget;
 mod deployments;
+mod held;
 mod honest_end;
 mod never;
 mod observed;

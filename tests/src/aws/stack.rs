@@ -238,6 +238,23 @@ impl Aws {
         request_json(self.port, "logs", target, &body).to_string()
     }
 
+    /// Puts an alarm of CloudWatch into this state; it is made if there is none.
+    pub fn set_alarm(&self, name: &str, state: &str) {
+        let call = |operation: &str, body: Json| {
+            let target = format!("GraniteServiceVersion20100801.{operation}");
+            request_json(self.port, "monitoring", &target, &body);
+        };
+        let alarm = json!({
+            "AlarmName": name, "Namespace": "Tests", "MetricName": name, "Statistic": "Sum", "Period": 60,
+            "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold",
+            "TreatMissingData": "ignore",
+        });
+        call("PutMetricAlarm", alarm);
+        let state =
+            json!({"AlarmName": name, "StateValue": state, "StateReason": "the test says so"});
+        call("SetAlarmState", state);
+    }
+
     /// The roles of the functions.
     pub fn iam(&self) -> Iam {
         Iam { port: self.port }
