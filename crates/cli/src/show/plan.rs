@@ -116,6 +116,7 @@ impl Shown<'_> {
         let broken = lines.iter().map(|line| {
             let indent = match strip_str(line).to_string() {
                 plain if plain.contains("aws ") && plain.contains(" --") => return line.clone(),
+                plain if plain.starts_with(&" ".repeat(12)) => 12,
                 plain if plain.starts_with("    ") || plain.starts_with("  !") => 4,
                 _ => 12,
             };

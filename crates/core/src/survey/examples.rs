@@ -26,6 +26,8 @@ pub(super) struct Unusual {
     /// Items with a value where the update writes.
     holders: Vec<Item>,
     holder_bytes: u64,
+    /// How many of them have each attribute.
+    held: BTreeMap<String, usize>,
 }
 
 impl Unusual {
@@ -46,10 +48,16 @@ impl Unusual {
             let names: Vec<String> = item.keys().cloned().collect();
             self.kinds.entry(names).or_insert_with(|| item.clone());
         }
-        let is_holder = targets.iter().any(|target| item.contains_key(target));
-        let has_room =
-            self.holders.len() < MAX_HOLDERS && self.holder_bytes + bytes <= MAX_HOLDER_BYTES;
-        if is_holder && has_room {
+        // Each attribute has its share: in a rename most items have the old name, and few the new one.
+        let share = MAX_HOLDERS / targets.len().max(1);
+        let of_item = targets.iter().filter(|target| item.contains_key(*target));
+        let has_room = of_item
+            .clone()
+            .any(|it| self.held.get(it).is_none_or(|n| *n < share));
+        if has_room && self.holder_bytes + bytes <= MAX_HOLDER_BYTES {
+            for target in of_item {
+                *self.held.entry(target.clone()).or_default() += 1;
+            }
             self.holder_bytes += bytes;
             self.holders.push(item.clone());
         }
@@ -169,6 +177,19 @@ mod tests {
         let holders = kept.iter().filter(|item| item.contains_key("land")).count();
         assert_eq!(holders, MAX_HOLDERS - 1, "without the one that is known");
         assert_eq!(kept.len(), holders + 1, "and one of the others, once");
+        // The few that have the new name of a rename are kept beside all that have the old one.
+        let mut renamed = Unusual::default();
+        let both = ["country".to_owned(), "land".to_owned()];
+        for n in 0..1_000_usize {
+            let others: &[(&str, usize)] = match n % 20 {
+                0 => &[("country", 2), ("land", 2)],
+                _ => &[("country", 2)],
+            };
+            renamed.look_at(&item(&format!("{n:04}"), others), &both);
+        }
+        let kept = renamed.holders.iter();
+        let with_land = kept.filter(|item| item.contains_key("land")).count();
+        assert_eq!(with_land, 50);
         let mut large = Unusual::default();
         for n in 0..20_usize {
             large.look_at(&item(&n.to_string(), &[("land", 399_000)]), &targets);
