@@ -75,7 +75,11 @@ fn a_simulation_answers_for_the_operators_own_figures() {
         assert!(refused.stderr.contains(field), "{more}: {}", refused.stderr);
         assert_eq!(refused.stdout, "");
     }
-    // Sizes that would take all memory, or all time, are refused before anything is made.
+}
+
+/// Sizes that would take all memory, or all time, are refused before anything is made.
+#[test]
+fn a_simulation_of_sizes_that_no_table_has_is_refused() {
     for (sizes, field) in [
         (
             "--items 10 --partitions 4000000000",

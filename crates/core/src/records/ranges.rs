@@ -3,7 +3,17 @@
 use std::ops::RangeInclusive;
 
 use crate::records::{Counters, HistoryBucket, Rejected, RunRecord, SegmentRecord};
+use crate::request::{MAX_PASSES as MAX_PASSES_OF_EXECUTION, check_run_id};
 use crate::{Error, ErrorKind, Result};
+
+/// The number that a pass can have at most: a run that is started over each hour for a hundred years comes to less.
+pub(super) const MAX_PASS: u32 = 1_000_000;
+
+/// Shards that a run can have at most: whoever looks at it reads from each of them.
+pub(super) const MOST_SHARDS: u32 = 256;
+
+/// Passes that a run can make without starting over: every look at it reads the segments of all of them.
+pub(super) const MAX_PASSES: u32 = 10_000;
 
 /// Most of what is counted, and of milliseconds: beyond it a number is not exact in JSON.
 const MOST: u64 = 1 << 53;
@@ -148,8 +158,31 @@ impl OfRun for HistoryBucket {
 }
 
 impl RunRecord {
+    /// Refuses a record that no run can have come to, before somebody works through all the passes or segments that it
+    /// speaks of.
+    ///
+    /// Errors: `Internal`, which names the field; `InvalidInput` if the run id is none.
+    pub fn check(&self) -> Result<()> {
+        check_run_id(&self.run_id)?;
+        let ranges = Ranges {
+            record: format!("the record of run {}", self.run_id),
+        };
+        ranges.within("shards", self.shards, 1..=u64::from(MOST_SHARDS))?;
+        // What an operator may not ask for, no run can have.
+        let settings = self.settings.request();
+        let wrong = |error: Error| ranges.damaged(&format!("settings.{error}"));
+        settings.check().map_err(wrong)?;
+        ranges.within("pass", self.pass, 1..=u64::from(MAX_PASS))?;
+        let earliest = self.pass.saturating_sub(MAX_PASSES - 1).max(1);
+        let until_now = u64::from(earliest)..=u64::from(self.pass);
+        ranges.within("first_pass", self.first_pass, until_now)?;
+        let latest = u64::from(self.pass) + u64::from(MAX_PASSES_OF_EXECUTION);
+        ranges.within("last_pass", self.last_pass, 1..=latest)?;
+        self.check_figures(&ranges)
+    }
+
     /// Refuses what nobody can have counted or measured of the run as a whole.
-    pub(super) fn check_figures(&self, ranges: &Ranges) -> Result<()> {
+    fn check_figures(&self, ranges: &Ranges) -> Result<()> {
         ranges.counted("revision", self.revision)?;
         ranges.counted("started_ms", self.started_ms)?;
         ranges.counted("ended_ms", self.ended_ms.unwrap_or(0))?;

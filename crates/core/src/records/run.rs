@@ -6,10 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::SharedChange;
 use crate::clock::now_ms;
 use crate::records::Owner;
-use crate::records::ranges::Ranges;
-use crate::request::{
-    MAX_PASSES as MAX_PASSES_OF_EXECUTION, RequestedSettings, Settings, check_run_id,
-};
+use crate::request::{RequestedSettings, Settings};
 use crate::table::{KeySchema, average_bytes};
 use crate::{Error, ErrorKind, Key, Request, Result, Spec, text};
 
@@ -118,15 +115,6 @@ impl RunStatus {
 
 /// Most events that a run record holds, the latest ones: every worker reads the record every few seconds, so it stays small.
 pub const MAX_EVENTS: usize = 30;
-
-/// The number that a pass can have at most: a run that is started over each hour for a hundred years comes to less.
-const MAX_PASS: u32 = 1_000_000;
-
-/// Shards that a run can have at most: whoever looks at it reads from each of them.
-const MOST_SHARDS: u32 = 256;
-
-/// Passes that a run can make without starting over: every look at it reads the segments of all of them.
-const MAX_PASSES: u32 = 10_000;
 
 /// A change that somebody made to a run: `old -> new`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -334,29 +322,6 @@ impl RunRecord {
         self.events.len() >= MAX_EVENTS
     }
 
-    /// Refuses a record that no run can have come to, before somebody works through all the passes or segments that it
-    /// speaks of.
-    ///
-    /// Errors: `Internal`, which names the field; `InvalidInput` if the run id is none.
-    pub fn check(&self) -> Result<()> {
-        check_run_id(&self.run_id)?;
-        let ranges = Ranges {
-            record: format!("the record of run {}", self.run_id),
-        };
-        ranges.within("shards", self.shards, 1..=u64::from(MOST_SHARDS))?;
-        // What an operator may not ask for, no run can have.
-        let settings = self.settings.request();
-        let wrong = |error: Error| ranges.damaged(&format!("settings.{error}"));
-        settings.check().map_err(wrong)?;
-        ranges.within("pass", self.pass, 1..=u64::from(MAX_PASS))?;
-        let earliest = self.pass.saturating_sub(MAX_PASSES - 1).max(1);
-        let until_now = u64::from(earliest)..=u64::from(self.pass);
-        ranges.within("first_pass", self.first_pass, until_now)?;
-        let latest = u64::from(self.pass) + u64::from(MAX_PASSES_OF_EXECUTION);
-        ranges.within("last_pass", self.last_pass, 1..=latest)?;
-        self.check_figures(&ranges)
-    }
-
     /// The request that goes on with this run as it was.
     pub fn request(&self) -> Request {
         Request {
@@ -416,6 +381,7 @@ mod json_text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::records::ranges::{MAX_PASSES, MOST_SHARDS};
     use crate::table::MAX_SEGMENTS;
 
     #[test]
