@@ -429,7 +429,12 @@ mod tests {
     /// Each of them, wherever a name can stand; the database has a list of its own of what it refuses.
     #[test]
     fn every_reserved_word_can_be_typed_as_a_name() {
-        let words: Vec<String> = reserved_words().map(str::to_lowercase).collect();
+        // These three would be meant as values, and are refused.
+        let is_name = |word: &&str| !["NULL", "TRUE", "FALSE"].contains(word);
+        let words: Vec<String> = reserved_words()
+            .filter(is_name)
+            .map(str::to_lowercase)
+            .collect();
         for words in words.chunks(30) {
             let each = |form: fn(&str) -> String, between: &str| {
                 let parts: Vec<String> = words.iter().map(|word| form(word)).collect();

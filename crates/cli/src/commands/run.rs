@@ -59,6 +59,7 @@ pub struct RunArgs {
 }
 
 /// Runs the command. An error means that no item was touched.
+/// Long because it is the order in which a run is refused, shown, asked for and begun.
 pub async fn run(args: RunArgs) -> Result<Ending> {
     let (mut request, planned) = args.planned.request(&args.spec, &args.settings)?;
     let is_dry = args.dry_run || request.settings.dry_run;
