@@ -89,10 +89,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         planned.refuse_other_settings(&stored.settings)?;
     }
     refuse_other_writers(&request, stored.as_ref(), &description)?;
-    let alarm = request.settings.pause_when.as_deref();
-    if let Some(alarm) = alarm.filter(|alarm| *alarm != NONE) {
-        planner::require_alarm(&ReadOnly(connection.clone()), alarm).await?;
-    }
+    require_alarm(&request, &connection).await?;
     judge_predicate(&request, &connection, &description).await?;
     left::tell(&request, &connection, &description).await?;
     let is_rehearsed = !args.no_rehearsal;
@@ -149,6 +146,14 @@ fn refuse_other_writers(
 /// True for a run that is there and has not failed: what it does to an item is known from the table itself.
 fn has_worked(stored: Option<&RunRecord>) -> bool {
     stored.is_some_and(|run| run.status != RunStatus::Failed)
+}
+
+/// Refuses an alarm that is not there before even the checkpoint table is created.
+async fn require_alarm(request: &Request, connection: &Connection) -> Result<()> {
+    match request.settings.pause_when.as_deref() {
+        None | Some(NONE) => Ok(()),
+        Some(alarm) => planner::require_alarm(&ReadOnly(connection.clone()), alarm).await,
+    }
 }
 
 /// Lets DynamoDB judge the predicate before even the checkpoint table is created: reads one item.
