@@ -130,6 +130,15 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     Ok(ending)
 }
 
+/// Refuses an alarm that cannot be seen.
+async fn require_alarm(request: &Request, connection: &Connection) -> Result<()> {
+    let alarm = request.settings.pause_when.as_deref();
+    match alarm.filter(|alarm| *alarm != NONE) {
+        Some(alarm) => planner::require_alarm(&ReadOnly(connection.clone()), alarm).await,
+        None => Ok(()),
+    }
+}
+
 /// Refuses a table with replicas before even the checkpoint table is created. A run that is there keeps what was said of it.
 fn refuse_other_writers(
     request: &Request,
