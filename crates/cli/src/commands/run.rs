@@ -59,7 +59,6 @@ pub struct RunArgs {
 }
 
 /// Runs the command. An error means that no item was touched.
-/// Long because it is the order in which a run is refused, shown, asked for and begun.
 pub async fn run(args: RunArgs) -> Result<Ending> {
     let (mut request, planned) = args.planned.request(&args.spec, &args.settings)?;
     let is_dry = args.dry_run || request.settings.dry_run;
@@ -128,15 +127,6 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         tell_how_to_resume(&request, &checkpoints).await;
     }
     Ok(ending)
-}
-
-/// Refuses an alarm that cannot be seen.
-async fn require_alarm(request: &Request, connection: &Connection) -> Result<()> {
-    let alarm = request.settings.pause_when.as_deref();
-    match alarm.filter(|alarm| *alarm != NONE) {
-        Some(alarm) => planner::require_alarm(&ReadOnly(connection.clone()), alarm).await,
-        None => Ok(()),
-    }
 }
 
 /// Refuses a table with replicas before even the checkpoint table is created. A run that is there keeps what was said of it.
