@@ -36,7 +36,7 @@ async fn accounting_of_what_dynamodb_refuses() {
             );
         }
         let invalid = spec(&format!(
-            r#"{{{pending},"update":"SET test = = :one","values":{{":one":1}}}}"#
+            r#"{{{pending},"update":"SET test = :one, test.part = :one","values":{{":one":1}}}}"#
         ));
         let writer = table.writer(&invalid, kind);
         let error = write(&writer, &[key(1)]).await.unwrap_err();
