@@ -1,5 +1,6 @@
 //! The commands, one thin file each: its flags, the wiring, its ending.
 
+pub mod completions;
 pub mod demo;
 pub mod examples;
 pub mod help;

@@ -29,8 +29,8 @@ use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Su
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
-    demo, examples, help, init, item, rate, rejected, report, resume, run, runs, sandbox, simulate,
-    start, status, steer, table, verify, watch,
+    completions, demo, examples, help, init, item, rate, rejected, report, resume, run, runs,
+    sandbox, simulate, start, status, steer, table, verify, watch,
 };
 use crate::ending::Ending;
 use crate::show::print;
@@ -113,7 +113,7 @@ enum Command {
     Item(item::ItemArgs),
     /// Print completions for a shell.
     #[command(after_help = examples::COMPLETIONS)]
-    Completions(help::CompletionsArgs),
+    Completions(completions::CompletionsArgs),
     /// Print the man page, or write one for each command.
     #[command(after_help = examples::MAN)]
     Man(help::ManArgs),
@@ -140,6 +140,9 @@ fn command() -> clap::Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(asked) = completions::Asked::by_a_script() {
+        return end(asked.answer(command()));
+    }
     let parsed = command().try_get_matches();
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
@@ -188,7 +191,7 @@ fn main() -> ExitCode {
             Command::Sandbox(args) => sandbox::sandbox(args).await,
             Command::Table(args) => table::table(args).await,
             Command::Item(args) => item::item(args).await,
-            Command::Completions(args) => help::completions(&args, command()),
+            Command::Completions(args) => completions::completions(&args),
             Command::Man(args) => help::man(&args, command()),
             Command::Schema(args) => help::schema(&args),
         }

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use backfill_e2e::command::{Ended, backfill, binary, root};
+use backfill_e2e::command::{Ended, backfill, backfill_as_typed, binary, root};
 
 const COMMANDS: [&str; 22] = [
     "init",
@@ -211,8 +211,12 @@ fn commands(block: &str) -> Vec<String> {
 fn completions_man_pages_and_schemas() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = run(&format!("completions {shell}")).expect_code(0).stdout;
+        assert!(script.contains("BACKFILL_COMPLETE"), "{shell}: {script}");
+        let mut asked = backfill_as_typed(["--", "backfill", ""]);
+        asked.envs([("BACKFILL_COMPLETE", shell), ("_CLAP_COMPLETE_INDEX", "1")]);
+        let known = Ended::run(&mut asked).expect_code(0).stdout;
         for command in COMMANDS {
-            assert!(script.contains(command), "{shell}: {command}");
+            assert!(known.contains(command), "{shell}: {command}: {known}");
         }
     }
     let page = run("man").expect_code(0).stdout;

@@ -1,5 +1,6 @@
 //! What an operator sees and types: help, tables and runs on the screen, the view, the report.
 
+mod completions;
 mod follow;
 mod help;
 mod hostile;

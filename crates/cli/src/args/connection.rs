@@ -30,6 +30,19 @@ pub struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
+    /// What was typed for them.
+    pub fn of(
+        endpoint_url: Option<String>,
+        region: Option<String>,
+        profile: Option<String>,
+    ) -> ConnectionArgs {
+        ConnectionArgs {
+            endpoint_url,
+            region,
+            profile,
+        }
+    }
+
     /// Connects, and refuses missing credentials.
     pub async fn open(&self) -> Result<Connection> {
         let connection = Connection::open(&ConnectOptions {
@@ -50,6 +63,11 @@ impl ConnectionArgs {
     /// Connects to the sandbox, unless a flag or a variable says otherwise: a command that makes and drops tables must not
     /// reach an account because somebody happens to be signed in.
     pub async fn open_or_sandbox(&self) -> Result<Admin> {
+        Ok(Admin::new(self.connect_or_sandbox().await?))
+    }
+
+    /// As [`ConnectionArgs::open_or_sandbox`].
+    pub async fn connect_or_sandbox(&self) -> Result<Connection> {
         // An empty one is refused there: what it was to say, nobody knows.
         let variable = |name| std::env::var_os(name).is_some();
         let elsewhere = self.endpoint_url.is_some()
@@ -58,15 +76,14 @@ impl ConnectionArgs {
             || variable("AWS_ENDPOINT_URL_DYNAMODB")
             || variable("AWS_ENDPOINT_URL");
         if elsewhere {
-            return Ok(Admin::new(self.open().await?));
+            return self.open().await;
         }
-        let connection = Connection::open(&ConnectOptions {
+        Connection::open(&ConnectOptions {
             endpoint_url: Some(format!("http://127.0.0.1:{SANDBOX_PORT}")),
             region: Some("us-east-1".into()),
             profile: None,
             local_credentials: true,
         })
-        .await?;
-        Ok(Admin::new(connection))
+        .await
     }
 }

@@ -105,8 +105,9 @@ pub const ITEM: &str = r#"Examples:
 Without --endpoint-url, --region, --profile and AWS_ENDPOINT_URL: the sandbox at http://127.0.0.1:8000."#;
 
 pub const COMPLETIONS: &str = r"Examples:
-  backfill completions bash >~/.local/share/bash-completion/completions/backfill
-  backfill completions zsh >~/.zfunc/_backfill";
+  echo 'source <(backfill completions bash)' >>~/.bashrc
+  echo 'source <(backfill completions zsh)' >>~/.zshrc
+  echo 'backfill completions fish | source' >>~/.config/fish/config.fish";
 
 pub const MAN: &str = r"Examples:
   backfill man | man -l -

@@ -1,19 +1,12 @@
-//! What teaches the command: shell completions, man pages, and the JSON schemas of what goes in and comes out.
+//! What teaches the command: man pages, and the JSON schemas of what goes in and comes out.
 
 use std::path::{Path, PathBuf};
 
 use backfill_core::{Error, ErrorKind, Result};
 use clap::{Args, Command, ValueEnum};
-use clap_complete::Shell;
 
 use crate::ending::Ending;
 use crate::show::{print, settings};
-
-#[derive(Args)]
-pub struct CompletionsArgs {
-    /// The shell.
-    shell: Shell,
-}
 
 #[derive(Args)]
 pub struct ManArgs {
@@ -45,13 +38,6 @@ const PLAN: &str = include_str!("../../schema/plan.json");
 const KEPT_PLAN: &str = include_str!("../../schema/kept-plan.json");
 const RUNS: &str = include_str!("../../schema/runs.json");
 const VERIFY: &str = include_str!("../../schema/verify.json");
-
-/// Prints the completions for a shell.
-pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<Ending> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command, "backfill", &mut script);
-    text(&script)
-}
 
 /// Prints the man page, or writes all of them.
 pub fn man(args: &ManArgs, command: Command) -> Result<Ending> {
