@@ -144,13 +144,78 @@ impl AtWork {
 }
 
 impl From<Output> for Ended {
+    /// Whatever a command says that does not succeed is plain: so every test of one adds to what is looked at.
+    #[track_caller]
     fn from(output: Output) -> Ended {
-        Ended {
+        let ended = Ended {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        if ended.code != 0 {
+            assert_plain(&ended.stderr);
+        }
+        ended
+    }
+}
+
+/// Panics if a message for people shows values of the program as Rust prints them for programmers: paths, variants, structures. What
+/// else looks so is named here, with its reason.
+#[track_caller]
+pub fn assert_plain(text: &str) {
+    if let Some(found) = debug_text(text) {
+        panic!("debug text, {found:?}, in: {text}");
+    }
+}
+
+/// What looks like Rust, with what is around it.
+fn debug_text(text: &str) -> Option<&str> {
+    let around = |at: usize| {
+        let begin = text[..at]
+            .char_indices()
+            .rev()
+            .nth(20)
+            .map_or(0, |(i, _)| i);
+        let end = text[at..]
+            .char_indices()
+            .nth(20)
+            .map_or(text.len(), |(i, _)| at + i);
+        &text[begin..end]
+    };
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let word_before = |at: usize| {
+        let before = &text[..at];
+        before.rsplit(|c| !is_word(c)).next().unwrap_or_default()
+    };
+    for (at, c) in text.char_indices() {
+        let (before, after) = (&text[..at], &text[at + c.len_utf8()..]);
+        let is_rust = match c {
+            // JSON begins with a quoted name, or is empty: values, keys, and the records of a table.
+            '{' => !after.trim_start().starts_with(['"', '}']),
+            // "Some(3)", "InvalidInput(..)". DynamoDB's functions have no capitals, and people leave a space.
+            '(' => {
+                let word = word_before(at);
+                word.starts_with(char::is_uppercase) && word.contains(char::is_lowercase)
+            }
+            // IPv6 (`[::1]`), ARNs of services without regions (`arn:aws:iam::1111`), types of templates (`AWS::DynamoDB::Table`).
+            ':' if after.starts_with(':') => {
+                let is_arn = before
+                    .rfind("arn:")
+                    .is_some_and(|arn| !before[arn..].contains(char::is_whitespace));
+                let is_address = before.ends_with('[');
+                let is_type = before.ends_with("AWS")
+                    || before
+                        .rfind("AWS::")
+                        .is_some_and(|aws| !before[aws..].contains(|c| !is_word(c) && c != ':'));
+                !is_arn && !is_address && !is_type
+            }
+            _ => false,
+        };
+        if is_rust {
+            return Some(around(at));
         }
     }
+    None
 }
 
 /// A port of 127.0.0.1 that is free, and that no other test is given, of this process or another. The system's own choice
@@ -176,6 +241,29 @@ pub fn free_port() -> u16 {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    #[test]
+    fn what_rust_prints_for_programmers_is_found() {
+        for plain in [
+            "error: region: expected an AWS region (give --region)",
+            r#"the item {"id":"a"} is too large; DynamoDB (region x) said so"#,
+            "attribute_not_exists(#a) AND begins_with(sk, :s)",
+            "arn:aws:iam::111122223333:role/x, http://[::1]:8000, AWS::DynamoDB::Table",
+            "no items: {}",
+        ] {
+            assert_eq!(super::debug_text(plain), None, "{plain}");
+        }
+        for rust in [
+            "expected Some(3)",
+            "Err(x)",
+            "DispatchFailure(DispatchFailure { source: x })",
+            "Error { kind: x }",
+            "backfill_core::Error",
+            "the field {name}",
+        ] {
+            assert!(super::debug_text(rust).is_some(), "{rust}");
+        }
+    }
 
     /// Also those that nobody listens on yet.
     #[test]

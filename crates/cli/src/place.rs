@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use backfill_dynamodb::Connection;
 use serde::Serialize;
 
 /// Region and account of the tables.
@@ -44,4 +45,13 @@ pub fn words() -> Option<String> {
         Some(account) => format!("region {region}, account {account}"),
         None => format!("region {region}, account unknown"),
     })
+}
+
+/// Where a connection leads, for a sentence, with the account if it is known: "in region eu-west-1, account 111122223333".
+pub fn of(connection: &Connection) -> String {
+    let place = connection.place();
+    match HERE.get().and_then(|here| here.account.as_ref()) {
+        Some(account) => format!("{place}, account {account}"),
+        None => place.to_owned(),
+    }
 }

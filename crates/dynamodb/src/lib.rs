@@ -37,4 +37,5 @@ pub use checkpoints::{CheckpointTable, ListedRun};
 pub use connection::{ConnectOptions, Connection};
 pub use failure::{failure, words};
 pub use line::CALL_TIMEOUT;
+pub use onward::Onward;
 pub use target::{ReadOnly, ReadWrite, Reader, Writer};

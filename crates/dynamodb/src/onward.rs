@@ -7,7 +7,7 @@ const MOST_REPEATS: u32 = 100;
 
 /// The way through the pages of one segment or list.
 #[derive(Debug, Default)]
-pub(crate) struct Onward {
+pub struct Onward {
     repeats: u32,
 }
 
@@ -15,12 +15,7 @@ impl Onward {
     /// A page was read that begins after one key, and says that there is more after `next`.
     ///
     /// Errors: `Internal` if pages have ended where they have begun over and over.
-    pub(crate) fn check(
-        &mut self,
-        doing: &str,
-        after: Option<&Key>,
-        next: Option<&Key>,
-    ) -> Result<()> {
+    pub fn check(&mut self, doing: &str, after: Option<&Key>, next: Option<&Key>) -> Result<()> {
         let (Some(after), Some(next)) = (after, next) else {
             self.repeats = 0;
             return Ok(());

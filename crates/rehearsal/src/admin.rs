@@ -3,8 +3,9 @@
 
 mod access;
 mod items;
+mod reads;
 mod tables;
 
 pub use self::access::Admin;
-pub use self::items::{Found, Read};
+pub use self::reads::{Found, Pages, Read, Reading};
 pub use crate::calls::{Guard, Placeholders};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use backfill_core::{Error, Result};
 use serde_json::{Map, Value as Json, json};
 
-use crate::admin::{Admin, Read};
+use crate::admin::{Admin, Read, Reading};
 
 /// What is not looked at, and why.
 const UNSEEN: [(&str, &str); 2] = [
@@ -53,10 +53,11 @@ impl Expected {
     }
 
     /// What differs, a line each: `BillingMode: expected "PROVISIONED", found "PAY_PER_REQUEST"`. Empty if the table is as
-    /// described.
+    /// described. Items are counted at so many read units a second at most.
     ///
     /// Errors: `InvalidInput` for alarms without names; those of the calls that describe the table.
-    pub async fn differences(&self, admin: &Admin) -> Result<Vec<String>> {
+    pub async fn differences(&self, admin: &Admin, max_rcu: Option<u32>) -> Result<Vec<String>> {
+        let reading = Reading::new(admin, &self.table, max_rcu).await?;
         let (found, _) = admin.definition(&self.table).await?;
         let mut differences = Vec::new();
         if let Some(alarms) = self.fields.get("Alarms") {
@@ -80,7 +81,7 @@ impl Expected {
             );
         }
         if let Some(min_items) = self.min_items {
-            let items = count_up_to(admin, &self.table, min_items).await?;
+            let items = count_up_to(&reading, &self.table, min_items).await?;
             if items < min_items {
                 differences.push(format!(
                     "MinItemCount: expected at least {min_items}, found {items}"
@@ -143,23 +144,19 @@ fn renamed(dimensions: &Json) -> Json {
 }
 
 /// Counts items, no further than needed. The count that the table knows of itself is hours old.
-async fn count_up_to(admin: &Admin, table: &str, enough: u64) -> Result<u64> {
+async fn count_up_to(reading: &Reading<'_>, table: &str, enough: u64) -> Result<u64> {
     let read = Read {
         table: table.into(),
         consistent: true,
         count_only: true,
-        page_size: Some(1_000),
         ..Read::default()
     };
+    let mut pages = reading.pages(read);
     let mut count = 0;
-    let mut after = None;
-    while count < enough {
-        let page = admin.page(&read, after.as_ref()).await?;
+    while count < enough
+        && let Some(page) = pages.next().await?
+    {
         count += page.count;
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
     }
     Ok(count)
 }

@@ -6,7 +6,7 @@ use backfill_core::{Error, Item, Result, Value};
 use fastrand::Rng;
 use serde_json::Value as Json;
 
-use crate::admin::{Admin, Read};
+use crate::admin::{Admin, Read, Reading};
 use crate::made_up::Generator;
 
 /// Items that are made and put at a time.
@@ -29,6 +29,8 @@ pub enum Source {
         table: String,
         /// How many items, if it has so many.
         items: u64,
+        /// Most read units a second; `None` for no limit.
+        max_rcu: Option<u32>,
     },
     /// They are made up, by the names and types of the table's keys.
     MadeUp {
@@ -84,8 +86,14 @@ impl Seed {
         };
         let given = match source {
             Source::Given(items) => items,
-            Source::Sample { from, table, items } => {
-                sample(&from, &table, items, self.seed).await?
+            Source::Sample {
+                from,
+                table,
+                items,
+                max_rcu,
+            } => {
+                let reading = Reading::new(&from, &table, max_rcu).await?;
+                sample(&from, &reading, &table, items, self.seed).await?
             }
             Source::MadeUp {
                 items: total,
@@ -141,33 +149,42 @@ fn refuse_keys(flag: &str, names: &[String], described: &Json) -> Result<()> {
 
 /// Up to this many items from random places of a table: a page of each of several segments in turn, until there are
 /// enough. Read eventually consistent, which costs half.
-async fn sample(source: &Admin, table: &str, wanted: u64, seed: u64) -> Result<Vec<Item>> {
+async fn sample(
+    source: &Admin,
+    reading: &Reading<'_>,
+    table: &str,
+    wanted: u64,
+    seed: u64,
+) -> Result<Vec<Item>> {
     let described = source.describe_table(table).await?;
     let known = described["ItemCount"].as_u64().unwrap_or_default();
     let page_size = wanted.div_ceil(SAMPLE_PARTS).clamp(1, 1_000);
     let total = (known / page_size).clamp(1, SAMPLE_SEGMENTS) as u32;
     let mut segments: Vec<u32> = (0..total).collect();
     Rng::with_seed(seed).shuffle(&mut segments);
-    let mut open: VecDeque<_> = segments
-        .into_iter()
-        .map(|segment| (segment, None))
-        .collect();
+    let read = |segment| Read {
+        table: table.into(),
+        segment: Some((segment, total)),
+        page_size: Some(page_size as u32),
+        ..Read::default()
+    };
+    let mut unopened = segments.into_iter();
+    let mut open = VecDeque::new();
     let mut items = Vec::new();
-    while let Some((segment, after)) = open.pop_front() {
-        let read = Read {
-            table: table.into(),
-            segment: Some((segment, total)),
-            page_size: Some(page_size as u32),
-            ..Read::default()
-        };
-        let page = source.page(&read, after.as_ref()).await?;
-        items.extend(page.items);
+    // A page of each before the second of any.
+    while let Some(mut pages) = unopened
+        .next()
+        .map(|segment| reading.pages(read(segment)))
+        .or_else(|| open.pop_front())
+    {
+        let page = pages.next().await?;
+        items.extend(page.into_iter().flat_map(|page| page.items));
         if items.len() as u64 >= wanted {
             items.truncate(wanted as usize);
-            return Ok(items);
+            break;
         }
-        if page.next.is_some() {
-            open.push_back((segment, page.next));
+        if !pages.is_over() {
+            open.push_back(pages);
         }
     }
     Ok(items)

@@ -93,23 +93,6 @@ fn the_endpoint_of_another_service_is_refused_by_its_name() {
     );
 }
 
-/// What is said of a service that cannot be reached is a sentence for a person: no types of the program, no other layers' words.
-#[track_caller]
-fn assert_plain(text: &str) {
-    let mut before = ' ';
-    let mut has_capital_inside = false;
-    for c in text.chars() {
-        let is_call = c == '(' && before.is_alphanumeric() && has_capital_inside;
-        assert!(!is_call && c != '{' && c != '}', "debug text: {text}");
-        has_capital_inside = match c {
-            c if !c.is_alphanumeric() => false,
-            c => has_capital_inside || (c.is_uppercase() && before.is_lowercase()),
-        };
-        before = c;
-    }
-    assert!(!text.contains("::"), "debug text: {text}");
-}
-
 /// Every command, all at once, with this endpoint: what each said, and after how long.
 fn all_at_once(endpoint: &str) -> Vec<(&'static str, Ended, Duration)> {
     let run = |command: &'static str| {
@@ -173,7 +156,6 @@ async fn a_service_that_does_not_answer_is_said_within_ten_seconds() {
             assert!(is_said, "{command}: {stderr}");
             let last = stderr.lines().last().unwrap_or_default();
             assert!(last.starts_with("error: "), "{command}: {stderr}");
-            assert_plain(stderr);
             // With room for a machine that is busy; it was a minute.
             let limit = Duration::from_secs(20);
             assert!(took < limit, "{command}: {took:?}: {stderr}");
@@ -383,8 +365,5 @@ async fn proxies_and_certificates_of_the_environment_are_followed_or_refused() {
         let refused = verify("https://database.invalid", &[(variable, value)]);
         assert_refused(&refused, &format!("{variable}: "), variable);
         assert!(!refused.stderr.contains("password"), "{refused:#?}");
-        for text in [&closed, &password, &tunnel] {
-            assert_plain(&text.stderr);
-        }
     }
 }

@@ -13,6 +13,7 @@ mod never;
 mod one_owner;
 mod only_u;
 mod read_only;
+mod reads;
 mod recipes;
 mod refusals;
 mod rehearsals;

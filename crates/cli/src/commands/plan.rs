@@ -86,7 +86,7 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
     } else {
         let shown = Shown {
             plan: &plan,
-            place: connection.place(),
+            place: &place::of(&connection),
             prices: &prices,
             width: lines::width(print::stdout_is_terminal()),
         };

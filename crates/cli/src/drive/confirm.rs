@@ -9,6 +9,7 @@ use backfill_core::{Error, ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 
 use crate::drive::survey;
+use crate::place;
 use crate::show::lines;
 use crate::show::plan::Shown;
 use crate::show::print;
@@ -43,7 +44,7 @@ pub async fn confirm(
     }
     let shown = Shown {
         plan: &plan,
-        place: connection.place(),
+        place: &place::of(connection),
         prices,
         width: lines::width(print::is_terminal()),
     };

@@ -14,6 +14,7 @@ use crate::budget;
 use crate::drive::progress::with_progress;
 use crate::drive::signals::stop_on_signal;
 use crate::ending::Ending;
+use crate::place;
 
 /// Longer than any table takes to count from one machine.
 const COUNT_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -89,14 +90,14 @@ impl Counted {
                 self.verification.remaining,
                 self.verification.scanned,
                 request.spec.table,
-                connection.place()
+                place::of(connection)
             );
         };
         let mut text = format!(
             "{remaining} of {} items of table {} {} are pending, by a strongly consistent count",
             self.verification.scanned,
             request.spec.table,
-            connection.place()
+            place::of(connection)
         );
         for key in &self.verification.samples {
             text.push_str(&format!("\n  {key}"));

@@ -16,7 +16,7 @@ use backfill_core::view::progress::{PassProgress, Summary};
 use indicatif::HumanCount;
 
 use crate::show::words::{self, items, time};
-use crate::{budget, hint};
+use crate::{budget, hint, place};
 
 /// Rejected items that a report lists.
 pub const MOST_REJECTED: usize = 100;
@@ -124,7 +124,7 @@ impl Report {
             .chain(&run.keys.range)
             .map(|key| format!("{} ({:?})", key.name, key.kind))
             .collect();
-        vec![
+        let mut facts = vec![
             ("Run", run.run_id.clone()),
             ("Table", run.spec.table.clone()),
             ("Identity of the table", run.table_identity.clone()),
@@ -158,7 +158,11 @@ impl Report {
                 ),
             ),
             ("Report made", time(self.made_ms)),
-        ]
+        ];
+        if let Some(place) = place::words() {
+            facts.insert(2, ("Where", place));
+        }
+        facts
     }
 
     /// The spec as JSON.

@@ -66,6 +66,8 @@ pub struct Queried {
     pub items: Option<Vec<Item>>,
     /// How many the filter lets through.
     pub count: Option<u64>,
+    /// Items evaluated, before the filter.
+    pub scanned_count: Option<u64>,
     /// Where to go on; `None` at the end.
     pub last_evaluated_key: Option<Key>,
     /// What it consumed, in read units, if that was asked for.

@@ -4,109 +4,13 @@ use std::time::Duration;
 
 use backfill_core::pace::retry::{PATIENCE, Until};
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
-use backfill_dynamodb::calls::{Query, Scan};
 use backfill_dynamodb::send::{Call, ProvideErrorMetadata as _};
 use serde_json::{Map, Value as Json, json};
 
 use super::access::Admin;
-use crate::calls::{
-    BatchGetItem, BatchWriteItem, DeleteItem, Guard, Placeholders, PutItem, UpdateItem,
-};
-
-/// A scan, or a query if there is a key condition.
-#[derive(Debug, Clone, Default)]
-pub struct Read {
-    /// The table.
-    pub table: String,
-    /// One of its indexes.
-    pub index: Option<String>,
-    /// Key condition expression.
-    pub key_condition: Option<String>,
-    /// Filter expression.
-    pub filter: Option<String>,
-    /// Projection expression.
-    pub projection: Option<String>,
-    /// What the placeholders of the expressions stand for.
-    pub placeholders: Placeholders,
-    /// Strongly consistent.
-    pub consistent: bool,
-    /// For a query: from the greatest sort key down.
-    pub descending: bool,
-    /// For a scan: segment and number of segments.
-    pub segment: Option<(u32, u32)>,
-    /// Most items that are looked at for a page.
-    pub page_size: Option<u32>,
-    /// Without the items.
-    pub count_only: bool,
-}
-
-/// What one call of a [`Read`] has found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The items; none if they were only counted.
-    pub items: Vec<Item>,
-    /// How many there are.
-    pub count: u64,
-    /// Where to go on; `None` at the end.
-    pub next: Option<Key>,
-}
+use crate::calls::{BatchGetItem, BatchWriteItem, DeleteItem, Guard, PutItem, UpdateItem};
 
 impl Admin {
-    /// One call of a scan or query, from its beginning or after a key.
-    ///
-    /// Errors: those of Scan and Query.
-    pub async fn page(&self, read: &Read, after: Option<&Key>) -> Result<Found> {
-        let doing = format!("reading table {}", read.table);
-        let select = read.count_only.then_some("COUNT");
-        let (names, values) = (&read.placeholders.names, &read.placeholders.values);
-        let (items, count, next) = match &read.key_condition {
-            Some(key_condition) => {
-                let query = Query {
-                    table_name: &read.table,
-                    index_name: read.index.as_deref(),
-                    key_condition_expression: key_condition,
-                    filter_expression: read.filter.as_deref(),
-                    projection_expression: read.projection.as_deref(),
-                    expression_attribute_names: Some(names),
-                    expression_attribute_values: Some(values),
-                    consistent_read: read.consistent,
-                    scan_index_forward: read.descending.then_some(false),
-                    limit: read.page_size,
-                    select,
-                    exclusive_start_key: after,
-                    return_consumed_capacity: None,
-                };
-                let page = self.read(&doing, &query).await?;
-                (page.items, page.count, page.last_evaluated_key)
-            }
-            None => {
-                let scan = Scan {
-                    table_name: &read.table,
-                    index_name: read.index.as_deref(),
-                    filter_expression: read.filter.as_deref(),
-                    projection_expression: read.projection.as_deref(),
-                    expression_attribute_names: Some(names),
-                    expression_attribute_values: Some(values),
-                    consistent_read: read.consistent,
-                    segment: read.segment.map(|(segment, _)| segment),
-                    total_segments: read.segment.map(|(_, total)| total),
-                    limit: read.page_size,
-                    select,
-                    exclusive_start_key: after,
-                    ..Scan::default()
-                };
-                let page = self.read(&doing, &scan).await?;
-                (page.items, page.count, page.last_evaluated_key)
-            }
-        };
-        let uncounted = || Error::new(ErrorKind::Internal, format!("{doing}: a page has no count"));
-        Ok(Found {
-            items: items.unwrap_or_default(),
-            count: count.ok_or_else(uncounted)?,
-            next,
-        })
-    }
-
     /// Puts items, with nothing asked of what was there. No two may have the same key within 25 in a row.
     ///
     /// Errors: `Throttled` if the table does not take them all; those of BatchWriteItem.

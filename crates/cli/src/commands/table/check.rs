@@ -24,6 +24,9 @@ pub struct CheckArgs {
     /// Expect at least this many items.
     #[arg(long, value_name = "N")]
     min_items: Option<u64>,
+    /// Most read capacity units for that count, per second, from 1 on; default: no limit.
+    #[arg(long, value_name = "N")]
+    max_rcu: Option<u32>,
     /// Print what differs as one JSON array on stdout.
     #[arg(long)]
     json: bool,
@@ -38,7 +41,7 @@ pub async fn check(args: CheckArgs) -> Result<Ending> {
         .read("expect", &args.expect, args.table.as_deref())?;
     let expected = Expected::new(description, args.min_items)?;
     let admin = args.connection.open_or_sandbox().await?;
-    let differences = expected.differences(&admin).await?;
+    let differences = expected.differences(&admin, args.max_rcu).await?;
     if args.json {
         print::json(&differences);
     } else if !differences.is_empty() {

@@ -1,7 +1,7 @@
 //! `backfill table scan` and `query`: items of a table or an index, as JSON.
 
 use backfill_core::{Error, Result};
-use backfill_rehearsal::admin::Read;
+use backfill_rehearsal::admin::{Read, Reading};
 use clap::Args;
 
 use crate::args::{ConnectionArgs, PlaceholderArgs};
@@ -51,6 +51,9 @@ struct ReadArgs {
     /// Print this many items at most.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    /// Read capacity units per second, from 1 on; default: no limit.
+    #[arg(long, value_name = "N")]
+    max_rcu: Option<u32>,
     /// Print only how many there are.
     #[arg(long, conflicts_with_all = ["limit", "project", "typed", "pretty"])]
     count: bool,
@@ -102,10 +105,12 @@ async fn print_items(
         count_only: args.count,
     };
     let admin = args.connection.open_or_sandbox().await?;
-    let mut after = None;
+    let reading = Reading::new(&admin, &args.table, args.max_rcu).await?;
+    let mut pages = reading.pages(read);
     let mut found = 0;
-    loop {
-        let page = admin.page(&read, after.as_ref()).await?;
+    while found < limit
+        && let Some(page) = pages.next().await?
+    {
         if args.count {
             found += page.count;
         }
@@ -117,10 +122,6 @@ async fn print_items(
                 return Ok(Ending::Succeeded);
             }
             found += 1;
-        }
-        after = page.next;
-        if after.is_none() || found == limit {
-            break;
         }
     }
     if args.count {

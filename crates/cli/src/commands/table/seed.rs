@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backfill_core::Result;
+use backfill_core::{Error, Result};
 use backfill_dynamodb::{ConnectOptions, Connection};
 use backfill_rehearsal::admin::Admin;
 use backfill_rehearsal::seed::{Seed, Source};
@@ -49,6 +49,9 @@ pub struct SeedArgs {
     /// Items of the sample.
     #[arg(long, value_name = "N", requires = "from", default_value_t = 1_000)]
     sample: u64,
+    /// Most read capacity units of that table per second, from 1 on; default: no limit.
+    #[arg(long, value_name = "N", requires = "from")]
+    max_rcu: Option<u32>,
     /// AWS profile of the table to copy from; default: where the table to fill is. AWS_ENDPOINT_URL holds for it, too.
     #[arg(long, value_name = "PROFILE", requires = "from")]
     from_profile: Option<String>,
@@ -94,6 +97,7 @@ pub async fn seed(args: SeedArgs) -> Result<Ending> {
             from: args.connect_to_source(&admin).await?,
             table: table.clone(),
             items: args.sample,
+            max_rcu: args.max_rcu,
         },
         (None, None) => Source::MadeUp {
             items: args.items.unwrap_or(USUAL_ITEMS),
@@ -154,8 +158,24 @@ impl SeedArgs {
         if !is_given {
             return Ok(target.clone());
         }
-        let connection = Connection::open(&options).await?;
+        let connection = Connection::open(&options).await;
+        let connection = connection.map_err(of_the_source)?;
         connection.check_credentials().await?;
         Ok(Admin::new(connection))
+    }
+}
+
+/// The same, by the flags of the table that is copied: the others are those of the table to fill.
+fn of_the_source(error: Error) -> Error {
+    let said = error.report();
+    let named = ["endpoint-url: ", "region: "]
+        .iter()
+        .any(|flag| said.starts_with(flag));
+    match named {
+        true => Error::new(
+            error.kind(),
+            format!("from-{}", said.replace("--region", "--from-region")),
+        ),
+        false => error.context("the table to copy from"),
     }
 }

@@ -1,0 +1,119 @@
+//! What reads much of a table: within its budget, and to an end.
+
+use std::time::{Duration, Instant};
+
+use backfill_e2e::command::{Ended, backfill};
+use backfill_e2e::database::Embedded;
+use backfill_e2e::wire::{Call, Verdict};
+
+/// Whatever may read a whole table, with the operation by which it does.
+fn readers(expected: &str) -> [(String, &'static str); 4] {
+    [
+        ("table scan --table stuff --consistent --count".into(), "Scan"),
+        (
+            "table query --table stuff --key-condition id=:i --value :i=\"one\" --consistent --count".into(),
+            "Query",
+        ),
+        (format!("table check --expect {expected} --min-items 200"), "Scan"),
+        ("table seed --table copy --confirm copy --from stuff --sample 200".into(), "Scan"),
+    ]
+}
+
+/// A table of 200 items in one partition, an empty one to copy to, and a description of the first.
+async fn tables() -> (Embedded, tempfile::TempDir, String) {
+    let database = Embedded::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let definition = |name: &str| {
+        serde_json::json!({"TableName": name, "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"},
+                {"AttributeName": "n", "AttributeType": "N"}],
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "n", "KeyType": "RANGE"}]})
+        .to_string()
+    };
+    for name in ["stuff", "copy"] {
+        let file = path(name);
+        std::fs::write(&file, definition(name)).unwrap();
+        Ended::run(&mut database.backfill(&format!("table create --file {file}"))).expect_code(0);
+    }
+    let items: Vec<_> = (0..200)
+        .map(|n| serde_json::json!({"id": "one", "n": n, "text": "x".repeat(400)}))
+        .collect();
+    let file = path("items.json");
+    std::fs::write(&file, serde_json::to_string(&items).unwrap()).unwrap();
+    let seed = format!("table seed --table stuff --confirm stuff --file {file}");
+    Ended::run(&mut database.backfill(&seed)).expect_code(0);
+    let expected = path("stuff");
+    (database, folder, expected)
+}
+
+/// budget: every command that can read a whole table reads no faster than it is told to, and all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn budget_of_commands_that_read_a_table() {
+    let (database, _folder, expected) = tables().await;
+    // 200 items of some 420 bytes are 21 units, read strongly consistent; a sample is read at half of that.
+    for (command, _) in readers(&expected) {
+        let rate = if command.contains(" seed ") { 5 } else { 10 };
+        let limited = format!("{command} --max-rcu {rate}");
+        let begin = Instant::now();
+        let ended = Ended::run(&mut database.backfill(&limited)).expect_code(0);
+        let took = begin.elapsed();
+        // Without a budget it is a tenth of a second.
+        assert!(took > Duration::from_secs(1), "{command}: {took:?}");
+        if command.contains("--count") {
+            assert_eq!(ended.stdout, "200\n", "{command}");
+        }
+        if command.contains(" seed ") {
+            assert!(ended.stderr.contains("200 items put"), "{ended:#?}");
+        }
+        let none = format!("{command} --max-rcu 0");
+        let refused = Ended::run(&mut database.backfill(&none)).expect_code(2);
+        assert!(
+            refused.stderr.starts_with("error: max-rcu: expected"),
+            "{refused:#?}"
+        );
+    }
+}
+
+/// Pages that do not go on end every command that reads them, with the key that repeats.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_command_reads_a_page_that_repeats_for_ever() {
+    let (database, _folder, expected) = tables().await;
+    let line = database.line().await;
+    // Every page behind the first is the second again.
+    let key = serde_json::json!({"id": {"S": "one"}, "n": {"N": "0"}});
+    let again = serde_json::json!({"LastEvaluatedKey": key, "Items": [], "Count": 0});
+    let _tap = line.tap("stuff", move |call: Call| {
+        let verdict = match matches!(call.operation.as_str(), "Scan" | "Query") {
+            true => Verdict::Amend(again.clone()),
+            false => Verdict::Forward,
+        };
+        async move { verdict }
+    });
+    for (command, operation) in readers(&expected) {
+        let mut process = backfill(command.split(' '));
+        process.args(["--endpoint-url", &line.endpoint]);
+        let ended = Ended::run(&mut process).expect_code(1);
+        let names_it = ["LastEvaluatedKey", "\"one\""]
+            .iter()
+            .all(|part| ended.stderr.contains(part));
+        assert!(names_it, "{operation}: {ended:#?}");
+    }
+}
+
+/// What is wrong with the place of the source is said by the flags of the source.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_cannot_be_is_named_by_its_own_flag() {
+    let database = Embedded::with_stuff(1).await;
+    for (flag, begins) in [
+        (
+            "--from-endpoint-url=127.0.0.1:8000",
+            "error: from-endpoint-url: expected",
+        ),
+        ("--from-endpoint-url=", "error: from-endpoint-url: expected"),
+    ] {
+        let seed = format!("table seed --table stuff --confirm stuff --from other {flag}");
+        let ended = Ended::run(&mut database.backfill(&seed)).expect_code(2);
+        assert!(ended.stderr.starts_with(begins), "{ended:#?}");
+    }
+}
