@@ -18,7 +18,7 @@ pub struct Iam {
     pub port: u16,
 }
 
-/// The role of a function, with the policy that the template gives it for the tables.
+/// The role of a function, with one of the policies that the template gives it.
 pub struct Role {
     port: u16,
     name: String,
@@ -33,8 +33,13 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 }
 
 impl Iam {
-    /// The role with this name in the template.
+    /// The role with this name in the template, with its policy for the tables.
     pub fn role(&self, logical_name: &str) -> Role {
+        self.role_with(logical_name, "tables")
+    }
+
+    /// The role with this name in the template, with its policy of this name.
+    pub fn role_with(&self, logical_name: &str, policy: &str) -> Role {
         let call = |parameters: &[(&str, &str)]| request_form(self.port, "iam", parameters);
         let roles = call(&[("Action", "ListRoles")]);
         let prefix = format!("{STACK}-{logical_name}");
@@ -45,11 +50,10 @@ impl Iam {
             .find(|name| name.starts_with(&prefix))
             .unwrap_or_else(|| panic!("no role {prefix}: {roles}"))
             .to_owned();
-        let policy = "tables".to_owned();
         let answer = call(&[
             ("Action", "GetRolePolicy"),
             ("RoleName", &name),
-            ("PolicyName", &policy),
+            ("PolicyName", policy),
         ]);
         let encoded = element(&answer, "PolicyDocument").expect("a document");
         let (document, _) = form_urlencoded::parse(encoded.as_bytes())
@@ -58,7 +62,7 @@ impl Iam {
         Role {
             port: self.port,
             name,
-            policy,
+            policy: policy.to_owned(),
             document: serde_json::from_str(&document).expect("a policy is JSON"),
         }
     }
@@ -155,7 +159,7 @@ impl Role {
             _ => drop(statements.remove(at)),
         }
         if statements.is_empty() {
-            *statements = vec![json!({"Effect": "Deny", "Action": "*", "Resource": "*"})];
+            *statements = vec![json!({"Effect": "Deny", "Action": action, "Resource": "*"})];
         }
         self.put(&self.name, &document);
     }

@@ -2,7 +2,9 @@
 //! and those of planner and verifier cannot write to the target table.
 
 use backfill_core::Value;
-use backfill_e2e::aws::{Aws, assert_same, input, run_to_end, with_roles_enforced};
+use backfill_e2e::aws::{
+    Aws, assert_same, eventually, input, run_id, run_to_end, with_roles_enforced,
+};
 use backfill_e2e::command::Ended;
 use backfill_e2e::roles::{Iam, assert_denied};
 use backfill_e2e::tables::{migrated, stuff};
@@ -26,6 +28,7 @@ fn roles_allow_what_a_run_needs_and_nothing_else() {
 
         let iam = aws.iam();
         each_action_is_needed(aws, &iam).await;
+        alarms_are_read(aws, &iam).await;
         planner_and_verifier_cannot_write(aws, &iam).await;
         operators_do_what_their_policies_are_for(aws, &iam).await;
     });
@@ -113,6 +116,53 @@ async fn each_action_is_needed(aws: &Aws, iam: &Iam) {
         }
     }
     assert!(number >= 12, "{number} actions");
+}
+
+/// With the parameter for it all three functions may read alarms, and each needs to. A run whose planner may not is refused; a worker
+/// or a verifier that may not holds it, with the reason, until it may.
+async fn alarms_are_read(aws: &Aws, iam: &Iam) {
+    const ACTION: &str = "cloudwatch:DescribeAlarms";
+    aws.set_alarm("slow", "OK");
+    let look = iam.operator(&["LookPolicy"]);
+    let held = async |input: &Json| {
+        let mut status = aws.backfill(&format!("status --run-id {} --json", run_id(input)));
+        status.envs(look.iter().map(|(name, value)| (name, value)));
+        let status = run_to_end(status).await;
+        // There may be no run yet.
+        (status.code == 0).then(|| status.json()["held"].clone())
+    };
+    for (function, role) in [
+        ("planner", "PlannerFunctionRole"),
+        ("worker", "WorkerFunctionRole"),
+        ("verifier", "VerifierFunctionRole"),
+    ] {
+        let input =
+            json!({"table": "stuff", "set": {format!("by_{function}"): 1}, "pause_when": "slow"});
+        let role = iam.role_with(role, "alarm");
+        let actions = role.actions();
+        let [(statement, action)] = &actions[..] else {
+            panic!("one action: {actions:?}");
+        };
+        assert_eq!(action, ACTION);
+        role.deny(statement, action);
+        if function == "planner" {
+            let cause = aws.machine.run(&input).await.expect_failure("AccessDenied");
+            assert!(cause.contains(ACTION), "{cause}");
+            role.restore();
+            continue;
+        }
+        let execution = aws.machine.start(&input).await;
+        let hold = eventually("a hold", async || {
+            held(&input).await.filter(|held| !held.is_null())
+        });
+        let hold = hold.await;
+        role.restore();
+        let why = hold["why"].as_str().expect("a sentence");
+        assert!(why.starts_with("alarm slow cannot be read: "), "{why}");
+        assert!(why.contains(ACTION), "{why}");
+        aws.machine.end_of(&execution).await.expect_success();
+        assert_eq!(held(&input).await, Some(Json::Null));
+    }
 }
 
 /// With what these functions are allowed, every way to write is refused.

@@ -8,14 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::ownership::{LOOK_EVERY, load};
 use crate::engine::planner::Planner;
-use crate::engine::runs::{Conclusion, ConclusionStatus, Round};
+use crate::engine::runs::{Conclusion, ConclusionStatus, Failure, Round};
 use crate::engine::verifier::{Verifier, VerifyRequest};
 use crate::engine::worker::{Chunk, Worker};
 use crate::pace::Consistency;
 use crate::pace::retry::retry_outage;
 use crate::ports::{CountNotes, ReadAccess, RunStore, SegmentStore, WriteAccess};
 use crate::records::{Owner, RunStatus};
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The three parts of a run. Only the worker's access can write to the target table.
 pub struct Engine<R, W, S> {
@@ -103,11 +103,8 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                     if error.kind() != ErrorKind::Held {
                         return Err(error);
                     }
-                    self.planner
-                        .runs
-                        .fail(&round.run_id, owner, (&error).into())
-                        .await?;
-                    self.wait_while_held(&round.run_id, round.pass, owner, stop)
+                    let failure = (&error).into();
+                    self.wait_while_held(&round.run_id, round.pass, owner, failure, stop)
                         .await?;
                 }
                 if stop.is_cancelled() {
@@ -162,9 +159,10 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             .await;
             if let Some(verification) = unless_stopped(verified, stop)? {
                 request.verification = verification;
-                if request.verification.held.is_some() {
+                if let Some(why) = &request.verification.held {
                     let (pass, owner) = (request.pass, &request.owner);
-                    self.wait_while_held(&request.run_id, pass, owner, stop)
+                    let failure = (&Error::new(ErrorKind::Held, why.as_str())).into();
+                    self.wait_while_held(&request.run_id, pass, owner, failure, stop)
                         .await?;
                 }
             }
@@ -186,14 +184,17 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         self.sweep(round, owner, stop).await
     }
 
-    /// Waits while something holds the run, or until `stop` is cancelled.
+    /// Records why the run is held, and waits while it is, or until `stop` is cancelled.
     async fn wait_while_held(
         &self,
         run_id: &str,
         pass: u32,
         owner: &Owner,
+        why: Failure,
         stop: &CancellationToken,
     ) -> Result<()> {
+        // What the planner cannot find out by itself goes on only if there is an answer that it is over.
+        self.planner.runs.fail(run_id, owner, why).await?;
         while !stop.is_cancelled() {
             let look = || self.planner.hold(run_id, pass, owner);
             let held = retry_outage(stop, OUTAGE_PATIENCE, look).await;

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 
 use crate::clock::rfc3339;
 use crate::engine::ownership::LOOK_EVERY;
+use crate::engine::runs::{HELD, NOT_HELD};
 use crate::pace::retry::PATIENCE;
 use crate::ports::{Alarm, AlarmState, ReadAccess};
-use crate::records::RunRecord;
+use crate::records::{Event, RunRecord};
 use crate::request::{Hours, Settings};
 use crate::{Error, ErrorKind, Result};
 
@@ -73,10 +74,13 @@ pub(super) fn by_alarm(name: &str, alarm: Option<&Alarm>, is_held: bool) -> Opti
     })
 }
 
+/// What stands between the name of an alarm and why it cannot be read.
+const UNREAD: &str = " cannot be read: ";
+
 /// Why an alarm that cannot be read holds a run.
 pub(super) fn by_error(name: &str, error: &Error) -> Reason {
     Reason {
-        why: format!("alarm {name} cannot be read: {}", error.report()),
+        why: format!("alarm {name}{UNREAD}{}", error.report()),
         until_ms: None,
     }
 }
@@ -142,7 +146,8 @@ impl Guards {
             }
             Err(error) => Some(by_error(name, error)),
         };
-        if asked.is_ok() {
+        if asked.is_ok() || reason.is_some() {
+            // After a hold a moment without an answer is a moment again.
             self.lock().failing = None;
         }
         reason.map_or(Ok(()), |reason| Err(reason.into()))
@@ -166,6 +171,30 @@ impl Guards {
         asks
     }
 }
+
+/// How long a hold lasts in AWS at least, though nothing holds the run by what the planner sees: functions that are at work save
+/// their checkpoints meanwhile. It is the longer, the more often the same hold was lifted within the last hour: a function that
+/// may not read the alarm is the reason of another one each time, which costs children of a Map and their history.
+pub(super) fn least_hold(run: &RunRecord, now_ms: u64) -> Duration {
+    let kind = |why: &str| why.split(UNREAD).next().map(str::to_owned);
+    let Some(hold) = &run.hold else {
+        return Duration::ZERO;
+    };
+    let is_same = |event: &&Event| {
+        event.what == HELD
+            && event.new == NOT_HELD
+            && kind(&event.old) == kind(&hold.why)
+            && event.at_ms.saturating_add(AN_HOUR_MS) > now_ms
+    };
+    let times = run.events.iter().filter(is_same).count().min(8) as u32;
+    (LEAST_HOLD * 2_u32.pow(times)).min(MOST_OF_LEAST)
+}
+
+const AN_HOUR_MS: u64 = 3_600_000;
+
+/// How long a hold lasts in AWS at least if it is the first one for its reason, and if it is one of many.
+const LEAST_HOLD: Duration = Duration::from_secs(15);
+const MOST_OF_LEAST: Duration = Duration::from_secs(300);
 
 /// How long whoever waits in AWS waits before it asks again: until the hours begin, or the longer, the longer the run is held
 /// already; no longer than this, so that an operator who lifts the guard sees it go on.

@@ -215,8 +215,8 @@ pub struct Wait {
 /// execution's history may have (Step Functions quotas).
 const MOST_LOOKS: u32 = 1_500;
 
-/// How long a hold lasts in AWS at least: functions that are at work save their checkpoints meanwhile.
-const LEAST_HOLD: Duration = Duration::from_secs(15);
+/// To go on after a hold, and to be held again, takes as many events as these looks.
+const LOOKS_OF_A_HOLD: u32 = 3;
 
 impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     /// Looks whether something holds `owner`'s run, records it, and returns the reason; `None` if it may go on.
@@ -251,23 +251,27 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
                 .map_or(0, |hold| now_ms.saturating_sub(hold.since_ms));
             let wait = match &reason {
                 Some(reason) => guards::wait(reason, now_ms, held_ms),
-                None if run.hold.is_some() => {
-                    LEAST_HOLD.saturating_sub(Duration::from_millis(held_ms))
-                }
-                None => Duration::ZERO,
+                None => guards::least_hold(&run, now_ms)
+                    .saturating_sub(Duration::from_millis(held_ms)),
             };
             let wait = Wait {
                 wait_seconds: wait.as_secs_f64().ceil() as u64,
             };
             if wait.wait_seconds == 0 {
+                if run.hold.is_some() {
+                    run.hold_looks += LOOKS_OF_A_HOLD;
+                }
                 self.note_reason(run, None).await?;
                 return Ok(wait);
             }
             run.hold_looks += 1;
             if run.hold_looks > MOST_LOOKS {
-                let why = reason.map_or_else(String::new, |reason| reason.why);
+                let why = reason.map(|reason| reason.why);
+                let why = why.or(run.hold.as_ref().map(|hold| hold.why.clone()));
+                let why = why.unwrap_or_default();
                 let message = format!(
-                    "paused after {MOST_LOOKS} looks whether it may go on, since an execution of AWS can wait no longer; it was                      held: {why}; resume it to go on"
+                    "paused after {MOST_LOOKS} looks whether it may go on, since an execution of AWS can wait no longer; it was \
+                     held: {why}; resume it to go on"
                 );
                 self.runs
                     .end(run, RunStatus::Paused, &message, owner)

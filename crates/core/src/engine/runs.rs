@@ -155,6 +155,11 @@ pub const STOPPED: &str = "Stopped";
 /// What Step Functions calls the failure of a Map of which a child has failed (developer guide, Tolerated failure threshold).
 const TOO_MANY_FAILED: &str = "States.ExceedToleratedFailureThreshold";
 
+/// What an event about holds is called.
+pub(super) const HELD: &str = "held";
+/// What such an event calls a run that is not held.
+pub(super) const NOT_HELD: &str = "no";
+
 /// Notes in the record, in the name of `by`, what holds the run from now on, or that nothing does any more.
 pub(super) fn note_hold(
     record: &mut RunRecord,
@@ -162,9 +167,9 @@ pub(super) fn note_hold(
     why: Option<String>,
     now_ms: u64,
 ) {
-    let word = |why: Option<&str>| why.unwrap_or("no").to_owned();
+    let word = |why: Option<&str>| why.unwrap_or(NOT_HELD).to_owned();
     let old = word(record.hold.as_ref().map(|hold| hold.why.as_str()));
-    record.note(by, "held", old, word(why.as_deref()));
+    record.note(by, HELD, old, word(why.as_deref()));
     record.hold = why.map(|why| Hold {
         why,
         since_ms: record.hold.as_ref().map_or(now_ms, |hold| hold.since_ms),

@@ -208,6 +208,40 @@ fn held_while_nobody_knows_the_alarm() {
     });
 }
 
+/// held: it is so during the verification, too: no page is read while nobody knows the alarm, and afterwards a moment without an
+/// answer is a moment again.
+#[test]
+fn held_while_nobody_knows_the_alarm_of_a_verification() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":3,"max_rcu":10,"pause_when":"slow""#;
+        let world = World::new(Faults::none(3), ITEMS, settings);
+        world.table.set_alarm(Ok(AlarmState::Ok));
+        let watching = async {
+            while seen(&world).1 < ITEMS + 100 {
+                sleep(SECOND).await;
+            }
+            world.table.set_alarm(Err(ErrorKind::Throttled));
+            sleep(75 * SECOND).await;
+            let held = seen(&world);
+            assert!(held.1 < 2 * ITEMS, "{held:?}");
+            let why = world.record().await.hold.unwrap().why;
+            assert!(why.starts_with("alarm slow cannot be read: "), "{why}");
+            sleep(100 * SECOND).await;
+            assert_eq!(seen(&world), held);
+            world.table.set_alarm(Ok(AlarmState::Ok));
+            sleep(6 * SECOND).await;
+            world.table.set_alarm(Err(ErrorKind::Throttled));
+            sleep(20 * SECOND).await;
+            assert_eq!(world.record().await.hold, None);
+            world.table.set_alarm(Ok(AlarmState::Ok));
+        };
+        let (ended, ()) = tokio::join!(world.run(), watching);
+        assert_eq!(ended.unwrap(), RunStatus::Succeeded);
+        assert_eq!(world.table.evaluated(), 2 * ITEMS);
+        assert_eq!(holds(&world).await.len(), 2, "one hold");
+    });
+}
+
 /// held: an alarm that is not there, or may not be read, is refused before anything is written.
 #[test]
 fn held_by_an_unknown_alarm_is_refused() {
@@ -316,5 +350,51 @@ fn held_for_longer_than_an_execution_can_wait() {
             "{}",
             run.message
         );
+    });
+}
+
+/// held, honest-end: a function may lack what the planner may. It is the reason of a new hold each time that the planner sees none;
+/// so the run is tried ever more seldom, and paused before the history of the execution is full.
+#[test]
+fn held_for_one_function_alone_is_tried_ever_more_seldom() {
+    in_virtual_time(async {
+        let world = World::new(Faults::none(3), ITEMS, SLOW);
+        world.table.set_alarm(Ok(AlarmState::Ok));
+        let plan = world.plan("an execution").await;
+        let owner = Owner::from("an execution");
+        let planner = world.planner();
+        let mut holds = Vec::new();
+        let end = 'run: loop {
+            let failure = Failure {
+                error: "Held".into(),
+                message: format!("alarm slow reads cannot be read: denied to {}", holds.len()),
+            };
+            let recorded = planner.runs.fail(&plan.run_id, &owner, failure).await;
+            assert_eq!(recorded.unwrap().error, "Held");
+            // The record notes when it was written by the clock of this machine.
+            world.table.set_clock(now_ms());
+            let mut held = 0;
+            loop {
+                match planner.wait(&plan.run_id, plan.pass, &owner).await {
+                    Ok(wait) if wait.wait_seconds == 0 => break,
+                    Ok(wait) => {
+                        held += wait.wait_seconds;
+                        sleep(Duration::from_secs(wait.wait_seconds)).await;
+                    }
+                    Err(error) => break 'run error,
+                }
+            }
+            holds.push(held);
+        };
+        assert_eq!(end.kind(), ErrorKind::NotRunning);
+        assert!(holds.len() < 400, "{} holds", holds.len());
+        let run = world.record().await;
+        assert_eq!(run.status, RunStatus::Paused);
+        assert!(
+            run.message.contains("cannot be read: denied to"),
+            "{}",
+            run.message
+        );
+        assert!(holds[0] <= 15 && holds[10] >= 200, "{holds:?}");
     });
 }
