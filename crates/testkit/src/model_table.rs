@@ -47,6 +47,8 @@ struct State {
     before: BTreeMap<Position, (Instant, Option<Item>)>,
     /// Items whose update is refused for good.
     poison: BTreeSet<Key>,
+    /// Items that were refused until they were mended: a checkpoint has passed them, and another try finds them.
+    mended: BTreeSet<Key>,
     /// Items whose update is refused in words that nobody knows.
     misfits: BTreeSet<Key>,
     /// Items that somebody else has in a transaction, until then.
@@ -193,6 +195,13 @@ impl ModelTable {
     /// The update of these items is refused for good.
     pub fn poison(&self, ids: impl IntoIterator<Item = u64>) {
         self.state.lock().unwrap().poison = ids.into_iter().map(key_of).collect();
+    }
+
+    /// The update of poisoned items is refused no more; they may be pending behind a checkpoint, to be tried again.
+    pub fn mend(&self) {
+        let mut state = self.state.lock().unwrap();
+        let poison = std::mem::take(&mut state.poison);
+        state.mended.extend(poison);
     }
 
     /// From now on DynamoDB refuses the update of these items, as of those that do not fit the key of an index, in words
@@ -350,7 +359,8 @@ impl ModelTable {
                 Cursor::After(key) => **at <= position(key),
                 Cursor::Exhausted => true,
             })
-            .filter(|((_, key), item)| is_pending(&spec.names, item) && !state.is_refused(key))
+            .filter(|(_, item)| is_pending(&spec.names, item))
+            .filter(|((_, key), _)| !state.is_refused(key) && !state.mended.contains(key))
             .map(|((_, key), _)| key.clone())
             .collect()
     }

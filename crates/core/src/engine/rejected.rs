@@ -79,8 +79,8 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
     /// incomplete, it is verified, and has succeeded if nothing is pending. Otherwise it is as it was, also after an error or if
     /// `stop` is cancelled; what was done stands.
     ///
-    /// Errors: `InvalidInput` if there is no such run; `ActiveElsewhere` if somebody holds it; those of an update, which name
-    /// the item; those of the store and of the verification.
+    /// Errors: `InvalidInput` if there is no such run; `ActiveElsewhere` if somebody holds it; `Held` if its alarm or its hours
+    /// hold it, before or meanwhile; those of an update, which name the item; those of the store and of the verification.
     pub async fn retry_rejected(
         &self,
         run_id: &str,
@@ -119,6 +119,8 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         stop: &CancellationToken,
     ) -> Result<()> {
         let store = &self.worker.store;
+        // Whatever holds the run holds this, too: it writes to the same table.
+        self.worker.look_at_guards(run).await?;
         let under = |shard| store.rejected(run, run.pass, shard);
         let until = Until::after(PATIENCE);
         let items = retry_each(&until, 0..run.shards, under).await?.concat();
@@ -134,9 +136,9 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         };
         let budget = &self.worker.budget;
         budget.set(&run.settings, 0);
-        let look = |run: RunRecord| {
+        let look = |run: RunRecord| async move {
             budget.set(&run.settings, 0);
-            std::future::ready(Ok(()))
+            self.worker.look_at_guards(&run).await
         };
         let work = async {
             let pace = Pace::new(budget, 1, None, None);

@@ -246,7 +246,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     /// Looks whether the run may go on.
     ///
     /// Errors: `Held`, with the reason.
-    async fn look_at_guards(&self, run: &RunRecord) -> Result<()> {
+    pub(super) async fn look_at_guards(&self, run: &RunRecord) -> Result<()> {
         let workers = match self.budget.is_shared() {
             true => run.settings.workers(),
             false => 1,

@@ -11,7 +11,7 @@ use backfill_testkit::Faults;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, first_chunk, in_virtual_time};
+use crate::world::{World, assert_accounted, first_chunk, in_virtual_time};
 
 /// 2026-01-15T20:00:00Z.
 const EIGHT: u64 = 1_768_507_200_000;
@@ -396,5 +396,47 @@ fn held_for_one_function_alone_is_tried_ever_more_seldom() {
             run.message
         );
         assert!(holds[0] <= 15 && holds[10] >= 200, "{holds:?}");
+    });
+}
+
+/// held: rejected items are not tried again while something holds the run, and what was tried until then is in the books.
+#[test]
+fn held_while_rejected_items_are_tried_again() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":4,"max_passes":1,"max_wcu":10,"pause_when":"slow""#;
+        let world = World::new(Faults::none(4), 1_000, settings);
+        world.table.set_alarm(Ok(AlarmState::Ok));
+        world.table.poison(100..300);
+        assert_eq!(world.run().await.unwrap(), RunStatus::Incomplete);
+        world.table.mend();
+        let before = seen(&world).0;
+
+        world.table.set_alarm(Ok(AlarmState::Alarm));
+        let retried = tokio::time::timeout(100 * SECOND, world.retry_rejected()).await;
+        assert_eq!(seen(&world).0, before, "nothing was written");
+        let error = retried.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Held, "{error}");
+        assert_eq!(world.record().await.status, RunStatus::Incomplete);
+
+        world.table.set_alarm(Ok(AlarmState::Ok));
+        let watching = async {
+            sleep(8 * SECOND).await;
+            world.table.set_alarm(Ok(AlarmState::Alarm));
+            sleep(10 * SECOND).await;
+            seen(&world).0
+        };
+        let (retried, held) = tokio::join!(world.retry_rejected(), watching);
+        let error = retried.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Held, "{error}");
+        assert!(before < held && held < before + 160, "{before}, {held}");
+        assert_eq!(seen(&world).0, held, "it ends");
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert_eq!(counters.rejected, 160 - (held - before) as u64);
+        assert_eq!(world.record().await.status, RunStatus::Incomplete);
+
+        world.table.set_alarm(Ok(AlarmState::Ok));
+        world.retry_rejected().await.unwrap();
+        assert_eq!(world.record().await.status, RunStatus::Succeeded);
     });
 }
