@@ -76,8 +76,8 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
     /// Tries the update on the rejected items of a run's current pass again, one after the other, on behalf of `owner`, who
     /// holds the run meanwhile: it has ended, or its owner of that name (`dead`) is known to have. At this rate from now on.
     /// Items that are no longer rejected move in the run's counters to what became of them. If none is left of a run that was
-    /// incomplete, it is verified, and has succeeded if nothing is pending. Otherwise it is as it was, also after an error or if
-    /// `stop` is cancelled; what was done stands.
+    /// incomplete, or that is swept and whose owner is dead, it is verified, and has succeeded if nothing is
+    /// pending. Otherwise it is as it was, also after an error or if `stop` is cancelled; what was done stands.
     ///
     /// Errors: `InvalidInput` if there is no such run; `ActiveElsewhere` if somebody holds it; `Held` if its alarm or its hours
     /// hold it, before or meanwhile; those of an update, which name the item; those of the store and of the verification.
@@ -94,7 +94,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         let mut retried = Retried::default();
         let tried = self.try_again(&run, &mut retried, stop).await;
         let ended = match tried {
-            Ok(()) if former.status == RunStatus::Incomplete && retried.left == 0 => {
+            Ok(()) if retried.left == 0 && self.waits_for_a_count(&former, &run).await => {
                 let request = VerifyRequest {
                     run_id: run_id.to_owned(),
                     pass: run.pass,
@@ -109,6 +109,19 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         let what_came = retried.sentence();
         let given_back = runs.give_back(&former, owner, numbers, &what_came);
         ended.and(given_back.await).map(|()| retried)
+    }
+
+    /// Whether nothing but a count is left to be done for a run that was taken on. One whose owner is dead may have been incomplete
+    /// until that one tried its rejected items again, and died of it.
+    async fn waits_for_a_count(&self, former: &RunRecord, run: &RunRecord) -> bool {
+        match former.status {
+            RunStatus::Incomplete => true,
+            RunStatus::Running => {
+                let open = self.planner.runs.open_segments(run, |_| true).await;
+                open.is_ok_and(|round| round.segments.is_empty())
+            }
+            _ => false,
+        }
     }
 
     /// Tries all of them, until `stop` is cancelled or the run is no longer ours.

@@ -264,7 +264,7 @@ impl<S: RunStore> Runs<S> {
     }
 
     /// The open segments out of those that `which` is true for.
-    async fn open_segments(
+    pub(super) async fn open_segments(
         &self,
         record: &RunRecord,
         which: impl Fn(u32) -> bool,

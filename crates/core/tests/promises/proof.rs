@@ -228,3 +228,27 @@ fn a_verification_notes_how_far_it_has_come() {
         assert!(seen.first() < seen.last(), "{seen:?}");
     });
 }
+
+/// proof: a run whose rejected items were being tried again by somebody who died of it is verified by the next try that leaves none.
+#[test]
+fn proof_after_a_retry_that_died() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":4,"max_passes":1,"max_wcu":10"#;
+        let world = World::new(Faults::none(4), 1_000, settings);
+        world.table.poison(100..300);
+        assert_eq!(world.run().await.unwrap(), RunStatus::Incomplete);
+        world.table.mend();
+        let time = Duration::from_secs(5);
+        let died = tokio::time::timeout(time, world.retry_rejected()).await;
+        assert!(died.is_err(), "in the middle: {died:?}");
+        assert_eq!(world.record().await.status, RunStatus::Running);
+
+        world.retry_rejected_from("retry").await.unwrap();
+        let run = world.record().await;
+        assert_eq!(run.status, RunStatus::Succeeded, "{}", run.message);
+        assert_eq!(run.proof.unwrap().remaining, 0);
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert_eq!((counters.rejected, counters.matched), (0, 800));
+    });
+}
