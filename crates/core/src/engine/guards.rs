@@ -11,12 +11,16 @@ use tokio::time::Instant;
 
 use crate::clock::rfc3339;
 use crate::engine::ownership::LOOK_EVERY;
-use crate::engine::runs::{HELD, NOT_HELD};
 use crate::pace::retry::PATIENCE;
 use crate::ports::{Alarm, AlarmState, ReadAccess};
 use crate::records::{Event, RunRecord};
 use crate::request::{Hours, Settings};
 use crate::{Error, ErrorKind, Result};
+
+/// What an event about holds is called.
+pub(super) const HELD: &str = "held";
+/// What such an event calls a run that is not held.
+pub(super) const NOT_HELD: &str = "no";
 
 /// Of all workers together so many ask for the alarm each time that all look at the run once: the more workers, the less often
 /// each of them asks.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
+use crate::engine::guards::{HELD, NOT_HELD};
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{load, load_any, load_owned, require_running, taken_over};
 use crate::engine::verifier::Verification;
@@ -154,11 +155,6 @@ pub const STOPPED: &str = "Stopped";
 
 /// What Step Functions calls the failure of a Map of which a child has failed (developer guide, Tolerated failure threshold).
 const TOO_MANY_FAILED: &str = "States.ExceedToleratedFailureThreshold";
-
-/// What an event about holds is called.
-pub(super) const HELD: &str = "held";
-/// What such an event calls a run that is not held.
-pub(super) const NOT_HELD: &str = "no";
 
 /// Notes in the record, in the name of `by`, what holds the run from now on, or that nothing does any more.
 pub(super) fn note_hold(
