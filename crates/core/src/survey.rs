@@ -23,7 +23,9 @@ pub use sample::{
     SampledPage, sampling_rate, segments_to_sample,
 };
 pub use sizes::{index_units, update_units};
-pub use warnings::{Advice, Known, OtherRun, Warning, other_runs, room_warnings, warnings};
+pub use warnings::{
+    Advice, Known, OtherRun, Warning, held_now, other_runs, room_warnings, warnings,
+};
 
 pub use crate::value::size::item_bytes;
 

@@ -146,6 +146,113 @@ async fn held_by_an_alarm_and_by_hours() {
     assert_eq!(all(&database).await, migrated(&before));
 }
 
+/// held: CloudWatch that throttles or fails for a moment holds nothing, and a right that is taken away does, in its words; the report
+/// says so, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn held_while_the_alarm_may_not_be_read() {
+    let database = Embedded::with_stuff(3_000).await;
+    let before = all(&database).await;
+    let cloudwatch = CloudWatch::start().await;
+    let run = "run --table stuff --set test=1 --json --pause-when slow --max-wcu 100 --segments 4";
+    let child = cloudwatch
+        .command(&database, run)
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_progress(&database).await;
+    let refusal =
+        |status, code, message: &str| (status, Some(code), json!({"message": message}).to_string());
+    let asked = || cloudwatch.stub.bodies().len();
+    for answer in [
+        refusal(400, "Throttling", "Rate exceeded"),
+        refusal(503, "ServiceUnavailable", ""),
+    ] {
+        cloudwatch.set(answer);
+        let begin = (asked(), Instant::now());
+        while asked() < begin.0 + 2 {
+            assert!(begin.1.elapsed() < Duration::from_secs(20), "not asked");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    let status = status_when(&cloudwatch, &database, |_| true).await;
+    assert_eq!(
+        (&status["held"], &status["status"]),
+        (&Json::Null, &json!("running"))
+    );
+
+    let denied = "User: you is not authorized to perform: cloudwatch:DescribeAlarms";
+    cloudwatch.set(refusal(400, "AccessDenied", denied));
+    let status = status_when(&cloudwatch, &database, |status| !status["held"].is_null()).await;
+    let why = status["held"]["why"].as_str().unwrap();
+    assert!(
+        why.starts_with("alarm slow cannot be read: ") && why.contains(denied),
+        "{why}"
+    );
+    let held = all(&database).await;
+    let report = "report --format markdown --out -";
+    let report = Ended::run(&mut cloudwatch.command(&database, report))
+        .expect_code(0)
+        .stdout;
+    for words in [
+        "Held: the run on table stuff",
+        denied,
+        "held while alarm slow is in ALARM",
+    ] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(all(&database).await, held, "nothing is written");
+
+    cloudwatch.set(alarm("OK"));
+    status_when(&cloudwatch, &database, |status| status["held"].is_null()).await;
+    let run_id = status["run_id"].as_str().unwrap();
+    let rate = format!("rate --run-id {run_id} --max-wcu none");
+    Ended::run(&mut cloudwatch.command(&database, &rate)).expect_code(0);
+    let result = Ended::of(child).expect_code(0).json();
+    assert_accounted(&result);
+    assert_eq!(all(&database).await, migrated(&before));
+}
+
+/// held: a plan says first what would hold the run now, and until when.
+#[tokio::test(flavor = "multi_thread")]
+async fn held_as_a_plan_says_before() {
+    let database = Embedded::with_stuff(10).await;
+    let cloudwatch = CloudWatch::start().await;
+    let plan = |hours: &str, more: &[&str]| {
+        let mut plan = cloudwatch.command(
+            &database,
+            "plan --table stuff --set test=1 --pause-when slow",
+        );
+        Ended::run(plan.args(["--hours", hours]).args(more))
+    };
+    let hour = |later: u64| rfc3339(now_ms() + later * 3_600_000)[11..16].to_owned();
+    let (open, closed) = (
+        format!("{}-{} UTC", hour(23), hour(2)),
+        format!("{}-{} UTC", hour(2), hour(3)),
+    );
+    let calm = plan(&open, &[]).expect_code(0);
+    assert!(
+        !calm.stdout.contains("would be held now"),
+        "{}",
+        calm.stdout
+    );
+    cloudwatch.set(alarm("ALARM"));
+    let plan = plan(&closed, &["--json"]).expect_code(0).json();
+    let warnings = plan["warnings"].as_array().unwrap();
+    let held = warnings
+        .iter()
+        .filter(|warning| warning["code"] == "held_now");
+    let held: Vec<String> = held.map(|warning| warning["what"].to_string()).collect();
+    assert_eq!(held.len(), 2, "{warnings:?}");
+    assert!(
+        held[0].contains(&format!("by its hours, {closed}")),
+        "{held:?}"
+    );
+    let why = "the run would be held now: alarm slow is in ALARM since 2026-01-15T20:00:00Z";
+    assert!(held[1].contains(why), "{held:?}");
+}
+
 /// held: a composite alarm holds as one of a metric does; it is asked for by its kind.
 #[tokio::test(flavor = "multi_thread")]
 async fn held_by_a_composite_alarm() {

@@ -6,7 +6,7 @@ use backfill_core::engine::runs::Rate;
 use backfill_core::records::{Rejected, RunRecord, RunStatus};
 use backfill_core::request::RequestedSettings;
 use backfill_core::view::cost::Prices;
-use backfill_core::{Error, Request, Result};
+use backfill_core::{Error, ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
 use serde::Serialize;
@@ -104,6 +104,7 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
     }
     let mended = run.status == RunStatus::Succeeded;
     Ok(match tried {
+        Some(Err(error)) if error.kind() == ErrorKind::Held => Ending::Stopped,
         Some(Err(_)) => Ending::Failed,
         Some(Ok(None)) => Ending::Stopped,
         Some(Ok(Some(_))) if run.status == RunStatus::Incomplete => Ending::ItemsRemain,

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use backfill_core::change::Change;
 use backfill_core::change::expression::RESERVED;
+use backfill_core::engine::planner;
 use backfill_core::ports::PageRequest;
 use backfill_core::survey::{
     Fact, Plan, ReadPage, Rehearsal as _, Room, Surroundings, SurveyAccess, TableFacts, Tried,
-    Warning, objection, other_runs, rehearse,
+    Warning, held_now, objection, other_runs, rehearse,
 };
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 use backfill_core::view::cost::Prices;
@@ -71,7 +72,15 @@ pub async fn plan(
     let (plan, others) = tokio::join!(plan, others::others(request, connection, checkpoints));
     let mut plan = plan?;
     let amplification = plan.forecast.amplification;
-    let warnings = other_runs(&others, &plan.settings, Some(&plan.table), amplification);
+    let reasons = planner::held_now(&access.access, &plan.settings).await?;
+    let mut warnings = held_now(&reasons);
+    let settings = &plan.settings;
+    warnings.extend(other_runs(
+        &others,
+        settings,
+        Some(&plan.table),
+        amplification,
+    ));
     // Behind what is said first of all.
     let is_first = |warning: &Warning| warning.code.starts_with("values_are_");
     let at = plan.warnings.iter().take_while(|w| is_first(w)).count();

@@ -124,6 +124,8 @@ impl Report {
             .chain(&run.keys.range)
             .map(|key| format!("{} ({:?})", key.name, key.kind))
             .collect();
+        let held = self.held_since().map(|held| ("Held", held));
+        let guards = self.guards().map(|guards| ("Guards", guards));
         let mut facts = vec![
             ("Run", run.run_id.clone()),
             ("Table", run.spec.table.clone()),
@@ -162,7 +164,26 @@ impl Report {
         if let Some(place) = place::words() {
             facts.insert(2, ("Where", place));
         }
+        let at = |facts: &[(&str, String)], name| facts.iter().position(|fact| fact.0 == name);
+        for (behind, fact) in [("State", held), ("Settings", guards)] {
+            if let (Some(at), Some(fact)) = (at(&facts, behind), fact) {
+                facts.insert(at + 1, fact);
+            }
+        }
         facts
+    }
+
+    /// What may hold the run; `None` if nothing may.
+    fn guards(&self) -> Option<String> {
+        let settings = &self.run.settings;
+        let alarm = settings.pause_when.as_ref();
+        let alarm = alarm.map(|alarm| format!("held while alarm {alarm} is in ALARM"));
+        let hours = settings.hours.as_ref();
+        let hours = hours.map(|hours| format!("held outside of {hours}"));
+        let canary = settings.pause_after;
+        let canary = canary.map(|items| format!("pauses after {items} updated items"));
+        let all: Vec<String> = [alarm, hours, canary].into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join(", "))
     }
 
     /// The spec as JSON.

@@ -13,14 +13,9 @@ use crate::clock::rfc3339;
 use crate::engine::ownership::LOOK_EVERY;
 use crate::pace::retry::PATIENCE;
 use crate::ports::{Alarm, AlarmState, ReadAccess};
-use crate::records::{Event, RunRecord};
+use crate::records::{Event, Hold, RunRecord};
 use crate::request::{Hours, Settings};
 use crate::{Error, ErrorKind, Result};
-
-/// What an event about holds is called.
-pub(super) const HELD: &str = "held";
-/// What such an event calls a run that is not held.
-pub(super) const NOT_HELD: &str = "no";
 
 /// Of all workers together so many ask for the alarm each time that all look at the run once: the more workers, the less often
 /// each of them asks.
@@ -185,8 +180,8 @@ pub(super) fn least_hold(run: &RunRecord, now_ms: u64) -> Duration {
         return Duration::ZERO;
     };
     let is_same = |event: &&Event| {
-        event.what == HELD
-            && event.new == NOT_HELD
+        event.what == Hold::EVENT
+            && event.new == Hold::NONE
             && kind(&event.old) == kind(&hold.why)
             && event.at_ms.saturating_add(AN_HOUR_MS) > now_ms
     };

@@ -190,10 +190,7 @@ pub async fn require_alarm<A: ReadAccess>(access: &A, name: &str) -> Result<()> 
     let until = Until::after(DESCRIBE_PATIENCE);
     let alarm = retry(&until, || access.alarm(name)).await?;
     match alarm.map(|alarm| alarm.state) {
-        None => Err(Error::invalid(
-            "pause_when",
-            format!("there is no alarm {name} in this account and region"),
-        )),
+        None => Err(no_alarm(name)),
         Some(AlarmState::InsufficientData) => {
             tracing::warn!(
                 "alarm {name} has no data to tell by: it holds the run when it comes into ALARM, and not before"
@@ -202,6 +199,29 @@ pub async fn require_alarm<A: ReadAccess>(access: &A, name: &str) -> Result<()> 
         }
         Some(AlarmState::Ok | AlarmState::Alarm) => Ok(()),
     }
+}
+
+/// What would hold a run with these settings if it began now, each in words for a person. An alarm that cannot be read is one.
+///
+/// Errors: `InvalidInput` if there is no such alarm, or if no hours can be read.
+pub async fn held_now<A: ReadAccess>(access: &A, settings: &Settings) -> Result<Vec<String>> {
+    let mut reasons = Vec::from_iter(guards::by_hours(settings, access.now_ms())?);
+    if let Some(name) = &settings.pause_when {
+        reasons.extend(match guards::ask(access, name).await {
+            Ok(None) => return Err(no_alarm(name)),
+            Ok(Some(alarm)) => guards::by_alarm(name, Some(&alarm), false),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => return Err(error),
+            Err(error) => Some(guards::by_error(name, &error)),
+        });
+    }
+    Ok(reasons.into_iter().map(|reason| reason.why).collect())
+}
+
+fn no_alarm(name: &str) -> Error {
+    Error::invalid(
+        "pause_when",
+        format!("there is no alarm {name} in this account and region"),
+    )
 }
 
 /// The answer to `hold`: how long to wait before it is asked again.
@@ -294,7 +314,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     }
 
     /// What holds a run now.
-    async fn reason(&self, run: &RunRecord) -> Result<Option<Reason>> {
+    pub(super) async fn reason(&self, run: &RunRecord) -> Result<Option<Reason>> {
         let settings = &run.settings;
         if let Some(reason) = guards::by_hours(settings, self.access.now_ms())? {
             return Ok(Some(reason));

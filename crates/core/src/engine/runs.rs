@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
-use crate::engine::guards::{HELD, NOT_HELD};
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{load, load_any, load_owned, require_running, taken_over};
 use crate::engine::verifier::Verification;
@@ -163,9 +162,9 @@ pub(super) fn note_hold(
     why: Option<String>,
     now_ms: u64,
 ) {
-    let word = |why: Option<&str>| why.unwrap_or(NOT_HELD).to_owned();
+    let word = |why: Option<&str>| why.unwrap_or(Hold::NONE).to_owned();
     let old = word(record.hold.as_ref().map(|hold| hold.why.as_str()));
-    record.note(by, HELD, old, word(why.as_deref()));
+    record.note(by, Hold::EVENT, old, word(why.as_deref()));
     record.hold = why.map(|why| Hold {
         why,
         since_ms: record.hold.as_ref().map_or(now_ms, |hold| hold.since_ms),
@@ -575,6 +574,7 @@ impl<S: RunStore> Runs<S> {
         despite_conflicts(|| async {
             let mut record = load_owned(&self.store, &former.run_id, owner).await?;
             record.note(owner, "rejected", before, left);
+            record.hold = None;
             if record.status == RunStatus::Running {
                 let status = match former.status {
                     // Its owner is dead, and nobody works for it.

@@ -168,9 +168,17 @@ pub struct Proof {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// What holds it, for a person.
+    #[serde(deserialize_with = "text::deserialize")]
     pub why: String,
     /// Since when; milliseconds since 1970.
     pub since_ms: u64,
+}
+
+impl Hold {
+    /// What an event about holds is called.
+    pub(crate) const EVENT: &str = "held";
+    /// What such an event calls a run that is not held.
+    pub(crate) const NONE: &str = "no";
 }
 
 /// The record of a run.

@@ -3,12 +3,14 @@
 
 mod capacity;
 mod copies;
+mod guards;
 mod lambda;
 mod others;
 mod safety;
 mod sample;
 mod warning;
 
+pub use self::guards::held_now;
 pub use self::lambda::room_warnings;
 pub use self::others::{OtherRun, other_runs};
 pub use self::warning::{Advice, Known, Warning};

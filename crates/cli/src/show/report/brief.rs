@@ -51,6 +51,7 @@ impl Report {
                 ),
                 advice: advice("Count again, with backfill verify and the same spec.", None),
             },
+            (RunStatus::Running, _) if run.hold.is_some() => self.held(),
             (RunStatus::Running, _) => Brief {
                 verdict: Verdict::Open,
                 headline: format!(
@@ -62,6 +63,29 @@ impl Report {
             },
             (RunStatus::Paused | RunStatus::Cancelled | RunStatus::Failed, _) => self.stopped(),
         }
+    }
+
+    /// A run that goes on, and is held for now.
+    fn held(&self) -> Brief {
+        let (table, hold) = (&self.run.spec.table, self.held_since());
+        Brief {
+            verdict: Verdict::Open,
+            headline: format!(
+                "Held: the run on table {table} neither read nor wrote when this report was made, {}: {}. Nothing is proven yet.",
+                time(self.made_ms),
+                hold.unwrap_or_default()
+            ),
+            advice: advice(
+                "It goes on by itself when that is over. To see whether it does:",
+                Some(self.command("status")),
+            ),
+        }
+    }
+
+    /// What holds the run and since when; `None` if nothing does.
+    pub fn held_since(&self) -> Option<String> {
+        let hold = self.run.hold.as_ref()?;
+        Some(format!("{}; held since {}", hold.why, time(hold.since_ms)))
     }
 
     fn proven(&self, proof: &Proof) -> Brief {
