@@ -57,9 +57,13 @@ pub fn bill(bill: &Bill, prices: &Prices) -> String {
         Some(usd) => format!(", {usd:.3} per million items"),
         None => String::new(),
     };
+    let total = match bill.total {
+        usd if usd > 0.0 && usd < 0.00005 => "less than 0.0001".to_owned(),
+        usd => format!("{usd:.4}"),
+    };
     let sum = format!(
-        "{:.4} USD in all{per_million} ({}, {})",
-        bill.total, prices.region, prices.date
+        "{total} USD in all{per_million} ({}, {})",
+        prices.region, prices.date
     );
     let parts: Vec<String> = [
         ("writes", bill.writes),
@@ -199,6 +203,13 @@ mod tests {
         let text = format!("  cost      {}", bill(&all, &prices));
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         assert_eq!(text.lines().count(), 4, "{text}");
+        let least = Bill {
+            writes: 0.00001,
+            total: 0.00001,
+            ..Bill::default()
+        };
+        let text = format!("less than 0.0001 USD in all ({region}, {date})");
+        assert_eq!(bill(&least, &prices), text);
         let nothing = bill(&Bill::default(), &prices);
         assert_eq!(nothing, format!("0.0000 USD in all ({region}, {date})"));
     }

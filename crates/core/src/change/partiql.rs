@@ -161,7 +161,7 @@ impl<'a> Translation<'a> {
     fn expect(&mut self, mark: &str) -> Result<(), String> {
         match self.next() {
             found if found == mark => Ok(()),
-            found => Err(format!("{found:?} instead of {mark}")),
+            found => Err(format!("{found:?} in the place of {mark}")),
         }
     }
 
@@ -356,7 +356,7 @@ impl<'a> Translation<'a> {
         let name = match self.spec.names.get(word) {
             Some(name) => name,
             None if is_bare_name(word) => word,
-            None => return Err(format!("{word:?} instead of a name")),
+            None => return Err(format!("{word:?} in the place of a name")),
         };
         let top_level = !self.text.ends_with('.');
         if top_level && self.keys.names().any(|key| key == name) {
@@ -376,7 +376,13 @@ impl<'a> Translation<'a> {
             }
             Some(_) => Err(format!("a comparison with the type of {word}")),
             None if self.peek() == "(" => Err(format!("{word}(…)")),
-            None => Err(format!("{word:?} instead of a value")),
+            None => match self.spec.names.get(word) {
+                Some(name) => Err(format!("the attribute {name} in the place of a value")),
+                None if is_bare_name(word) => {
+                    Err(format!("the attribute {word} in the place of a value"))
+                }
+                None => Err(format!("{word:?} in the place of a value")),
+            },
         }
     }
 }
@@ -574,6 +580,12 @@ mod tests {
         };
         let refusal = Statement::new(&spec, &keys).unwrap_err();
         assert!(!refusal.contains(char::is_control), "{refusal:?}");
+        spec.pending = "attribute_not_exists(a) AND total > #o".into();
+        spec.names = [("#o".to_owned(), "order".to_owned())].into();
+        assert_eq!(
+            Statement::new(&spec, &keys).unwrap_err(),
+            "the attribute order in the place of a value"
+        );
         let names = "x".repeat(9_000);
         assert!(translated(&format!(r#"{{"table":"stuff","set":{{"{names}":1}}}}"#)).is_err());
     }
