@@ -59,6 +59,15 @@ fn fields() -> impl Iterator<Item = (&'static str, &'static str)> {
     settings.chain(RENAMED).chain(same)
 }
 
+/// What an event has changed, in an operator's words: a setting by its flag, as it would be given, anything else by its name.
+pub fn of_event(what: &str) -> String {
+    let flag = SETTINGS.iter().find(|setting| setting.name == what);
+    match flag.and_then(|setting| setting.flag) {
+        Some((flag, _)) => format!("--{flag}"),
+        None => what.to_owned(),
+    }
+}
+
 /// A message of the core in the words of whoever gave the request: by flags, or by the fields of the spec file, whichever was
 /// used.
 pub fn in_flags(message: &str) -> String {
@@ -139,6 +148,19 @@ mod tests {
             ("run_identity: x", "run_identity: x"),
         ] {
             assert_eq!(as_given(message, None), said);
+        }
+    }
+
+    #[test]
+    fn an_event_is_told_by_its_flag() {
+        for (what, said) in [
+            ("max_wcu", "--max-wcu"),
+            ("pause_when", "--pause-when"),
+            ("status", "status"),
+            ("owner", "owner"),
+            ("pass", "pass"),
+        ] {
+            assert_eq!(of_event(what), said);
         }
     }
 

@@ -65,7 +65,7 @@ async fn a_run_is_watched_and_steered_by_keys() {
     terminal.types("w");
     terminal.shows("now: 20").await;
     terminal.types("30\r");
-    terminal.shows("max_wcu 20 -> 30, by ").await;
+    terminal.shows("--max-wcu 20 -> 30, by ").await;
     assert_eq!(status(&database)["max_wcu"], 30);
 
     // Cancelling is asked for again, and anything but y goes back.

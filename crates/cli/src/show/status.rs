@@ -9,6 +9,7 @@ use backfill_core::view::glance::Glance;
 use backfill_core::view::progress::Snapshot;
 use indicatif::HumanCount;
 
+use crate::hint;
 use crate::show::runs::{self, Holder};
 use crate::show::{summary, words};
 
@@ -31,7 +32,7 @@ pub fn text(snapshot: &Snapshot, holder: Option<Holder>, prices: &Prices) -> Str
         lines.push(format!(
             "  {}  {} {} -> {}, by {}",
             rfc3339(event.at_ms),
-            event.what,
+            hint::of_event(&event.what),
             event.old,
             event.new,
             event.by

@@ -10,6 +10,7 @@ use indicatif::HumanCount;
 
 use super::Report;
 use super::over_time::HISTORY_NOTE;
+use crate::hint;
 use crate::show::words::{decimal, duration, time};
 
 /// Rows of the table over time.
@@ -192,7 +193,7 @@ fn changes(doc: &mut Document, report: &Report) {
         let rows = report.run.events.iter().map(Event::brief).map(|event| {
             vec![
                 time(event.at_ms),
-                text(&event.what),
+                text(&hint::of_event(&event.what)),
                 format!("{} → {}", text(&event.old), text(&event.new)),
                 text(&event.by),
             ]

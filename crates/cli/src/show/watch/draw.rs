@@ -15,6 +15,7 @@ use ratatui::widgets::Paragraph;
 use super::segments::State;
 use super::typeset::{bar_text, clock, fact, fit, wrap};
 use super::view::{Now, Role, View};
+use crate::hint;
 use crate::show::meter::{self, Eta, Measured};
 use crate::show::words;
 
@@ -82,7 +83,7 @@ impl View {
             let text = format!(
                 "{}  {} {} -> {}, by {}",
                 clock(event.at_ms),
-                event.what,
+                hint::of_event(&event.what),
                 event.old,
                 event.new,
                 event.by

@@ -155,7 +155,7 @@ fn what_matters_fits_into_80_by_24() {
         "in the last",
         "! slow (2)",
         "rejected items (2)",
-        "max_wcu 2000 -> 500, by ana@night-watch",
+        "--max-wcu 2000 -> 500, by ana@night-watch",
         "p pause",
         "? help",
     ] {
