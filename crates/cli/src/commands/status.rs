@@ -13,7 +13,7 @@ use crate::drive::{owner, records};
 use crate::ending::Ending;
 use crate::place;
 use crate::show::runs::Holder;
-use crate::show::{print, status};
+use crate::show::{lines, print, status};
 
 #[derive(Args)]
 pub struct StatusArgs {
@@ -77,7 +77,9 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             by_pass: snapshot.passes,
         }));
     } else {
-        print::line(&status::text(&snapshot, holder, &prices))?;
+        let text = status::text(&snapshot, holder, &prices);
+        let width = lines::width(print::stdout_is_terminal());
+        print::line(&lines::shaped(&text, width))?;
     }
     Ok(Ending::Succeeded)
 }

@@ -4,8 +4,11 @@ use anstream::adapter::strip_str;
 use ratatui::crossterm::terminal;
 use ratatui::text::Span;
 
+/// What a labelled line of a summary or a plan begins with.
+const LABEL: usize = 12;
+
 /// Nothing is broken into lines shorter than this.
-const LEAST: usize = 40;
+pub const LEAST: usize = 40;
 
 /// The width for lines on an output that is a terminal; `None` if it is none, whose lines stay whole, as programs want them.
 pub fn width(is_terminal: bool) -> Option<usize> {
@@ -48,6 +51,30 @@ pub fn wrap(text: &str, width: Option<usize>, indent: usize) -> String {
     lines.join("\n")
 }
 
+/// Texts for people in lines of at most this width, if there is one: what goes on stands under what it goes on with. A command to be
+/// typed stays whole, so that it can be copied.
+pub fn shaped(text: &str, width: Option<usize>) -> String {
+    let shaped = text.lines().map(|line| {
+        let plain = strip_str(line).to_string();
+        let has_flags = plain.contains(" --");
+        if has_flags && ["aws ", "backfill "].iter().any(|of| plain.contains(of)) {
+            return line.to_owned();
+        }
+        let begin = plain.len() - plain.trim_start().len();
+        let is_labelled = begin == 2
+            && plain.is_char_boundary(LABEL)
+            && plain[..LABEL].ends_with(' ')
+            && !plain[LABEL..].starts_with(' ');
+        let indent = match begin {
+            _ if is_labelled => LABEL,
+            LABEL => LABEL,
+            begin => begin + 2,
+        };
+        wrap(line, width, indent)
+    });
+    shaped.collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +97,17 @@ mod tests {
             "\x1b[33m!\x1b[0m ab cd"
         );
         assert_eq!(wrap("ääää ääää", Some(9), 0), "ääää ääää");
+    }
+
+    #[test]
+    fn a_summary_goes_on_behind_its_labels_and_commands_stay_whole() {
+        let text = "run r: done\n  because   one two three\n            four five six\nnote: one two three four\n  \
+                    to go on: backfill resume --run-id r";
+        let shown = "run r: done\n  because   one two\n            three\n            four five\n            six\nnote: one two three\n  \
+                     four\n  to go on: backfill resume --run-id r";
+        assert_eq!(shaped(text, Some(21)), shown);
+        assert_eq!(shaped(text, None), text);
+        assert_eq!(shaped("", Some(21)), "");
+        assert_eq!(shaped("  ö", Some(21)), "  ö");
     }
 }

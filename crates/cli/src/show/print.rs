@@ -44,8 +44,9 @@ fn stderr() -> Box<dyn Write + Send> {
     }
 }
 
-fn width() -> usize {
-    ratatui::crossterm::terminal::size().map_or(80, |(columns, _)| columns.into())
+fn width() -> Option<usize> {
+    let columns = || ratatui::crossterm::terminal::size().map_or(80, |(columns, _)| columns.into());
+    is_terminal().then(columns)
 }
 
 /// Prints an error with its causes, once.

@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::show::lines::{LEAST, shaped};
 use crate::show::words::fit;
 
 /// How much a line matters if they come faster than they are taken.
@@ -63,7 +64,7 @@ impl State {
     }
 
     /// What is to be written next.
-    fn next(&mut self, width: &dyn Fn() -> usize) -> Vec<u8> {
+    fn next(&mut self, width: &dyn Fn() -> Option<usize>) -> Vec<u8> {
         let mut next = std::mem::take(&mut self.view);
         if self.held {
             return next;
@@ -77,7 +78,11 @@ impl State {
             next.extend(format!("({n} line{s} left out: nobody took them)\n").bytes());
         }
         // One line at a time: the others can still be left out.
-        if let Some((_, line)) = self.lines.pop_front() {
+        if let Some((matter, line)) = self.lines.pop_front() {
+            let line = match matter {
+                Matter::Lasting => shaped(&line, width().map(|columns| columns.max(LEAST))),
+                Matter::Passing => line,
+            };
             next.extend(line.bytes());
             next.push(b'\n');
         } else if let Some(question) = self.question.take() {
@@ -86,7 +91,7 @@ impl State {
         if self.lines.is_empty()
             && let Some(status) = &self.status
         {
-            next.extend(fit(status, width().saturating_sub(1)).bytes());
+            next.extend(fit(status, width().unwrap_or(80).saturating_sub(1)).bytes());
             self.drawn = Some(status.clone());
         }
         next
@@ -94,10 +99,10 @@ impl State {
 }
 
 impl Stream {
-    /// What is said goes to `out` from now on. `width` is that of the terminal, if it is one.
+    /// What is said goes to `out` from now on. `width` is that of the terminal; `None` if it is none, where lines stay whole.
     pub fn to(
         out: impl Write + Send + 'static,
-        width: impl Fn() -> usize + Send + 'static,
+        width: impl Fn() -> Option<usize> + Send + 'static,
     ) -> Stream {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -207,7 +212,7 @@ impl Shared {
     }
 
     /// The thread: writes what is said, as fast as it is taken, until nobody reads any more.
-    fn write_all(&self, mut out: impl Write, width: &dyn Fn() -> usize) {
+    fn write_all(&self, mut out: impl Write, width: &dyn Fn() -> Option<usize>) {
         loop {
             let mut state = self.state();
             while !state.waits() {
@@ -285,7 +290,7 @@ mod tests {
         let (tell, told) = channel();
         let shown = Arc::new(Mutex::new(Vec::new()));
         let read = shown.clone();
-        let stream = Stream::to(End { told, shown }, || 20);
+        let stream = Stream::to(End { told, shown }, || Some(20));
         let read = move || String::from_utf8(read.lock().unwrap().clone()).unwrap();
         (stream, tell, read)
     }
@@ -352,6 +357,9 @@ mod tests {
         written("\r\x1b[Kwarning\n10 of 20");
         stream.status(Some("a line that is far too long".into()));
         written("\r\x1b[Ka line that is far…");
+        let long = "error: a sentence goes on in the next line of a terminal";
+        stream.say(Matter::Lasting, long.into());
+        written("error: a sentence goes on in the next\n  line of a terminal\na line that is far…");
         stream.status(None);
         written("…\r\x1b[K");
     }
