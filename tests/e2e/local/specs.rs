@@ -351,6 +351,17 @@ async fn verbs_do_what_they_say_and_overwrite_nothing() {
         let mut ids = Vec::new();
         for arguments in [&by_flags[..], &by_file] {
             let database = things(items.clone()).await;
+            let plan = Ended::run(database.backfill("plan --json").args(arguments));
+            let left = &plan.expect_code(0).json()["left_alone"];
+            match told.is_empty() {
+                true => assert!(left.is_null(), "{arguments:?}: {left}"),
+                false => {
+                    assert_eq!((&left["items"], &left["of"]), (&json!(1), &json!(4)));
+                    let because = left["because"].as_str().unwrap();
+                    assert!(told.contains(because), "{arguments:?}: {left}");
+                    assert!(left["example"]["id"]["S"].is_string(), "{left}");
+                }
+            }
             let run = || Ended::run(database.backfill("run --json").args(arguments));
             let first = run().expect_code(0);
             assert!(

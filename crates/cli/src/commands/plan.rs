@@ -82,7 +82,8 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
     );
     let plan = plan.await?;
     if args.json {
-        print::json(&place::with(&Printed::new(&plan)));
+        let left = left::find(&request, &connection, &description).await?;
+        print::json(&place::with(&Printed::new(&plan, left)));
     } else {
         let shown = Shown {
             plan: &plan,

@@ -34,16 +34,19 @@ pub struct Shown<'a> {
 
 /// A plan as `--json` prints it.
 #[derive(Serialize)]
-pub struct Printed<'a> {
+pub struct Printed<'a, L> {
     #[serde(flatten)]
     plan: &'a Plan,
+    /// Items that a verb leaves alone; null if none were seen.
+    left_alone: Option<L>,
     warnings: Vec<Advised>,
 }
 
-impl<'a> Printed<'a> {
-    pub fn new(plan: &'a Plan) -> Self {
+impl<'a, L: Serialize> Printed<'a, L> {
+    pub fn new(plan: &'a Plan, left_alone: Option<L>) -> Self {
         Printed {
             plan,
+            left_alone,
             warnings: plan.warnings.iter().map(Advised::from).collect(),
         }
     }
