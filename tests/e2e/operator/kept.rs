@@ -92,8 +92,15 @@ async fn a_run_by_a_kept_plan_does_exactly_that() {
         read_all(client, "stuff", STUFF_KEYS).await,
         migrated(&before)
     );
-    // It may be done again.
+    // It may be done again, also by a plan that gives the run that is there another budget, as long as that is all.
     kept.with_plan("run").await.expect_code(0);
+    let anew = format!(
+        "plan --table stuff --set test=1 --max-wcu 700 --out {}",
+        kept.file
+    );
+    end_of(kept.database.backfill(&anew)).await.expect_code(0);
+    let result = kept.with_plan("run --json").await.expect_code(0).json();
+    assert_eq!(result["max_wcu"], 700);
 }
 
 /// A table that is another, or another kind of table, is refused with what is different; so is a run that has other settings by now.

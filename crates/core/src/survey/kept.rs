@@ -36,6 +36,9 @@ pub struct KeptPlan {
     pub spec: Spec,
     /// How it is to be run, with everything chosen.
     pub settings: Settings,
+    /// What the run that was there already had then; null if there was none.
+    #[serde(default)]
+    pub settings_before: Option<Settings>,
     /// What the table was like.
     pub table: KeptTable,
     /// What the run was to do, by the sample; for people.
@@ -139,6 +142,7 @@ impl KeptPlan {
             run_id: plan.run_id.clone(),
             spec: spec.clone(),
             settings: plan.settings.clone(),
+            settings_before: plan.run.as_ref().map(|run| run.settings.clone()),
             table: KeptTable::from(description),
             forecast: KeptForecast {
                 pending: plan.forecast.pending.value,
@@ -209,6 +213,10 @@ impl KeptPlan {
 
     /// What the stored run of this id has otherwise: what was chosen for it since, by a start or while it went on.
     pub fn differences_of_run(&self, stored: &Settings) -> Vec<Difference> {
+        // As it was found when it was planned: the plan says what becomes of that.
+        if self.settings_before.as_ref() == Some(stored) {
+            return Vec::new();
+        }
         let mut found = self.changed_settings(stored);
         // For one start alone: a run does not keep them.
         found.retain(|it| !["only_segments", "pause_after"].contains(&it.what.as_str()));
@@ -405,6 +413,7 @@ mod tests {
             made: "2026-11-21T22:00:00Z".into(),
             run_id: request.run_id(),
             settings: request.settings.choose(0),
+            settings_before: None,
             spec: request.spec,
             table: KeptTable::from(&description()),
             forecast: KeptForecast {
@@ -470,6 +479,22 @@ mod tests {
         let refused = refuse_differences(&kept, "plan.json", &refused).unwrap_err();
         let line = "\n  max_wcu: planned 500, now 700\n";
         assert!(refused.to_string().contains(line), "{refused}");
+    }
+
+    #[test]
+    fn a_run_may_be_as_it_was_when_it_was_planned_anew() {
+        let before = Request::from_json(r#"{"table":"stuff","set":{"test":1},"max_wcu":300}"#);
+        let before = before.unwrap().settings.choose(0);
+        let mut kept = kept();
+        assert_eq!(kept.differences_of_run(&before).len(), 1);
+        kept.settings_before = Some(before.clone());
+        assert_eq!(kept.differences_of_run(&before), []);
+        assert_eq!(kept.differences_of_run(&kept.settings), []);
+        let since = Settings {
+            max_wcu: Some(400),
+            ..before
+        };
+        assert_eq!(kept.differences_of_run(&since).len(), 1);
     }
 
     #[test]

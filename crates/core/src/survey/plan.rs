@@ -140,6 +140,9 @@ pub struct KnownRun {
     pub pass: u32,
     /// Why it is in this state.
     pub message: String,
+    /// What it has, before the run that is planned.
+    #[serde(skip)]
+    pub settings: Settings,
 }
 
 impl Plan {
@@ -159,6 +162,7 @@ impl Plan {
             status: run.status.name(),
             pass: run.pass,
             message: run.message.clone(),
+            settings: run.settings.clone(),
         });
         // A run that is there keeps what was chosen for it.
         let (settings, refused) = match preview(stored, request, description, with.owner) {
