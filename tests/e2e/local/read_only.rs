@@ -54,7 +54,8 @@ async fn a_dry_run_explains_segments_and_cost() {
         "8 segments (one per worker; by size (0 MB, 256 MiB each) it would be 1), 8 at once",
         "about 80 units: 1.00 for each item, 1.00 with indexes",
         "at least 2 s to sweep, by the budget of 40 write units/s",
-        "USD per million items",
+        "  cost      0.0001 USD in all (us-east-1, ",
+        "writes 0.0001",
     ] {
         assert!(dry.stderr.contains(words), "{words}: {}", dry.stderr);
     }
