@@ -63,6 +63,7 @@ impl Shown<'_> {
         let settings = &self.plan.settings;
         lines.push(format!("  scan      {}", self.plan.segments));
         lines.extend(self.canary_line());
+        lines.extend(self.guard_line());
         lines.push(format!(
             "  passes    at most {}, in chunks of {}",
             settings.max_passes,
@@ -95,6 +96,7 @@ impl Shown<'_> {
         let mut lines = self.change_lines();
         lines.extend(self.trial_line());
         lines.extend(self.canary_line());
+        lines.extend(self.guard_line());
         lines.push(self.request_line());
         lines.extend(self.time_lines());
         lines.push(self.cost_line());
@@ -354,6 +356,23 @@ impl Shown<'_> {
             format!(
                 "  canary    {}, then it pauses; the figures below are those of the whole table",
                 parts.join(", and ")
+            )
+        })
+    }
+
+    fn guard_line(&self) -> Option<String> {
+        let settings = &self.plan.settings;
+        let hours = settings
+            .hours
+            .as_ref()
+            .map(|hours| format!("outside of {hours}"));
+        let alarm = settings.pause_when.as_ref();
+        let alarm = alarm.map(|alarm| format!("while alarm {alarm} is in ALARM"));
+        let parts: Vec<String> = hours.into_iter().chain(alarm).collect();
+        (!parts.is_empty()).then(|| {
+            format!(
+                "  held      {}; the time below does not count that",
+                printable(&parts.join(", and "))
             )
         })
     }
