@@ -262,6 +262,13 @@ pub trait CheckpointReader: Send + Sync {
         shard: u32,
     ) -> impl Future<Output = Result<Vec<SegmentRecord>>> + Send;
 
+    /// The latest pass of which there is any record under a shard, whoever has left it there; `None` if there is none.
+    fn latest_pass(
+        &self,
+        run: &RunRecord,
+        shard: u32,
+    ) -> impl Future<Output = Result<Option<u32>>> + Send;
+
     /// How many segments of a shard are known to be exhausted in the run's current pass: never more than there are, and
     /// seldom fewer.
     fn exhausted(&self, run: &RunRecord, shard: u32) -> impl Future<Output = Result<u32>> + Send;

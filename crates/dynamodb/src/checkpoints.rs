@@ -41,8 +41,9 @@ use crate::failure::failure;
 use crate::onward::Onward;
 use crate::send::{Call, ProvideErrorMetadata as _, SdkError, Sender};
 use form::{
-    COPY, COUNT, EXHAUSTED, RUN, copy_place, count_place, exhausted_key, history_prefix, key,
-    names, of_run, read_part, read_record, read_run, rejected_prefix, segment_prefix, values,
+    COPY, COUNT, EXHAUSTED, PASS, RUN, copy_place, count_place, exhausted_key, history_prefix, key,
+    names, of_run, pass_of, read_part, read_record, read_run, rejected_prefix, segment_prefix,
+    values,
 };
 
 /// How long a newly created checkpoint table may take to become ACTIVE.
@@ -298,6 +299,29 @@ impl CheckpointReader for CheckpointTable {
 
     async fn segments(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<SegmentRecord>> {
         self.records(run, shard, &segment_prefix(pass)).await
+    }
+
+    async fn latest_pass(&self, run: &RunRecord, shard: u32) -> Result<Option<u32>> {
+        let query = Query {
+            table_name: &self.name,
+            key_condition_expression: "run_id = :run AND begins_with(#record, :prefix)",
+            projection_expression: Some("#record"),
+            expression_attribute_names: Some(&names(["record"])),
+            expression_attribute_values: Some(&values([
+                ("run", Value::S(place(&run.run_id, run.shards, shard))),
+                ("prefix", Value::S(PASS.into())),
+            ])),
+            consistent_read: true,
+            scan_index_forward: Some(false),
+            limit: Some(1),
+            ..Query::default()
+        };
+        let found = self.call("reading", &query).await?.items;
+        let last = found.unwrap_or_default().into_iter().next();
+        Ok(match last.as_ref().and_then(|item| item.get("record")) {
+            Some(Value::S(record)) => pass_of(record),
+            _ => None,
+        })
     }
 
     async fn count_note(&self, run: &RunRecord) -> Result<Option<CountNote>> {

@@ -243,6 +243,17 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
         Ok(segments)
     }
 
+    async fn latest_pass(&self, run: &RunRecord, shard: u32) -> Result<Option<u32>> {
+        self.line.before().await?;
+        let here = |segment: u32| shard_of(segment, run.shards) == shard;
+        let state = self.state();
+        let of_run = state
+            .segments
+            .keys()
+            .filter(|key| key.0 == run.run_id && here(key.2));
+        Ok(of_run.map(|key| key.1).max())
+    }
+
     async fn exhausted(&self, run: &RunRecord, shard: u32) -> Result<u32> {
         self.line.before().await?;
         let place = place(&run.run_id, run.shards, shard);

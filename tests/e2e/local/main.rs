@@ -9,6 +9,7 @@ mod held;
 mod honest_end;
 mod lambda;
 mod large;
+mod lost;
 mod never;
 mod one_owner;
 mod only_u;

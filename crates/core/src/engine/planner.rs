@@ -12,7 +12,7 @@ use crate::engine::guards::{self, Reason};
 use crate::engine::own_records::{refuse_own_table, refuse_records};
 use crate::engine::ownership::{load, load_stored, require_running};
 use crate::engine::runs::{Round, Runs, despite_conflicts, note_hold};
-use crate::pace::retry::{Until, retry};
+use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::{AlarmState, ReadAccess, RunStore};
 use crate::records::{Owner, RunRecord, RunStatus, layout_version, shards_of};
 use crate::request::Settings;
@@ -151,7 +151,11 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         {
             run.ended_ms = Some(self.runs.last_sign_of(run).await?);
         }
+        let is_new = stored.is_none();
         let mut record = preview(stored, request, &description, owner)?;
+        if is_new {
+            self.begin_behind_what_is_left(&mut record).await?;
+        }
         self.runs.check_only_segments(&record).await?;
         if let Some(alarm) = &record.settings.pause_when {
             require_alarm(&self.access, alarm).await?;
@@ -180,6 +184,27 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             }
         }
         round
+    }
+}
+
+impl<A: ReadAccess, S: RunStore> Planner<A, S> {
+    /// Lets a new run begin in a pass of which there is no record yet. If the record of a run of its id was lost, as can happen in
+    /// the days in which TTL removes them all, others of it may be left: of other segments, and claimed by a later revision.
+    async fn begin_behind_what_is_left(&self, record: &mut RunRecord) -> Result<()> {
+        let until = Until::after(PATIENCE);
+        let latest = |shard| self.runs.store.latest_pass(record, shard);
+        let left = retry_each(&until, 0..record.shards, latest).await?;
+        let Some(left) = left.into_iter().flatten().max() else {
+            return Ok(());
+        };
+        record.pass = left.saturating_add(1);
+        record.first_pass = record.pass;
+        record.last_pass = record.last_pass.saturating_add(left);
+        record.message = format!(
+            "started over: the record of the run was lost, and what is left of its passes up to {left} does not count"
+        );
+        tracing::warn!(run_id = record.run_id, "{}", record.message);
+        Ok(())
     }
 }
 

@@ -60,12 +60,21 @@ pub(super) fn key(place: &str, record: &str) -> Key {
     ]))
 }
 
+/// The begin of all sort keys that belong to a pass, in whose order the passes are.
+pub(super) const PASS: &str = "pass#";
+
+/// The pass that a sort key belongs to.
+pub(super) fn pass_of(record: &str) -> Option<u32> {
+    let (pass, _) = record.strip_prefix(PASS)?.split_once('#')?;
+    pass.parse().ok()
+}
+
 pub(super) fn segment_key(pass: u32, segment: u32) -> String {
     format!("{}{segment:07}", segment_prefix(pass))
 }
 
 pub(super) fn segment_prefix(pass: u32) -> String {
-    format!("pass#{pass:05}#segment#")
+    format!("{PASS}{pass:05}#segment#")
 }
 
 /// A digest, since a key may be longer than a sort key's 1,024 bytes.
@@ -75,7 +84,7 @@ pub(super) fn rejected_key(pass: u32, key: &Key) -> String {
 }
 
 pub(super) fn rejected_prefix(pass: u32) -> String {
-    format!("pass#{pass:05}#rejected#")
+    format!("{PASS}{pass:05}#rejected#")
 }
 
 pub(super) fn history_key(pass: u32, start_ms: u64) -> String {
@@ -83,7 +92,7 @@ pub(super) fn history_key(pass: u32, start_ms: u64) -> String {
 }
 
 pub(super) fn history_prefix(pass: u32) -> String {
-    format!("pass#{pass:05}#history#")
+    format!("{PASS}{pass:05}#history#")
 }
 
 pub(super) fn exhausted_key(pass: u32) -> String {
