@@ -19,4 +19,5 @@ pub mod runs;
 pub mod signals;
 pub mod steer;
 pub mod survey;
+pub mod tables;
 pub mod watch;

@@ -5,6 +5,7 @@ mod checkpoint_table;
 mod connection;
 mod credentials;
 mod damaged;
+mod gone;
 mod held;
 mod honest_end;
 mod lambda;

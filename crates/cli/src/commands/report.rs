@@ -1,4 +1,5 @@
-//! `backfill report`: a run as one document, for somebody who was not there. Reads the durable records and nothing else.
+//! `backfill report`: a run as one document, for somebody who was not there. Reads the durable records, and looks whether the table
+//! is still there.
 
 use std::path::PathBuf;
 
@@ -41,7 +42,7 @@ enum Format {
     Markdown,
 }
 
-/// Runs the command. Reads the checkpoint table alone.
+/// Runs the command. Reads the checkpoint table, and describes the table of the run.
 pub async fn report(args: ReportArgs) -> Result<Ending> {
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;

@@ -17,7 +17,7 @@ use clap::Args;
 use crate::args::{ConnectionArgs, PlannedArgs, PriceArgs, SettingsArgs, SpecArgs};
 use crate::drive::count::Counted;
 use crate::drive::executions::Executions;
-use crate::drive::{confirm, here, left, others, owner, paths, survey};
+use crate::drive::{confirm, here, left, others, owner, paths, survey, tables};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::place;
@@ -107,7 +107,8 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         }
     } else {
         others::warn(&request, &connection, &checkpoints).await;
-        if is_rehearsed && !has_worked(stored.as_ref()) {
+        tables::tell_if_gone(stored.as_ref(), &request, &description);
+        if is_rehearsed && !has_worked(stored.as_ref(), &description) {
             survey::try_on_copies(&request, &description, &connection).await?;
         }
     }
@@ -142,9 +143,12 @@ fn refuse_other_writers(
     planner::refuse_other_writers(&settings, description)
 }
 
-/// True for a run that is there and has not failed: what it does to an item is known from the table itself.
-fn has_worked(stored: Option<&RunRecord>) -> bool {
-    stored.is_some_and(|run| run.status != RunStatus::Failed)
+/// True for a run that is there and has not failed: what it does to an item is known from the table itself, unless that is
+/// another one by now.
+fn has_worked(stored: Option<&RunRecord>, description: &TableDescription) -> bool {
+    stored.is_some_and(|run| {
+        run.status != RunStatus::Failed && run.is_of_another(&description.identity) != Some(true)
+    })
 }
 
 /// Refuses an alarm that is not there before even the checkpoint table is created.

@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use crate::args::{ConnectionArgs, PriceArgs, WhichRunArgs};
 use crate::drive::executions::Executions;
+use crate::drive::tables::table_now;
 use crate::drive::{owner, records};
 use crate::ending::Ending;
 use crate::place;
-use crate::show::runs::Holder;
+use crate::show::runs::{Holder, TableNow};
 use crate::show::{lines, print, status};
 
 #[derive(Args)]
@@ -33,6 +34,8 @@ pub struct StatusArgs {
 struct Status {
     #[serde(flatten)]
     summary: Summary,
+    /// What has become of its table; null if that cannot be told.
+    table_now: Option<TableNow>,
     /// Why the run is in this state.
     message: String,
     owner: Owner,
@@ -61,9 +64,11 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
     let run_id = records::find(args.run.run_id.as_deref(), &checkpoints, &connection).await?;
     let snapshot = records::snapshot(&run_id, &checkpoints, &connection).await?;
     let holder = owner::holder(&snapshot.run, &Executions::new(&connection)).await;
+    let table_now = table_now(&snapshot.run, &connection).await;
     if args.json {
         let glance = snapshot.glance();
         print::json(&place::with(&Status {
+            table_now,
             holder,
             verifying: glance.verifies,
             done: glance.done,
@@ -77,7 +82,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             by_pass: snapshot.passes,
         }));
     } else {
-        let text = status::text(&snapshot, holder, &prices);
+        let text = status::text(&snapshot, holder, table_now, &prices);
         let width = lines::width(print::stdout_is_terminal());
         print::line(&lines::shaped(&text, width))?;
     }

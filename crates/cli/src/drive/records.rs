@@ -9,6 +9,7 @@ use backfill_core::view::progress::{self, Snapshot};
 use backfill_core::{Error, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 
+use crate::drive::tables::table_now;
 use crate::show::report::{MOST_REJECTED, Report};
 
 /// A run by its id or, if none is given, the one that was started last.
@@ -90,10 +91,15 @@ pub async fn report(
     prices: Prices,
 ) -> Result<Report> {
     let snapshot = snapshot(run_id, checkpoints, connection).await?;
-    report_of(snapshot, checkpoints, prices).await
+    let table_now = table_now(&snapshot.run, connection).await;
+    let report = report_of(snapshot, checkpoints, prices).await?;
+    Ok(Report {
+        table_now,
+        ..report
+    })
 }
 
-/// All that a report of a run says that stands like this.
+/// All that a report of a run says that stands like this, by its records alone: what has become of its table is not looked at.
 ///
 /// Errors: those of the store, after a minute of trying if they are retryable.
 pub async fn report_of(
@@ -118,6 +124,7 @@ pub async fn report_of(
         version: env!("CARGO_PKG_VERSION"),
         checkpoint_table: checkpoints.name().to_owned(),
         run: snapshot.run,
+        table_now: None,
         passes: snapshot.passes,
         summary,
         prices,

@@ -10,6 +10,7 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::drive::executions::Executions;
 use crate::drive::owner;
+use crate::drive::tables::Tables;
 use crate::show::runs::RunLine;
 
 /// Runs that are looked at together.
@@ -23,6 +24,7 @@ pub struct Lookout {
     all: bool,
     /// What was read of runs that nobody holds, by id and revision: it does not change.
     known: HashMap<(String, u64), Glance>,
+    tables: Tables,
 }
 
 impl Lookout {
@@ -33,6 +35,7 @@ impl Lookout {
             executions: Executions::new(connection),
             all,
             known: HashMap::new(),
+            tables: Tables::new(connection),
         }
     }
 
@@ -44,6 +47,8 @@ impl Lookout {
             true => self.checkpoints.all_runs().await?,
             false => self.checkpoints.runs().await?,
         };
+        let tables = runs.iter().map(|run| run.spec.table.as_str());
+        self.tables.look_at(tables).await;
         let lines = stream::iter(runs).map(|run| self.line(run));
         let lines: Vec<Result<RunLine>> = lines.buffered(AT_ONCE).collect().await;
         let lines: Vec<RunLine> = lines.into_iter().collect::<Result<_>>()?;
@@ -61,10 +66,12 @@ impl Lookout {
             None => Glance::at(&self.checkpoints, &run).await?,
         };
         let holder = owner::holder(&run, &self.executions).await;
+        let table_now = self.tables.now(&run);
         Ok(RunLine {
             run,
             glance,
             holder,
+            table_now,
         })
     }
 }

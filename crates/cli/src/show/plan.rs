@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::hint;
 use crate::show::advice::Advised;
+use crate::show::runs::gone_run;
 use crate::show::{lines, words};
 
 /// Longest value that is shown of the example's attributes.
@@ -142,6 +143,15 @@ impl Shown<'_> {
             format!("  spec      {}", self.plan.change),
             match &self.plan.run {
                 None => format!("  run       {}, new", self.plan.run_id),
+                Some(run) if run.table_gone == Some(true) => format!(
+                    "  run       {}",
+                    gone_run(
+                        &self.plan.run_id,
+                        run.status,
+                        run.pass,
+                        &self.plan.table.name
+                    )
+                ),
                 Some(run) => format!(
                     "  run       {}: there already, {} in pass {}; {}",
                     self.plan.run_id, run.status, run.pass, run.message

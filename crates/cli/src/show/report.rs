@@ -15,6 +15,7 @@ use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{PassProgress, Summary};
 use indicatif::HumanCount;
 
+use crate::show::runs::TableNow;
 use crate::show::words::{self, items, time};
 use crate::{budget, hint, place};
 
@@ -29,6 +30,8 @@ pub struct Report {
     pub version: &'static str,
     pub checkpoint_table: String,
     pub run: RunRecord,
+    /// What has become of its table; `None` if that cannot be told.
+    pub table_now: Option<TableNow>,
     pub passes: Vec<PassProgress>,
     pub summary: Summary,
     pub prices: Prices,

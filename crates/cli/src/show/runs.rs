@@ -21,6 +21,38 @@ pub enum Holder {
     Unknown,
 }
 
+/// What has become of the table that a run worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableNow {
+    /// It is there.
+    Same,
+    /// It is gone, and another one has its name.
+    Another,
+    /// It is gone, and none has its name.
+    Missing,
+}
+
+impl TableNow {
+    /// What has become of a table that is gone, in words that follow on "its table"; `None` of one that is there.
+    pub fn gone(self, table: &str) -> Option<String> {
+        match self {
+            TableNow::Same => None,
+            TableNow::Another => Some(format!(
+                "is gone: {table} was created anew since, and a start is a new run on it"
+            )),
+            TableNow::Missing => Some(format!("is gone: there is no table {table} now")),
+        }
+    }
+}
+
+/// What a start makes of a run of a table that is gone.
+pub fn gone_run(run_id: &str, status: &str, pass: u32, table: &str) -> String {
+    format!(
+        "{run_id}, new: the run that is there already, {status} in pass {pass}, is that of a table {table} that is gone"
+    )
+}
+
 /// A run of the table of runs.
 #[derive(Debug, Clone)]
 pub struct RunLine {
@@ -30,6 +62,8 @@ pub struct RunLine {
     pub glance: Glance,
     /// What is known of its holder; `None` if nobody holds it.
     pub holder: Option<Holder>,
+    /// What has become of its table; `None` if that cannot be told.
+    pub table_now: Option<TableNow>,
 }
 
 /// A run as `--json` prints it.
@@ -37,6 +71,7 @@ pub struct RunLine {
 pub struct Printed<'a> {
     run_id: &'a str,
     table: &'a str,
+    table_now: Option<TableNow>,
     status: RunStatus,
     pass: u32,
     last_pass: u32,
@@ -61,10 +96,12 @@ impl<'a> From<&'a RunLine> for Printed<'a> {
             run,
             glance,
             holder,
+            table_now,
         } = line;
         Printed {
             run_id: &run.run_id,
             table: &run.spec.table,
+            table_now: *table_now,
             status: run.status,
             pass: run.pass,
             last_pass: run.last_pass,
@@ -163,7 +200,10 @@ impl RunLine {
         };
         [
             run.run_id.clone(),
-            run.spec.table.clone(),
+            match self.table_now {
+                Some(TableNow::Another | TableNow::Missing) => format!("{} (gone)", run.spec.table),
+                _ => run.spec.table.clone(),
+            },
             state.to_owned(),
             or_nothing(glance.done.map(|done| format!("{:.0} %", done * 100.0))),
             or_nothing(
@@ -218,6 +258,7 @@ mod tests {
             run,
             glance,
             holder,
+            table_now: None,
         }
     }
 

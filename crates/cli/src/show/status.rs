@@ -10,11 +10,16 @@ use backfill_core::view::progress::Snapshot;
 use indicatif::HumanCount;
 
 use crate::hint;
-use crate::show::runs::{self, Holder};
+use crate::show::runs::{self, Holder, TableNow};
 use crate::show::{summary, words};
 
 /// The state for people.
-pub fn text(snapshot: &Snapshot, holder: Option<Holder>, prices: &Prices) -> String {
+pub fn text(
+    snapshot: &Snapshot,
+    holder: Option<Holder>,
+    table_now: Option<TableNow>,
+    prices: &Prices,
+) -> String {
     let run = &snapshot.run;
     let glance = snapshot.glance();
     let mut lines = vec![
@@ -22,6 +27,8 @@ pub fn text(snapshot: &Snapshot, holder: Option<Holder>, prices: &Prices) -> Str
         format!("  because   {}", run.message),
         format!("  by        {}", by(run, holder, &glance)),
     ];
+    let gone = table_now.and_then(|now| now.gone(&run.spec.table));
+    lines.extend(gone.map(|gone| format!("  but       its table {gone}")));
     if let Some(pace) = pace(&glance) {
         lines.push(pace);
     }
@@ -111,7 +118,7 @@ mod tests {
                 run.note("me", "max_wcu", n, n + 1);
             }
             let snapshot = samples::pass(run, vec![]);
-            text(&snapshot, None, &prices)
+            text(&snapshot, None, None, &prices)
         };
         let note = "only the last 30 changes are kept";
         assert!(!shown(MAX_EVENTS - 1).contains(note));

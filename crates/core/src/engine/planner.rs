@@ -610,6 +610,8 @@ impl<'a> Continuation<'a> {
         let owner = self.owner;
         record.change_status(RunStatus::Running, owner)?;
         record.note(owner, "owner", &stored.owner, owner);
+        let identity = record.table_identity.clone();
+        record.note(owner, "table", &stored.table_identity, identity);
         for (setting, old, new) in record.settings.changes_since(&stored.settings) {
             record.note(owner, setting, old, new);
         }

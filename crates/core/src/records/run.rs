@@ -273,6 +273,13 @@ impl RunRecord {
         end.saturating_sub(self.started_ms) as f64 / 1000.0
     }
 
+    /// Whether the table with this identity is another one than the run worked on; `None` if that cannot be told, since one of
+    /// them has no identity.
+    pub fn is_of_another(&self, identity: &str) -> Option<bool> {
+        let own = &self.table_identity;
+        (!own.is_empty() && !identity.is_empty()).then(|| own != identity)
+    }
+
     /// Bytes of an item on average, if DynamoDB has counted the table.
     pub fn item_bytes(&self) -> Option<f64> {
         average_bytes(self.estimated_bytes, self.estimated_items)

@@ -143,6 +143,8 @@ pub struct KnownRun {
     /// What it has, before the run that is planned.
     #[serde(skip)]
     pub settings: Settings,
+    /// Whether it is that of a table of this name that is gone, so that a start is a new run; null if that cannot be told.
+    pub table_gone: Option<bool>,
 }
 
 impl Plan {
@@ -163,6 +165,7 @@ impl Plan {
             pass: run.pass,
             message: run.message.clone(),
             settings: run.settings.clone(),
+            table_gone: run.is_of_another(&description.identity),
         });
         // A run that is there keeps what was chosen for it.
         let (settings, refused) = match preview(stored, request, description, with.owner) {

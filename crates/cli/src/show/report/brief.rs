@@ -29,6 +29,17 @@ pub struct Brief {
 impl Report {
     /// The run in brief, for somebody who knows nothing of segments and passes.
     pub fn brief(&self) -> Brief {
+        let mut brief = self.of_records();
+        let gone = self
+            .table_now
+            .and_then(|now| now.gone(&self.run.spec.table));
+        brief
+            .advice
+            .splice(0..0, gone.map(|gone| (format!("Its table {gone}."), None)));
+        brief
+    }
+
+    fn of_records(&self) -> Brief {
         let run = &self.run;
         let table = &run.spec.table;
         match (run.status, &run.proof) {

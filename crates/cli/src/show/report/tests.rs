@@ -134,6 +134,7 @@ fn report(status: RunStatus) -> Report {
         checkpoint_table: CHECKPOINT_TABLE.into(),
         summary,
         run: snapshot.run,
+        table_now: None,
         passes: snapshot.passes,
         prices,
         history: history(),

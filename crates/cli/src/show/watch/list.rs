@@ -193,6 +193,7 @@ mod tests {
                 glance: pass(run.clone(), vec![segment(0, 500)]).glance(),
                 run,
                 holder: None,
+                table_now: None,
             }
         };
         ids.iter().map(line).collect()
