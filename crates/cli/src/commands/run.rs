@@ -232,7 +232,7 @@ async fn dry_run(
         let plan = plan.await?.counted(&counted.verification, prices);
         let shown = Shown {
             plan: &plan,
-            place: &place::of(&connection),
+            place: &place::of(connection),
             prices,
             width: lines::width(print::is_terminal()),
         };
