@@ -41,9 +41,9 @@ use crate::failure::failure;
 use crate::onward::Onward;
 use crate::send::{Call, ProvideErrorMetadata as _, SdkError, Sender};
 use form::{
-    COPY, COUNT, EXHAUSTED, PASS, RUN, copy_place, count_place, exhausted_key, history_prefix, key,
-    names, of_run, pass_of, read_part, read_record, read_run, rejected_prefix, segment_prefix,
-    values,
+    COPY, COUNT, EXHAUSTED, PASS, RUN, copy_place, count_place, exhausted_key, history_key,
+    history_prefix, key, names, of_run, pass_of, read_part, read_record, read_run, rejected_prefix,
+    segment_prefix, values,
 };
 
 /// How long a newly created checkpoint table may take to become ACTIVE.
@@ -246,6 +246,38 @@ impl CheckpointTable {
             ..Query::default()
         };
         self.call("reading", &query).await
+    }
+
+    /// The history of one pass under one shard since then, as far as the latest buckets of it fit into one page.
+    ///
+    /// Errors: those of Query; a record that cannot be read.
+    pub async fn history_since(
+        &self,
+        run: &RunRecord,
+        pass: u32,
+        shard: u32,
+        from_ms: u64,
+    ) -> Result<Vec<HistoryBucket>> {
+        let place = place(&run.run_id, run.shards, shard);
+        // Behind the digits of every time.
+        let end = format!("{}~", history_prefix(pass));
+        let query = Query {
+            table_name: &self.name,
+            key_condition_expression: "run_id = :run AND #record BETWEEN :from AND :to",
+            expression_attribute_names: Some(&names(["record"])),
+            expression_attribute_values: Some(&values([
+                ("run", Value::S(place)),
+                ("from", Value::S(history_key(pass, from_ms))),
+                ("to", Value::S(end)),
+            ])),
+            scan_index_forward: Some(false),
+            ..Query::default()
+        };
+        let page: Queried = self.call("reading", &query).await?;
+        let items = page.items.unwrap_or_default().into_iter();
+        items
+            .map(|item| read_part(&self.name, run, of_run(&run.run_id, item)))
+            .collect()
     }
 
     /// All records under a shard of a run whose name begins like this, in the order of their names.

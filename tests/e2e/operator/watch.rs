@@ -35,6 +35,36 @@ fn watch(database: &Embedded) -> Command {
     database.backfill("watch --run-id seen")
 }
 
+/// A wide terminal has room for what the history tells; a narrow one does not ask for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wide_terminal_shows_rates_over_time() {
+    let database = Embedded::with_stuff(ITEMS).await;
+    let run = "run --table stuff --set test=1 --run-id seen --max-wcu 3000";
+    let run = AtWork::start(database.backfill(run)).end().await;
+    run.expect_code(0);
+    let mut terminal = Terminal::start(&watch(&database), 200, 40);
+    let shown = terminal.shows("before the end").await;
+    let chart = |label: &str| {
+        let of = |line: &str| line.split_once(label).map(|(_, chart)| chart.to_owned());
+        shown
+            .lines()
+            .find_map(of)
+            .unwrap_or_else(|| panic!("{label}: {shown}"))
+    };
+    for label in [" items/s  ", " writes/s  ", " reads/s  "] {
+        let has_bars = chart(label).contains(['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']);
+        assert!(has_bars, "{label}: {shown}");
+        assert!(chart(label).contains("peak "), "{label}: {shown}");
+    }
+    assert!(chart("  allowed  ").contains("3,000 now"), "{shown}");
+    terminal.resize(80, 24);
+    terminal
+        .until("no charts", |shown| !shown.contains("before the end"))
+        .await;
+    terminal.types("q");
+    terminal.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_watched_and_steered_by_keys() {
     let database = Embedded::with_stuff(ITEMS).await;

@@ -8,9 +8,11 @@ use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{self, Snapshot};
 use backfill_core::{Error, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
+use futures_util::future::try_join_all;
 
 use crate::drive::tables::table_now;
 use crate::show::report::{MOST_REJECTED, Report};
+use crate::show::watch::Lately;
 
 /// A run by its id or, if none is given, the one that was started last.
 ///
@@ -96,6 +98,22 @@ pub async fn report(
     Ok(Report {
         table_now,
         ..report
+    })
+}
+
+/// What its current pass has done lately, for the charts of a view; as much of it as a look now and then may cost.
+///
+/// Errors: those of the store.
+pub async fn lately(snapshot: &Snapshot, checkpoints: &CheckpointTable) -> Result<Lately> {
+    let run = &snapshot.run;
+    let (from_ms, to_ms) = Lately::span_ms(run, now_ms());
+    let pass = snapshot.current().map_or(run.pass, |pass| pass.pass);
+    let under = |shard| checkpoints.history_since(run, pass, shard, from_ms);
+    let buckets = try_join_all((0..run.shards.max(1)).map(under)).await?;
+    Ok(Lately {
+        from_ms,
+        to_ms,
+        buckets: HistoryBucket::merged(buckets.concat()),
     })
 }
 

@@ -15,6 +15,9 @@ use crate::show::print;
 use crate::show::watch::{Action, Command, Role, Show};
 use crate::{budget, hint};
 
+/// How often the history is read: it grows no faster.
+const HISTORY: Duration = Duration::from_secs(10);
+
 /// The run to watch.
 pub struct Watched {
     pub connection: Connection,
@@ -76,6 +79,8 @@ pub struct Watch {
     doing: Option<JoinHandle<Result<String>>>,
     every: Duration,
     pause: Duration,
+    /// When the history was read last, for whoever shows it.
+    history: Option<Instant>,
 }
 
 impl Watch {
@@ -91,6 +96,7 @@ impl Watch {
             doing: None,
             every,
             pause: every,
+            history: None,
         }
     }
 
@@ -110,13 +116,21 @@ impl Watch {
         let checkpoints = self.of.checkpoints.clone();
         let run_id = self.of.run_id.clone();
         let pause = self.pause;
+        let is_old = self.history.is_none_or(|at| at.elapsed() >= HISTORY);
+        let with_history = is_old && self.show.shows_history();
         let read = async move {
             tokio::time::sleep(pause).await;
             let begin = Instant::now();
-            (snapshot(&checkpoints, &run_id).await, begin.elapsed())
+            let read = snapshot(&checkpoints, &run_id).await;
+            let lately = match &read {
+                // Charts are not worth a word about why they are missing.
+                Ok(Some(read)) if with_history => records::lately(read, &checkpoints).await.ok(),
+                _ => None,
+            };
+            (read, lately, begin.elapsed())
         };
         tokio::pin!(read);
-        let (read, took) = loop {
+        let (read, lately, took) = loop {
             tokio::select! {
                 read = &mut read => break read,
                 action = self.show.action() => self.act(action),
@@ -125,6 +139,12 @@ impl Watch {
         };
         // A run of 100,000 segments has as many records: reading them must not become a load of its own.
         self.pause = self.every.max(took * 10);
+        if with_history {
+            self.history = Some(Instant::now());
+        }
+        if let Some(lately) = lately {
+            self.show.take_history(lately);
+        }
         match read {
             Ok(Some(snapshot)) => {
                 let owner = self.of.owner.as_ref();

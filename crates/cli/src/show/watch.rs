@@ -2,6 +2,7 @@
 //!
 //! Nothing is read here and no key is obeyed here: whoever drives the run hands snapshots in, and gets back what a key asks for.
 
+mod charts;
 mod dialog;
 mod draw;
 mod keys;
@@ -24,6 +25,7 @@ use backfill_core::Error;
 use backfill_core::view::progress::Snapshot;
 use ratatui::crossterm::event::Event;
 
+pub use self::charts::Lately;
 pub use self::keys::{Action, Command};
 pub use self::list::{Choice, RunList};
 use self::screen::Screen;
@@ -116,6 +118,22 @@ impl Show {
                 on.progress.show(&snapshot);
                 on.last = Some(snapshot);
             }
+        }
+        self.draw();
+    }
+
+    /// Whether there is room to show what the run has done lately.
+    pub fn shows_history(&self) -> bool {
+        match &self.on {
+            On::Screen(on) => on.screen.width() >= charts::LEAST_WIDTH,
+            On::Plain(_) => false,
+        }
+    }
+
+    /// Shows what the run has done lately.
+    pub fn take_history(&mut self, lately: Lately) {
+        if let On::Screen(on) = &mut self.on {
+            on.view.note_history(lately);
         }
         self.draw();
     }

@@ -63,6 +63,26 @@ impl Series {
         series
     }
 
+    /// What buckets of one pass hold of this time, in so many bins of one width. Time in which nothing was done stays in it.
+    pub fn between(buckets: &[HistoryBucket], from_ms: u64, to_ms: u64, bins: usize) -> Series {
+        let (from, length) = (from_ms as f64, to_ms.saturating_sub(from_ms) as f64);
+        let edge = |i: usize| from + length * (i as f64 / bins as f64);
+        let empty = |i| Bin {
+            from_ms: edge(i),
+            to_ms: edge(i + 1),
+            rates: Rates::default(),
+        };
+        let mut series = Series {
+            bins: (0..bins).map(empty).collect(),
+        };
+        if length > 0.0 {
+            for bucket in buckets {
+                series.spread(bucket.span_ms(), &bucket.done);
+            }
+        }
+        series
+    }
+
     /// The bins alone, over spans in the order in which they begin.
     fn empty(spans: impl Iterator<Item = (f64, f64)>, width: f64) -> Series {
         let mut stretches: Vec<(f64, f64)> = Vec::new();
@@ -132,6 +152,24 @@ mod tests {
     }
 
     const START: u64 = 1_800_000_000;
+
+    #[test]
+    fn a_piece_of_the_history_keeps_its_time() {
+        let buckets = [
+            flushed(START + 10, 10.0, 100),
+            flushed(START + 40, 10.0, 300),
+        ];
+        let at = |seconds: u64| (START + seconds) * 1000;
+        let rates = |from, to, bins| -> Vec<f64> {
+            let series = Series::between(&buckets, at(from), at(to), bins);
+            series.bins.iter().map(|bin| bin.rates.updated).collect()
+        };
+        assert_eq!(rates(0, 50, 5), [10.0, 0.0, 0.0, 30.0, 0.0]);
+        // What lies outside is left out.
+        assert_eq!(rates(5, 25, 2), [5.0, 0.0]);
+        assert_eq!(rates(50, 50, 3), [0.0; 3]);
+        assert_eq!(rates(0, 50, 0), [0.0; 0]);
+    }
 
     /// Flushes that drift through the buckets, which some of them leave empty, make a level line.
     #[test]

@@ -12,6 +12,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use super::charts::{self, beside};
 use super::segments::State;
 use super::typeset::{bar_text, clock, fact, fit, wrap};
 use super::view::{Now, Role, View};
@@ -25,6 +26,9 @@ const LEAST_HEIGHT: u16 = 20;
 
 /// Rows that are there whatever the height, without those of segments, the slowest and events.
 const FIXED_ROWS: u16 = 17;
+
+/// The row of the first chart, from the top: that of the pass.
+const CHARTS_FROM: usize = 2;
 
 /// Records that were read longer ago are called old, and a message is shown this long before anything else.
 const FRESH: Duration = Duration::from_secs(10);
@@ -69,6 +73,17 @@ impl View {
         let events = &snapshot.run.events;
         let overview = &self.overview;
         let mut lines = self.fact_lines(snapshot, now, width);
+        if let Some(wide) = charts::width(area.width) {
+            let charts = self.charts(snapshot, wide);
+            // Title and table keep the whole width, and so do the lines below the charts.
+            let with_charts = CHARTS_FROM..CHARTS_FROM + charts.len();
+            let mut narrow = self.fact_lines(snapshot, now, width - wide);
+            beside(&mut narrow[CHARTS_FROM..], charts, width - wide);
+            let narrow = narrow.into_iter().enumerate();
+            for (row, line) in narrow.filter(|(row, _)| with_charts.contains(row)) {
+                lines[row] = line;
+            }
+        }
         let room = area.height - FIXED_ROWS;
         let wanted = overview.states.len().div_ceil(width).max(1);
         let strip_rows = wanted.min(usize::from((room / 3).max(1)));

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use backfill_core::records::{BoundBy, Event, Proof, RunRecord, RunStatus};
+use backfill_core::records::{
+    BoundBy, Counters, Event, Flush, HistoryBucket, Proof, RunRecord, RunStatus,
+};
 use backfill_core::view::progress::Snapshot;
 
+use super::charts::Lately;
 use super::view::{Now, Role, View};
 use crate::show::samples::{BEGIN_MS, pass, run, segment};
 
@@ -85,6 +88,40 @@ fn half_way(seconds: u64) -> Snapshot {
     pass(run, segments)
 }
 
+/// Two and a half minutes in which the run became faster, was throttled, and got a smaller budget.
+fn lately(now: Now) -> Lately {
+    let (from_ms, to_ms) = Lately::span_ms(&run(), now.ms);
+    let buckets = (0..14).map(|n: u64| {
+        let at_ms = BEGIN_MS + (n + 1) * 10_000;
+        let units: u64 = match n {
+            0..2 => 300 + 500 * n,
+            2..4 => 1_900 - 300 * n,
+            _ => 430 + 10 * (n % 4),
+        };
+        let done = Counters {
+            scanned: units * 18,
+            updated: units * 10,
+            consumed_wcu: units as f64 * 10.0,
+            consumed_rcu: units as f64 * 2.5,
+            throttles: if (2..5).contains(&n) { 60 / n } else { 0 },
+            ..Counters::default()
+        };
+        let flush = Flush {
+            at_ms,
+            seconds: 10.0,
+            done,
+        };
+        let mut bucket = HistoryBucket::new(1, flush.bucket_ms());
+        bucket.add(&flush);
+        bucket
+    });
+    Lately {
+        from_ms,
+        to_ms,
+        buckets: buckets.collect(),
+    }
+}
+
 fn watched(role: Role, snapshots: impl IntoIterator<Item = (u64, Snapshot)>) -> View {
     let mut view = View::new(role, "orders-0b4b8a0e", "in region eu-west-1", true);
     for (seconds, snapshot) in snapshots {
@@ -100,7 +137,9 @@ pub fn mid_run_readings() -> impl Iterator<Item = (u64, Snapshot)> {
 
 /// The state that the picture in the README is of, and its moment.
 pub fn mid_run() -> (View, Now) {
-    (watched(Role::Watcher, mid_run_readings()), at(91))
+    let mut view = watched(Role::Watcher, mid_run_readings());
+    view.note_history(lately(at(91)));
+    (view, at(91))
 }
 
 /// Every state worth a look, by name.

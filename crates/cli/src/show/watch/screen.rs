@@ -67,6 +67,11 @@ impl Screen {
         }
     }
 
+    /// Its columns; none if it does not say.
+    pub fn width(&self) -> u16 {
+        self.terminal.size().map_or(0, |size| size.width)
+    }
+
     /// The next key, or change of the terminal's size. Never, once no more can be read.
     pub async fn event(&mut self) -> Event {
         match self.events.recv().await {

@@ -20,6 +20,9 @@ const JUDGED_SECONDS: f64 = 30.0;
 /// and so many segments have been worked on for a second that there is a median to speak of.
 const LEAST_SEGMENTS: usize = 4;
 
+/// While a segment is open, it is not all of it.
+const MOST_OF_OPEN: f64 = 0.95;
+
 /// How a segment stands; the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
@@ -110,6 +113,8 @@ pub struct Row {
 pub struct Overview {
     /// By segment.
     pub states: Vec<State>,
+    /// How far each is, by segment: a part from 0 to 1. Nobody knows how many items are in a segment, so it is a guess.
+    pub parts: Vec<f64>,
     pub done: usize,
     /// Slow ones included.
     pub at_work: usize,
@@ -124,6 +129,17 @@ pub struct Overview {
 fn rate(segment: &SegmentProgress) -> Option<f64> {
     let counters = &segment.counters;
     (counters.worked_seconds > 0.0).then(|| counters.scanned as f64 / counters.worked_seconds)
+}
+
+/// About how many items are in a segment: DynamoDB cuts segments by the hash of the key.
+fn items_of_one(snapshot: &Snapshot) -> Option<f64> {
+    let settings = &snapshot.run.settings;
+    let number = match settings.only_segments.len() {
+        0 => settings.total_segments as usize,
+        number => number,
+    };
+    let (_, expected) = snapshot.items();
+    Some(expected? as f64 / number.max(1) as f64).filter(|items| *items > 0.0)
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -180,6 +196,7 @@ impl Segments {
     pub fn overview(&self, now: Duration, snapshot: &Snapshot) -> Overview {
         let mut overview = Overview {
             states: vec![State::Open; self.tracks.len()],
+            parts: vec![0.0; self.tracks.len()],
             ..Overview::default()
         };
         let Some(pass) = snapshot.current() else {
@@ -188,6 +205,7 @@ impl Segments {
         let sweeps = snapshot.run.status == RunStatus::Running && !snapshot.is_swept();
         // No more than these are worked on at once, so if no more are begun, each of them should be.
         let at_once = snapshot.run.settings.max_concurrency;
+        let items_of_one = items_of_one(snapshot);
         let all_at_work = pass.segments_begun <= at_once;
         for segment in &pass.segments {
             let Some(Some(track)) = self.tracks.get(segment.segment as usize) else {
@@ -223,6 +241,11 @@ impl Segments {
                 state = State::Rejected;
             }
             overview.states[segment.segment as usize] = state;
+            let part = items_of_one.map(|items| segment.counters.scanned as f64 / items);
+            overview.parts[segment.segment as usize] = match segment.exhausted {
+                true => 1.0,
+                false => part.unwrap_or(0.0).min(MOST_OF_OPEN),
+            };
         }
         let begun = overview.done + overview.at_work + overview.waiting;
         overview.open = overview.states.len().saturating_sub(begun);

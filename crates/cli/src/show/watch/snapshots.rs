@@ -1,4 +1,4 @@
-//! The view in every state, as text at two sizes, and what its keys do. After an intended change
+//! The view in every state, as text at three sizes, and what its keys do. After an intended change
 //! `INSTA_UPDATE=always cargo test -p backfill-cli watch` writes snapshots and picture anew, for you to read in the diff.
 
 use backfill_core::engine::runs::Rate;
@@ -80,9 +80,9 @@ fn a_swept_canary_is_not_said_to_verify() {
 }
 
 #[test]
-fn every_state_at_two_sizes() {
+fn every_state_at_three_sizes() {
     for (name, view, now) in all() {
-        for (width, height) in [(80, 24), (120, 40)] {
+        for (width, height) in [(80, 24), (120, 40), (200, 50)] {
             let drawn = text(&drawn(&view, now, width, height));
             insta::assert_snapshot!(format!("{name}-{width}x{height}"), drawn);
         }
@@ -109,7 +109,7 @@ fn every_size_can_be_drawn() {
         let step = if name == "many-segments" { 37 } else { 7 };
         for keys in ["", "?"] {
             press(&mut view, keys);
-            for width in (1..=150).step_by(step) {
+            for width in (1..=210).step_by(step) {
                 for height in (1..=60).step_by(step) {
                     drawn(&view, now, width, height);
                 }

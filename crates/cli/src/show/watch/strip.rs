@@ -9,6 +9,17 @@ use super::typeset::fit;
 use super::view::View;
 use crate::show::words;
 
+/// A segment, in so many cells: one that has begun fills as it goes on, so that its end looks like those that are done. One that
+/// somebody should look at does not.
+fn cell(state: State, part: Option<f64>, wide: usize) -> String {
+    let part = part.filter(|_| matches!(state, State::AtWork | State::Waiting));
+    let full = (part.unwrap_or(0.0) * wide as f64) as usize;
+    let rest = std::iter::repeat_n(state.glyph(), wide.saturating_sub(full));
+    std::iter::repeat_n(State::Done.glyph(), full.min(wide))
+        .chain(rest)
+        .collect()
+}
+
 impl View {
     /// The segments of the pass: a cell for each, or for several.
     pub(super) fn strip(
@@ -41,18 +52,26 @@ impl View {
         }
         let mut lines = vec![self.rule(&counts.join(", "), &scale, width)];
         let per_row = width / wide;
-        for row in cells.chunks(per_row.max(1)) {
-            let mut spans: Vec<Span> = Vec::new();
-            // Runs of one state are one span.
-            for same in row.chunk_by(|a, b| a == b) {
-                let (glyph, style) = match same[0] {
-                    Mark::State(state) => (state.glyph(), self.state_style(state)),
-                    Mark::Tenths(tenths) => (char::from(b'0' + tenths), self.fg(Color::Cyan)),
-                };
-                let text: String = std::iter::repeat_n(glyph, same.len() * wide).collect();
-                spans.push(Span::styled(text, style));
-            }
-            lines.push(Line::from(spans));
+        let part_of = |cell: usize| match per_cell {
+            1 => overview.parts.get(cell).copied(),
+            _ => None,
+        };
+        let texts = cells.iter().enumerate().map(|(number, mark)| match mark {
+            Mark::State(state) => (
+                cell(*state, part_of(number), wide),
+                self.state_style(*state),
+            ),
+            Mark::Tenths(tenths) => (tenths.to_string(), self.fg(Color::Cyan)),
+        });
+        let texts: Vec<(String, Style)> = texts.collect();
+        for row in texts.chunks(per_row.max(1)) {
+            // Cells of one style are one span.
+            let same = row.chunk_by(|(_, a), (_, b)| a == b);
+            let spans = same.map(|same| {
+                let text: String = same.iter().map(|(text, _)| text.as_str()).collect();
+                Span::styled(text, same[0].1)
+            });
+            lines.push(Line::from(spans.collect::<Vec<_>>()));
         }
         lines.resize_with(1 + rows, Line::default);
         lines.push(self.legend(overview, per_cell > 1));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use backfill_core::clock::now_ms;
 use backfill_core::view::progress::Snapshot;
 
+use super::charts::Lately;
 use super::segments::{Overview, Segments};
 use crate::show::meter::Meter;
 
@@ -74,6 +75,7 @@ pub struct View {
     pub(super) segments: Segments,
     /// How the segments stood when the records were read last: what was not read since has not stood still.
     pub(super) overview: Overview,
+    pub(super) lately: Option<Lately>,
     /// When the records were read last.
     pub(super) read: Duration,
     pub(super) trouble: Option<String>,
@@ -94,6 +96,7 @@ impl View {
             meter: Meter::default(),
             segments: Segments::default(),
             overview: Overview::default(),
+            lately: None,
             read: Duration::ZERO,
             trouble: None,
             message: None,
@@ -110,6 +113,11 @@ impl View {
         self.snapshot = Some(snapshot);
         self.read = now.since;
         self.trouble = None;
+    }
+
+    /// Takes in what was read of the history.
+    pub fn note_history(&mut self, lately: Lately) {
+        self.lately = Some(lately);
     }
 
     /// The records could not be read. What was read before stays.
