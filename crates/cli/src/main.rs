@@ -136,7 +136,15 @@ fn command() -> clap::Command {
             })
             .mut_subcommands(headed)
     }
-    headed(Cli::command())
+    headed(Cli::command()).mut_subcommand("simulate", |simulate| {
+        // What a simulation refuses is not offered by its help.
+        simulate.mut_args(
+            |arg| match simulate::REFUSED.contains(&arg.get_id().as_str()) {
+                true => arg.hide(true),
+                false => arg,
+            },
+        )
+    })
 }
 
 fn main() -> ExitCode {

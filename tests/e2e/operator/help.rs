@@ -206,6 +206,23 @@ fn commands(block: &str) -> Vec<String> {
         .collect()
 }
 
+/// The help of a simulation offers nothing that it refuses.
+#[test]
+fn a_simulation_offers_nothing_that_it_refuses() {
+    let help = run("simulate --help").expect_code(0).stdout;
+    for (flag, value) in [
+        ("--only-segments", "1"),
+        ("--pause-after", "5"),
+        ("--pause-when", "alarm"),
+        ("--hours", "22:00-06:00"),
+    ] {
+        assert!(!help.contains(flag), "{flag}: {help}");
+        let refused = run(&format!("simulate --items 10 {flag} {value}")).expect_code(2);
+        let said = format!("error: {}: ", &flag[2..]);
+        assert!(refused.stderr.starts_with(&said), "{refused:?}");
+    }
+}
+
 /// Completions and man pages know every command; the schemas are JSON.
 #[test]
 fn completions_man_pages_and_schemas() {

@@ -31,6 +31,9 @@ const MOST_INDEXES: u64 = 100;
 /// No request takes longer: it would be given up.
 const LONGEST_MS: f64 = 60_000.0;
 
+/// Settings, by the ids of their flags, that are refused: a simulation is one of the whole table, to its end.
+pub const REFUSED: [&str; 4] = ["only_segments", "pause_after", "pause_when", "hours"];
+
 #[derive(Args)]
 pub struct SimulateArgs {
     /// Items of the table.
