@@ -6,6 +6,7 @@ mod charts;
 mod dialog;
 mod draw;
 mod keys;
+mod lately;
 mod list;
 #[cfg(test)]
 mod picture;
@@ -25,8 +26,8 @@ use backfill_core::Error;
 use backfill_core::view::progress::Snapshot;
 use ratatui::crossterm::event::Event;
 
-pub use self::charts::Lately;
 pub use self::keys::{Action, Command};
+pub use self::lately::Lately;
 pub use self::list::{Choice, RunList};
 use self::screen::Screen;
 pub use self::screen::restore as restore_terminal;

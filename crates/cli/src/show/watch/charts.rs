@@ -1,13 +1,14 @@
 //! What a run has done lately, drawn beside its figures if the terminal is wide enough: rates from the history of the records, and
 //! what the budget allowed meanwhile.
 
-use backfill_core::records::{BUCKET_MS, Event, HistoryBucket, RunRecord};
+use backfill_core::records::{Event, RunRecord};
 use backfill_core::view::progress::Snapshot;
 use backfill_core::view::series::{Bin, Series};
 use indicatif::HumanCount;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
+use super::lately::Lately;
 use super::typeset::fit;
 use super::view::View;
 use crate::show::words;
@@ -18,42 +19,6 @@ pub const LEAST_WIDTH: u16 = 160;
 /// Columns of the label of a chart, and of the words behind it.
 const LABEL: usize = 11;
 const BEHIND: usize = 15;
-
-/// A chart shows no more than this, or as large a part of a long run: its workers note less often what they have done.
-const LONGEST_MS: u64 = 900_000;
-const PART_OF_AGE: u64 = 4;
-
-/// The last of it is not noted yet: workers note it every ten seconds, or after this part of the age of the run.
-const NOTED_AFTER_MS: u64 = 10_000;
-const NOTED_PART: u64 = 60;
-
-/// What a run has done lately.
-#[derive(Debug, Clone)]
-pub struct Lately {
-    /// When it begins; milliseconds since 1970.
-    pub from_ms: u64,
-    /// When it ends; milliseconds since 1970.
-    pub to_ms: u64,
-    /// What was done in the current pass, the earliest first.
-    pub buckets: Vec<HistoryBucket>,
-}
-
-impl Lately {
-    /// Begin and end of what is worth a look of a run.
-    pub fn span_ms(run: &RunRecord, now_ms: u64) -> (u64, u64) {
-        let until = run.ended_ms.unwrap_or(now_ms);
-        let age = until.saturating_sub(run.started_ms);
-        let to = match run.ended_ms {
-            Some(ended) => ended,
-            None => now_ms.saturating_sub(NOTED_AFTER_MS.max(age / NOTED_PART)),
-        };
-        let from = to.saturating_sub(LONGEST_MS.max(age / PART_OF_AGE));
-        (
-            from.max(run.started_ms).min(to.saturating_sub(BUCKET_MS)),
-            to,
-        )
-    }
-}
 
 /// Columns of the charts in a terminal of this width; `None` if it is too narrow for any.
 pub fn width(terminal: u16) -> Option<usize> {
@@ -98,6 +63,7 @@ fn budget_at(run: &RunRecord, setting: &str, now: Option<u32>, at_ms: f64) -> Op
 }
 
 impl View {
+    // Long because it is the charts, one after the other.
     /// The charts, a row each.
     pub(super) fn charts(&self, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
         let run = &snapshot.run;

@@ -7,7 +7,7 @@ use backfill_core::records::{
 };
 use backfill_core::view::progress::Snapshot;
 
-use super::charts::Lately;
+use super::lately::Lately;
 use super::view::{Now, Role, View};
 use crate::show::samples::{BEGIN_MS, pass, run, segment};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backfill_core::clock::now_ms;
 use backfill_core::view::progress::Snapshot;
 
-use super::charts::Lately;
+use super::lately::Lately;
 use super::segments::{Overview, Segments};
 use crate::show::meter::Meter;
 
