@@ -191,7 +191,12 @@ fn debug_text(text: &str) -> Option<&str> {
         let (before, after) = (&text[..at], &text[at + c.len_utf8()..]);
         let is_rust = match c {
             // JSON begins with a quoted name, or is empty: values, keys, and the records of a table.
-            '{' => !after.trim_start().starts_with(['"', '}']),
+            // `\u{1b}` is how a foreign text is escaped, and `${AWS::StackName}` how a template names what it is given.
+            '{' => {
+                !after.trim_start().starts_with(['"', '}'])
+                    && !before.ends_with("\\u")
+                    && !before.ends_with('$')
+            }
             // "Some(3)", "InvalidInput(..)". DynamoDB's functions have no capitals, and people leave a space.
             '(' => {
                 let word = word_before(at);
@@ -250,6 +255,7 @@ mod tests {
             "attribute_not_exists(#a) AND begins_with(sk, :s)",
             "arn:aws:iam::111122223333:role/x, http://[::1]:8000, AWS::DynamoDB::Table",
             "no items: {}",
+            r"a table \u{1b}[31m, TableName: ${AWS::StackName}",
         ] {
             assert_eq!(super::debug_text(plain), None, "{plain}");
         }

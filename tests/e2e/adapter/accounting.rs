@@ -1,6 +1,7 @@
 //! accounting: what a write or an addition to the history is counted as.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use backfill_core::change::Seen;
 use backfill_core::ports::TableWriter as _;
 use backfill_core::ports::{
     CheckpointReader as _, LookBy, Outcome, RejectedStore as _, SegmentStore as _,
@@ -9,9 +10,10 @@ use backfill_core::records::{Counters, Cursor, Flush, HistoryBucket, Rejected, R
 use backfill_core::request::WriterKind;
 use backfill_core::value::size::item_bytes;
 use backfill_core::{ErrorKind, Key, Value};
-use backfill_dynamodb::CheckpointTable;
+use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
 use backfill_e2e::convert::to_item;
 use backfill_e2e::tables::{CHECKPOINT_KEYS, put_all, read_all, stuff};
+use backfill_e2e::wire::{Call, Verdict};
 
 use crate::table::{KINDS, Table, key, outcome, set_test, spec, write};
 
@@ -43,6 +45,48 @@ async fn accounting_of_what_dynamodb_refuses() {
         assert_eq!(error.kind(), ErrorKind::InvalidSpec);
         assert_eq!(table.items().await, before);
     }
+}
+
+/// accounting: a batch whose answer is longer than any that is taken has been carried out. Its items are left open, each finds its own
+/// write when it is written by itself, and what the batch has cost is not taken for little.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_a_batch_whose_answer_is_too_long() {
+    let direct = Table::with_items(5).await;
+    let line = direct.database.line().await;
+    let through_line = ConnectOptions {
+        endpoint_url: Some(line.endpoint.clone()),
+        region: Some("us-east-1".into()),
+        profile: None,
+        local_credentials: true,
+    };
+    let table = Table {
+        connection: Connection::open(&through_line).await.unwrap(),
+        ..direct
+    };
+    let padding = serde_json::json!({"Padding": "x".repeat(18 << 20)});
+    let tap = line.tap("stuff", move |call: Call| {
+        let verdict = match call.operation.as_str() {
+            "BatchExecuteStatement" => Verdict::Amend(padding.clone()),
+            _ => Verdict::Forward,
+        };
+        async move { verdict }
+    });
+    let writer = table.writer(&set_test(), WriterKind::Batch);
+    let items: Vec<Seen> = (1..5).map(|i| Seen::from(key(i))).collect();
+    let batch = writer.update_batch(&items).await.unwrap();
+    for left_open in &batch.outcomes {
+        let error = left_open.as_ref().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+    }
+    assert!(batch.consumed_wcu >= 4.0, "{}", batch.consumed_wcu);
+    drop(tap);
+    for item in &items {
+        let write = writer.update(item).await.unwrap();
+        assert_eq!(write.outcome, Outcome::Raced);
+    }
+    let written = table.items().await;
+    let written = written.values().filter(|item| item.contains_key("test"));
+    assert!(written.count() >= 4);
 }
 
 /// accounting: a batch in which every item meets another fate says of each the same as UpdateItem does, leaves the same

@@ -1,15 +1,21 @@
 //! What is wrong with a connection before anything was asked for, and how each command says it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use backfill_e2e::command::{Ended, backfill, free_port};
+use backfill_e2e::command::{Ended, backfill, free_port, root};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::stub::Stub;
 use backfill_e2e::wire::{Call, Verdict};
 use hyper::body::Bytes;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Every command that speaks to a service, so far that it would.
 const COMMANDS: [&str; 22] = [
@@ -206,6 +212,48 @@ async fn a_database_on_this_machine_needs_neither_region_nor_credentials() {
     }
 }
 
+/// Where a run is at work stands in everything that is said of it, for people as for programs.
+#[tokio::test(flavor = "multi_thread")]
+async fn region_and_account_stand_in_every_summary() {
+    let database = Embedded::with_stuff(20).await;
+    let line = database.line().await;
+    // A name that is not of this machine: the proxy brings it there.
+    let far = |arguments: &str, code: i32| {
+        let mut command = backfill(arguments.split(' '));
+        command
+            .args(["--endpoint-url", "http://database.invalid"])
+            .env("HTTP_PROXY", &line.endpoint)
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ACCOUNT_ID", "111122223333");
+        let ended = Ended::run(&mut command).expect_code(code);
+        ended.stdout + &ended.stderr
+    };
+    for (arguments, code) in [
+        ("plan --table stuff --set test=1", 0),
+        ("plan --table stuff --set test=1 --json", 0),
+        ("run --table stuff --set test=1 --dry-run", 3),
+        ("verify --table stuff --set test=1", 3),
+        ("verify --table stuff --set test=1 --json", 3),
+        ("run --table stuff --set test=1 --run-id far", 0),
+        ("status --run-id far", 0),
+        ("status --run-id far --json", 0),
+        ("report --run-id far --out -", 0),
+        ("report --run-id far --out - --format markdown", 0),
+    ] {
+        let said = far(arguments, code);
+        for part in ["eu-west-1", "111122223333"] {
+            assert!(said.contains(part), "{arguments}: no {part}: {said}");
+        }
+    }
+    // A database of this machine has neither.
+    let near = database.backfill("report --run-id far --out - --format markdown");
+    let near = Ended::run(&mut { near }).expect_code(0).stdout;
+    assert!(
+        !near.contains("account") && !near.contains("Where"),
+        "{near}"
+    );
+}
+
 /// A verification reads no faster than it is told to.
 #[tokio::test(flavor = "multi_thread")]
 async fn budget_of_a_verification() {
@@ -310,6 +358,107 @@ async fn one_expired_token_and_one_request_timeout_do_not_end_a_run() {
         let result = Ended::run(&mut run).expect_code(0).json();
         assert_eq!(result["status"], "succeeded", "{result}");
     }
+}
+
+/// The endpoint of what listens at `behind`, by TLS, with the certificate of [`certificate`]'s `server.pem`.
+async fn by_tls(behind: &str) -> String {
+    let pem = |name| std::fs::read(certificate(name)).unwrap();
+    let chain = CertificateDer::from_pem_slice(&pem("server.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(&pem("server.key")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![chain], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let behind = behind.strip_prefix("http://").unwrap().to_owned();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, behind) = (acceptor.clone(), behind.clone());
+            tokio::spawn(async move {
+                // Whoever does not trust the certificate hangs up.
+                let mut outer = acceptor.accept(stream).await?;
+                let mut inner = tokio::net::TcpStream::connect(behind).await?;
+                tokio::io::copy_bidirectional(&mut outer, &mut inner).await
+            });
+        }
+    });
+    format!("https://localhost:{port}")
+}
+
+/// One of the files that `make.sh` beside them makes.
+fn certificate(name: &str) -> PathBuf {
+    root().join("tests/e2e/local/certificates").join(name)
+}
+
+/// The certificates of `AWS_CA_BUNDLE` are trusted, and no others: whom they do not vouch for is not spoken to, and that is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificates_of_the_environment_are_those_that_are_trusted() {
+    let database = Embedded::with_stuff(20).await;
+    let endpoint = by_tls(&database.endpoint).await;
+    let verify = |bundle: Option<&str>| {
+        let mut command = backfill("verify --table stuff --set test=1 --json".split(' '));
+        command.args(["--endpoint-url", &endpoint]);
+        let bundle = bundle.map(|name| ("AWS_CA_BUNDLE", certificate(name)));
+        Ended::run(command.envs(bundle))
+    };
+    let trusted = verify(Some("authority.pem")).expect_code(3);
+    assert_eq!(trusted.json()["scanned"], 20);
+    for bundle in [None, Some("other.pem")] {
+        let refused = verify(bundle).expect_code(1);
+        let error = refused.stderr.lines().last().unwrap();
+        for part in ["the TLS certificate of localhost:", "AWS_CA_BUNDLE"] {
+            assert!(error.contains(part), "{bundle:?}: {error}");
+        }
+    }
+    let key = verify(Some("server.key"));
+    assert_refused(&key, "AWS_CA_BUNDLE: ", "a file without certificates");
+}
+
+/// A write of the run's record whose answer is lost meets with itself the next time. It is read before it is called removed, also
+/// from an endpoint that does not bring along what it met with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_a_write_of_the_run_record_is_read_again() {
+    let database = Embedded::with_stuff(60).await;
+    let line = database.line().await;
+    let lost = Arc::<Mutex<BTreeMap<String, u32>>>::default();
+    let seen = lost.clone();
+    let _tap = line.tap("backfill-checkpoints", move |call: Call| {
+        // Every revision of the record: the first answer is lost, and the next says no more than that the condition failed.
+        let revision = &call.body["Item"]["revision"]["N"];
+        let is_record = call.operation == "PutItem" && call.body["Item"]["record"]["S"] == "run";
+        let verdict = match is_record {
+            false => Verdict::Forward,
+            true => {
+                let mut seen = seen.lock().unwrap();
+                let times = seen.entry(revision.to_string()).or_default();
+                *times += 1;
+                match times {
+                    1 => Verdict::LoseReply,
+                    _ => Verdict::Refuse {
+                        code: "ConditionalCheckFailedException",
+                        message: "The conditional request failed",
+                    },
+                }
+            }
+        };
+        async move { verdict }
+    });
+    let mut run = backfill("run --table stuff --set test=1 --json".split(' '));
+    run.args(["--endpoint-url", &line.endpoint]);
+    let result = Ended::run(&mut run).expect_code(0).json();
+    assert_eq!(
+        (&result["status"], &result["updated"]),
+        (&"succeeded".into(), &48.into())
+    );
+    let lost = lost.lock().unwrap();
+    let again = lost.values().filter(|times| **times > 1).count();
+    assert!(again > 1, "{lost:?}");
 }
 
 /// A proxy that the environment names is gone by, unless NO_PROXY takes the host out; one that cannot be gone by is refused by its
