@@ -216,10 +216,7 @@ impl Trial {
                 (-1, Some((_, Blow::Kill | Blow::Interrupt))) => {}
                 // What has passed while it stood still is an outage to it: it says of what, and is begun again.
                 (1, Some((_, Blow::Freeze(_)))) => {
-                    assert!(
-                        ended.stderr.contains("in time"),
-                        "seed {seed}: {ended:#?}"
-                    );
+                    assert!(ended.stderr.contains("in time"), "seed {seed}: {ended:#?}");
                     println!("seed {seed}: failed: {}", ended.stderr.trim_end());
                 }
                 _ => panic!("seed {seed}: {blow:?}: {ended:#?}"),
