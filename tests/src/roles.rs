@@ -1,5 +1,7 @@
 //! The roles of the deployed functions, through the IAM and STS APIs of the stand-in for AWS.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::convert::to_item;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -73,7 +75,9 @@ impl Iam {
     /// environment variables.
     pub fn operator(&self, policies: &[&str]) -> [(&'static str, String); 3] {
         let call = |parameters: &[(&str, &str)]| request_form(self.port, "iam", parameters);
-        let name = format!("operator-{}", policies.join("-"));
+        static OPERATORS: AtomicU32 = AtomicU32::new(0);
+        let number = OPERATORS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("operator-{number}-{}", policies.join("-"));
         let trust = json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]});
         let role = ("RoleName", name.as_str());

@@ -11,10 +11,10 @@ use serde_json::json;
 fn held_while_its_alarm_is_in_alarm_deployed() {
     deployed(async |aws| {
         aws.set_alarm("slow", "OK");
-        let table = aws.table("held", 1_200).await;
+        let table = aws.table("guarded", 1_200).await;
         let settings = json!({"total_segments": 4, "max_wcu": 40, "pause_when": "slow"});
-        let input = input("held", settings);
-        let tap = aws.wire.listen("held");
+        let input = input("guarded", settings);
+        let tap = aws.wire.listen("guarded");
         let execution = aws.machine.start(&input).await;
         let updates = || {
             tap.seen()
