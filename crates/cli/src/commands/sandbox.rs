@@ -23,7 +23,7 @@ pub struct SandboxArgs {
     /// Answer web pages of this origin, such as http://localhost:3000; may be repeated [default: no page].
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
-    /// Answer requests to this name, too, such as host.docker.internal; may be repeated [default: localhost, 127.0.0.1, [::1]].
+    /// Answer requests to this name, too, such as host.docker.internal; may be repeated [default: the loopback names].
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<String>,
 }
