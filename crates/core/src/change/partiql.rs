@@ -581,7 +581,7 @@ mod tests {
         let refusal = Statement::new(&spec, &keys).unwrap_err();
         assert!(!refusal.contains(char::is_control), "{refusal:?}");
         spec.pending = "attribute_not_exists(a) AND total > #o".into();
-        spec.names = [("#o".to_owned(), "order".to_owned())].into();
+        spec.names.insert("#o".to_owned(), "order".to_owned());
         assert_eq!(
             Statement::new(&spec, &keys).unwrap_err(),
             "the attribute order in the place of a value"
