@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backfill_core::Result;
 use backfill_core::engine::runs::{Conclusion, Failure, Round};
-use backfill_core::engine::verifier::{Verification, VerifyRequest, count};
+use backfill_core::engine::verifier::{CountSum, Verification, VerifyRequest, count};
 use backfill_core::engine::worker::{Chunk, ChunkReport};
 use backfill_core::pace::retry::Until;
 use backfill_core::pace::{Budget, Share};
@@ -103,7 +103,10 @@ fn go_on_with(verification: Verification) {
     let budget = Budget::new(Share::Whole);
     let end = runtime.block_on(async {
         let until = Until::after(Duration::from_secs(60));
-        count(&Pending, verification, &budget, &until).await
+        {
+            let sum = CountSum::from(&verification);
+            count(&Pending, verification, &budget, &until, &sum).await
+        }
     });
     match end {
         Ok(end) => assert!(end.done && end.samples.len() <= 10),

@@ -195,9 +195,16 @@ impl CheckpointTable {
             );
         }
         let about_keys = error.message().is_some_and(|words| {
-            ["key element", "key schema element", "Missing the key"]
-                .iter()
-                .any(|part| words.contains(part))
+            // "Query key condition not supported", and how the embedded database says the same.
+            [
+                "key element",
+                "key schema element",
+                "Missing the key",
+                "key condition",
+                "query conditions",
+            ]
+            .iter()
+            .any(|part| words.contains(part))
         });
         if error.code() == Some("ValidationException") && about_keys {
             return self.wrong_keys("it has other keys");

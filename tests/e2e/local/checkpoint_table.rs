@@ -105,5 +105,14 @@ async fn a_checkpoint_table_with_other_keys_is_refused() {
         "{}",
         refused.stderr
     );
+    for command in ["status", "runs"] {
+        let command = format!("{command} --checkpoint-table other");
+        let refused = Ended::run(&mut database.backfill(&command)).expect_code(2);
+        assert!(
+            refused.stderr.contains("is no checkpoint table"),
+            "{command}: {}",
+            refused.stderr
+        );
+    }
     assert!(all(&database).await == before, "something was written");
 }

@@ -278,6 +278,10 @@ async fn a_plan_says_first_which_values_an_update_overwrites() {
         .await
         .expect_code(0)
         .stdout;
+    let dry = of_spec.replacen("plan", "run --dry-run", 1);
+    let dry = end_of(database.backfill(&dry)).await.stderr;
+    let first = "\n  ! the update overwrites values of land";
+    assert!(dry.contains(first), "its colours are its own: {dry}");
     let (_, before_you_run) = shown.split_once("Before you run\n").unwrap();
     assert!(
         before_you_run

@@ -82,8 +82,8 @@ pub const DEMO: &str = r"Examples:
   backfill demo
   backfill demo --items 20000 --json";
 
-pub const SANDBOX: &str = r"It has indexes, streams, TTL settings and tags. It has no point-in-time recovery and no alarms, never
-throttles, and deletes nothing by TTL. Ctrl-C ends it.
+pub const SANDBOX: &str = r"It has indexes, streams, TTL settings and tags. It has no point-in-time recovery
+and no alarms, never throttles, and deletes nothing by TTL. Ctrl-C ends it.
 
 Examples:
   backfill sandbox

@@ -236,7 +236,7 @@ async fn dry_run(
             prices,
             width: lines::width(print::is_terminal()),
         };
-        say!("{}", shown.after_count());
+        print::say_coloured(&shown.after_count());
         if let Some(why) = &plan.objection {
             say!("as it is, do not run it: {}", printable(why));
         }

@@ -471,12 +471,13 @@ fn heading(text: &str) -> String {
 fn diff_line(sign: char, color: AnsiColor, name: &str, value: &Value) -> String {
     let style = Style::new().fg_color(Some(color.into()));
     let item = Item::from([(name.to_owned(), value.clone())]);
-    let mut text = plain(&item);
+    let json = serde_json::to_string(&PlainItem(&item)).expect("items are plain data");
     // Without the braces of the object.
-    text = text[1..text.len() - 1].to_owned();
+    let mut text = json[1..json.len() - 1].to_owned();
     if text.chars().count() > LONGEST_VALUE {
         text = text.chars().take(LONGEST_VALUE).chain(['…']).collect();
     }
+    let text = printable(&text);
     format!("            {style}{sign} {text}{style:#}")
 }
 
@@ -564,4 +565,21 @@ fn index_text(index: &IndexFacts) -> String {
             .join(", "),
         HumanCount(index.items)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_any_length_and_any_letters_is_cut_between_letters() {
+        for length in [1, LONGEST_VALUE, 999, 1_000, 1_001, 3_000] {
+            for letter in ["a", "ä", "\u{202e}"] {
+                let value = Value::S(letter.repeat(length));
+                let line = diff_line('-', AnsiColor::Red, "pad", &value);
+                assert!(line.contains(r#"- "pad":"#), "{line}");
+                assert!(!line.contains('\u{202e}'), "{line}");
+            }
+        }
+    }
 }
