@@ -283,7 +283,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         .await
     }
 
-    /// Does what [`Planner::hold`] does for an execution of AWS, with its errors: says how long it should wait. A run that was
+    /// Looks for an execution of AWS what holds its run, as a process does: says how long it should wait. A run that was
     /// held for so long that the history of the execution is getting full is paused, which is `NotRunning`.
     pub async fn wait(&self, run_id: &str, pass: u32, owner: &Owner) -> Result<Wait> {
         despite_conflicts(|| async {

@@ -187,7 +187,7 @@ pub struct RunRecord {
     /// Layout version of the record: [`VERSION`]; [`SPREAD_VERSION`] if it has `shards`; [`GUARDED_VERSION`] if its settings
     /// hold it back.
     pub version: u32,
-    /// The key of the record (see [`check_run_id`]).
+    /// The key of the record (see [`crate::request::check_run_id`]).
     pub run_id: String,
     /// Partition keys over which the records of its segments are spread; 1 is the run id alone. It is chosen when the run
     /// begins, and can only grow, when the run starts over: nobody may read a copy of the record that is not kept any more.
