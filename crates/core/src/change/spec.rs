@@ -42,7 +42,7 @@ impl Spec {
     pub fn check(&self) -> Result<()> {
         check_table_name(&self.table).map_err(|m| Error::invalid("table", m))?;
         self.check_expressions()?;
-        self.check_placeholders("names", '#', self.names.keys())?;
+        self.check_names()?;
         self.check_placeholders("values", ':', self.values.keys())?;
         for (placeholder, attribute) in &self.names {
             if attribute.is_empty() {
@@ -56,6 +56,13 @@ impl Spec {
             check_value(value).map_err(|m| Error::invalid(&format!("values.{placeholder}"), m))?;
         }
         Ok(())
+    }
+
+    /// Refuses a `#name` that is used and not defined, or the other way round.
+    ///
+    /// Errors: `InvalidInput`, naming `names`.
+    pub(crate) fn check_names(&self) -> Result<()> {
+        self.check_placeholders("names", '#', self.names.keys())
     }
 
     /// Refuses expressions that are too long, that would leave the guard's parentheses, or that change nothing.

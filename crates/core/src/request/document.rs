@@ -244,13 +244,21 @@ impl Parts {
                     .map_err(|why| Error::invalid("pending", why))?;
                 check_words(&update, Language::Update)
                     .map_err(|why| Error::invalid("update", why))?;
-                let mut names = self.names;
-                Spec {
+                let typed = Spec {
                     table,
-                    pending: aliased(&pending, Language::Condition, &mut names),
-                    update: aliased(&update, Language::Update, &mut names),
-                    names,
+                    pending,
+                    update,
+                    names: self.names,
                     values: self.values,
+                };
+                // Before ours are among them: one that was typed and means nothing must not come to mean a reserved word.
+                typed.check_names()?;
+                let mut names = typed.names;
+                Spec {
+                    pending: aliased(&typed.pending, Language::Condition, &mut names),
+                    update: aliased(&typed.update, Language::Update, &mut names),
+                    names,
+                    ..typed
                 }
             }
             (None, None, None) => {
@@ -338,6 +346,25 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_placeholder_that_nobody_defined_means_no_reserved_word() {
+        for (pending, update) in [
+            ("attribute_not_exists(status)", "SET #status = :v"),
+            ("attribute_not_exists(#status)", "SET status = :v"),
+        ] {
+            let of = |names: &str| {
+                Request::from_json(&format!(
+                    r#"{{"table":"stuff","pending":"{pending}","update":"{update}","values":{{":v":1}}{names}}}"#
+                ))
+            };
+            let refused = of("").unwrap_err().to_string();
+            let why = "#status is used in an expression but not defined";
+            assert!(refused.contains(why), "{refused}");
+            let spec = of(r##","names":{"#status":"status"}"##).unwrap().spec;
+            assert_eq!(spec.names.len(), 1);
+        }
+    }
 
     #[test]
     fn the_shortest_input_is_enough() {
