@@ -78,6 +78,19 @@ async fn status_when(
     }
 }
 
+/// A slow run that an alarm guards, once it has written.
+async fn guarded_run(cloudwatch: &CloudWatch, database: &Embedded) -> std::process::Child {
+    let run = "run --table stuff --set test=1 --json --pause-when slow --max-wcu 100 --segments 4";
+    let mut command = cloudwatch.command(database, run);
+    let child = command
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_progress(database).await;
+    child
+}
+
 /// held, resume: from ALARM to OK nothing is written; `status` says why; hours that are set on the way hold it as well, until they
 /// are lifted. It ends with its proof.
 #[tokio::test(flavor = "multi_thread")]
@@ -85,14 +98,7 @@ async fn held_by_an_alarm_and_by_hours() {
     let database = Embedded::with_stuff(3_000).await;
     let before = all(&database).await;
     let cloudwatch = CloudWatch::start().await;
-    let run = "run --table stuff --set test=1 --json --pause-when slow --max-wcu 100 --segments 4";
-    let child = cloudwatch
-        .command(&database, run)
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_for_progress(&database).await;
+    let child = guarded_run(&cloudwatch, &database).await;
 
     cloudwatch.set(alarm("ALARM"));
     let status = status_when(&cloudwatch, &database, |status| !status["held"].is_null()).await;
@@ -153,14 +159,7 @@ async fn held_while_the_alarm_may_not_be_read() {
     let database = Embedded::with_stuff(3_000).await;
     let before = all(&database).await;
     let cloudwatch = CloudWatch::start().await;
-    let run = "run --table stuff --set test=1 --json --pause-when slow --max-wcu 100 --segments 4";
-    let child = cloudwatch
-        .command(&database, run)
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_for_progress(&database).await;
+    let child = guarded_run(&cloudwatch, &database).await;
     let refusal =
         |status, code, message: &str| (status, Some(code), json!({"message": message}).to_string());
     let asked = || cloudwatch.stub.bodies().len();

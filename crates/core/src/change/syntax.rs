@@ -311,14 +311,7 @@ impl<'a> Parser<'a> {
     fn operand(&mut self) -> Result<(), String> {
         let token = self.peek();
         if self.take("(") {
-            if self.depth == MAX_DEPTH {
-                return Err(format!(
-                    "no more than {MAX_DEPTH} parentheses in one another"
-                ));
-            }
-            self.depth += 1;
-            self.value()?;
-            self.depth -= 1;
+            self.nested_value()?;
             return self.expect(")");
         }
         if token.starts_with(':') && token.len() > 1 {
@@ -347,7 +340,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A value inside a function.
+    /// A value inside a function or parentheses.
     fn nested_value(&mut self) -> Result<(), String> {
         if self.depth == MAX_DEPTH {
             return Err(format!(
