@@ -239,28 +239,13 @@ impl Parts {
                 }
                 verb.pair(table, &self.top_level)?
             }
-            (None, Some(pending), Some(update)) => {
-                check_words(&pending, Language::Condition)
-                    .map_err(|why| Error::invalid("pending", why))?;
-                check_words(&update, Language::Update)
-                    .map_err(|why| Error::invalid("update", why))?;
-                let typed = Spec {
-                    table,
-                    pending,
-                    update,
-                    names: self.names,
-                    values: self.values,
-                };
-                // Before ours are among them: one that was typed and means nothing must not come to mean a reserved word.
-                typed.check_names()?;
-                let mut names = typed.names;
-                Spec {
-                    pending: aliased(&typed.pending, Language::Condition, &mut names),
-                    update: aliased(&typed.update, Language::Update, &mut names),
-                    names,
-                    ..typed
-                }
-            }
+            (None, Some(pending), Some(update)) => typed_pair(Spec {
+                table,
+                pending,
+                update,
+                names: self.names,
+                values: self.values,
+            })?,
             (None, None, None) => {
                 return Err(Error::invalid(
                     "set",
@@ -297,6 +282,25 @@ impl Parts {
             settings: self.settings,
         })
     }
+}
+
+/// A pair of expressions as it was typed, with a placeholder for each reserved word in it.
+///
+/// Errors: `InvalidInput`, which begins with the field, for a word that no expression knows and for a placeholder that nobody
+/// defined.
+fn typed_pair(typed: Spec) -> Result<Spec> {
+    check_words(&typed.pending, Language::Condition)
+        .map_err(|why| Error::invalid("pending", why))?;
+    check_words(&typed.update, Language::Update).map_err(|why| Error::invalid("update", why))?;
+    // Before ours are among them: one that was typed and means nothing must not come to mean a reserved word.
+    typed.check_names()?;
+    let mut names = typed.names;
+    Ok(Spec {
+        pending: aliased(&typed.pending, Language::Condition, &mut names),
+        update: aliased(&typed.update, Language::Update, &mut names),
+        names,
+        ..typed
+    })
 }
 
 impl Request {
