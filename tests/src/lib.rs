@@ -13,4 +13,5 @@ pub mod screen;
 pub mod stub;
 pub mod tables;
 pub mod terminal;
+pub mod tls;
 pub mod wire;

@@ -2,20 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use backfill_e2e::command::{Ended, backfill, free_port, root};
+use backfill_e2e::command::{Ended, backfill, free_port};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::stub::Stub;
+use backfill_e2e::tls::Certificates;
 use backfill_e2e::wire::{Call, Verdict};
 use hyper::body::Bytes;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Every command that speaks to a service, so far that it would.
 const COMMANDS: [&str; 22] = [
@@ -360,63 +356,28 @@ async fn one_expired_token_and_one_request_timeout_do_not_end_a_run() {
     }
 }
 
-/// The endpoint of what listens at `behind`, by TLS, with the certificate of [`certificate`]'s `server.pem`.
-async fn by_tls(behind: &str) -> String {
-    let pem = |name| std::fs::read(certificate(name)).unwrap();
-    let chain = CertificateDer::from_pem_slice(&pem("server.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(&pem("server.key")).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![chain], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let behind = behind.strip_prefix("http://").unwrap().to_owned();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, behind) = (acceptor.clone(), behind.clone());
-            tokio::spawn(async move {
-                // Whoever does not trust the certificate hangs up.
-                let mut outer = acceptor.accept(stream).await?;
-                let mut inner = tokio::net::TcpStream::connect(behind).await?;
-                tokio::io::copy_bidirectional(&mut outer, &mut inner).await
-            });
-        }
-    });
-    format!("https://localhost:{port}")
-}
-
-/// One of the files that `make.sh` beside them makes.
-fn certificate(name: &str) -> PathBuf {
-    root().join("tests/e2e/local/certificates").join(name)
-}
-
 /// The certificates of `AWS_CA_BUNDLE` are trusted, and no others: whom they do not vouch for is not spoken to, and that is said.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certificates_of_the_environment_are_those_that_are_trusted() {
     let database = Embedded::with_stuff(20).await;
-    let endpoint = by_tls(&database.endpoint).await;
-    let verify = |bundle: Option<&str>| {
+    let certificates = Certificates::make();
+    let endpoint = certificates.before(&database.endpoint).await;
+    let verify = |bundle: Option<&Path>| {
         let mut command = backfill("verify --table stuff --set test=1 --json".split(' '));
         command.args(["--endpoint-url", &endpoint]);
-        let bundle = bundle.map(|name| ("AWS_CA_BUNDLE", certificate(name)));
+        let bundle = bundle.map(|file| ("AWS_CA_BUNDLE", file));
         Ended::run(command.envs(bundle))
     };
-    let trusted = verify(Some("authority.pem")).expect_code(3);
+    let trusted = verify(Some(&certificates.authority)).expect_code(3);
     assert_eq!(trusted.json()["scanned"], 20);
-    for bundle in [None, Some("other.pem")] {
+    for bundle in [None, Some(certificates.other.as_path())] {
         let refused = verify(bundle).expect_code(1);
         let error = refused.stderr.lines().last().unwrap();
         for part in ["the TLS certificate of localhost:", "AWS_CA_BUNDLE"] {
             assert!(error.contains(part), "{bundle:?}: {error}");
         }
     }
-    let key = verify(Some("server.key"));
+    let key = verify(Some(&certificates.key));
     assert_refused(&key, "AWS_CA_BUNDLE: ", "a file without certificates");
 }
 
