@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
+use crate::signals;
 use crate::wire::signal;
 
 /// Root of the repository.
@@ -60,12 +61,13 @@ pub fn backfill_of<S: AsRef<OsStr>>(
     command
 }
 
-/// The command with these arguments and nothing of this machine's AWS settings.
+/// The command with these arguments and nothing of this machine's AWS settings, nor of the signals that the tests ignore.
 pub fn backfill_as_typed<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     as_typed(&binary(), arguments)
 }
 
 fn as_typed<S: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
+    signals::default_in_children();
     let mut command = Command::new(program);
     command
         .args(arguments)

@@ -10,6 +10,7 @@ pub mod observe;
 pub mod roles;
 pub mod sandbox;
 pub mod screen;
+pub mod signals;
 pub mod stub;
 pub mod tables;
 pub mod terminal;
