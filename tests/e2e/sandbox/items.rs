@@ -77,6 +77,50 @@ async fn single_items_and_their_conditions() {
     item("get", &["--key", r#"{"id":"a"}"#]).expect_code(2);
 }
 
+/// A `#name` that is typed and not defined does not come to mean the reserved word beside it, for which there is one of ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_placeholder_that_nobody_defined_means_no_reserved_word() {
+    let database = Embedded::with_stuff(1).await;
+    let item = |command: &str, more: &[&str]| {
+        let mut command = database.backfill(&format!("item {command} --table stuff"));
+        Ended::run(command.args(more))
+    };
+    let key = r#"{"id":"a","created":1}"#;
+    item("put", &["--item", key]).expect_code(0);
+    let unknown = "attribute_not_exists(status) AND attribute_not_exists(#status)";
+    let update = [
+        "--key",
+        key,
+        "--update",
+        "SET status = :v",
+        "--value",
+        ":v=1",
+    ];
+    let in_update = ["--update", "SET #status = :v", "--value", ":v=1"];
+    let only_status = "attribute_not_exists(status)";
+    for (command, flags) in [
+        ("put", vec!["--item", key, "--condition", unknown]),
+        ("delete", vec!["--key", key, "--condition", unknown]),
+        ("update", [&update[..], &["--condition", unknown]].concat()),
+        (
+            "update",
+            [&in_update[..], &["--key", key, "--condition", only_status]].concat(),
+        ),
+    ] {
+        let refused = item(command, &flags).expect_code(2).stderr;
+        let why = "error: name: #status is used in an expression but not defined; give --name '#status=ATTRIBUTE'";
+        assert!(refused.starts_with(why), "{command}: {refused}");
+        let named = [&flags[..], &["--name", "#status=status"]].concat();
+        if command == "update" {
+            item(command, &named).expect_code(0);
+            item("put", &["--item", key]).expect_code(0);
+        }
+    }
+    item("update", &update).expect_code(0);
+    let got = item("get", &["--key", key]).expect_code(0).stdout;
+    assert_eq!(got, "{\"created\":1,\"id\":\"a\",\"status\":1}\n");
+}
+
 /// A line from an address that is not "this machine" by its name to a database that is.
 async fn relay(endpoint: &str) -> String {
     let target = endpoint.trim_start_matches("http://").to_owned();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use backfill_core::change::reserved::{Language, aliased};
+use backfill_core::change::reserved::{Language, aliased, undefined};
 use backfill_core::{Error, Item, Key, Result};
 use backfill_rehearsal::admin::Guard;
 use backfill_rehearsal::text;
@@ -129,15 +129,29 @@ struct GuardArgs {
 
 impl GuardArgs {
     fn read(&self) -> Result<Guard> {
+        Ok(self.read_with("")?.0)
+    }
+
+    /// The guard and an update, which share their placeholders: those that are given, and ours for reserved words.
+    fn read_with(&self, update: &str) -> Result<(Guard, String)> {
         let mut placeholders = self.placeholders.read()?;
-        let condition = self
-            .condition
-            .as_ref()
-            .map(|condition| aliased(condition, Language::Condition, &mut placeholders.names));
-        Ok(Guard {
+        let names = &mut placeholders.names;
+        for expression in self.condition.iter().map(String::as_str).chain([update]) {
+            if let Some(placeholder) = undefined(expression, names) {
+                let why = format!(
+                    "{placeholder} is used in an expression but not defined; give --name '{placeholder}=ATTRIBUTE'"
+                );
+                return Err(Error::invalid("name", why));
+            }
+        }
+        let condition = self.condition.as_ref();
+        let condition = condition.map(|condition| aliased(condition, Language::Condition, names));
+        let update = aliased(update, Language::Update, names);
+        let guard = Guard {
             condition,
             placeholders,
-        })
+        };
+        Ok((guard, update))
     }
 }
 
@@ -157,9 +171,7 @@ pub async fn item(args: ItemArgs) -> Result<Ending> {
         ItemCommand::Update(args) => {
             let target = &args.target;
             let key = target.key(&args.key)?;
-            let mut guard = args.guard.read()?;
-            let names = &mut guard.placeholders.names;
-            let update = aliased(&args.update, Language::Update, names);
+            let (guard, update) = args.guard.read_with(&args.update)?;
             let admin = target.connection.open_or_sandbox().await?;
             let done = admin.update(&target.table, &key, &update, &guard).await?;
             Ok(written(done, "updated", target, &guard))

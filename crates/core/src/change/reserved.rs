@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::expression::{is_bare_name, tokens};
+use super::expression::{is_bare_name, placeholders, tokens};
 
 /// The reserved words, in their order (developer guide, Reserved words in DynamoDB). Letters of either case are meant.
 const RESERVED_WORDS: &str = "\
@@ -67,6 +67,13 @@ pub fn reserved_words() -> impl Iterator<Item = &'static str> {
 /// Whether DynamoDB refuses this word as a name in an expression.
 pub fn is_reserved(word: &str) -> bool {
     reserved_words().any(|reserved| reserved.eq_ignore_ascii_case(word))
+}
+
+/// The first `#name` of the expression that nobody has defined. It is to be refused before [`aliased`], by which it might come to mean a
+/// reserved word that stands beside it.
+pub fn undefined<'a>(expression: &'a str, names: &BTreeMap<String, String>) -> Option<&'a str> {
+    let mut found = placeholders(expression).into_iter();
+    found.find(|placeholder| placeholder.starts_with('#') && !names.contains_key(*placeholder))
 }
 
 /// The expression with a placeholder for each reserved word that stands where a name does; `names` gets what they mean. Keywords
