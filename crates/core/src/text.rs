@@ -1,9 +1,11 @@
-//! Foreign text as it may be shown to people: nothing in it moves a cursor, turns the direction of writing, or is not seen.
+//! Foreign text as it may be shown to people: nothing in it moves a cursor, turns the direction of writing, or is not seen. And how a
+//! text is known again.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::{Deserialize as _, Deserializer};
+use sha2::{Digest as _, Sha256};
 
 /// Longest part of a message that comes from the input, in characters.
 pub(crate) const MAX_SHOWN: usize = 1_000;
@@ -115,6 +117,15 @@ pub fn visible_json(json: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(shown)
+}
+
+/// The SHA-256 of a text, as 64 hexadecimal digits.
+pub(crate) fn sha256(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 #[cfg(test)]

@@ -103,7 +103,8 @@ async fn a_run_by_a_kept_plan_does_exactly_that() {
     assert_eq!(result["max_wcu"], 700);
 }
 
-/// A table that is another, or another kind of table, is refused with what is different; so is a run that has other settings by now.
+/// A table that is another, or another kind of table, is refused with what is different; so is a run that has other settings by now, and a
+/// plan that was edited.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kept_plan_is_refused_if_table_or_run_are_others_now() {
     let kept = Kept::new().await;
@@ -124,6 +125,18 @@ async fn a_kept_plan_is_refused_if_table_or_run_are_others_now() {
     assert!(refused.stderr.contains(words), "{}", refused.stderr);
     assert_eq!(other.table_names().await, ["stuff"]);
 
+    let text = std::fs::read_to_string(&kept.file).unwrap();
+    let edited = text.replace("\"max_wcu\": 5000", "\"max_wcu\": 9000");
+    assert_ne!(edited, text);
+    std::fs::write(&kept.file, edited).unwrap();
+    for command in [
+        "run".to_owned(),
+        format!("start --state-machine-arn {MACHINE}"),
+    ] {
+        let refused = kept.with_plan(&command).await.expect_code(2);
+        let why = "plan: it is not as backfill plan has written it: somebody has edited it";
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
     std::fs::write(&kept.file, "{}").unwrap();
     let refused = kept.with_plan("run").await.expect_code(2);
     assert!(

@@ -1,10 +1,8 @@
 //! The spec: a pending predicate, the update that extinguishes it, and the values that both name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::expression::{
     LONGEST_GUARD, MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, shown_name,
@@ -12,7 +10,7 @@ use super::expression::{
 };
 use super::syntax::check_update;
 use crate::table::KeySchema;
-use crate::text::{one_line, printable};
+use crate::text::{one_line, printable, sha256};
 use crate::value::Item;
 use crate::value::size::item_bytes;
 use crate::{Error, Result, Value};
@@ -169,12 +167,7 @@ impl Spec {
     /// The SHA-256 of the spec in a canonical form, as 64 hexadecimal digits: equal specs, equal fingerprint.
     pub fn fingerprint(&self) -> String {
         let canonical = serde_json::to_string(self).expect("a spec is plain data");
-        Sha256::digest(canonical)
-            .iter()
-            .fold(String::new(), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            })
+        sha256(&canonical)
     }
 
     /// The run id of this spec if the operator gives none: `<table>-<8 hex digits>`. Equal specs get equal ids, which is

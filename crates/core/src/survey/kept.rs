@@ -9,10 +9,11 @@ use super::plan::Plan;
 use crate::clock::{now_ms, rfc3339};
 use crate::request::{RequestedSettings, Settings, parse_strictly};
 use crate::table::{Billing, IndexFacts, KeySchema, Projection, TableDescription};
+use crate::text::sha256;
 use crate::{Error, ErrorKind, Request, Result, Spec, printable};
 
-/// The layout of the file. A later one is refused.
-pub const KEPT_VERSION: u32 = 1;
+/// The layout of the file. Any other is refused: a plan is soon made anew. The first had no digest.
+pub const KEPT_VERSION: u32 = 2;
 
 /// The part by which items and bytes of the table may differ from the plan, up or down. DynamoDB's own count is up to six hours old.
 const TOLERANCE: f64 = 0.25;
@@ -43,6 +44,9 @@ pub struct KeptPlan {
     pub table: KeptTable,
     /// What the run was to do, by the sample; for people.
     pub forecast: KeptForecast,
+    /// The digest of all that a run takes from this file, which is all but the forecast. It tells a file that was edited, and nobody
+    /// who means to deceive: whoever can write the file can write another digest.
+    pub digest: String,
 }
 
 /// What a table is like, as far as a plan depends on it.
@@ -136,7 +140,7 @@ impl From<&TableDescription> for KeptTable {
 impl KeptPlan {
     /// What is to be kept of a plan of this spec, on a table that was described so.
     pub fn new(plan: &Plan, spec: &Spec, description: &TableDescription) -> KeptPlan {
-        KeptPlan {
+        let kept = KeptPlan {
             version: KEPT_VERSION,
             made: rfc3339(now_ms()),
             run_id: plan.run_id.clone(),
@@ -150,12 +154,48 @@ impl KeptPlan {
                 sweep_seconds: plan.forecast.sweep_seconds,
                 cost_usd: plan.forecast.cost_usd.total,
             },
+            digest: String::new(),
+        };
+        kept.sealed()
+    }
+
+    /// The same with its digest.
+    fn sealed(self) -> KeptPlan {
+        KeptPlan {
+            digest: self.digest_now(),
+            ..self
         }
+    }
+
+    /// The digest of what a run takes from it. How the file is set out makes no difference.
+    fn digest_now(&self) -> String {
+        // Whoever adds a field is told to decide on it here.
+        let KeptPlan {
+            version,
+            made,
+            run_id,
+            spec,
+            settings,
+            settings_before,
+            table,
+            forecast: _,
+            digest: _,
+        } = self;
+        let taken = (
+            version,
+            made,
+            run_id,
+            spec,
+            settings,
+            settings_before,
+            table,
+        );
+        sha256(&serde_json::to_string(&taken).expect("a plan is plain data"))
     }
 
     /// Reads what was kept.
     ///
-    /// Errors: `InvalidInput`, naming `plan`, for what is no plan, is one of another version, or could not be run.
+    /// Errors: `InvalidInput`, naming `plan`, for what is no plan, is one of another version, was changed since, or could not be run.
     pub fn from_json(json: &str) -> Result<KeptPlan> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -170,6 +210,11 @@ impl KeptPlan {
             return Err(Error::invalid("plan", why));
         }
         let kept: KeptPlan = parse_strictly(json, "plan")?;
+        if kept.digest != kept.digest_now() {
+            let why = "it is not as backfill plan has written it: somebody has edited it; make it anew with backfill plan --out, with the \
+                       flags for what is to be otherwise";
+            return Err(Error::invalid("plan", why));
+        }
         kept.spec.check()?;
         kept.request().settings.check()?;
         Ok(kept)
@@ -408,7 +453,7 @@ mod tests {
     fn kept() -> KeptPlan {
         let asked = r#"{"table":"stuff","set":{"test":1},"max_wcu":500}"#;
         let request = Request::from_json(asked).unwrap();
-        KeptPlan {
+        let kept = KeptPlan {
             version: KEPT_VERSION,
             made: "2026-11-21T22:00:00Z".into(),
             run_id: request.run_id(),
@@ -422,7 +467,9 @@ mod tests {
                 sweep_seconds: 1.0,
                 cost_usd: 1.0,
             },
-        }
+            digest: String::new(),
+        };
+        kept.sealed()
     }
 
     #[test]
@@ -446,19 +493,61 @@ mod tests {
         assert!(read.differences_of_run(&kept.settings).is_empty());
         for (from, to, why) in [
             (
-                r#""version":1"#,
                 r#""version":2"#,
-                "plan: it is of version 2",
+                r#""version":1"#,
+                "plan: it is of version 1, and this program reads version 2; make it anew",
             ),
             (r#""made""#, r#""mode""#, "unknown field `mode`"),
-            (r#""max_wcu":500"#, r#""max_wcu":0"#, "max_wcu: expected 1"),
         ] {
             assert!(json.contains(from), "{from}");
-            let refused = KeptPlan::from_json(&json.replace(from, to))
-                .unwrap_err()
-                .to_string();
+            let refused = refused(&json.replace(from, to));
             assert!(refused.contains(why), "{refused}");
         }
+        let mut no_run = kept;
+        no_run.settings.max_wcu = Some(0);
+        let no_run = serde_json::to_string(&no_run.sealed()).unwrap();
+        assert!(refused(&no_run).starts_with("max_wcu: expected 1"));
+    }
+
+    fn refused(json: &str) -> String {
+        KeptPlan::from_json(json).unwrap_err().to_string()
+    }
+
+    /// Whatever a run takes from it. What is for people, and how the file is set out, may be otherwise.
+    #[test]
+    fn a_plan_that_was_edited_is_refused() {
+        let mut kept = kept();
+        kept.settings_before = Some(kept.settings.clone());
+        let kept = kept.sealed();
+        let json = serde_json::to_value(&kept).unwrap();
+        for field in [
+            "/made",
+            "/run_id",
+            "/spec/table",
+            "/spec/update",
+            "/spec/values/:s0/N",
+            "/settings/max_wcu",
+            "/settings_before/max_wcu",
+            "/table/identity",
+            "/table/items",
+            "/digest",
+        ] {
+            let mut edited = json.clone();
+            let Some(value) = edited.pointer_mut(field) else {
+                panic!("no {field} in {json}")
+            };
+            *value = match value.as_u64() {
+                Some(number) => (number + 1).into(),
+                None => format!("{}1", value.as_str().unwrap()).into(),
+            };
+            let why = "plan: it is not as backfill plan has written it: somebody has edited it; make it anew with backfill plan --out";
+            let refused = refused(&edited.to_string());
+            assert!(refused.starts_with(why), "{field}: {refused}");
+        }
+        let mut other = json;
+        other["forecast"]["pending"] = 2.into();
+        let pretty = serde_json::to_string_pretty(&other).unwrap();
+        assert_eq!(KeptPlan::from_json(&pretty).unwrap().spec, kept.spec);
     }
 
     #[test]
