@@ -1,13 +1,14 @@
 //! resume and no-gap: interrupts, kills, pauses, a canary, empty pages.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backfill_core::{Item, Value};
-use backfill_e2e::command::Ended;
+use backfill_e2e::command::{Ended, backfill};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::tables;
 use backfill_e2e::tables::{STUFF_KEYS, migrated, stuff};
-use backfill_e2e::wire::signal;
+use backfill_e2e::wire::{Call, Verdict, signal};
 use serde_json::{Value as Json, json};
 
 use crate::stuff::{RUN, all, assert_accounted, wait_for_progress};
@@ -130,6 +131,51 @@ async fn resume_after_a_canary_of_so_many_items() {
         let run = format!("{RUN} --pause-after {number}");
         let refused = Ended::run(&mut database.backfill(&run)).expect_code(2);
         assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+}
+
+/// resume, never-overwrite: an answer that is lost lets a canary by number change the items of that request beside its number, for what
+/// is sent again finds them changed. No item is changed twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_after_a_canary_of_which_an_answer_is_lost() {
+    for (writer, operation) in [
+        ("batch", "BatchExecuteStatement"),
+        ("update-item", "UpdateItem"),
+    ] {
+        let database = Embedded::with_stuff(200).await;
+        let before = all(&database).await;
+        let line = database.line().await;
+        // How many items each request has. The answer to the second is lost.
+        let requests = Arc::<Mutex<Vec<usize>>>::default();
+        let seen = requests.clone();
+        let tap = line.tap("stuff", move |call: Call| {
+            let mut seen = seen.lock().unwrap();
+            let is_write = call.operation == operation;
+            if is_write {
+                seen.push(call.body["Statements"].as_array().map_or(1, Vec::len));
+            }
+            let verdict = match is_write && seen.len() == 2 {
+                true => Verdict::LoseReply,
+                false => Verdict::Forward,
+            };
+            async move { verdict }
+        });
+        let run = format!("{RUN} --segments 1 --writer {writer} --pause-after 60");
+        let mut run = backfill(run.split(' '));
+        run.args(["--endpoint-url", &line.endpoint]);
+        let result = Ended::run(&mut run).expect_code(4).json();
+        drop(tap);
+        let lost = requests.lock().unwrap()[1];
+        let changed = all(&database).await;
+        let changed = changed.iter().zip(&before);
+        let changed = changed.filter(|(after, before)| after != before).count();
+        assert_eq!(changed, 60 + lost, "{writer}: {result}");
+        assert_eq!(
+            (&result["updated"], &result["raced"]),
+            (&json!(60), &json!(lost)),
+            "{writer}"
+        );
+        assert_accounted(&result);
     }
 }
 
