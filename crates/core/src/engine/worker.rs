@@ -201,7 +201,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 pace: Pace::new(
                     &self.budget,
                     writer.batch_size(),
-                    per_item(record.counters.consumed_wcu, written(record)),
+                    per_item(record.counters.consumed_wcu, writes_paid(record)),
                     per_item(record.counters.consumed_rcu, record.counters.scanned),
                 ),
                 writer,
@@ -337,15 +337,18 @@ fn log_end(chunk: &Chunk, record: &SegmentRecord, did: Counters, time: Duration)
     );
 }
 
-/// Items whose writes cost what the segment has consumed. The check of its trial cost as much as two of them.
-fn written(record: &SegmentRecord) -> u64 {
-    record.counters.matched + if record.trial_passed { 2 } else { 0 }
+/// How many writes of an item the units that a segment has consumed have paid: one of each item that matched, and the check of its
+/// trial, which costs as much as two.
+fn writes_paid(record: &SegmentRecord) -> u64 {
+    const CHECK: u64 = 2;
+    let check = if record.trial_passed { CHECK } else { 0 };
+    record.counters.matched.saturating_add(check)
 }
 
 /// Units that an item can cost at most: one of 400 KB, its look, and as much in each of 25 indexes.
 const MOST_UNITS: f64 = 20_800.0;
 
-/// Units that an item has cost, if that is known.
-fn per_item(units: f64, items: u64) -> Option<f64> {
-    (units > 0.0 && items > 0).then(|| (units / items as f64).min(MOST_UNITS))
+/// Units that an item has cost to read or to write, if that is known.
+fn per_item(units: f64, times: u64) -> Option<f64> {
+    (units > 0.0 && times > 0).then(|| (units / times as f64).min(MOST_UNITS))
 }
