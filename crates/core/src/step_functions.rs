@@ -48,7 +48,7 @@ impl Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Start or resume a run.
+    /// Start or resume a run ([`Planner::begin`]). Executions that go on know it by this name.
     Plan,
     /// Which segments are still open?
     Next,
@@ -148,7 +148,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         Ok(match ask.action {
             Action::Plan => {
                 let request = Request::from_json(given("input", ask.input)?.get())?;
-                Answer::Round(self.plan(&request, &owner).await?)
+                Answer::Round(self.begin(&request, &owner).await?)
             }
             Action::Next => {
                 let run_id = given("run_id", ask.run_id)?;

@@ -33,7 +33,7 @@ async fn main() -> Result<()> {
     };
     let (owner, stop) = ("embed".into(), CancellationToken::new());
     let request = Request::from_json(r#"{"table":"stuff","set":{"test":1}}"#)?;
-    let round = engine.planner.plan(&request, &owner).await?;
+    let round = engine.planner.begin(&request, &owner).await?;
     engine.drive(round, &owner, &stop).await?;
     let run = snapshot(&store, &request.run_id()).await?;
     let run = run.ok_or("the run has no record")?;

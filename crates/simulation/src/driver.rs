@@ -89,7 +89,7 @@ impl World {
             worker: self.worker(Share::Whole),
             verifier: Verifier::new(self.table.clone(), self.store.clone()),
         };
-        let mut plan = engine.planner.plan(request, &self.owner).await?;
+        let mut plan = engine.planner.begin(request, &self.owner).await?;
         if driver != Driver::InProcess {
             self.sweep(&plan, driver).await?;
             let runs = &engine.planner.runs;

@@ -56,7 +56,7 @@ impl Table {
         let request =
             format!(r#"{{"table":"stuff","set":{{"test":1}},"total_segments":{segments}}}"#);
         let request = Request::from_json(&request).unwrap();
-        let plan = planner.plan(&request, &"me".into()).await.unwrap();
+        let plan = planner.begin(&request, &"me".into()).await.unwrap();
         let run = store.run(&plan.run_id).await.unwrap().unwrap();
         (store, run)
     }

@@ -99,7 +99,7 @@ pub async fn execute(
     );
     let engine = engine(connection, checkpoints);
     let owner = owner::this_process();
-    let round = engine.planner.plan(request, &owner).await?;
+    let round = engine.planner.begin(request, &owner).await?;
     // From here on there is something to lose.
     connection.stay_patient();
     let run = engine.drive(round, &owner, &stop);

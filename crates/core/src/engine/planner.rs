@@ -141,7 +141,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     /// Errors: those of [`describe`] and [`preview`], and `InvalidInput` if all segments picked out are swept already,
     /// before anything is written; `Conflict` if the record was changed meanwhile; `NotRunning` if there is nothing left
     /// to do but what was not picked out.
-    pub async fn plan(&self, request: &Request, owner: &Owner) -> Result<Round> {
+    pub async fn begin(&self, request: &Request, owner: &Owner) -> Result<Round> {
         refuse_own_table(request, &self.runs.store)?;
         let description = describe(&self.access, request).await?;
         let mut stored = load_stored(&self.runs.store, &request.run_id()).await?;
@@ -383,7 +383,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
 /// nothing.
 ///
 /// Errors: `RunMismatch` if the stored run has another spec or another number of segments, or is a dry run and this is
-/// none; `ActiveElsewhere` if somebody else holds it; `NotRunning` if the operator has stopped it since `owner` planned it;
+/// none; `ActiveElsewhere` if somebody else holds it; `NotRunning` if the operator has stopped it since `owner` began it;
 /// `InvalidInput` if a segment that is picked out does not exist, or if a table with replicas is not said to be written in one
 /// region only.
 pub fn preview(
@@ -468,7 +468,7 @@ impl<'a> Continuation<'a> {
     /// The continuation of a stored run.
     ///
     /// Errors: `RunMismatch` if the request is not for this run; `ActiveElsewhere` if somebody else holds the run;
-    /// `NotRunning` if the plan is tried again after the operator stopped the run.
+    /// `NotRunning` if it is begun again by an owner whom the operator has stopped meanwhile.
     fn new(
         stored: RunRecord,
         request: &'a Request,

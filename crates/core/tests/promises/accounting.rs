@@ -140,7 +140,7 @@ fn one_owner_also_tries_rejected_items_again() {
     in_virtual_time(async {
         let world = World::new(Faults::none(2), 200, r#","total_segments":2"#);
         world.table.poison([3, 17]);
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         let never = CancellationToken::new();
         let chunk = first_chunk(&plan, 0);
         world.worker().work(&chunk, None, &never).await.unwrap();
@@ -221,7 +221,7 @@ fn accounting_of_refusals_rests_on_what_any_worker_has_seen() {
     in_virtual_time(async {
         for is_shown in [true, false] {
             let world = World::new(Faults::none(2), 200, r#","total_segments":2"#);
-            let plan = world.plan("first").await;
+            let plan = world.begin("first").await;
             let never = CancellationToken::new();
             if is_shown {
                 let trial = Chunk {
@@ -244,7 +244,11 @@ fn accounting_of_refusals_rests_on_what_any_worker_has_seen() {
             } else {
                 let error = worked.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::InvalidSpec, "{error}");
-                for words in ["it does not fit", "item-"] {
+                for words in [
+                    "it does not fit",
+                    "item-",
+                    "backfill plan looks for such items",
+                ] {
                     assert!(error.to_string().contains(words), "{error}");
                 }
                 assert!(rejected.is_empty(), "{rejected:?}");

@@ -273,7 +273,7 @@ fn held_as_an_execution_is() {
         world.table.set_clock(now_ms());
         world.table.set_alarm(Ok(AlarmState::Ok));
         let (owner, never) = (Owner::from("first"), CancellationToken::new());
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         world.table.set_alarm(Ok(AlarmState::Alarm));
         let chunk = first_chunk(&plan, 0);
         let held = world.worker().work(&chunk, None, &never).await.unwrap_err();
@@ -329,7 +329,7 @@ fn held_for_longer_than_an_execution_can_wait() {
         let world = World::new(Faults::none(3), ITEMS, SLOW);
         world.table.set_clock(now_ms());
         world.table.set_alarm(Ok(AlarmState::Ok));
-        let plan = world.plan("another execution").await;
+        let plan = world.begin("another execution").await;
         let owner = Owner::from("another execution");
         world.table.set_alarm(Ok(AlarmState::Alarm));
         let mut looks = 0;
@@ -360,7 +360,7 @@ fn held_for_one_function_alone_is_tried_ever_more_seldom() {
     in_virtual_time(async {
         let world = World::new(Faults::none(3), ITEMS, SLOW);
         world.table.set_alarm(Ok(AlarmState::Ok));
-        let plan = world.plan("an execution").await;
+        let plan = world.begin("an execution").await;
         let owner = Owner::from("an execution");
         let planner = world.planner();
         let mut holds = Vec::new();

@@ -20,7 +20,7 @@ fn honest_end_of_a_time_box() {
             1_000,
             r#","total_segments":1,"time_box_seconds":1"#,
         );
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let mut chunks = 0;
@@ -81,13 +81,16 @@ fn honest_end_tells_the_first_failure() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
         let planner = world.planner();
-        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
+        let plan = planner
+            .begin(&world.request, &"first".into())
+            .await
+            .unwrap();
         let failure = |error: &str| Failure {
             error: error.into(),
             message: format!("because of {error}"),
         };
         planner
-            .plan(&taking_over(&world.request), &"second".into())
+            .begin(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         let told = planner
@@ -236,7 +239,7 @@ fn honest_end_with_a_trial_of_a_busy_item() {
         world
             .table
             .keep_busy_at_checks((0..200).filter(|id| id % 4 > 0));
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         let begin = tokio::time::Instant::now();
         let never = CancellationToken::new();
         let chunk = first_chunk(&plan, 0);
@@ -279,7 +282,7 @@ fn honest_end_names_the_error_before_that_of_the_last_checkpoint() {
     in_virtual_time(async {
         let world = World::new(Faults::none(3), 20, r#","total_segments":1"#);
         world.table.make_updates_useless();
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         let run = world.record().await;
         let (worker, chunk) = (world.worker(), first_chunk(&plan, 0));
         let never = CancellationToken::new();

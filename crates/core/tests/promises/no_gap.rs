@@ -13,13 +13,16 @@ fn no_gap_in_a_table_that_was_created_anew() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
         let planner = world.planner();
-        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
+        let plan = planner
+            .begin(&world.request, &"first".into())
+            .await
+            .unwrap();
         let mut chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         world.worker().work(&chunk, None, &never).await.unwrap();
         world.table.recreate();
         let again = planner
-            .plan(&taking_over(&world.request), &"second".into())
+            .begin(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         assert_eq!((again.pass, again.segments.len()), (2, 2));

@@ -15,7 +15,7 @@ use crate::world::{World, assert_accounted, first_chunk, in_virtual_time, taking
 fn one_owner_per_segment() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 60, r#","total_segments":1"#);
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let (stale_worker, worker) = (world.worker(), world.worker());
@@ -39,7 +39,7 @@ fn one_owner_per_segment() {
 fn one_owner_in_the_store() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, "");
-        world.plan("first").await;
+        world.begin("first").await;
         let run_id = world.request.run_id();
         let run = world.store.run(&run_id).await.unwrap().unwrap();
         let mut stale = world.store.claim(&run, 0).await.unwrap();
@@ -53,7 +53,7 @@ fn one_owner_in_the_store() {
         // A worker of the former owner that read the run record before it changed hands comes too late to claim.
         world
             .planner()
-            .plan(&taking_over(&world.request), &"second".into())
+            .begin(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         let successor = world.store.run(&run_id).await.unwrap().unwrap();
@@ -68,12 +68,12 @@ fn one_owner_in_the_store() {
 fn a_run_record_changes_only_from_its_latest_revision() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, "");
-        world.plan("first").await;
+        world.begin("first").await;
         let run_id = world.request.run_id();
         let mut stale = world.store.run(&run_id).await.unwrap().unwrap();
         world
             .planner()
-            .plan(&taking_over(&world.request), &"second".into())
+            .begin(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         stale.revision += 1;
@@ -89,10 +89,13 @@ fn one_owner_per_run() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
         let planner = world.planner();
-        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
+        let plan = planner
+            .begin(&world.request, &"first".into())
+            .await
+            .unwrap();
         let run_id = &plan.run_id;
         planner
-            .plan(&taking_over(&world.request), &"second".into())
+            .begin(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         let chunk = first_chunk(&plan, 0);
@@ -149,11 +152,14 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 40, r#","total_segments":2"#);
         let planner = world.planner();
-        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
+        let plan = planner
+            .begin(&world.request, &"first".into())
+            .await
+            .unwrap();
         let mut fresh = world.request.clone();
         fresh.settings.fresh = true;
         for request in [&world.request, &fresh] {
-            let refused = planner.plan(request, &"second".into()).await.unwrap_err();
+            let refused = planner.begin(request, &"second".into()).await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::ActiveElsewhere);
             let said = refused.to_string();
             assert!(said.contains("by first"), "who: {said}");
@@ -163,11 +169,14 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
         let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
         assert_eq!((run.owner.to_string().as_str(), run.revision), ("first", 1));
         // The answer to its own request may have been lost.
-        let again = planner.plan(&world.request, &"first".into()).await.unwrap();
+        let again = planner
+            .begin(&world.request, &"first".into())
+            .await
+            .unwrap();
         assert_eq!(again.segments, plan.segments);
 
         planner
-            .plan(&taking_over(&world.request), &"second".into())
+            .begin(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
@@ -181,7 +190,7 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
         // Whoever was seen to be dead may have been followed by somebody who lives.
         let mut too_late = world.request.clone();
         too_late.settings.take_over_from = Some("first".into());
-        let refused = planner.plan(&too_late, &"third".into()).await.unwrap_err();
+        let refused = planner.begin(&too_late, &"third".into()).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ActiveElsewhere);
 
         let paused = RunStatus::Paused;
@@ -192,13 +201,16 @@ fn one_owner_until_it_has_ended_or_is_said_to_be_dead() {
             .unwrap();
         // A plan that is tried again does not undo that.
         let refused = planner
-            .plan(&world.request, &"second".into())
+            .begin(&world.request, &"second".into())
             .await
             .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NotRunning);
-        planner.plan(&world.request, &"third".into()).await.unwrap();
+        planner
+            .begin(&world.request, &"third".into())
+            .await
+            .unwrap();
         too_late.settings.take_over_from = Some("third".into());
-        planner.plan(&too_late, &"fourth".into()).await.unwrap();
+        planner.begin(&too_late, &"fourth".into()).await.unwrap();
     });
 }
 
@@ -213,7 +225,7 @@ fn one_owner_is_looked_for_during_a_chunk() {
 fn assert_looked_for(settings: &str, segment: u32) {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 6000, settings);
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         let chunk = first_chunk(&plan, segment);
         let never = CancellationToken::new();
         let (worker, planner) = (world.worker(), world.planner());
@@ -251,23 +263,23 @@ fn one_owner_at_every_step_of_a_takeover() {
     const SETTINGS: &str = r#","total_segments":80"#;
     let steps = in_virtual_time(async {
         let world = World::new(Faults::none(1), 100, SETTINGS);
-        world.plan("first").await;
+        world.begin("first").await;
         let before = world.faults.steps();
         let again = taking_over(&world.request);
         let planner = world.planner();
-        planner.plan(&again, &"second".into()).await.unwrap();
+        planner.begin(&again, &"second".into()).await.unwrap();
         world.faults.steps() - before
     });
     let (mut refused, mut begun) = (0, 0);
     for step in 1..=steps {
         in_virtual_time(async {
             let world = World::new(Faults::none(1), 100, SETTINGS);
-            let plan = world.plan("first").await;
+            let plan = world.begin("first").await;
             world.faults.crash_at(world.faults.steps() + step);
             let (again, planner) = (taking_over(&world.request), world.planner());
             let second = Owner::from("second");
             tokio::select! {
-                planned = planner.plan(&again, &second) => panic!("step {step}: {planned:?}"),
+                planned = planner.begin(&again, &second) => panic!("step {step}: {planned:?}"),
                 () = world.faults.crashed() => {}
             }
             world.faults.restart();

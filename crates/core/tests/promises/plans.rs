@@ -21,16 +21,22 @@ fn a_run_id_belongs_to_one_spec() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, r#","run_id":"r","total_segments":2"#);
         let planner = world.planner();
-        planner.plan(&world.request, &"first".into()).await.unwrap();
+        planner
+            .begin(&world.request, &"first".into())
+            .await
+            .unwrap();
         let request = |json: &str| Request::from_json(json).unwrap();
         let other = request(r#"{"table":"stuff","set":{"test":2},"run_id":"r"}"#);
-        let refused = planner.plan(&other, &"second".into()).await.unwrap_err();
+        let refused = planner.begin(&other, &"second".into()).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::RunMismatch);
         assert!(refused.to_string().contains(r#"{"N":"1"}"#), "{refused}");
         assert!(refused.to_string().contains(r#"{"N":"2"}"#), "{refused}");
         let segments =
             request(r#"{"table":"stuff","set":{"test":1},"run_id":"r","total_segments":3}"#);
-        let refused = planner.plan(&segments, &"second".into()).await.unwrap_err();
+        let refused = planner
+            .begin(&segments, &"second".into())
+            .await
+            .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::RunMismatch);
         assert!(refused.to_string().contains("2 segments"), "{refused}");
         assert!(
@@ -40,7 +46,7 @@ fn a_run_id_belongs_to_one_spec() {
         let same = request(r#"{"table":"stuff","set":{"test":1},"run_id":"r"}"#);
         assert_eq!(
             planner
-                .plan(&taking_over(&same), &"second".into())
+                .begin(&taking_over(&same), &"second".into())
                 .await
                 .unwrap()
                 .segments
@@ -51,7 +57,7 @@ fn a_run_id_belongs_to_one_spec() {
             r#"{"table":"stuff","set":{"test":2},"run_id":"r","total_segments":3,"fresh":true}"#,
         );
         let plan = planner
-            .plan(&taking_over(&fresh), &"third".into())
+            .begin(&taking_over(&fresh), &"third".into())
             .await
             .unwrap();
         assert_eq!((plan.pass, plan.segments.len()), (2, 3));
@@ -161,7 +167,7 @@ fn never_overwrite_on_a_global_table_needs_a_word() {
         // It may be counted.
         let mut dry = world.request.clone();
         (dry.settings.dry_run, dry.settings.run_id) = (true, Some("dry".into()));
-        world.planner().plan(&dry, &"first".into()).await.unwrap();
+        world.planner().begin(&dry, &"first".into()).await.unwrap();
 
         // Strongly consistent replicas need no word.
         world.table.replicate_to(&["eu-west-1"], true);
@@ -169,7 +175,7 @@ fn never_overwrite_on_a_global_table_needs_a_word() {
         strong.settings.run_id = Some("strong".into());
         world
             .planner()
-            .plan(&strong, &"first".into())
+            .begin(&strong, &"first".into())
             .await
             .unwrap();
 
@@ -178,17 +184,17 @@ fn never_overwrite_on_a_global_table_needs_a_word() {
         let mut said = world.request.clone();
         said.settings.only_writer_region = Some(true);
         let planner = world.planner();
-        planner.plan(&said, &"first".into()).await.unwrap();
+        planner.begin(&said, &"first".into()).await.unwrap();
         assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
         let run = world.store.run(&run_id).await.unwrap().unwrap();
         assert!(run.settings.only_writer_region);
 
         // Replicas that came later are noticed by a run that goes on.
-        let refused = planner.plan(&taking_over(&strong), &"second".into()).await;
+        let refused = planner.begin(&taking_over(&strong), &"second".into()).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
         let mut said = taking_over(&strong);
         said.settings.only_writer_region = Some(true);
-        planner.plan(&said, &"third".into()).await.unwrap();
+        planner.begin(&said, &"third".into()).await.unwrap();
         let run = world.store.run("strong").await.unwrap().unwrap();
         let noted = run
             .events
@@ -216,7 +222,7 @@ fn read_only_dry_run_has_no_work_for_a_worker() {
         let request = taking_over(&world.request);
         let plan = world
             .planner()
-            .plan(&request, &"first".into())
+            .begin(&request, &"first".into())
             .await
             .unwrap();
         assert!(plan.segments.is_empty());
@@ -233,7 +239,7 @@ fn read_only_dry_run_has_no_work_for_a_worker() {
         real.settings.run_id = Some(run_id);
         let refused = world
             .planner()
-            .plan(&real, &"first".into())
+            .begin(&real, &"first".into())
             .await
             .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::RunMismatch);
@@ -250,7 +256,10 @@ fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
             // Nothing is swept here, so nobody may look at the items behind a cursor.
             let world = World::with_live_writers(Faults::none(1), 10, &settings);
             let planner = world.planner();
-            let mut plan = planner.plan(&world.request, &"first".into()).await.unwrap();
+            let mut plan = planner
+                .begin(&world.request, &"first".into())
+                .await
+                .unwrap();
             let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
             let mut listed = std::collections::BTreeSet::new();
             // Of a million the first rounds will do.
@@ -300,7 +309,7 @@ fn a_long_segment_is_handed_over() {
     in_virtual_time(async {
         let settings = r#","total_segments":1,"time_box_seconds":1"#;
         let world = World::new(Faults::none(1), 1_000, settings);
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         let run = world.store.run(&plan.run_id).await.unwrap().unwrap();
         for _ in 0..CHUNKS_PER_CHILD - 2 {
             world.store.claim(&run, 0).await.unwrap();
@@ -342,7 +351,7 @@ fn transitions_are_those_of_the_table() {
             assert!(refused.to_string().contains("is succeeded"), "{refused}");
         }
         // Said twice, it holds once; and what is paused can still be given up.
-        planner.plan(&world.request, &"me".into()).await.unwrap();
+        planner.begin(&world.request, &"me".into()).await.unwrap();
         for (status, before) in [
             (RunStatus::Paused, RunStatus::Running),
             (RunStatus::Paused, RunStatus::Paused),
@@ -373,13 +382,13 @@ fn transitions_are_those_of_the_table() {
 fn a_run_id_belongs_to_one_table() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 10, r#","run_id":"r""#);
-        world.plan("first").await;
+        world.begin("first").await;
         world.table.recreate();
         let other =
             Request::from_json(r#"{"table":"other","set":{"test":1},"run_id":"r"}"#).unwrap();
         let refused = world
             .planner()
-            .plan(&other, &"second".into())
+            .begin(&other, &"second".into())
             .await
             .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::RunMismatch);

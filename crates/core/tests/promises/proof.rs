@@ -21,7 +21,7 @@ fn proof_brings_further_passes_or_says_what_remains() {
         in_virtual_time(async {
             let settings = format!(r#","total_segments":2,"max_passes":{passes}"#);
             let world = World::with_live_writers(Faults::none(5), 50, &settings);
-            let plan = world.plan("first").await;
+            let plan = world.begin("first").await;
             let never = CancellationToken::new();
             for &segment in &plan.segments {
                 let chunk = first_chunk(&plan, segment);
@@ -66,7 +66,10 @@ fn proof_needs_a_complete_count_of_a_swept_table() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 20, r#","total_segments":2"#);
         let planner = world.planner();
-        let plan = planner.plan(&world.request, &"first".into()).await.unwrap();
+        let plan = planner
+            .begin(&world.request, &"first".into())
+            .await
+            .unwrap();
         let incomplete = planner
             .runs
             .conclude(&plan.run_id, 1, &"first".into(), &plan.verification)
@@ -95,7 +98,7 @@ fn a_verification_resumes_where_its_time_box_ended() {
             4000,
             r#","total_segments":20,"time_box_seconds":1"#,
         );
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         let mut verification = plan.verification;
         let mut rounds = 0;
         while !verification.done {

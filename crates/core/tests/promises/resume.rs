@@ -68,7 +68,7 @@ fn no_gap_and_resume_after_a_crash_at_every_step() {
 fn resume_goes_on_from_the_checkpointed_keys() {
     in_virtual_time(async {
         let world = World::new(Faults::none(1), 100, r#","total_segments":2"#);
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         let chunk = first_chunk(&plan, 0);
         let never = CancellationToken::new();
         let done = world.worker().work(&chunk, None, &never).await.unwrap();
@@ -78,7 +78,7 @@ fn resume_goes_on_from_the_checkpointed_keys() {
 
         let again = world
             .planner()
-            .plan(&taking_over(&world.request), &"second".into())
+            .begin(&taking_over(&world.request), &"second".into())
             .await
             .unwrap();
         assert_eq!(again.segments, [1], "segment 0 needs no more work");

@@ -52,8 +52,8 @@ impl World {
     }
 
     /// Starts or resumes the run of the request on behalf of `owner`, which must succeed.
-    pub async fn plan(&self, owner: &str) -> Round {
-        let planned = self.planner().plan(&self.request, &owner.into()).await;
+    pub async fn begin(&self, owner: &str) -> Round {
+        let planned = self.planner().begin(&self.request, &owner.into()).await;
         planned.unwrap_or_else(|error| panic!("{owner} cannot plan: {}", error.report()))
     }
 
@@ -92,7 +92,7 @@ impl World {
         };
         let plan = engine
             .planner
-            .plan(&taking_over(&self.request), &owner.into())
+            .begin(&taking_over(&self.request), &owner.into())
             .await?;
         engine.drive(plan, &owner.into(), stop).await
     }

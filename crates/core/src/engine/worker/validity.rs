@@ -75,8 +75,9 @@ impl<'a, S: SegmentStore> Validity<'a, S> {
         Err(Error::new(
             ErrorKind::InvalidSpec,
             format!(
-                "DynamoDB refuses the update, and has accepted none of this run before: {reason}; change update, or, if \
-                 it is this item's fault, pending so that it leaves such items out"
+                "DynamoDB refuses the update, and has accepted none of this run before: {reason}; change update, or, if it \
+                 is for this item alone, as for one that does not fit the key of an index (backfill plan looks for such items), \
+                 change pending so that it leaves such items out"
             ),
         ))
     }
