@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use backfill_core::Result;
-use backfill_core::engine::runs::{Conclusion, Failure, Round};
+use backfill_core::engine::conclusion::Conclusion;
+use backfill_core::engine::runs::{Failure, Round};
 use backfill_core::engine::verifier::{CountSum, Verification, VerifyRequest, count};
 use backfill_core::engine::worker::{Chunk, ChunkReport};
 use backfill_core::pace::retry::Until;

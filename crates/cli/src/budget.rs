@@ -1,6 +1,6 @@
 //! A run's budget as people type and read it.
 
-use backfill_core::engine::runs::Rate;
+use backfill_core::engine::steering::Rate;
 use backfill_core::request::{NONE, Settings};
 use backfill_core::{Error, Result};
 

@@ -2,6 +2,7 @@
 //! through the ports alone, in AWS and at home alike.
 
 pub(crate) mod canary;
+pub mod conclusion;
 pub mod drive;
 pub(crate) mod guards;
 pub mod metrics;
@@ -10,5 +11,6 @@ pub(crate) mod ownership;
 pub mod planner;
 pub mod rejected;
 pub mod runs;
+pub mod steering;
 pub mod verifier;
 pub mod worker;

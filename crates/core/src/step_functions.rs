@@ -7,8 +7,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::engine::conclusion::Conclusion;
 use crate::engine::planner::{Planner, Wait};
-use crate::engine::runs::{Conclusion, Failure, Round};
+use crate::engine::runs::{Failure, Round};
 use crate::engine::verifier::Verification;
 use crate::ports::{ReadAccess, RunStore};
 use crate::records::Owner;

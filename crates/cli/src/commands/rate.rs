@@ -2,7 +2,7 @@
 
 use backfill_core::Result;
 use backfill_core::engine::planner;
-use backfill_core::engine::runs::Rate;
+use backfill_core::engine::steering::Rate;
 use backfill_core::request::{NONE, Settings};
 use backfill_dynamodb::ReadOnly;
 use clap::Args;

@@ -2,7 +2,7 @@
 
 use backfill_core::engine::planner::describe;
 use backfill_core::engine::rejected::Retried;
-use backfill_core::engine::runs::Rate;
+use backfill_core::engine::steering::Rate;
 use backfill_core::records::{Rejected, RunRecord, RunStatus};
 use backfill_core::request::RequestedSettings;
 use backfill_core::view::cost::Prices;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backfill_core::engine::drive::Engine;
 use backfill_core::engine::planner::Planner;
 use backfill_core::engine::rejected::Retried;
-use backfill_core::engine::runs::Rate;
+use backfill_core::engine::steering::Rate;
 use backfill_core::engine::verifier::Verifier;
 use backfill_core::engine::worker::Worker;
 use backfill_core::pace::Share;

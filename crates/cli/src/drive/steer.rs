@@ -1,6 +1,7 @@
 //! Steering a run wherever it goes on: by its record.
 
-use backfill_core::engine::runs::{Rate, Runs};
+use backfill_core::engine::runs::Runs;
+use backfill_core::engine::steering::Rate;
 use backfill_core::records::{RunRecord, RunStatus};
 use backfill_core::request::Settings;
 use backfill_core::{Error, Request, Result};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::conclusion::{Conclusion, ConclusionStatus};
 use crate::engine::ownership::{LOOK_EVERY, load};
 use crate::engine::planner::Planner;
-use crate::engine::runs::{Conclusion, ConclusionStatus, Failure, Round};
+use crate::engine::runs::{Failure, Round};
 use crate::engine::verifier::{Verifier, VerifyRequest};
 use crate::engine::worker::{Chunk, Worker};
 use crate::pace::Consistency;

@@ -12,7 +12,7 @@ use crate::change::{Seen, SharedChange};
 use crate::clock::now_ms;
 use crate::engine::drive::Engine;
 use crate::engine::ownership;
-use crate::engine::runs::Rate;
+use crate::engine::steering::Rate;
 use crate::engine::verifier::{Verification, VerifyRequest};
 use crate::engine::worker::{CHECKPOINT_PATIENCE, unless_busy};
 use crate::pace::Pace;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use backfill_core::ErrorKind;
 use backfill_core::clock::now_ms;
-use backfill_core::engine::runs::{Failure, Rate};
+use backfill_core::engine::runs::Failure;
+use backfill_core::engine::steering::Rate;
 use backfill_core::ports::{AlarmState, CheckpointReader as _};
 use backfill_core::records::{Owner, RunStatus};
 use backfill_testkit::Faults;

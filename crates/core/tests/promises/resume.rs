@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backfill_core::engine::runs::Rate;
+use backfill_core::engine::steering::Rate;
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::{Cursor, RunStatus};
 use backfill_core::view::cost::Prices;

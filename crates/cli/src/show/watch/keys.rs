@@ -1,6 +1,6 @@
 //! What a key of the view means.
 
-use backfill_core::engine::runs::Rate;
+use backfill_core::engine::steering::Rate;
 use backfill_core::records::RunStatus;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 

@@ -1,7 +1,7 @@
 //! The view in every state, as text at three sizes, and what its keys do. After an intended change
 //! `INSTA_UPDATE=always cargo test -p backfill-cli watch` writes snapshots and picture anew, for you to read in the diff.
 
-use backfill_core::engine::runs::Rate;
+use backfill_core::engine::steering::Rate;
 use backfill_core::records::RunStatus;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;

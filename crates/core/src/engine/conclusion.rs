@@ -1,0 +1,270 @@
+//! How a pass ends: what follows from the count of a verification. A run succeeds only by a complete count of 0 (promise: proof).
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::now_ms;
+use crate::engine::ownership::{load_owned, require_running};
+use crate::engine::runs::{Runs, despite_conflicts};
+use crate::engine::verifier::Verification;
+use crate::ports::RunStore;
+use crate::records::{Owner, Proof, RunRecord, RunStatus};
+use crate::{Error, ErrorKind, Key, Result};
+
+/// How a pass ended: the answer to `conclude`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Conclusion {
+    /// What follows.
+    pub status: ConclusionStatus,
+    /// The id of the run.
+    pub run_id: String,
+    /// The pass that is current now: with `next_pass`, the new one.
+    pub pass: u32,
+    /// Items still pending, by the count.
+    pub remaining: u64,
+    /// Up to ten keys of items that remain.
+    pub samples: Vec<Key>,
+    /// What the count came to and what follows, for a person.
+    pub message: String,
+}
+
+impl Conclusion {
+    fn new(
+        status: ConclusionStatus,
+        pass: u32,
+        record: &RunRecord,
+        verification: &Verification,
+    ) -> Conclusion {
+        Conclusion {
+            status,
+            run_id: record.run_id.clone(),
+            pass,
+            remaining: verification.remaining,
+            samples: verification.samples.clone(),
+            message: record.message.clone(),
+        }
+    }
+}
+
+/// What follows from a verification. A dry run has succeeded when it is counted, whatever it has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConclusionStatus {
+    /// Nothing is pending, or the run is a dry run.
+    Succeeded,
+    /// Items are pending, and another pass begins.
+    NextPass,
+    /// Items are pending, and the passes are used up.
+    Incomplete,
+}
+
+impl<S: RunStore> Runs<S> {
+    /// Records a complete verification and decides: succeeded, another pass, or incomplete. Saying it twice
+    /// changes nothing.
+    ///
+    /// Errors: `InvalidInput` if the verification is not done or there is no such run; `Fenced` if the run is another's;
+    /// `NotRunning` if it was stopped or has failed; `Internal` if a segment is still open.
+    pub async fn conclude(
+        &self,
+        run_id: &str,
+        pass: u32,
+        owner: &Owner,
+        verification: &Verification,
+    ) -> Result<Conclusion> {
+        despite_conflicts(|| self.try_to_conclude(run_id, pass, owner, verification)).await
+    }
+
+    async fn try_to_conclude(
+        &self,
+        run_id: &str,
+        pass: u32,
+        owner: &Owner,
+        verification: &Verification,
+    ) -> Result<Conclusion> {
+        if !verification.done {
+            return Err(Error::invalid("verification.done", "expected true"));
+        }
+        let mut record = load_owned(&self.store, run_id, owner).await?;
+        if let Some((status, pass)) = concluded(&record, pass) {
+            return Ok(Conclusion::new(status, pass, &record, verification));
+        }
+        require_running(&record)?;
+        // Proof of an empty table says nothing about segments that nobody swept: all must be exhausted.
+        let open = self.open_segments(&record, |_| true).await?.segments;
+        if !open.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "run {run_id}: verified although segment {} is still open",
+                    open[0]
+                ),
+            ));
+        }
+        let consequence = what_follows(&record, verification);
+        let status = consequence.status;
+        note_conclusion(&mut record, consequence, owner, verification)?;
+        self.save(&record).await?;
+        let remaining = verification.remaining;
+        tracing::info!(run_id, pass, remaining, "{}", record.message);
+        Ok(Conclusion::new(status, record.pass, &record, verification))
+    }
+}
+
+/// What the verification of a pass came to if that was recorded already, and the pass that is current now; `None` if it was
+/// not.
+fn concluded(record: &RunRecord, pass: u32) -> Option<(ConclusionStatus, u32)> {
+    if record.pass > pass {
+        // The answer to an earlier call for this pass was lost.
+        return Some((ConclusionStatus::NextPass, record.pass));
+    }
+    let status = match record.status {
+        status if !status.is_finished() => return None,
+        _ if record.settings.dry_run => ConclusionStatus::Succeeded,
+        RunStatus::Succeeded => ConclusionStatus::Succeeded,
+        _ => ConclusionStatus::Incomplete,
+    };
+    Some((status, pass))
+}
+
+/// What a complete count means for a run.
+struct Consequence {
+    status: ConclusionStatus,
+    /// The state of the run then; `Running` if another pass begins.
+    run: RunStatus,
+    /// The pass of the run then.
+    pass: u32,
+    /// The count and what follows from it, for a person.
+    message: String,
+}
+
+/// What follows from a complete count in the run's current pass. Changes nothing.
+fn what_follows(record: &RunRecord, count: &Verification) -> Consequence {
+    let (pass, remaining, scanned) = (record.pass, count.remaining, count.scanned);
+    let samples: Vec<String> = count.samples.iter().map(Key::to_string).collect();
+    let samples = samples.join(", ");
+    let (status, run, pass, message) = if record.settings.dry_run {
+        let run = match remaining {
+            0 => RunStatus::Succeeded,
+            _ => RunStatus::Incomplete,
+        };
+        let message = format!(
+            "dry run: {remaining} of {scanned} items are pending, by a strongly consistent count"
+        );
+        (ConclusionStatus::Succeeded, run, pass, message)
+    } else if remaining == 0 {
+        let message = format!(
+            "nothing is pending: a strongly consistent count over {scanned} items came to 0"
+        );
+        let succeeded = ConclusionStatus::Succeeded;
+        (succeeded, RunStatus::Succeeded, pass, message)
+    } else if pass < record.last_pass {
+        let next = pass + 1;
+        let message = format!(
+            "{remaining} items were still pending after pass {pass}, such as {samples}; beginning pass {next}"
+        );
+        let next_pass = ConclusionStatus::NextPass;
+        (next_pass, RunStatus::Running, next, message)
+    } else {
+        let message = format!(
+            "{remaining} items are still pending after {} passes, such as {samples}; start the run again for \
+             further passes, and look for a writer that leaves the attribute out",
+            record.passes()
+        );
+        let incomplete = ConclusionStatus::Incomplete;
+        (incomplete, RunStatus::Incomplete, pass, message)
+    };
+    Consequence {
+        status,
+        run,
+        pass,
+        message,
+    }
+}
+
+/// Notes in the record what a count came to and what follows from it, in the name of `owner`.
+fn note_conclusion(
+    record: &mut RunRecord,
+    consequence: Consequence,
+    owner: &Owner,
+    count: &Verification,
+) -> Result<()> {
+    record.change_status(consequence.run, owner)?;
+    record.hold = None;
+    record.note(owner, "pass", record.pass, consequence.pass);
+    record.pass = consequence.pass;
+    record.message = consequence.message;
+    record.ended_ms = record.status.is_finished().then(now_ms);
+    record.verification_rcu += count.consumed_rcu;
+    record.verification_seconds += count.seconds;
+    record.proof = Some(Proof {
+        remaining: count.remaining,
+        scanned: count.scanned,
+        samples: count.samples.clone(),
+        at_ms: now_ms(),
+    });
+    record.revision += 1;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Request;
+    use crate::engine::planner::new_run;
+    use crate::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
+
+    /// proof: a run succeeds by a complete count of 0 and by nothing else; the passes that it was granted bound the rest.
+    #[test]
+    fn what_follows_from_a_count_is_success_another_pass_or_the_end() {
+        let table = TableDescription {
+            status: "ACTIVE".into(),
+            replicas: Vec::new(),
+            is_strong_everywhere: false,
+            identity: "1".into(),
+            keys: KeySchema {
+                hash: KeyAttribute::new("id", KeyType::S),
+                range: None,
+            },
+            item_count: 0,
+            size_bytes: 0,
+            billing: crate::table::Billing::OnDemand {
+                max_write_units: None,
+                max_read_units: None,
+            },
+            indexes: Vec::new(),
+        };
+        let (next_pass, succeeded) = (ConclusionStatus::NextPass, ConclusionStatus::Succeeded);
+        for (dry_run, pass, remaining, status, run, pass_then, says) in [
+            (false, 1, 0, succeeded, RunStatus::Succeeded, 1, "came to 0"),
+            (false, 2, 3, next_pass, RunStatus::Running, 3, "pass 3"),
+            (
+                false,
+                3,
+                3,
+                ConclusionStatus::Incomplete,
+                RunStatus::Incomplete,
+                3,
+                "after 3 passes",
+            ),
+            (true, 1, 0, succeeded, RunStatus::Succeeded, 1, "0 of 9"),
+            (true, 1, 3, succeeded, RunStatus::Incomplete, 1, "3 of 9"),
+        ] {
+            let json = format!(
+                r#"{{"table":"stuff","set":{{"a":1}},"dry_run":{dry_run},"max_passes":3}}"#
+            );
+            let request = Request::from_json(&json).unwrap();
+            let mut record = new_run(&request, &table, &"somebody".into());
+            record.pass = pass;
+            let count = Verification {
+                remaining,
+                scanned: 9,
+                ..Verification::new(8)
+            };
+            let found = what_follows(&record, &count);
+            assert_eq!(
+                (found.status, found.run, found.pass),
+                (status, run, pass_then)
+            );
+            assert!(found.message.contains(says), "{}", found.message);
+        }
+    }
+}
