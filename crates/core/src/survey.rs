@@ -1,6 +1,7 @@
 //! What is known of a table before a run: its facts, a sample of its items, what a run would do to it, and what to look at
 //! first. Nothing here writes to a table; there is no operation for it.
 
+mod differences;
 mod examples;
 mod facts;
 mod forecast;
@@ -12,9 +13,10 @@ mod sample;
 mod sizes;
 mod warnings;
 
+pub use differences::{Difference, refuse_differences};
 pub use facts::{Billing, Fact, IndexFacts, Projection, Replica, Room, TableFacts, WarmThroughput};
 pub use forecast::{Bound, Forecast, IndexCost, Limit, Tried};
-pub use kept::{Difference, KEPT_VERSION, KeptPlan, refuse_differences};
+pub use kept::{KEPT_VERSION, KeptPlan};
 pub use losses::Losses;
 pub use misfits::{Misfit, misfits};
 pub use plan::{KnownRun, Plan, Rehearsal, Surroundings, SurveyAccess, objection, rehearse};
