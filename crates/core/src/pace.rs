@@ -29,7 +29,7 @@ use self::retry::Until;
 pub use self::window::MAX_WINDOW;
 use self::window::Window;
 use crate::ports::{Page, PageRequest, TableReader};
-use crate::records::BoundBy;
+use crate::records::{BoundBy, Histogram, Latencies};
 use crate::value::size::write_units;
 use crate::{Error, ErrorKind, Result};
 
@@ -57,6 +57,8 @@ pub struct Review {
     pub throttles: u64,
     /// What the table said when it throttled last, with its reasons if it gave any; `None` if it did not throttle.
     pub throttled_by: Option<String>,
+    /// How long the requests took that were answered.
+    pub latency: Latencies,
 }
 
 /// The time of requests since the last review, by what they waited for.
@@ -99,6 +101,8 @@ struct Known {
     /// The part of it by which the next page is cut: less than 1 if more may fit.
     try_more: f64,
     usage: Usage,
+    /// How long requests took since the last review.
+    latency: Histogram,
     since: Instant,
     throttles: u64,
     /// What the table said when it throttled last.
@@ -330,6 +334,10 @@ impl<'a> Pace<'a> {
     pub fn review(&self) -> Review {
         let (writes, write_throttles, write_throttled_by, elapsed) = self.writes.review();
         let (reads, read_throttles, read_throttled_by, _) = self.reads.review();
+        let latency = Latencies {
+            writes: self.writes.take_latency(),
+            reads: self.reads.take_latency(),
+        };
         let bound = |usage: &Usage, available: Duration| {
             let used = usage.budget + usage.throttled + usage.service;
             let most = usage.budget.max(usage.throttled).max(usage.service);
@@ -356,6 +364,7 @@ impl<'a> Pace<'a> {
             bound_by: by,
             throttles: write_throttles + read_throttles,
             throttled_by: write_throttled_by.or(read_throttled_by),
+            latency,
         }
     }
 }
@@ -376,6 +385,7 @@ impl Side {
                 items: per_item.map_or(0.0, |_| HEARSAY_ITEMS),
                 try_more: 1.0,
                 usage: Usage::default(),
+                latency: Histogram::default(),
                 since: Instant::now(),
                 throttles: 0,
                 throttled_by: None,
@@ -389,6 +399,10 @@ impl Side {
 
     fn per_item(&self) -> f64 {
         self.lock().per_item
+    }
+
+    fn take_latency(&self) -> Histogram {
+        std::mem::take(&mut self.lock().latency)
     }
 
     fn review(&self) -> (Usage, u64, Option<String>, Duration) {
@@ -453,6 +467,9 @@ impl<'a> Turn<'a> {
 
     /// Ends the turn of a read that was answered: this many items at a cost of this many capacity units.
     pub fn end(self, items: u64, units: f64) {
+        if self.page.is_some() {
+            self.answered();
+        }
         let times = self
             .page
             .as_ref()
@@ -485,6 +502,7 @@ impl<'a> Turn<'a> {
     /// Ends the turn of a write that was answered at a cost of this many capacity units. The table throttled so many of its
     /// items, and refused so many for good: what those cost is not told, so they are paid for like any other.
     pub fn end_write(self, units: f64, throttles: u64, rejected: u64) {
+        self.answered();
         let items = (self.items as u64).saturating_sub(throttles);
         let told = items > 0 && units > 0.0 && rejected == 0;
         let cost = told.then(|| units / items as f64);
@@ -512,6 +530,11 @@ impl<'a> Turn<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Takes note of how long the answer took.
+    fn answered(&self) {
+        self.side.lock().latency.note(self.sent.elapsed());
     }
 
     /// Ends the turn. `cost` is what an item has cost, if that is known.
@@ -584,6 +607,42 @@ mod tests {
             (review.bound_by, review.throttles),
             (BoundBy::Throttled, throttled)
         );
+    }
+
+    /// What a request took is counted from when it was sent, without the wait for its turn; checks and requests that failed are
+    /// not.
+    #[tokio::test(start_paused = true)]
+    async fn latencies_are_those_of_answered_pages_and_writes() {
+        let budget = Budget::new(Share::Whole);
+        budget.write.set_rate(1.0);
+        let pace = Pace::new(&budget, 1, Some(10.0), Some(1.0));
+        let until = Until::after(Duration::from_secs(3_600));
+        let begin = Instant::now();
+        let millis = Duration::from_millis;
+        for answer in [Ok(()), Err(ErrorKind::Throttled), Ok(())] {
+            let turn = pace.write(1, &until).await.unwrap();
+            tokio::time::sleep(millis(55)).await;
+            match answer {
+                Ok(()) => turn.end_write(10.0, 0, 0),
+                Err(kind) => turn.failed(&Error::new(kind, "no")),
+            }
+        }
+        assert!(begin.elapsed() > Duration::from_secs(10), "it has waited");
+        pace.check(1.0, &until).await.unwrap().end_check(1.0);
+        let page = pace.read(1, Consistency::Eventual, &until).await.unwrap();
+        tokio::time::sleep(millis(7)).await;
+        page.end(1, 0.5);
+        pace.look(1.0, &until).await.unwrap().end(1, 0.5);
+        let latency = pace.review().latency;
+        assert_eq!(
+            (latency.writes.requests(), latency.reads.requests()),
+            (2, 1)
+        );
+        let most = latency.writes.percentile(1.0).unwrap();
+        assert!((millis(55)..=millis(63)).contains(&most), "{most:?}");
+        let most = latency.reads.percentile(1.0).unwrap();
+        assert!((millis(7)..=millis(8)).contains(&most), "{most:?}");
+        assert!(pace.review().latency.is_empty(), "each is told once");
     }
 
     /// budget: what DynamoDB refuses for good is charged by the size of the item, which nobody tells. One unit is counted, and

@@ -4,6 +4,7 @@
 mod counters;
 mod counting;
 mod history;
+mod latency;
 mod owner;
 mod places;
 mod ranges;
@@ -14,6 +15,7 @@ mod segment;
 pub use counters::Counters;
 pub use counting::CountNote;
 pub use history::{BUCKET_MS, Flush, HistoryBucket};
+pub use latency::{Histogram, Latencies};
 pub use owner::{ExecutionArn, Owner, Process};
 pub use places::{MOST_ON_ONE_KEY, is_key_of_records, place, shard_of};
 pub(crate) use places::{likely_copy, shards_of};

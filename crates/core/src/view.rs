@@ -2,5 +2,6 @@
 
 pub mod cost;
 pub mod glance;
+pub mod latency;
 pub mod progress;
 pub mod series;

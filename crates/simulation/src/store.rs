@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use backfill_core::ports::{CheckpointReader, CountNotes, RejectedStore, RunStore, SegmentStore};
 use backfill_core::records::BoundBy;
-use backfill_core::records::{CountNote, Counters, Cursor, Rejected, RunRecord, SegmentRecord};
+use backfill_core::records::{
+    CountNote, Counters, Cursor, Latencies, Rejected, RunRecord, SegmentRecord,
+};
 use backfill_core::records::{Flush, HistoryBucket, place, shard_of};
 use backfill_core::{Error, ErrorKind, Key, Result};
 use serde::Serialize;
@@ -201,6 +203,7 @@ fn new_segment(run: &RunRecord, segment: u32) -> SegmentRecord {
         bound_by: BoundBy::default(),
         throttled_by: None,
         counters: Counters::default(),
+        latency: Latencies::default(),
         counted_ahead: 0,
         saved_ms: 0,
     }

@@ -3,9 +3,10 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use backfill_e2e::command::{AtWork, Ended, backfill_as_typed};
+use backfill_e2e::command::{AtWork, Ended, backfill, backfill_as_typed};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::terminal::Terminal;
+use backfill_testkit::wire::Verdict;
 
 /// So many that the run below takes minutes.
 const ITEMS: u64 = 3000;
@@ -13,7 +14,12 @@ const SLOWLY: &str = "run --table stuff --set test=1 --run-id seen --max-wcu 20 
 
 /// A run that goes on for as long as the test needs.
 async fn run_at_work(database: &Embedded) -> AtWork {
-    let at_work = AtWork::start(database.backfill(SLOWLY));
+    at_work(database.backfill(SLOWLY), database).await
+}
+
+/// That run by this command, once it has updated something.
+async fn at_work(run: Command, database: &Embedded) -> AtWork {
+    let at_work = AtWork::start(run);
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         assert!(Instant::now() < deadline, "no progress");
@@ -63,6 +69,61 @@ async fn a_wide_terminal_shows_rates_over_time() {
     let mut narrow = Terminal::start(&watch(&database), 80, 24);
     let shown = narrow.shows("succeeded").await;
     assert!(!shown.contains("before the end"), "{shown}");
+    narrow.types("q");
+    narrow.end().await;
+}
+
+/// The time that the table takes to answer is shown, and not what the run waits for on its own account.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_requests_take_is_shown() {
+    let database = Embedded::with_stuff(ITEMS).await;
+    let line = database.line().await;
+    let tap = line.tap("stuff", async |_| {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Verdict::Forward
+    });
+    let mut run = backfill(SLOWLY.split_whitespace());
+    run.args(["--endpoint-url", &line.endpoint]);
+    let run = at_work(run, &database).await;
+
+    let mut terminal = Terminal::start(&watch(&database), 200, 40);
+    let shown = terminal.shows("latency    last ").await;
+    let (_, latency) = shown.split_once("latency    last ").expect("it is shown");
+    for kind in ["writes ", "reads "] {
+        let (_, figures) = latency.split_once(kind).expect(kind);
+        let p50 = figures.split('/').next().expect("p50 comes first");
+        assert!(p50.parse::<f64>().expect(p50) >= 50.0, "{kind}: {latency}");
+    }
+    assert!(shown.contains("writes ms: p50"), "{shown}");
+    terminal.types("q");
+    terminal.end().await;
+    run.signal("INT");
+    assert_eq!(run.end().await.code, 4);
+
+    let status = status(&database);
+    let seen: Vec<_> = tap.seen().into_iter().map(|seen| seen.call).collect();
+    let writes = seen.iter().filter(|call| call.is_update()).count();
+    assert_eq!(status["latency"]["writes"]["requests"], writes);
+    for kind in ["writes", "reads"] {
+        let latency = &status["latency"][kind];
+        let p50 = latency["p50_ms"].as_f64().expect("a figure");
+        // A write waits for its turn for longer, at 20 units a second.
+        assert!((50.0..500.0).contains(&p50), "{kind}: {latency}");
+        assert_eq!(*latency, status["by_pass"][0]["latency"][kind]);
+    }
+    let report =
+        Ended::run(&mut database.backfill("report --run-id seen --format markdown --out -"));
+    let report = report.expect_code(0).stdout;
+    assert!(
+        report.contains("how long requests to the table took: writes p50 "),
+        "{report}"
+    );
+    let text = Ended::run(&mut database.backfill("status --run-id seen")).expect_code(0);
+    assert!(text.stdout.contains("latency: writes p50 "), "{text:?}");
+
+    let mut narrow = Terminal::start(&watch(&database), 120, 40);
+    let shown = narrow.shows("slowest segments").await;
+    assert!(!shown.contains("latency"), "{shown}");
     narrow.types("q");
     narrow.end().await;
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use backfill_core::records::{Counters, Owner, RunStatus};
+use backfill_core::records::{Counters, Latencies, Owner, RunStatus};
 use backfill_core::view::progress::Snapshot;
 
 /// Rates are those of this long. Checkpoints come page by page, so that a shorter time would show their rhythm.
@@ -42,7 +42,15 @@ impl Course {
 #[derive(Debug, Default)]
 pub struct Meter {
     course: Option<Course>,
-    readings: VecDeque<(Duration, Counters)>,
+    readings: VecDeque<Reading>,
+}
+
+/// What a snapshot said of the current pass.
+#[derive(Debug)]
+struct Reading {
+    at: Duration,
+    counters: Counters,
+    latency: Latencies,
 }
 
 /// What a run does at present: units per second, in the current pass.
@@ -74,32 +82,47 @@ impl Meter {
     /// pass, owner, state or budget), so that measuring begins anew.
     pub fn note(&mut self, now: Duration, snapshot: &Snapshot) -> bool {
         let course = Course::of(snapshot);
-        let counters = snapshot.current().map(|pass| pass.counters);
         let is_new = self.course.as_ref() != Some(&course);
         if is_new {
             self.course = Some(course);
             self.readings.clear();
         }
-        self.readings.push_back((now, counters.unwrap_or_default()));
+        let pass = snapshot.current();
+        self.readings.push_back(Reading {
+            at: now,
+            counters: pass.map_or_else(Counters::default, |pass| pass.counters),
+            latency: pass.map_or_else(Latencies::default, |pass| pass.latency.clone()),
+        });
         // The first is the latest that is older than the window.
         while self
             .readings
             .get(1)
-            .is_some_and(|(at, _)| now.saturating_sub(*at) >= WINDOW)
+            .is_some_and(|reading| now.saturating_sub(reading.at) >= WINDOW)
         {
             self.readings.pop_front();
         }
         is_new
     }
 
+    /// The first and the last reading, and the time between them.
+    fn span(&self) -> Option<(&Reading, &Reading, Duration)> {
+        let (first, last) = (self.readings.front()?, self.readings.back()?);
+        let over = last.at.saturating_sub(first.at);
+        (over >= LEAST_SPAN).then_some((first, last, over))
+    }
+
+    /// How long requests took in the last [`WINDOW`], or in what has been seen of it, and how long that is. `None` before that
+    /// is two seconds, and if none was answered in it.
+    pub fn latency(&self) -> Option<(Duration, Latencies)> {
+        let (first, last, over) = self.span()?;
+        let lately = last.latency.since(&first.latency);
+        (!lately.is_empty()).then_some((over, lately))
+    }
+
     /// The rates of the last [`WINDOW`], or of what has been seen of it. `None` before that is two seconds.
     pub fn measured(&self) -> Option<Measured> {
-        let (begin, before) = self.readings.front()?;
-        let (end, after) = self.readings.back()?;
-        let over = end.saturating_sub(*begin);
-        if over < LEAST_SPAN {
-            return None;
-        }
+        let (first, last, over) = self.span()?;
+        let (before, after) = (&first.counters, &last.counters);
         let per_second = |before: f64, after: f64| (after - before).max(0.0) / over.as_secs_f64();
         Some(Measured {
             over,
@@ -186,6 +209,38 @@ mod tests {
             .collect();
         let rates = measured(&readings).measured().unwrap();
         assert_eq!((rates.over, rates.scanned), (WINDOW, 50.0));
+    }
+
+    /// What was slow before the window is not in its percentiles, and what is slow now is not hidden by what was fast.
+    #[test]
+    fn latencies_are_those_of_the_last_half_minute() {
+        let mut meter = Meter::default();
+        let mut latency = Latencies::default();
+        let mut slowest = Vec::new();
+        for at in 0..=90 {
+            let millis = if at < 45 { 5 } else { 300 };
+            latency.writes.note(Duration::from_millis(millis));
+            let mut snapshot = swept(at);
+            snapshot.passes[0].latency = latency.clone();
+            meter.note(secs(at), &snapshot);
+            if let Some((over, lately)) = meter.latency() {
+                assert_eq!(over, secs(at).min(WINDOW));
+                assert_eq!(lately.writes.requests(), over.as_secs());
+                let p50 = lately.writes.percentile(0.5).unwrap();
+                slowest.push((at, p50 > Duration::from_millis(100)));
+            }
+        }
+        assert_eq!(slowest[0].0, 2);
+        for (at, is_slow) in slowest {
+            assert_eq!(is_slow, at >= 60, "{at}");
+        }
+        // Nothing was answered since.
+        let mut still = swept(90);
+        still.passes[0].latency = latency;
+        for at in [100, 130] {
+            meter.note(secs(at), &still);
+        }
+        assert_eq!(meter.latency(), None);
     }
 
     #[test]

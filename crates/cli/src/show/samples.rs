@@ -28,6 +28,7 @@ pub fn segment(number: u32, scanned: u64) -> SegmentProgress {
         throttled_by: None,
         saved_ms: 0,
         counters: Default::default(),
+        latency: Default::default(),
     };
     let counters = &mut segment.counters;
     (counters.scanned, counters.matched, counters.updated) = (scanned, scanned / 2, scanned / 2);

@@ -6,6 +6,7 @@ use backfill_core::clock::{self, rfc3339};
 use backfill_core::records::{Event, MAX_EVENTS, RunRecord, RunStatus};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::glance::Glance;
+use backfill_core::view::latency::Latency;
 use backfill_core::view::progress::Snapshot;
 use indicatif::HumanCount;
 
@@ -63,6 +64,8 @@ pub fn text(
         if let Some(throttled_by) = &pass.throttled_by {
             lines.push(format!("    throttled: {throttled_by}"));
         }
+        let latency = words::latency(&Latency::from(&pass.latency));
+        lines.extend(latency.map(|latency| format!("    latency: {latency}")));
     }
     lines.join("\n")
 }

@@ -7,6 +7,7 @@ use backfill_core::clock::rfc3339;
 use backfill_core::records::{BoundBy, Counters};
 use backfill_core::text::one_line;
 use backfill_core::view::cost::{Bill, Prices};
+use backfill_core::view::latency::{Latency, Percentiles};
 use backfill_core::view::progress::Summary;
 use indicatif::HumanCount;
 
@@ -139,6 +140,48 @@ pub fn items(n: u64) -> String {
     format!("{} item{s}", HumanCount(n))
 }
 
+/// How long requests took, kind by kind: "writes p50 12 ms, p90 21 ms, p99 84 ms (2,103 requests); reads …"; `None` if there were
+/// none.
+pub fn latency(latency: &Latency) -> Option<String> {
+    let of = |kind: &str, percentiles: Option<Percentiles>| {
+        let Percentiles {
+            requests,
+            p50_ms,
+            p90_ms,
+            p99_ms,
+        } = percentiles?;
+        let [p50, p90, p99] = [p50_ms, p90_ms, p99_ms].map(millis);
+        let s = if requests == 1 { "" } else { "s" };
+        let requests = HumanCount(requests);
+        Some(format!(
+            "{kind} p50 {p50}, p90 {p90}, p99 {p99} ({requests} request{s})"
+        ))
+    };
+    let kinds = [of("writes", latency.writes), of("reads", latency.reads)];
+    let kinds: Vec<String> = kinds.into_iter().flatten().collect();
+    (!kinds.is_empty()).then(|| kinds.join("; "))
+}
+
+/// A time that requests took: "5.1 ms", "84 ms", "1.3 s"; what took longer than any figure says is "over 10 s".
+pub fn millis(ms: f64) -> String {
+    match ms {
+        ms if ms >= LONGEST_MS => "over 10 s".into(),
+        ms if ms >= 999.5 => format!("{:.1} s", ms / 1000.0),
+        ms => format!("{} ms", decimal(ms)),
+    }
+}
+
+/// The same for a row of figures, without the unit: "5.1", "84", "1,300", ">10,000".
+pub fn bare_millis(ms: f64) -> String {
+    match ms {
+        ms if ms >= LONGEST_MS => ">10,000".into(),
+        ms => decimal(ms),
+    }
+}
+
+/// The largest figure that a percentile has, in milliseconds.
+const LONGEST_MS: f64 = 10_000.0;
+
 /// A figure with as many digits as matter: "0.25", "4.2", "18", "12,345".
 pub fn decimal(n: f64) -> String {
     match n.abs() {
@@ -212,6 +255,35 @@ mod tests {
         assert_eq!(bill(&least, &prices), text);
         let nothing = bill(&Bill::default(), &prices);
         assert_eq!(nothing, format!("0.0000 USD in all ({region}, {date})"));
+    }
+
+    #[test]
+    fn latencies_as_people_read_them() {
+        for (ms, text, bare) in [
+            (0.12, "0.12 ms", "0.12"),
+            (5.12, "5.1 ms", "5.1"),
+            (84.4, "84 ms", "84"),
+            (999.4, "999 ms", "999"),
+            (999.5, "1.0 s", "1,000"),
+            (1_290.0, "1.3 s", "1,290"),
+            (10_000.0, "over 10 s", ">10,000"),
+        ] {
+            assert_eq!((&*millis(ms), &*bare_millis(ms)), (text, bare));
+        }
+        let percentiles = |requests| Percentiles {
+            requests,
+            p50_ms: 5.1,
+            p90_ms: 21.0,
+            p99_ms: 1_300.0,
+        };
+        let of = |writes, reads| latency(&Latency { writes, reads });
+        assert_eq!(of(None, None), None);
+        assert_eq!(
+            of(Some(percentiles(2_103)), Some(percentiles(1))).unwrap(),
+            "writes p50 5.1 ms, p90 21 ms, p99 1.3 s (2,103 requests); reads p50 5.1 ms, p90 21 ms, p99 1.3 s (1 request)"
+        );
+        let reads = of(None, Some(percentiles(3))).unwrap();
+        assert!(reads.starts_with("reads p50"), "{reads}");
     }
 
     #[test]

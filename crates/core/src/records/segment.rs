@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::records::Counters;
+use crate::records::{Counters, Latencies};
 use crate::{Key, text};
 
 /// How far a segment has come. Never a bare optional key: "not started" and "exhausted" are not the same
@@ -67,6 +67,9 @@ pub struct SegmentRecord {
     pub throttled_by: Option<String>,
     /// Totals of this segment in this pass.
     pub counters: Counters,
+    /// How long its requests took in this pass.
+    #[serde(default)]
+    pub latency: Latencies,
     /// Items behind the cursor that are in `counters` already: those of pages that were cut off before all of their items were
     /// acknowledged.
     #[serde(default)]
@@ -184,6 +187,7 @@ mod tests {
                     rejected,
                     ..Counters::default()
                 },
+                latency: Latencies::default(),
                 counted_ahead: 0,
                 saved_ms: 0,
             };

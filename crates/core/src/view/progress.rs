@@ -8,10 +8,11 @@ use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::CheckpointReader;
 use crate::records::BoundBy;
 use crate::records::{
-    CountNote, Counters, Cursor, Hold, Owner, RunRecord, RunStatus, SegmentRecord,
+    CountNote, Counters, Cursor, Hold, Latencies, Owner, RunRecord, RunStatus, SegmentRecord,
 };
 use crate::value::Key;
 use crate::view::cost::{Bill, Prices, Use};
+use crate::view::latency::{self, Latency};
 use crate::{Request, Result};
 
 /// Exhausted segments from which the mean size of a segment is taken, if DynamoDB's estimate is of no use.
@@ -34,6 +35,9 @@ pub struct PassProgress {
     pub throttled_by: Option<String>,
     /// Totals of the pass.
     pub counters: Counters,
+    /// How long its requests took.
+    #[serde(serialize_with = "latency::as_figures")]
+    pub latency: Latencies,
     /// Segments that were claimed at least once, by their numbers.
     #[serde(skip)]
     pub segments: Vec<SegmentProgress>,
@@ -56,6 +60,8 @@ pub struct SegmentProgress {
     pub saved_ms: u64,
     /// Totals of this segment in this pass.
     pub counters: Counters,
+    /// How long its requests took in this pass.
+    pub latency: Latencies,
 }
 
 impl From<SegmentRecord> for SegmentProgress {
@@ -68,6 +74,7 @@ impl From<SegmentRecord> for SegmentProgress {
             throttled_by: record.throttled_by,
             saved_ms: record.saved_ms,
             counters: record.counters,
+            latency: record.latency,
         }
     }
 }
@@ -122,6 +129,8 @@ pub struct Summary {
     pub consumed_wcu: f64,
     /// Requests, and statements of batches, that the table throttled.
     pub throttles: u64,
+    /// How long the requests of all passes took.
+    pub latency: Latency,
     /// Write capacity units per second that the run may use; null without a limit.
     pub max_wcu: Option<u32>,
     /// Read capacity units per second that the run may use; null without a limit.
@@ -156,6 +165,7 @@ impl Summary {
             consumed_rcu: 0.0,
             consumed_wcu: 0.0,
             throttles: 0,
+            latency: Latency::default(),
             max_wcu: request.settings.max_wcu,
             max_rcu: request.settings.max_rcu,
             held: None,
@@ -243,6 +253,7 @@ impl PassProgress {
                 .iter()
                 .find_map(|segment| segment.throttled_by.clone()),
             counters: segments.iter().map(|segment| segment.counters).sum(),
+            latency: segments.iter().map(|segment| &segment.latency).sum(),
             segments,
         }
     }
@@ -301,6 +312,7 @@ impl Snapshot {
             consumed_rcu: total.consumed_rcu + run.verification_rcu,
             consumed_wcu: total.consumed_wcu,
             throttles: total.throttles,
+            latency: Latency::from(&self.passes.iter().map(|pass| &pass.latency).sum()),
             max_wcu: run.settings.max_wcu,
             max_rcu: run.settings.max_rcu,
             held: run.hold.clone(),
@@ -407,6 +419,7 @@ mod tests {
                 scanned,
                 ..Counters::default()
             },
+            latency: Latencies::default(),
         }
     }
 

@@ -227,3 +227,84 @@ fn value_to_json(value: Value) -> Option<Json> {
         Value::B(_) | Value::Ss(_) | Value::Ns(_) | Value::Bs(_) => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use backfill_core::records::{BoundBy, Counters, Cursor, Latencies, SegmentRecord};
+    use backfill_core::value::size::item_bytes;
+
+    use super::*;
+
+    /// A segment that has worked for hours, with long names and as many latencies as a segment can come to.
+    fn segment(latency: Latencies) -> SegmentRecord {
+        let text = |length| Value::S("x".repeat(length));
+        SegmentRecord {
+            run_id: "customer-orders-production-0b4b8a0e".into(),
+            pass: 12,
+            segment: 99_999,
+            run_revision: 1_234,
+            generation: 12_345,
+            cursor: Cursor::After(Key(Item::from([
+                ("customer_id".into(), text(36)),
+                ("created_at".into(), text(24)),
+            ]))),
+            trial_passed: true,
+            bound_by: BoundBy::Throttled,
+            throttled_by: Some(
+                "ThrottlingException: throttled on index StatusDateIndex (IndexWriteKeyRangeThroughputExceeded)"
+                    .into(),
+            ),
+            counters: Counters {
+                scanned: 123_456_789,
+                matched: 123_456_789,
+                updated: 123_456_789,
+                raced: 12_345,
+                vanished: 12_345,
+                rejected: 1_234,
+                consumed_rcu: 123_456_789.5,
+                consumed_wcu: 123_456_789.5,
+                throttles: 123_456,
+                worked_seconds: 123_456.789_012_3,
+                checkpoints: 1_234_567,
+            },
+            latency,
+            counted_ahead: 1_234,
+            saved_ms: now_ms(),
+        }
+    }
+
+    fn bytes(record: &SegmentRecord) -> u64 {
+        let mut item = to_attributes(record);
+        item.extend(
+            key(
+                &place(&record.run_id, 16, 15),
+                &segment_key(record.pass, record.segment),
+            )
+            .0,
+        );
+        item.insert("version".into(), number(VERSION));
+        item.insert("expires_at".into(), expires_at());
+        item_bytes(&item)
+    }
+
+    /// A checkpoint costs one write unit, which is for 1,024 bytes: latencies from a millisecond to ten seconds, five million of
+    /// them, are no reason for a second one.
+    #[test]
+    fn a_checkpoint_with_latencies_costs_one_unit() {
+        let without = bytes(&segment(Latencies::default()));
+        // A quarter of what is left takes longer than the rest, and so on: a tail as wide as one can be.
+        let buckets = |mut left: u64| {
+            let mut counts = Vec::new();
+            while left > 0 {
+                let some = (left * 3).div_ceil(4);
+                counts.push(some.to_string());
+                left -= some;
+            }
+            format!("15:{} 50:1", counts.join(","))
+        };
+        let latency = serde_json::json!({"writes": buckets(4_900_000), "reads": buckets(123_456)});
+        let with = bytes(&segment(serde_json::from_value(latency).unwrap()));
+        assert!(with > without + 100, "{without} and then {with}");
+        assert!(with <= 1_024, "{without} and then {with}");
+    }
+}

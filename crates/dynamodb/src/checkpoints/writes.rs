@@ -240,6 +240,7 @@ impl CheckpointTable {
             "bound_by",
             "throttled_by",
             "counters",
+            "latency",
             "counted_ahead",
             "saved_ms",
             "expires_at",
@@ -252,6 +253,7 @@ impl CheckpointTable {
             ("bound_by", to_attribute(&record.bound_by)),
             ("throttled_by", to_attribute(&record.throttled_by)),
             ("counters", to_attribute(&record.counters)),
+            ("latency", to_attribute(&record.latency)),
             ("counted_ahead", number(record.counted_ahead)),
             ("saved_ms", number(record.saved_ms)),
             ("expires_at", expires_at()),
@@ -272,8 +274,8 @@ impl CheckpointTable {
             ..self.update(
                 &key,
                 "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
-                 #throttled_by = :throttled_by, #counters = :counters, #counted_ahead = :counted_ahead, \
-                 #saved_ms = :saved_ms, #expires_at = :expires_at",
+                 #throttled_by = :throttled_by, #counters = :counters, #latency = :latency, \
+                 #counted_ahead = :counted_ahead, #saved_ms = :saved_ms, #expires_at = :expires_at",
             )
         };
         match self.sender.call(&checkpoint).await {

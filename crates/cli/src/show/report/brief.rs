@@ -1,10 +1,12 @@
 //! How a run came out, in a few sentences; and what proves it.
 
 use backfill_core::records::{Proof, RunStatus};
+use backfill_core::view::latency::Latency;
+use backfill_core::view::progress::PassProgress;
 use indicatif::HumanCount;
 
 use super::Report;
-use crate::show::words::{decimal, items, time};
+use crate::show::words::{self, decimal, items, time};
 
 /// How a run stands, for the eye.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,6 +243,15 @@ impl Report {
                 .ended_ms
                 .map_or_else(String::new, |at| format!(" ({})", time(at))),
         }
+    }
+
+    /// How long the requests of a pass took; `None` if that was not noted.
+    pub fn latency_of(&self, pass: &PassProgress) -> Option<String> {
+        let latency = words::latency(&Latency::from(&pass.latency))?;
+        Some(format!(
+            "Pass {}, how long requests to the table took: {latency}.",
+            pass.pass
+        ))
     }
 
     /// What the verification says: how it counted, when, and whether it still counts.

@@ -251,6 +251,9 @@ fn passes(report: &Report) -> Markup {
             @if let Some(throttled_by) = &pass.throttled_by {
                 p.soft { "Pass " (pass.pass) ", why the table throttled, as it said: " (throttled_by) }
             }
+            @if let Some(latency) = report.latency_of(pass) {
+                p.soft { (latency) }
+            }
         }
     }
 }

@@ -88,6 +88,9 @@ fn passes(doc: &mut Document, report: &Report) {
                 text(throttled_by)
             ));
         }
+        if let Some(latency) = report.latency_of(pass) {
+            doc.paragraph(&text(&latency));
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Reports of made-up runs, also with hostile values, against snapshots.
 
-use backfill_core::records::{BoundBy, Counters, Event, Flush, Proof};
+use std::time::Duration;
+
+use backfill_core::records::{BoundBy, Counters, Event, Flush, Latencies, Proof};
 use backfill_core::view::cost::Bill;
 use backfill_core::view::progress::{SegmentProgress, Snapshot};
 use backfill_core::{Key, Value};
@@ -30,6 +32,17 @@ fn counters(scanned: u64, updated: u64, rejected: u64) -> Counters {
         worked_seconds: 40.0,
         checkpoints: 7,
     }
+}
+
+/// Pages of 4 ms, and so many writes of 9 ms of which one in fifty took ten times as long.
+fn latency(writes: u64) -> Latencies {
+    let mut latency = Latencies::default();
+    for n in 0..writes {
+        let millis = if n % 50 == 49 { 90 } else { 9 };
+        latency.writes.note(Duration::from_millis(millis));
+    }
+    latency.reads.note(Duration::from_millis(4));
+    latency
 }
 
 /// A run whose budget was raised and which was paused for a while.
@@ -105,6 +118,7 @@ fn report(status: RunStatus) -> Report {
             throttled_by: None,
             saved_ms: 0,
             counters: counters(scanned(segment), updated, rejected),
+            latency: latency(updated),
         });
         PassProgress::of(pass, segments.collect())
     };

@@ -2,6 +2,7 @@
 //! what the budget allowed meanwhile.
 
 use backfill_core::records::{Event, RunRecord};
+use backfill_core::view::latency::{Latency, Percentiles};
 use backfill_core::view::progress::Snapshot;
 use backfill_core::view::series::{Bin, Series};
 use indicatif::HumanCount;
@@ -50,6 +51,15 @@ fn largest(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(0.0, f64::max)
 }
 
+/// The largest of some rates in words; nothing while there is none.
+fn peak(rate: f64) -> String {
+    match rate {
+        rate if rate >= 0.95 => format!("peak {}", HumanCount(rate.round() as u64)),
+        rate if rate >= 0.05 => format!("peak {rate:.1}"),
+        _ => String::new(),
+    }
+}
+
 /// A budget at a time, by the changes that the run record tells of; `None` if there was no limit.
 fn budget_at(run: &RunRecord, setting: &str, now: Option<u32>, at_ms: f64) -> Option<u32> {
     let changes = || run.events.iter().filter(|event| event.what == setting);
@@ -67,8 +77,9 @@ impl View {
     /// The charts, a row each.
     pub(super) fn charts(&self, snapshot: &Snapshot, width: usize) -> Vec<Line<'static>> {
         let run = &snapshot.run;
+        let latency = self.latency_line(snapshot, width);
         let Some(lately) = &self.lately else {
-            return Vec::new();
+            return latency.into_iter().collect();
         };
         let columns = width.saturating_sub(LABEL + BEHIND);
         let series = Series::between(&lately.buckets, lately.from_ms, lately.to_ms, columns);
@@ -89,11 +100,10 @@ impl View {
                 Span::raw(fit(&format!(" {behind}"), BEHIND)),
             ]));
         };
-        let count = |value: f64| HumanCount(value.round() as u64).to_string();
         let of = |rate: fn(&Bin) -> f64| series.bins.iter().map(rate).collect::<Vec<f64>>();
         let swept = of(|bin| bin.rates.scanned);
         let most = largest(swept.iter().copied());
-        let text = format!("peak {}", count(most));
+        let text = peak(most);
         chart("items/s", bars(swept.into_iter(), most), text, Color::Green);
         for (label, rates, setting, now) in [
             (
@@ -119,7 +129,7 @@ impl View {
             let used = largest(rates.iter().copied());
             // Both to one scale, so that what is left of the budget can be seen.
             let most = largest(rates.iter().copied().chain(allowed()));
-            let text = format!("peak {}", count(used));
+            let text = peak(used);
             chart(label, bars(rates.into_iter(), most), text, Color::Cyan);
             if budgets.iter().any(Option::is_some) {
                 let text = now.map_or("no limit now".into(), |now| {
@@ -139,7 +149,40 @@ impl View {
                 Color::Yellow,
             );
         }
+        lines.extend(latency);
         lines
+    }
+
+    /// How long requests took lately; in the pass, if none was answered lately. `None` if none ever was.
+    fn latency_line(&self, snapshot: &Snapshot, width: usize) -> Option<Line<'static>> {
+        let (when, latency) = match self.meter.latency() {
+            Some((over, lately)) => (
+                format!("last {}", words::duration(over.as_secs_f64())),
+                Latency::from(&lately),
+            ),
+            None => (
+                "this pass".into(),
+                Latency::from(&snapshot.current()?.latency),
+            ),
+        };
+        let of = |kind: &str, percentiles: Option<Percentiles>| {
+            let of = percentiles?;
+            let [p50, p90, p99] = [of.p50_ms, of.p90_ms, of.p99_ms].map(words::bare_millis);
+            Some(format!("{kind} {p50}/{p90}/{p99} ms"))
+        };
+        let kinds = [of("writes", latency.writes), of("reads", latency.reads)];
+        let kinds: Vec<String> = kinds.into_iter().flatten().collect();
+        if kinds.is_empty() {
+            return None;
+        }
+        let text = format!("{when}: {} (p50/90/99)", kinds.join(", "));
+        Some(Line::from(vec![
+            Span::styled(
+                format!("{:<LABEL$}", "latency"),
+                Style::new().add_modifier(Modifier::BOLD),
+            ),
+            Span::raw(fit(&text, width.saturating_sub(LABEL))),
+        ]))
     }
 
     fn end_of(&self, run: &RunRecord, lately: &Lately) -> String {
@@ -178,6 +221,12 @@ mod tests {
         let budgets: Vec<_> = [5, 10, 19, 20].map(|seconds| at(&run, seconds)).into();
         assert_eq!(budgets, [None, Some(2000), Some(2000), Some(500)]);
         assert_eq!(budget_at(&run, "max_rcu", None, 0.0), None);
+    }
+
+    #[test]
+    fn a_peak_is_told_once_there_is_one() {
+        let peaks = [0.0, 0.04, 0.2, 0.96, 1_234.4].map(peak);
+        assert_eq!(peaks, ["", "", "peak 0.2", "peak 1", "peak 1,234"]);
     }
 
     #[test]

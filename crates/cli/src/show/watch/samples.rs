@@ -57,6 +57,20 @@ fn half_way(seconds: u64) -> Snapshot {
         let counters = &mut at_work.counters;
         (counters.worked_seconds, counters.checkpoints) = (200.0 + moves as f64, 80 + moves / 2);
         counters.throttles = 130 + moves * u64::from(n);
+        // The index throttles, and writes were slower before.
+        for request in 0..60 + moves {
+            let slow = if request % 20 == 0 { 9 } else { 1 };
+            let before = if request < 60 { 2 } else { 1 };
+            let write = 6 * slow * before + n;
+            at_work
+                .latency
+                .writes
+                .note(Duration::from_millis(write.into()));
+            at_work
+                .latency
+                .reads
+                .note(Duration::from_millis(4 + request % 3));
+        }
         at_work.bound_by = match n {
             0 | 1 => BoundBy::Throttled,
             7 => BoundBy::Latency,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use backfill_core::records::BoundBy;
 use backfill_core::records::RunStatus;
 use backfill_core::table::MAX_SEGMENTS;
+use backfill_core::view::latency::Latency;
 use backfill_core::view::progress::{SegmentProgress, Snapshot};
 
 /// A segment is at work if its checkpoint has moved within this time. One that has been for longer, and for
@@ -106,6 +107,8 @@ pub struct Row {
     pub quiet: Duration,
     pub bound_by: BoundBy,
     pub throttles: u64,
+    /// How long its requests took in this pass.
+    pub latency: Latency,
 }
 
 /// Every segment, and what is counted of them.
@@ -233,6 +236,7 @@ impl Segments {
                         quiet,
                         bound_by: segment.bound_by,
                         throttles: segment.counters.throttles,
+                        latency: Latency::from(&segment.latency),
                     });
                 }
             }

@@ -1,9 +1,11 @@
 //! What the view draws of the segments: all of them as a strip, and the slowest as a table.
 
+use backfill_core::view::latency::{Latency, Percentiles};
 use indicatif::HumanCount;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
+use super::charts;
 use super::segments::{Mark, Overview, State, fold};
 use super::typeset::fit;
 use super::view::View;
@@ -18,6 +20,15 @@ fn cell(state: State, part: Option<f64>, wide: usize) -> String {
     std::iter::repeat_n(State::Done.glyph(), full.min(wide))
         .chain(rest)
         .collect()
+}
+
+/// Three columns of a table.
+fn percentiles(percentiles: Option<Percentiles>) -> String {
+    let Some(of) = percentiles else {
+        return " ".repeat(33);
+    };
+    let [p50, p90, p99] = [of.p50_ms, of.p90_ms, of.p99_ms].map(words::bare_millis);
+    format!("{p50:>17} {p90:>7} {p99:>7}")
 }
 
 impl View {
@@ -114,9 +125,14 @@ impl View {
         width: usize,
     ) -> Vec<Line<'static>> {
         let mut lines = vec![self.rule("slowest segments at work", "", width)];
-        let head = "   segment    items/s     swept  checkpoint      throttled  bound by";
+        let mut head =
+            "   segment    items/s     swept  checkpoint      throttled  bound by ".to_owned();
+        let is_wide = width >= usize::from(charts::LEAST_WIDTH);
+        if is_wide {
+            head.push_str("   writes ms: p50     p90     p99    reads ms: p50     p90     p99");
+        }
         lines.push(Line::styled(
-            head,
+            head.trim_end().to_owned(),
             Style::new().add_modifier(Modifier::BOLD),
         ));
         for row in overview.rows.iter().take(rows) {
@@ -128,7 +144,7 @@ impl View {
                 || "?".into(),
                 |rate| HumanCount(rate.round() as u64).to_string(),
             );
-            let text = format!(
+            let mut text = format!(
                 " {}{:>8} {:>10} {:>9}  {:<15} {:>9}  {}",
                 if row.is_slow { '!' } else { ' ' },
                 row.segment,
@@ -138,7 +154,11 @@ impl View {
                 HumanCount(row.throttles).to_string(),
                 row.bound_by.name(),
             );
-            lines.push(Line::styled(fit(&text, width), style));
+            if is_wide {
+                let Latency { writes, reads } = row.latency;
+                text = format!("{text:<69}{} {}", percentiles(writes), percentiles(reads));
+            }
+            lines.push(Line::styled(fit(text.trim_end(), width), style));
         }
         if overview.rows.is_empty() {
             lines.push(Line::from("   none"));

@@ -209,7 +209,7 @@ impl Written for Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::BoundBy;
+    use crate::records::{BoundBy, Latencies};
     use crate::{Item, Value};
 
     fn record() -> SegmentRecord {
@@ -224,6 +224,7 @@ mod tests {
             bound_by: BoundBy::None,
             throttled_by: None,
             counters: Counters::default(),
+            latency: Latencies::default(),
             counted_ahead: 0,
             saved_ms: 0,
         }

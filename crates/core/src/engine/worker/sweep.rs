@@ -180,6 +180,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         let review = self.segment.pace.review();
         record.bound_by = review.bound_by;
         record.counters.throttles += review.throttles;
+        record.latency += &review.latency;
         if let Some(throttled_by) = review.throttled_by {
             tracing::info!(
                 segment = self.segment.segment,
