@@ -62,7 +62,7 @@ impl CheckpointTable {
     /// The table called `name`; nothing is called yet.
     pub fn new(connection: &Connection, name: impl Into<String>) -> Self {
         CheckpointTable {
-            sender: Sender::new(connection),
+            sender: Sender::of_records(connection),
             place: connection.place().to_owned(),
             name: name.into(),
         }

@@ -31,7 +31,7 @@ use crate::clock::Skew;
 use crate::credentials::{Credentialed, Finder};
 use crate::hosts::{self, CLOUDWATCH, DYNAMODB, LAMBDA, Place, Service, is_on_this_machine};
 use crate::line::{CALL_TIMEOUT, CONNECT_TIMEOUT, Line};
-use crate::outage::Outage;
+use crate::outage::{Calls, Outage};
 use crate::trouble::{Trouble, words};
 
 /// Time for one call if somebody waits for it.
@@ -368,14 +368,14 @@ impl Connection {
         }
     }
 
-    /// The service has answered a call.
-    pub(crate) fn is_answered(&self) {
-        self.0.outage.ended();
+    /// The service has answered a call of this kind.
+    pub(crate) fn is_answered(&self, calls: Calls) {
+        self.0.outage.ended(calls);
     }
 
-    /// A call that began at this time has met with trouble: what to tell, and whether to try again.
-    pub(crate) fn troubled(&self, begin: Instant, trouble: Trouble) -> Error {
-        let kind = match self.0.outage.lasts(begin, &trouble) {
+    /// A call of this kind that began at this time has met with trouble: what to tell, and whether to try again.
+    pub(crate) fn troubled(&self, calls: Calls, begin: Instant, trouble: Trouble) -> Error {
+        let kind = match self.0.outage.lasts(calls, begin, &trouble) {
             true => ErrorKind::Unreachable,
             false => ErrorKind::Unavailable,
         };

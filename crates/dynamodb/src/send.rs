@@ -33,6 +33,7 @@ use crate::connection::{Access, Connection};
 use crate::hosts::DYNAMODB;
 pub use crate::hosts::{CLOUDWATCH, LAMBDA, Service};
 use crate::line::peer_of;
+use crate::outage::Calls;
 use crate::trouble::{Form, Peer, Trouble, What};
 
 /// AWS JSON 1.0, the protocol of DynamoDB.
@@ -72,10 +73,14 @@ pub struct Sender {
     service: Service,
     /// With a path that ends with "/"; `None` for DynamoDB, whose URL follows from the credentials.
     url: Option<Arc<str>>,
+    /// It sends what is about the records of runs.
+    is_of_records: bool,
 }
 
 /// What is sent, but for the signature.
 struct Message<'a> {
+    /// The operation's name, as in "Scan".
+    operation: &'static str,
     method: &'static str,
     /// What is added to the service's URL.
     path: &'a str,
@@ -113,6 +118,15 @@ impl Sender {
             connection: connection.clone(),
             service: DYNAMODB,
             url: None,
+            is_of_records: false,
+        }
+    }
+
+    /// Sends to DynamoDB what is about the records of runs: whether it is answered says nothing of the calls that are about items.
+    pub(crate) fn of_records(connection: &Connection) -> Sender {
+        Sender {
+            is_of_records: true,
+            ..Sender::new(connection)
         }
     }
 
@@ -132,6 +146,7 @@ impl Sender {
             connection: connection.clone(),
             service,
             url: Some(url.into()),
+            is_of_records: false,
         }))
     }
 
@@ -142,6 +157,7 @@ impl Sender {
         let body = serde_json::to_vec(call).map_err(SdkError::construction_failure)?;
         let target = format!("{}.{}", self.service.target, C::OPERATION);
         let message = Message {
+            operation: C::OPERATION,
             method: "POST",
             path: "",
             headers: &[("content-type", CONTENT_TYPE), ("x-amz-target", &target)],
@@ -154,6 +170,7 @@ impl Sender {
     /// [`Sender::call`] does.
     pub async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, SdkError> {
         let message = Message {
+            operation: "GET",
             method: "GET",
             path,
             headers: &[],
@@ -176,7 +193,10 @@ impl Sender {
                     ErrorKind::Unavailable,
                     "the AWS credentials were not given in time; is a credential_process waiting for somebody?",
                 )),
-                Err(_) => self.troubled(begin, Trouble::new(What::NoAnswer, self.peer().await)),
+                Err(_) => {
+                    let trouble = Trouble::new(What::NoAnswer, self.peer().await);
+                    self.troubled(message, begin, trouble)
+                }
             };
             if !self.mended(&error, number).await || is_second {
                 return Err(error);
@@ -194,9 +214,18 @@ impl Sender {
         }
     }
 
+    /// What kind of call this is.
+    fn calls(&self, message: &Message<'_>) -> Calls {
+        Calls {
+            operation: message.operation,
+            is_of_records: self.is_of_records,
+        }
+    }
+
     /// A call that began at this time has met with trouble.
-    fn troubled(&self, begin: Instant, trouble: Trouble) -> SdkError {
-        SdkError::construction_failure(self.connection.troubled(begin, trouble))
+    fn troubled(&self, message: &Message<'_>, begin: Instant, trouble: Trouble) -> SdkError {
+        let calls = self.calls(message);
+        SdkError::construction_failure(self.connection.troubled(calls, begin, trouble))
     }
 
     /// Does about a refusal what can be done at once, by credentials or clock. True if the call may succeed then. `number` is
@@ -244,7 +273,7 @@ impl Sender {
             .request(message, &access)
             .map_err(SdkError::construction_failure)?;
         let peer = || peer_of(self.url.as_ref().unwrap_or(&access.url));
-        let troubled = |what| self.troubled(begin, Trouble::new(what, peer()));
+        let troubled = |what| self.troubled(message, begin, Trouble::new(what, peer()));
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
         let response = self
@@ -252,7 +281,7 @@ impl Sender {
             .connector()
             .call(request)
             .await
-            .map_err(|error| self.troubled(begin, Trouble::of(&error, peer)))?;
+            .map_err(|error| self.troubled(message, begin, Trouble::of(&error, peer)))?;
         let mut response = HttpResponse::from(response);
         if response.status().is_server_error()
             && let Some(connection) = connection.get()
@@ -263,7 +292,9 @@ impl Sender {
         let received = ByteStream::new(response.take_body()).collect().await;
         let bytes = match received {
             Ok(received) => received.into_bytes(),
-            Err(error) => return Err(self.troubled(begin, Trouble::of_body(&error, peer()))),
+            Err(error) => {
+                return Err(self.troubled(message, begin, Trouble::of_body(&error, peer())));
+            }
         };
         let status = response.status().as_u16();
         if !response.status().is_success() {
@@ -274,7 +305,7 @@ impl Sender {
             if error.code().is_none() {
                 return Err(troubled(What::Foreign(status, Form::of(&bytes))));
             }
-            self.connection.is_answered();
+            self.connection.is_answered(self.calls(message));
             // It may hold more: see `details`.
             *response.body_mut() = SdkBody::from(bytes);
             return Err(SdkError::service_error(error, response));
@@ -285,7 +316,7 @@ impl Sender {
             _ if is_json(&bytes) => troubled(What::Misshapen),
             _ => troubled(What::Foreign(status, Form::of(&bytes))),
         })?;
-        self.connection.is_answered();
+        self.connection.is_answered(self.calls(message));
         Ok(answer)
     }
 

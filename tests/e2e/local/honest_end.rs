@@ -1,7 +1,9 @@
 //! honest-end: what a run says at its end, and what it does not say.
 
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
 
 use backfill_core::{Item, Value};
 use backfill_e2e::command::{Ended, backfill};
@@ -160,6 +162,71 @@ async fn no_secrets_in_what_is_said_of_answers_that_are_not_understood() {
         }
     }
 }
+
+/// honest-end: if no answer to a write can be read, while everything else is answered, that is said within ten seconds, and nothing of
+/// an answer in it. What may be the service is tried again until it can be read, and no item counts twice; what is not, ends the run.
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_end_of_writes_whose_answers_cannot_be_read() {
+    let database = Embedded::start().await;
+    let foreign = Verdict::Say(200, r#"{"MARKED-CONTENT": MARKED}"#.into());
+    let cases = [("halves", Verdict::Garble), ("foreign", foreign)];
+    let items: Vec<Item> = (0..60).map(tables::stuff).collect();
+    let line = database.line().await;
+    let (mut runs, mut taps) = (Vec::new(), Vec::new());
+    for (table, verdict) in cases {
+        tables::create(&database.client, table, STUFF_KEYS).await;
+        tables::put_all(&database.client, table, &items).await;
+        let begin = OnceLock::new();
+        taps.push(line.tap(table, move |call| {
+            let is_write =
+                call.operation == "UpdateItem" || call.operation == "BatchExecuteStatement";
+            let is_odd = is_write && begin.get_or_init(Instant::now).elapsed() < OUTAGE;
+            let verdict = match is_odd {
+                true => verdict.clone(),
+                false => Verdict::Forward,
+            };
+            async move { verdict }
+        }));
+        let run = format!("run --table {table} --set test=1 --json --run-id {table}");
+        let mut command = backfill(run.split(' '));
+        command.args(["--endpoint-url", &line.endpoint]);
+        runs.push(tokio::task::spawn_blocking(move || {
+            let begin = Instant::now();
+            (Ended::run(&mut command), begin.elapsed())
+        }));
+    }
+    let foreign = runs.pop().unwrap().await.unwrap();
+    let halves = runs.pop().unwrap().await.unwrap();
+    let (ended, took) = foreign;
+    let ended = ended.expect_code(1);
+    assert!(took < OUTAGE, "{took:?}: {ended:#?}");
+    let said = "answers with JSON that is not the service's, status 200";
+    assert!(ended.stderr.contains(said), "{ended:#?}");
+    assert!(
+        !ended.stderr.contains("MARKED") && !ended.stdout.contains("MARKED"),
+        "{ended:#?}"
+    );
+    assert_eq!(ended.json()["updated"], 0, "{ended:#?}");
+
+    let (ended, took) = halves;
+    let ended = ended.expect_code(0);
+    assert!(took > OUTAGE, "{took:?}: {ended:#?}");
+    let waiting = ended.stderr.find("waiting for an answer: the answer of ");
+    let again = ended.stderr.find("the service answers again");
+    assert!(waiting.is_some() && again > waiting, "{ended:#?}");
+    let books = ended.json();
+    let figure = |name: &str| books[name].as_u64().unwrap();
+    let pending = items.iter().filter(|item| !item.contains_key("test"));
+    assert_eq!(figure("matched"), pending.count() as u64, "{books}");
+    assert_eq!(
+        figure("updated") + figure("raced"),
+        figure("matched"),
+        "{books}"
+    );
+}
+
+/// How long no answer to a write can be read: longer than anybody is to be left without a word.
+const OUTAGE: Duration = Duration::from_secs(13);
 
 /// honest-end: if the passes are used up, the exit code is 3 and the keys of what remains are shown.
 #[tokio::test(flavor = "multi_thread")]
