@@ -14,7 +14,9 @@ mod sizes;
 mod warnings;
 
 pub use differences::{Difference, refuse_differences};
-pub use facts::{Billing, Fact, IndexFacts, Projection, Replica, Room, TableFacts, WarmThroughput};
+pub use facts::{
+    Billing, Fact, IndexFacts, OtherRun, Projection, Replica, Room, TableFacts, WarmThroughput,
+};
 pub use forecast::{Bound, Forecast, IndexCost, Limit, Tried};
 pub use kept::{KEPT_VERSION, KeptPlan};
 pub use losses::Losses;
@@ -25,9 +27,7 @@ pub use sample::{
     SampledPage, sampling_rate, segments_to_sample,
 };
 pub use sizes::{index_units, update_units};
-pub use warnings::{
-    Advice, Known, OtherRun, Warning, held_now, other_runs, room_warnings, warnings,
-};
+pub use warnings::{Advice, Known, Warning, other_runs, room_warnings, warnings};
 
 pub use crate::value::size::item_bytes;
 

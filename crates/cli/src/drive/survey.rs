@@ -2,13 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use backfill_core::change::Change;
 use backfill_core::change::expression::RESERVED;
-use backfill_core::engine::planner;
-use backfill_core::ports::PageRequest;
 use backfill_core::survey::{
-    Fact, Plan, ReadPage, Rehearsal as _, Room, Surroundings, SurveyAccess, TableFacts, Tried,
-    Warning, held_now, objection, other_runs, rehearse,
+    Fact, Plan, Rehearsal as _, Room, Surroundings, Tried, objection, rehearse,
 };
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 use backfill_core::view::cost::Prices;
@@ -18,24 +14,6 @@ use backfill_rehearsal::trial::EmbeddedTrial;
 
 use crate::drive::progress::with_progress;
 use crate::drive::{others, owner};
-
-/// Access to a table that knows how many pages of a sample were read.
-struct Seen {
-    access: ReadOnly,
-    pages: AtomicU64,
-}
-
-impl SurveyAccess for Seen {
-    async fn facts(&self, table: &str, keys: &KeySchema) -> Result<TableFacts> {
-        self.access.facts(table, keys).await
-    }
-
-    async fn sample_page(&self, change: &dyn Change, request: PageRequest<'_>) -> Result<ReadPage> {
-        let page = self.access.sample_page(change, request).await?;
-        self.pages.fetch_add(1, Ordering::Relaxed);
-        Ok(page)
-    }
-}
 
 /// The plan of a run, by so many sampled pages. `room` is set if it is to be a deployed run.
 pub async fn plan(
@@ -47,45 +25,29 @@ pub async fn plan(
     pages: u32,
     room: Option<Fact<Room>>,
 ) -> Result<Plan> {
-    let access = Seen {
-        access: ReadOnly(connection.clone()),
-        pages: AtomicU64::new(0),
-    };
+    let others = others::others(request, connection, checkpoints).await;
+    let sampled = AtomicU64::new(0);
     let with = Surroundings {
-        access: &access,
+        access: &ReadOnly(connection.clone()),
         checkpoints,
         rehearsal: &EmbeddedTrial,
         owner: &owner::this_process(),
         prices,
         pages,
         room,
+        others: &others,
+        sampled: &sampled,
     };
     let doing = format!("sampling table {}", request.spec.table);
-    let now = || (access.pages.load(Ordering::Relaxed), String::new());
-    let plan = with_progress(
+    let now = || (sampled.load(Ordering::Relaxed), String::new());
+    with_progress(
         Plan::make(request, description, &with),
         doing,
         "pages",
         pages.into(),
         now,
-    );
-    let (plan, others) = tokio::join!(plan, others::others(request, connection, checkpoints));
-    let mut plan = plan?;
-    let amplification = plan.forecast.amplification;
-    let reasons = planner::held_now(&access.access, &plan.settings).await?;
-    let mut warnings = held_now(&reasons);
-    let settings = &plan.settings;
-    warnings.extend(other_runs(
-        &others,
-        settings,
-        Some(&plan.table),
-        amplification,
-    ));
-    // Behind what is said first of all.
-    let is_first = |warning: &Warning| warning.code.starts_with("values_are_");
-    let at = plan.warnings.iter().take_while(|w| is_first(w)).count();
-    plan.warnings.splice(at..at, warnings);
-    Ok(plan)
+    )
+    .await
 }
 
 /// Refuses an update that cannot be read, on a table with any keys, before anything is sent. The deployed functions have no embedded

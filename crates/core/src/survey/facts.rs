@@ -45,6 +45,21 @@ pub struct Room {
     pub reserved: Option<u64>,
 }
 
+/// Another run that goes on on the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherRun {
+    /// Its id.
+    pub run_id: String,
+    /// Update and predicate in one line.
+    pub change: String,
+    /// Who holds it, and what is known of whether that is alive.
+    pub held_by: String,
+    /// Write units per second that it may use; `None` without a limit.
+    pub max_wcu: Option<u32>,
+    /// Read units per second that it may use; `None` without a limit.
+    pub max_rcu: Option<u32>,
+}
+
 /// A table as far as a run is concerned.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TableFacts {

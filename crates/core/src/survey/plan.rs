@@ -1,24 +1,25 @@
 //! The plan: everything that is known of a run before it begins, gathered by reads alone.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::examples::{Unusual, diverse};
-use super::facts::{Fact, IndexFacts, Room, TableFacts};
+use super::facts::{Fact, IndexFacts, OtherRun, Room, TableFacts};
 use super::forecast::{Forecast, Tried};
 use super::losses::key_of;
 use super::sample::{
     ITEMS_PER_PAGE, LEAST_ITEMS, ReadPage, Sample, SampledPage, sampling_rate, segments_to_sample,
 };
-use super::warnings::{Known, Warning, room_warnings, warnings};
+use super::warnings::{Known, Warning, warnings};
 use crate::change::Change;
-use crate::engine::planner::preview;
+use crate::engine::planner::{held_now, preview};
 use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_until};
 use crate::pace::{Budget, Consistency, Pace, Share, Turn};
-use crate::ports::{CheckpointReader, PageRequest};
+use crate::ports::{CheckpointReader, PageRequest, ReadAccess};
 use crate::records::{Owner, RunRecord};
 use crate::request::{Settings, WrittenBy};
 use crate::table::{KeySchema, TableDescription, average_bytes, explain_segments};
@@ -92,6 +93,10 @@ pub struct Surroundings<'a, A, C, R> {
     pub pages: u32,
     /// The room that Lambda has for the workers of a deployed run; `None` if the run is to be one in a process.
     pub room: Option<Fact<Room>>,
+    /// Other runs that go on on the table.
+    pub others: &'a [OtherRun],
+    /// Counts the pages that were sampled, for whoever waits for them.
+    pub sampled: &'a AtomicU64,
 }
 
 /// Everything that is known of a run before it begins.
@@ -147,11 +152,24 @@ pub struct KnownRun {
     pub table_gone: Option<bool>,
 }
 
+impl KnownRun {
+    fn new(run: &RunRecord, description: &TableDescription) -> KnownRun {
+        KnownRun {
+            status: run.status.name(),
+            pass: run.pass,
+            message: run.message.clone(),
+            settings: run.settings.clone(),
+            table_gone: run.is_of_another(&description.identity),
+        }
+    }
+}
+
 impl Plan {
     /// Looks at the table, samples it, and tries the change on items of the sample.
     ///
-    /// Errors: whatever the table refuses; `Throttled` if it throttles the sample for long.
-    pub async fn make<A: SurveyAccess, C: CheckpointReader, R: Rehearsal>(
+    /// Errors: whatever the table refuses; `Throttled` if it throttles the sample for long; `InvalidInput`, naming `pause_when`, if
+    /// there is no such alarm.
+    pub async fn make<A: SurveyAccess + ReadAccess, C: CheckpointReader, R: Rehearsal>(
         request: &Request,
         description: &TableDescription,
         with: &Surroundings<'_, A, C, R>,
@@ -160,13 +178,8 @@ impl Plan {
         let until = Until::after(PATIENCE);
         let facts = retry(&until, || with.access.facts(&spec.table, keys)).await?;
         let stored = stored_run(with.checkpoints, &request.run_id()).await;
-        let run = stored.as_ref().map(|run| KnownRun {
-            status: run.status.name(),
-            pass: run.pass,
-            message: run.message.clone(),
-            settings: run.settings.clone(),
-            table_gone: run.is_of_another(&description.identity),
-        });
+        let run = stored.as_ref();
+        let run = run.map(|run| KnownRun::new(run, description));
         // A run that is there keeps what was chosen for it.
         let (settings, refused) = match preview(stored, request, description, with.owner) {
             Ok(record) => (record.settings, None),
@@ -186,6 +199,7 @@ impl Plan {
         let also_tried = tried.split_off(representative.min(tried.len()));
         let forecast = Forecast::new(&facts, &sample, &tried, &settings, with.prices);
         let forecast = priced(forecast, with.room.as_ref());
+        let held = held_now(with.access, &settings).await?;
         let known = Known {
             facts: &facts,
             sample: &sample,
@@ -194,11 +208,11 @@ impl Plan {
             forecast: &forecast,
             settings: &settings,
             targets: &targets,
+            held: &held,
+            others: with.others,
+            room: with.room.as_ref(),
         };
-        let mut warnings = warnings(&known);
-        if let Some(room) = &with.room {
-            warnings.extend(room_warnings(room, &settings));
-        }
+        let warnings = warnings(&known);
         Ok(Plan {
             run_id: request.run_id(),
             run,
@@ -350,6 +364,7 @@ async fn sampled<A: SurveyAccess, C, R>(
         }
         let (keys, indexes) = (change.keys(), &facts.indexes);
         pages.push(SampledPage::new(read, keys, indexes, targets, examples));
+        with.sampled.fetch_add(1, Ordering::Relaxed);
     }
     let examples = spread(&pages, examples);
     let key_of = |item: &Item| key_of(change.keys(), item);
@@ -499,6 +514,8 @@ mod tests {
             prices: &Prices::default(),
             pages: PAGES,
             room: None,
+            others: &[],
+            sampled: &AtomicU64::new(0),
         };
         let settings = crate::request::RequestedSettings::default().choose(0);
         let change = spec.change(&facts.keys);

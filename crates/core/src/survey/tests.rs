@@ -117,6 +117,9 @@ fn warned_of(
         forecast,
         settings,
         targets,
+        held: &[],
+        others: &[],
+        room: None,
     })
 }
 
@@ -364,6 +367,55 @@ fn each_warning_has_its_cause() {
         change(&mut facts);
         assert_eq!(codes(&facts, &tried(), &budget, &["test"]), [code]);
     }
+}
+
+/// What a person must know before all else stands before what the table looks like, and what Lambda lacks behind that.
+#[test]
+fn warnings_have_one_order_whatever_they_are_found_by() {
+    let lost = Tried {
+        before: item(r#"{"id":"a","test":0}"#),
+        ..tried().remove(0)
+    };
+    let settings = settings(Some(1_000));
+    let holder = SampledPage {
+        holders: [("test".to_owned(), 1)].into(),
+        ..page(250, 200)
+    };
+    let sample = Sample::new(&[holder, page(250, 200)], 10_000);
+    let facts = TableFacts {
+        deletion_protection: false,
+        ..table()
+    };
+    let (tried, prices) = ([lost], Prices::default());
+    let warnings = warnings(&Known {
+        facts: &facts,
+        sample: &sample,
+        tried: &tried,
+        also_tried: &[],
+        forecast: &Forecast::new(&facts, &sample, &tried, &settings, &prices),
+        settings: &settings,
+        targets: &["test".to_owned()],
+        held: &["it is night".to_owned()],
+        others: &[OtherRun {
+            run_id: "other".into(),
+            change: "SET a = 1".into(),
+            held_by: "somebody".into(),
+            max_wcu: None,
+            max_rcu: None,
+        }],
+        room: Some(&Fact::Unknown("not allowed".into())),
+    });
+    let codes: Vec<_> = warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(
+        codes,
+        [
+            "values_are_overwritten",
+            "held_now",
+            "other_run",
+            "no_deletion_protection",
+            "lambda_not_seen"
+        ]
+    );
 }
 
 /// Wrong types, NULL, nothing at all and too many bytes do not fit the key of an index, global or local; an attribute that is not

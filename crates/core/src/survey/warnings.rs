@@ -1,5 +1,6 @@
 //! What to look at before a run: each warning has a function of its own, in the file of its subject. A function sees what
-//! is known ([`Known`]) and says what it finds, with advice as data; only the command knows how it is typed.
+//! is known ([`Known`]) and says what it finds, with advice as data; only the command knows how it is typed. What is told of
+//! other runs ([`other_runs`]) and of the room for workers ([`room_warnings`]) is told without a plan, too.
 
 mod capacity;
 mod copies;
@@ -10,16 +11,17 @@ mod safety;
 mod sample;
 mod warning;
 
-pub use self::guards::held_now;
 pub use self::lambda::room_warnings;
-pub use self::others::{OtherRun, other_runs};
+pub use self::others::other_runs;
 pub use self::warning::{Advice, Known, Warning};
 
 type Look = fn(&Known<'_>) -> Vec<Warning>;
 
 /// Every warning, in the order in which they are shown.
-const LOOKS: [Look; 20] = [
+const LOOKS: [Look; 23] = [
     sample::values_are_lost,
+    guards::held_now,
+    others::of_plan,
     sample::items_do_not_fit_an_index,
     sample::update_refused,
     sample::update_does_not_extinguish,
@@ -39,6 +41,7 @@ const LOOKS: [Look; 20] = [
     capacity::no_budget,
     sample::no_estimate,
     sample::none_in_sample,
+    lambda::of_plan,
 ];
 
 /// Looks for what could go wrong with a run, in the order in which it is to be shown.

@@ -1,10 +1,10 @@
 //! What would hold a run that began now.
 
-use super::warning::{Advice, Warning, warn};
+use super::warning::{Advice, Known, Warning, warn};
 
-/// Names each of these reasons for which the run would be held now.
-pub fn held_now(reasons: &[String]) -> Vec<Warning> {
-    let named = reasons.iter().flat_map(|why| {
+/// Names each reason for which the run would be held now.
+pub(super) fn held_now(known: &Known<'_>) -> Vec<Warning> {
+    let named = known.held.iter().flat_map(|why| {
         warn(
             "held_now",
             format!("the run would be held now: {why}"),

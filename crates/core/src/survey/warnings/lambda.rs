@@ -1,8 +1,15 @@
 //! What a deployed run leaves of Lambda to the other functions of its account.
 
-use super::warning::{Advice, Warning, warn};
+use super::warning::{Advice, Known, Warning, warn};
 use crate::request::Settings;
 use crate::survey::facts::{Fact, Room};
+
+/// [`room_warnings`] of a run that is to be a deployed one.
+pub(super) fn of_plan(known: &Known<'_>) -> Vec<Warning> {
+    let room = known.room.iter();
+    room.flat_map(|room| room_warnings(room, known.settings))
+        .collect()
+}
 
 /// Looks whether the workers of a deployed run find room in Lambda, and leave some. A dry run has no workers.
 pub fn room_warnings(room: &Fact<Room>, settings: &Settings) -> Vec<Warning> {

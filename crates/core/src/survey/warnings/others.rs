@@ -1,22 +1,18 @@
 //! Other runs of the same table.
 
-use super::warning::{Advice, Warning, units, warn};
+use super::warning::{Advice, Known, Warning, units, warn};
 use crate::request::Settings;
-use crate::survey::facts::TableFacts;
+use crate::survey::facts::{OtherRun, TableFacts};
 
-/// Another run that goes on on the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OtherRun {
-    /// Its id.
-    pub run_id: String,
-    /// Update and predicate in one line.
-    pub change: String,
-    /// Who holds it, and what is known of whether that is alive.
-    pub held_by: String,
-    /// Write units per second that it may use; `None` without a limit.
-    pub max_wcu: Option<u32>,
-    /// Read units per second that it may use; `None` without a limit.
-    pub max_rcu: Option<u32>,
+/// [`other_runs`], as a plan knows them.
+pub(super) fn of_plan(known: &Known<'_>) -> Vec<Warning> {
+    let amplification = known.forecast.amplification;
+    other_runs(
+        known.others,
+        known.settings,
+        Some(known.facts),
+        amplification,
+    )
 }
 
 /// Names the other runs of the table, and says if their budgets and this run's add up to more than the table takes, if that is

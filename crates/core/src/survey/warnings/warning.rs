@@ -1,7 +1,7 @@
 //! A warning, its advice as data, and what warnings are found by.
 
 use crate::request::Settings;
-use crate::survey::facts::TableFacts;
+use crate::survey::facts::{Fact, OtherRun, Room, TableFacts};
 use crate::survey::forecast::{Forecast, Tried};
 use crate::survey::sample::Sample;
 
@@ -73,6 +73,12 @@ pub struct Known<'a> {
     pub settings: &'a Settings,
     /// Attributes that the change writes.
     pub targets: &'a [String],
+    /// What would hold the run if it began now, each in words for a person.
+    pub held: &'a [String],
+    /// Other runs that go on on the table.
+    pub others: &'a [OtherRun],
+    /// The room that Lambda has for the workers of a deployed run; `None` if it is to be one in a process.
+    pub room: Option<&'a Fact<Room>>,
 }
 
 impl<'a> Known<'a> {
