@@ -11,7 +11,7 @@ use backfill_core::engine::verifier::{CountSum, Verification, VerifyRequest, cou
 use backfill_core::engine::worker::{Chunk, ChunkReport};
 use backfill_core::pace::retry::Until;
 use backfill_core::pace::{Budget, Share};
-use backfill_core::ports::{Page, PageRequest, TableReader};
+use backfill_core::ports::{LackingPage, Page, PageRequest, TableReader};
 use backfill_core::records::{Counters, Proof, Rejected, RunRecord, SegmentRecord};
 use backfill_core::request::Settings;
 use backfill_core::request::parse_strictly;
@@ -93,6 +93,16 @@ impl TableReader for Pending {
             consumed_rcu: 1.0,
         })
     }
+
+    async fn lacking(&self, request: PageRequest<'_>) -> Result<LackingPage> {
+        assert!(request.segment < request.total_segments);
+        Ok(LackingPage {
+            lacking: vec![1],
+            scanned: 1,
+            next: None,
+            consumed_rcu: 0.5,
+        })
+    }
 }
 
 /// Checks that a verification from an event is refused, or brought to its end.
@@ -106,7 +116,7 @@ fn go_on_with(verification: Verification) {
         let until = Until::after(Duration::from_secs(60));
         {
             let sum = CountSum::from(&verification);
-            count(&Pending, verification, &budget, &until, &sum).await
+            count(&Pending, None, verification, &budget, &until, &sum).await
         }
     });
     match end {

@@ -5,6 +5,7 @@
 //! is.
 
 pub mod expression;
+mod lacks;
 mod pair;
 pub mod partiql;
 pub mod reserved;
@@ -13,6 +14,7 @@ mod spec;
 mod syntax;
 mod verbs;
 
+pub use self::lacks::{Lacks, lacking_text};
 pub use self::pair::Pair;
 pub use self::seam::{Change, Condition, GuardedUpdate, Seen, SharedChange, Sweep};
 pub use self::spec::{Spec, check_table_name};

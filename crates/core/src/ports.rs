@@ -43,6 +43,19 @@ pub struct Page {
     pub consumed_rcu: f64,
 }
 
+/// One Scan response about items that are not pending and lack what the update sets ([`Change::lacks`](crate::change::Change::lacks)).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LackingPage {
+    /// How many of them lack each of [`Lacks::attributes`](crate::change::Lacks::attributes), in that order.
+    pub lacking: Vec<u64>,
+    /// Items evaluated.
+    pub scanned: u64,
+    /// LastEvaluatedKey; `None` is the end of the segment, and nothing else is.
+    pub next: Option<Key>,
+    /// Read capacity units of the page, as DynamoDB reported them.
+    pub consumed_rcu: f64,
+}
+
 /// What became of one conditional write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -124,6 +137,12 @@ pub trait TableReader: Send + Sync {
     ///
     /// Errors: those of a scan; retryable ones are for the caller to retry.
     fn page(&self, request: PageRequest<'_>) -> impl Future<Output = Result<Page>> + Send;
+
+    /// Reads one page of items that are not pending, and counts which of them lack what the update sets.
+    ///
+    /// Errors: those of a scan; retryable ones are for the caller to retry.
+    fn lacking(&self, request: PageRequest<'_>)
+    -> impl Future<Output = Result<LackingPage>> + Send;
 }
 
 /// Write access to the target table, for one change: guarded updates, of one item or of several, a look at their effect,

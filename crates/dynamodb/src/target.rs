@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backfill_core::change::partiql::{BATCH_SIZE, BoundStatement};
-use backfill_core::change::{Seen, SharedChange};
+use backfill_core::change::{Seen, SharedChange, Sweep};
 use backfill_core::ports::{
-    Alarm, Batch, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter,
-    Write, WriteAccess,
+    Alarm, Batch, LackingPage, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader,
+    TableWriter, Write, WriteAccess,
 };
 use backfill_core::request::{WriterKind, WrittenBy};
 use backfill_core::table::TableDescription;
@@ -16,8 +16,8 @@ use backfill_core::{Error, ErrorKind, Item, Key, Result};
 
 use crate::alarms::alarm;
 use crate::calls::{
-    ALL_OLD, BatchExecuteStatement, BatchExecuted, BatchStatement, Scan, StatementError, TOTAL,
-    UpdateItem,
+    ALL_OLD, BatchExecuteStatement, BatchExecuted, BatchStatement, Scan, Scanned, StatementError,
+    TOTAL, UpdateItem,
 };
 use crate::connection::Connection;
 use crate::description::describe;
@@ -151,7 +151,49 @@ impl WriteAccess for ReadWrite {
 
 impl TableReader for Reader {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
-        let sweep = self.change.sweep();
+        let scanned = self.scan(self.change.sweep(), request).await?;
+        let items = items_of(|| self.doing(), scanned.items)?;
+        // For most changes a sweep brings nothing but keys, which then need not be taken apart.
+        let seen = |item: Item| match self.change.reads() {
+            [] => Seen::from(Key(item)),
+            _ => Seen::new(self.change.keys(), item),
+        };
+        Ok(Page {
+            pending: items.into_iter().map(seen).collect(),
+            scanned: scanned.scanned_count,
+            next: scanned.last_evaluated_key,
+            consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
+        })
+    }
+
+    async fn lacking(&self, request: PageRequest<'_>) -> Result<LackingPage> {
+        let Some(lacks) = self.change.lacks() else {
+            let why = format!("{}: nothing lacks what nothing sets", self.doing());
+            return Err(Error::new(ErrorKind::Internal, why));
+        };
+        let scanned = self.scan(&lacks.sweep, request).await?;
+        let items = items_of(|| self.doing(), scanned.items)?;
+        let lacking = |name: &String| items.iter().filter(|item| !item.contains_key(name)).count();
+        Ok(LackingPage {
+            lacking: lacks
+                .attributes
+                .iter()
+                .map(|name| lacking(name) as u64)
+                .collect(),
+            scanned: scanned.scanned_count,
+            next: scanned.last_evaluated_key,
+            consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
+        })
+    }
+}
+
+impl Reader {
+    fn doing(&self) -> String {
+        format!("scanning table {}", self.change.table())
+    }
+
+    /// One Scan.
+    async fn scan(&self, sweep: &Sweep, request: PageRequest<'_>) -> Result<Scanned> {
         let scan = Scan {
             table_name: self.change.table(),
             segment: Some(request.segment),
@@ -166,27 +208,13 @@ impl TableReader for Reader {
             return_consumed_capacity: TOTAL,
             ..Scan::default()
         };
-        let doing = || format!("scanning table {}", self.change.table());
         let scanned = self.sender.call(&scan).await;
-        let scanned = scanned.map_err(|error| failure(&doing(), error))?;
+        let scanned = scanned.map_err(|error| failure(&self.doing(), error))?;
         let next = scanned.last_evaluated_key.as_ref();
-        self.goes_on(&doing(), request.segment, request.after, next)?;
-        let items = items_of(doing, scanned.items)?;
-        // For most changes a sweep brings nothing but keys, which then need not be taken apart.
-        let seen = |item: Item| match self.change.reads() {
-            [] => Seen::from(Key(item)),
-            _ => Seen::new(self.change.keys(), item),
-        };
-        Ok(Page {
-            pending: items.into_iter().map(seen).collect(),
-            scanned: scanned.scanned_count,
-            next: scanned.last_evaluated_key,
-            consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
-        })
+        self.goes_on(&self.doing(), request.segment, request.after, next)?;
+        Ok(scanned)
     }
-}
 
-impl Reader {
     /// Refuses a segment whose pages lead nowhere.
     fn goes_on(
         &self,

@@ -43,10 +43,11 @@ pub async fn simulate(
     driver: Driver,
 ) -> Result<Report> {
     let set = [("migrated".to_owned(), Value::N("1".into()))].into();
-    let request = Request {
-        spec: Spec::set_missing("simulated", set),
-        settings,
-    };
+    let mut spec = Spec::set_missing("simulated", set);
+    if scenario.counts_lacking {
+        spec.pending += " AND attribute_exists(payload)";
+    }
+    let request = Request { spec, settings };
     let line = Latency::new(scenario.seed, STORE_MS);
     let meter = line.meter.clone();
     let world = World {

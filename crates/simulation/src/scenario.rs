@@ -19,6 +19,8 @@ pub struct Scenario {
     /// Part of the pending items, but for the first of each segment, that a live writer sets after they were read and before
     /// they are written, 0 to 1.
     pub raced: f64,
+    /// Whether the verification also counts items that are not pending and lack what the update sets. There are none.
+    pub counts_lacking: bool,
     /// Indexes that an update writes to as well.
     pub indexes: u32,
     /// Partitions at the start.
@@ -55,6 +57,7 @@ impl Default for Scenario {
             counted_bytes: Some(300),
             pending: 1.0,
             raced: 0.0,
+            counts_lacking: false,
             indexes: 0,
             partitions: 1,
             partition_wcu: PARTITION_WRITES,

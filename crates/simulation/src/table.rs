@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use backfill_core::change::partiql::BATCH_SIZE;
 use backfill_core::change::{Seen, SharedChange};
 use backfill_core::ports::{
-    Batch, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader, TableWriter, Write,
-    WriteAccess,
+    Batch, LackingPage, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader,
+    TableWriter, Write, WriteAccess,
 };
 use backfill_core::request::WriterKind;
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
@@ -275,6 +275,17 @@ impl TableReader for SimulatedTable {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
         self.latency(1 + request.limit / 50).await;
         self.lock().page(request)
+    }
+
+    /// No item that is not pending lacks anything here, and reading them costs what it costs.
+    async fn lacking(&self, request: PageRequest<'_>) -> Result<LackingPage> {
+        let page = self.page(request).await?;
+        Ok(LackingPage {
+            lacking: Vec::new(),
+            scanned: page.scanned,
+            next: page.next,
+            consumed_rcu: page.consumed_rcu,
+        })
     }
 }
 

@@ -6,12 +6,13 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use backfill_core::change::expression::placeholders;
 use backfill_core::change::partiql::BATCH_SIZE;
 use backfill_core::change::{GuardedUpdate, Seen, SharedChange};
 use backfill_core::clock::now_ms;
 use backfill_core::ports::{
-    Alarm, AlarmState, Batch, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader,
-    TableWriter, Write, WriteAccess,
+    Alarm, AlarmState, Batch, LackingPage, Look, LookBy, Outcome, Page, PageRequest, ReadAccess,
+    TableReader, TableWriter, Write, WriteAccess,
 };
 use backfill_core::records::Cursor;
 use backfill_core::request::WriterKind;
@@ -61,6 +62,8 @@ struct State {
     sweep_pages: u64,
     /// The update does not do what it should: it leaves the predicate true.
     useless_update: bool,
+    /// What lacks something is not to be counted.
+    refuses_lacking: bool,
     /// Batches find the predicate false of every item.
     blind_batches: bool,
     /// Batches that were carried out while they were believed.
@@ -161,6 +164,14 @@ fn is_pending(names: &BTreeMap<String, String>, item: &Item) -> bool {
     names.values().any(|name| !item.contains_key(name))
 }
 
+/// The names that the predicate of a spec uses.
+fn names_of_pending(spec: &Spec) -> BTreeMap<String, String> {
+    let used = placeholders(&spec.pending);
+    let mut names = spec.names.clone();
+    names.retain(|name, _| used.contains(&name.as_str()));
+    names
+}
+
 /// Sets what is missing: each `#name` has its `:name`, but for the key that the guard names.
 fn apply(update: &GuardedUpdate<'_>, item: &mut Item) {
     for (placeholder, name) in &*update.names {
@@ -230,6 +241,11 @@ impl ModelTable {
     /// From now on updates leave the predicate true.
     pub fn make_updates_useless(&self) {
         self.state.lock().unwrap().useless_update = true;
+    }
+
+    /// From now on the scan for items that lack something is refused.
+    pub fn refuse_lacking(&self) {
+        self.state.lock().unwrap().refuses_lacking = true;
     }
 
     /// From now on a batch finds the predicate false of every item, as if PartiQL meant something else by it.
@@ -318,11 +334,11 @@ impl ModelTable {
 
     /// Number of items that the spec still has to migrate.
     pub fn count_pending(&self, spec: &Spec) -> u64 {
-        let state = self.state.lock().unwrap();
+        let (state, names) = (self.state.lock().unwrap(), names_of_pending(spec));
         state
             .items
             .values()
-            .filter(|item| is_pending(&spec.names, item))
+            .filter(|item| is_pending(&names, item))
             .count() as u64
     }
 
@@ -349,7 +365,7 @@ impl ModelTable {
         total: u32,
         cursor: &Cursor,
     ) -> Vec<Key> {
-        let state = self.state.lock().unwrap();
+        let (state, names) = (self.state.lock().unwrap(), names_of_pending(spec));
         state
             .items
             .iter()
@@ -359,7 +375,7 @@ impl ModelTable {
                 Cursor::After(key) => **at <= position(key),
                 Cursor::Exhausted => true,
             })
-            .filter(|(_, item)| is_pending(&spec.names, item))
+            .filter(|(_, item)| is_pending(&names, item))
             .filter(|((_, key), _)| !state.is_refused(key) && !state.mended.contains(key))
             .map(|((_, key), _)| key.clone())
             .collect()
@@ -494,63 +510,45 @@ impl WriteAccess for ModelTable {
 }
 
 impl TableReader for ModelAccess {
-    /// Pages hold up to four items, so that many are empty and all are many.
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
-        self.table.faults.before().await?;
-        self.table.faults.check_access()?;
-        let empty = request.after.is_some() && self.table.faults.empty_page();
-        let size = 1 + self.table.faults.pick(4).min(u64::from(request.limit) - 1);
-        let page = {
-            let mut state = self.table.state.lock().unwrap();
-            let after = request.after.map(position);
-            let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-            // An eventually consistent page sees some items as they were before their last change.
-            let mut stale: BTreeMap<&Position, Option<&Item>> = BTreeMap::new();
-            if !request.consistent {
-                for (at, (changed, before)) in state.before.range((from, Bound::Unbounded)) {
-                    if changed.elapsed() < STALE && self.table.faults.pick(4) == 0 {
-                        stale.insert(at, before.as_ref());
-                    }
-                }
-            }
-            let current = state.items.range((from, Bound::Unbounded));
-            let current = current.filter(|(at, _)| !stale.contains_key(at));
-            let old = stale.iter().filter_map(|(at, item)| Some((*at, (*item)?)));
-            let in_segment =
-                |at: &Position| segment_of(at, request.total_segments) == request.segment;
-            let mut in_segment: Vec<(&Position, &Item)> = current
-                .filter(|(at, _)| in_segment(at))
-                // Each stale item may come before one of these.
-                .take(size as usize)
-                .chain(old.filter(|(at, _)| in_segment(at)))
-                .collect();
-            in_segment.sort_by_key(|(at, _)| *at);
-            in_segment.truncate(if empty { 0 } else { size as usize });
-            let in_segment: Vec<(Seen, bool)> = in_segment
-                .into_iter()
-                .map(|((_, key), item)| {
-                    let pending = is_pending(&self.change.pending().names, item);
-                    (self.seen(key, item), pending)
-                })
-                .collect();
-            state.evaluated += in_segment.len() as u64;
-            state.sweep_pages += u64::from(!request.consistent);
-            Page {
-                scanned: in_segment.len() as u64,
-                // As in DynamoDB, a full page has a LastEvaluatedKey even if it is the last.
-                next: if empty {
-                    request.after.cloned()
-                } else {
-                    (in_segment.len() as u64 == size)
-                        .then(|| in_segment[size as usize - 1].0.key.clone())
-                },
-                pending: in_segment
-                    .into_iter()
-                    .filter(|(_, pending)| *pending)
-                    .map(|(seen, _)| seen)
-                    .collect(),
-                consumed_rcu: if request.consistent { 1.0 } else { 0.5 },
-            }
+        let (found, next) = self.evaluated(request).await?;
+        let names = &self.change.pending().names;
+        let pending = found.iter().filter(|(_, item)| is_pending(names, item));
+        let page = Page {
+            scanned: found.len() as u64,
+            pending: pending.map(|(key, item)| self.seen(key, item)).collect(),
+            next,
+            consumed_rcu: if request.consistent { 1.0 } else { 0.5 },
+        };
+        self.table.faults.after().await?;
+        Ok(page)
+    }
+
+    async fn lacking(&self, request: PageRequest<'_>) -> Result<LackingPage> {
+        if self.table.state.lock().unwrap().refuses_lacking {
+            return Err(Error::new(ErrorKind::InvalidSpec, "the filter is too long"));
+        }
+        let lacks = self
+            .change
+            .lacks()
+            .expect("what the update sets is asked for");
+        let (found, next) = self.evaluated(request).await?;
+        let names = &self.change.pending().names;
+        let outside = || found.iter().filter(|(_, item)| !is_pending(names, item));
+        let lacking = |name| {
+            outside()
+                .filter(|(_, item)| !item.contains_key(name))
+                .count()
+        };
+        let page = LackingPage {
+            lacking: lacks
+                .attributes
+                .iter()
+                .map(|name| lacking(name) as u64)
+                .collect(),
+            scanned: found.len() as u64,
+            next,
+            consumed_rcu: if request.consistent { 1.0 } else { 0.5 },
         };
         self.table.faults.after().await?;
         Ok(page)
@@ -558,6 +556,51 @@ impl TableReader for ModelAccess {
 }
 
 impl ModelAccess {
+    /// The items of a page, and its LastEvaluatedKey. Pages hold up to four items, so that many are empty and all are many.
+    async fn evaluated(&self, request: PageRequest<'_>) -> Result<(Vec<(Key, Item)>, Option<Key>)> {
+        self.table.faults.before().await?;
+        self.table.faults.check_access()?;
+        let empty = request.after.is_some() && self.table.faults.empty_page();
+        let size = 1 + self.table.faults.pick(4).min(u64::from(request.limit) - 1);
+        let mut state = self.table.state.lock().unwrap();
+        let after = request.after.map(position);
+        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        // An eventually consistent page sees some items as they were before their last change.
+        let mut stale: BTreeMap<&Position, Option<&Item>> = BTreeMap::new();
+        if !request.consistent {
+            for (at, (changed, before)) in state.before.range((from, Bound::Unbounded)) {
+                if changed.elapsed() < STALE && self.table.faults.pick(4) == 0 {
+                    stale.insert(at, before.as_ref());
+                }
+            }
+        }
+        let current = state.items.range((from, Bound::Unbounded));
+        let current = current.filter(|(at, _)| !stale.contains_key(at));
+        let old = stale.iter().filter_map(|(at, item)| Some((*at, (*item)?)));
+        let in_segment = |at: &Position| segment_of(at, request.total_segments) == request.segment;
+        let mut in_segment: Vec<(&Position, &Item)> = current
+            .filter(|(at, _)| in_segment(at))
+            // Each stale item may come before one of these.
+            .take(size as usize)
+            .chain(old.filter(|(at, _)| in_segment(at)))
+            .collect();
+        in_segment.sort_by_key(|(at, _)| *at);
+        in_segment.truncate(if empty { 0 } else { size as usize });
+        let found: Vec<(Key, Item)> = in_segment
+            .into_iter()
+            .map(|((_, key), item)| (key.clone(), item.clone()))
+            .collect();
+        state.evaluated += found.len() as u64;
+        state.sweep_pages += u64::from(!request.consistent);
+        // As in DynamoDB, a full page has a LastEvaluatedKey even if it is the last.
+        let next = match empty {
+            true => request.after.cloned(),
+            false if found.len() as u64 == size => found.last().map(|(key, _)| key.clone()),
+            false => None,
+        };
+        Ok((found, next))
+    }
+
     /// The item as a sweep brings it along.
     fn seen(&self, key: &Key, item: &Item) -> Seen {
         let read = self.change.reads().iter();

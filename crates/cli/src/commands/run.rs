@@ -252,7 +252,8 @@ async fn dry_run(
             scanned: counted.verification.scanned,
             remaining: counted.remaining(),
             elapsed_seconds: counted.elapsed_seconds,
-            consumed_rcu: counted.verification.consumed_rcu,
+            consumed_rcu: counted.verification.all_rcu(),
+            lacking: counted.verification.told_lacking(),
             samples: counted.verification.samples,
             ..Summary::without_records(request, status)
         }));

@@ -1,5 +1,7 @@
 //! `backfill verify`: the proof on its own. Only a reader is made here.
 
+use std::collections::BTreeMap;
+
 use backfill_core::engine::planner::describe;
 use backfill_core::{Key, Result};
 use backfill_dynamodb::ReadOnly;
@@ -39,6 +41,8 @@ struct Verified {
     scanned: u64,
     /// Up to ten keys of such items.
     samples: Vec<Key>,
+    /// Items that the predicate leaves out and that lack this attribute, which the update sets.
+    lacking: BTreeMap<String, u64>,
     consumed_rcu: f64,
     elapsed_seconds: f64,
 }
@@ -59,8 +63,9 @@ pub async fn verify(args: VerifyArgs) -> Result<Ending> {
             remaining: counted.remaining(),
             table: request.spec.table,
             scanned: counted.verification.scanned,
+            lacking: counted.verification.told_lacking(),
+            consumed_rcu: counted.verification.all_rcu(),
             samples: counted.verification.samples,
-            consumed_rcu: counted.verification.consumed_rcu,
             elapsed_seconds: counted.elapsed_seconds,
         }));
     }

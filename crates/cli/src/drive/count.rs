@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use backfill_core::change::lacking_text;
 use backfill_core::engine::verifier::{CountSum, Verification, count};
 use backfill_core::pace::retry::Until;
 use backfill_core::pace::{Budget, Share};
@@ -9,6 +10,7 @@ use backfill_core::ports::ReadAccess as _;
 use backfill_core::table::TableDescription;
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{Connection, ReadOnly};
+use indicatif::HumanCount;
 
 use crate::budget;
 use crate::drive::progress::with_progress;
@@ -35,7 +37,8 @@ impl Counted {
     ) -> Result<Counted> {
         let begin = Instant::now();
         let settings = request.settings.choose(description.size_bytes);
-        let reader = access.reader(request.spec.change(&description.keys));
+        let change = request.spec.change(&description.keys);
+        let reader = access.reader(change.clone());
         let until = Until {
             stop: stop_on_signal("stopping the count"),
             ..Until::after(COUNT_PATIENCE)
@@ -45,16 +48,17 @@ impl Counted {
         budget.expect_items_of(description.item_bytes());
         let verification = Verification::new(settings.total_segments);
         let sum = CountSum::from(&verification);
-        let counting = count(&reader, verification, &budget, &until, &sum);
+        let counting = count(&reader, change.lacks(), verification, &budget, &until, &sum);
         let doing = format!("counting table {}", request.spec.table);
         let expected = description.item_count;
         let within = budget::text(None, settings.max_rcu);
         let verification = with_progress(counting, doing, "items", expected, || {
             let note = sum.note(1);
-            (
-                note.scanned,
-                format!("{} pending, {within}", note.remaining),
-            )
+            let mut more = format!("{} pending, {within}", note.remaining);
+            if let Some(again) = note.again.filter(|again| *again > 0) {
+                more += &format!(", {} read again for what they lack", HumanCount(again));
+            }
+            (note.counted() as u64, more)
         });
         let verification = verification
             .await
@@ -101,6 +105,9 @@ impl Counted {
         );
         for key in &self.verification.samples {
             text.push_str(&format!("\n  {key}"));
+        }
+        if let Some(lacking) = lacking_text(&self.verification.told_lacking()) {
+            text.push_str(&format!("\n{lacking}"));
         }
         text
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
+use backfill_core::change::expression::shown_name;
 use backfill_core::clock::rfc3339;
 use backfill_core::survey::{
     Billing, Fact, IndexFacts, Plan, Projection, TableFacts, Tried, Warning, item_bytes,
@@ -428,8 +429,21 @@ impl Shown<'_> {
         let Some(bound) = forecast.bounds.first() else {
             return Vec::new();
         };
+        let lacking: Vec<String> = self
+            .plan
+            .lacking
+            .iter()
+            .map(|name| printable(&shown_name(name)))
+            .collect();
+        let again = match lacking.is_empty() {
+            true => String::new(),
+            false => format!(
+                ", a third of them to count the items that the predicate leaves out and that lack {}",
+                lacking.join(" or ")
+            ),
+        };
         vec![format!(
-            "  time      at least {} to sweep, by {}; then {} to verify, with {} read units",
+            "  time      at least {} to sweep, by {}; then {} to verify, with {} read units{again}",
             words::duration(forecast.sweep_seconds),
             bound.by,
             words::duration(forecast.verification_seconds),

@@ -1,6 +1,7 @@
 //! The result of a run.
 
 use backfill_core::Request;
+use backfill_core::change::lacking_text;
 use backfill_core::clock::rfc3339;
 use backfill_core::records::{Hold, RunRecord, RunStatus};
 use backfill_core::view::cost::Prices;
@@ -95,6 +96,7 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices) -> String {
     for key in &summary.samples {
         lines.push(format!("            {key}"));
     }
+    lines.extend(lacking_text(&summary.lacking).map(|text| format!("  lacking   {text}")));
     lines.push(format!(
         "  capacity  {:.1} read units, {:.1} write units; {}; throttled {} times",
         summary.consumed_rcu,

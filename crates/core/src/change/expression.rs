@@ -212,6 +212,38 @@ pub fn update_targets(update: &str) -> Vec<&str> {
     targets
 }
 
+/// The attributes (`name` or `#placeholder`) that an item has after an update expression: those that `SET` and `ADD` write as a
+/// whole, in its order.
+pub(super) fn made_attributes(update: &str) -> Vec<&str> {
+    let words: Vec<&str> = tokens(update)
+        .into_iter()
+        .map(|place| &update[place])
+        .collect();
+    let is_one_of = |word: &str, of: [&str; 2]| of.iter().any(|one| one.eq_ignore_ascii_case(word));
+    let mut made = Vec::new();
+    let (mut makes, mut expecting, mut depth) = (false, false, 0_i32);
+    for (nth, word) in words.iter().copied().enumerate() {
+        match word {
+            "(" => depth += 1,
+            ")" => depth -= 1,
+            "," if depth == 0 => expecting = true,
+            _ if expecting => {
+                expecting = false;
+                let is_whole = !matches!(words.get(nth + 1), Some(&("." | "[")));
+                if makes && is_whole {
+                    made.push(word);
+                }
+            }
+            // Behind one of these it is an operand.
+            _ if nth > 0 && matches!(words[nth - 1], "=" | "+" | "-" | "." | "(" | ",") => {}
+            _ if is_one_of(word, ["SET", "ADD"]) => (makes, expecting) = (true, true),
+            _ if is_one_of(word, ["REMOVE", "DELETE"]) => (makes, expecting) = (false, true),
+            _ => {}
+        }
+    }
+    made
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

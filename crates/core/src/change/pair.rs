@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::expression::{Guard, RESERVED, not_pending, placeholders};
+use super::lacks::Lacks;
 use super::partiql::{BoundStatement, Statement};
 use super::seam::{Change, Condition, GuardedUpdate, Seen, SharedChange, Sweep};
 use super::spec::Spec;
@@ -21,6 +22,7 @@ pub struct Pair {
     pending: Condition,
     not_pending: Condition,
     sweep: Sweep,
+    lacks: Option<Lacks>,
     update: String,
     /// The condition of every write.
     guard: Guard,
@@ -81,6 +83,7 @@ impl Pair {
                 names: pending.names.clone().into_iter().chain(key_names).collect(),
                 values: pending.values.clone(),
             },
+            lacks: Lacks::of(spec, keys),
             update: spec.update.clone(),
             guard: Guard::new(&partition_key, &spec.pending),
             write_names: with_partition_key(write_names),
@@ -121,6 +124,10 @@ impl Change for Pair {
 
     fn sweep(&self) -> &Sweep {
         &self.sweep
+    }
+
+    fn lacks(&self) -> Option<&Lacks> {
+        self.lacks.as_ref()
     }
 
     fn reads(&self) -> &[String] {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::expression::Guard;
+use super::lacks::Lacks;
 use super::partiql::BoundStatement;
 use crate::table::KeySchema;
 use crate::{Item, Key};
@@ -37,6 +38,10 @@ pub trait Change: fmt::Debug + Send + Sync {
 
     /// What sweeps and counts ask of the table.
     fn sweep(&self) -> &Sweep;
+
+    /// What a count asks besides: how many items that are not pending lack what the update sets. `None` if that is none, by the
+    /// condition itself.
+    fn lacks(&self) -> Option<&Lacks>;
 
     /// The attributes beside the key that [`Change::update`] must know of an item. Pages of a sweep carry them.
     fn reads(&self) -> &[String];

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expression::{
     LONGEST_GUARD, MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, shown_name,
-    update_targets, without_outer_parentheses,
+    update_targets,
 };
 use super::syntax::check_update;
 use crate::table::KeySchema;
@@ -187,36 +187,6 @@ impl Spec {
         resolved(&self.pending, meaning)
     }
 
-    /// Attributes that `U` sets and that an item may lack though `P` does not hold for it, since `P` asks for more: a count of `P`
-    /// says nothing of such items. Empty if `U` removes any.
-    pub fn may_be_lacking(&self) -> Vec<String> {
-        let is_section = |word: &str| {
-            let mut words = self.update.split_ascii_whitespace();
-            words.any(|found| found.eq_ignore_ascii_case(word))
-        };
-        if !is_section("SET") || is_section("REMOVE") || is_section("DELETE") {
-            return Vec::new();
-        }
-        let predicate = without_outer_parentheses(&self.pending).to_owned();
-        let alternatives: Vec<String> = predicate
-            .split(" OR ")
-            .map(|part| part.split_ascii_whitespace().collect::<String>())
-            .collect();
-        let covers = |name: &String| {
-            let asked = |part: &String| {
-                let asked = part.strip_prefix("attribute_not_exists(");
-                let asked = asked.and_then(|asked| asked.strip_suffix(')'));
-                asked.is_some_and(|asked| {
-                    self.names.get(asked).map_or(asked, String::as_str) == name
-                })
-            };
-            alternatives.iter().any(asked)
-        };
-        let mut lacking = self.targets();
-        lacking.retain(|name| !covers(name));
-        lacking
-    }
-
     /// The spec in one line, for messages that must show two specs side by side.
     pub fn describe(&self) -> String {
         let meaning = |placeholder: &str| {
@@ -285,46 +255,6 @@ mod tests {
             update: update.into(),
             names: BTreeMap::new(),
             values: BTreeMap::new(),
-        }
-    }
-
-    /// What a count of the predicate says nothing of: items outside of it that lack what the update sets.
-    #[test]
-    fn attributes_that_items_outside_the_predicate_may_lack() {
-        for (pending, update, lacking) in [
-            ("attribute_not_exists(a)", "SET a = :v", ""),
-            ("(attribute_not_exists( #a ))", "SET #a = :v", ""),
-            (
-                "attribute_not_exists(#a) OR attribute_not_exists(b)",
-                "SET #a = :v, b = :v",
-                "",
-            ),
-            (
-                "attribute_not_exists(#a) AND attribute_exists(b)",
-                "SET #a = :v",
-                "a",
-            ),
-            (
-                "attribute_not_exists(#a) OR attribute_not_exists(b)",
-                "SET #a = :v, c = :v",
-                "c",
-            ),
-            ("b > :v", "SET #a = :v", "a"),
-            ("attribute_exists(#a)", "REMOVE #a", ""),
-            ("attribute_exists(#a)", "SET b = #a REMOVE #a", ""),
-        ] {
-            let spec = Spec {
-                table: "stuff".into(),
-                pending: pending.into(),
-                update: update.into(),
-                names: BTreeMap::from([("#a".to_owned(), "a".to_owned())]),
-                values: Item::new(),
-            };
-            assert_eq!(
-                spec.may_be_lacking().join(" "),
-                lacking,
-                "{pending}: {update}"
-            );
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::lacking_text;
 use crate::clock::now_ms;
 use crate::engine::ownership::{load_owned, require_running};
 use crate::engine::runs::{Runs, despite_conflicts};
@@ -141,18 +142,20 @@ fn what_follows(record: &RunRecord, count: &Verification) -> Consequence {
     let (pass, remaining, scanned) = (record.pass, count.remaining, count.scanned);
     let samples: Vec<String> = count.samples.iter().map(Key::to_string).collect();
     let samples = samples.join(", ");
+    let lacking = lacking_text(&count.told_lacking());
+    let lacking = lacking.map_or_else(String::new, |text| format!("; {text}"));
     let (status, run, pass, message) = if record.settings.dry_run {
         let run = match remaining {
             0 => RunStatus::Succeeded,
             _ => RunStatus::Incomplete,
         };
         let message = format!(
-            "dry run: {remaining} of {scanned} items are pending, by a strongly consistent count"
+            "dry run: {remaining} of {scanned} items are pending, by a strongly consistent count{lacking}"
         );
         (ConclusionStatus::Succeeded, run, pass, message)
     } else if remaining == 0 {
         let message = format!(
-            "nothing is pending: a strongly consistent count over {scanned} items came to 0"
+            "nothing is pending: a strongly consistent count over {scanned} items came to 0{lacking}"
         );
         let succeeded = ConclusionStatus::Succeeded;
         (succeeded, RunStatus::Succeeded, pass, message)
@@ -193,12 +196,13 @@ fn note_conclusion(
     record.pass = consequence.pass;
     record.message = consequence.message;
     record.ended_ms = record.status.is_finished().then(now_ms);
-    record.verification_rcu += count.consumed_rcu;
+    record.verification_rcu += count.all_rcu();
     record.verification_seconds += count.seconds;
     record.proof = Some(Proof {
         remaining: count.remaining,
         scanned: count.scanned,
         samples: count.samples.clone(),
+        lacking: count.told_lacking(),
         at_ms: now_ms(),
     });
     record.revision += 1;

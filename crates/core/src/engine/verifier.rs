@@ -1,9 +1,15 @@
 //! The verifier: a strongly consistent count of the items for which `P` still holds, over the whole table (promise: proof).
 //! It only reads the table, and in the records it notes how far it has come; the state from which it is resumed travels with the
 //! caller.
+//!
+//! If the predicate leaves out items that lack what the update sets, it counts these as well, segment by segment behind the count
+//! of `P`, by eventually consistent reads of their own. Nothing rests on that number, so it never ends a verification.
 
+mod lacking;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -11,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::lacking::Lacking;
+use crate::change::Lacks;
 use crate::clock::now_ms;
 use crate::engine::guards::Guards;
 use crate::engine::metrics::Figures;
@@ -18,7 +26,7 @@ use crate::engine::ownership::{self, load};
 use crate::pace::Pace;
 use crate::pace::retry::{Until, retry_until};
 use crate::pace::{Budget, Consistency, Share, bytes_of};
-use crate::ports::{CountNotes, Page, PageRequest, ReadAccess, TableReader};
+use crate::ports::{CountNotes, LackingPage, Page, PageRequest, ReadAccess, TableReader};
 use crate::records::{CountNote, Cursor, Owner, RunRecord};
 use crate::{Error, ErrorKind, Key, Result};
 
@@ -57,8 +65,11 @@ pub struct Verification {
     pub remaining: u64,
     /// Up to ten keys of such items.
     pub samples: Vec<Key>,
-    /// Read capacity units, as DynamoDB reported them.
+    /// Read capacity units of the count of `P`, as DynamoDB reported them.
     pub consumed_rcu: f64,
+    /// Items for which `P` does not hold and that lack what the update sets; `None` if there are none by `P` itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacking: Option<Lacking>,
     /// Seconds that it has taken.
     #[serde(default)]
     pub seconds: f64,
@@ -74,6 +85,23 @@ pub struct OpenSegment {
     pub segment: u32,
     /// How far its count has come.
     pub cursor: Cursor,
+    /// How far the count of what lacks something has come, which follows on the other; `None` before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacking: Option<Cursor>,
+}
+
+impl OpenSegment {
+    fn new(segment: u32) -> OpenSegment {
+        OpenSegment {
+            segment,
+            cursor: Cursor::NotStarted,
+            lacking: None,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.cursor == Cursor::Exhausted && self.lacking.is_none()
+    }
 }
 
 /// What the verifier is asked for: to go on with a verification of this pass.
@@ -96,6 +124,18 @@ impl Verification {
             total_segments: total_segments.min(MAX_VERIFY_SEGMENTS),
             ..Verification::default()
         }
+    }
+
+    /// Read capacity units of all that was read.
+    pub fn all_rcu(&self) -> f64 {
+        let lacking = self.lacking.as_ref();
+        self.consumed_rcu + lacking.map_or(0.0, |lacking| lacking.consumed_rcu)
+    }
+
+    /// How many items for which `P` does not hold lack each attribute that the update sets; empty if that was not counted.
+    pub fn told_lacking(&self) -> BTreeMap<String, u64> {
+        let lacking = self.lacking.as_ref().filter(|_| self.done);
+        lacking.map_or_else(BTreeMap::new, Lacking::told)
     }
 
     /// The same, held for the reason that this error names; one that is done is not.
@@ -130,6 +170,12 @@ impl Verification {
             return wrong(format!(
                 "expected open segments below {next}, each once and in order"
             ));
+        }
+        let is_early =
+            |open: &OpenSegment| open.lacking.is_some() && open.cursor != Cursor::Exhausted;
+        if let Some(open) = self.open.iter().find(|open| is_early(open)) {
+            let segment = open.segment;
+            return wrong(format!("segment {segment} is not counted to its end"));
         }
         if self.samples.len() > MAX_SAMPLES {
             return wrong(format!(
@@ -232,7 +278,7 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
             total_segments = counted.total_segments,
             scanned = counted.scanned,
             remaining = counted.remaining,
-            consumed_rcu = counted.consumed_rcu,
+            consumed_rcu = counted.all_rcu(),
             seconds = counted.seconds,
             "the verification has come this far"
         );
@@ -246,14 +292,22 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
         from: Verification,
         until: &Until,
     ) -> Result<Verification> {
-        let reader = self.access.reader(run.change());
+        let change = run.change();
+        let reader = self.access.reader(change.clone());
         let look = |run: RunRecord| async move {
             self.budget.set(&run.settings, 0);
             self.guards.look(&self.access, &run, 1).await
         };
         let from = Verification { held: None, ..from };
         let sum = CountSum::from(&from);
-        let mut counting = std::pin::pin!(count(&reader, from, &self.budget, until, &sum));
+        let mut counting = std::pin::pin!(count(
+            &reader,
+            change.lacks(),
+            from,
+            &self.budget,
+            until,
+            &sum
+        ));
         tokio::select! {
             counted = &mut counting => counted,
             error = ownership::watch(&self.store, run, None, look) => match error.kind() {
@@ -302,23 +356,40 @@ impl CountSum {
         let note = CountNote {
             scanned: verification.scanned,
             remaining: verification.remaining,
-            consumed_rcu: verification.consumed_rcu,
+            consumed_rcu: verification.all_rcu(),
             seconds: verification.seconds,
+            again: verification.lacking.as_ref().map(|lacking| lacking.scanned),
             ..CountNote::default()
         };
         CountSum(Mutex::new(note), Some(Instant::now()))
     }
 
+    fn lock(&self) -> MutexGuard<'_, CountNote> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn add(&self, page: &Page) {
-        let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sum = self.lock();
         sum.scanned = sum.scanned.saturating_add(page.scanned);
         sum.remaining = sum.remaining.saturating_add(page.pending.len() as u64);
         sum.consumed_rcu += page.consumed_rcu;
     }
 
+    /// Adds a page of the second count.
+    fn add_again(&self, page: &LackingPage) {
+        let mut sum = self.lock();
+        sum.again = Some(sum.again.unwrap_or(0).saturating_add(page.scanned));
+        sum.consumed_rcu += page.consumed_rcu;
+    }
+
+    /// Notes whether there is a second count.
+    fn reads_again(&self, again: Option<u64>) {
+        self.lock().again = again;
+    }
+
     /// What it has come to at this moment.
     pub fn note(&self, pass: u32) -> CountNote {
-        let note = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let note = *self.lock();
         let since = self.1.map_or(0.0, |begin| begin.elapsed().as_secs_f64());
         CountNote {
             pass,
@@ -329,43 +400,64 @@ impl CountSum {
     }
 }
 
-/// Goes on with a verification until it is done or the time is over. Reads strongly consistently, within the budget.
+/// Goes on with a verification until it is done or the time is over. Reads strongly consistently, within the budget; what `lacks`
+/// asks for, eventually consistent.
 ///
 /// Errors: `InvalidInput` if no verification can be in that state; whatever the table refuses.
 pub async fn count<R: TableReader>(
     reader: &R,
+    lacks: Option<&Lacks>,
     mut verification: Verification,
     budget: &Budget,
     until: &Until,
     sum: &CountSum,
 ) -> Result<Verification> {
     verification.check()?;
+    verification.lacking = Lacking::go_on(verification.lacking, lacks)?;
+    sum.reads_again(verification.lacking.as_ref().map(|lacking| lacking.scanned));
     let begin = Instant::now();
     let total = verification.total_segments;
     let interrupted = std::mem::take(&mut verification.open);
-    let untouched = (verification.next_segment..total).map(|segment| OpenSegment {
-        segment,
-        cursor: Cursor::NotStarted,
-    });
+    let untouched = (verification.next_segment..total).map(OpenSegment::new);
     let segments = interrupted.into_iter().chain(untouched);
-    // Once a segment has run out of time, no other is begun: what is open stays bounded.
-    let out_of_time = AtomicBool::new(false);
-    let pace = Pace::new(budget, 1, None, None);
+    let counting = Counting {
+        reader,
+        total_segments: total,
+        pace: Pace::new(budget, 1, None, None),
+        until,
+        // Once a segment has run out of time, no other is begun: what is open stays bounded.
+        out_of_time: AtomicBool::new(false),
+        again: AtomicBool::new(verification.lacking.as_ref().is_some_and(Lacking::goes_on)),
+        sum,
+    };
     let mut counts = stream::iter(segments)
-        .map(|open| count_segment(reader, open, total, &pace, until, &out_of_time, sum))
+        .map(|open| counting.segment(open))
         .buffer_unordered(SEGMENTS_AT_ONCE);
     while let Some(count) = counts.next().await {
         let count = count?;
         verification.scanned = verification.scanned.saturating_add(count.scanned);
         verification.remaining = verification.remaining.saturating_add(count.remaining);
         verification.consumed_rcu += count.consumed_rcu;
+        if let Some(lacking) = &mut verification.lacking {
+            lacking.add(&count.again, lacks);
+        }
         let room = MAX_SAMPLES - verification.samples.len();
         verification
             .samples
             .extend(count.samples.into_iter().take(room));
-        if count.segment.cursor != Cursor::Exhausted {
+        if !count.segment.is_done() {
             verification.open.push(count.segment);
         }
+    }
+    drop(counts);
+    if let Some(lacking) = &mut verification.lacking
+        && !counting.again.load(Ordering::Relaxed)
+    {
+        lacking.give_up();
+        for open in &mut verification.open {
+            open.lacking = None;
+        }
+        verification.open.retain(|open| !open.is_done());
     }
     // Segments after the last one that was begun need no cursor each: the number of the first says it all.
     verification.open.sort_by_key(|open| open.segment);
@@ -383,6 +475,18 @@ pub async fn count<R: TableReader>(
     Ok(verification)
 }
 
+/// A count that goes on in several segments at once.
+struct Counting<'a, R> {
+    reader: &'a R,
+    total_segments: u32,
+    pace: Pace<'a>,
+    until: &'a Until,
+    out_of_time: AtomicBool,
+    /// Whether what lacks something is counted, too.
+    again: AtomicBool,
+    sum: &'a CountSum,
+}
+
 /// What was counted in one segment until it ended or the time was over.
 struct SegmentCount {
     segment: OpenSegment,
@@ -390,60 +494,87 @@ struct SegmentCount {
     remaining: u64,
     samples: Vec<Key>,
     consumed_rcu: f64,
+    /// The second count; its `next` says nothing.
+    again: LackingPage,
 }
 
-async fn count_segment<R: TableReader>(
-    reader: &R,
-    segment: OpenSegment,
-    total_segments: u32,
-    pace: &Pace<'_>,
-    until: &Until,
-    out_of_time: &AtomicBool,
-    sum: &CountSum,
-) -> Result<SegmentCount> {
-    let mut count = SegmentCount {
-        segment,
-        scanned: 0,
-        remaining: 0,
-        samples: Vec::new(),
-        consumed_rcu: 0.0,
-    };
-    if out_of_time.load(Ordering::Relaxed) {
-        return Ok(count);
-    }
-    while count.segment.cursor != Cursor::Exhausted {
-        if until.is_over() {
-            out_of_time.store(true, Ordering::Relaxed);
-            break;
+impl<R: TableReader> Counting<'_, R> {
+    async fn segment(&self, segment: OpenSegment) -> Result<SegmentCount> {
+        let mut count = SegmentCount {
+            segment,
+            scanned: 0,
+            remaining: 0,
+            samples: Vec::new(),
+            consumed_rcu: 0.0,
+            again: LackingPage::default(),
+        };
+        if self.out_of_time.load(Ordering::Relaxed) {
+            return Ok(count);
         }
-        let request = PageRequest {
-            segment: count.segment.segment,
-            total_segments,
-            after: count.segment.cursor.start_key(),
-            limit: pace.items_per_read(PAGE_LIMIT, Consistency::Strong),
-            consistent: true,
-        };
-        let page = retry_until(
-            until,
-            || pace.read(request.limit, Consistency::Strong, until),
-            |turn| pace.page(turn, reader, request),
-        )
-        .await
-        .map_err(|error| error.context(format!("segment {}", count.segment.segment)))?;
-        let Some(page) = page else {
-            out_of_time.store(true, Ordering::Relaxed);
-            break;
-        };
-        sum.add(&page);
-        count.scanned += page.scanned;
-        count.remaining += page.pending.len() as u64;
-        count.consumed_rcu += page.consumed_rcu;
-        let room = MAX_SAMPLES - count.samples.len();
-        let found = page.pending.into_iter().map(|item| item.key);
-        count.samples.extend(found.take(room));
-        count.segment.cursor = Cursor::after_page(page.next);
+        let segment = count.segment.segment;
+        let counted = self.pending(&mut count).await;
+        counted.map_err(|error| error.context(format!("segment {segment}")))?;
+        if count.segment.cursor == Cursor::Exhausted && self.again.load(Ordering::Relaxed) {
+            let counted = self.lacking(&mut count).await;
+            counted.map_err(|error| error.context(format!("segment {segment}")))?;
+        }
+        Ok(count)
     }
-    Ok(count)
+
+    /// Whether the time is over, for this segment and so for all.
+    fn is_over(&self) -> bool {
+        let is_over = self.until.is_over();
+        if is_over {
+            self.out_of_time.store(true, Ordering::Relaxed);
+        }
+        is_over
+    }
+
+    /// The next page behind a cursor.
+    fn request<'a>(
+        &self,
+        segment: u32,
+        cursor: &'a Cursor,
+        consistency: Consistency,
+    ) -> PageRequest<'a> {
+        PageRequest {
+            segment,
+            total_segments: self.total_segments,
+            after: cursor.start_key(),
+            limit: self.pace.items_per_read(PAGE_LIMIT, consistency),
+            consistent: consistency == Consistency::Strong,
+        }
+    }
+
+    /// Counts the items for which `P` holds.
+    async fn pending(&self, count: &mut SegmentCount) -> Result<()> {
+        while count.segment.cursor != Cursor::Exhausted && !self.is_over() {
+            let segment = &count.segment;
+            let request = self.request(segment.segment, &segment.cursor, Consistency::Strong);
+            let page = retry_until(
+                self.until,
+                || {
+                    self.pace
+                        .read(request.limit, Consistency::Strong, self.until)
+                },
+                |turn| self.pace.page(turn, self.reader, request),
+            )
+            .await?;
+            let Some(page) = page else {
+                self.out_of_time.store(true, Ordering::Relaxed);
+                return Ok(());
+            };
+            self.sum.add(&page);
+            count.scanned += page.scanned;
+            count.remaining += page.pending.len() as u64;
+            count.consumed_rcu += page.consumed_rcu;
+            let room = MAX_SAMPLES - count.samples.len();
+            let found = page.pending.into_iter().map(|item| item.key);
+            count.samples.extend(found.take(room));
+            count.segment.cursor = Cursor::after_page(page.next);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -452,10 +583,7 @@ mod tests {
 
     #[test]
     fn a_state_that_no_verification_can_be_in_is_refused() {
-        let open = |segment| OpenSegment {
-            segment,
-            cursor: Cursor::NotStarted,
-        };
+        let open = OpenSegment::new;
         let good = Verification {
             next_segment: 3,
             open: vec![open(0), open(2)],
@@ -493,6 +621,16 @@ mod tests {
                     ..good.clone()
                 },
                 "each once",
+            ),
+            (
+                Verification {
+                    open: vec![OpenSegment {
+                        lacking: Some(Cursor::NotStarted),
+                        ..open(1)
+                    }],
+                    ..good.clone()
+                },
+                "segment 1 is not counted",
             ),
             (
                 Verification {

@@ -16,6 +16,19 @@ pub struct CountNote {
     pub consumed_rcu: f64,
     /// Seconds that it has taken so far.
     pub seconds: f64,
+    /// Items that were read a second time so far, for those that lack what the update sets; `None` if there is no second time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<u64>,
     /// When this was noted; milliseconds since 1970.
     pub at_ms: u64,
+}
+
+impl CountNote {
+    /// Items counted so far; of two counts that follow on each other, the mean.
+    pub fn counted(&self) -> f64 {
+        match self.again {
+            Some(again) => (self.scanned as f64 + again as f64) / 2.0,
+            None => self.scanned as f64,
+        }
+    }
 }

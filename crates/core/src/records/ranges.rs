@@ -192,6 +192,9 @@ impl RunRecord {
             ranges.counted("proof.remaining", proof.remaining)?;
             ranges.counted("proof.scanned", proof.scanned)?;
             ranges.counted("proof.at_ms", proof.at_ms)?;
+            for lacking in proof.lacking.values() {
+                ranges.counted("proof.lacking", *lacking)?;
+            }
         }
         ranges.measured("earlier_seconds", self.earlier_seconds)?;
         ranges.measured("verification_rcu", self.verification_rcu)?;

@@ -1,6 +1,8 @@
 //! The record of a run: what it is, how it stands, who holds it, and what was changed. Its state changes only as
 //! [`RunStatus::may_become`] allows, and each change is noted.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::change::SharedChange;
@@ -160,6 +162,10 @@ pub struct Proof {
     pub scanned: u64,
     /// Up to ten keys of items that remain.
     pub samples: Vec<Key>,
+    /// Items for which `P` does not hold and that lack this attribute, which the update sets, by eventually consistent reads. It
+    /// holds nothing if `P` leaves out none of them, or if they were not counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lacking: BTreeMap<String, u64>,
     /// When the count was complete; milliseconds since 1970.
     pub at_ms: u64,
 }

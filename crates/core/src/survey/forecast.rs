@@ -82,7 +82,7 @@ pub struct Forecast {
     pub amplification: f64,
     /// Read units of one sweep.
     pub scan_read_units: f64,
-    /// Read units of one verification.
+    /// Read units of one verification, with those of counting what items lack that the predicate leaves out.
     pub verification_read_units: f64,
     /// Partitions that the table has at least.
     pub partitions: u64,
@@ -99,13 +99,14 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// The forecast of a run with these settings, at these prices. `tried` says what the update does to sampled items. If it
+    /// The forecast of a run with these settings, at these prices, whose verification counts what lacks these attributes. `tried` says what the update does to sampled items. If it
     /// did nothing to any, the table's units are those of a mean item, and the indexes' 0.
     pub fn new(
         facts: &TableFacts,
         sample: &Sample,
         tried: &[Tried],
         settings: &Settings,
+        lacking: &[String],
         prices: &Prices,
     ) -> Forecast {
         let items = match sample.whole_table {
@@ -126,7 +127,12 @@ impl Forecast {
             .max(writes / PARTITION_WRITES)
             .ceil()
             .max(1.0);
-        let verification_read_units = table_bytes / 4096.0;
+        // Once strongly consistent; and again, eventually consistent, for what the predicate leaves out.
+        let again = match lacking.is_empty() {
+            true => 0.0,
+            false => table_bytes / 8192.0,
+        };
+        let verification_read_units = table_bytes / 4096.0 + again;
         let verification_rate = reads
             .min(PARTITION_READS * partitions)
             .min(settings.max_rcu.map_or(f64::MAX, f64::from));

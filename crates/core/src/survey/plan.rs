@@ -131,6 +131,8 @@ pub struct Plan {
     pub lambda: Option<Fact<Room>>,
     /// What the run would do.
     pub forecast: Forecast,
+    /// Attributes that the update sets and that items may lack which the predicate leaves out: the verification counts these.
+    pub lacking: Vec<String>,
     /// What to look at first. Whoever shows it puts its advice into words.
     #[serde(skip)]
     pub warnings: Vec<Warning>,
@@ -197,7 +199,9 @@ impl Plan {
             .rehearsal
             .try_change(&*change, &facts.indexes, items.collect())?;
         let also_tried = tried.split_off(representative.min(tried.len()));
-        let forecast = Forecast::new(&facts, &sample, &tried, &settings, with.prices);
+        let lacks = change.lacks();
+        let lacking = lacks.map_or_else(Vec::new, |lacks| lacks.attributes.clone());
+        let forecast = Forecast::new(&facts, &sample, &tried, &settings, &lacking, with.prices);
         let forecast = priced(forecast, with.room.as_ref());
         let held = held_now(with.access, &settings).await?;
         let known = Known {
@@ -232,6 +236,7 @@ impl Plan {
             also_tried,
             written_by: WrittenBy::new(&*change, settings.writer),
             settings,
+            lacking,
             forecast,
         })
     }
@@ -247,7 +252,14 @@ impl Plan {
         let sample = self
             .sample
             .counted(count.scanned, count.remaining, count.consumed_rcu);
-        let forecast = Forecast::new(&self.table, &sample, &self.tried, &self.settings, prices);
+        let forecast = Forecast::new(
+            &self.table,
+            &sample,
+            &self.tried,
+            &self.settings,
+            &self.lacking,
+            prices,
+        );
         Plan {
             forecast: priced(forecast, self.lambda.as_ref()),
             sample,

@@ -130,7 +130,7 @@ fn codes(
     targets: &[&str],
 ) -> Vec<&'static str> {
     let sample = Sample::new(&[page(250, 200), page(250, 200)], 10_000);
-    let forecast = Forecast::new(facts, &sample, tried, settings, &Prices::default());
+    let forecast = Forecast::new(facts, &sample, tried, settings, &[], &Prices::default());
     let targets: Vec<String> = targets.iter().map(|&target| target.to_owned()).collect();
     warned_of(facts, &sample, tried, &forecast, settings, &targets)
         .into_iter()
@@ -234,10 +234,34 @@ fn a_new_table_on_demand_takes_4000_units_and_is_read_whole() {
         &sample,
         &tried(),
         &settings(None),
+        &[],
         &Prices::default(),
     );
     assert_eq!(forecast.scan_read_units, 1_000.0);
     assert_eq!(forecast.verification_read_units, 2_000.0);
+    let lacking = ["land".to_owned()];
+    let of = |lacking| {
+        let prices = Prices::default();
+        Forecast::new(
+            &facts,
+            &sample,
+            &tried(),
+            &settings(Some(10)),
+            lacking,
+            &prices,
+        )
+    };
+    let (without, with) = (of(&[]), of(&lacking));
+    assert_eq!(with.verification_read_units, 3_000.0);
+    assert_eq!(with.scan_read_units, without.scan_read_units);
+    assert_eq!(
+        with.verification_seconds,
+        1.5 * without.verification_seconds
+    );
+    assert_eq!(
+        with.cost_usd.verification,
+        1.5 * without.cost_usd.verification
+    );
 }
 
 #[test]
@@ -268,6 +292,7 @@ fn the_longest_of_all_bounds_is_the_duration() {
             &sample,
             &tried(),
             &settings(max_wcu),
+            &[],
             &Prices::default(),
         )
     };
@@ -499,7 +524,7 @@ fn items_that_do_not_fit_an_index_are_warned_of() {
             page.is_whole_segment = segments == 2;
         }
         let sample = Sample::new(&pages, segments);
-        let forecast = Forecast::new(&facts, &sample, &refused, settings, &Prices::default());
+        let forecast = Forecast::new(&facts, &sample, &refused, settings, &[], &Prices::default());
         let mut found = warned_of(&facts, &sample, &refused, &forecast, settings, &[]);
         assert_eq!(found.len(), 1, "{found:?}");
         (sample, found.remove(0))
@@ -550,7 +575,7 @@ fn what_was_tried_is_warned_of() {
 fn a_sample_that_says_little_is_warned_of() {
     let budget = settings(Some(1_000));
     let warned = |facts: &TableFacts, sample: &Sample| -> Vec<&'static str> {
-        let forecast = Forecast::new(facts, sample, &tried(), &budget, &Prices::default());
+        let forecast = Forecast::new(facts, sample, &tried(), &budget, &[], &Prices::default());
         let found = warned_of(facts, sample, &tried(), &forecast, &budget, &[]);
         found.into_iter().map(|warning| warning.code).collect()
     };
@@ -580,7 +605,14 @@ fn advice_names_declared_settings() {
     };
     let sample = Sample::new(&[page(250, 200), page(250, 200)], 10_000);
     let settings = settings(None);
-    let forecast = Forecast::new(&facts, &sample, &tried(), &settings, &Prices::default());
+    let forecast = Forecast::new(
+        &facts,
+        &sample,
+        &tried(),
+        &settings,
+        &[],
+        &Prices::default(),
+    );
     let found = warned_of(&facts, &sample, &tried(), &forecast, &settings, &[]);
     let advised: Vec<&str> = found
         .iter()

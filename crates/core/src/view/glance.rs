@@ -71,16 +71,15 @@ impl Glance {
         let Some(note) = note.filter(is_of_this) else {
             return glance;
         };
-        let rate =
-            (note.scanned > 0 && note.seconds > 0.0).then(|| note.scanned as f64 / note.seconds);
-        let left =
-            |items: u64, rate: f64| (items.saturating_sub(note.scanned) as f64 / rate).max(1.0);
+        let counted = note.counted();
+        let rate = (counted > 0.0 && note.seconds > 0.0).then(|| counted / note.seconds);
+        let left = |items: u64, rate: f64| ((items as f64 - counted) / rate).max(1.0);
         Glance {
-            done: items.map(|items| below_all(note.scanned as f64 / items.max(1) as f64)),
+            done: items.map(|items| below_all(counted / items.max(1) as f64)),
             items_per_second: rate,
             // One that counts more than there should be says nothing of its end.
             seconds_left: items
-                .filter(|items| note.scanned < *items)
+                .filter(|items| counted < *items as f64)
                 .zip(rate)
                 .map(|(items, rate)| left(items, rate)),
             last_sign_ms: self.last_sign_ms.max(note.at_ms),

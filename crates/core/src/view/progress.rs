@@ -117,6 +117,9 @@ pub struct Summary {
     pub rejected: u64,
     /// Items still pending by a strongly consistent count; null while no such count is complete.
     pub remaining: Option<u64>,
+    /// Items that are not pending and lack this attribute, which the update sets, by eventually consistent reads; empty if the
+    /// predicate leaves out none of them, or if they are not counted.
+    pub lacking: BTreeMap<String, u64>,
     /// Seconds of the current or last execution.
     pub elapsed_seconds: f64,
     /// Executions since the run started over; all figures but `elapsed_seconds` are of all of them.
@@ -159,6 +162,7 @@ impl Summary {
             vanished: 0,
             rejected: 0,
             remaining: None,
+            lacking: BTreeMap::new(),
             elapsed_seconds: 0.0,
             sessions: 0,
             total_seconds: 0.0,
@@ -306,6 +310,7 @@ impl Snapshot {
             vanished: total.vanished,
             rejected: total.rejected,
             remaining: proof.map(|proof| proof.remaining),
+            lacking: proof.map_or_else(BTreeMap::new, |proof| proof.lacking.clone()),
             elapsed_seconds: run.session_seconds(),
             sessions: run.sessions,
             total_seconds: run.earlier_seconds + run.session_seconds(),

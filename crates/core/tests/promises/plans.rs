@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backfill_core::engine::runs::{Failure, Round};
-use backfill_core::engine::verifier::{OpenSegment, Verification};
+use backfill_core::engine::verifier::{Lacking, OpenSegment, Verification};
 use backfill_core::engine::worker::CHUNKS_PER_CHILD;
 use backfill_core::ports::{CheckpointReader as _, SegmentStore as _};
 use backfill_core::records::{Cursor, RunStatus, SegmentRecord};
@@ -291,10 +291,15 @@ fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
                 open: (0..8)
                     .map(|segment| OpenSegment {
                         segment,
-                        cursor: Cursor::After(key.clone()),
+                        cursor: Cursor::Exhausted,
+                        lacking: Some(Cursor::After(key.clone())),
                     })
                     .collect(),
                 samples: vec![key; 10],
+                lacking: Some(Lacking {
+                    counts: (0..8).map(|i| (format!("{i:255}"), u64::MAX)).collect(),
+                    ..Lacking::default()
+                }),
                 ..plan.verification
             };
             let json = serde_json::to_string(&verification).unwrap();

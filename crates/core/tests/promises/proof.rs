@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backfill_core::ErrorKind;
-use backfill_core::engine::verifier::VerifyRequest;
+use backfill_core::engine::verifier::{Lacking, VerifyRequest};
 use backfill_core::ports::{CheckpointReader as _, LookBy};
 use backfill_core::records::{Owner, RunStatus};
 use backfill_core::view::cost::Prices;
@@ -253,5 +253,99 @@ fn proof_after_a_retry_that_died() {
         let counters = world.counters().await;
         assert_accounted(&counters);
         assert_eq!((counters.rejected, counters.matched), (0, 800));
+    });
+}
+
+/// Items that the predicate leaves out and that lack what the update sets are counted beside the proof, segment by segment, however
+/// often a time box interrupts that; the record says it, and its units are in the bill.
+#[test]
+fn items_outside_the_predicate_that_lack_what_is_set_are_counted() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":20,"time_box_seconds":1"#;
+        let world = World::with_items_left_out(Faults::random(9, 0.1, 0.05), 4_000, settings);
+        let plan = world.plan("first").await;
+        let mut verification = plan.verification;
+        let mut rounds = 0;
+        let mut interrupted = 0;
+        while !verification.done {
+            assert!(
+                verification.told_lacking().is_empty(),
+                "it is not counted to its end"
+            );
+            let lacking = verification
+                .open
+                .iter()
+                .filter(|open| open.lacking.is_some());
+            interrupted += lacking.count();
+            let request = VerifyRequest {
+                run_id: plan.run_id.clone(),
+                pass: 1,
+                owner: Owner::from("first"),
+                verification: serde_json::from_str(&serde_json::to_string(&verification).unwrap())
+                    .unwrap(),
+            };
+            let verifier = world.verifier();
+            let never = CancellationToken::new();
+            verification = verifier.verify(request, None, &never).await.unwrap();
+            rounds += 1;
+            assert!(rounds < 1_000);
+        }
+        assert!(interrupted > 1);
+        assert_eq!(
+            (verification.scanned, verification.remaining),
+            (4_000, 3_200)
+        );
+        assert_eq!(verification.told_lacking(), [("extra".into(), 800)].into());
+
+        let world = World::with_items_left_out(Faults::none(2), 500, r#","total_segments":3"#);
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        let run = world.record().await;
+        let proof = run.proof.clone().unwrap();
+        assert_eq!((proof.remaining, proof.scanned), (0, 500));
+        assert_eq!(proof.lacking, [("extra".into(), 100)].into());
+        assert!(run.message.contains("100 lack extra"), "{}", run.message);
+        let snapshot = snapshot(&world.store, &run.run_id).await.unwrap().unwrap();
+        let summary = snapshot.summary(&Prices::default());
+        assert_eq!(summary.lacking, proof.lacking);
+    });
+}
+
+/// proof: a filter that DynamoDB refuses ends the count of what items lack, and nothing else.
+#[test]
+fn proof_without_the_number_of_items_that_lack_something() {
+    in_virtual_time(async {
+        let world = World::with_items_left_out(Faults::none(2), 500, r#","total_segments":30"#);
+        world.table.refuse_lacking();
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        let proof = world.record().await.proof.unwrap();
+        assert_eq!((proof.remaining, proof.scanned), (0, 500));
+        assert!(proof.lacking.is_empty());
+    });
+}
+
+/// A count that is no longer that of the spec says nothing of it.
+#[test]
+fn a_count_of_what_other_attributes_lack_is_refused() {
+    in_virtual_time(async {
+        let world = World::with_items_left_out(Faults::none(2), 50, r#","total_segments":2"#);
+        let plan = world.plan("first").await;
+        let mut verification = plan.verification;
+        verification.lacking = Some(Lacking {
+            counts: [("another".to_owned(), 1)].into(),
+            ..Lacking::default()
+        });
+        let request = VerifyRequest {
+            run_id: plan.run_id,
+            pass: 1,
+            owner: Owner::from("first"),
+            verification,
+        };
+        let never = CancellationToken::new();
+        let error = world
+            .verifier()
+            .verify(request, None, &never)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     });
 }

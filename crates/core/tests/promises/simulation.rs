@@ -175,6 +175,36 @@ fn budget_of_reads_over_any_ten_seconds() {
     }
 }
 
+/// budget: never passed, and used up, by a verification that counts what items lack as well: both read from one bucket.
+#[test]
+fn budget_of_a_verification_that_counts_what_items_lack() {
+    for (segments, kilobytes) in [(1, 1), (16, 1), (16, 4), (16, 40), (3, 400)] {
+        for max_rcu in [20, 200] {
+            let scenario = Scenario {
+                items: (u64::from(max_rcu) * 8 * 30 / kilobytes).max(16),
+                item_bytes: kilobytes * 1024,
+                counted_bytes: None,
+                pending: 0.0,
+                counts_lacking: true,
+                partitions: 10,
+                ..Scenario::default()
+            };
+            let (items, bytes) = (scenario.items as f64, scenario.item_bytes as f64);
+            let budget = RequestedSettings {
+                max_rcu: Some(max_rcu),
+                ..settings(segments, 1)
+            };
+            let what = format!("{max_rcu} RCU, {segments} segments, {kilobytes} KB");
+            let report = run(scenario, budget, Driver::InProcess);
+            assert_reads_kept(&report, max_rcu.into(), true, &what);
+            // Once strongly consistent, and half of that again. Small pages are rounded up.
+            let verified = report.used.verification_read_units / (items * bytes / 4_096.0);
+            let most = if max_rcu == 200 { 1.6 } else { 2.0 };
+            assert!((1.5..most).contains(&verified), "{verified}: {what}");
+        }
+    }
+}
+
 /// budget: never passed by reads either, from the first page of a run to the last of its verification, whatever an item costs,
 /// and whether DynamoDB says how large the table is or has not counted it yet (in one process, also if what it says is wrong by
 /// now); and used up, as far as whole items of that size fit into ten seconds.

@@ -41,6 +41,17 @@ impl World {
         World::with(faults, table, store, settings)
     }
 
+    /// A change whose predicate leaves out items that lack `extra`, which it sets: those that have a value for `test`, two of ten.
+    pub fn with_items_left_out(faults: Faults, items: u64, settings: &str) -> World {
+        let mut world = World::new(faults, items, settings);
+        let json = format!(
+            r##"{{"table":"stuff","pending":"attribute_not_exists(#test)","update":"SET #test = :test, #extra = :extra",
+                "names":{{"#test":"test","#extra":"extra"}},"values":{{":test":1,":extra":2}}{settings}}}"##
+        );
+        world.request = Request::from_json(&json).unwrap();
+        world
+    }
+
     fn with(faults: Faults, table: ModelTable, store: ModelStore, settings: &str) -> World {
         let json = format!(r#"{{"table":"stuff","set":{{"test":1}}{settings}}}"#);
         World {

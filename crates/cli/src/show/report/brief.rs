@@ -1,5 +1,6 @@
 //! How a run came out, in a few sentences; and what proves it.
 
+use backfill_core::change::lacking_text;
 use backfill_core::records::{Proof, RunStatus};
 use backfill_core::view::latency::Latency;
 use backfill_core::view::progress::PassProgress;
@@ -103,27 +104,29 @@ impl Report {
 
     fn proven(&self, proof: &Proof) -> Brief {
         let (table, counted) = (&self.run.spec.table, counted(proof));
+        let headline = match self.run.settings.dry_run {
+            true => format!(
+                "Nothing is pending in table {table}: {counted} 0 that are pending. This was a dry run: nothing was \
+                     written."
+            ),
+            false => format!(
+                "Proven: no item of table {table} matches {}: {counted} 0 that do.",
+                self.run.spec.predicate()
+            ),
+        };
         Brief {
             verdict: Verdict::Proven,
-            headline: match self.run.settings.dry_run {
-                true => format!(
-                    "Nothing is pending in table {table}: {counted} 0 that are pending. This was a dry run: nothing was \
-                     written."
-                ),
-                false => format!(
-                    "Proven: no item of table {table} matches {}: {counted} 0 that do.",
-                    self.run.spec.predicate()
-                ),
-            },
-            advice: self.advice_on_what_lies_outside(),
+            headline: headline + &lacking(proof),
+            advice: self.advice_on_what_lies_outside(proof),
         }
     }
 
     /// What the count says nothing of, and how to find it out.
-    fn advice_on_what_lies_outside(&self) -> Vec<(String, Option<String>)> {
+    fn advice_on_what_lies_outside(&self, proof: &Proof) -> Vec<(String, Option<String>)> {
         let spec = &self.run.spec;
         let lacking = spec.may_be_lacking();
-        let Some(first) = lacking.first().filter(|_| !self.run.settings.dry_run) else {
+        let is_told = self.run.settings.dry_run || !proof.lacking.is_empty();
+        let Some(first) = lacking.first().filter(|_| !is_told) else {
             return Vec::new();
         };
         let what = format!(
@@ -143,7 +146,7 @@ impl Report {
     }
 
     fn incomplete(&self, proof: &Proof) -> Brief {
-        let counted = counted(proof);
+        let (counted, lacking) = (counted(proof), lacking(proof));
         let remaining = self.summary.remaining.unwrap_or_default();
         let items = items_of(remaining, &self.run.spec.table);
         let remaining = HumanCount(remaining);
@@ -151,14 +154,16 @@ impl Report {
             true => Brief {
                 verdict: Verdict::Open,
                 headline: format!(
-                    "{items} to be migrated: {counted} {remaining} pending. This was a dry run: nothing was written."
+                    "{items} to be migrated: {counted} {remaining} pending. This was a dry run: nothing was \
+                     written.{lacking}"
                 ),
                 advice: Vec::new(),
             },
             false => Brief {
                 verdict: Verdict::NotComplete,
                 headline: format!(
-                    "NOT complete: {items} still to be migrated. The passes are used up, and {counted} {remaining} pending."
+                    "NOT complete: {items} still to be migrated. The passes are used up, and {counted} {remaining} \
+                     pending.{lacking}"
                 ),
                 advice: self.advice_if_items_remain(),
             },
@@ -291,6 +296,15 @@ fn counted(proof: &Proof) -> String {
         HumanCount(proof.scanned),
         time(proof.at_ms)
     )
+}
+
+/// A further sentence about the items that the predicate leaves out; nothing if they were not counted.
+fn lacking(proof: &Proof) -> String {
+    let Some(text) = lacking_text(&proof.lacking) else {
+        return String::new();
+    };
+    let (first, rest) = text.split_at(1);
+    format!(" {}{rest}.", first.to_uppercase())
 }
 
 /// "0, 3 and 7".

@@ -1,8 +1,8 @@
 //! Reports of made-up runs, also with hostile values, against snapshots.
 
-use std::time::Duration;
-
 use backfill_core::records::{BoundBy, Counters, Event, Flush, Latencies, Proof};
+use std::collections::BTreeMap;
+use std::time::Duration;
 use backfill_core::view::cost::Bill;
 use backfill_core::view::progress::{SegmentProgress, Snapshot};
 use backfill_core::{Key, Value};
@@ -80,6 +80,7 @@ fn record(status: RunStatus) -> RunRecord {
         },
         scanned: 40_123,
         samples: Vec::new(),
+        lacking: BTreeMap::new(),
         at_ms: START + 1_325_000,
     });
     run
@@ -295,6 +296,41 @@ fn the_outcome_of_every_state() {
         }
     }
     insta::assert_snapshot!("outcomes", text);
+}
+
+/// What was proven is not that no item lacks the attribute: how many do all the same stands beside it, and what is not known is
+/// not told.
+#[test]
+fn items_that_the_predicate_leaves_out_stand_beside_the_proof() {
+    let report = |lacking: &[(&str, u64)]| {
+        let mut report = report(RunStatus::Succeeded);
+        report.run.spec.pending = "attribute_exists(country) AND attribute_not_exists(#s0)".into();
+        let lacking = lacking.iter().map(|(name, n)| ((*name).to_owned(), *n));
+        report.run.proof.as_mut().unwrap().lacking = lacking.collect();
+        report.brief()
+    };
+    let told = report(&[("test", 40)]);
+    assert!(
+        told.headline
+            .ends_with("found 0 that do. Of the items that the predicate leaves out 40 lack test."),
+        "{}",
+        told.headline
+    );
+    assert_eq!(told.advice, []);
+    let none = report(&[("test", 0)]);
+    assert!(
+        none.headline
+            .ends_with(". None of the items that the predicate leaves out lacks test."),
+        "{}",
+        none.headline
+    );
+    let unknown = report(&[]);
+    assert!(
+        unknown.headline.ends_with("found 0 that do."),
+        "{}",
+        unknown.headline
+    );
+    assert_eq!(unknown.advice.len(), 1, "{:?}", unknown.advice);
 }
 
 #[test]
