@@ -8,6 +8,7 @@ mod damaged;
 mod gone;
 mod held;
 mod honest_end;
+mod lacking;
 mod lambda;
 mod large;
 mod lost;

@@ -10,13 +10,13 @@ use backfill_core::ports::ReadAccess as _;
 use backfill_core::table::TableDescription;
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{Connection, ReadOnly};
-use indicatif::HumanCount;
 
 use crate::budget;
 use crate::drive::progress::with_progress;
 use crate::drive::signals::stop_on_signal;
 use crate::ending::Ending;
 use crate::place;
+use crate::show::progress::read_again;
 
 /// Longer than any table takes to count from one machine.
 const COUNT_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -54,10 +54,7 @@ impl Counted {
         let within = budget::text(None, settings.max_rcu);
         let verification = with_progress(counting, doing, "items", expected, || {
             let note = sum.note(1);
-            let mut more = format!("{} pending, {within}", note.remaining);
-            if let Some(again) = note.again.filter(|again| *again > 0) {
-                more += &format!(", {} read again for what they lack", HumanCount(again));
-            }
+            let more = format!("{} pending, {within}{}", note.remaining, read_again(&note));
             (note.counted() as u64, more)
         });
         let verification = verification

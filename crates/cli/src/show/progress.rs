@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use backfill_core::Error;
+use backfill_core::records::CountNote;
 use backfill_core::view::progress::Snapshot;
 use indicatif::HumanCount;
 
@@ -186,10 +187,11 @@ fn progress_text(snapshot: &Snapshot) -> String {
     if snapshot.is_verifying() {
         return match &snapshot.counting {
             Some(note) => format!(
-                "verifying, {} of {} items counted, {} of them pending",
+                "verifying, {} of {} items counted, {} of them pending{}",
                 HumanCount(note.scanned),
                 HumanCount(swept.max(note.scanned)),
-                HumanCount(note.remaining)
+                HumanCount(note.remaining),
+                read_again(note)
             ),
             None => format!("{} items swept, verifying", HumanCount(swept)),
         };
@@ -204,6 +206,14 @@ fn progress_text(snapshot: &Snapshot) -> String {
         snapshot.run.settings.total_segments,
         HumanCount(current.counters.updated),
     )
+}
+
+/// How many items a verification has read a second time, for what they lack.
+pub fn read_again(note: &CountNote) -> String {
+    let again = note.again.filter(|again| *again > 0);
+    again.map_or_else(String::new, |again| {
+        format!(", {} read again for what they lack", HumanCount(again))
+    })
 }
 
 /// "; 812 items/s, 640 write units/s, rate bound by budget (8 segments), about 12 min left". Nothing before something is

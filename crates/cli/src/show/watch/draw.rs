@@ -18,6 +18,7 @@ use super::typeset::{bar_text, clock, fact, fit, wrap};
 use super::view::{Now, Role, View};
 use crate::hint;
 use crate::show::meter::{self, Eta, Measured};
+use crate::show::progress::read_again;
 use crate::show::words;
 
 /// Below this nothing can be read.
@@ -439,10 +440,11 @@ impl View {
 fn swept_line(snapshot: &Snapshot, pass: &PassProgress, width: usize) -> Line<'static> {
     if let Some(note) = &snapshot.counting {
         let text = format!(
-            "{} counted of {} swept, {} of them pending",
+            "{} counted of {} swept, {} of them pending{}",
             HumanCount(note.scanned),
             HumanCount(pass.counters.scanned),
-            HumanCount(note.remaining)
+            HumanCount(note.remaining),
+            read_again(note)
         );
         return fact("items", vec![text.into()], width);
     }
