@@ -14,9 +14,9 @@ mod spec;
 mod syntax;
 mod verbs;
 
-pub use self::lacks::{Lacks, lacking_text};
+pub use self::lacks::lacking_text;
 pub use self::pair::Pair;
-pub use self::seam::{Change, Condition, GuardedUpdate, Seen, SharedChange, Sweep};
+pub use self::seam::{Change, Condition, GuardedUpdate, Lacks, Seen, SharedChange, Sweep};
 pub use self::spec::{Spec, check_table_name};
 pub(crate) use self::syntax::check_words;
 pub use self::verbs::{LeftAlone, Verb};

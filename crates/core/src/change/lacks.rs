@@ -7,7 +7,7 @@ use super::expression::{
     MAX_LENGTH, RESERVED, made_attributes, placeholders, shown_name, tokens,
     without_outer_parentheses,
 };
-use super::seam::Sweep;
+use super::seam::{Lacks, Sweep};
 use super::spec::Spec;
 use crate::table::KeySchema;
 use crate::text::printable;
@@ -17,15 +17,6 @@ const MOST_ATTRIBUTES: usize = 8;
 
 /// Most bytes of the name of such an attribute: it travels in the state of an execution.
 const MOST_BYTES: usize = 255;
-
-/// Attributes that an update sets, and the scan that finds items which are not pending and lack one of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lacks {
-    /// The attributes, at least one.
-    pub attributes: Vec<String>,
-    /// The scan. It brings along the partition key, and those of the attributes that an item has.
-    pub sweep: Sweep,
-}
 
 impl Lacks {
     /// What items outside of the predicate may lack; `None` if it leaves out no item that lacks what the update sets.

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::expression::{Guard, RESERVED, not_pending, placeholders};
-use super::lacks::Lacks;
 use super::partiql::{BoundStatement, Statement};
-use super::seam::{Change, Condition, GuardedUpdate, Seen, SharedChange, Sweep};
+use super::seam::{Change, Condition, GuardedUpdate, Lacks, Seen, SharedChange, Sweep};
 use super::spec::Spec;
 use crate::Item;
 use crate::table::KeySchema;

@@ -6,7 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::expression::Guard;
-use super::lacks::Lacks;
 use super::partiql::BoundStatement;
 use crate::table::KeySchema;
 use crate::{Item, Key};
@@ -110,6 +109,15 @@ pub struct Sweep {
     pub names: BTreeMap<String, String>,
     /// `:value` → value, for `filter`.
     pub values: Item,
+}
+
+/// Attributes that an update sets, and the scan that finds items which are not pending and lack one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacks {
+    /// The attributes, at least one.
+    pub attributes: Vec<String>,
+    /// The scan. It brings along the partition key, and those of the attributes that an item has.
+    pub sweep: Sweep,
 }
 
 /// An update of one item and the condition under which it takes effect, for UpdateItem.

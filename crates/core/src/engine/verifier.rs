@@ -6,10 +6,10 @@
 //! of `P`, by eventually consistent reads of their own. Nothing rests on that number, so it never ends a verification.
 
 mod lacking;
+mod segment;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -18,15 +18,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::lacking::Lacking;
+pub use self::segment::{CountSum, OpenSegment};
+use self::segment::{Counting, MAX_SAMPLES};
 use crate::change::Lacks;
-use crate::clock::now_ms;
 use crate::engine::guards::Guards;
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{self, load};
 use crate::pace::Pace;
-use crate::pace::retry::{Until, retry_until};
+use crate::pace::retry::Until;
 use crate::pace::{Budget, Consistency, Share, bytes_of};
-use crate::ports::{CountNotes, LackingPage, Page, PageRequest, ReadAccess, TableReader};
+use crate::ports::{CountNotes, ReadAccess, TableReader};
 use crate::records::{CountNote, Cursor, Owner, RunRecord};
 use crate::{Error, ErrorKind, Key, Result};
 
@@ -40,12 +41,6 @@ const NOTING: Duration = Duration::from_secs(2);
 
 /// Most segments that a verification needs: with [`SEGMENTS_AT_ONCE`] in work, more would only add requests.
 const MAX_VERIFY_SEGMENTS: u32 = 256;
-
-/// Most items evaluated per page. It is above what 1 MB holds of most tables, since nothing is written per page.
-const PAGE_LIMIT: u32 = 5_000;
-
-/// Keys of remaining items that are kept as samples.
-const MAX_SAMPLES: usize = 10;
 
 /// A verification: how far it has come and what it has found. Its size is bounded (at most eight cursors and ten sample
 /// keys), so it fits into the state of an execution.
@@ -76,32 +71,6 @@ pub struct Verification {
     /// What holds the run, so that it goes no further for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
-}
-
-/// A segment that the time box interrupted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OpenSegment {
-    /// The segment's number among [`Verification::total_segments`], from 0.
-    pub segment: u32,
-    /// How far its count has come.
-    pub cursor: Cursor,
-    /// How far the count of what lacks something has come, which follows on the other; `None` before that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lacking: Option<Cursor>,
-}
-
-impl OpenSegment {
-    fn new(segment: u32) -> OpenSegment {
-        OpenSegment {
-            segment,
-            cursor: Cursor::NotStarted,
-            lacking: None,
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.cursor == Cursor::Exhausted && self.lacking.is_none()
-    }
 }
 
 /// What the verifier is asked for: to go on with a verification of this pass.
@@ -346,57 +315,18 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
     }
 }
 
-/// What a count that goes on has come to, for whoever looks at it meanwhile.
-#[derive(Debug, Default)]
-pub struct CountSum(Mutex<CountNote>, Option<Instant>);
-
 impl CountSum {
     /// The sum of a count that goes on from here.
     pub fn from(verification: &Verification) -> CountSum {
-        let note = CountNote {
+        let lacking = verification.lacking.as_ref();
+        CountSum::new(CountNote {
             scanned: verification.scanned,
             remaining: verification.remaining,
             consumed_rcu: verification.all_rcu(),
             seconds: verification.seconds,
-            again: verification.lacking.as_ref().map(|lacking| lacking.scanned),
+            again: lacking.map(|lacking| lacking.scanned),
             ..CountNote::default()
-        };
-        CountSum(Mutex::new(note), Some(Instant::now()))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, CountNote> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, page: &Page) {
-        let mut sum = self.lock();
-        sum.scanned = sum.scanned.saturating_add(page.scanned);
-        sum.remaining = sum.remaining.saturating_add(page.pending.len() as u64);
-        sum.consumed_rcu += page.consumed_rcu;
-    }
-
-    /// Adds a page of the second count.
-    fn add_again(&self, page: &LackingPage) {
-        let mut sum = self.lock();
-        sum.again = Some(sum.again.unwrap_or(0).saturating_add(page.scanned));
-        sum.consumed_rcu += page.consumed_rcu;
-    }
-
-    /// Notes whether there is a second count.
-    fn reads_again(&self, again: Option<u64>) {
-        self.lock().again = again;
-    }
-
-    /// What it has come to at this moment.
-    pub fn note(&self, pass: u32) -> CountNote {
-        let note = *self.lock();
-        let since = self.1.map_or(0.0, |begin| begin.elapsed().as_secs_f64());
-        CountNote {
-            pass,
-            seconds: note.seconds + since,
-            at_ms: now_ms(),
-            ..note
-        }
+        })
     }
 }
 
@@ -473,108 +403,6 @@ pub async fn count<R: TableReader>(
     verification.seconds += begin.elapsed().as_secs_f64();
     verification.done = next == total && verification.open.is_empty();
     Ok(verification)
-}
-
-/// A count that goes on in several segments at once.
-struct Counting<'a, R> {
-    reader: &'a R,
-    total_segments: u32,
-    pace: Pace<'a>,
-    until: &'a Until,
-    out_of_time: AtomicBool,
-    /// Whether what lacks something is counted, too.
-    again: AtomicBool,
-    sum: &'a CountSum,
-}
-
-/// What was counted in one segment until it ended or the time was over.
-struct SegmentCount {
-    segment: OpenSegment,
-    scanned: u64,
-    remaining: u64,
-    samples: Vec<Key>,
-    consumed_rcu: f64,
-    /// The second count; its `next` says nothing.
-    again: LackingPage,
-}
-
-impl<R: TableReader> Counting<'_, R> {
-    async fn segment(&self, segment: OpenSegment) -> Result<SegmentCount> {
-        let mut count = SegmentCount {
-            segment,
-            scanned: 0,
-            remaining: 0,
-            samples: Vec::new(),
-            consumed_rcu: 0.0,
-            again: LackingPage::default(),
-        };
-        if self.out_of_time.load(Ordering::Relaxed) {
-            return Ok(count);
-        }
-        let segment = count.segment.segment;
-        let counted = self.pending(&mut count).await;
-        counted.map_err(|error| error.context(format!("segment {segment}")))?;
-        if count.segment.cursor == Cursor::Exhausted && self.again.load(Ordering::Relaxed) {
-            let counted = self.lacking(&mut count).await;
-            counted.map_err(|error| error.context(format!("segment {segment}")))?;
-        }
-        Ok(count)
-    }
-
-    /// Whether the time is over, for this segment and so for all.
-    fn is_over(&self) -> bool {
-        let is_over = self.until.is_over();
-        if is_over {
-            self.out_of_time.store(true, Ordering::Relaxed);
-        }
-        is_over
-    }
-
-    /// The next page behind a cursor.
-    fn request<'a>(
-        &self,
-        segment: u32,
-        cursor: &'a Cursor,
-        consistency: Consistency,
-    ) -> PageRequest<'a> {
-        PageRequest {
-            segment,
-            total_segments: self.total_segments,
-            after: cursor.start_key(),
-            limit: self.pace.items_per_read(PAGE_LIMIT, consistency),
-            consistent: consistency == Consistency::Strong,
-        }
-    }
-
-    /// Counts the items for which `P` holds.
-    async fn pending(&self, count: &mut SegmentCount) -> Result<()> {
-        while count.segment.cursor != Cursor::Exhausted && !self.is_over() {
-            let segment = &count.segment;
-            let request = self.request(segment.segment, &segment.cursor, Consistency::Strong);
-            let page = retry_until(
-                self.until,
-                || {
-                    self.pace
-                        .read(request.limit, Consistency::Strong, self.until)
-                },
-                |turn| self.pace.page(turn, self.reader, request),
-            )
-            .await?;
-            let Some(page) = page else {
-                self.out_of_time.store(true, Ordering::Relaxed);
-                return Ok(());
-            };
-            self.sum.add(&page);
-            count.scanned += page.scanned;
-            count.remaining += page.pending.len() as u64;
-            count.consumed_rcu += page.consumed_rcu;
-            let room = MAX_SAMPLES - count.samples.len();
-            let found = page.pending.into_iter().map(|item| item.key);
-            count.samples.extend(found.take(room));
-            count.segment.cursor = Cursor::after_page(page.next);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

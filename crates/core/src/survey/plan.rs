@@ -155,7 +155,7 @@ pub struct KnownRun {
 }
 
 impl KnownRun {
-    fn new(run: &RunRecord, description: &TableDescription) -> KnownRun {
+    fn of(run: &RunRecord, description: &TableDescription) -> KnownRun {
         KnownRun {
             status: run.status.name(),
             pass: run.pass,
@@ -180,8 +180,7 @@ impl Plan {
         let until = Until::after(PATIENCE);
         let facts = retry(&until, || with.access.facts(&spec.table, keys)).await?;
         let stored = stored_run(with.checkpoints, &request.run_id()).await;
-        let run = stored.as_ref();
-        let run = run.map(|run| KnownRun::new(run, description));
+        let run = stored.as_ref().map(|run| KnownRun::of(run, description));
         // A run that is there keeps what was chosen for it.
         let (settings, refused) = match preview(stored, request, description, with.owner) {
             Ok(record) => (record.settings, None),
