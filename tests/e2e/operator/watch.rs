@@ -63,14 +63,12 @@ async fn a_wide_terminal_shows_rates_over_time() {
         assert!(chart(label).contains("peak "), "{label}: {shown}");
     }
     assert!(chart("  allowed  ").contains("3,000 now"), "{shown}");
+    terminal.resize(80, 24);
+    terminal
+        .until("no charts", |shown| !shown.contains("before the end"))
+        .await;
     terminal.types("q");
     terminal.end().await;
-
-    let mut narrow = Terminal::start(&watch(&database), 80, 24);
-    let shown = narrow.shows("succeeded").await;
-    assert!(!shown.contains("before the end"), "{shown}");
-    narrow.types("q");
-    narrow.end().await;
 }
 
 /// The time that the table takes to answer is shown, and not what the run waits for on its own account.
@@ -185,6 +183,28 @@ async fn a_run_is_watched_and_steered_by_keys() {
     assert_eq!((code, stdout.as_str()), (4, ""), "as the run has ended");
     terminal.shows("run seen on table stuff: paused").await;
     terminal.is_given_back().await;
+}
+
+/// A key that is typed at the moment at which the terminal changes its size is obeyed at once, and not when the next one is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_obeyed_while_the_terminal_changes_its_size() {
+    let database = Embedded::with_stuff(100).await;
+    Ended::run(&mut database.backfill("run --table stuff --set test=1")).expect_code(0);
+    let mut terminal = Terminal::start(&database.backfill("watch"), 80, 24);
+    terminal.shows("0 remain, counted").await;
+    let help = "q  leaves.";
+    for round in 0..30 {
+        terminal.resize(80 + round % 2 * 20, 24);
+        terminal.types("?");
+        terminal.shows(help).await;
+        terminal.types("?");
+        terminal.resize(90, 24);
+        terminal
+            .until("no help", |contents| !contents.contains(help))
+            .await;
+    }
+    terminal.types("q");
+    assert_eq!(terminal.end().await.0, 0);
 }
 
 /// Whatever ends it, the terminal is given back.

@@ -1,7 +1,7 @@
 //! Long texts in lines of a width, broken between words.
 
 use anstream::adapter::strip_str;
-use ratatui::crossterm::terminal;
+use crossterm::terminal;
 use ratatui::text::Span;
 
 /// What a labelled line of a summary or a plan begins with.

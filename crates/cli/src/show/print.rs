@@ -45,7 +45,7 @@ fn stderr() -> Box<dyn Write + Send> {
 }
 
 fn width() -> Option<usize> {
-    let columns = || ratatui::crossterm::terminal::size().map_or(80, |(columns, _)| columns.into());
+    let columns = || crossterm::terminal::size().map_or(80, |(columns, _)| columns.into());
     is_terminal().then(columns)
 }
 

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use backfill_core::Error;
 use backfill_core::view::progress::Snapshot;
-use ratatui::crossterm::event::Event;
+use crossterm::event::Event;
 
 pub use self::keys::{Action, Command};
 pub use self::lately::Lately;

@@ -2,7 +2,7 @@
 
 use backfill_core::engine::steering::Rate;
 use backfill_core::records::RunStatus;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::view::{Dialog, Role, View};
 use crate::budget;

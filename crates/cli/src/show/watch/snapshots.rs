@@ -3,10 +3,10 @@
 
 use backfill_core::engine::steering::Rate;
 use backfill_core::records::RunStatus;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 
 use super::keys::{Action, Command};
