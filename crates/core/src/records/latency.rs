@@ -1,7 +1,6 @@
 //! How long requests to the table took: counts in buckets of time. Counts of several segments can be added up, and those of an
 //! earlier look taken off, before a percentile is read from them; percentiles cannot.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -30,12 +29,12 @@ const fn bounds() -> [u64; STEPS.len() * DECADES + 1] {
     bounds
 }
 
-/// How long requests of one kind took: how many of them, by bucket.
+/// How long requests of one kind took: how many of them, by bucket, in the order of the buckets, of which few have any.
 ///
 /// It is stored as text, such as `17:3,120,2201 24:1`: the number of a bucket and its count, followed by those of the buckets
 /// behind it. What cannot be read of it is left out: nothing is decided by it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Histogram(BTreeMap<u8, u64>);
+pub struct Histogram(Vec<(u8, u64)>);
 
 impl Histogram {
     /// Counts a request.
@@ -46,11 +45,20 @@ impl Histogram {
     }
 
     fn add(&mut self, bucket: usize, requests: u64) {
-        if requests > 0 && bucket <= BOUNDS.len() {
-            let count = self.0.entry(bucket as u8).or_default();
-            // A damaged record may say anything.
-            *count = count.saturating_add(requests);
+        if requests == 0 || bucket > BOUNDS.len() {
+            return;
         }
+        let bucket = bucket as u8;
+        match self.find(bucket) {
+            // A damaged record may say anything.
+            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(requests),
+            Err(at) => self.0.insert(at, (bucket, requests)),
+        }
+    }
+
+    /// Where a bucket is, or else would be.
+    fn find(&self, bucket: u8) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&bucket, |(bucket, _)| *bucket)
     }
 
     /// Whether nothing is counted.
@@ -60,14 +68,15 @@ impl Histogram {
 
     /// Requests that are counted.
     pub fn requests(&self) -> u64 {
-        self.0.values().fold(0, |sum, n| sum.saturating_add(*n))
+        let counts = self.0.iter().map(|(_, count)| *count);
+        counts.fold(0, u64::saturating_add)
     }
 
     /// Those that were counted since an earlier look. What has become fewer, as in a damaged record, is nothing.
     pub fn since(&self, before: &Histogram) -> Histogram {
         let mut since = Histogram::default();
         for (bucket, count) in &self.0 {
-            let earlier = before.0.get(bucket).copied().unwrap_or(0);
+            let earlier = before.find(*bucket).map_or(0, |at| before.0[at].1);
             since.add(usize::from(*bucket), count.saturating_sub(earlier));
         }
         since
