@@ -83,7 +83,7 @@ impl Histogram {
     }
 
     /// The time within which this part of the requests was answered, 0 to 1; `None` if there are none. It lies within the bucket
-    /// of the request that it is of, so it is off by a quarter at most. What took longer than the last bound counts as that.
+    /// of the request that it is of, so it is off by about a quarter at most. What took longer than the last bound counts as that.
     pub fn percentile(&self, part: f64) -> Option<Duration> {
         let rank = self.requests() as f64 * part.clamp(0.0, 1.0);
         let mut before = 0.0;

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::records::{Histogram, Latencies};
 
-/// How long requests of one kind took. Each figure is off by a quarter at most, and none is above 10,000.
+/// How long requests of one kind took. Each figure is off by about a quarter at most, and none is above 10,000.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Percentiles {
     /// How many were answered.
