@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use backfill_core::change::reserved::{Language, aliased, undefined};
+use backfill_core::change::expression::Language;
+use backfill_core::change::reserved::{aliased, undefined};
 use backfill_core::{Error, Item, Key, Result};
 use backfill_rehearsal::admin::Guard;
 use backfill_rehearsal::text;

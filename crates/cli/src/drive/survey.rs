@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use backfill_core::change::expression::RESERVED;
+use backfill_core::change::expression::OURS;
 use backfill_core::survey::{
     Fact, Plan, Rehearsal as _, Room, Surroundings, Tried, objection, rehearse,
 };
@@ -55,7 +55,7 @@ pub async fn plan(
 pub fn read_update(spec: &Spec) -> Result<()> {
     let keys = KeySchema {
         // No expression names it, since its beginning is ours.
-        hash: KeyAttribute::new(format!("{RESERVED}key"), KeyType::S),
+        hash: KeyAttribute::new(format!("{OURS}key"), KeyType::S),
         range: None,
     };
     EmbeddedTrial.read_update(&*spec.change(&keys))

@@ -15,8 +15,23 @@ use crate::text::printable;
 /// Expression parameters).
 pub const MAX_LENGTH: usize = 4_096;
 
+/// Most parentheses in one another that are looked into; each takes a part of the stack.
+pub(super) const MAX_DEPTH: usize = 100;
+
+/// The words with which the sections of an update begin.
+pub(super) const SECTIONS: [&str; 4] = ["SET", "REMOVE", "ADD", "DELETE"];
+
+/// Which language an expression is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// A condition or a filter.
+    Condition,
+    /// An update.
+    Update,
+}
+
 /// The beginning of our placeholders, after `#` or `:`. An operator's may not begin so.
-pub const RESERVED: &str = "backfill_";
+pub const OURS: &str = "backfill_";
 
 /// The `#name` and `:value` placeholders of an expression, in order, each with its sigil.
 pub fn placeholders(expression: &str) -> Vec<&str> {
@@ -81,6 +96,12 @@ pub(super) fn tokens(expression: &str) -> Vec<Range<usize>> {
         at += length;
     }
     found
+}
+
+/// The words, comparators and single marks of an expression, in order.
+pub(super) fn words(expression: &str) -> Vec<&str> {
+    let places = tokens(expression).into_iter();
+    places.map(|place| &expression[place]).collect()
 }
 
 /// A name that an expression may hold as it is (developer guide, Expression attribute names).
@@ -189,7 +210,7 @@ pub fn update_targets(update: &str) -> Vec<&str> {
                 })
                 .unwrap_or(rest.len());
             let word = &rest[..length];
-            let keyword = ["SET", "REMOVE", "ADD", "DELETE"]
+            let keyword = SECTIONS
                 .iter()
                 .any(|keyword| word.eq_ignore_ascii_case(keyword));
             if keyword && depth == 0 {

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::expression::{
-    MAX_LENGTH, RESERVED, made_attributes, placeholders, shown_name, tokens,
-    without_outer_parentheses,
+    MAX_LENGTH, OURS, made_attributes, placeholders, shown_name, tokens, without_outer_parentheses,
+    words,
 };
 use super::seam::{Lacks, Sweep};
 use super::spec::Spec;
@@ -66,11 +66,11 @@ pub fn lacking_text(lacking: &BTreeMap<String, u64>) -> Option<String> {
 }
 
 fn placeholder(nth: usize) -> String {
-    format!("#{RESERVED}of{nth}")
+    format!("#{OURS}of{nth}")
 }
 
 fn sweep(spec: &Spec, keys: &KeySchema, attributes: &[String]) -> Sweep {
-    let key = format!("#{RESERVED}key0");
+    let key = format!("#{OURS}key0");
     let of: Vec<String> = (0..attributes.len()).map(placeholder).collect();
     let lacks: Vec<String> = of
         .iter()
@@ -100,10 +100,7 @@ impl Spec {
     /// Attributes that `U` sets and that an item may lack though `P` does not hold for it, since `P` asks for more: a count of `P`
     /// says nothing of such items.
     pub fn may_be_lacking(&self) -> Vec<String> {
-        let name_of = |word: &str| {
-            let name = self.names.get(word).map_or(word, String::as_str);
-            name.to_owned()
-        };
+        let name_of = |word: &str| self.attribute_of(word).to_owned();
         let asked_for: BTreeSet<String> = alternatives(&self.pending)
             .filter_map(|alternative| match words(alternative)[..] {
                 ["attribute_not_exists", "(", name, ")"] => Some(name_of(name)),
@@ -118,11 +115,6 @@ impl Spec {
         }
         lacking
     }
-}
-
-fn words(expression: &str) -> Vec<&str> {
-    let places = tokens(expression).into_iter();
-    places.map(|place| &expression[place]).collect()
 }
 
 /// The conditions of which each makes the expression true. `OR` binds the least of all operators.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::expression::{Guard, RESERVED, not_pending, placeholders};
+use super::expression::{Guard, OURS, not_pending, placeholders};
 use super::partiql::{BoundStatement, Statement};
 use super::seam::{Change, Condition, GuardedUpdate, Lacks, Seen, SharedChange, Sweep};
 use super::spec::Spec;
@@ -59,9 +59,9 @@ impl Pair {
         let key_names: BTreeMap<String, String> = keys
             .names()
             .enumerate()
-            .map(|(i, attribute)| (format!("#{RESERVED}key{i}"), attribute.to_owned()))
+            .map(|(i, attribute)| (format!("#{OURS}key{i}"), attribute.to_owned()))
             .collect();
-        let partition_key = format!("#{RESERVED}key0");
+        let partition_key = format!("#{OURS}key0");
         let with_partition_key = |mut names: BTreeMap<String, String>| {
             names.insert(partition_key.clone(), keys.hash.name.clone());
             names

@@ -8,7 +8,7 @@
 //! `if_not_exists` are not documented for PartiQL. A statement may name each key attribute but once, so the predicate may
 //! name none. A spec with one of these is written by UpdateItem.
 
-use super::expression::{is_bare_name, tokens};
+use super::expression::{MAX_DEPTH, is_bare_name, tokens};
 use crate::table::KeySchema;
 use crate::text::printable;
 use crate::{Key, Spec, Value};
@@ -18,9 +18,6 @@ pub const BATCH_SIZE: usize = 25;
 
 /// Longest statement (API reference, BatchStatementRequest: "Maximum length of 8192").
 const MAX_STATEMENT: usize = 8_192;
-
-/// Most parentheses and `NOT`s in one another; each takes a part of the stack.
-const MAX_DEPTH: usize = 100;
 
 /// Most operators in a statement's condition: comparators, functions and words, of which `IS NOT` and `size(a) >` are two (DynamoDB:
 /// "The expression contains too many operators").

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::expression::{is_bare_name, placeholders, tokens};
+use super::expression::{Language, is_bare_name, placeholders, tokens};
 
 /// The reserved words, in their order (developer guide, Reserved words in DynamoDB). Letters of either case are meant.
 const RESERVED_WORDS: &str = "\
@@ -49,15 +49,6 @@ const RESERVED_WORDS: &str = "\
     UNTIL UPDATE UPPER URL USAGE USE USER USERS USING UUID VACUUM VALUE VALUED VALUES VARCHAR VARIABLE \
     VARIANCE VARINT VARYING VIEW VIEWS VIRTUAL VOID WAIT WHEN WHENEVER WHERE WHILE WINDOW WITH WITHIN \
     WITHOUT WORK WRAPPED WRITE YEAR ZONE";
-
-/// Which language an expression is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// A condition or a filter.
-    Condition,
-    /// An update.
-    Update,
-}
 
 /// Every reserved word, in capital letters.
 pub fn reserved_words() -> impl Iterator<Item = &'static str> {

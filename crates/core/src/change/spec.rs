@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::expression::{
-    LONGEST_GUARD, MAX_LENGTH, RESERVED, check_enclosed, placeholders, resolved, shown_name,
+    LONGEST_GUARD, MAX_LENGTH, OURS, check_enclosed, placeholders, resolved, shown_name,
     update_targets,
 };
 use super::syntax::check_update;
@@ -108,9 +108,9 @@ impl Spec {
                     "{placeholder:?} is not a placeholder; expected {sigil} and then letters, digits or _"
                 ));
             }
-            if placeholder[1..].starts_with(RESERVED) {
+            if placeholder[1..].starts_with(OURS) {
                 return wrong(format!(
-                    "{placeholder} begins with {RESERVED}, which is reserved"
+                    "{placeholder} begins with {OURS}, which is reserved"
                 ));
             }
             if !used.contains(placeholder.as_str()) {
@@ -131,15 +131,9 @@ impl Spec {
 
     /// Names of the top-level attributes that `U` writes, in its order.
     pub fn targets(&self) -> Vec<String> {
-        let meaning = |target: &str| {
-            self.names
-                .get(target)
-                .map_or(target, String::as_str)
-                .to_owned()
-        };
-        update_targets(&self.update)
-            .into_iter()
-            .map(meaning)
+        let targets = update_targets(&self.update).into_iter();
+        targets
+            .map(|target| self.attribute_of(target).to_owned())
             .collect()
     }
 
@@ -148,7 +142,7 @@ impl Spec {
     /// Errors: `InvalidInput`, which names the attribute.
     pub fn check_against(&self, keys: &KeySchema) -> Result<()> {
         for target in update_targets(&self.update) {
-            let attribute = self.names.get(target).map_or(target, String::as_str);
+            let attribute = self.attribute_of(target);
             if keys.names().any(|key| key == attribute) {
                 return Err(Error::invalid(
                     Spec::field_of(target),
@@ -178,23 +172,25 @@ impl Spec {
 
     /// `P` as it is, with names and values in the place of placeholders.
     pub fn predicate(&self) -> String {
+        resolved(&self.pending, |placeholder| self.meaning(placeholder))
+    }
+
+    /// The attribute that a name or `#name` in an expression means.
+    pub(super) fn attribute_of<'a>(&'a self, name: &'a str) -> &'a str {
+        self.names.get(name).map_or(name, String::as_str)
+    }
+
+    /// What a placeholder means, for a person; `None` if it is not defined.
+    fn meaning(&self, placeholder: &str) -> Option<String> {
         let value = |value| serde_json::to_string(value).expect("a value is plain data");
-        let meaning = |placeholder: &str| {
-            let name = self.names.get(placeholder);
-            name.map(|name| printable(&shown_name(name)))
-                .or_else(|| Some(printable(&value(self.values.get(placeholder)?))))
-        };
-        resolved(&self.pending, meaning)
+        let name = self.names.get(placeholder);
+        name.map(|name| printable(&shown_name(name)))
+            .or_else(|| Some(printable(&value(self.values.get(placeholder)?))))
     }
 
     /// The spec in one line, for messages that must show two specs side by side.
     pub fn describe(&self) -> String {
-        let meaning = |placeholder: &str| {
-            let value = |value| serde_json::to_string(value).expect("a value is plain data");
-            let name = self.names.get(placeholder);
-            name.map(|name| printable(&shown_name(name)))
-                .or_else(|| Some(printable(&value(self.values.get(placeholder)?))))
-        };
+        let meaning = |placeholder: &str| self.meaning(placeholder);
         let described = format!(
             "{} where {}",
             resolved(&self.update, meaning),

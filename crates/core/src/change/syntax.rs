@@ -1,13 +1,9 @@
 //! What DynamoDB's expression languages do not have, answered by what can be done instead; and whether an update is one, by the
 //! grammar in the developer guide (Update expressions). DynamoDB stays the judge of all else.
 
-use super::expression::{is_bare_name, tokens};
-use super::reserved::Language;
+use super::expression::{Language, MAX_DEPTH, SECTIONS, is_bare_name, tokens, words};
 use crate::text::printable;
 use crate::value::{Item, Value};
-
-/// Most parentheses in one another; each takes a part of the stack.
-const MAX_DEPTH: usize = 100;
 
 /// The functions of each language, whose names are case-sensitive.
 const OF_CONDITIONS: [&str; 6] = [
@@ -139,11 +135,10 @@ fn is_constant(word: &str) -> bool {
 
 /// Words before a parenthesis that are no functions.
 fn is_operator(word: &str) -> bool {
-    let words = [
-        "AND", "OR", "NOT", "IN", "BETWEEN", "SET", "REMOVE", "ADD", "DELETE",
-    ];
+    let words = ["AND", "OR", "NOT", "IN", "BETWEEN"];
     words
         .iter()
+        .chain(&SECTIONS)
         .any(|operator| operator.eq_ignore_ascii_case(word))
 }
 
@@ -177,7 +172,7 @@ fn check_function(name: &str, language: Language) -> Result<(), String> {
 pub(super) fn check_update(update: &str, values: &Item) -> Result<(), String> {
     let places = tokens(update);
     let mut parser = Parser {
-        tokens: places.iter().map(|place| &update[place.clone()]).collect(),
+        tokens: words(update),
         at: 0,
         depth: 0,
         values,
@@ -228,7 +223,7 @@ impl<'a> Parser<'a> {
         let mut seen: Vec<String> = Vec::new();
         while self.at < self.tokens.len() {
             let clause = self.peek().to_ascii_uppercase();
-            if !["SET", "REMOVE", "ADD", "DELETE"].contains(&clause.as_str()) {
+            if !SECTIONS.contains(&clause.as_str()) {
                 let more = if seen.is_empty() {
                     ""
                 } else {

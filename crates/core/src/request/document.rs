@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::settings::{RequestedSettings, WriterKind, settings};
-use crate::change::reserved::{Language, aliased};
+use crate::change::expression::Language;
+use crate::change::reserved::aliased;
 use crate::change::{Verb, check_words};
 use crate::value::{Item, Value, distinct};
 use crate::{Error, Result, Spec};

@@ -417,7 +417,7 @@ fn warnings_have_one_order_whatever_they_are_found_by() {
         sample: &sample,
         tried: &tried,
         also_tried: &[],
-        forecast: &Forecast::new(&facts, &sample, &tried, &settings, &prices),
+        forecast: &Forecast::new(&facts, &sample, &tried, &settings, &[], &prices),
         settings: &settings,
         targets: &["test".to_owned()],
         held: &["it is night".to_owned()],

@@ -263,7 +263,7 @@ fn items_outside_the_predicate_that_lack_what_is_set_are_counted() {
     in_virtual_time(async {
         let settings = r#","total_segments":20,"time_box_seconds":1"#;
         let world = World::with_items_left_out(Faults::random(9, 0.1, 0.05), 4_000, settings);
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         let mut verification = plan.verification;
         let mut rounds = 0;
         let mut interrupted = 0;
@@ -328,7 +328,7 @@ fn proof_without_the_number_of_items_that_lack_something() {
 fn a_count_of_what_other_attributes_lack_is_refused() {
     in_virtual_time(async {
         let world = World::with_items_left_out(Faults::none(2), 50, r#","total_segments":2"#);
-        let plan = world.plan("first").await;
+        let plan = world.begin("first").await;
         let mut verification = plan.verification;
         verification.lacking = Some(Lacking {
             counts: [("another".to_owned(), 1)].into(),
