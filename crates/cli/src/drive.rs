@@ -4,6 +4,7 @@
 pub mod confirm;
 pub mod count;
 pub mod deployed;
+pub mod described;
 pub mod executions;
 pub mod follow;
 pub mod here;

@@ -16,6 +16,7 @@ use clap::Args;
 
 use crate::args::{ConnectionArgs, PlannedArgs, PriceArgs, SettingsArgs, SpecArgs};
 use crate::drive::count::Counted;
+use crate::drive::described::Described;
 use crate::drive::executions::Executions;
 use crate::drive::{confirm, here, left, others, owner, paths, survey, tables};
 use crate::ending::Ending;
@@ -71,31 +72,32 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     }
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
-    let description = planner::describe(&ReadOnly(connection.clone()), &request).await?;
+    let table = Described::new(&request, &connection);
+    let description = table.get().await?;
     if let Some(planned) = &planned {
-        planned.refuse_another_table(&description)?;
+        planned.refuse_another_table(description)?;
     }
-    paths::refuse_ambiguous(&request, &connection, &description).await?;
+    paths::refuse_ambiguous(&request, &connection, description).await?;
     let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
     refuse_own_table(&request, &checkpoints)?;
     if is_dry {
         let (to, json) = (&connection, args.json);
-        return dry_run(&request, to, &checkpoints, &description, &prices, json).await;
+        return dry_run(&request, to, &checkpoints, description, &prices, json).await;
     }
     // If it cannot be read, the table of checkpoints may not be there yet.
     let stored = checkpoints.run(&request.run_id()).await.ok().flatten();
     if let (Some(planned), Some(stored)) = (&planned, &stored) {
         planned.refuse_other_settings(&stored.settings)?;
     }
-    refuse_other_writers(&request, stored.as_ref(), &description)?;
+    refuse_other_writers(&request, stored.as_ref(), description)?;
     require_alarm(&request, &connection).await?;
-    judge_predicate(&request, &connection, &description).await?;
-    left::tell(&request, &connection, &description).await?;
+    judge_predicate(&request, &connection, description).await?;
+    left::tell(&request, &connection, description).await?;
     let is_rehearsed = !args.no_rehearsal;
     if asks {
         let confirmed = confirm::confirm(
             &request,
-            &description,
+            description,
             is_rehearsed,
             &connection,
             &checkpoints,
@@ -106,10 +108,10 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
             return Ok(Ending::Stopped);
         }
     } else {
-        others::warn(&request, &connection, &checkpoints).await;
-        tables::tell_if_gone(stored.as_ref(), &request, &description);
-        if is_rehearsed && !has_worked(stored.as_ref(), &description) {
-            survey::try_on_copies(&request, &description, &connection).await?;
+        others::warn(&request, &connection, &checkpoints, &table).await;
+        tables::tell_if_gone(stored.as_ref(), &request, description);
+        if is_rehearsed && !has_worked(stored.as_ref(), description) {
+            survey::try_on_copies(&request, description, &connection).await?;
         }
     }
     checkpoints.create_if_missing().await?;

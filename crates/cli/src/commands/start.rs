@@ -1,16 +1,16 @@
 //! `backfill start`: starts the deployed state machine and follows it.
 
 use backfill_core::engine::own_records::refuse_own_table;
-use backfill_core::engine::planner::describe;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::{Error, Result};
-use backfill_dynamodb::{CheckpointTable, ReadOnly};
+use backfill_dynamodb::CheckpointTable;
 use clap::Args;
 
 use crate::args::{ConnectionArgs, PlannedArgs, PriceArgs, SettingsArgs, SpecArgs, stack_name};
 use crate::drive::confirm;
 use crate::drive::deployed::Deployed;
+use crate::drive::described::Described;
 use crate::drive::executions::{Executions, checkpoint_table_of};
 use crate::drive::{others, paths, room, survey};
 use crate::ending::Ending;
@@ -72,7 +72,8 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
     }
     let prices = args.prices.read()?;
     let connection = args.connection.open().await?;
-    paths::refuse_if_seen(&request, &connection).await?;
+    let table = Described::new(&request, &connection);
+    paths::refuse_if_seen(&request, &connection, &table).await?;
     let executions = Executions::new(&connection);
     let machine = match (&args.state_machine_arn, &args.stack_name) {
         (Some(arn), _) => arn.clone(),
@@ -85,8 +86,7 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
     let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
     refuse_own_table(&request, &checkpoints)?;
     if let Some(planned) = &planned {
-        let access = ReadOnly(connection.clone());
-        planned.refuse_another_table(&describe(&access, &request).await?)?;
+        planned.refuse_another_table(table.get().await?)?;
         let run_id = request.run_id();
         let stored = retry(&Until::after(PATIENCE), || checkpoints.run(&run_id)).await?;
         if let Some(stored) = stored {
@@ -100,11 +100,9 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
             true => error,
             false => error.context(without),
         };
-        let access = ReadOnly(connection.clone());
-        let description = describe(&access, &request).await.map_err(explained)?;
         let confirmed = confirm::confirm(
             &request,
-            &description,
+            table.get().await.map_err(explained)?,
             !args.no_rehearsal,
             &connection,
             &checkpoints,
@@ -116,7 +114,7 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
         }
     } else if !request.settings.dry_run {
         room::warn(&request, &connection, &checkpoints, &machine).await;
-        others::warn(&request, &connection, &checkpoints).await;
+        others::warn(&request, &connection, &checkpoints, &table).await;
     }
     let deployed = Deployed {
         executions,

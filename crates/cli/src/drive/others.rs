@@ -1,7 +1,6 @@
 //! Other runs of the same table. They are allowed, and told.
 
 use backfill_core::clock::now_ms;
-use backfill_core::engine::planner::describe;
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::RunStatus;
 use backfill_core::request::Settings;
@@ -10,6 +9,7 @@ use backfill_core::view::glance::Glance;
 use backfill_core::{ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 
+use crate::drive::described::Described;
 use crate::drive::executions::Executions;
 use crate::drive::owner;
 use crate::show::advice::Advised;
@@ -70,7 +70,12 @@ async fn try_others(
 }
 
 /// Says on stderr which other runs of the table go on, to somebody who is not asked and has seen no plan.
-pub async fn warn(request: &Request, connection: &Connection, checkpoints: &CheckpointTable) {
+pub async fn warn(
+    request: &Request,
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    table: &Described<'_>,
+) {
     let others = others(request, connection, checkpoints).await;
     if others.is_empty() {
         return;
@@ -87,7 +92,7 @@ pub async fn warn(request: &Request, connection: &Connection, checkpoints: &Chec
             settings.max_rcu = stored.max_rcu;
         }
     }
-    let facts = facts(request, connection).await;
+    let facts = facts(request, connection, table).await;
     tell(&other_runs(&others, &settings, facts.as_ref(), 1.0));
 }
 
@@ -98,9 +103,13 @@ async fn stored_settings(request: &Request, checkpoints: &CheckpointTable) -> Op
 }
 
 /// What the table takes, if it may be known.
-async fn facts(request: &Request, connection: &Connection) -> Option<TableFacts> {
+async fn facts(
+    request: &Request,
+    connection: &Connection,
+    table: &Described<'_>,
+) -> Option<TableFacts> {
+    let description = table.get().await.ok()?;
     let access = ReadOnly(connection.clone());
-    let description = describe(&access, request).await.ok()?;
     let facts = access.facts(&request.spec.table, &description.keys).await;
     facts.ok()
 }

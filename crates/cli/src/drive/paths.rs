@@ -1,11 +1,11 @@
 //! A name such as `a.b` in `--set`, on a table whose items have a map `a`: nobody has said which of the two is meant.
 
 use backfill_core::change::expression::shown_name;
-use backfill_core::engine::planner::describe;
 use backfill_core::table::TableDescription;
 use backfill_core::{Error, ErrorKind, Item, Key, Request, Result, Spec, Value};
-use backfill_dynamodb::{Connection, ReadOnly};
+use backfill_dynamodb::Connection;
 
+use crate::drive::described::Described;
 use crate::drive::look::Looked;
 
 /// Refuses a name that looks like a path if items of a sample have what the path leads into. Reads only, and nothing if no
@@ -28,14 +28,15 @@ pub async fn refuse_ambiguous(
 /// [`refuse_ambiguous`], if the table can be read: whoever may only start an execution goes on.
 ///
 /// Errors: `InvalidInput`, and no other.
-pub async fn refuse_if_seen(request: &Request, connection: &Connection) -> Result<()> {
+pub async fn refuse_if_seen(
+    request: &Request,
+    connection: &Connection,
+    table: &Described<'_>,
+) -> Result<()> {
     if request.spec.path_like().is_empty() {
         return Ok(());
     }
-    let look = async {
-        let description = describe(&ReadOnly(connection.clone()), request).await?;
-        refuse_ambiguous(request, connection, &description).await
-    };
+    let look = async { refuse_ambiguous(request, connection, table.get().await?).await };
     match look.await {
         Err(error) if error.kind() != ErrorKind::InvalidInput => {
             tracing::warn!(
