@@ -138,10 +138,8 @@ fn refuse_other_writers(
     stored: Option<&RunRecord>,
     description: &TableDescription,
 ) -> Result<()> {
-    let mut settings = request.settings.choose(description.size_bytes);
-    if request.settings.only_writer_region.is_none() && !request.settings.fresh {
-        settings.only_writer_region = stored.is_some_and(|run| run.settings.only_writer_region);
-    }
+    let requested = request.settings.kept(stored.map(|run| &run.settings));
+    let settings = requested.choose(description.size_bytes);
     planner::refuse_other_writers(&settings, description)
 }
 

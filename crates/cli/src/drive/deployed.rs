@@ -1,7 +1,5 @@
 //! A run in AWS: an execution of the deployed state machine is started and followed. To stop here stops only the following.
 
-use std::time::Duration;
-
 use backfill_core::engine::runs::Runs;
 use backfill_core::records::{Owner, RunStatus};
 use backfill_core::view::cost::Prices;
@@ -11,15 +9,12 @@ use backfill_dynamodb::{CheckpointTable, Connection};
 use tokio_util::sync::CancellationToken;
 
 use crate::drive::executions::{Ended, Executions};
-use crate::drive::watch::{Watch, Watched};
+use crate::drive::watch::{self, Watch, Watched};
 use crate::drive::{owner, signals};
 use crate::ending::Ending;
 use crate::hint;
 use crate::show::watch::Role;
 use crate::show::{print, summary};
-
-/// How often the execution and the checkpoint table are read.
-pub const POLL: Duration = Duration::from_secs(2);
 
 /// Failed looks at the execution, one after the other, before following is given up.
 const MAX_ERRORS: u32 = 10;
@@ -83,7 +78,7 @@ impl Deployed {
             role: Role::Follower,
             stop: stop.clone(),
         };
-        let mut progress = Watch::open(self.watch, watched, POLL);
+        let mut progress = Watch::open(self.watch, watched, watch::IN_AWS);
         let mut errors = 0;
         let followed = loop {
             tokio::select! {

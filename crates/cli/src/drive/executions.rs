@@ -107,7 +107,7 @@ impl Executions {
     }
 
     /// True if Step Functions says that an execution has ended, or knows none of this ARN.
-    pub async fn has_ended(&self, arn: &ExecutionArn) -> bool {
+    async fn has_ended(&self, arn: &ExecutionArn) -> bool {
         self.is_ended(arn).await == Some(true)
     }
 

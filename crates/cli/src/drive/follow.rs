@@ -14,7 +14,8 @@ use backfill_loopback::{
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::drive::{deployed, here, records, signals};
+use crate::drive::watch::{poll_every, until_next};
+use crate::drive::{records, signals};
 use crate::ending::Ending;
 use crate::hint;
 use crate::show::meter::Meter;
@@ -142,12 +143,7 @@ impl Reader {
 
     /// Waits as long as the records should not be read again, given how long that took last.
     async fn pause(&self, took: Duration) {
-        let every = match self.of.connection.is_local() {
-            true => here::POLL,
-            false => deployed::POLL,
-        };
-        // A run of 100,000 segments has as many records: reading them must not become a load of its own.
-        sleep(every.max(took * 10)).await;
+        sleep(until_next(poll_every(&self.of.connection), took)).await;
     }
 
     /// Whether the run has ended, by one read.

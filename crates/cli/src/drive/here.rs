@@ -1,6 +1,6 @@
 //! A run in this process.
 
-use std::time::Duration;
+use std::future::Future;
 
 use backfill_core::engine::drive::Engine;
 use backfill_core::engine::planner::Planner;
@@ -17,14 +17,11 @@ use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly, ReadWrite};
 use serde::Serialize;
 
 use crate::drive::executions::Executions;
-use crate::drive::watch::{Watch, Watched};
+use crate::drive::watch::{self, Watch, Watched};
 use crate::drive::{owner, signals};
 use crate::ending::Ending;
 use crate::show::watch::Role;
 use crate::show::{print, summary};
-
-/// How often progress is read from the checkpoint table.
-pub const POLL: Duration = Duration::from_millis(500);
 
 /// The parts of a run, all in this process.
 fn engine(
@@ -59,7 +56,6 @@ pub async fn retry_rejected(
     let engine = engine(connection, checkpoints);
     let owner = owner::this_process();
     let retry = engine.retry_rejected(&run.run_id, &owner, rate, dead, &stop);
-    tokio::pin!(retry);
     let watched = Watched {
         connection: connection.clone(),
         checkpoints: checkpoints.clone(),
@@ -68,20 +64,26 @@ pub async fn retry_rejected(
         role: Role::Runner,
         stop: stop.clone(),
     };
-    let mut progress = Watch::open(false, watched, POLL);
-    let retried = loop {
-        tokio::select! {
-            retried = &mut retry => break retried,
-            () = progress.poll() => {}
-        }
-    };
-    progress.finish();
-    match retried {
+    match watched_while(retry, false, watched).await {
         Ok(_) if stop.is_cancelled() => Ok(None),
         // The operator has stopped it from somewhere else.
         Err(error) if error.kind() == ErrorKind::NotRunning => Ok(None),
         retried => retried.map(Some),
     }
+}
+
+/// Waits for `work`, and shows the run meanwhile, on the whole terminal if `whole`.
+async fn watched_while<T>(work: impl Future<Output = T>, whole: bool, of: Watched) -> T {
+    tokio::pin!(work);
+    let mut progress = Watch::open(whole, of, watch::HERE);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            () = progress.poll() => {}
+        }
+    };
+    progress.finish();
+    done
 }
 
 /// Runs a request until it ends or the operator stops it, with progress (on the whole terminal if `watch`) and a summary.
@@ -103,7 +105,6 @@ pub async fn execute(
     // From here on there is something to lose.
     connection.stay_patient();
     let run = engine.drive(round, &owner, &stop);
-    tokio::pin!(run);
     let watched = Watched {
         connection: connection.clone(),
         checkpoints: checkpoints.clone(),
@@ -112,14 +113,7 @@ pub async fn execute(
         role: Role::Runner,
         stop: stop.clone(),
     };
-    let mut progress = Watch::open(watch, watched, POLL);
-    let ended = loop {
-        tokio::select! {
-            ended = &mut run => break ended,
-            () = progress.poll() => {}
-        }
-    };
-    progress.finish();
+    let ended = watched_while(run, watch, watched).await;
     let records = match snapshot(checkpoints, &request.run_id()).await {
         // Somebody else may have taken the run over in the meantime.
         Ok(records) => Ok(records.filter(|records| records.run.owner == owner)),

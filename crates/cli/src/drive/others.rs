@@ -4,7 +4,7 @@ use backfill_core::clock::now_ms;
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::RunStatus;
 use backfill_core::request::Settings;
-use backfill_core::survey::{OtherRun, SurveyAccess as _, TableFacts, Warning, other_runs};
+use backfill_core::survey::{OtherRun, SurveyAccess as _, TableFacts, other_runs};
 use backfill_core::view::glance::Glance;
 use backfill_core::{ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
@@ -12,7 +12,6 @@ use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use crate::drive::described::Described;
 use crate::drive::executions::Executions;
 use crate::drive::owner;
-use crate::show::advice::Advised;
 use crate::show::print;
 use crate::show::runs::{Holder, words_of};
 
@@ -81,19 +80,9 @@ pub async fn warn(
         return;
     }
     let stored = stored_settings(request, checkpoints).await;
-    let mut settings = request.settings.choose(0);
-    if let Some(stored) = stored {
-        // A run that is there keeps what was chosen for it.
-        let asked = &request.settings;
-        if asked.max_wcu.is_none() {
-            settings.max_wcu = stored.max_wcu;
-        }
-        if asked.max_rcu.is_none() {
-            settings.max_rcu = stored.max_rcu;
-        }
-    }
+    let settings = request.settings.kept(stored.as_ref()).choose(0);
     let facts = facts(request, connection, table).await;
-    tell(&other_runs(&others, &settings, facts.as_ref(), 1.0));
+    print::warnings(&other_runs(&others, &settings, facts.as_ref(), 1.0));
 }
 
 /// What was chosen for the run of a request, if it is there.
@@ -112,11 +101,4 @@ async fn facts(
     let access = ReadOnly(connection.clone());
     let facts = access.facts(&request.spec.table, &description.keys).await;
     facts.ok()
-}
-
-fn tell(warnings: &[Warning]) {
-    for warning in warnings {
-        let Advised { what, advice, .. } = Advised::from(warning);
-        print::say(&format!("warning: {what}; {advice}"));
-    }
 }

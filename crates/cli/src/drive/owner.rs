@@ -80,16 +80,10 @@ pub async fn take_over_from_the_dead(
     }
     let run_id = request.run_id();
     let held = retry(&Until::after(PATIENCE), || checkpoints.run(&run_id)).await?;
-    let Some(run) = held.filter(|run| run.status == RunStatus::Running) else {
+    let Some(run) = held else {
         return Ok(());
     };
-    let ended = match &run.owner {
-        // The execution of a stand-in is asked for at the stand-in.
-        Owner::Execution(arn) => executions.has_ended(arn).await,
-        Owner::Process(process) => process_has_ended(process),
-        Owner::Other(_) => false,
-    };
-    if ended {
+    if patient_holder(&run, executions).await == Some(Holder::Gone) {
         say!(
             "{} held run {run_id} {} and has ended without saying so; taking over",
             run.owner.brief(),
@@ -104,20 +98,24 @@ pub async fn take_over_from_the_dead(
 /// How long Step Functions may take to say how an execution stands.
 const ASKING: Duration = Duration::from_secs(3);
 
-/// What is known of whoever holds this run; `None` if it is not running, so that nobody does.
+/// What is known of whoever holds this run, without waiting for long; `None` if it is not running, so that nobody does.
 pub async fn holder(run: &RunRecord, executions: &Executions) -> Option<Holder> {
+    let asked = tokio::time::timeout(ASKING, patient_holder(run, executions));
+    asked.await.unwrap_or(Some(Holder::Unknown))
+}
+
+/// [`holder`], for whoever waits as long as the answer takes.
+async fn patient_holder(run: &RunRecord, executions: &Executions) -> Option<Holder> {
     if run.status != RunStatus::Running {
         return None;
     }
     Some(match &run.owner {
-        Owner::Execution(arn) => {
-            let asked = tokio::time::timeout(ASKING, executions.is_ended(arn));
-            match asked.await.ok().flatten() {
-                Some(true) => Holder::Gone,
-                Some(false) => Holder::Alive,
-                None => Holder::Unknown,
-            }
-        }
+        // The execution of a stand-in is asked for at the stand-in.
+        Owner::Execution(arn) => match executions.is_ended(arn).await {
+            Some(true) => Holder::Gone,
+            Some(false) => Holder::Alive,
+            None => Holder::Unknown,
+        },
         Owner::Process(process) if process_has_ended(process) => Holder::Gone,
         Owner::Process(process) if is_here(process) => Holder::Alive,
         Owner::Process(_) | Owner::Other(_) => Holder::Unknown,

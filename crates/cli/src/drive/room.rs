@@ -8,7 +8,6 @@ use backfill_dynamodb::{CheckpointTable, Connection, failure};
 use serde::Deserialize;
 
 use crate::drive::executions::worker_of;
-use crate::show::advice::Advised;
 use crate::show::print;
 
 /// Answer of GetAccountSettings, as far as it matters.
@@ -73,15 +72,11 @@ pub async fn warn(
     let Some(room) = room(connection, machine).await else {
         return;
     };
-    let mut requested = request.settings.clone();
-    if requested.max_concurrency.is_none() {
-        // A run that is there keeps what was chosen for it. Whatever keeps it from being read, the start will say.
-        let stored = checkpoints.run(&request.run_id()).await.ok().flatten();
-        requested.max_concurrency = stored.map(|run| run.settings.max_concurrency);
-    }
+    // Whatever keeps it from being read, the start will say.
+    let stored = checkpoints.run(&request.run_id()).await.ok().flatten();
+    let requested = request
+        .settings
+        .kept(stored.as_ref().map(|run| &run.settings));
     // Of a table of unknown size, which has as many segments at least.
-    for warning in room_warnings(&room, &requested.choose(0)) {
-        let Advised { what, advice, .. } = Advised::from(&warning);
-        print::say(&format!("warning: {what}; {advice}"));
-    }
+    print::warnings(&room_warnings(&room, &requested.choose(0)));
 }

@@ -15,6 +15,12 @@ use crate::show::print;
 use crate::show::watch::{Action, Command, Role, Show};
 use crate::{budget, hint};
 
+/// How often the records of a run are read whose tables are on this machine, or that goes on in this process.
+pub const HERE: Duration = Duration::from_millis(500);
+
+/// How often those of a run in AWS are read.
+pub const IN_AWS: Duration = Duration::from_secs(2);
+
 /// How often the history is read: it grows no faster.
 const HISTORY: Duration = Duration::from_secs(10);
 
@@ -65,9 +71,15 @@ pub async fn look_on(
 /// How often records are read by whoever looks on.
 pub fn poll_every(connection: &Connection) -> Duration {
     match connection.is_local() {
-        true => Duration::from_millis(500),
-        false => Duration::from_secs(2),
+        true => HERE,
+        false => IN_AWS,
     }
+}
+
+/// How long to wait before records are read again that are to be read so often, given how long that took last: a run of 100,000
+/// segments has as many records, and reading them must not become a load of its own.
+pub fn until_next(every: Duration, took: Duration) -> Duration {
+    every.max(took * 10)
 }
 
 /// A run that is being watched.
@@ -137,8 +149,7 @@ impl Watch {
                 done = done(&mut self.doing) => self.told(done),
             }
         };
-        // A run of 100,000 segments has as many records: reading them must not become a load of its own.
-        self.pause = self.every.max(took * 10);
+        self.pause = until_next(self.every, took);
         if with_history {
             self.history = Some(Instant::now());
         }

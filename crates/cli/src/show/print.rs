@@ -17,6 +17,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstream::adapter::strip_str;
+use backfill_core::survey::Warning;
 use backfill_core::text::{printable, visible, visible_json};
 use backfill_core::value::PlainItem;
 use backfill_core::{Error, ErrorKind, Item, Result};
@@ -25,6 +26,7 @@ use serde::Serialize;
 use self::heirs::Output;
 use self::stream::{Matter, Stream};
 use crate::hint;
+use crate::show::advice::Advised;
 
 /// How long the end of this process waits for a terminal or a pipe that takes nothing more.
 const IDLE: Duration = Duration::from_secs(2);
@@ -62,6 +64,14 @@ pub fn report(error: &Error) -> String {
 /// Prints a line on stderr, or several; a view that has the terminal holds them back ([`hold_stderr`]).
 pub fn say(text: &str) {
     STDERR.say(Matter::Lasting, visible(text).into_owned());
+}
+
+/// Prints warnings on stderr, each with its advice, to somebody who has seen no plan.
+pub fn warnings(warnings: &[Warning]) {
+    for warning in warnings {
+        let Advised { what, advice, .. } = Advised::from(warning);
+        say(&format!("warning: {what}; {advice}"));
+    }
 }
 
 /// Prints text with colours on stderr, without them if that is no terminal.

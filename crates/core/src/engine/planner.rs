@@ -556,14 +556,11 @@ impl<'a> Continuation<'a> {
 
     /// The settings that are asked for, and else those that the run had: what was chosen once does not go away by itself.
     fn settings(&self) -> Settings {
-        let mut requested = self.request.settings.clone();
-        if !requested.fresh {
-            let segments = requested.total_segments;
-            requested.keep(&self.stored.settings);
-            if self.recreated {
-                // No cursor belongs to them any more.
-                requested.total_segments = segments;
-            }
+        let asked = &self.request.settings;
+        let mut requested = asked.kept(Some(&self.stored.settings));
+        if self.recreated {
+            // No cursor belongs to them any more.
+            requested.total_segments = asked.total_segments;
         }
         requested.choose(self.description.size_bytes)
     }

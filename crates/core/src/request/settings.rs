@@ -349,6 +349,16 @@ impl Settings {
 }
 
 impl RequestedSettings {
+    /// The same with what is left open filled by what was chosen for the run that is there, if there is one: a run that goes on
+    /// keeps that, and one that starts over does not.
+    pub fn kept(&self, stored: Option<&Settings>) -> RequestedSettings {
+        let mut kept = self.clone();
+        if let Some(stored) = stored.filter(|_| !self.fresh) {
+            kept.keep(stored);
+        }
+        kept
+    }
+
     /// Refuses values out of range.
     ///
     /// Errors: `InvalidInput`, which names the field.
@@ -544,6 +554,32 @@ mod tests {
         asked.keep(&before);
         let settings = asked.choose(0);
         assert_eq!((settings.max_wcu, settings.max_rcu), (None, Some(6)));
+    }
+
+    #[test]
+    fn a_run_keeps_what_was_chosen_unless_it_starts_over() {
+        let asked = RequestedSettings {
+            max_wcu: Some(7),
+            ..RequestedSettings::default()
+        };
+        let mut before = RequestedSettings::default().choose(0);
+        (before.max_wcu, before.max_rcu) = (Some(5), Some(6));
+        before.only_writer_region = true;
+        let kept = |asked: &RequestedSettings, before| {
+            let settings = asked.kept(before).choose(0);
+            (
+                settings.max_wcu,
+                settings.max_rcu,
+                settings.only_writer_region,
+            )
+        };
+        assert_eq!(kept(&asked, Some(&before)), (Some(7), Some(6), true));
+        assert_eq!(kept(&asked, None), (Some(7), None, false));
+        let fresh = RequestedSettings {
+            fresh: true,
+            ..asked
+        };
+        assert_eq!(kept(&fresh, Some(&before)), (Some(7), None, false));
     }
 
     /// What people are told of a default is what a run gets.
