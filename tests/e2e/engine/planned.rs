@@ -1,5 +1,9 @@
 //! What a plan says of a run, held against what the run sends.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use backfill_e2e::wire::Verdict;
+
 use crate::line::{Line, operations};
 
 /// A plan names the request by which the run writes, and the run sends no other: batches if PartiQL means the same, but for the first
@@ -53,4 +57,36 @@ async fn a_run_writes_by_the_request_that_its_plan_names() {
             _ => assert!((1..=SEGMENTS).contains(&single), "{single}"),
         }
     }
+}
+
+/// A run by a kept plan is refused if its settings are others now, also if the record of the run cannot be read at the first try.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_plan_is_held_against_a_record_that_is_read_at_the_second_try() {
+    const COMMON: &str = "--table stuff --set test=1 --segments 4";
+    let line = Line::with_items(100).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plan.json").display().to_string();
+    let plan = format!("plan {COMMON} --max-wcu 5000 --out {file}");
+    line.run(&plan).await.expect_code(0);
+    let canary = format!("run {COMMON} --max-wcu 300 --only-segments 0");
+    line.run(&canary).await.expect_code(4);
+
+    let before = line.items().await;
+    let was_read = AtomicBool::new(false);
+    let _tap = line.wire.tap("backfill-checkpoints", move |call| {
+        let is_first = call.operation == "GetItem" && !was_read.swap(true, Ordering::SeqCst);
+        async move {
+            match is_first {
+                true => Verdict::Refuse {
+                    code: "ThrottlingException",
+                    message: "Rate exceeded",
+                },
+                false => Verdict::Forward,
+            }
+        }
+    });
+    let refused = line.run(&format!("run --plan {file}")).await.expect_code(2);
+    let words = "\n  max_wcu: planned 5000, now 300\n";
+    assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    assert_eq!(line.items().await, before);
 }

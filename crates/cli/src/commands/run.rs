@@ -18,7 +18,7 @@ use crate::args::{ConnectionArgs, PlannedArgs, PriceArgs, SettingsArgs, SpecArgs
 use crate::drive::count::Counted;
 use crate::drive::described::Described;
 use crate::drive::executions::Executions;
-use crate::drive::{confirm, here, left, others, owner, paths, survey, tables};
+use crate::drive::{confirm, here, left, others, owner, paths, records, survey, tables};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::place;
@@ -84,8 +84,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         let (to, json) = (&connection, args.json);
         return dry_run(&request, to, &checkpoints, description, &prices, json).await;
     }
-    // If it cannot be read, the table of checkpoints may not be there yet.
-    let stored = checkpoints.run(&request.run_id()).await.ok().flatten();
+    let stored = records::stored(&request, &checkpoints).await?;
     if let (Some(planned), Some(stored)) = (&planned, &stored) {
         planned.refuse_other_settings(&stored.settings)?;
     }

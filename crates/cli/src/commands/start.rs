@@ -88,6 +88,7 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
     if let Some(planned) = &planned {
         planned.refuse_another_table(table.get().await?)?;
         let run_id = request.run_id();
+        // The table of a stack is there. If this one is not, it is another one's name, and nothing can be said of the run.
         let stored = retry(&Until::after(PATIENCE), || checkpoints.run(&run_id)).await?;
         if let Some(stored) = stored {
             planned.refuse_other_settings(&stored.settings)?;

@@ -1,9 +1,7 @@
 //! Other runs of the same table. They are allowed, and told.
 
 use backfill_core::clock::now_ms;
-use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::RunStatus;
-use backfill_core::request::Settings;
 use backfill_core::survey::{OtherRun, SurveyAccess as _, TableFacts, other_runs};
 use backfill_core::view::glance::Glance;
 use backfill_core::{ErrorKind, Request, Result};
@@ -11,7 +9,7 @@ use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 
 use crate::drive::described::Described;
 use crate::drive::executions::Executions;
-use crate::drive::owner;
+use crate::drive::{owner, records};
 use crate::show::print;
 use crate::show::runs::{Holder, words_of};
 
@@ -79,16 +77,12 @@ pub async fn warn(
     if others.is_empty() {
         return;
     }
-    let stored = stored_settings(request, checkpoints).await;
-    let settings = request.settings.kept(stored.as_ref()).choose(0);
+    // Whatever keeps it from being read, the run itself will say.
+    let stored = records::stored(request, checkpoints).await.ok().flatten();
+    let kept = stored.as_ref().map(|run| &run.settings);
+    let settings = request.settings.kept(kept).choose(0);
     let facts = facts(request, connection, table).await;
     print::warnings(&other_runs(&others, &settings, facts.as_ref(), 1.0));
-}
-
-/// What was chosen for the run of a request, if it is there.
-async fn stored_settings(request: &Request, checkpoints: &CheckpointTable) -> Option<Settings> {
-    let stored = checkpoints.run(&request.run_id()).await.ok().flatten();
-    stored.map(|run| run.settings)
 }
 
 /// What the table takes, if it may be known.

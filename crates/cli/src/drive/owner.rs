@@ -5,13 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use backfill_core::clock::now_ms;
-use backfill_core::pace::retry::{PATIENCE, Until, retry};
-use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::{Owner, Process, RunRecord, RunStatus};
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 
 use crate::drive::executions::Executions;
+use crate::drive::records;
 use crate::show::runs::Holder;
 
 /// This process, as the owner of a run.
@@ -79,8 +78,7 @@ pub async fn take_over_from_the_dead(
         return Ok(());
     }
     let run_id = request.run_id();
-    let held = retry(&Until::after(PATIENCE), || checkpoints.run(&run_id)).await?;
-    let Some(run) = held else {
+    let Some(run) = records::stored(request, checkpoints).await? else {
         return Ok(());
     };
     if patient_holder(&run, executions).await == Some(Holder::Gone) {

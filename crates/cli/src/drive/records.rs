@@ -6,7 +6,7 @@ use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::{HistoryBucket, Rejected, RunRecord};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{self, Snapshot};
-use backfill_core::{Error, Result};
+use backfill_core::{Error, ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 use futures_util::future::try_join_all;
 
@@ -49,6 +49,17 @@ pub async fn record(
 ) -> Result<RunRecord> {
     let record = retry(&Until::after(PATIENCE), || checkpoints.run(run_id)).await?;
     record.ok_or_else(|| no_such_run(run_id, checkpoints, connection))
+}
+
+/// The record of the run that a request is about; `None` if that was never begun, as also if there is no checkpoint table yet.
+///
+/// Errors: those of the store, after a minute of trying if they are retryable.
+pub async fn stored(request: &Request, checkpoints: &CheckpointTable) -> Result<Option<RunRecord>> {
+    let run_id = request.run_id();
+    match retry(&Until::after(PATIENCE), || checkpoints.run(&run_id)).await {
+        Err(error) if error.kind() == ErrorKind::TableNotFound => Ok(None),
+        stored => stored,
+    }
 }
 
 /// How a run stands, by its records.

@@ -1,6 +1,5 @@
 //! The room that Lambda has for the workers of a stack. It is looked at, and what cannot be seen is said; no run is refused for it.
 
-use backfill_core::ports::CheckpointReader as _;
 use backfill_core::survey::{Fact, Room, room_warnings};
 use backfill_core::{Request, Result};
 use backfill_dynamodb::send::{LAMBDA, Sender};
@@ -8,6 +7,7 @@ use backfill_dynamodb::{CheckpointTable, Connection, failure};
 use serde::Deserialize;
 
 use crate::drive::executions::worker_of;
+use crate::drive::records;
 use crate::show::print;
 
 /// Answer of GetAccountSettings, as far as it matters.
@@ -73,7 +73,7 @@ pub async fn warn(
         return;
     };
     // Whatever keeps it from being read, the start will say.
-    let stored = checkpoints.run(&request.run_id()).await.ok().flatten();
+    let stored = records::stored(request, checkpoints).await.ok().flatten();
     let requested = request
         .settings
         .kept(stored.as_ref().map(|run| &run.settings));
