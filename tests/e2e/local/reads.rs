@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use backfill_core::Value;
 use backfill_e2e::command::{Ended, backfill};
 use backfill_e2e::database::Embedded;
-use backfill_e2e::wire::{Call, Verdict};
+use backfill_e2e::tables;
+use backfill_e2e::wire::{Call, Seen, Verdict};
 
 /// Whatever may read a whole table, with the operation by which it does.
 fn readers(expected: &str) -> [(String, &'static str); 4] {
@@ -73,6 +75,46 @@ async fn budget_of_commands_that_read_a_table() {
             "{refused:#?}"
         );
     }
+}
+
+/// budget: what `run` looks at before it begins is read within the budget of reads, over any ten seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn budget_of_a_look_before_a_run() {
+    const BUDGET: f64 = 2.0;
+    const TEN: Duration = Duration::from_secs(10);
+    let database = Embedded::start().await;
+    tables::create(&database.client, "stuff", tables::STUFF_KEYS).await;
+    for begin in (0..200).step_by(25) {
+        let of_4_kb = (begin..begin + 25).map(|n| {
+            let mut item = tables::stuff(n);
+            item.insert("text".into(), Value::S("x".repeat(4_000)));
+            item
+        });
+        tables::put_all(&database.client, "stuff", &of_4_kb.collect::<Vec<_>>()).await;
+    }
+    let line = database.line().await;
+    let tap = line.listen("stuff");
+    // Is `text` a map? After this look there is nobody to ask for the alarm, and nothing else is read.
+    let run = format!("run --table stuff --set text.b=1 --max-rcu {BUDGET} --pause-when slow");
+    let mut process = backfill(run.split(' '));
+    process.args(["--endpoint-url", &line.endpoint]);
+    let refused = tokio::task::spawn_blocking(move || Ended::run(&mut process));
+    let refused = refused.await.unwrap().expect_code(2);
+    assert!(refused.stderr.contains("alarm slow"), "{refused:#?}");
+    let pages: Vec<_> = (tap.seen().into_iter())
+        .filter(|seen| seen.call.operation == "Scan")
+        .collect();
+    let most = pages.iter().map(|first| {
+        let within = |seen: &&Seen| seen.at >= first.at && seen.at <= first.at + TEN;
+        pages.iter().filter(within).map(|seen| seen.consumed).sum()
+    });
+    let most = most.fold(0.0, f64::max);
+    assert!(
+        most <= 1.01 * 10.0 * BUDGET + 1.0,
+        "{most} units in ten seconds"
+    );
+    let looked: u64 = pages.iter().map(|seen| seen.scanned).sum();
+    assert!(looked >= 20, "{looked} items were looked at");
 }
 
 /// Pages that do not go on end every command that reads them, with the key that repeats.
