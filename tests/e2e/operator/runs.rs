@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use backfill_core::Value;
 use backfill_e2e::command::{AtWork, Ended, backfill_as_typed};
 use backfill_e2e::database::Embedded;
-use backfill_e2e::tables;
+use backfill_e2e::tables::{self, put_all, stuff};
 use backfill_e2e::terminal::Terminal;
 use serde_json::{Value as Json, json};
 
@@ -22,13 +23,19 @@ async fn end_of(mut command: std::process::Command) -> Ended {
 
 /// A run that goes on for as long as the test needs, of a person called Ana.
 async fn run_at_work(database: &Embedded) -> AtWork {
-    let mut slowly = database.backfill(SLOWLY);
+    run_at_work_of(database, "").await
+}
+
+/// The same with more flags, which `status` has, too.
+async fn run_at_work_of(database: &Embedded, more: &str) -> AtWork {
+    let mut slowly = database.backfill(&format!("{SLOWLY} {more}"));
     slowly.env("USER", "ana");
     let at_work = AtWork::start(slowly);
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         assert!(Instant::now() < deadline, "no progress");
-        let status = end_of(database.backfill("status --run-id slow --json")).await;
+        let status = database.backfill(&format!("status --run-id slow --json {more}"));
+        let status = end_of(status).await;
         if status.code == 0 && status.json()["updated"].as_u64() > Some(0) {
             return at_work;
         }
@@ -194,6 +201,31 @@ async fn other_runs_of_the_table_are_named_with_their_budgets() {
     slow.end().await;
     let shown = end_of(plan("")).await.expect_code(0).stdout;
     assert!(!shown.contains("goes on on this table"), "{shown}");
+}
+
+/// A command that is told to be typed names the checkpoint table if it is another one than is meant unless it is given: in the summary
+/// of a run, and in what is said of other runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_to_be_typed_finds_the_run_in_another_checkpoint_table() {
+    let database = Embedded::with_stuff(2_000).await;
+    let held = Value::S("no number".into());
+    let mut odd = stuff(0);
+    odd.insert("price".into(), held);
+    put_all(&database.client, "stuff", &[odd]).await;
+    let refused = "run --table stuff --run-id odd --checkpoint-table mine --pending attribute_not_exists(gross) --value :tax=5";
+    let mut refused = database.backfill(refused);
+    refused.args(["--update", "SET gross = price + :tax"]);
+    let refused = end_of(refused).await.expect_code(3);
+    let words = "see them with: backfill rejected --run-id odd --checkpoint-table mine\n";
+    assert!(refused.stderr.contains(words), "{}", refused.stderr);
+
+    let slow = run_at_work_of(&database, "--checkpoint-table mine").await;
+    let plan = "plan --table stuff --set other=1 --checkpoint-table mine";
+    let shown = end_of(database.backfill(plan)).await.expect_code(0).stdout;
+    let words = "see it with: backfill watch --run-id slow --checkpoint-table mine\n";
+    assert!(shown.contains(words), "{shown}");
+    slow.signal("KILL");
+    slow.end().await;
 }
 
 /// The records of segments are not read to find runs, however many there are of runs that nobody asks for.

@@ -100,7 +100,10 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
     }
     say!("{}", text(run, retried, &items));
     if retried.is_some() {
-        say!("{}", summary::text(run, &summary, &prices));
+        say!(
+            "{}",
+            summary::text(run, &summary, &prices, checkpoints.name())
+        );
     }
     let mended = run.status == RunStatus::Succeeded;
     Ok(match tried {

@@ -82,7 +82,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             by_pass: snapshot.passes,
         }));
     } else {
-        let text = status::text(&snapshot, holder, table_now, &prices);
+        let text = status::text(&snapshot, holder, table_now, &prices, checkpoints.name());
         let width = lines::width(print::stdout_is_terminal());
         print::line(&lines::shaped(&text, width))?;
     }

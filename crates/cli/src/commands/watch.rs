@@ -10,6 +10,7 @@ use crate::args::{ConnectionArgs, WhichRunArgs};
 use crate::drive::watch::look_on;
 use crate::drive::{records, signals};
 use crate::ending::Ending;
+use crate::hint;
 use crate::show::{print, summary};
 
 #[derive(Args)]
@@ -29,8 +30,8 @@ pub async fn watch(args: WatchArgs) -> Result<Ending> {
     let (last, was_screen) = look_on(&connection, &checkpoints, &run_id, stop).await?;
     if last.run.status == RunStatus::Running {
         say!(
-            "run {} goes on; see it again with: backfill watch --run-id {0}",
-            last.run.run_id
+            "run {run_id} goes on; see it again with: {}",
+            hint::on_run("watch", &run_id, checkpoints.name())
         );
         // Whoever leaves the view has seen what there was to see; lines were to go on to the end.
         return Ok(
@@ -41,7 +42,12 @@ pub async fn watch(args: WatchArgs) -> Result<Ending> {
         );
     }
     let prices = Prices::default();
-    let summary = summary::text(&last.run, &last.summary(&prices), &prices);
+    let summary = summary::text(
+        &last.run,
+        &last.summary(&prices),
+        &prices,
+        checkpoints.name(),
+    );
     say!("{summary}");
     Ok(Ending::of(&last))
 }

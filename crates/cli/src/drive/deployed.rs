@@ -138,8 +138,8 @@ impl Deployed {
             Followed::Left | Followed::GaveUp => {
                 say!(
                     "stopped following; the run goes on in AWS as execution {execution}\n\
-                     see it with: backfill status --checkpoint-table {} --run-id {run_id}",
-                    self.checkpoints.name()
+                     see it with: {}",
+                    hint::on_run("status", &run_id, self.checkpoints.name())
                 );
                 let ending = match followed {
                     Followed::GaveUp => Ending::Failed,
@@ -150,7 +150,14 @@ impl Deployed {
         };
         // If the input was refused there is no run to speak of.
         let json = self.json && (records.is_some() || ending != Ending::Refused);
-        summary::end(records.as_ref(), request, status, &self.prices, json);
+        summary::end(
+            records.as_ref(),
+            request,
+            status,
+            &self.prices,
+            self.checkpoints.name(),
+            json,
+        );
         ending
     }
 }

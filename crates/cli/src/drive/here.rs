@@ -20,6 +20,7 @@ use crate::drive::executions::Executions;
 use crate::drive::watch::{self, Watch, Watched};
 use crate::drive::{owner, signals};
 use crate::ending::Ending;
+use crate::hint;
 use crate::show::watch::Role;
 use crate::show::{print, summary};
 
@@ -119,7 +120,14 @@ pub async fn execute(
         Ok(records) => Ok(records.filter(|records| records.run.owner == owner)),
         Err(error) => Err(error),
     };
-    Ok(tell(request, ended, records, prices, json))
+    Ok(tell(
+        request,
+        ended,
+        records,
+        prices,
+        checkpoints.name(),
+        json,
+    ))
 }
 
 /// What `--json` prints if the records cannot be read at the end: no figures, since those of nothing done would be wrong.
@@ -137,6 +145,7 @@ fn tell(
     ended: Result<RunStatus>,
     records: Result<Option<Snapshot>>,
     prices: &Prices,
+    checkpoint_table: &str,
     json: bool,
 ) -> Ending {
     let records = match records {
@@ -146,7 +155,8 @@ fn tell(
             let status = ended.as_ref().map_or("failed", |status| status.name());
             let run_id = request.run_id();
             print::error(&error.context(format!(
-                "run {run_id} has {status}, but its records cannot be read; see backfill status --run-id {run_id}"
+                "run {run_id} has {status}, but its records cannot be read; see {}",
+                hint::on_run("status", &run_id, checkpoint_table)
             )));
             if let Err(error) = &ended {
                 print::error(error);
@@ -167,6 +177,13 @@ fn tell(
     }
     // A failure may be one to record the end.
     let status = ended.unwrap_or(RunStatus::Failed);
-    summary::end(records.as_ref(), request, status, prices, json);
+    summary::end(
+        records.as_ref(),
+        request,
+        status,
+        prices,
+        checkpoint_table,
+        json,
+    );
     records.as_ref().map_or(status.into(), Ending::of)
 }

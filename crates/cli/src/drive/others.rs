@@ -59,6 +59,7 @@ async fn try_others(
             held_by: format!("{}, {known}", run.owner.brief()),
             change: run.spec.describe(),
             run_id: run.run_id,
+            checkpoint_table: checkpoints.name().to_owned(),
             max_wcu: run.settings.max_wcu,
             max_rcu: run.settings.max_rcu,
         });

@@ -4,6 +4,8 @@ use backfill_core::request::SETTINGS;
 use backfill_core::survey::{Advice, Warning};
 use serde::Serialize;
 
+use crate::hint;
+
 /// A warning as it is shown and printed.
 #[derive(Debug, Serialize)]
 pub struct Advised {
@@ -31,7 +33,13 @@ fn words(advice: &Advice) -> String {
         Advice::Aws(command) | Advice::Do(command) => command.clone(),
         Advice::Prices => "give the true prices with --price-file".into(),
         Advice::Steer => "set it while the run goes on with: backfill rate".into(),
-        Advice::WatchRun(run_id) => format!("see it with: backfill watch --run-id {run_id}"),
+        Advice::WatchRun {
+            run_id,
+            checkpoint_table,
+        } => {
+            let typed = hint::on_run("watch", run_id, checkpoint_table);
+            format!("see it with: {typed}")
+        }
         Advice::MorePages => "raise --pages".into(),
         Advice::DryRun => "count with: backfill run --dry-run".into(),
         Advice::Count => "count with: backfill verify".into(),

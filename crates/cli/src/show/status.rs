@@ -14,17 +14,18 @@ use crate::hint;
 use crate::show::runs::{self, Holder, TableNow};
 use crate::show::{summary, words};
 
-/// The state for people.
+/// The state for people, of a run whose records lie in this table.
 pub fn text(
     snapshot: &Snapshot,
     holder: Option<Holder>,
     table_now: Option<TableNow>,
     prices: &Prices,
+    checkpoint_table: &str,
 ) -> String {
     let run = &snapshot.run;
     let glance = snapshot.glance();
     let mut lines = vec![
-        summary::text(run, &snapshot.summary(prices), prices),
+        summary::text(run, &snapshot.summary(prices), prices, checkpoint_table),
         format!("  because   {}", run.message),
         format!("  by        {}", by(run, holder, &glance)),
     ];
@@ -121,7 +122,7 @@ mod tests {
                 run.note("me", "max_wcu", n, n + 1);
             }
             let snapshot = samples::pass(run, vec![]);
-            text(&snapshot, None, None, &prices)
+            text(&snapshot, None, None, &prices, hint::CHECKPOINT_TABLE)
         };
         let note = "only the last 30 changes are kept";
         assert!(!shown(MAX_EVENTS - 1).contains(note));

@@ -9,7 +9,7 @@ use backfill_core::view::progress::{Snapshot, Summary};
 use indicatif::HumanCount;
 
 use crate::show::{print, words};
-use crate::{budget, place};
+use crate::{budget, hint, place};
 
 /// Prints how a run has ended: its summary if there are records of it, and one JSON object if so asked. Records may still call a
 /// run running whose end could not be recorded; it has ended as `ended` all the same.
@@ -18,6 +18,7 @@ pub fn end(
     request: &Request,
     ended: RunStatus,
     prices: &Prices,
+    checkpoint_table: &str,
     json: bool,
 ) {
     let mut summary = match records {
@@ -28,7 +29,7 @@ pub fn end(
         summary.status = ended;
     }
     if let Some(records) = records {
-        say!("{}", text(&records.run, &summary, prices));
+        say!("{}", text(&records.run, &summary, prices, checkpoint_table));
     }
     if json {
         print::json(&place::with(&summary));
@@ -41,8 +42,8 @@ fn held_text(hold: &Hold) -> String {
     format!("  held      {}; held since {since}", hold.why)
 }
 
-/// The summary of a run in a few lines.
-pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices) -> String {
+/// The summary of a run, whose records lie in this table, in a few lines.
+pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices, checkpoint_table: &str) -> String {
     let verdict = match summary.status {
         RunStatus::Succeeded if run.settings.dry_run => "dry run: nothing is pending",
         RunStatus::Incomplete if run.settings.dry_run => "dry run: items are pending",
@@ -82,8 +83,8 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices) -> String {
     }
     if summary.rejected > 0 {
         lines.push(format!(
-            "            see them with: backfill rejected --run-id {}",
-            summary.run_id
+            "            see them with: {}",
+            hint::on_run("rejected", &summary.run_id, checkpoint_table)
         ));
     }
     lines.push(match summary.remaining {

@@ -50,6 +50,8 @@ pub struct Room {
 pub struct OtherRun {
     /// Its id.
     pub run_id: String,
+    /// The table that holds its records.
+    pub checkpoint_table: String,
     /// Update and predicate in one line.
     pub change: String,
     /// Who holds it, and what is known of whether that is alive.

@@ -423,6 +423,7 @@ fn warnings_have_one_order_whatever_they_are_found_by() {
         held: &["it is night".to_owned()],
         others: &[OtherRun {
             run_id: "other".into(),
+            checkpoint_table: "backfill-checkpoints".into(),
             change: "SET a = 1".into(),
             held_by: "somebody".into(),
             max_wcu: None,

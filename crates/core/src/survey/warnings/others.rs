@@ -36,7 +36,10 @@ pub fn other_runs(
                 "run {} goes on on this table, too: {}; held by {}; {budget}",
                 other.run_id, other.change, other.held_by
             ),
-            [Advice::WatchRun(other.run_id.clone())],
+            [Advice::WatchRun {
+                run_id: other.run_id.clone(),
+                checkpoint_table: other.checkpoint_table.clone(),
+            }],
         )
     });
     let mut warnings: Vec<Warning> = named.collect();

@@ -51,7 +51,12 @@ pub enum Advice {
     /// Count what is pending.
     Count,
     /// Watch this run.
-    WatchRun(String),
+    WatchRun {
+        /// Its id.
+        run_id: String,
+        /// The table that holds its records.
+        checkpoint_table: String,
+    },
     /// Do this: words for a person.
     Do(String),
 }
