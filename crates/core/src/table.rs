@@ -170,8 +170,8 @@ pub fn default_segments(size_bytes: u64, max_concurrency: u32) -> u32 {
         .min(u64::from(MAX_SEGMENTS)) as u32
 }
 
-/// Why a table of `size_bytes` is cut into `total` segments, for a person.
-pub fn explain_segments(total: u32, size_bytes: u64, max_concurrency: u32) -> String {
+/// Why a table of `size_bytes` is cut into `total` segments, of which so many are worked on at once, for a person.
+pub fn explain_segments(total: u32, size_bytes: u64, max_concurrency: u32, at_once: u32) -> String {
     let by_size = size_bytes.div_ceil(BYTES_PER_SEGMENT).max(1);
     let why = if total != default_segments(size_bytes, max_concurrency) {
         "as given".into()
@@ -183,10 +183,7 @@ pub fn explain_segments(total: u32, size_bytes: u64, max_concurrency: u32) -> St
             size_bytes / 1_000_000
         )
     };
-    format!(
-        "{total} segments ({why}), {} at once, evenly spaced over the table",
-        total.min(max_concurrency)
-    )
+    format!("{total} segments ({why}), {at_once} at once, evenly spaced over the table")
 }
 
 /// The order in which segments are taken by this many workers: the first of each of as many equal lanes, then the second

@@ -144,7 +144,7 @@ impl Report {
                 format!(
                     "{} segments, {} at once, time box {} s, up to {} passes, {}, writer {}, at most {} rejected{}",
                     HumanCount(settings.total_segments.into()),
-                    settings.max_concurrency,
+                    settings.workers(),
                     settings.time_box_seconds,
                     settings.max_passes,
                     budget::text(settings.max_wcu, settings.max_rcu),

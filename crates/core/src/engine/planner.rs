@@ -417,6 +417,7 @@ pub(crate) fn new_run(
         settings.total_segments,
         description.size_bytes,
         settings.max_concurrency,
+        settings.workers(),
     );
     let shards = shards_of(settings.total_segments);
     RunRecord {

@@ -335,7 +335,7 @@ impl Settings {
     }
 
     /// Segments at once: one until so many items are updated that the run pauses, so that these can be counted one by one.
-    pub(crate) fn at_once(&self) -> u32 {
+    pub fn at_once(&self) -> u32 {
         match self.pause_after {
             Some(_) => 1,
             None => self.max_concurrency,
@@ -343,7 +343,7 @@ impl Settings {
     }
 
     /// Most workers that are at work at once.
-    pub(crate) fn workers(&self) -> u32 {
+    pub fn workers(&self) -> u32 {
         self.at_once().min(self.total_segments).max(1)
     }
 }

@@ -153,6 +153,7 @@ impl Forecast {
             stream_records: facts.stream.as_ref().map(|_| pending),
             cost_usd: Bill::default(),
         };
+        // Not those of a run that pauses after so many items: the figures are those of the whole table.
         let at_once = f64::from(settings.total_segments.min(settings.max_concurrency));
         forecast.bounds = forecast.found_bounds(facts, settings, partitions.min(at_once));
         forecast.sweep_seconds = forecast.bounds[0].seconds;

@@ -225,6 +225,7 @@ impl Plan {
                 settings.total_segments,
                 facts.size_bytes,
                 settings.max_concurrency,
+                settings.workers(),
             ),
             lambda: with.room.clone(),
             warnings,

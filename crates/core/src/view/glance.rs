@@ -164,7 +164,7 @@ impl Snapshot {
         });
         let rates: Vec<f64> = rates.collect();
         let mean = rates.iter().sum::<f64>() / rates.len() as f64;
-        let at_once = self.run.settings.max_concurrency as f64;
+        let at_once = f64::from(self.run.settings.workers());
         let rate = mean * at_once.min(rates.len() as f64);
         (rate > 0.0).then_some(rate)
     }

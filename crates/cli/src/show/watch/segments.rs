@@ -207,7 +207,7 @@ impl Segments {
         };
         let sweeps = snapshot.run.status == RunStatus::Running && !snapshot.is_swept();
         // No more than these are worked on at once, so if no more are begun, each of them should be.
-        let at_once = snapshot.run.settings.max_concurrency;
+        let at_once = snapshot.run.settings.workers();
         let items_of_one = items_of_one(snapshot);
         let all_at_work = pass.segments_begun <= at_once;
         for segment in &pass.segments {

@@ -63,7 +63,7 @@ impl<'a> Rejections<'a> {
         let settings = &self.run.settings;
         let max = u64::from(settings.max_rejected);
         // Other workers may add as many meanwhile.
-        let workers = u64::from(settings.max_concurrency);
+        let workers = u64::from(settings.workers());
         let new = rejected.len() as u64;
         let since_look = self.since.fetch_add(new, Ordering::Relaxed) + new;
         if since_look * 2 * workers < self.room.load(Ordering::Relaxed) {

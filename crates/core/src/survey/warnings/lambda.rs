@@ -32,7 +32,7 @@ fn workers_at_once(settings: &Settings) -> u32 {
         0 => settings.total_segments,
         picked => picked as u32,
     };
-    settings.max_concurrency.min(segments)
+    settings.workers().min(segments)
 }
 
 fn not_seen(workers: u64, why: &str) -> Warning {
@@ -157,6 +157,11 @@ mod tests {
             ..settings(900)
         };
         assert_eq!(most(&canary, 10, None), None);
+        let of_items = Settings {
+            pause_after: Some(100),
+            ..settings(900)
+        };
+        assert_eq!(most(&of_items, 10, None), None);
         let dry = Settings {
             dry_run: true,
             ..settings(900)
