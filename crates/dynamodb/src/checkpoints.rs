@@ -255,6 +255,35 @@ impl CheckpointTable {
         self.call("reading", &query).await
     }
 
+    /// Hands every page of the records in a place whose name begins like this to `each`. A page is tried again until then, or not at
+    /// all: then that is for the caller to do.
+    ///
+    /// Errors: those of Query and of `each`; `Internal` if the pages do not go on.
+    async fn pages(
+        &self,
+        (place, prefix): (&str, &str),
+        select: Option<&str>,
+        until: Option<&Until>,
+        mut each: impl FnMut(Queried) -> Result<()>,
+    ) -> Result<()> {
+        let mut onward = Onward::default();
+        let mut after = None;
+        loop {
+            let read = || self.page(place, prefix, select, after.as_ref());
+            let mut page = match until {
+                Some(until) => retry(until, read).await?,
+                None => read().await?,
+            };
+            let next = page.last_evaluated_key.take();
+            each(page)?;
+            onward.check(&self.reading(), after.as_ref(), next.as_ref())?;
+            after = next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// The history of one pass under one shard since then, as far as the latest buckets of it fit into one page.
     ///
     /// Errors: those of Query; a record that cannot be read.
@@ -296,21 +325,15 @@ impl CheckpointTable {
     ) -> Result<Vec<T>> {
         let place = place(&run.run_id, run.shards, shard);
         let mut records = Vec::new();
-        let mut onward = Onward::default();
-        let mut after = None;
-        loop {
-            let page = self.page(&place, prefix, None, after.as_ref()).await?;
+        let keep = |page: Queried| {
             for attributes in page.items.unwrap_or_default() {
                 let attributes = of_run(&run.run_id, attributes);
                 records.push(read_part(&self.name, run, attributes)?);
             }
-            let next = page.last_evaluated_key;
-            onward.check(&self.reading(), after.as_ref(), next.as_ref())?;
-            after = next;
-            if after.is_none() {
-                return Ok(records);
-            }
-        }
+            Ok(())
+        };
+        self.pages((&place, prefix), None, None, keep).await?;
+        Ok(records)
     }
 }
 
@@ -381,19 +404,13 @@ impl CheckpointReader for CheckpointTable {
         let place = place(&run.run_id, run.shards, shard);
         let prefix = rejected_prefix(pass);
         let mut count = 0;
-        let mut onward = Onward::default();
-        let mut after = None;
-        loop {
-            let page = self.page(&place, &prefix, Some("COUNT"), after.as_ref());
-            let page = page.await?;
+        let add = |page: Queried| {
             count += page.count.unwrap_or(0);
-            let next = page.last_evaluated_key;
-            onward.check(&self.reading(), after.as_ref(), next.as_ref())?;
-            after = next;
-            if after.is_none() {
-                return Ok(count);
-            }
-        }
+            Ok(())
+        };
+        let of_pass = (place.as_str(), prefix.as_str());
+        self.pages(of_pass, Some("COUNT"), None, add).await?;
+        Ok(count)
     }
 
     async fn history(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<HistoryBucket>> {

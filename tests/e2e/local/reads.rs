@@ -143,6 +143,36 @@ async fn no_command_reads_a_page_that_repeats_for_ever() {
     }
 }
 
+/// Neither does one that reads which runs there are, be it from their list or, if that is empty, from the whole table.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_list_of_runs_is_read_for_ever() {
+    let database = Embedded::with_stuff(20).await;
+    let run = "run --table stuff --set test=1 --run-id r";
+    Ended::run(&mut database.backfill(run)).expect_code(0);
+    let ends = ["Query", "Scan"].map(async |operation| {
+        let line = database.line().await;
+        let key = serde_json::json!({"run_id": {"S": "#runs"}, "record": {"S": "run#r"}});
+        let again = serde_json::json!({"LastEvaluatedKey": key});
+        let nothing = serde_json::json!({"Items": [], "Count": 0, "LastEvaluatedKey": null});
+        let tap = line.tap("backfill-checkpoints", move |call: Call| {
+            let verdict = match (call.operation.as_str(), operation) {
+                ("Query", "Query") | ("Scan", "Scan") => Verdict::Amend(again.clone()),
+                ("Query", _) => Verdict::Amend(nothing.clone()),
+                _ => Verdict::Forward,
+            };
+            async move { verdict }
+        });
+        let mut process = backfill(["runs", "--endpoint-url", &line.endpoint]);
+        let ended = tokio::task::spawn_blocking(move || Ended::run(&mut process));
+        let ended = ended.await.unwrap().expect_code(1);
+        assert!(ended.stderr.contains("LastEvaluatedKey"), "{ended:#?}");
+        let read = tap.seen().into_iter();
+        let read = read.filter(|seen| seen.call.operation == operation).count();
+        assert!((100..110).contains(&read), "{operation}: {read} pages");
+    });
+    futures_util::future::join_all(ends).await;
+}
+
 /// What is wrong with the place of the source is said by the flags of the source.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_cannot_be_is_named_by_its_own_flag() {

@@ -16,7 +16,8 @@ use backfill_core::{Item, Key, Result, Value};
 
 use super::CheckpointTable;
 use super::form::{ListedRun, RUN, expires_at, key, names, read_run, values};
-use crate::calls::{PutItem, Scan};
+use crate::calls::{PutItem, Queried, Scan};
+use crate::onward::Onward;
 use crate::send::ProvideErrorMetadata as _;
 
 /// The partition key of the list. No run id has a `#`, and every shard's place begins with one.
@@ -71,13 +72,11 @@ impl CheckpointTable {
 
     /// The list, in the order of the ids.
     ///
-    /// Errors: `TableNotFound`; those of Query.
+    /// Errors: `TableNotFound`; those of Query; `Internal` if its pages do not go on.
     pub async fn listed(&self) -> Result<Vec<ListedRun>> {
         let until = Until::after(PATIENCE);
         let mut listed = Vec::new();
-        let mut after: Option<Key> = None;
-        loop {
-            let page = retry(&until, || self.page(LIST, PREFIX, None, after.as_ref())).await?;
+        let keep = |page: Queried| {
             for item in page.items.unwrap_or_default() {
                 if let (Some(Value::S(name)), Some(Value::S(table))) =
                     (item.get("record"), item.get("table"))
@@ -89,11 +88,11 @@ impl CheckpointTable {
                     });
                 }
             }
-            after = page.last_evaluated_key;
-            if after.is_none() {
-                return Ok(listed);
-            }
-        }
+            Ok(())
+        };
+        let list = (LIST, PREFIX);
+        self.pages(list, None, Some(&until), keep).await?;
+        Ok(listed)
     }
 
     async fn records_of(&self, listed: &[ListedRun]) -> Result<Vec<RunRecord>> {
@@ -117,6 +116,7 @@ impl CheckpointTable {
         let (names, values) = (names(["record"]), values([("run", Value::S(RUN.into()))]));
         let until = Until::after(PATIENCE);
         let mut runs = Vec::new();
+        let mut onward = Onward::default();
         let mut after: Option<Key> = None;
         for page in 1.. {
             let scan = Scan {
@@ -131,7 +131,9 @@ impl CheckpointTable {
             for attributes in read.items.unwrap_or_default() {
                 keep(&mut runs, read_run(&self.name, attributes).map(Some));
             }
-            after = read.last_evaluated_key;
+            let next = read.last_evaluated_key;
+            onward.check(&self.reading(), after.as_ref(), next.as_ref())?;
+            after = next;
             if after.is_none() || most_pages == Some(page) {
                 break;
             }
