@@ -39,7 +39,7 @@ use crate::show::print;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Gives every item of a live DynamoDB table a new attribute, and proves that none is left without.
+/// Changes every pending item of a live DynamoDB table, and proves that none is left.
 #[derive(Parser)]
 #[command(name = "backfill", version, arg_required_else_help = true)]
 #[command(

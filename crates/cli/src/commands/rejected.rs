@@ -162,7 +162,7 @@ fn text(run: &RunRecord, retried: Option<&Retried>, items: &[Rejected]) -> Strin
         run.run_id
     ));
     if run.status == RunStatus::Succeeded && !items.is_empty() {
-        lines.push("the run has succeeded since: they have the attribute, or are gone".into());
+        lines.push("the run has succeeded since: they are pending no more".into());
     }
     lines.join("\n")
 }

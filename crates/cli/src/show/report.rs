@@ -70,7 +70,7 @@ impl Report {
         let all = items(self.rejected_count as u64);
         let fate = match self.run.status {
             RunStatus::Succeeded => {
-                " The run has succeeded since: they have the attribute, or are gone."
+                " The run has succeeded since: they are pending no more."
             }
             _ => "",
         };

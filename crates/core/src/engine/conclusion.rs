@@ -169,7 +169,7 @@ fn what_follows(record: &RunRecord, count: &Verification) -> Consequence {
     } else {
         let message = format!(
             "{remaining} items are still pending after {} passes, such as {samples}; start the run again for \
-             further passes, and look for a writer that leaves the attribute out",
+             further passes, and look for a writer that makes items pending again",
             record.passes()
         );
         let incomplete = ConclusionStatus::Incomplete;
