@@ -1,5 +1,7 @@
 //! What is simulated.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use backfill_core::table::{PARTITION_READS, PARTITION_WRITES, TABLE_QUOTA};
@@ -46,6 +48,8 @@ pub struct Scenario {
     /// Time that each further statement of a batch adds.
     pub statement_latency: Duration,
     pub seed: u64,
+    /// Items that the sweep has read so far, for whoever waits for the simulation in another thread. Clones share it.
+    pub swept: Arc<AtomicU64>,
 }
 
 impl Default for Scenario {
@@ -71,6 +75,7 @@ impl Default for Scenario {
             latency: Duration::from_millis(5),
             statement_latency: Duration::from_micros(400),
             seed: 1,
+            swept: Arc::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The table of a simulation behind the engine's ports. Segments are contiguous ranges of the hash space, and so are
 //! partitions (observed by others; AWS does not say). Items differ in nothing but their place.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backfill_core::change::partiql::BATCH_SIZE;
@@ -181,6 +182,10 @@ impl State {
         let second = self.seconds.at(now);
         second.rcu += units;
         second.rcu_by_tenth[(now.fract() * 10.0) as usize] += units;
+        if !request.consistent {
+            let swept = &self.scenario.swept;
+            swept.fetch_add(scanned, Ordering::Relaxed);
+        }
         let pending = (begin..stop).filter(|&index| self.is_pending(index));
         let pending: Vec<u64> = pending.collect();
         if self.scenario.raced > 0.0 && !request.consistent {

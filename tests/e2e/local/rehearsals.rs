@@ -1,5 +1,7 @@
 //! The demo and the simulation, which need no table.
 
+use std::io::{BufRead as _, BufReader};
+
 use backfill_e2e::command::{Ended, backfill};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +77,23 @@ fn a_simulation_answers_for_the_operators_own_figures() {
         assert!(refused.stderr.contains(field), "{more}: {}", refused.stderr);
         assert_eq!(refused.stdout, "");
     }
+}
+
+/// A table of millions takes its time: it is said how far the simulation has come, and how long it takes yet.
+#[test]
+fn a_long_simulation_says_how_far_it_is() {
+    let mut long = backfill("simulate --items 5000000 --max-wcu 500".split_whitespace())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(long.stderr.take().unwrap()).lines().next();
+    long.kill().unwrap();
+    long.wait().unwrap();
+    let said = said
+        .expect("it says something before it has ended")
+        .unwrap();
+    assert!(said.starts_with("simulating: "), "{said}");
+    assert!(said.contains(" of about 5,000,000 items, "), "{said}");
+    assert!(said.ends_with(" left"), "{said}");
 }
 
 /// Sizes that would take all memory, or all time, are refused before anything is made.

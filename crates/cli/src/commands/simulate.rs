@@ -2,6 +2,7 @@
 //! virtual time; nothing is called.
 
 use std::ops::RangeInclusive;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backfill_core::request::RequestedSettings;
@@ -13,6 +14,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::args::{PriceArgs, SettingsArgs};
+use crate::drive::progress::with_progress;
 use crate::ending::Ending;
 use crate::show::print;
 use crate::show::simulation::Shown;
@@ -123,7 +125,15 @@ pub async fn simulate(args: SimulateArgs) -> Result<Ending> {
         false => Driver::Lambda,
     };
     let max_wcu = settings.max_wcu;
-    let report = in_virtual_time(scenario.clone(), settings, driver).await?;
+    let swept = scenario.swept.clone();
+    let report = with_progress(
+        in_virtual_time(scenario.clone(), settings, driver),
+        "simulating",
+        "items",
+        scenario.items,
+        || (swept.load(Ordering::Relaxed), String::new()),
+    )
+    .await?;
     let bill = bill(&report, &scenario, scale, driver, &prices);
     let shown = Shown {
         report: &report,
