@@ -87,6 +87,8 @@ pub struct Printed<'a> {
     ended_ms: Option<u64>,
     max_wcu: Option<u32>,
     max_rcu: Option<u32>,
+    /// What holds a running run at its checkpoints.
+    held: Option<&'a str>,
     message: &'a str,
 }
 
@@ -116,6 +118,7 @@ impl<'a> From<&'a RunLine> for Printed<'a> {
             ended_ms: run.ended_ms,
             max_wcu: run.settings.max_wcu,
             max_rcu: run.settings.max_rcu,
+            held: held_by(run),
             message: &run.message,
         }
     }
@@ -168,7 +171,9 @@ impl Lines {
         let mut lines = Vec::new();
         for (line, cells) in runs.iter().zip(&rows) {
             let mut of_run = vec![typeset(cells)];
-            of_run.extend(line.held(now_ms));
+            of_run.extend(line.owned(now_ms));
+            let why = held_by(&line.run).filter(|_| line.holder != Some(Holder::Gone));
+            of_run.extend(why.map(|why| format!("  waits: {why}")));
             lines.push(of_run);
         }
         Lines {
@@ -195,6 +200,7 @@ impl RunLine {
         let or_nothing = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         let state = match self.holder {
             Some(Holder::Gone) => "dead",
+            _ if held_by(run).is_some() => "held",
             _ if glance.verifies => "verifying",
             _ => run.status.name(),
         };
@@ -217,7 +223,7 @@ impl RunLine {
     }
 
     /// Who holds it, whether that is alive, and its budget; `None` if nobody holds it.
-    fn held(&self, now_ms: u64) -> Option<String> {
+    fn owned(&self, now_ms: u64) -> Option<String> {
         let holder = self.holder?;
         let run = &self.run;
         Some(format!(
@@ -227,6 +233,13 @@ impl RunLine {
             budget::text(run.settings.max_wcu, run.settings.max_rcu)
         ))
     }
+}
+
+/// What holds a running run at its checkpoints, for a person; `None` if nothing does.
+fn held_by(run: &RunRecord) -> Option<&str> {
+    let hold = run.hold.as_ref();
+    let hold = hold.filter(|_| run.status == RunStatus::Running);
+    hold.map(|hold| hold.why.as_str())
 }
 
 /// What is known of a holder, in words that follow on its name.
@@ -245,6 +258,8 @@ fn seconds_since(glance: &Glance, now_ms: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use backfill_core::records::Hold;
+
     use super::*;
     use crate::show::samples::{BEGIN_MS, pass, run, segment};
 
@@ -276,6 +291,15 @@ mod tests {
             ),
             line(
                 |run| {
+                    run.hold = Some(Hold {
+                        why: "alarm live is in ALARM".into(),
+                        since_ms: BEGIN_MS + 90_000,
+                    });
+                },
+                Some(Holder::Unknown),
+            ),
+            line(
+                |run| {
                     run.status = RunStatus::Succeeded;
                     run.ended_ms = Some(BEGIN_MS + 100_000);
                 },
@@ -290,6 +314,10 @@ orders-0b4b8a0e  orders  running    10 %   50,000  90 s   10 s ago
     at most 500 write units/s
 stuff-1          orders  dead       10 %   50,000  90 s   10 s ago
   held by ana@vm (pid 7), which is dead, last heard of 10 s ago; no limit
+orders-0b4b8a0e  orders  held       10 %        -     -   10 s ago
+  held by execution orders-0b4b8a0e-1768507200000 of backfill, last heard of 10
+    s ago; at most 500 write units/s
+  waits: alarm live is in ALARM
 orders-0b4b8a0e  orders  succeeded  10 %        -     -    0 s ago";
         assert_eq!(text, expected);
     }

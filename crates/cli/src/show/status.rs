@@ -56,7 +56,8 @@ pub fn text(
             pass.segments_begun,
             words::counters(&pass.counters)
         ));
-        if !pass.bound_by.is_empty() && run.status == RunStatus::Running {
+        let is_at_work = run.status == RunStatus::Running && run.hold.is_none();
+        if !pass.bound_by.is_empty() && is_at_work {
             lines.push(format!(
                 "    rate bound by {}",
                 words::bounds(&pass.bound_by)
@@ -110,8 +111,33 @@ fn pace(glance: &Glance) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use backfill_core::records::{BoundBy, Hold};
+
     use super::*;
     use crate::show::samples;
+
+    /// Nothing is swept meanwhile, and nothing but the guard bounds that.
+    #[test]
+    fn a_run_that_is_held_has_no_rate() {
+        let shown = |hold: Option<Hold>| {
+            let mut run = samples::run();
+            run.hold = hold;
+            let mut at_work = samples::segment(3, 500_000);
+            at_work.bound_by = BoundBy::Budget;
+            let snapshot = samples::pass(run, vec![at_work]);
+            text(&snapshot, None, None, &Prices::default())
+        };
+        let free = shown(None);
+        let held = shown(Some(Hold {
+            why: "alarm live is in ALARM".into(),
+            since_ms: samples::BEGIN_MS,
+        }));
+        for pace in ["  rate      50,000 items/s", "rate bound by budget"] {
+            assert!(free.contains(pace), "{free}");
+            assert!(!held.contains(pace), "{held}");
+        }
+        assert!(held.contains("alarm live is in ALARM"), "{held}");
+    }
 
     #[test]
     fn a_record_that_holds_no_more_events_says_so() {

@@ -129,7 +129,7 @@ impl Snapshot {
             Some(expected) => Some(below_all(swept as f64 / expected.max(1) as f64)),
             None => None,
         };
-        let is_at_work = run.status == RunStatus::Running && !is_swept;
+        let is_at_work = run.status == RunStatus::Running && !is_swept && run.hold.is_none();
         let items_per_second = is_at_work.then(|| self.rate(pass)).flatten();
         let seconds_left = match (expected, items_per_second) {
             (Some(expected), Some(rate)) if swept as f64 >= LEAST_SHARE * expected as f64 => {
