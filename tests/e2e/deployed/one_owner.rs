@@ -222,6 +222,16 @@ fn one_owner_while_an_execution_goes_on() {
         let refused = run_to_end(local_run(aws, "held", "")).await.expect_code(2);
         assert!(refused.stderr.contains(name), "{}", refused.stderr);
         assert!(refused.stderr.contains("--take-over"), "{}", refused.stderr);
+        // `start` sees it before there is an execution, whose failure would raise an alarm.
+        let second = "start --stack-name backfill --table held --set test=1 --segments 2";
+        let refused = run_to_end(aws.backfill(second)).await.expect_code(2);
+        assert!(refused.stderr.contains(name), "{}", refused.stderr);
+        assert!(refused.stderr.contains("--take-over"), "{}", refused.stderr);
+        assert!(
+            !refused.stderr.contains("started execution"),
+            "{}",
+            refused.stderr
+        );
         let record = aws.run_record(&input).await.unwrap();
         assert_eq!(
             (record.owner.to_string().as_str(), record.status),

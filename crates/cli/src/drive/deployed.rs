@@ -1,5 +1,6 @@
 //! A run in AWS: an execution of the deployed state machine is started and followed. To stop here stops only the following.
 
+use backfill_core::engine::planner::held_elsewhere;
 use backfill_core::engine::runs::Runs;
 use backfill_core::records::{Owner, RunStatus};
 use backfill_core::view::cost::Prices;
@@ -50,9 +51,12 @@ impl Deployed {
             &self.checkpoints,
             &self.executions,
         );
-        if let Err(error) = looked.await {
+        match looked.await {
+            // An execution would be refused just so, and its failure raises an alarm.
+            Ok(Some(held)) => return Err(held_elsewhere(&held)),
+            Ok(None) => {}
             // The planner decides.
-            tracing::warn!("cannot see who holds the run: {}", error.report());
+            Err(error) => tracing::warn!("cannot see who holds the run: {}", error.report()),
         }
         // From here on ctrl-C means: stop following.
         let stop = signals::stop_on_signal("stopping to follow; the run goes on");

@@ -67,30 +67,34 @@ pub fn caller() -> String {
 }
 
 /// Asks for the run to be taken over if whoever holds it has certainly ended: a process of this host that is gone,
-/// or an execution that Step Functions says has ended. In every other case it is left to the operator to say so.
+/// or an execution that Step Functions says has ended. In every other case it is left to the operator to say so, and the
+/// record of the run that is held is returned.
 pub async fn take_over_from_the_dead(
     request: &mut Request,
     connection: &Connection,
     checkpoints: &CheckpointTable,
     executions: &Executions,
-) -> Result<()> {
+) -> Result<Option<RunRecord>> {
     if request.settings.take_over || request.settings.take_over_from.is_some() {
-        return Ok(());
+        return Ok(None);
     }
     let run_id = request.run_id();
     let Some(run) = records::stored(request, checkpoints).await? else {
-        return Ok(());
+        return Ok(None);
     };
-    if patient_holder(&run, executions).await == Some(Holder::Gone) {
-        say!(
-            "{} held run {run_id} {} and has ended without saying so; taking over",
-            run.owner.brief(),
-            connection.place()
-        );
-        // From this one: somebody else may be quicker, and is alive.
-        request.settings.take_over_from = Some(run.owner.to_string());
+    match patient_holder(&run, executions).await {
+        None => return Ok(None),
+        Some(Holder::Gone) => {}
+        Some(_) => return Ok(Some(run)),
     }
-    Ok(())
+    say!(
+        "{} held run {run_id} {} and has ended without saying so; taking over",
+        run.owner.brief(),
+        connection.place()
+    );
+    // From this one: somebody else may be quicker, and is alive.
+    request.settings.take_over_from = Some(run.owner.to_string());
+    Ok(None)
 }
 
 /// How long Step Functions may take to say how an execution stands.

@@ -226,6 +226,20 @@ pub async fn require_alarm<A: ReadAccess>(access: &A, name: &str) -> Result<()> 
     }
 }
 
+/// What a start beside the owner of a run that goes on is answered.
+pub fn held_elsewhere(run: &RunRecord) -> Error {
+    Error::new(
+        ErrorKind::ActiveElsewhere,
+        format!(
+            "run_id: run {} has been held since {} by {}; wait for it or stop it, or, if its owner is known to be \
+             dead, take it over (take_over)",
+            run.run_id,
+            rfc3339(run.started_ms),
+            run.owner.brief(),
+        ),
+    )
+}
+
 /// What would hold a run with these settings if it began now, each in words for a person. An alarm that cannot be read is one.
 ///
 /// Errors: `InvalidInput` if there is no such alarm, or if no hours can be read.
@@ -541,16 +555,7 @@ impl<'a> Continuation<'a> {
         let is_dead = requested.take_over
             || requested.take_over_from.as_ref() == Some(&stored.owner.to_string());
         if self.held && !is_dead {
-            return Err(Error::new(
-                ErrorKind::ActiveElsewhere,
-                format!(
-                    "run_id: run {} has been held since {} by {}; wait for it or stop it, or, if its owner is known to be \
-                     dead, take it over (take_over)",
-                    stored.run_id,
-                    rfc3339(stored.started_ms),
-                    stored.owner.brief(),
-                ),
-            ));
+            return Err(held_elsewhere(stored));
         }
         Ok(())
     }
