@@ -207,13 +207,18 @@ impl Ended {
             return None;
         }
         let Failure { error, message } = Failure::caught(
-            self.error.as_deref().unwrap_or("no error is given"),
+            self.error.as_deref().unwrap_or_default(),
             self.cause.as_deref().unwrap_or_default(),
         );
+        let said = [error, message];
+        let said: Vec<_> = said.into_iter().filter(|part| !part.is_empty()).collect();
+        let said = match said[..] {
+            // Whoever stops an execution need not say why.
+            [] => "nobody has said why".to_owned(),
+            _ => said.join(": "),
+        };
         let (arn, status) = (&self.arn, self.status.as_str());
-        Some(format!(
-            "execution {arn} ended as {status}: {error}: {message}"
-        ))
+        Some(format!("execution {arn} ended as {status}: {said}"))
     }
 
     /// What its end means; the durable records of its run have the last word.
