@@ -54,6 +54,8 @@ pub fn counters(counters: &Counters) -> String {
 /// which nothing is named that is not seen in its figure. No line has more than 80 columns.
 pub fn bill(bill: &Bill, prices: &Prices) -> String {
     const LABEL: usize = 12;
+    // A blank at which no line is broken.
+    const TOGETHER: &str = "\u{a0}";
     let per_million = match bill.per_million_items {
         Some(usd) => format!(", {usd:.3} per million items"),
         None => String::new(),
@@ -78,13 +80,15 @@ pub fn bill(bill: &Bill, prices: &Prices) -> String {
     .iter()
     .map(|(what, usd)| (what, format!("{usd:.4}")))
     .filter(|(_, usd)| usd != "0.0000")
-    .map(|(what, usd)| format!("{what} {usd}"))
+    // A figure stays with what it is for.
+    .map(|(what, usd)| format!("{what} {usd}").replace(' ', TOGETHER))
     .collect();
     let indent = " ".repeat(LABEL);
     let mut text = lines::wrap(&format!("{indent}{sum}"), Some(80), LABEL);
     if !parts.is_empty() {
         let parts = format!("{indent}{}", parts.join(", "));
-        text = format!("{text}\n{}", lines::wrap(&parts, Some(80), LABEL));
+        let parts = lines::wrap(&parts, Some(80), LABEL).replace(TOGETHER, " ");
+        text = format!("{text}\n{parts}");
     }
     text.trim_start().to_owned()
 }
@@ -246,6 +250,20 @@ mod tests {
         let text = format!("  cost      {}", bill(&all, &prices));
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         assert_eq!(text.lines().count(), 4, "{text}");
+        let in_aws = Bill {
+            writes: 0.0026,
+            checkpoints: 0.0019,
+            lambda_duration: 0.1077,
+            state_transitions: 0.0129,
+            ..Bill::default()
+        };
+        assert!(
+            bill(&in_aws, &prices).ends_with(
+                "\n            writes 0.0026, checkpoints 0.0019, Lambda 0.1077,\n            state transitions 0.0129"
+            ),
+            "{}",
+            bill(&in_aws, &prices)
+        );
         let least = Bill {
             writes: 0.00001,
             total: 0.00001,
