@@ -49,6 +49,11 @@ async fn accounting_and_proof_after_rejected_items_are_mended() {
     // Some are mended: the count of before is no proof any more.
     let of_run = |what: &str| Ended::run(&mut database.backfill(&format!("{what} --run-id r")));
     put_all(&database.client, "stuff", &mended[..10]).await;
+    // No writer is to be looked for before these.
+    let said = of_run("status").expect_code(0).stdout;
+    let advice = "30 items are still pending after 3 passes";
+    let list = "if they are among the rejected ones (backfill rejected), mend them";
+    assert!(said.contains(advice) && said.contains(list), "{said}");
     let retried = of_run("rejected --retry --json").expect_code(3).json();
     assert_eq!(fields(&retried["retried"], ["updated", "raced"]), [10, 0]);
     assert_eq!(

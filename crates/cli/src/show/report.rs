@@ -69,9 +69,7 @@ impl Report {
         let pass = self.run.pass;
         let all = items(self.rejected_count as u64);
         let fate = match self.run.status {
-            RunStatus::Succeeded => {
-                " The run has succeeded since: they are pending no more."
-            }
+            RunStatus::Succeeded => " The run has succeeded since: they are pending no more.",
             _ => "",
         };
         match self.rejected_count > self.rejected.len() {

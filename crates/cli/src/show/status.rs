@@ -125,7 +125,13 @@ mod tests {
             let mut at_work = samples::segment(3, 500_000);
             at_work.bound_by = BoundBy::Budget;
             let snapshot = samples::pass(run, vec![at_work]);
-            text(&snapshot, None, None, &Prices::default())
+            text(
+                &snapshot,
+                None,
+                None,
+                &Prices::default(),
+                hint::CHECKPOINT_TABLE,
+            )
         };
         let free = shown(None);
         let held = shown(Some(Hold {

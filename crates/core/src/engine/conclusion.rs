@@ -168,8 +168,9 @@ fn what_follows(record: &RunRecord, count: &Verification) -> Consequence {
         (next_pass, RunStatus::Running, next, message)
     } else {
         let message = format!(
-            "{remaining} items are still pending after {} passes, such as {samples}; start the run again for \
-             further passes, and look for a writer that makes items pending again",
+            "{remaining} items are still pending after {} passes, such as {samples}; if they are among the rejected ones \
+             (backfill rejected), mend them and try these again, and else look for a writer that makes items pending again, \
+             then start the run again for further passes",
             record.passes()
         );
         let incomplete = ConclusionStatus::Incomplete;
