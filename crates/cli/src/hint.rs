@@ -68,6 +68,19 @@ pub fn of_event(what: &str) -> String {
     }
 }
 
+/// A field of a request as whoever gave the request would: by its flag, or by its name if the spec file has it.
+pub fn of_field(field: &str) -> String {
+    of_given(field, SPEC_FILE.get())
+}
+
+fn of_given(field: &str, file: Option<&SpecFile>) -> String {
+    let is_of_file = file.is_some_and(|file| file.fields.contains(field));
+    match fields().find(|(name, _)| *name == field) {
+        Some((_, flag)) if !is_of_file => format!("--{flag}"),
+        _ => field.to_owned(),
+    }
+}
+
 /// A message of the core in the words of whoever gave the request: by flags, or by the fields of the spec file, whichever was
 /// used.
 pub fn in_flags(message: &str) -> String {
@@ -148,6 +161,23 @@ mod tests {
             ("run_identity: x", "run_identity: x"),
         ] {
             assert_eq!(as_given(message, None), said);
+        }
+    }
+
+    #[test]
+    fn a_field_is_called_as_it_was_given() {
+        let file = SpecFile {
+            path: "a.json".into(),
+            fields: ["max_rcu"].map(String::from).into(),
+        };
+        for (field, said) in [
+            ("max_wcu", "--max-wcu"),
+            ("total_segments", "--segments"),
+            ("run_id", "--run-id"),
+            ("max_rcu", "max_rcu"),
+            ("table.keys", "table.keys"),
+        ] {
+            assert_eq!(of_given(field, Some(&file)), said);
         }
     }
 

@@ -70,7 +70,7 @@ async fn a_run_by_a_kept_plan_does_exactly_that() {
 
     let (client, database) = (&kept.database.client, &kept.database);
     let before = read_all(client, "stuff", STUFF_KEYS).await;
-    kept.expect_refusal("--max-wcu 100", "\n  max_wcu: planned 5000, now 100\n")
+    kept.expect_refusal("--max-wcu 100", "\n  --max-wcu: planned 5000, now 100\n")
         .await;
     let spec = "\n  spec: planned SET test = {\"N\":\"1\"} where attribute_not_exists(test), now SET test = {\"N\":\"2\"} where";
     kept.expect_refusal("--table stuff --set test=2", spec)
@@ -111,7 +111,7 @@ async fn a_kept_plan_is_refused_if_table_or_run_are_others_now() {
     let canary = "run --table stuff --set test=1 --segments 4 --max-wcu 300 --only-segments 0";
     end_of(kept.database.backfill(canary)).await.expect_code(4);
     let refused = kept.with_plan("run").await.expect_code(2);
-    let words = "\n  max_wcu: planned 5000, now 300\n";
+    let words = "\n  --max-wcu: planned 5000, now 300\n";
     assert!(refused.stderr.contains(words), "{}", refused.stderr);
 
     add_index(&kept.database, "ByOwner", "owner").await;

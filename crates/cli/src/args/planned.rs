@@ -11,6 +11,7 @@ use clap::Args;
 use super::given::read_file;
 use super::settings::SettingsArgs;
 use super::spec::SpecArgs;
+use crate::hint;
 
 /// What `run` and `start` are to keep to.
 #[derive(Args)]
@@ -81,7 +82,17 @@ impl Planned {
     }
 
     fn refuse(&self, found: &[Difference]) -> Result<()> {
-        refuse_differences(&self.kept, &self.file, found)
+        let in_flags = |it: &Difference| Difference {
+            what: match it.what.as_str() {
+                "spec.table" => hint::of_field("table"),
+                // What the table is like, which no flag says.
+                "table" => "table".to_owned(),
+                field => hint::of_field(field),
+            },
+            ..it.clone()
+        };
+        let found: Vec<Difference> = found.iter().map(in_flags).collect();
+        refuse_differences(&self.kept, &self.file, &found)
     }
 }
 
