@@ -338,33 +338,46 @@ impl<'a> Pace<'a> {
             writes: self.writes.take_latency(),
             reads: self.reads.take_latency(),
         };
-        let bound = |usage: &Usage, available: Duration| {
-            let used = usage.budget + usage.throttled + usage.service;
-            let most = usage.budget.max(usage.throttled).max(usage.service);
-            if used.is_zero() || used * 2 < available || usage.starting > most {
-                return BoundBy::None;
+        let at_once = self.window.writes() as u32;
+        let by = match (writes.bound(elapsed * at_once), reads.bound(elapsed)) {
+            // It waits for pages.
+            (BoundBy::None, BoundBy::Latency) => BoundBy::Reading,
+            (BoundBy::None, BoundBy::None) => {
+                let (of_writes, of_reads) = (writes.service / at_once.max(1), reads.service);
+                match (of_writes + of_reads) * 2 >= elapsed {
+                    _ if (of_writes + of_reads).is_zero() => BoundBy::None,
+                    true if of_reads > of_writes => BoundBy::Reading,
+                    true => BoundBy::Latency,
+                    false => BoundBy::None,
+                }
             }
-            if usage.throttled == most {
-                BoundBy::Throttled
-            } else if usage.budget == most {
-                BoundBy::Budget
-            } else {
-                BoundBy::Latency
-            }
+            (BoundBy::None, of_reads) => of_reads,
+            (of_writes, _) => of_writes,
         };
-        let mut by = bound(&writes, elapsed * self.window.writes() as u32);
-        if by == BoundBy::None {
-            // Waiting for pages: unless something holds the reads back, nothing does.
-            by = match bound(&reads, elapsed) {
-                BoundBy::Latency => BoundBy::None,
-                other => other,
-            };
-        }
         Review {
             bound_by: by,
             throttles: write_throttles + read_throttles,
             throttled_by: write_throttled_by.or(read_throttled_by),
             latency,
+        }
+    }
+}
+
+impl Usage {
+    /// What took most of the time that was there for these requests, if it took half of it.
+    fn bound(&self, available: Duration) -> BoundBy {
+        let used = self.budget + self.throttled + self.service;
+        let most = self.budget.max(self.throttled).max(self.service);
+        if self.starting > most && self.starting * 2 >= available {
+            BoundBy::Starting
+        } else if used.is_zero() || used * 2 < available || self.starting > most {
+            BoundBy::None
+        } else if self.throttled == most {
+            BoundBy::Throttled
+        } else if self.budget == most {
+            BoundBy::Budget
+        } else {
+            BoundBy::Latency
         }
     }
 }
@@ -595,7 +608,7 @@ mod tests {
             turn.end_write(400.0, 0, 0);
         }
         let review = pace.review();
-        assert_eq!((review.bound_by, review.throttles), (BoundBy::None, 0));
+        assert_eq!((review.bound_by, review.throttles), (BoundBy::Starting, 0));
         let mut throttled = 0;
         for _ in 0..5 {
             let turn = pace.write(1, &until).await.unwrap();
@@ -643,6 +656,40 @@ mod tests {
         let most = latency.reads.percentile(1.0).unwrap();
         assert!((millis(7)..=millis(8)).contains(&most), "{most:?}");
         assert!(pace.review().latency.is_empty(), "each is told once");
+    }
+
+    /// Without a limit and without throttling a segment is bound by the answers that it waits for: by pages if there is little to
+    /// write, by writes if there is much. If both are quick beside what else it does, by neither.
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_it_is_said_which_answers_are_waited_for() {
+        let budget = Budget::new(Share::Whole);
+        let until = Until::after(Duration::from_secs(3_600));
+        for (read_ms, write_ms, else_ms, bound_by) in [
+            (50, 5, 10, BoundBy::Reading),
+            (5, 200, 10, BoundBy::Latency),
+            // Neither takes half of the time, and both together do.
+            (40, 30, 30, BoundBy::Reading),
+            (5, 5, 100, BoundBy::None),
+        ] {
+            let pace = Pace::new(&budget, 1, Some(1.0), Some(1.0));
+            for _ in 0..20 {
+                let read = pace.read(1, Consistency::Eventual, &until).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(read_ms)).await;
+                read.end(1, 1.0);
+                let (one, other) = tokio::join!(pace.write(1, &until), pace.write(1, &until));
+                tokio::time::sleep(Duration::from_millis(write_ms)).await;
+                one.unwrap().end_write(1.0, 0, 0);
+                other.unwrap().end_write(1.0, 0, 0);
+                tokio::time::sleep(Duration::from_millis(else_ms)).await;
+            }
+            let review = pace.review();
+            let what = (read_ms, write_ms, else_ms);
+            assert_eq!(
+                (review.bound_by, review.throttles),
+                (bound_by, 0),
+                "{what:?}"
+            );
+        }
     }
 
     /// budget: what DynamoDB refuses for good is charged by the size of the item, which nobody tells. One unit is counted, and

@@ -201,6 +201,7 @@ fn new_segment(run: &RunRecord, segment: u32) -> SegmentRecord {
         cursor: Cursor::NotStarted,
         trial_passed: false,
         bound_by: BoundBy::default(),
+        bound_else: None,
         throttled_by: None,
         counters: Counters::default(),
         latency: Latencies::default(),

@@ -20,10 +20,18 @@ pub fn bounds(bound_by: &BTreeMap<BoundBy, u32>) -> String {
         .iter()
         .map(|(by, segments)| {
             let segments = plural(*segments, "segment", "segments");
-            format!("{} ({segments})", by.name())
+            format!("{} ({segments})", bound(*by))
         })
         .collect();
     bounds.join(", ")
+}
+
+/// What bounds the rate of a segment, in a word or two.
+pub fn bound(by: BoundBy) -> &'static str {
+    match by {
+        BoundBy::None => "no limit",
+        by => by.name(),
+    }
 }
 
 /// A time that is estimated: "less than a minute", "about 12 min", "about 7 h 5 min", "about 3 days".

@@ -332,7 +332,7 @@ fn log_end(chunk: &Chunk, record: &SegmentRecord, did: Counters, time: Duration)
         consumed_wcu = did.consumed_wcu,
         consumed_rcu = did.consumed_rcu,
         seconds = time.as_secs_f64(),
-        bound_by = record.bound_by.name(),
+        bound_by = record.bound().name(),
         "chunk ended"
     );
 }

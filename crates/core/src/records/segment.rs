@@ -55,9 +55,12 @@ pub struct SegmentRecord {
     /// True if an item of this segment has shown that `U` makes `P` false.
     #[serde(default)]
     pub trial_passed: bool,
-    /// What bounded its rate before the last checkpoint.
+    /// What bounded its rate before the last checkpoint, in the words that earlier versions know; see [`SegmentRecord::bound`].
     #[serde(default)]
     pub bound_by: BoundBy,
+    /// What it was in words that they do not know; `None` if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_else: Option<BoundBy>,
     /// What the table said when it throttled this segment last; `None` if it never did.
     #[serde(
         default,
@@ -80,6 +83,20 @@ pub struct SegmentRecord {
 }
 
 impl SegmentRecord {
+    /// What bounded its rate before the last checkpoint.
+    pub fn bound(&self) -> BoundBy {
+        self.bound_else.unwrap_or(self.bound_by)
+    }
+
+    /// Notes what bounds its rate. A version that does not know the word would not read a record that had it in the place of others.
+    pub fn note_bound(&mut self, by: BoundBy) {
+        let is_new = matches!(by, BoundBy::Reading | BoundBy::Starting);
+        (self.bound_by, self.bound_else) = match is_new {
+            true => (BoundBy::None, Some(by)),
+            false => (by, None),
+        };
+    }
+
     /// Moves items that are rejected no longer to what became of them, by these counters of updated, raced and vanished items;
     /// so many others of the segment are still rejected. What no counter holds, since it was recorded just before a crash or on a
     /// page that was cut off, counts only if it was changed now.
@@ -124,15 +141,19 @@ impl SegmentRecord {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BoundBy {
-    /// None of the others: it reads on and finds little to write.
+    /// None of the others: neither its requests nor its waits for them take half of its time.
     #[default]
     None,
     /// The operator's budget.
     Budget,
     /// The table throttles.
     Throttled,
-    /// The time that a request takes, at the number in flight that is best.
+    /// The time that a write takes, at the number in flight that is best.
     Latency,
+    /// The time that a page takes to be read: one after the other, and there is little to write in them.
+    Reading,
+    /// It has just begun, and becomes faster as long as the table does not throttle it.
+    Starting,
 }
 
 impl BoundBy {
@@ -143,6 +164,8 @@ impl BoundBy {
             BoundBy::Budget => "budget",
             BoundBy::Throttled => "throttled",
             BoundBy::Latency => "latency",
+            BoundBy::Reading => "reading",
+            BoundBy::Starting => "starting",
         }
     }
 }
@@ -150,6 +173,44 @@ impl BoundBy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn record(counters: Counters) -> SegmentRecord {
+        SegmentRecord {
+            run_id: "r".into(),
+            pass: 1,
+            segment: 0,
+            run_revision: 1,
+            generation: 1,
+            cursor: Cursor::Exhausted,
+            trial_passed: true,
+            bound_by: BoundBy::None,
+            bound_else: None,
+            throttled_by: None,
+            counters,
+            latency: Latencies::default(),
+            counted_ahead: 0,
+            saved_ms: 0,
+        }
+    }
+
+    /// An earlier version reads a record whose bound it has no word for, and takes it for none of those that it knows.
+    #[test]
+    fn a_bound_has_a_word_that_earlier_versions_know() {
+        for (by, known) in [
+            (BoundBy::Budget, "budget"),
+            (BoundBy::Latency, "latency"),
+            (BoundBy::Reading, "none"),
+            (BoundBy::Starting, "none"),
+            (BoundBy::None, "none"),
+        ] {
+            let mut record = record(Counters::default());
+            record.note_bound(by);
+            let json = serde_json::to_value(&record).unwrap();
+            assert_eq!(json["bound_by"], known);
+            let read: SegmentRecord = serde_json::from_value(json).unwrap();
+            assert_eq!(read.bound(), by);
+        }
+    }
 
     /// accounting: items that are rejected no longer move to what became of them, each counted one once, and the books balance.
     #[test]
@@ -170,27 +231,13 @@ mod tests {
             // A crash came between the books and the removal of the records.
             (0, became(0, 3, 0), 0, (10, 10, 0, 0, 0)),
         ] {
-            let mut record = SegmentRecord {
-                run_id: "r".into(),
-                pass: 1,
-                segment: 0,
-                run_revision: 1,
-                generation: 1,
-                cursor: Cursor::Exhausted,
-                trial_passed: true,
-                bound_by: BoundBy::None,
-                throttled_by: None,
-                counters: Counters {
-                    scanned: 20,
-                    matched: 10 + rejected,
-                    updated: 10,
-                    rejected,
-                    ..Counters::default()
-                },
-                latency: Latencies::default(),
-                counted_ahead: 0,
-                saved_ms: 0,
-            };
+            let mut record = record(Counters {
+                scanned: 20,
+                matched: 10 + rejected,
+                updated: 10,
+                rejected,
+                ..Counters::default()
+            });
             record.move_rejected(&became, left);
             let c = record.counters;
             assert_eq!(

@@ -70,7 +70,7 @@ impl From<SegmentRecord> for SegmentProgress {
             segment: record.segment,
             exhausted: record.cursor == Cursor::Exhausted,
             generation: record.generation,
-            bound_by: record.bound_by,
+            bound_by: record.bound(),
             throttled_by: record.throttled_by,
             saved_ms: record.saved_ms,
             counters: record.counters,

@@ -238,6 +238,7 @@ impl CheckpointTable {
             "cursor",
             "trial_passed",
             "bound_by",
+            "bound_else",
             "throttled_by",
             "counters",
             "latency",
@@ -251,6 +252,7 @@ impl CheckpointTable {
             ("cursor", to_attribute(&record.cursor)),
             ("trial_passed", Value::Bool(record.trial_passed)),
             ("bound_by", to_attribute(&record.bound_by)),
+            ("bound_else", to_attribute(&record.bound_else)),
             ("throttled_by", to_attribute(&record.throttled_by)),
             ("counters", to_attribute(&record.counters)),
             ("latency", to_attribute(&record.latency)),
@@ -274,8 +276,9 @@ impl CheckpointTable {
             ..self.update(
                 &key,
                 "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
-                 #throttled_by = :throttled_by, #counters = :counters, #latency = :latency, \
-                 #counted_ahead = :counted_ahead, #saved_ms = :saved_ms, #expires_at = :expires_at",
+                 #bound_else = :bound_else, #throttled_by = :throttled_by, #counters = :counters, \
+                 #latency = :latency, #counted_ahead = :counted_ahead, #saved_ms = :saved_ms, \
+                 #expires_at = :expires_at",
             )
         };
         match self.sender.call(&checkpoint).await {

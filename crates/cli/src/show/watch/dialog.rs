@@ -83,7 +83,8 @@ impl View {
              w  the write budget, e the read budget: a number or none.\n\
              c  cancels for good, after a question.\n{leave}\n\n\
              slow: no checkpoint for 30 s and for 5 times the usual pause, or a quarter of the median of items per second of \
-             work.\nbound by: budget (yours), throttled (the table), latency (of requests), none (little to write)."
+             work.\nbound by: budget (yours), throttled (the table), latency (of writes), reading (of pages), starting (it speeds up), \
+             no limit (none of these takes half of the time)."
         )
     }
 }

@@ -152,7 +152,7 @@ impl View {
                 HumanCount(row.scanned).to_string(),
                 format!("{} ago", words::duration(row.quiet.as_secs() as f64)),
                 HumanCount(row.throttles).to_string(),
-                row.bound_by.name(),
+                words::bound(row.bound_by),
             );
             if is_wide {
                 let Latency { writes, reads } = row.latency;

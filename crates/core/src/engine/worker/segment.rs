@@ -222,6 +222,7 @@ mod tests {
             cursor: Cursor::NotStarted,
             trial_passed: true,
             bound_by: BoundBy::None,
+            bound_else: None,
             throttled_by: None,
             counters: Counters::default(),
             latency: Latencies::default(),

@@ -178,7 +178,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
     /// are to be recorded before.
     fn close(&self, record: &mut SegmentRecord, unsaved: &mut Unsaved) -> Vec<Rejected> {
         let review = self.segment.pace.review();
-        record.bound_by = review.bound_by;
+        record.note_bound(review.bound_by);
         record.counters.throttles += review.throttles;
         record.latency += &review.latency;
         if let Some(throttled_by) = review.throttled_by {
