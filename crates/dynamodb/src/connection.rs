@@ -264,6 +264,11 @@ impl Connection {
         &self.0.place
     }
 
+    /// The URL at which DynamoDB is called if it is not AWS's own for the region.
+    pub fn endpoint(&self) -> Option<String> {
+        self.endpoint_of(DYNAMODB.id)
+    }
+
     /// True if the endpoint is this machine, by its address or as localhost.
     pub fn is_local(&self) -> bool {
         self.0.is_local

@@ -202,7 +202,7 @@ async fn a_database_on_this_machine_needs_neither_region_nor_credentials() {
     ] {
         let ended = bare(arguments);
         assert!(
-            !ended.stderr.contains("region") && !ended.stderr.contains("credentials"),
+            !ended.stderr.contains("region:") && !ended.stderr.contains("credentials"),
             "{ended:#?}"
         );
     }
@@ -235,19 +235,39 @@ async fn region_and_account_stand_in_every_summary() {
         ("status --run-id far --json", 0),
         ("report --run-id far --out -", 0),
         ("report --run-id far --out - --format markdown", 0),
+        ("runs", 0),
+        ("runs --json", 0),
+        ("rejected --run-id far", 0),
+        ("rejected --run-id far --json", 0),
     ] {
         let said = far(arguments, code);
-        for part in ["eu-west-1", "111122223333"] {
+        for part in ["eu-west-1", "111122223333", "database.invalid"] {
             assert!(said.contains(part), "{arguments}: no {part}: {said}");
         }
     }
-    // A database of this machine has neither.
-    let near = database.backfill("report --run-id far --out - --format markdown");
-    let near = Ended::run(&mut { near }).expect_code(0).stdout;
-    assert!(
-        !near.contains("account") && !near.contains("Where"),
-        "{near}"
-    );
+    // A database of this machine has no account, and is named by its address.
+    for (arguments, code) in [
+        ("plan --table stuff --set near=1", 0),
+        ("run --table stuff --set near=1 --dry-run", 3),
+        ("run --table stuff --set near=1 --run-id near", 0),
+        ("verify --table stuff --set near=1", 0),
+        ("status --run-id near", 0),
+        ("watch --run-id near", 0),
+        ("rejected --run-id near", 0),
+        ("runs", 0),
+        ("report --run-id near --out - --format markdown", 0),
+    ] {
+        let ended = Ended::run(&mut database.backfill(arguments)).expect_code(code);
+        let said = ended.stdout + &ended.stderr;
+        let place = &database.endpoint["http://".len()..];
+        assert!(said.contains(place), "{arguments}: {said}");
+        assert!(!said.contains("account"), "{arguments}: {said}");
+    }
+    let result = "status --run-id near --json";
+    let result = Ended::run(&mut database.backfill(result))
+        .expect_code(0)
+        .json();
+    assert_eq!(result["endpoint"], database.endpoint, "{result}");
 }
 
 /// A verification reads no faster than it is told to.

@@ -53,10 +53,7 @@ impl ConnectionArgs {
         })
         .await?;
         connection.check_credentials().await?;
-        if !connection.is_local() {
-            let region = connection.region().to_owned();
-            place::set(Some(region), connection.account().await);
-        }
+        place::set(&connection).await;
         Ok(connection)
     }
 

@@ -13,9 +13,10 @@ use crate::drive::signals;
 use crate::drive::watch::{look_on, poll_every};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
+use crate::place;
 use crate::show::runs::{Lines, Printed, RunLine};
 use crate::show::watch::{Choice, RunList};
-use crate::show::{lines, print};
+use crate::show::{lines, print, words};
 
 #[derive(Args)]
 pub struct RunsArgs {
@@ -51,12 +52,12 @@ pub async fn runs(args: RunsArgs) -> Result<Ending> {
         runs = choose(&mut lookout, runs, &connection, &checkpoints).await?;
     }
     if args.json {
-        print::json(&Runs {
+        print::json(&place::with(&Runs {
             checkpoint_table: checkpoints.name(),
             runs: runs.iter().map(Printed::from).collect(),
-        });
+        }));
     } else {
-        print_table(&runs, &checkpoints, connection.place())?;
+        print_table(&runs, &checkpoints, &place::of(&connection))?;
     }
     Ok(Ending::Succeeded)
 }
@@ -109,6 +110,8 @@ fn print_table(runs: &[RunLine], checkpoints: &CheckpointTable, place: &str) -> 
     } else {
         let width = lines::width(print::stdout_is_terminal());
         print::line(&Lines::of(runs).text(width))?;
+        let count = words::plural(runs.len() as u32, "run", "runs");
+        say!("{count} in checkpoint table {} {place}", checkpoints.name());
     }
     Ok(())
 }

@@ -163,7 +163,7 @@ impl Report {
             ("Report made", time(self.made_ms)),
         ];
         if let Some(place) = place::words() {
-            facts.insert(2, ("Where", place));
+            facts.insert(2, ("Where", place.to_owned()));
         }
         let at = |facts: &[(&str, String)], name| facts.iter().position(|fact| fact.0 == name);
         for (behind, fact) in [("State", held), ("Settings", guards)] {
