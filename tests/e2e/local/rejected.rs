@@ -22,8 +22,8 @@ fn fields<const N: usize>(of: &Json, names: [&str; N]) -> [u64; N] {
     })
 }
 
-/// A run of 100 items, 30 of which were refused in each of its three passes, and what makes these acceptable.
-async fn refused_in_three_passes() -> (Embedded, Vec<Item>) {
+/// A table of 100 items, of which 30 will be refused, and what makes these acceptable.
+async fn refused() -> (Embedded, Vec<Item>) {
     let database = Embedded::with_stuff(100).await;
     let mended: Vec<Item> = (40..70).map(stuff).collect();
     let mut refused = mended.clone();
@@ -31,6 +31,12 @@ async fn refused_in_three_passes() -> (Embedded, Vec<Item>) {
         item.insert("price".into(), Value::S("no number".into()));
     }
     put_all(&database.client, "stuff", &refused).await;
+    (database, mended)
+}
+
+/// A run of these items in three passes, each of which was refused the same.
+async fn refused_in_three_passes() -> (Embedded, Vec<Item>) {
+    let (database, mended) = refused().await;
     let ended = Ended::run(database.backfill(RUN).args(UPDATE)).expect_code(3);
     let result = ended.json();
     assert_accounted(&result);
@@ -100,6 +106,43 @@ async fn accounting_and_proof_after_rejected_items_are_mended() {
             .all(|item| item.contains_key("gross"))
     );
     of_run("rejected").expect_code(0);
+}
+
+/// honest-end: a retry that leaves no rejected item of a run that was stopped is no proof, and says so by its exit code, too; so it is
+/// if there is nothing to try again. The run's next end is the proof.
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_end_of_a_retry_that_proves_nothing() {
+    let (database, mended) = refused().await;
+    let canary = Ended::run(
+        database
+            .backfill(RUN)
+            .args(UPDATE)
+            .args(["--only-segments", "0,1,2"]),
+    );
+    let rejected = canary.expect_code(4).json()["rejected"].as_u64().unwrap();
+    assert!(rejected > 0);
+    let of_run = |what: &str| Ended::run(&mut database.backfill(&format!("{what} --run-id r")));
+    put_all(&database.client, "stuff", &mended).await;
+    for (status, updated) in [("paused", rejected), ("cancelled", 0)] {
+        if status == "cancelled" {
+            of_run("cancel").expect_code(0);
+        }
+        let retried = of_run("rejected --retry --json").expect_code(4);
+        let said = format!(
+            "no item of run r is rejected any more, but the run is {status} and not verified; start it again"
+        );
+        assert!(retried.stderr.contains(&said), "{}", retried.stderr);
+        let retried = retried.json();
+        let names = ["status", "remaining"].map(|name| &retried[name]);
+        assert_eq!(names, [&json!(status), &Json::Null], "{retried}");
+        let count = retried["retried"]["updated"].as_u64().unwrap_or(0);
+        assert_eq!(count, updated, "{retried}");
+    }
+    // Nothing is tried, so it is no more than a list.
+    of_run("rejected").expect_code(0);
+    let ended = Ended::run(database.backfill(RUN).args(UPDATE)).expect_code(0);
+    assert_eq!(ended.json()["remaining"], 0);
+    of_run("rejected --retry").expect_code(0);
 }
 
 /// How many items were rejected before and after, by the history of a run.

@@ -15,6 +15,7 @@ use crate::args::OneRunArgs;
 use crate::budget;
 use crate::drive::{here, records};
 use crate::ending::Ending;
+use crate::place;
 use crate::show::{print, summary, words};
 
 #[derive(Args)]
@@ -84,7 +85,7 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
     };
     let (run, summary) = (&records.run, records.summary(&prices));
     if args.of.json {
-        print::json(&Listed {
+        print::json(&place::with(&Listed {
             run_id: &run.run_id,
             table: &run.spec.table,
             pass: run.pass,
@@ -92,18 +93,22 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
             remaining: summary.remaining,
             retried,
             rejected: &items,
-        });
+        }));
     } else {
         for item in &items {
             print::line(&format!("{}  {}", item.key, item.reason))?;
         }
     }
-    say!("{}", text(run, retried, &items));
+    say!("{}", text(run, retried, &items, &place::of(&connection)));
     if retried.is_some() {
         say!(
             "{}",
             summary::text(run, &summary, &prices, checkpoints.name())
         );
+    }
+    let is_unproven = args.retry && items.is_empty() && !run.status.is_finished();
+    if is_unproven && !matches!(tried, Some(Err(_) | Ok(None))) {
+        say!("{}", unproven(run));
     }
     let mended = run.status == RunStatus::Succeeded;
     Ok(match tried {
@@ -111,9 +116,24 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
         Some(Err(_)) => Ending::Failed,
         Some(Ok(None)) => Ending::Stopped,
         Some(Ok(Some(_))) if run.status == RunStatus::Incomplete => Ending::ItemsRemain,
+        // None is left, and yet nobody has counted.
+        _ if is_unproven && run.status == RunStatus::Failed => Ending::Failed,
+        _ if is_unproven => Ending::Stopped,
         _ if items.is_empty() || mended => Ending::Succeeded,
         _ => Ending::ItemsRemain,
     })
+}
+
+/// That a run of which no item is rejected any more is not verified for all that, and what to do.
+fn unproven(run: &RunRecord) -> String {
+    let (run_id, status) = (&run.run_id, run.status.name());
+    let go_on = match run.status {
+        RunStatus::Running => "when it goes on to its end, it is",
+        _ => "start it again: it goes on, and ends with the count",
+    };
+    format!(
+        "no item of run {run_id} is rejected any more, but the run is {status} and not verified; {go_on}"
+    )
 }
 
 /// The rejected items of a run, in order.
@@ -143,7 +163,7 @@ async fn refuse_another_table(run: &RunRecord, connection: &Connection) -> Resul
 }
 
 /// How many items are rejected, and what came of another try.
-fn text(run: &RunRecord, retried: Option<&Retried>, items: &[Rejected]) -> String {
+fn text(run: &RunRecord, retried: Option<&Retried>, items: &[Rejected], place: &str) -> String {
     let mut lines = Vec::new();
     if let Some(retried) = retried {
         lines.push(format!(
@@ -155,7 +175,7 @@ fn text(run: &RunRecord, retried: Option<&Retried>, items: &[Rejected]) -> Strin
         ));
     }
     lines.push(format!(
-        "{} of table {} rejected in pass {} of run {}",
+        "{} of table {} {place} rejected in pass {} of run {}",
         words::plural(items.len() as u32, "item", "items"),
         run.spec.table,
         run.pass,

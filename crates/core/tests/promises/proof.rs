@@ -244,7 +244,11 @@ fn proof_after_a_retry_that_died() {
         let time = Duration::from_secs(5);
         let died = tokio::time::timeout(time, world.retry_rejected()).await;
         assert!(died.is_err(), "in the middle: {died:?}");
-        assert_eq!(world.record().await.status, RunStatus::Running);
+        let run = world.record().await;
+        assert_eq!(run.status, RunStatus::Running);
+        // What was counted before is no count of now.
+        let seen = snapshot(&world.store, &run.run_id).await.unwrap().unwrap();
+        assert_eq!(seen.summary(&Prices::default()).remaining, None);
 
         world.retry_rejected_from("retry").await.unwrap();
         let run = world.record().await;
