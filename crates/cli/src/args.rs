@@ -16,7 +16,7 @@ pub use self::given::read_file;
 pub use self::planned::{PlannedArgs, keep};
 pub use self::prices::PriceArgs;
 pub use self::settings::SettingsArgs;
-pub use self::spec::{PlaceholderArgs, SpecArgs, attributes};
+pub use self::spec::{PlaceholderArgs, SpecArgs, attributes, typed_name};
 pub use self::stack::stack_name;
 pub use self::which_run::{OneRunArgs, WhichRunArgs};
 

@@ -65,6 +65,40 @@ async fn a_name_that_could_be_a_path_is_not_guessed() {
     plain.expect_code(0);
 }
 
+/// Quotes say that a name is no path, and are no part of it: quotes that are no JSON are refused, and no attribute has them in its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn quotes_around_a_name_are_never_a_part_of_it() {
+    let database = things(json!([{"id": {"S": "a"}, "back\\slash": {"N": "1"}}])).await;
+    let before = read_all(&database.client, "things", KEYS).await;
+    for (flag, argument) in [
+        ("set", r#""back\slash"=1"#),
+        ("set", r#""no end=1"#),
+        ("set-typed", "\"line\nbreak\"={\"N\":\"1\"}"),
+        ("remove", r#""back\slash""#),
+        ("rename", r#""back\slash"=other"#),
+        ("rename", r#"id2="back\slash""#),
+        ("copy", r#"id2="back\slash""#),
+        ("append", r#""back\slash"=1"#),
+        ("add", r#""back\slash"=1"#),
+    ] {
+        let mut run = database.backfill("run --table things");
+        let refused = Ended::run(run.arg(format!("--{flag}")).arg(argument)).expect_code(2);
+        let why = format!("error: {flag}: a name in quotes is a JSON text");
+        assert!(refused.stderr.starts_with(&why), "{refused:?}");
+    }
+    assert_eq!(read_all(&database.client, "things", KEYS).await, before);
+
+    // As it is shown it can be typed.
+    let mut run = database.backfill("run --table things");
+    let renamed = Ended::run(run.args(["--rename", r#""back\\slash"="a\"b""#])).expect_code(0);
+    let shown = r#"SET "a\"b" = "back\\slash" REMOVE "back\\slash" where"#;
+    assert!(renamed.stderr.contains(shown), "{}", renamed.stderr);
+    for item in read_all(&database.client, "things", KEYS).await.values() {
+        let item = serde_json::to_value(item).unwrap();
+        assert_eq!(item, json!({"id": {"S": "a"}, "a\"b": {"N": "1"}}));
+    }
+}
+
 /// What is refused is called what it was called by whoever gave it: a flag, or a field of the file, with its name.
 /// Long because it is a table of cases.
 #[tokio::test(flavor = "multi_thread")]
@@ -479,7 +513,8 @@ async fn a_spec_file_is_written_by_asking() {
         ("1/5", "no table\r"),
         ("is not a table name", "things\r"),
         ("2/5", "set\r"),
-        ("3/5", "price\r"),
+        ("3/5", "\"pri\\ce\"\r"),
+        ("a name in quotes is a JSON text", "\"price\"\r"),
         ("4/5", "one\r"),
         ("expected JSON", "1.100000000000000000000000000000001\r"),
         ("5/5", "0\r"),

@@ -275,11 +275,13 @@ impl Names for Parts {
         argument: &'a str,
         example: &str,
     ) -> Result<(String, &'a str)> {
-        let Some((name, rest)) = unquoted(argument) else {
+        let quoted = unquoted(argument).map_err(|why| Error::invalid(flag, why))?;
+        let Some((name, rest)) = quoted else {
             return split(flag, argument, example).map(|(name, rest)| (name.to_owned(), rest));
         };
         let Some(rest) = rest.strip_prefix('=') else {
-            let why = format!("expected = behind \"{name}\", as in {example}, got {argument:?}");
+            let name = shown_name(&name);
+            let why = format!("expected = behind {name}, as in {example}, got {argument:?}");
             return Err(Error::invalid(flag, why));
         };
         self.top_level.insert(name.clone());
@@ -287,28 +289,55 @@ impl Names for Parts {
     }
 
     fn whole_name(&mut self, flag: &str, argument: &str) -> Result<String> {
-        match unquoted(argument) {
-            None => Ok(argument.to_owned()),
-            Some((name, "")) => {
-                self.top_level.insert(name.clone());
-                Ok(name)
-            }
-            Some((name, rest)) => {
-                let why = format!("expected a name, got {rest} behind \"{name}\"");
-                Err(Error::invalid(flag, why))
-            }
+        let typed = typed_name(argument).map_err(|why| Error::invalid(flag, why))?;
+        if typed.is_quoted {
+            self.top_level.insert(typed.name.clone());
+        }
+        Ok(typed.name)
+    }
+}
+
+/// A name as somebody has typed it.
+pub struct TypedName {
+    pub name: String,
+    /// It stood in quotes, so it is said to be no path.
+    is_quoted: bool,
+}
+
+/// Reads a name that stands alone.
+///
+/// Errors: why it is none, for a person.
+pub fn typed_name(text: &str) -> std::result::Result<TypedName, String> {
+    match unquoted(text)? {
+        None => Ok(TypedName {
+            name: text.to_owned(),
+            is_quoted: false,
+        }),
+        Some((name, "")) => Ok(TypedName {
+            name,
+            is_quoted: true,
+        }),
+        Some((name, rest)) => {
+            let name = shown_name(&name);
+            Err(format!("expected a name, got {rest} behind {name}"))
         }
     }
 }
 
-/// The name in quotes at the beginning, and what is behind it.
-fn unquoted(argument: &str) -> Option<(String, &str)> {
-    if !argument.starts_with('"') {
-        return None;
+/// The name in quotes at the beginning, and what is behind it; `None` if it begins without.
+///
+/// Errors: quotes that are no JSON, for a person: whoever has typed them means no part of the name by them.
+fn unquoted(text: &str) -> std::result::Result<Option<(String, &str)>, String> {
+    if !text.starts_with('"') {
+        return Ok(None);
     }
-    let mut quoted = serde_json::Deserializer::from_str(argument).into_iter::<String>();
-    let name = quoted.next()?.ok()?;
-    Some((name, argument.get(quoted.byte_offset()..)?))
+    let mut quoted = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    let Some(Ok(name)) = quoted.next() else {
+        return Err(format!(
+            "a name in quotes is a JSON text, in which \\\\ is a backslash, \\\" a quote and \\n the end of a line, got {text}"
+        ));
+    };
+    Ok(Some((name, &text[quoted.byte_offset()..])))
 }
 
 /// A value in plain JSON.

@@ -1,6 +1,7 @@
 //! `backfill init`: asks what is to be done, and writes a spec file.
 
-use std::io::IsTerminal as _;
+use std::fs::File;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use backfill_core::change::check_table_name;
@@ -8,6 +9,7 @@ use backfill_core::{Error, ErrorKind, Request, Result, Value};
 use clap::Args;
 use serde_json::json;
 
+use crate::args::typed_name;
 use crate::ending::Ending;
 use crate::show::print;
 
@@ -46,7 +48,8 @@ pub fn init(args: &InitArgs) -> Result<Ending> {
         .map(|(field, json)| format!("  \"{field}\": {json}"))
         .collect();
     let text = format!("{{\n{}\n}}\n", lines.join(",\n"));
-    std::fs::write(&args.out, text).map_err(|error| {
+    let written = File::create_new(&args.out).and_then(|mut out| out.write_all(text.as_bytes()));
+    written.map_err(|error| {
         let why = format!("cannot write {}: {error}", args.out.display());
         Error::invalid("out", why)
     })?;
@@ -76,7 +79,7 @@ fn asked() -> Result<Option<Vec<(String, String)>>> {
     };
     let name = answer("3/5 Which attribute?", |name| match name {
         "" => Err("an attribute needs a name".into()),
-        name => Ok(name.to_owned()),
+        name => Ok(typed_name(name)?.name),
     })?;
     let Some(name) = name else {
         return Ok(None);
@@ -117,7 +120,7 @@ fn change(verb: &str, name: &str, answer: &str) -> std::result::Result<String, S
     let change = match verb {
         "remove" if answer == "yes" => json!([name]).to_string(),
         "remove" => return Err("only yes goes on; ctrl-C leaves it".into()),
-        "rename" | "copy" => json!({name: answer}).to_string(),
+        "rename" | "copy" => json!({name: typed_name(answer)?.name}).to_string(),
         _ => {
             Value::from_plain_json(answer)?;
             format!("{{{}: {answer}}}", json!(name))

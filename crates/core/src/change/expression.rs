@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::text::printable;
+use crate::text::{printable, visible_json};
 
 /// Most bytes of an expression: "The maximum length of any expression string is 4 KB" (Quotas in Amazon DynamoDB,
 /// Expression parameters).
@@ -112,13 +112,15 @@ pub(super) fn is_bare_name(word: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// The name of an attribute as a person is to read it: in quotes, if it could be taken for something else, such as `a.b` for the
-/// `b` inside `a`.
+/// The name of an attribute as a person is to read it, and may type it for a verb: in quotes, as JSON, if it could be taken for
+/// something else, such as `a.b` for the `b` inside `a`.
 pub fn shown_name(name: &str) -> Cow<'_, str> {
-    match is_bare_name(name) {
-        true => Cow::Borrowed(name),
-        false => Cow::Owned(format!("\"{}\"", printable(&name.replace('"', "\\\"")))),
+    if is_bare_name(name) {
+        return Cow::Borrowed(name);
     }
+    let json = serde_json::to_string(name).expect("a text is plain data");
+    let inside = &json[1..json.len() - 1];
+    Cow::Owned(format!("\"{}\"", printable(&visible_json(inside))))
 }
 
 /// The attribute to which a name would lead if it were a path: `a` of `a.b` and of `a[0]`. `None` if it looks like no path.
@@ -296,8 +298,14 @@ mod tests {
             ("a-b", "\"a-b\""),
             ("1", "\"1\""),
             ("a\"b\n", "\"a\\\"b\\n\""),
+            ("a\\b", r#""a\\b""#),
+            ("\u{1b}\u{202e}😀", r#""\u001b\u202e😀""#),
         ] {
             assert_eq!(shown_name(name), shown);
+            if shown.starts_with('"') {
+                let read: String = serde_json::from_str(shown).unwrap();
+                assert_eq!(read, name, "as it is shown it can be typed");
+            }
         }
         assert_eq!(root_of_path("a.b[0].c"), Some("a"));
         assert_eq!(root_of_path("a[0]"), Some("a"));
