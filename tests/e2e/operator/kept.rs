@@ -75,6 +75,10 @@ async fn a_run_by_a_kept_plan_does_exactly_that() {
     let spec = "\n  spec: planned SET test = {\"N\":\"1\"} where attribute_not_exists(test), now SET test = {\"N\":\"2\"} where";
     kept.expect_refusal("--table stuff --set test=2", spec)
         .await;
+    // A part of the spec is compared as well, and the rest is as planned.
+    kept.expect_refusal("--set test=2", spec).await;
+    let table = "\n  spec.table: planned stuff, now other\n";
+    kept.expect_refusal("--table other", table).await;
     assert_eq!(read_all(client, "stuff", STUFF_KEYS).await, before);
     assert_eq!(database.table_names().await, ["stuff"]);
 
@@ -93,7 +97,7 @@ async fn a_run_by_a_kept_plan_does_exactly_that() {
         migrated(&before)
     );
     // It may be done again, also by a plan that gives the run that is there another budget, as long as that is all.
-    kept.with_plan("run").await.expect_code(0);
+    kept.with_plan("run --table stuff").await.expect_code(0);
     let anew = format!(
         "plan --table stuff --set test=1 --max-wcu 700 --out {}",
         kept.file

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use backfill_core::request::{RequestedSettings, Settings};
 use backfill_core::survey::{Difference, KeptPlan, refuse_differences};
 use backfill_core::table::TableDescription;
-use backfill_core::{Error, ErrorKind, Request, Result};
+use backfill_core::{Error, ErrorKind, Request, Result, Spec};
 use clap::Args;
 
 use super::given::read_file;
@@ -43,17 +43,22 @@ impl PlannedArgs {
         let kept = KeptPlan::from_json(&read_file("plan", path)?);
         let file = path.display().to_string();
         let kept = kept.map_err(|error| error.context(&file))?;
-        let asked = match spec.is_given() {
-            true => Some(spec.request(settings)?),
-            false => None,
-        };
-        let given = match &asked {
-            Some(asked) => asked.settings.clone(),
-            None => settings.read()?,
+        let (asked, given) = match (spec.says_what(), spec.table()) {
+            (true, _) => {
+                let asked = spec.request_on(&kept.spec.table, settings)?;
+                (Some(asked.spec), asked.settings)
+            }
+            (false, Some(table)) => {
+                let asked = Spec {
+                    table: table.to_owned(),
+                    ..kept.spec.clone()
+                };
+                (Some(asked), settings.read()?)
+            }
+            (false, None) => (None, settings.read()?),
         };
         let planned = Planned { kept, file };
-        let spec = asked.as_ref().map(|asked| &asked.spec);
-        planned.refuse(&planned.kept.differences_of_request(spec, &given))?;
+        planned.refuse(&planned.kept.differences_of_request(asked.as_ref(), &given))?;
         let of_plan = planned.kept.request();
         let request = Request {
             settings: RequestedSettings {

@@ -56,11 +56,16 @@ pub struct SpecArgs {
 }
 
 impl SpecArgs {
-    /// Whether anything of it is given.
-    pub(super) fn is_given(&self) -> bool {
+    /// The table, if it is given by its flag.
+    pub(super) fn table(&self) -> Option<&str> {
+        self.table.as_deref()
+    }
+
+    /// Whether it says what is to be done, by a flag or a file.
+    pub(super) fn says_what(&self) -> bool {
         // Whoever adds a flag is told to name it here.
         let SpecArgs {
-            table,
+            table: _,
             set,
             set_typed,
             remove,
@@ -78,7 +83,7 @@ impl SpecArgs {
                 },
             spec,
         } = self;
-        let texts = [table, rename, copy, append, add, pending, update];
+        let texts = [rename, copy, append, add, pending, update];
         let lists = [set, set_typed, remove, value, value_typed, name];
         spec.is_some()
             || texts.into_iter().any(Option::is_some)
@@ -87,6 +92,17 @@ impl SpecArgs {
 
     /// Puts file and flags together and checks the request.
     pub fn request(&self, settings: &SettingsArgs) -> Result<Request> {
+        self.parts(settings)?.build()
+    }
+
+    /// The same, on this table if none is given.
+    pub(super) fn request_on(&self, table: &str, settings: &SettingsArgs) -> Result<Request> {
+        let mut parts = self.parts(settings)?;
+        parts.table.get_or_insert_with(|| table.to_owned());
+        parts.build()
+    }
+
+    fn parts(&self, settings: &SettingsArgs) -> Result<Parts> {
         let mut parts = match &self.spec {
             Some(path) => {
                 let json = read_file("spec", path)?;
@@ -111,7 +127,7 @@ impl SpecArgs {
         over(&mut parts.pending, &self.pending);
         over(&mut parts.update, &self.update);
         settings.over(own)?;
-        parts.build()
+        Ok(parts)
     }
 }
 
