@@ -77,7 +77,7 @@ async fn a_run_by_a_kept_plan_does_exactly_that() {
         .await;
     // A part of the spec is compared as well, and the rest is as planned.
     kept.expect_refusal("--set test=2", spec).await;
-    let table = "\n  spec.table: planned stuff, now other\n";
+    let table = "table: planned stuff, now other\n";
     kept.expect_refusal("--table other", table).await;
     assert_eq!(read_all(client, "stuff", STUFF_KEYS).await, before);
     assert_eq!(database.table_names().await, ["stuff"]);

@@ -181,11 +181,9 @@ fn progress_text(snapshot: &Snapshot) -> String {
         return String::new();
     };
     let (swept, expected) = snapshot.items();
-    if let Some(hold) = &snapshot.run.hold {
-        return format!("{} items swept, held: {}", HumanCount(swept), hold.why);
-    }
+    let held = held_text(snapshot).map_or_else(String::new, |held| format!(", {held}"));
     if snapshot.is_verifying() {
-        return match &snapshot.counting {
+        let text = match &snapshot.counting {
             Some(note) => format!(
                 "verifying, {} of {} items counted, {} of them pending{}",
                 HumanCount(note.scanned),
@@ -195,12 +193,13 @@ fn progress_text(snapshot: &Snapshot) -> String {
             ),
             None => format!("{} items swept, verifying", HumanCount(swept)),
         };
+        return text + &held;
     }
     let about = expected.map_or_else(String::new, |expected| {
         format!(" of about {}", HumanCount(expected))
     });
     format!(
-        "{}{about} items, {} of {} segments done, {} updated",
+        "{}{about} items, {} of {} segments done, {} updated{held}",
         HumanCount(swept),
         current.segments_exhausted,
         snapshot.run.settings.total_segments,
@@ -216,9 +215,18 @@ pub fn read_again(note: &CountNote) -> String {
     })
 }
 
+/// "held: alarm slow is in ALARM", if something holds the run. Whatever it did before is no rate of now.
+fn held_text(snapshot: &Snapshot) -> Option<String> {
+    let hold = snapshot.run.hold.as_ref()?;
+    Some(format!("held: {}", hold.why))
+}
+
 /// "; 812 items/s, 640 write units/s, rate bound by budget (8 segments), about 12 min left". Nothing before something is
 /// known.
 fn pace_text(snapshot: &Snapshot, measured: Option<&Measured>) -> String {
+    if snapshot.run.hold.is_some() {
+        return String::new();
+    }
     if snapshot.is_verifying() {
         return count_pace(snapshot);
     }
@@ -270,6 +278,10 @@ fn short_text(snapshot: &Snapshot, measured: Option<&Measured>) -> String {
     if let Some(done) = glance.done {
         parts.push(format!("{:.0} %", done * 100.0));
     }
+    if let Some(held) = held_text(snapshot) {
+        parts.push(held);
+        return parts.join(", ");
+    }
     let rate = match (glance.verifies, measured) {
         (false, Some(measured)) => Some(measured.scanned),
         (false, None) => None,
@@ -294,7 +306,7 @@ fn short_text(snapshot: &Snapshot, measured: Option<&Measured>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use backfill_core::records::RunStatus;
+    use backfill_core::records::{Hold, RunStatus};
 
     use super::*;
     use crate::show::samples::{pass, run, segment};
@@ -330,6 +342,40 @@ mod tests {
         ] {
             assert_eq!(progress_text(&snapshot), expected);
         }
+    }
+
+    /// Whoever looks sees that it is held and why, on a terminal as well, and no rate of before.
+    #[test]
+    fn a_run_that_is_held_is_not_told_as_swept() {
+        let mut held = canary(20, false, RunStatus::Running);
+        held.run.hold = Some(Hold {
+            why: "alarm slow is in ALARM".into(),
+            since_ms: 0,
+        });
+        let measured = Measured {
+            over: TELL_AFTER,
+            scanned: 812.0,
+            updated: 0.0,
+            wcu: 0.0,
+            rcu: 0.0,
+            throttles: 0,
+        };
+        assert_eq!(
+            sentence(&held, Some(&measured)),
+            "120 of about 200 items, 1 of 4 segments done, 60 updated, held: alarm slow is in ALARM"
+        );
+        assert_eq!(
+            short_text(&held, Some(&measured)),
+            "60 %, held: alarm slow is in ALARM"
+        );
+        held.run.settings.total_segments = 2;
+        held.run.settings.only_segments.clear();
+        held.passes[0].segments[1].exhausted = true;
+        held.passes[0].segments_exhausted = 2;
+        assert_eq!(
+            progress_text(&held),
+            "120 items swept, verifying, held: alarm slow is in ALARM"
+        );
     }
 
     #[test]
