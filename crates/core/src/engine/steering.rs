@@ -106,7 +106,8 @@ impl<S: RunStore> Runs<S> {
     }
 
     /// Takes a run that nobody works for, to try its rejected items again on behalf of `owner`, at this rate from now on. It has
-    /// ended, or its owner of that name (`dead`) is known to have. Returns the record as it was and as it is.
+    /// ended, or its owner of that name (`dead`) is known to have. Returns the record as it was, which is how it was before that one
+    /// tried its rejected items, and as it is.
     ///
     /// Errors: `InvalidInput` if there is no such run, or if it is a dry run; `ActiveElsewhere` if somebody holds it.
     pub(super) async fn borrow(
@@ -138,7 +139,7 @@ impl<S: RunStore> Runs<S> {
             }
             let mut record = RunRecord {
                 owner: owner.clone(),
-                message: "rejected items are tried again".into(),
+                message: TRIED_AGAIN.into(),
                 error: None,
                 last_pass: former.pass,
                 started_ms: now_ms(),
@@ -153,6 +154,9 @@ impl<S: RunStore> Runs<S> {
             record.note(owner, "owner", &former.owner, owner);
             rate.clone().apply(&mut record, owner);
             self.save(&record).await?;
+            if was_incomplete(&former) {
+                former.status = RunStatus::Incomplete;
+            }
             Ok((former, record))
         })
         .await
@@ -191,8 +195,9 @@ impl<S: RunStore> Runs<S> {
                 };
                 record.error.clone_from(&former.error);
                 record.ended_ms = Some(now_ms());
-                if left < before && status == RunStatus::Incomplete {
-                    // It counted what is changed now.
+                let has_mended = left < before || former.message == TRIED_AGAIN;
+                if has_mended && status == RunStatus::Incomplete {
+                    // It counted what is changed now, or what somebody has changed who died of it.
                     record.proof = None;
                 }
             }
@@ -203,4 +208,13 @@ impl<S: RunStore> Runs<S> {
         })
         .await
     }
+}
+
+/// What a record says while its rejected items are tried again.
+const TRIED_AGAIN: &str = "rejected items are tried again";
+
+/// Whether whoever held a run last was trying its rejected items again, and it waited for no more than that.
+fn was_incomplete(record: &RunRecord) -> bool {
+    let was = record.events.iter().rfind(|event| event.what == "status");
+    record.message == TRIED_AGAIN && was.is_some_and(|was| was.old == RunStatus::Incomplete.name())
 }

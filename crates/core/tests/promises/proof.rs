@@ -244,6 +244,40 @@ fn proof_after_a_retry_that_died() {
         let time = Duration::from_secs(5);
         let died = tokio::time::timeout(time, world.retry_rejected()).await;
         assert!(died.is_err(), "in the middle: {died:?}");
+        assert_eq!(world.record().await.status, RunStatus::Running);
+        let died = tokio::time::timeout(time, world.retry_rejected_from("retry")).await;
+        assert!(died.is_err(), "once more: {died:?}");
+
+        // One that ends, and leaves some, leaves the run as it was before all of them.
+        world.table.poison(100..300);
+        world.retry_rejected_from("retry").await.unwrap();
+        let run = world.record().await;
+        assert_eq!(run.status, RunStatus::Incomplete, "{}", run.message);
+        assert_eq!(run.proof, None, "of items that are mended by now");
+        assert!(world.counters().await.rejected > 0);
+        world.table.mend();
+        world.retry_rejected().await.unwrap();
+        let run = world.record().await;
+        assert_eq!(run.status, RunStatus::Succeeded, "{}", run.message);
+        assert_eq!(run.proof.unwrap().remaining, 0);
+        let counters = world.counters().await;
+        assert_accounted(&counters);
+        assert_eq!((counters.rejected, counters.matched), (0, 800));
+    });
+}
+
+/// proof: so it is if the try that leaves none is the first after that one.
+#[test]
+fn proof_after_a_retry_that_died_and_one_that_left_none() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":4,"max_passes":1,"max_wcu":10"#;
+        let world = World::new(Faults::none(4), 1_000, settings);
+        world.table.poison(100..300);
+        assert_eq!(world.run().await.unwrap(), RunStatus::Incomplete);
+        world.table.mend();
+        let time = Duration::from_secs(5);
+        let died = tokio::time::timeout(time, world.retry_rejected()).await;
+        assert!(died.is_err(), "in the middle: {died:?}");
         let run = world.record().await;
         assert_eq!(run.status, RunStatus::Running);
         // What was counted before is no count of now.
