@@ -517,6 +517,7 @@ async fn a_status_as_people_see_it() {
             let budget = rest.split_once("; ").map_or("", |(_, budget)| budget);
             format!("  capacity  UNITS; {budget}")
         }
+        rest if rest.starts_with("latency: writes p50 ") => "    latency: TIMES".to_owned(),
         rest if rest.starts_with("by ") => "  by        OWNER".to_owned(),
         _ => match line.split_once(", by ") {
             Some((change, _)) => match change.split_once("owner ") {
