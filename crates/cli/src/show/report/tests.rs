@@ -1,11 +1,12 @@
 //! Reports of made-up runs, also with hostile values, against snapshots.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use backfill_core::records::{BoundBy, Counters, Event, Flush, Latencies, Proof};
 use backfill_core::view::cost::Bill;
 use backfill_core::view::progress::{SegmentProgress, Snapshot};
 use backfill_core::{Key, Value};
-use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::brief::Verdict;
 use super::chart::Line;
