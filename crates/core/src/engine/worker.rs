@@ -77,10 +77,12 @@ pub struct ChunkReport {
     pub counters: Counters,
 }
 
-/// The time of a chunk.
-struct ChunkTime {
+/// The course of a chunk.
+struct Course {
     begin: Instant,
     until: Until,
+    /// Segments of the pass that are known to be exhausted: never fewer than it has once counted.
+    exhausted: AtomicU32,
 }
 
 /// Migrates segments of the tables of `access`, with checkpoints in `store`.
@@ -123,8 +125,9 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         refuse_foreign(chunk, &run)?;
         self.look_at_guards(&run).await?;
         let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
-        let time = ChunkTime {
+        let course = Course {
             begin,
+            exhausted: AtomicU32::new(0),
             until: Until {
                 deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
                 // Its own, so that it can stop itself without stopping others.
@@ -139,8 +142,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         record.count_cut_pages();
         // Of the other shards it learns at its first look: those that begin together would all read from all of them.
         let near = shard_of(chunk.segment, run.shards);
-        let known = AtomicU32::new(0);
-        self.follow(&run, near..near + 1, &known).await?;
+        self.follow(&run, near..near + 1, &course.exhausted).await?;
         self.budget.expect_items_of(run.item_bytes());
         if let Some(read) = per_item(record.counters.consumed_rcu, record.counters.scanned) {
             self.budget.learn(read);
@@ -153,7 +155,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         let before = record.counters;
         let ledger = Ledger::new(&run, chunk.segment, &before);
         let swept = self
-            .sweep(chunk, &run, &mut record, time, &ledger, &quota)
+            .sweep(chunk, &run, &mut record, course, &ledger, &quota)
             .await;
         ledger.flush(&self.store).await;
         let done = record.cursor == Cursor::Exhausted;
@@ -187,7 +189,11 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         chunk: &Chunk,
         run: &RunRecord,
         record: &mut SegmentRecord,
-        ChunkTime { begin, until }: ChunkTime,
+        Course {
+            begin,
+            until,
+            exhausted,
+        }: Course,
         ledger: &Ledger<'_>,
         quota: &Quota,
     ) -> Result<()> {
@@ -223,7 +229,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         };
         let swept = sweep.run(record);
         tokio::pin!(swept);
-        let known = &AtomicU32::new(0);
+        let known = &exhausted;
         let look = |run: RunRecord| async move {
             ledger.follow(&run.settings);
             let counts = fastrand::u32(..looks_a_count(&run.settings)) == 0;
