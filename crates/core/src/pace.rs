@@ -25,13 +25,13 @@ use self::budget::{LEAST_PAGE_UNITS, page_units};
 use self::ceiling::Ceiling;
 pub use self::read_cost::{Consistency, bytes_of};
 use self::read_cost::{MOST_PER_ITEM, ReadCost, page_should_cost};
-use self::retry::Until;
+use self::retry::{Until, retry_until};
 pub use self::window::MAX_WINDOW;
 use self::window::Window;
-use crate::ports::{Page, PageRequest, TableReader};
+use crate::ports::{LookBy, Page, PageRequest, TableReader, TableWriter};
 use crate::records::{BoundBy, Histogram, Latencies};
 use crate::value::size::write_units;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Item, Key, Result};
 
 /// A single write should take no more than this many seconds of the ceiling, which need not be as exact as the budget.
 const CEILING_REQUEST_SECONDS: f64 = 0.1;
@@ -317,6 +317,38 @@ impl<'a> Pace<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// Looks at an item that should cost so many units of the kind that this way of looking is paid in, when its turn has come, and
+    /// again if that may help: what came of it, and the units. `None` if the time was over before.
+    ///
+    /// Errors: those of [`TableWriter::look`].
+    pub async fn look_at<W: TableWriter>(
+        &self,
+        writer: &W,
+        key: &Key,
+        by: LookBy,
+        units: f64,
+        until: &Until,
+    ) -> Result<Option<(Option<Item>, f64)>> {
+        let turn = async || match by {
+            LookBy::Check => self.check(units, until).await,
+            LookBy::Query | LookBy::Page => self.look(units, until).await,
+        };
+        retry_until(until, turn, async |turn: Turn<'_>| {
+            match writer.look(key, by).await {
+                Ok(look) => {
+                    let consumed = look.consumed.unwrap_or(units);
+                    turn.end_check(consumed);
+                    Ok((look.item, consumed))
+                }
+                Err(error) => {
+                    turn.failed(&error);
+                    Err(error)
+                }
+            }
+        })
+        .await
     }
 
     /// What an item costs to write, from what it has cost to read, until a write says it: a large item is paid for before the

@@ -345,22 +345,8 @@ async fn look<T: TableWriter>(
 ) -> Result<Option<(Option<Item>, f64)>> {
     let bytes = run.item_bytes().unwrap_or(UNKNOWN_BYTES);
     let should_cost = read_units(bytes as u64);
-    retry_until(
-        until,
-        || pace.look(should_cost, until),
-        async |turn| match writer.look(&item.key, LookBy::Page).await {
-            Ok(look) => {
-                let units = look.consumed.unwrap_or(should_cost);
-                turn.end_check(units);
-                Ok((look.item, units))
-            }
-            Err(error) => {
-                turn.failed(&error);
-                Err(error)
-            }
-        },
-    )
-    .await
+    pace.look_at(writer, &item.key, LookBy::Page, should_cost, until)
+        .await
 }
 
 /// What a page would have carried of this item.

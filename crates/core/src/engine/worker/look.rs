@@ -3,8 +3,8 @@
 
 use super::segment::{PageResult, Segment};
 use crate::change::Seen;
+use crate::pace::Consistency;
 use crate::pace::retry::retry_until;
-use crate::pace::{Consistency, Turn};
 use crate::ports::{LookBy, PageRequest, SegmentStore, TableReader, TableWriter};
 use crate::{Item, Key, Result};
 
@@ -72,22 +72,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             }
         }
         let should_cost = by.units(bytes);
-        let looked = retry_until(
-            &self.until,
-            || self.turn_to_look(by, should_cost),
-            async |turn| match self.writer.look(key, by).await {
-                Ok(look) => {
-                    let units = look.consumed.unwrap_or(should_cost);
-                    turn.end_check(units);
-                    Ok((look.item, units))
-                }
-                Err(error) => {
-                    turn.failed(&error);
-                    Err(error)
-                }
-            },
-        )
-        .await?;
+        let looked = self
+            .pace
+            .look_at(&self.writer, key, by, should_cost, &self.until)
+            .await?;
         let Some((item, units)) = looked else {
             return Ok(None);
         };
@@ -100,13 +88,6 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             (None, LookBy::Page) => Looked::Nothing,
             (None, _) => Looked::NotPending,
         }))
-    }
-
-    async fn turn_to_look(&self, by: LookBy, units: f64) -> Option<Turn<'_>> {
-        match by {
-            LookBy::Check => self.pace.check(units, &self.until).await,
-            LookBy::Query | LookBy::Page => self.pace.look(units, &self.until).await,
-        }
     }
 
     /// Reads the page of an item once more, now strongly consistent, until the item comes (it is pending, whatever it is
@@ -128,6 +109,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 limit: place.limit,
                 consistent: true,
             };
+            // It teaches the pace nothing: part of that page is written already.
             let page = retry_until(
                 &self.until,
                 || {
