@@ -250,6 +250,7 @@ mod tests {
             ]))),
             trial_passed: true,
             bound_by: BoundBy::Throttled,
+            bound_else: None,
             throttled_by: Some(
                 "ThrottlingException: throttled on index StatusDateIndex (IndexWriteKeyRangeThroughputExceeded)"
                     .into(),
