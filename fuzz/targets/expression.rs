@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use backfill_core::change::Seen;
 use backfill_core::change::expression::{
-    check_enclosed, placeholders, update_targets, without_outer_parentheses,
+    MAX_LENGTH, check_enclosed, placeholders, update_targets, without_outer_parentheses,
 };
+use backfill_core::change::{Seen, Sweep};
 use backfill_core::{Item, Key};
 use backfill_fuzz::scenario::Scenario;
 use backfill_fuzz::{assert_is_a_clear_sentence, encloses_the_rest};
@@ -73,6 +73,20 @@ fuzz_target!(|text: &str| {
             .collect()
     };
     let pending = change.pending();
+    if let Some(lacks) = change.lacks() {
+        let Sweep {
+            filter,
+            projection,
+            names,
+            values,
+        } = &lacks.sweep;
+        let of_it = [&**filter, &**projection];
+        assert!(filter.len() <= MAX_LENGTH, "{filter}");
+        let not = filter.find(" AND NOT (").unwrap() + " AND NOT ".len();
+        assert!(encloses_the_rest(filter, not), "{filter}");
+        assert!(names.keys().eq(&of(&of_it, '#')), "{of_it:?}");
+        assert!(values.keys().eq(&of(&of_it, ':')), "{of_it:?}");
+    }
     for (expressions, names, values) in [
         (
             vec![&*sweep.filter, &*sweep.projection],

@@ -32,3 +32,25 @@ impl CountNote {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half of the way if everything is counted once and nothing twice; a note of before knows no second time.
+    #[test]
+    fn two_counts_are_one_way() {
+        let of = |again| CountNote {
+            scanned: 1_000,
+            again,
+            ..CountNote::default()
+        };
+        assert_eq!(of(None).counted(), 1_000.0);
+        assert_eq!(of(Some(0)).counted(), 500.0);
+        assert_eq!(of(Some(1_000)).counted(), 1_000.0);
+        let before =
+            r#"{"pass":1,"scanned":5,"remaining":0,"consumed_rcu":1,"seconds":1,"at_ms":1}"#;
+        let before: CountNote = serde_json::from_str(before).unwrap();
+        assert_eq!(before.again, None);
+    }
+}
