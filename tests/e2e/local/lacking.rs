@@ -64,7 +64,7 @@ async fn items_that_the_predicate_leaves_out_are_counted_beside_the_proof() {
         (&forty, &json!(0))
     );
     let folder = tempfile::tempdir().unwrap();
-    let report = folder.path().join("report.md");
+    let report = folder.path().join("report.html");
     run(&format!("report --run-id r --out {}", report.display()), 0);
     let report = std::fs::read_to_string(report).unwrap();
     assert!(
