@@ -47,7 +47,7 @@ async fn items_that_the_predicate_leaves_out_are_counted_beside_the_proof() {
     let told = run(&format!("plan {RENAME}"), 0).stdout;
     let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
     let third =
-        "a third of them to count the items that the predicate leaves out and that lack land";
+        "a third of these to count the items that the predicate leaves out and that lack land";
     assert!(told.contains(third), "{told}");
 
     let dry = run(&format!("run {RENAME} --dry-run --json"), 3);

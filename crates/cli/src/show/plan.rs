@@ -429,26 +429,22 @@ impl Shown<'_> {
         let Some(bound) = forecast.bounds.first() else {
             return Vec::new();
         };
-        let lacking: Vec<String> = self
-            .plan
-            .lacking
-            .iter()
-            .map(|name| printable(&shown_name(name)))
-            .collect();
-        let again = match lacking.is_empty() {
-            true => String::new(),
-            false => format!(
-                ", a third of them to count the items that the predicate leaves out and that lack {}",
-                lacking.join(" or ")
-            ),
-        };
-        vec![format!(
-            "  time      at least {} to sweep, by {}; then {} to verify, with {} read units{again}",
+        let mut lines = vec![format!(
+            "  time      at least {} to sweep, by {}; then {} to verify, with {} read units",
             words::duration(forecast.sweep_seconds),
             bound.by,
             words::duration(forecast.verification_seconds),
             count(forecast.verification_read_units)
-        )]
+        )];
+        let lacking = self.plan.lacking.iter();
+        let lacking: Vec<String> = lacking.map(|name| printable(&shown_name(name))).collect();
+        if !lacking.is_empty() {
+            lines.push(format!(
+                "            a third of these to count the items that the predicate leaves out and that lack {}",
+                lacking.join(" or ")
+            ));
+        }
+        lines
     }
 
     fn cost_line(&self) -> String {
