@@ -43,6 +43,15 @@ fn resume_after_a_canary_deployed() {
             .await
             .expect_success();
 
+        // No execution is started for nothing: its failure would raise an alarm.
+        let resume = format!("resume --run-id {}", record.run_id);
+        let refused = run_to_end(aws.backfill(&resume)).await.expect_code(2);
+        assert!(
+            refused.stderr.contains("is swept already") && !refused.stderr.contains("started"),
+            "{}",
+            refused.stderr
+        );
+
         let rest = run_to_end(aws.backfill(&start("canary", "")))
             .await
             .expect_code(0)

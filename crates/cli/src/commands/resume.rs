@@ -35,7 +35,7 @@ pub async fn resume(args: ResumeArgs) -> Result<Ending> {
     let prices = prices.read()?;
     let (connection, checkpoints) = of.open().await?;
     let record = records::record(&of.run_id, &checkpoints, &connection).await?;
-    let request = steer::request_to_resume(&record)?;
+    let request = steer::request_to_resume(&record, &checkpoints).await?;
     match machine_of(&record.owner) {
         Some(machine) if !local => {
             let executions = Executions::new(&connection);

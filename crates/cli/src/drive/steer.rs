@@ -40,8 +40,12 @@ pub async fn set_rate(
 
 /// The request that goes on with this run.
 ///
-/// Errors: `InvalidInput` if it is not one to be resumed.
-pub fn request_to_resume(record: &RunRecord) -> Result<Request> {
+/// Errors: `InvalidInput` if it is not one to be resumed, or a canary that is swept: an execution that were started for it would fail,
+/// and raise the alarm.
+pub async fn request_to_resume(
+    record: &RunRecord,
+    checkpoints: &CheckpointTable,
+) -> Result<Request> {
     if !matches!(record.status, RunStatus::Paused | RunStatus::Failed) {
         return Err(Error::invalid(
             "run-id",
@@ -59,5 +63,7 @@ pub fn request_to_resume(record: &RunRecord) -> Result<Request> {
             format!("{} is a dry run; start it again", record.run_id),
         ));
     }
+    let runs = Runs::new(checkpoints.clone());
+    runs.check_only_segments(record).await?;
     Ok(record.request())
 }

@@ -242,7 +242,7 @@ async fn resume(
     run_id: &str,
 ) -> Result<String> {
     let record = records::record(run_id, checkpoints, connection).await?;
-    let request = steer::request_to_resume(&record)?;
+    let request = steer::request_to_resume(&record, checkpoints).await?;
     let Some(machine) = machine_of(&record.owner) else {
         let typed = hint::on_run("resume", run_id, checkpoints.name());
         return Err(Error::invalid(

@@ -115,7 +115,7 @@ impl<S: RunStore> Runs<S> {
     }
 
     /// Refuses a canary (`InvalidInput`) if all of its segments are swept.
-    pub(super) async fn check_only_segments(&self, record: &RunRecord) -> Result<()> {
+    pub async fn check_only_segments(&self, record: &RunRecord) -> Result<()> {
         let settings = &record.settings;
         if settings.only_segments.is_empty() {
             return Ok(());
