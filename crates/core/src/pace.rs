@@ -23,7 +23,7 @@ use self::bucket::TokenBucket;
 pub use self::budget::{Budget, REQUEST_SECONDS, Share};
 use self::budget::{LEAST_PAGE_UNITS, page_units};
 use self::ceiling::Ceiling;
-pub use self::read_cost::{Consistency, bytes_of};
+pub use self::read_cost::{Consistency, bytes_of, units_of};
 use self::read_cost::{MOST_PER_ITEM, ReadCost, page_should_cost};
 use self::retry::{Until, retry_until};
 pub use self::window::MAX_WINDOW;
@@ -354,8 +354,7 @@ impl<'a> Pace<'a> {
     /// What an item costs to write, from what it has cost to read, until a write says it: a large item is paid for before the
     /// first of them is written. A page is charged by whole items, whatever it brings of them.
     fn guess_write_cost(&self, page: &Page, consistency: Consistency) {
-        let units = page.consumed_rcu / consistency.times();
-        let bytes = bytes_of(units / page.scanned as f64);
+        let bytes = bytes_of(page.consumed_rcu / page.scanned as f64, consistency);
         let mut known = self.writes.lock();
         if !known.measured {
             known.per_item = write_units(bytes as u64);

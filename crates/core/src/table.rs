@@ -6,6 +6,8 @@ pub use capacity::{Billing, WarmThroughput};
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Item, Key};
+
 /// Most segments that a parallel scan can have (Scan, TotalSegments: "maximum value of 1000000").
 pub const MAX_SEGMENTS: u32 = 1_000_000;
 
@@ -80,6 +82,12 @@ impl KeySchema {
         std::iter::once(&self.hash)
             .chain(&self.range)
             .map(|attribute| attribute.name.as_str())
+    }
+
+    /// The key attributes of an item.
+    pub fn key_of(&self, item: &Item) -> Key {
+        let attribute = |name: &str| Some((name.to_owned(), item.get(name)?.clone()));
+        Key(self.names().filter_map(attribute).collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is known of a run afterwards.
 
+use backfill_core::pace::{Consistency, units_of};
 use backfill_core::view::cost::Use;
 use backfill_core::view::progress::Summary;
 
@@ -75,7 +76,7 @@ pub(crate) fn bound(
 ) -> (f64, &'static str) {
     let items = scenario.items as f64;
     let writes = items * scenario.pending * scenario.write_units();
-    let reads = items * scenario.item_bytes as f64 / 8192.0;
+    let reads = units_of(items * scenario.item_bytes as f64, Consistency::Eventual);
     let others = scenario.others() as f64;
     let hottest = (others / f64::from(scenario.partitions) + scenario.collection as f64)
         * scenario.pending

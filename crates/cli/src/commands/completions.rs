@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backfill_core::Result;
+use backfill_core::change::check_table_name;
 use backfill_core::request::check_run_id;
 use backfill_dynamodb::{CheckpointTable, Connection};
 use backfill_rehearsal::admin::Admin;
@@ -226,7 +227,11 @@ impl Names {
                     .listed()
                     .await?;
                 runs.retain(|run| table.as_ref().is_none_or(|table| run.table == *table));
-                let of = |table: String| is_name(&table).then(|| format!("of table {table}"));
+                let of = |table: String| {
+                    check_table_name(&table)
+                        .is_ok()
+                        .then(|| format!("of table {table}"))
+                };
                 let runs = runs.into_iter();
                 Ok(runs.map(|run| (run.run_id, of(run.table))).collect())
             }
@@ -283,17 +288,9 @@ impl Names {
     fn is_one(self, name: &str) -> bool {
         match self {
             Names::Runs => check_run_id(name).is_ok(),
-            Names::Tables | Names::Sources | Names::Indexes => is_name(name),
+            Names::Tables | Names::Sources | Names::Indexes => check_table_name(name).is_ok(),
         }
     }
-}
-
-/// Whether a table or an index can have this name.
-fn is_name(name: &str) -> bool {
-    (3..=255).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
 /// The command, with what its flags can be followed by.

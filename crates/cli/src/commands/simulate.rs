@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use backfill_core::pace::{Consistency, units_of};
 use backfill_core::request::RequestedSettings;
 use backfill_core::table::{ON_DEMAND_WRITES, PARTITION_BYTES, PARTITION_WRITES, TABLE_QUOTA};
 use backfill_core::view::cost::{Bill, Prices};
@@ -263,7 +264,8 @@ fn bill(report: &Report, scenario: &Scenario, scale: f64, driver: Driver, prices
     let mut used = report.used;
     used.in_aws = driver == Driver::Lambda;
     // A verification reads everything once, strongly consistently.
-    used.verification_read_units = scenario.items as f64 * scenario.item_bytes as f64 / 4096.0;
+    let bytes = scenario.items as f64 * scenario.item_bytes as f64;
+    used.verification_read_units = units_of(bytes, Consistency::Strong);
     for amount in [
         &mut used.items,
         &mut used.checkpoints,

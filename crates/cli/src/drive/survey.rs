@@ -83,8 +83,7 @@ pub async fn try_on_copies(
 /// Errors: `InvalidInput`, naming `update`.
 pub fn refuse_in_vain<'a>(tried: impl Iterator<Item = &'a Tried>) -> Result<()> {
     let (in_vain, all) = tried.fold((0, 0), |(in_vain, all), tried| {
-        let is_in_vain = tried.after.is_ok() && !tried.is_extinguished;
-        (in_vain + u32::from(is_in_vain), all + 1)
+        (in_vain + u32::from(tried.is_in_vain()), all + 1)
     });
     if in_vain == 0 {
         return Ok(());

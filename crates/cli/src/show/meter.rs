@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use backfill_core::records::{Counters, Latencies, Owner, RunStatus};
+use backfill_core::view::glance::LEAST_SHARE;
 use backfill_core::view::progress::Snapshot;
 
 /// Rates are those of this long. Checkpoints come page by page, so that a shorter time would show their rhythm.
@@ -11,9 +12,6 @@ pub const WINDOW: Duration = Duration::from_secs(30);
 
 /// Readings that lie nearer together than this say nothing about a rate.
 const LEAST_SPAN: Duration = Duration::from_secs(2);
-
-/// Share of the items that must be swept before their rate says something about the rest.
-const LEAST_SHARE: f64 = 0.02;
 
 /// What one reading must have in common with the next for their difference to be a rate.
 #[derive(Debug, PartialEq)]

@@ -12,7 +12,7 @@ use backfill_core::survey::{
 use backfill_core::table::KeyAttribute;
 use backfill_core::value::{PlainItem, with_sorted_sets};
 use backfill_core::view::cost::Prices;
-use backfill_core::{Item, Value, printable};
+use backfill_core::{Item, Key, Value, printable};
 use indicatif::HumanCount;
 use serde::Serialize;
 
@@ -219,13 +219,7 @@ impl Shown<'_> {
         else {
             return Vec::new();
         };
-        let key: Item = self
-            .plan
-            .table
-            .keys
-            .names()
-            .filter_map(|name| Some((name.to_owned(), before.get(name)?.clone())))
-            .collect();
+        let Key(key) = self.plan.table.keys.key_of(before);
         let bytes = words::plural(item_bytes(before) as u32, "byte", "bytes");
         let mut lines = vec![format!("  example   {}, {bytes}", plain(&key))];
         let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
@@ -253,9 +247,7 @@ impl Shown<'_> {
             return None;
         }
         let refused = tried().filter(|tried| tried.after.is_err()).count();
-        let lit = tried()
-            .filter(|tried| tried.after.is_ok() && !tried.is_extinguished)
-            .count();
+        let lit = tried().filter(|tried| tried.is_in_vain()).count();
         Some(format!(
             "  tried     on copies of {} in an embedded database: {} updated, {refused} refused, {lit} still pending",
             words::plural(all as u32, "sampled item", "sampled items"),

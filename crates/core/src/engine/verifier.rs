@@ -115,8 +115,8 @@ impl Verification {
 
     /// Bytes of an item, by what was counted so far; `None` if nothing was.
     fn item_bytes(&self) -> Option<f64> {
-        let units = self.consumed_rcu / Consistency::Strong.times();
-        (self.scanned > 0).then(|| bytes_of(units / self.scanned as f64))
+        let units = self.consumed_rcu / self.scanned as f64;
+        (self.scanned > 0).then(|| bytes_of(units, Consistency::Strong))
     }
 
     /// Refuses a state that no verification can be in (`InvalidInput`): a count that leaves segments out proves nothing.

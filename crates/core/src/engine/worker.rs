@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use self::ledger::FLUSH_PATIENCE;
 use self::ledger::Ledger;
+pub use self::ledger::{FLUSH_PATIENCE, FLUSHES_PER_AGE};
 use self::rejection::Rejections;
 pub use self::segment::CHECKPOINT_PATIENCE;
 use self::segment::Segment;

@@ -48,7 +48,7 @@ pub enum ReadCost {
 impl ReadCost {
     /// The estimate if items have so many bytes on average.
     pub fn of_bytes(bytes: f64) -> Self {
-        ReadCost::Estimated((bytes / BYTES_PER_READ_UNIT).min(MOST_PER_ITEM))
+        ReadCost::Estimated(units_of(bytes, Consistency::Eventual).min(MOST_PER_ITEM))
     }
 
     /// Units of an item, if that is known.
@@ -60,9 +60,14 @@ impl ReadCost {
     }
 }
 
-/// Bytes of an item that costs so much to read eventually consistent.
-pub fn bytes_of(units: f64) -> f64 {
-    units * BYTES_PER_READ_UNIT
+/// Bytes that so many read units read.
+pub fn bytes_of(units: f64, consistency: Consistency) -> f64 {
+    units * BYTES_PER_READ_UNIT / consistency.times()
+}
+
+/// Read units that so many bytes cost together.
+pub fn units_of(bytes: f64, consistency: Consistency) -> f64 {
+    bytes / BYTES_PER_READ_UNIT * consistency.times()
 }
 
 /// What a page of so many items should cost, if each costs `per_item` read eventually consistent: what they cost together is

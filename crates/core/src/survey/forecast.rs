@@ -7,6 +7,7 @@ use super::facts::{Billing, TableFacts};
 use super::sample::{Interval, Sample};
 use super::sizes::{index_units, update_units};
 use crate::Item;
+use crate::pace::{Consistency, units_of};
 use crate::request::Settings;
 use crate::table::{PARTITION_BYTES, PARTITION_READS, PARTITION_WRITES};
 use crate::value::size::{check_units, write_units};
@@ -21,6 +22,13 @@ pub struct Tried {
     pub after: Result<Item, String>,
     /// True if `P` holds for it no longer.
     pub is_extinguished: bool,
+}
+
+impl Tried {
+    /// True if the update was accepted and left the item pending.
+    pub fn is_in_vain(&self) -> bool {
+        self.after.is_ok() && !self.is_extinguished
+    }
 }
 
 /// What one index adds to the writes.
@@ -127,12 +135,13 @@ impl Forecast {
             .max(writes / PARTITION_WRITES)
             .ceil()
             .max(1.0);
+        let once = units_of(table_bytes, Consistency::Eventual);
         // Once strongly consistent; and again, eventually consistent, for what the predicate leaves out.
         let again = match lacking.is_empty() {
             true => 0.0,
-            false => table_bytes / 8192.0,
+            false => once,
         };
-        let verification_read_units = table_bytes / 4096.0 + again;
+        let verification_read_units = units_of(table_bytes, Consistency::Strong) + again;
         let verification_rate = reads
             .min(PARTITION_READS * partitions)
             .min(settings.max_rcu.map_or(f64::MAX, f64::from));
@@ -144,7 +153,7 @@ impl Forecast {
             write_units: pending.times(units_per_item + of_indexes),
             amplification: (units_per_item + of_indexes) / units_per_item,
             indexes,
-            scan_read_units: table_bytes / 8192.0,
+            scan_read_units: once,
             verification_read_units,
             partitions: partitions as u64,
             bounds: Vec::new(),

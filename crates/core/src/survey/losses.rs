@@ -60,7 +60,7 @@ pub fn losses<'a>(
                     are_removed: loss.now.is_none(),
                     items: 0,
                     holders: 0,
-                    example: key_of(keys, &tried.before),
+                    example: keys.key_of(&tried.before),
                     what: loss.text(),
                 })
                 .items += 1;
@@ -73,12 +73,6 @@ pub fn losses<'a>(
     // What is replaced comes first: a removal is what the update says.
     found.sort_by_key(|losses| losses.are_removed);
     found
-}
-
-/// The key attributes of an item.
-pub(super) fn key_of(keys: &KeySchema, item: &Item) -> Key {
-    let attribute = |name: &str| Some((name.to_owned(), item.get(name)?.clone()));
-    Key(keys.names().filter_map(attribute).collect())
 }
 
 /// A value that was there and is not any more.

@@ -2,7 +2,6 @@
 //! write to them, whatever it changes (developer guide, Detecting and correcting index key violations).
 
 use super::facts::IndexFacts;
-use crate::change::Seen;
 use crate::table::{KeyAttribute, KeySchema, KeyType};
 use crate::{Item, Key, Value};
 
@@ -43,7 +42,7 @@ pub fn misfits(keys: &KeySchema, indexes: &[IndexFacts], item: &Item) -> Vec<Mis
                     index: index.name.clone(),
                     attribute: key.name.clone(),
                     why,
-                    key: Seen::new(keys, item.clone()).key,
+                    key: keys.key_of(item),
                 });
             }
         }

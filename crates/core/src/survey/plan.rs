@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::examples::{Unusual, diverse};
 use super::facts::{Fact, IndexFacts, OtherRun, Room, TableFacts};
 use super::forecast::{Forecast, Tried};
-use super::losses::key_of;
 use super::sample::{
     ITEMS_PER_PAGE, LEAST_ITEMS, ReadPage, Sample, SampledPage, sampling_rate, segments_to_sample,
 };
@@ -294,8 +293,7 @@ pub fn objection<'a>(tried: impl Iterator<Item = &'a Tried>) -> Option<String> {
         all += 1;
         match &tried.after {
             Err(why) => refusals.push(why),
-            Ok(_) if !tried.is_extinguished => lit += 1,
-            Ok(_) => {}
+            Ok(_) => lit += usize::from(tried.is_in_vain()),
         }
     }
     let of_all = |count: usize| match all {
@@ -379,7 +377,7 @@ async fn sampled<A: SurveyAccess, C, R>(
         with.sampled.fetch_add(1, Ordering::Relaxed);
     }
     let examples = spread(&pages, examples);
-    let key_of = |item: &Item| key_of(change.keys(), item);
+    let key_of = |item: &Item| change.keys().key_of(item);
     let known = examples.iter().map(key_of).collect();
     Ok(Sampled {
         sample: Sample::new(&pages, total_segments),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::facts::{IndexFacts, TableFacts};
 use super::misfits::{Misfit, misfits};
+use crate::pace::{Consistency, bytes_of};
 use crate::request::Settings;
 use crate::table::{KeySchema, MAX_SEGMENTS};
 use crate::value::size::item_bytes;
@@ -293,10 +294,9 @@ impl Sample {
             share: interval(&by_page),
             misfits: by_index(pages, interval),
             holders: by_attribute(pages, interval),
-            // An eventually consistent read unit is 8 KiB.
             item_bytes: match items {
                 0 => 0.0,
-                items => consumed_rcu * 8192.0 / items as f64,
+                items => bytes_of(consumed_rcu, Consistency::Eventual) / items as f64,
             },
             pending_bytes: Interval::of_mean(&sizes).map(|mean| match whole_table {
                 true => Interval::exactly(mean.value),
@@ -317,7 +317,7 @@ impl Sample {
             share: Interval::exactly(pending as f64 / items.max(1) as f64),
             item_bytes: match items {
                 0 => 0.0,
-                items => read_units * 4096.0 / items as f64,
+                items => bytes_of(read_units, Consistency::Strong) / items as f64,
             },
             ..self
         }

@@ -1,14 +1,11 @@
 //! What a run has done lately, and how far back that is worth a look.
 
+use backfill_core::engine::worker::FLUSHES_PER_AGE;
 use backfill_core::records::{BUCKET_MS, HistoryBucket, RunRecord};
 
 /// A chart shows no more than this, or as large a part of a long run: its workers note less often what they have done.
 const LONGEST_MS: u64 = 900_000;
 const PART_OF_AGE: u64 = 4;
-
-/// The last of it is not noted yet: workers note it every ten seconds, or after this part of the age of the run.
-const NOTED_AFTER_MS: u64 = 10_000;
-const NOTED_PART: u64 = 60;
 
 /// What a run has done lately.
 #[derive(Debug, Clone)]
@@ -28,7 +25,11 @@ impl Lately {
         let age = until.saturating_sub(run.started_ms);
         let to = match run.ended_ms {
             Some(ended) => ended,
-            None => now_ms.saturating_sub(NOTED_AFTER_MS.max(age / NOTED_PART)),
+            // The last of it is not noted yet.
+            None => {
+                let noted_every = BUCKET_MS.max(age / u64::from(FLUSHES_PER_AGE));
+                now_ms.saturating_sub(noted_every)
+            }
         };
         let from = to.saturating_sub(LONGEST_MS.max(age / PART_OF_AGE));
         (

@@ -18,7 +18,7 @@ const LEAST_EVERY: Duration = Duration::from_millis(BUCKET_MS);
 
 /// A segment is flushed no more often than so many times in the age of the run, so that the number of flushes grows with the
 /// logarithm of that age.
-const FLUSHES_PER_AGE: u32 = 60;
+pub const FLUSHES_PER_AGE: u32 = 60;
 
 /// A segment is flushed no more often than this times the segments at once, so that the additions are no load.
 const FLUSH_EVERY_PER_SEGMENT: Duration = Duration::from_millis(20);

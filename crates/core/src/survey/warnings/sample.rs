@@ -127,10 +127,7 @@ pub(super) fn update_refused(known: &Known<'_>) -> Vec<Warning> {
 }
 
 pub(super) fn update_does_not_extinguish(known: &Known<'_>) -> Vec<Warning> {
-    let lit = known
-        .all_tried()
-        .filter(|tried| tried.after.is_ok() && !tried.is_extinguished)
-        .count();
+    let lit = known.all_tried().filter(|tried| tried.is_in_vain()).count();
     if lit == 0 {
         return Vec::new();
     }
