@@ -38,8 +38,34 @@ async fn a_name_that_could_be_a_path_is_not_guessed() {
             assert!(refused.stderr.contains(words), "{command}: {refused:?}");
         }
     }
-    assert_eq!(read_all(&database.client, "things", KEYS).await, before);
+    // A map has no members with numbers, so nobody is told to write to one; DynamoDB would refuse it.
+    let by_number = "run --table things --set a[0]=1";
+    let refused = Ended::run(&mut database.backfill(by_number)).expect_code(2);
+    for words in [
+        "set: \"a[0]\" is the name of one attribute",
+        "a is a map",
+        "as in a.NAME",
+        "--set '\"a[0]\"=",
+    ] {
+        assert!(refused.stderr.contains(words), "{refused:?}");
+    }
+    assert!(!refused.stderr.contains("SET a[0]"), "{refused:?}");
     assert_eq!(database.table_names().await, ["things"]);
+    let advised = Ended::run(
+        database
+            .backfill("run --table things --no-rehearsal")
+            .args([
+                "--pending",
+                "attribute_exists(a) AND attribute_not_exists(a[0])",
+                "--update",
+                "SET a[0] = :v",
+                "--value",
+                ":v=1",
+            ]),
+    );
+    let advised = advised.expect_code(3);
+    assert!(advised.stderr.contains("5 rejected"), "{advised:?}");
+    assert_eq!(read_all(&database.client, "things", KEYS).await, before);
 
     // As the refusal says it: the one, and the other.
     let nested = Ended::run(database.backfill("run --table things").args([

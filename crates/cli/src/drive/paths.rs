@@ -18,8 +18,15 @@ pub async fn refuse_ambiguous(
     description: &TableDescription,
 ) -> Result<()> {
     for (verb, name, root) in request.spec.path_like() {
-        if let Some(key) = item_with(root, request, connection, description).await? {
-            return Err(ambiguous(verb, name, root, &request.spec, &key));
+        let meant = Members::of(name, root);
+        for kind in [meant, meant.other()] {
+            let found = item_with(root, kind, request, connection, description).await?;
+            if let Some(key) = found {
+                return Err(match kind == meant {
+                    true => ambiguous(verb, name, root, &request.spec, &key),
+                    false => misled(verb, name, root, kind, &request.spec, &key),
+                });
+            }
         }
     }
     Ok(())
@@ -49,9 +56,36 @@ pub async fn refuse_if_seen(
     }
 }
 
-/// The key of an item of which this attribute is a map or a list; `None` if the sample has none.
+/// How the members of an attribute are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Members {
+    /// By names, as those of a map.
+    Named,
+    /// By numbers, as those of a list.
+    Numbered,
+}
+
+impl Members {
+    /// Those that a name would lead to behind its root if it was a path.
+    fn of(name: &str, root: &str) -> Members {
+        match name[root.len()..].starts_with('[') {
+            true => Members::Numbered,
+            false => Members::Named,
+        }
+    }
+
+    fn other(self) -> Members {
+        match self {
+            Members::Named => Members::Numbered,
+            Members::Numbered => Members::Named,
+        }
+    }
+}
+
+/// The key of an item of which this attribute has members of this kind; `None` if the sample has none.
 async fn item_with(
     root: &str,
+    kind: Members,
     request: &Request,
     connection: &Connection,
     description: &TableDescription,
@@ -59,14 +93,17 @@ async fn item_with(
     let text = |text: &str| Value::S(text.to_owned());
     let has_it = Spec {
         table: request.spec.table.clone(),
-        pending: "attribute_type(#a, :map) OR attribute_type(#a, :list)".into(),
+        pending: "attribute_type(#a, :type)".into(),
         // It is sent nowhere: what reads here cannot write.
         update: "REMOVE #a".into(),
         names: [("#a".to_owned(), root.to_owned())].into(),
-        values: Item::from([
-            (":map".to_owned(), text("M")),
-            (":list".to_owned(), text("L")),
-        ]),
+        values: Item::from([(
+            ":type".to_owned(),
+            text(match kind {
+                Members::Named => "M",
+                Members::Numbered => "L",
+            }),
+        )]),
     };
     let looked = Looked::at(&has_it, request, connection, description, 1).await?;
     Ok(looked.keys.into_iter().next())
@@ -78,22 +115,16 @@ fn ambiguous(verb: &str, name: &str, root: &str, spec: &Spec, key: &Key) -> Erro
     let root = shown_name(root);
     let (path, names) = as_path(name);
     let parent = path.rfind(['.', '[']).map_or("", |end| &path[..end]);
-    let (nested, named) = match verb {
-        "set" => (
-            format!(
-                "--pending 'attribute_exists({parent}) AND attribute_not_exists({path})' --update 'SET {path} = :v'{names} \
-                 --value ':v=…'"
-            ),
-            format!("--set '{quoted}=…'"),
+    let named = as_named(verb, &quoted);
+    let nested = match verb {
+        "set" => format!(
+            "--pending 'attribute_exists({parent}) AND attribute_not_exists({path})' --update 'SET {path} = :v'{names} \
+             --value ':v=…'"
         ),
-        "remove" => (
-            format!("--pending 'attribute_exists({path})' --update 'REMOVE {path}'{names}"),
-            format!("--remove '{quoted}'"),
-        ),
-        verb => (
-            format!("it by --pending and --update with the path {path}{names}"),
-            format!("--{verb} with {quoted} in its quotes"),
-        ),
+        "remove" => {
+            format!("--pending 'attribute_exists({path})' --update 'REMOVE {path}'{names}")
+        }
+        _ => format!("it by --pending and --update with the path {path}{names}"),
     };
     Error::invalid(
         verb,
@@ -101,6 +132,34 @@ fn ambiguous(verb: &str, name: &str, root: &str, spec: &Spec, key: &Key) -> Erro
             "{quoted} is the name of one attribute, but in table {} {root} has members of its own, as in item {key}; \
              for {inside} inside {root}, say {nested}; for an attribute that is called {quoted}, say {named}, or in a \
              spec file names with {{\"#n\":{quoted}}}, pending and update",
+            spec.table
+        ),
+    )
+}
+
+/// How to say that an attribute is called like a path.
+fn as_named(verb: &str, quoted: &str) -> String {
+    match verb {
+        "set" => format!("--set '{quoted}=…'"),
+        "remove" => format!("--remove '{quoted}'"),
+        verb => format!("--{verb} with {quoted} in its quotes"),
+    }
+}
+
+/// As a path the name would lead nowhere: DynamoDB refuses an index into a map, and a name in a list.
+fn misled(verb: &str, name: &str, root: &str, kind: Members, spec: &Spec, key: &Key) -> Error {
+    let (quoted, root) = (shown_name(name), shown_name(root));
+    let (is, has, example) = match kind {
+        Members::Named => ("a map", "names", format!("{root}.NAME")),
+        Members::Numbered => ("a list", "numbers", format!("{root}[0]")),
+    };
+    let named = as_named(verb, &quoted);
+    Error::invalid(
+        verb,
+        format!(
+            "{quoted} is the name of one attribute, but in table {} {root} is {is}, as in item {key}, whose members have {has}, as \
+             in {example}; for one of these, give its path in --pending and --update; for an attribute that is called \
+             {quoted}, say {named}, or in a spec file names with {{\"#n\":{quoted}}}, pending and update",
             spec.table
         ),
     )
