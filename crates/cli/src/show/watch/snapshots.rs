@@ -163,6 +163,21 @@ fn what_matters_fits_into_80_by_24() {
     }
 }
 
+/// Latencies are whole in the narrowest terminal that has room for charts, and in none that has less.
+#[test]
+fn latencies_are_there_from_160_columns_on() {
+    let (view, now) = mid_run();
+    let wide = text(&drawn(&view, now, 160, 30));
+    let line = "latency    last 30 s: writes 11/15/61 ms, reads 5.3/6.1/6.3 ms (p50/90/99)";
+    assert!(wide.contains(line), "{wide}");
+    assert!(
+        wide.contains("writes ms: p50     p90     p99    reads ms: p50"),
+        "{wide}"
+    );
+    let narrow = text(&drawn(&view, now, 159, 30));
+    assert!(!narrow.contains("p50"), "{narrow}");
+}
+
 /// NO_COLOR: not one colour, and every state still has a glyph of its own.
 #[test]
 fn without_colours_nothing_is_lost() {
