@@ -57,11 +57,10 @@ impl WithoutBatches {
             .contains(fingerprint)
     }
 
-    fn add(&self, table: &str, fingerprint: &str, reason: &str) {
+    /// True if it was not there yet.
+    fn add(&self, fingerprint: &str) -> bool {
         let mut specs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if specs.insert(fingerprint.to_owned()) {
-            tracing::warn!(table, "writing by UpdateItem instead of batches: {reason}");
-        }
+        specs.insert(fingerprint.to_owned())
     }
 }
 
@@ -136,8 +135,11 @@ impl WriteAccess for ReadWrite {
     fn writer(&self, change: SharedChange, kind: WriterKind) -> Writer {
         let by = WrittenBy::new(&*change, kind);
         if kind == WriterKind::Batch && !by.is_in_batches() {
-            self.without_batches
-                .add(change.table(), change.fingerprint(), &by.why);
+            // As the plan has said it, and nothing is amiss.
+            if self.without_batches.add(change.fingerprint()) {
+                let (table, reason) = (change.table(), &by.why);
+                tracing::info!(table, "writing by UpdateItem instead of batches: {reason}");
+            }
         }
         Writer {
             sender: Sender::new(&self.connection),
@@ -248,8 +250,10 @@ impl TableWriter for Writer {
     }
 
     fn distrust_batches(&self, reason: &str) {
-        self.without_batches
-            .add(self.change.table(), self.change.fingerprint(), reason);
+        if self.without_batches.add(self.change.fingerprint()) {
+            let table = self.change.table();
+            tracing::warn!(table, "writing by UpdateItem instead of batches: {reason}");
+        }
     }
 
     async fn update_batch(&self, items: &[Seen]) -> Result<Batch> {
