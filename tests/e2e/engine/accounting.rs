@@ -43,6 +43,8 @@ async fn accounting_of_both_writers_is_the_same() {
         result["cost_usd"] = json!(0);
         // Of which each has requests of its own.
         result["latency"] = json!(null);
+        // Each line has a port of its own.
+        result["endpoint"] = json!(null);
         results.push((result, line.items().await));
     }
     assert_eq!(results[0].0, results[1].0);
