@@ -9,6 +9,9 @@ use crate::{Error, Result};
 /// Minutes of a day.
 const DAY: u16 = 24 * 60;
 
+/// Most windows: a record of the run is read by every worker every few seconds, so it stays small.
+const MOST_WINDOWS: usize = 50;
+
 /// The longest time until some hours begin, in minutes: a day, and what a clock is put back by in it, and more.
 const LONGEST: u64 = 2 * DAY as u64;
 
@@ -37,6 +40,13 @@ impl Hours {
             .trim()
             .rsplit_once(char::is_whitespace)
             .ok_or_else(|| wrong(format!("{text:?} names no time zone")))?;
+        let number = windows.split(',').count();
+        if number > MOST_WINDOWS {
+            return Err(Error::invalid(
+                "hours",
+                format!("expected at most {MOST_WINDOWS} windows of the day, got {number}"),
+            ));
+        }
         let mut read = Vec::new();
         for window in windows.split(',') {
             let window = window.trim();
@@ -192,6 +202,11 @@ mod tests {
 
     #[test]
     fn what_is_no_hours_is_refused() {
+        let many = |number: usize| format!("{} UTC", vec!["01:00-02:00"; number].join(","));
+        Hours::parse(&many(MOST_WINDOWS)).unwrap();
+        let error = Hours::parse(&many(MOST_WINDOWS + 1)).unwrap_err();
+        let why = "hours: expected at most 50 windows of the day, got 51";
+        assert_eq!(error.to_string(), why);
         for (bad, why) in [
             ("", "names no time zone"),
             ("22:00-06:00", "names no time zone"),
