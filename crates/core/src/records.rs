@@ -6,7 +6,7 @@ mod counting;
 mod history;
 mod latency;
 mod owner;
-mod places;
+pub mod places;
 mod ranges;
 mod rejected;
 mod run;

@@ -24,9 +24,14 @@ async fn records_of_runs_are_never_migrated() {
     create(client, "alike", CHECKPOINT_KEYS).await;
     let record = item(&[("run_id", "a"), ("record", "gold"), ("expires_at", "never")]);
     put_all(client, "alike", &[record]).await;
+    for (table, place, name) in [("listed", "#runs", "run#a"), ("noted", "a#count", "count")] {
+        create(client, table, CHECKPOINT_KEYS).await;
+        let record = item(&[("run_id", place), ("record", name), ("expires_at", "never")]);
+        put_all(client, table, &[record]).await;
+    }
     let tables = async || {
         let mut tables = BTreeMap::new();
-        for name in ["backfill-checkpoints", "alike"] {
+        for name in ["backfill-checkpoints", "alike", "listed", "noted"] {
             tables.insert(name, read_all(client, name, CHECKPOINT_KEYS).await);
         }
         tables
@@ -45,6 +50,14 @@ async fn records_of_runs_are_never_migrated() {
         (
             "run --table backfill-checkpoints --checkpoint-table alike --set test=1",
             "backfill-checkpoints is a checkpoint table",
+        ),
+        (
+            "run --table listed --checkpoint-table new --set test=1",
+            "listed is a checkpoint table",
+        ),
+        (
+            "run --table noted --checkpoint-table new --set test=1",
+            "noted is a checkpoint table",
         ),
         (
             "run --table backfill-checkpoints --checkpoint-table new --set test=1 --dry-run",

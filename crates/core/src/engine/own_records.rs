@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::pace::retry::{Until, retry};
 use crate::ports::{CheckpointReader, PageRequest, ReadAccess, TableReader as _};
-use crate::records::is_key_of_records;
+use crate::records::{is_key_of_records, places};
 use crate::table::TableDescription;
 use crate::{Error, ErrorKind, Item, Request, Result, Spec, Value};
 
@@ -70,26 +70,31 @@ pub(super) async fn refuse_records<A: ReadAccess>(
 
 /// The spec whose pending items are records of runs. Nobody writes by it.
 fn records_of(table: &str) -> Spec {
-    let names = [("#record", "record"), ("#expires", "expires_at")];
-    let values = [
-        (":run", "run"),
-        (":copy", "copy"),
-        (":pass", "pass#"),
-        (":count", "exhausted#"),
-    ];
+    let names = [("#record", places::NAME), ("#expires", places::EXPIRES)];
+    let mut values = Item::new();
+    let mut placeholders = |kind: &str, texts: &[&str]| -> Vec<String> {
+        let numbered = texts.iter().enumerate();
+        let each = numbered.map(|(nth, text)| {
+            let placeholder = format!(":{kind}{nth}");
+            values.insert(placeholder.clone(), Value::S((*text).to_owned()));
+            placeholder
+        });
+        each.collect()
+    };
+    let whole = placeholders("name", &places::NAMES).join(", ");
+    let begun = placeholders("prefix", &places::PREFIXES);
+    let begun = begun
+        .iter()
+        .map(|prefix| format!(" OR begins_with(#record, {prefix})"));
+    let begun: String = begun.collect();
     Spec {
         table: table.to_owned(),
-        pending: "attribute_exists(#expires) AND (#record IN (:run, :copy) OR begins_with(#record, :pass) \
-                  OR begins_with(#record, :count))"
-            .into(),
+        pending: format!("attribute_exists(#expires) AND (#record IN ({whole}){begun})"),
         update: "REMOVE #expires".into(),
         names: names
             .into_iter()
             .map(|(name, attribute)| (name.to_owned(), attribute.to_owned()))
             .collect(),
-        values: values
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), Value::S(value.to_owned())))
-            .collect::<Item>(),
+        values,
     }
 }

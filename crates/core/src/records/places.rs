@@ -8,10 +8,43 @@
 use crate::records::RunRecord;
 use crate::table::{KeyAttribute, KeySchema, KeyType};
 
+/// The hash key of the table of records: where a record lies.
+pub const PLACE: &str = "run_id";
+
+/// Its range key: the name of a record.
+pub const NAME: &str = "record";
+
+/// The attribute of every record that says when it expires.
+pub const EXPIRES: &str = "expires_at";
+
+/// The name of the run record.
+pub const RUN: &str = "run";
+
+/// The name of a copy of the run record, and of the mark of one. Not that of the run record: a list of runs has each once.
+pub const COPY: &str = "copy";
+
+/// The name of the note of how far a verification has come.
+pub const COUNT: &str = "count";
+
+/// How all names begin that belong to a pass, in whose order the passes are.
+pub const PASS: &str = "pass#";
+
+/// How the names of the counts of exhausted segments begin.
+pub const EXHAUSTED: &str = "exhausted#";
+
+/// How the names in the list of runs begin; not that of a run record, whatever the id.
+pub const LISTED: &str = "run#";
+
+/// The names of records that are always the same.
+pub const NAMES: [&str; 3] = [RUN, COPY, COUNT];
+
+/// How those of all other records begin.
+pub const PREFIXES: [&str; 3] = [PASS, EXHAUSTED, LISTED];
+
 /// Whether a table has the keys of records: `run_id` and `record`, both strings.
 pub fn is_key_of_records(keys: &KeySchema) -> bool {
     let is = |key: &KeyAttribute, name: &str| key.name == name && key.kind == KeyType::S;
-    is(&keys.hash, "run_id") && keys.range.as_ref().is_some_and(|key| is(key, "record"))
+    is(&keys.hash, PLACE) && keys.range.as_ref().is_some_and(|key| is(key, NAME))
 }
 
 /// Segments of the largest run whose records lie under one key.

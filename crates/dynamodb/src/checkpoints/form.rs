@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backfill_core::clock::now_ms;
-use backfill_core::records::{GUARDED_VERSION, OfRun, RunRecord, VERSION, place};
+pub(super) use backfill_core::records::places::{COPY, COUNT, PASS, RUN};
+use backfill_core::records::{GUARDED_VERSION, OfRun, RunRecord, VERSION, place, places};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,12 +14,6 @@ use sha2::{Digest as _, Sha256};
 
 /// Records outlive the last change to them by this long; then DynamoDB's TTL removes them.
 const KEEP: Duration = Duration::from_secs(400 * 24 * 3600);
-
-/// The sort key of the run record.
-pub(super) const RUN: &str = "run";
-
-/// The sort key of a copy of the run record, and of the mark of one. Not that of the run record: a list of runs has each once.
-pub(super) const COPY: &str = "copy";
 
 /// The attribute that counts the exhausted segments of a pass.
 pub(super) const EXHAUSTED: &str = "exhausted";
@@ -31,9 +26,6 @@ pub struct ListedRun {
     /// The table that it is a run of.
     pub table: String,
 }
-
-/// The sort key of the note of how far a verification has come.
-pub(super) const COUNT: &str = "count";
 
 /// Where that note lies: under a partition key of its own, so that a role can allow to write it and nothing else.
 pub(super) fn count_place(run_id: &str) -> String {
@@ -55,13 +47,10 @@ pub(super) fn of_run(run_id: &str, mut attributes: Item) -> Item {
 /// The key of a record in a place.
 pub(super) fn key(place: &str, record: &str) -> Key {
     Key(Item::from([
-        ("run_id".into(), Value::S(place.into())),
-        ("record".into(), Value::S(record.into())),
+        (places::PLACE.into(), Value::S(place.into())),
+        (places::NAME.into(), Value::S(record.into())),
     ]))
 }
-
-/// The begin of all sort keys that belong to a pass, in whose order the passes are.
-pub(super) const PASS: &str = "pass#";
 
 /// The pass that a sort key belongs to.
 pub(super) fn pass_of(record: &str) -> Option<u32> {
@@ -96,7 +85,7 @@ pub(super) fn history_prefix(pass: u32) -> String {
 }
 
 pub(super) fn exhausted_key(pass: u32) -> String {
-    format!("exhausted#{pass:05}")
+    format!("{}{pass:05}", places::EXHAUSTED)
 }
 
 /// When a record that is written now expires.
@@ -286,6 +275,29 @@ mod tests {
         item.insert("version".into(), number(VERSION));
         item.insert("expires_at".into(), expires_at());
         item_bytes(&item)
+    }
+
+    /// Whatever record this table gets, by its name the core knows it for one, and refuses to migrate the table.
+    #[test]
+    fn the_name_of_every_record_is_known_for_one() {
+        let key_of_item = Key(Item::from([("id".into(), Value::S("a".into()))]));
+        let named = [
+            RUN.to_owned(),
+            COPY.to_owned(),
+            COUNT.to_owned(),
+            segment_key(1, 12),
+            rejected_key(1, &key_of_item),
+            history_key(1, 1_800_000_000_000),
+            exhausted_key(1),
+            format!("{}stuff-1", places::LISTED),
+        ];
+        for name in &named {
+            let is_whole = places::NAMES.contains(&name.as_str());
+            let is_begun = places::PREFIXES
+                .iter()
+                .any(|prefix| name.starts_with(prefix));
+            assert!(is_whole || is_begun, "{name}");
+        }
     }
 
     /// A checkpoint costs one write unit, which is for 1,024 bytes: latencies from a millisecond to ten seconds, five million of

@@ -12,6 +12,7 @@ use std::time::Duration;
 use backfill_core::pace::retry::{PATIENCE, Until, retry, retry_each};
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::RunRecord;
+use backfill_core::records::places::LISTED;
 use backfill_core::{Item, Key, Result, Value};
 
 use super::CheckpointTable;
@@ -22,9 +23,6 @@ use crate::send::ProvideErrorMetadata as _;
 
 /// The partition key of the list. No run id has a `#`, and every shard's place begins with one.
 const LIST: &str = "#runs";
-
-/// How the sort keys of the list begin; not that of a run record, whatever the id.
-const PREFIX: &str = "run#";
 
 /// Run records that are read at once.
 const AT_ONCE: usize = 32;
@@ -80,7 +78,7 @@ impl CheckpointTable {
             for item in page.items.unwrap_or_default() {
                 if let (Some(Value::S(name)), Some(Value::S(table))) =
                     (item.get("record"), item.get("table"))
-                    && let Some(run_id) = name.strip_prefix(PREFIX)
+                    && let Some(run_id) = name.strip_prefix(LISTED)
                 {
                     listed.push(ListedRun {
                         run_id: run_id.to_owned(),
@@ -90,7 +88,7 @@ impl CheckpointTable {
             }
             Ok(())
         };
-        let list = (LIST, PREFIX);
+        let list = (LIST, LISTED);
         self.pages(list, None, Some(&until), keep).await?;
         Ok(listed)
     }
@@ -148,7 +146,7 @@ impl CheckpointTable {
             ("table".to_owned(), Value::S(run.spec.table.clone())),
             ("expires_at".to_owned(), expires_at()),
         ]);
-        let name = format!("{PREFIX}{}", run.run_id);
+        let name = format!("{LISTED}{}", run.run_id);
         item.extend(key(LIST, &name).0);
         let put = PutItem {
             table_name: &self.name,
