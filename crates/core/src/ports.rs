@@ -261,7 +261,7 @@ pub trait CheckpointReader: Send + Sync {
 
     /// The run record, strongly consistent; `None` if there is no such run.
     ///
-    /// Errors: `Internal` if the record is of another [`VERSION`](crate::records::VERSION) or damaged.
+    /// Errors: `Internal` if the record is of a layout that this version does not know, or damaged.
     fn run(&self, run_id: &str) -> impl Future<Output = Result<Option<RunRecord>>> + Send;
 
     /// The copy of the run record under a shard, strongly consistent; `None` if there is none, or one that cannot be relied

@@ -1,8 +1,9 @@
 //! Everything durable: whatever a rerun, a status or a takeover needs stands here and nowhere else. A run has one run record,
-//! a segment record per segment and pass, a history, and the items that DynamoDB refuses.
+//! a segment record per segment and pass, a history, the items that DynamoDB refuses, and a note of how far a count has come; a large
+//! one has copies of its run record besides. All runs of a table of records are on one list.
 
+mod count_note;
 mod counters;
-mod counting;
 mod history;
 mod latency;
 mod owner;
@@ -12,8 +13,8 @@ mod rejected;
 mod run;
 mod segment;
 
+pub use count_note::CountNote;
 pub use counters::Counters;
-pub use counting::CountNote;
 pub use history::{BUCKET_MS, Flush, HistoryBucket};
 pub use latency::{Histogram, Latencies};
 pub use owner::{ExecutionArn, Owner, Process};

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::records::{Counters, HistoryBucket, Rejected, RunRecord, SegmentRecord};
-use crate::request::{MAX_PASSES as MAX_PASSES_OF_EXECUTION, check_run_id};
+use crate::request::{MAX_PASSES, check_run_id};
 use crate::{Error, ErrorKind, Result};
 
 /// The number that a pass can have at most: a run that is started over each hour for a hundred years comes to less.
@@ -13,7 +13,7 @@ pub(super) const MAX_PASS: u32 = 1_000_000;
 pub(super) const MOST_SHARDS: u32 = 256;
 
 /// Passes that a run can make without starting over: every look at it reads the segments of all of them.
-pub(super) const MAX_PASSES: u32 = 10_000;
+pub(super) const MOST_PASSES_OF_RUN: u32 = 10_000;
 
 /// Most of what is counted, and of milliseconds: beyond it a number is not exact in JSON.
 const MOST: u64 = 1 << 53;
@@ -173,10 +173,10 @@ impl RunRecord {
         let wrong = |error: Error| ranges.damaged(&format!("settings.{error}"));
         settings.check().map_err(wrong)?;
         ranges.within("pass", self.pass, 1..=u64::from(MAX_PASS))?;
-        let earliest = self.pass.saturating_sub(MAX_PASSES - 1).max(1);
+        let earliest = self.pass.saturating_sub(MOST_PASSES_OF_RUN - 1).max(1);
         let until_now = u64::from(earliest)..=u64::from(self.pass);
         ranges.within("first_pass", self.first_pass, until_now)?;
-        let latest = u64::from(self.pass) + u64::from(MAX_PASSES_OF_EXECUTION);
+        let latest = u64::from(self.pass) + u64::from(MAX_PASSES);
         ranges.within("last_pass", self.last_pass, 1..=latest)?;
         self.check_figures(&ranges)
     }

@@ -46,9 +46,10 @@ pub enum RunStatus {
     Succeeded,
     /// The passes are used up and items remain.
     Incomplete,
-    /// The operator stopped it; it can be resumed.
+    /// It was stopped at a checkpoint: by the operator, at the end of its canary, or since something held it for too long. It can be
+    /// resumed.
     Paused,
-    /// The operator aborted its execution; it can be resumed.
+    /// The operator gave it up, be it by a command or by aborting its execution; it can be resumed.
     Cancelled,
     /// An error ended it; it can be resumed.
     Failed,
@@ -91,7 +92,7 @@ impl RunStatus {
         of_this.is_some_and(|(_, to)| to.contains(&next))
     }
 
-    /// True if the operator has stopped it.
+    /// True if it was stopped before its end, and not by an error.
     pub fn is_stopped(self) -> bool {
         matches!(self, RunStatus::Paused | RunStatus::Cancelled)
     }
@@ -402,7 +403,7 @@ mod json_text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::ranges::{MAX_PASSES, MOST_SHARDS};
+    use crate::records::ranges::{MOST_PASSES_OF_RUN, MOST_SHARDS};
     use crate::table::MAX_SEGMENTS;
 
     #[test]
@@ -439,7 +440,10 @@ mod tests {
         refused(|run| run.pass = 0, "pass");
         refused(|run| run.pass = 1, "first_pass");
         refused(|run| run.first_pass = 0, "first_pass");
-        refused(|run| run.pass = run.first_pass + MAX_PASSES, "first_pass");
+        refused(
+            |run| run.pass = run.first_pass + MOST_PASSES_OF_RUN,
+            "first_pass",
+        );
         refused(|run| run.shards = 0, "shards");
         refused(|run| run.shards = MOST_SHARDS + 1, "shards");
         refused(
@@ -477,7 +481,7 @@ mod tests {
         refused(|run| run.verification_rcu = -1.0, "verification_rcu");
         refused(|run| run.earlier_seconds = f64::INFINITY, "earlier_seconds");
         let mut many = record.clone();
-        many.pass = many.first_pass + MAX_PASSES - 1;
+        many.pass = many.first_pass + MOST_PASSES_OF_RUN - 1;
         many.check().unwrap();
     }
 }
