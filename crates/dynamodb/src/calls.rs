@@ -41,7 +41,7 @@ pub(crate) use put_item::PutItem;
 pub use query::{Queried, Query};
 pub use scan::{Scan, Scanned};
 pub use shapes::Capacity;
-pub(crate) use shapes::{ALL_OLD, ConditionFailed, TOTAL};
+pub(crate) use shapes::{ALL_OLD, CONDITION_FAILED, ConditionFailed, TOTAL};
 pub(crate) use transact_write_items::{
     Cancellation, ConditionCheck, TransactWriteItems, cancellation,
 };

@@ -1,7 +1,6 @@
-//! Where the tables are and by which credentials they are reached, with every timeout explicit. One pool of connections serves
-//! a process.
+//! Where the tables are and by which credentials they are reached. One pool of connections serves a process.
 //!
-//! This is the lowest layer of the adapter: it sends nothing to DynamoDB.
+//! All calls of the adapter go through here, and none is made here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -28,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::clock::Skew;
-use crate::credentials::{Credentialed, Finder};
+use crate::credentials::{Finder, Source};
 use crate::hosts::{self, CLOUDWATCH, DYNAMODB, LAMBDA, Place, Service, is_on_this_machine};
 use crate::line::{CALL_TIMEOUT, CONNECT_TIMEOUT, Line};
 use crate::outage::{Calls, Outage};
@@ -83,7 +82,7 @@ struct Inner {
 /// What the calls are made with, and where it comes from.
 #[derive(Debug)]
 struct Credentials {
-    source: Credentialed,
+    source: Source,
     /// What is used, until this time.
     access: Option<(Access, SystemTime)>,
     /// The number of the next access.
@@ -162,7 +161,7 @@ impl Connection {
             // A function has nobody who waits for it.
             outage: Outage::new(finder.is_none()),
             credentials: Mutex::new(Credentials {
-                source: Credentialed::new(sdk_config.credentials_provider(), finder),
+                source: Source::new(sdk_config.credentials_provider(), finder),
                 access: None,
                 next: 0,
             }),
@@ -380,7 +379,7 @@ impl Connection {
 
     /// A call of this kind that began at this time has met with trouble: what to tell, and whether to try again.
     pub(crate) fn troubled(&self, calls: Calls, begin: Instant, trouble: Trouble) -> Error {
-        let kind = match self.0.outage.lasts(calls, begin, &trouble) {
+        let kind = match self.0.outage.is_given_up(calls, begin, &trouble) {
             true => ErrorKind::Unreachable,
             false => ErrorKind::Unavailable,
         };

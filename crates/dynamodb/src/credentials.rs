@@ -20,7 +20,7 @@ const RENEW_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// The credentials and whoever gives them.
 #[derive(Debug)]
-pub(crate) struct Credentialed {
+pub(crate) struct Source {
     provider: Option<SharedCredentialsProvider>,
     /// Finds the provider anew: this one has read the files of profiles once and for all.
     finder: Option<Finder>,
@@ -62,12 +62,12 @@ pub(crate) struct Found {
     pub(crate) until: SystemTime,
 }
 
-impl Credentialed {
+impl Source {
     pub(crate) fn new(
         provider: Option<SharedCredentialsProvider>,
         finder: Option<Finder>,
-    ) -> Credentialed {
-        Credentialed {
+    ) -> Source {
+        Source {
             provider,
             finder,
             is_stale: false,

@@ -4,9 +4,9 @@
 //! What is promised here: an update of a target table carries its guard, no matter how it is sent; [`ReadOnly`] has no code behind
 //! it that writes; nothing in this crate drops a table, or puts or deletes an item of a target table.
 //!
-//! Layers, each of which knows only those before it: account, hosts and clock, [`Connection`] (where, and by which credentials),
-//! [`send`] (one typed call) with what failures and refusals mean, [`calls`] (one operation a file), then the target table, the
-//! checkpoint table and the survey of a table for a plan.
+//! Layers, each of which knows only those before it: account, hosts, clock and the line (how anything is sent), troubles on it and the
+//! outage that they make, [`Connection`] (where, and by which credentials), [`send`] (one typed call) with what failures and refusals
+//! mean, [`calls`] (one operation a file), then the target table, the checkpoint table and the survey of a table for a plan.
 //!
 //! What the service does that this crate relies on is in `docs/AWS-FACTS.md`, with sources. Whoever changes a call starts there.
 

@@ -12,7 +12,7 @@ use crate::calls::{
     ALL_OLD, Cancellation, ConditionCheck, Query, TOTAL, TransactWriteItems, cancellation,
 };
 use crate::failure::{failure, failure_of_code, items_of};
-use crate::outcome::CONDITION_FAILED;
+use crate::outcome::STATEMENT_CONDITION_FAILED;
 use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError};
 
 /// How the updated items of each spec, by its fingerprint, are looked at. Shared by all writers of a process, so that it is
@@ -108,7 +108,7 @@ pub(crate) async fn check(sender: &ReadSender, change: &dyn Change, key: &Key) -
             item,
         }) => match item {
             // An error reports no capacity.
-            Some(item) if code == CONDITION_FAILED => Ok(Look {
+            Some(item) if code == STATEMENT_CONDITION_FAILED => Ok(Look {
                 consumed: Some(check_units(item_bytes(&item))),
                 item: Some(item),
             }),

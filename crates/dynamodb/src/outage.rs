@@ -91,8 +91,8 @@ impl Outage {
         }
     }
 
-    /// Such a call that began at this time has no answer. True if that is not to be waited out.
-    pub(crate) fn lasts(&self, calls: Calls, begin: Instant, trouble: &Trouble) -> bool {
+    /// Takes note that such a call, which began at this time, has no answer. True if that is not to be waited out.
+    pub(crate) fn is_given_up(&self, calls: Calls, begin: Instant, trouble: &Trouble) -> bool {
         let mut state = self.lock();
         let now = Instant::now();
         let fresh = || Unanswered {
@@ -152,7 +152,7 @@ mod tests {
         while begin.elapsed() < Duration::from_secs(120) {
             // The records of the run are written all the while.
             outage.ended(RECORDS);
-            if outage.lasts(WRITES, Instant::now(), &trouble(what)) {
+            if outage.is_given_up(WRITES, Instant::now(), &trouble(what)) {
                 return Some(begin.elapsed());
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -184,9 +184,9 @@ mod tests {
     async fn a_call_that_failed_long_ago_is_no_outage_of_now() {
         let outage = Outage::new(false);
         let refused = trouble(What::Refused);
-        assert!(!outage.lasts(WRITES, Instant::now(), &refused));
+        assert!(!outage.is_given_up(WRITES, Instant::now(), &refused));
         tokio::time::sleep(FORGOTTEN * 2).await;
-        assert!(!outage.lasts(WRITES, Instant::now(), &refused));
+        assert!(!outage.is_given_up(WRITES, Instant::now(), &refused));
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,13 +5,13 @@ use backfill_core::value::measured::ItemBytes;
 use backfill_core::value::size::write_units;
 use backfill_core::{Error, ErrorKind, Result};
 
-use crate::calls::{ConditionFailed, StatementError};
+use crate::calls::{CONDITION_FAILED, ConditionFailed, StatementError};
 use crate::failure::failure;
 use crate::refusal::Refusal;
 use crate::send::{ProvideErrorMetadata as _, SdkError, details};
 
 /// The code of a statement or a check whose condition failed (API reference, BatchStatementError and CancellationReason).
-pub(crate) const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+pub(crate) const STATEMENT_CONDITION_FAILED: &str = "ConditionalCheckFailed";
 
 /// Write units of a statement or an update that DynamoDB carried out and that it has not charged more for.
 pub(crate) const LEAST_UNITS: f64 = 1.0;
@@ -26,7 +26,7 @@ pub(crate) fn failed_condition_units(item: Option<ItemBytes>) -> f64 {
 /// out.
 pub(crate) fn units_of_error(error: &StatementError) -> f64 {
     match error.code.as_str() {
-        CONDITION_FAILED => failed_condition_units(error.item),
+        STATEMENT_CONDITION_FAILED => failed_condition_units(error.item),
         "ItemCollectionSizeLimitExceeded" | "ValidationError" => LEAST_UNITS,
         _ => 0.0,
     }
@@ -45,7 +45,7 @@ pub(crate) fn refused(table: &str, error: SdkError) -> Result<Write> {
     let message = error.message().unwrap_or_default();
     let mut consumed_wcu = LEAST_UNITS;
     let outcome = match error.code() {
-        Some("ConditionalCheckFailedException") => {
+        Some(CONDITION_FAILED) => {
             let failed = details::<ConditionFailed<ItemBytes>>(&error);
             let item = failed.and_then(|failed| failed.item);
             consumed_wcu = failed_condition_units(item);

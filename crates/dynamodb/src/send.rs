@@ -1,4 +1,5 @@
-//! One way to call a service that speaks AWS JSON 1.0: a typed [`Call`] goes out, its typed answer comes back.
+//! One way to call a service that speaks AWS JSON 1.0: a typed [`Call`] goes out, its typed answer comes back. What a service tells
+//! over REST is got in the same way.
 //!
 //! What the SDK's operations do around each call (configuration, interceptors, builders) took more CPU than all the rest of
 //! this program (bench/RESULTS.md). So a call is JSON by serde, signed by the SDK's own signer and sent through the SDK's

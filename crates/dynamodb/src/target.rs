@@ -24,7 +24,7 @@ use crate::description::describe;
 use crate::failure::{failure, failure_of_code, items_of};
 use crate::looks::{self, Looks};
 use crate::onward::Onward;
-use crate::outcome::{CONDITION_FAILED, LEAST_UNITS, refused, units_of_error};
+use crate::outcome::{LEAST_UNITS, STATEMENT_CONDITION_FAILED, refused, units_of_error};
 use crate::refusal::Refusal;
 use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError, Sender};
 use crate::trouble::{Trouble, What};
@@ -420,7 +420,7 @@ impl Writer {
             item,
         } = error;
         match code.as_str() {
-            CONDITION_FAILED => Ok(match item {
+            STATEMENT_CONDITION_FAILED => Ok(match item {
                 Some(_) => Outcome::Raced,
                 None => Outcome::Vanished,
             }),

@@ -10,6 +10,9 @@ pub(crate) const TOTAL: Option<&str> = Some("TOTAL");
 /// `ReturnValuesOnConditionCheckFailure`: the item that the condition was held against.
 pub(crate) const ALL_OLD: &str = "ALL_OLD";
 
+/// The code of a call whose condition failed (API reference, ConditionalCheckFailedException).
+pub(crate) const CONDITION_FAILED: &str = "ConditionalCheckFailedException";
+
 /// What a call has consumed (API reference, ConsumedCapacity).
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -17,7 +17,7 @@ use backfill_core::{Item, Key, Result, Value};
 
 use super::CheckpointTable;
 use super::form::{ListedRun, RUN, expires_at, key, names, read_run, values};
-use crate::calls::{PutItem, Queried, Scan};
+use crate::calls::{CONDITION_FAILED, PutItem, Queried, Scan};
 use crate::onward::Onward;
 use crate::send::ProvideErrorMetadata as _;
 
@@ -157,7 +157,7 @@ impl CheckpointTable {
             return_values_on_condition_check_failure: "NONE",
         };
         match self.sender.call(&put).await {
-            Err(error) if error.code() != super::writes::CONDITION_FAILED => {
+            Err(error) if error.code() != Some(CONDITION_FAILED) => {
                 Err(self.failed("writing", error))
             }
             _ => Ok(()),

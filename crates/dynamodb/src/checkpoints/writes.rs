@@ -15,11 +15,8 @@ use super::form::{
     key, names, number, of_run, read_part, read_run, rejected_key, segment_key, to_attribute,
     to_attributes, values,
 };
-use crate::calls::{ALL_OLD, ConditionFailed, DeleteItem, PutItem, UpdateItem};
+use crate::calls::{ALL_OLD, CONDITION_FAILED, ConditionFailed, DeleteItem, PutItem, UpdateItem};
 use crate::send::{ProvideErrorMetadata as _, details};
-
-/// The code of a write whose condition did not hold.
-pub(super) const CONDITION_FAILED: Option<&str> = Some("ConditionalCheckFailedException");
 
 impl RejectedStore for CheckpointTable {
     async fn reject(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
@@ -77,7 +74,7 @@ impl RunStore for CheckpointTable {
         let Err(error) = self.sender.call(&put).await else {
             return Ok(());
         };
-        if error.code() != CONDITION_FAILED {
+        if error.code() != Some(CONDITION_FAILED) {
             return Err(self.failed("writing", error));
         }
         let stored = details::<ConditionFailed<Item>>(&error)
@@ -165,7 +162,7 @@ impl SegmentStore for CheckpointTable {
             )
         };
         let claimed = self.sender.call(&claim).await.map_err(|error| {
-            if error.code() == CONDITION_FAILED {
+            if error.code() == Some(CONDITION_FAILED) {
                 return Error::new(
                     ErrorKind::Fenced,
                     format!("segment {segment} was claimed for a later owner of the run"),
@@ -283,7 +280,7 @@ impl CheckpointTable {
         };
         match self.sender.call(&checkpoint).await {
             Ok(_) => Ok(()),
-            Err(error) if error.code() == CONDITION_FAILED => Err(Error::new(
+            Err(error) if error.code() == Some(CONDITION_FAILED) => Err(Error::new(
                 ErrorKind::Fenced,
                 "another worker has claimed the segment since; this one stops",
             )),
@@ -310,7 +307,9 @@ impl CheckpointTable {
             return_values_on_condition_check_failure: "NONE",
         };
         match self.sender.call(&put).await {
-            Err(error) if error.code() != CONDITION_FAILED => Err(self.failed("writing", error)),
+            Err(error) if error.code() != Some(CONDITION_FAILED) => {
+                Err(self.failed("writing", error))
+            }
             _ => Ok(()),
         }
     }
