@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backfill_core::request::{Form, NO_LIMIT, RequestedSettings, SETTINGS, Setting};
+use backfill_core::request::{Form, NO_LIMIT, NONE, RequestedSettings, SETTINGS, Setting};
 use backfill_core::{Error, ErrorKind, Result};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
@@ -102,7 +102,9 @@ impl FromArgMatches for SettingsArgs {
         for setting in SETTINGS.iter().filter(|setting| setting.flag.is_some()) {
             let name = setting.name;
             let given = match setting.form {
-                Form::Number(..) => matches.get_one::<u32>(name).map(|n| (*n).into()),
+                Form::Number(..) | Form::Limit(..) => {
+                    matches.get_one::<u32>(name).map(|n| (*n).into())
+                }
                 Form::Word(_) | Form::RunId | Form::Text | Form::Alarm | Form::Hours => {
                     matches.get_one::<String>(name).map(|s| s.clone().into())
                 }
@@ -129,7 +131,7 @@ fn flag(setting: &Setting) -> Option<Arg> {
     let arg = Arg::new(setting.name).long(flag).help(help(setting));
     let arg = match setting.form {
         Form::Switch => return Some(arg.action(ArgAction::SetTrue)),
-        Form::Number(..) if setting.default == Some(NONE) => arg.value_parser(limit),
+        Form::Limit(..) => arg.value_parser(limit),
         Form::Number(..) => arg.value_parser(value_parser!(u32)),
         Form::Segments => arg
             .value_parser(value_parser!(u32))
@@ -143,13 +145,10 @@ fn flag(setting: &Setting) -> Option<Arg> {
     Some(arg.value_name(value))
 }
 
-/// The default of the limits.
-const NONE: &str = "no limit";
-
 /// A number of units, or `none`.
 fn limit(text: &str) -> std::result::Result<u32, String> {
     match text {
-        "none" => Ok(NO_LIMIT),
+        NONE => Ok(NO_LIMIT),
         units => units
             .parse()
             .map_err(|_| format!("expected a number of units per second, or none, got {units:?}")),
@@ -169,8 +168,10 @@ fn help(setting: &Setting) -> String {
     match (setting.form, setting.default) {
         (Form::Switch, _) | (_, None) => {}
         // Of the others the same is true, and a limit that is not there is looked for.
-        (_, Some(NONE)) => {
-            help += "; none takes it away [default: no limit; a run that goes on keeps its own]"
+        (Form::Limit(..), Some(default)) => {
+            help += &format!(
+                "; none takes it away [default: {default}; a run that goes on keeps its own]"
+            );
         }
         (_, Some(default)) => help += &format!(" [default: {default}]"),
     }
@@ -259,7 +260,7 @@ mod tests {
             let flag = format!("--{flag}");
             let (text, expected) = match setting.form {
                 Form::Switch => (None, Json::Bool(true)),
-                Form::Number(..) => (Some("7"), 7.into()),
+                Form::Number(..) | Form::Limit(..) => (Some("7"), 7.into()),
                 Form::Duration(..) => (Some("2m"), 120.into()),
                 Form::Word(words) => (words.last().copied(), words[words.len() - 1].into()),
                 Form::RunId | Form::Text | Form::Alarm => (Some("seven"), "seven".into()),

@@ -21,7 +21,7 @@ pub fn into_schema(schema: &str) -> String {
 
 fn property(setting: &Setting) -> Json {
     let mut property = match setting.form {
-        Form::Number(least, most) | Form::Duration(least, most) => {
+        Form::Number(least, most) | Form::Limit(least, most) | Form::Duration(least, most) => {
             json!({"type": "integer", "minimum": least, "maximum": most})
         }
         Form::Word(words) => json!({"enum": words}),
@@ -58,7 +58,9 @@ mod tests {
 
     fn row(setting: &Setting) -> String {
         let bounds = match setting.form {
-            Form::Number(least, most) => format!("{least} to {}", HumanCount(most)),
+            Form::Number(least, most) | Form::Limit(least, most) => {
+                format!("{least} to {}", HumanCount(most))
+            }
             Form::Duration(least, most) => format!("{least} to {most} s"),
             Form::Word(words) => format!("`{}`", words.join("` or `")),
             Form::Segments => format!("1 to {} segments", HumanCount(MAX_ONLY_SEGMENTS as u64)),

@@ -28,7 +28,7 @@ pub const NO_LIMIT: u32 = u32::MAX;
 ///   `#[serde(default = …)]` before it: records of runs that were stored before it have no such field, and would be refused.
 /// - `limits`: a run may have one, and keeps it when it goes on.
 /// - `guards`: a run may have one, as a text, and keeps it when it goes on; the word `none` takes it away.
-/// - `asked`: for one request; a run that goes on does not remember it.
+/// - `asked`: for one request; what of them a run keeps is listed in [`Settings`].
 macro_rules! settings {
     ($with:ident) => {
         $with! {
@@ -84,9 +84,9 @@ macro_rules! settings {
             }
             limits {
                 /// Write capacity units per second for the whole run, indexes included
-                max_wcu { form: Form::Number(1, MOST_UNITS), flag: "max-wcu" "N", }
+                max_wcu { form: Form::Limit(1, MOST_UNITS), flag: "max-wcu" "N", }
                 /// Read capacity units per second for the whole run
-                max_rcu { form: Form::Number(1, MOST_UNITS), flag: "max-rcu" "N", }
+                max_rcu { form: Form::Limit(1, MOST_UNITS), flag: "max-rcu" "N", }
             }
             guards {
                 /// CloudWatch alarm, by name or ARN, that holds the run from ALARM until it is OK again, or none
@@ -135,6 +135,8 @@ pub struct Setting {
 pub enum Form {
     /// A whole number, from the first to the second.
     Number(u64, u64),
+    /// A number of units per second, from the first to the second, or [`NONE`], which is [`NO_LIMIT`] as a number.
+    Limit(u64, u64),
     /// A time in whole seconds.
     Duration(u64, u64),
     /// One of these words.
@@ -156,10 +158,15 @@ pub enum Form {
 impl Form {
     /// Refuses a number out of bounds, naming the field.
     fn check(self, name: &str, value: &impl Shown) -> Result<()> {
-        match (self, value.number()) {
-            (Form::Number(least, most) | Form::Duration(least, most), Some(number))
-                if !(least..=most).contains(&number) =>
-            {
+        let bounds = match self {
+            Form::Number(least, most) | Form::Limit(least, most) | Form::Duration(least, most) => {
+                least..=most
+            }
+            _ => return Ok(()),
+        };
+        match value.number() {
+            Some(number) if !bounds.contains(&number) => {
+                let (least, most) = bounds.into_inner();
                 Err(Error::invalid(
                     name,
                     format!("expected {least} to {most}, got {number}"),
@@ -265,6 +272,7 @@ macro_rules! structs {
             fn check_bounds(&self) -> Result<()> {
                 $(Form::check($c_form, stringify!($chosen), &self.$chosen)?;)*
                 $(Form::check($l_form, stringify!($limit), &self.$limit)?;)*
+                $(Form::check($a_form, stringify!($asked), &self.$asked)?;)*
                 Ok(())
             }
 
@@ -367,12 +375,9 @@ impl RequestedSettings {
         if let Some(only) = &self.only_segments {
             self.check_only_segments(only)?;
         }
-        if self.pause_after.is_some() {
-            Form::Number(1, MOST_UNITS).check("pause_after", &self.pause_after)?;
-            if self.dry_run {
-                let why = "a dry run updates nothing; leave it out";
-                return Err(Error::invalid("pause_after", why));
-            }
+        if self.pause_after.is_some() && self.dry_run {
+            let why = "a dry run updates nothing; leave it out";
+            return Err(Error::invalid("pause_after", why));
         }
         let given = |text: &Option<String>| text.clone().filter(|text| text != NONE);
         if let Some(hours) = given(&self.hours) {
