@@ -10,7 +10,7 @@ use backfill_core::survey::DEFAULT_PAGES;
 use backfill_core::table::TableDescription;
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{Summary, snapshot};
-use backfill_core::{Request, Result, printable};
+use backfill_core::{ErrorKind, Request, Result, printable};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 use clap::Args;
 
@@ -84,7 +84,7 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         let (to, json) = (&connection, args.json);
         return dry_run(&request, to, &checkpoints, description, &prices, json).await;
     }
-    let stored = records::stored(&request, &checkpoints).await?;
+    let stored = stored(&request, &checkpoints).await?;
     if let (Some(planned), Some(stored)) = (&planned, &stored) {
         planned.refuse_other_settings(&stored.settings)?;
     }
@@ -129,6 +129,18 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         tell_how_to_resume(&request, &checkpoints).await;
     }
     Ok(ending)
+}
+
+/// The run as it is stored, if it is there. A checkpoint table that can hold no records is refused with the keys that it has.
+async fn stored(request: &Request, checkpoints: &CheckpointTable) -> Result<Option<RunRecord>> {
+    match records::stored(request, checkpoints).await {
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            // It is there, so that this creates nothing, and looks at its keys.
+            checkpoints.create_if_missing().await?;
+            Err(error)
+        }
+        stored => stored,
+    }
 }
 
 /// Refuses a table with replicas before even the checkpoint table is created. A run that is there keeps what was said of it.
