@@ -94,7 +94,7 @@ pub const CRATES: &[Crate] = &[
         name: "cli",
         may_depend_on: &["core", "dynamodb", "loopback", "rehearsal", "simulation"],
         layers: &[
-            &["budget", "ending", "hint", "place"],
+            &["budget", "ending", "hint", "place", "typed"],
             &["show"],
             &["args", "drive"],
             &["commands"],

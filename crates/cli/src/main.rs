@@ -20,6 +20,7 @@ mod budget;
 mod ending;
 mod hint;
 mod place;
+mod typed;
 
 use std::process::ExitCode;
 

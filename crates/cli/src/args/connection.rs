@@ -43,7 +43,8 @@ impl ConnectionArgs {
         }
     }
 
-    /// Connects, and refuses missing credentials.
+    /// Connects, and refuses missing credentials. Where the tables are is noted for summaries (`place.rs`), for which the account is
+    /// asked for.
     pub async fn open(&self) -> Result<Connection> {
         let connection = Connection::open(&ConnectOptions {
             endpoint_url: self.endpoint_url.clone(),

@@ -11,7 +11,7 @@ use clap::Args;
 use super::given::read_file;
 use super::settings::SettingsArgs;
 use super::spec::SpecArgs;
-use crate::hint;
+use crate::typed;
 
 /// What `run` and `start` are to keep to.
 #[derive(Args)]
@@ -89,10 +89,10 @@ impl Planned {
     fn refuse(&self, found: &[Difference]) -> Result<()> {
         let in_flags = |it: &Difference| Difference {
             what: match it.what.as_str() {
-                "spec.table" => hint::of_field("table"),
+                "spec.table" => typed::of_field("table"),
                 // What the table is like, which no flag says.
                 "table" => "table".to_owned(),
-                field => hint::of_field(field),
+                field => typed::of_field(field),
             },
             ..it.clone()
         };

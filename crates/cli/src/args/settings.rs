@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 use indicatif::HumanCount;
 use serde_json::{Map, Value as Json};
 
-use crate::hint;
+use crate::typed;
 
 /// The settings that flags give.
 #[derive(Default)]
@@ -74,7 +74,7 @@ fn put(fields: &Map<String, Json>, settings: &RequestedSettings) -> Result<Reque
 
 /// An error about a setting, naming its flag as it is typed in place of its field in a spec file.
 pub(super) fn as_typed(error: Error) -> Error {
-    Error::new(error.kind(), hint::in_flags(&error.to_string()))
+    Error::new(error.kind(), typed::in_flags(&error.to_string()))
 }
 
 impl Args for SettingsArgs {

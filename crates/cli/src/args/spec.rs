@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 
 use super::given::{over, read_file};
 use super::settings::SettingsArgs;
-use crate::hint;
+use crate::typed;
 
 /// What is to be done: a spec file, flags, or both (a flag wins over the file).
 #[derive(Args)]
@@ -90,7 +90,7 @@ impl SpecArgs {
             || lists.into_iter().any(|list| !list.is_empty())
     }
 
-    /// Puts file and flags together and checks the request.
+    /// Puts file and flags together and checks the request. The file is noted for messages (`typed.rs`).
     pub fn request(&self, settings: &SettingsArgs) -> Result<Request> {
         self.parts(settings)?.build()
     }
@@ -113,7 +113,7 @@ impl SpecArgs {
                         false => error.context(&whole),
                     }
                 })?;
-                hint::note_spec_file(self.spec_file(path, &json, settings));
+                typed::note_spec_file(self.spec_file(path, &json, settings));
                 parts
             }
             None => Parts::default(),
@@ -188,7 +188,7 @@ impl SpecArgs {
     }
 
     /// What of a spec file no flag replaces.
-    fn spec_file(&self, path: &Path, json: &str, settings: &SettingsArgs) -> hint::SpecFile {
+    fn spec_file(&self, path: &Path, json: &str, settings: &SettingsArgs) -> typed::SpecFile {
         let fields: BTreeMap<String, IgnoredAny> = serde_json::from_str(json).unwrap_or_default();
         let by_flag = |field: &str| match field {
             "table" => self.table.is_some(),
@@ -202,7 +202,7 @@ impl SpecArgs {
             "add" => self.add.is_some(),
             setting => settings.gives(setting),
         };
-        hint::SpecFile {
+        typed::SpecFile {
             path: path.display().to_string(),
             fields: fields.into_keys().filter(|field| !by_flag(field)).collect(),
         }

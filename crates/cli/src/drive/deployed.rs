@@ -16,6 +16,7 @@ use crate::ending::Ending;
 use crate::hint;
 use crate::show::watch::Role;
 use crate::show::{print, summary};
+use crate::typed;
 
 /// Failed looks at the execution, one after the other, before following is given up.
 const MAX_ERRORS: u32 = 10;
@@ -134,7 +135,7 @@ impl Deployed {
         let (ending, status) = match &followed {
             Followed::ToTheEnd(ended) => {
                 if let Some(why) = ended.why() {
-                    say!("error: {}", hint::in_flags(&why));
+                    say!("error: {}", typed::in_flags(&why));
                 }
                 let ending = ended.ending(records.as_ref());
                 (ending, ended.run_status(ending))

@@ -16,10 +16,10 @@ use backfill_core::{Item, Key, Value, printable};
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use crate::hint;
 use crate::show::advice::Advised;
 use crate::show::runs::gone_run;
 use crate::show::{lines, words};
+use crate::typed;
 
 /// Longest value that is shown of the example's attributes.
 const LONGEST_VALUE: usize = 60;
@@ -163,7 +163,7 @@ impl Shown<'_> {
             let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
             lines.push(format!(
                 "  {red}refused{red:#}   as things are, a start would be: {}",
-                hint::in_flags(why)
+                typed::in_flags(why)
             ));
         }
         lines.push(match sample.whole_table {

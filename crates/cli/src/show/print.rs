@@ -25,8 +25,8 @@ use serde::Serialize;
 
 use self::heirs::Output;
 use self::stream::{Matter, Stream};
-use crate::hint;
 use crate::show::advice::Advised;
+use crate::typed;
 
 /// How long the end of this process waits for a terminal or a pipe that takes nothing more.
 const IDLE: Duration = Duration::from_secs(2);
@@ -58,7 +58,7 @@ pub fn error(error: &Error) {
 
 /// An error with its causes as the command says it.
 pub fn report(error: &Error) -> String {
-    hint::in_flags(&error.report())
+    typed::in_flags(&error.report())
 }
 
 /// Prints a line on stderr, or several; a view that has the terminal holds them back ([`hold_stderr`]).

@@ -10,9 +10,9 @@ use backfill_core::view::latency::Latency;
 use backfill_core::view::progress::Snapshot;
 use indicatif::HumanCount;
 
-use crate::hint;
 use crate::show::runs::{self, Holder, TableNow};
 use crate::show::{summary, words};
+use crate::typed;
 
 /// The state for people, of a run whose records lie in this table.
 pub fn text(
@@ -41,7 +41,7 @@ pub fn text(
         lines.push(format!(
             "  {}  {} {} -> {}, by {}",
             rfc3339(event.at_ms),
-            hint::of_event(&event.what),
+            typed::of_event(&event.what),
             event.old,
             event.new,
             event.by
@@ -114,6 +114,7 @@ mod tests {
     use backfill_core::records::{BoundBy, Hold};
 
     use super::*;
+    use crate::hint;
     use crate::show::samples;
 
     /// Nothing is swept meanwhile, and nothing but the guard bounds that.

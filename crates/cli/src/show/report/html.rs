@@ -13,8 +13,8 @@ use super::brief::Verdict;
 use super::chart::{Chart, Size};
 use super::over_time::HISTORY_NOTE;
 use super::segments::SHADES;
-use crate::hint;
 use crate::show::words::{decimal, duration, items, time};
+use crate::typed;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -381,7 +381,7 @@ fn changes(report: &Report) -> Markup {
                     @for event in report.run.events.iter().map(Event::brief) {
                         tr {
                             td.nowrap { (time(event.at_ms)) }
-                            td.nowrap { (hint::of_event(&event.what)) }
+                            td.nowrap { (typed::of_event(&event.what)) }
                             td.long { (event.old) " → " (event.new) }
                             td.long { (event.by) }
                         }

@@ -10,8 +10,8 @@ use indicatif::HumanCount;
 
 use super::Report;
 use super::over_time::HISTORY_NOTE;
-use crate::hint;
 use crate::show::words::{decimal, duration, time};
+use crate::typed;
 
 /// Rows of the table over time.
 const ROWS: usize = 12;
@@ -196,7 +196,7 @@ fn changes(doc: &mut Document, report: &Report) {
         let rows = report.run.events.iter().map(Event::brief).map(|event| {
             vec![
                 time(event.at_ms),
-                text(&hint::of_event(&event.what)),
+                text(&typed::of_event(&event.what)),
                 format!("{} → {}", text(&event.old), text(&event.new)),
                 text(&event.by),
             ]

@@ -16,10 +16,10 @@ use super::charts::{self, beside};
 use super::segments::State;
 use super::typeset::{bar_text, clock, fact, fit, wrap};
 use super::view::{Now, Role, View};
-use crate::hint;
 use crate::show::meter::{self, Eta, Measured};
 use crate::show::progress::read_again;
 use crate::show::words;
+use crate::typed;
 
 /// Below this nothing can be read.
 const LEAST_WIDTH: u16 = 60;
@@ -99,7 +99,7 @@ impl View {
             let text = format!(
                 "{}  {} {} -> {}, by {}",
                 clock(event.at_ms),
-                hint::of_event(&event.what),
+                typed::of_event(&event.what),
                 event.old,
                 event.new,
                 event.by
