@@ -64,7 +64,7 @@ impl ConnectionArgs {
         Ok(Admin::new(self.connect_or_sandbox().await?))
     }
 
-    /// As [`ConnectionArgs::open_or_sandbox`].
+    /// Connects to the sandbox, unless a flag or a variable says otherwise, for the reason of [`ConnectionArgs::open_or_sandbox`].
     pub async fn connect_or_sandbox(&self) -> Result<Connection> {
         // An empty one is refused there: what it was to say, nobody knows.
         let variable = |name| std::env::var_os(name).is_some();

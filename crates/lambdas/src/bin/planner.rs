@@ -1,5 +1,6 @@
-//! The planner function: starts and resumes runs, lists open segments, concludes passes, records failures.
-//! It reads table descriptions and writes run records; it cannot touch an item of a target table.
+//! The planner function: starts and resumes runs, lists open segments, concludes passes, records failures, and says how long a run
+//! that is held has to wait. It reads table descriptions, alarms, and a few items to see that they are no records of runs, and
+//! writes run records; it cannot write to a target table.
 
 use backfill_core::engine::planner::Planner;
 use backfill_core::step_functions::Ask;

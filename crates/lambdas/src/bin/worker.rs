@@ -9,7 +9,8 @@ use backfill_dynamodb::ReadWrite;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> Result<(), lambda_runtime::Error> {
-    // Once per process: it remembers which specs batches cannot write, and says so only once.
+    // Once per process: it remembers which specs batches cannot write, and says so only once. What the worker itself remembers is
+    // forgotten with each chunk, since the next one may be of another run.
     let access = OnceLock::new();
     backfill_lambdas::serve(async |setup, chunk: Chunk, latest| {
         let access = access.get_or_init(|| ReadWrite::new(setup.connection.clone()));
