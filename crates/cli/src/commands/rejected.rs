@@ -110,18 +110,28 @@ pub async fn rejected(args: RejectedArgs) -> Result<Ending> {
     if is_unproven && !matches!(tried, Some(Err(_) | Ok(None))) {
         say!("{}", unproven(run));
     }
+    Ok(ending(&tried, run, items.is_empty(), is_unproven))
+}
+
+/// What the command ends with, if the rejected items were `tried` again or not, none of them is left or some are, and nobody has
+/// counted since or somebody has.
+fn ending(
+    tried: &Option<Result<Option<Retried>>>,
+    run: &RunRecord,
+    none_is_left: bool,
+    is_unproven: bool,
+) -> Ending {
     let mended = run.status == RunStatus::Succeeded;
-    Ok(match tried {
+    match tried {
         Some(Err(error)) if error.kind() == ErrorKind::Held => Ending::Stopped,
         Some(Err(_)) => Ending::Failed,
         Some(Ok(None)) => Ending::Stopped,
         Some(Ok(Some(_))) if run.status == RunStatus::Incomplete => Ending::ItemsRemain,
-        // None is left, and yet nobody has counted.
         _ if is_unproven && run.status == RunStatus::Failed => Ending::Failed,
         _ if is_unproven => Ending::Stopped,
-        _ if items.is_empty() || mended => Ending::Succeeded,
+        _ if none_is_left || mended => Ending::Succeeded,
         _ => Ending::ItemsRemain,
-    })
+    }
 }
 
 /// That a run of which no item is rejected any more is not verified for all that, and what to do.
