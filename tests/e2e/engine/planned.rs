@@ -86,7 +86,7 @@ async fn a_kept_plan_is_held_against_a_record_that_is_read_at_the_second_try() {
         }
     });
     let refused = line.run(&format!("run --plan {file}")).await.expect_code(2);
-    let words = "\n  max_wcu: planned 5000, now 300\n";
+    let words = "\n  --max-wcu: planned 5000, now 300\n";
     assert!(refused.stderr.contains(words), "{}", refused.stderr);
     assert_eq!(line.items().await, before);
 }
