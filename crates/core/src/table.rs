@@ -181,15 +181,16 @@ pub fn default_segments(size_bytes: u64, max_concurrency: u32) -> u32 {
 /// Why a table of `size_bytes` is cut into `total` segments, of which so many are worked on at once, for a person.
 pub fn explain_segments(total: u32, size_bytes: u64, max_concurrency: u32, at_once: u32) -> String {
     let by_size = size_bytes.div_ceil(BYTES_PER_SEGMENT).max(1);
+    let size = match size_bytes / 1_000_000 {
+        0 => "less than 1 MB".to_owned(),
+        megabytes => format!("{megabytes} MB"),
+    };
     let why = if total != default_segments(size_bytes, max_concurrency) {
         "as given".into()
     } else if u64::from(total) == by_size {
-        format!("one per 256 MiB of {} MB", size_bytes / 1_000_000)
+        format!("one per 256 MiB of {size}")
     } else {
-        format!(
-            "one per worker; by size ({} MB, 256 MiB each) it would be {by_size}",
-            size_bytes / 1_000_000
-        )
+        format!("one per worker; by size ({size}, 256 MiB each) it would be {by_size}")
     };
     format!("{total} segments ({why}), {at_once} at once, evenly spaced over the table")
 }

@@ -51,7 +51,7 @@ async fn a_dry_run_explains_segments_and_cost() {
         .unwrap();
     let dry = Ended::from(dry).expect_code(3);
     for words in [
-        "8 segments (one per worker; by size (0 MB, 256 MiB each) it would be 1), 8 at once",
+        "8 segments (one per worker; by size (less than 1 MB, 256 MiB each) it would be 1), 8 at once",
         "about 80 units: 1.00 for each item, 1.00 with indexes",
         "at least 2 s to sweep, by the budget of 40 write units/s",
         "  cost      0.0001 USD in all (us-east-1, ",

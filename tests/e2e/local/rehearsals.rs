@@ -96,6 +96,25 @@ fn a_long_simulation_says_how_far_it_is() {
     assert!(said.ends_with(" left"), "{said}");
 }
 
+/// So short a run is measured against no bound: its requests take longer than what bounds large ones.
+#[test]
+fn a_simulation_of_a_few_items_alarms_nobody() {
+    let few = backfill("simulate --items 12 --in-process".split_whitespace())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(few.stdout).unwrap();
+    let bound = text.lines().find(|line| line.starts_with("  bound "));
+    assert!(
+        bound.is_some_and(|line| line.contains("less than 1 s by ") && !line.contains('%')),
+        "{text}"
+    );
+    assert!(
+        text.contains("  cost      less than 0.0001 USD in all"),
+        "{text}"
+    );
+    assert!(text.contains("\n          0 "), "{text}");
+}
+
 /// Sizes that would take all memory, or all time, are refused before anything is made.
 #[test]
 fn a_simulation_of_sizes_that_no_table_has_is_refused() {

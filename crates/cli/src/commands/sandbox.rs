@@ -42,8 +42,8 @@ pub async fn sandbox(args: SandboxArgs) -> Result<Ending> {
     let endpoint = sandbox.endpoint();
     print::line(&format!("sandbox at {endpoint}"))?;
     say!(
-        "{}; for SDKs, tools and backfill run:\n  export AWS_ENDPOINT_URL_DYNAMODB={endpoint} AWS_REGION=us-east-1 \
-         AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local",
+        "{}; for SDKs, tools and backfill run:\n  export AWS_ENDPOINT_URL_DYNAMODB={endpoint} AWS_REGION=us-east-1\n  \
+         export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local",
         match &args.file {
             Some(path) => format!("tables are kept in {}", path.display()),
             None => "tables are kept in memory".into(),

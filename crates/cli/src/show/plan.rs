@@ -79,7 +79,7 @@ impl Shown<'_> {
             lines.push(format!(
                 "            next bound: {} ({})",
                 bound.by,
-                words::duration(bound.seconds)
+                words::reckoned(bound.seconds)
             ));
         }
         lines.push(self.cost_line());
@@ -421,12 +421,23 @@ impl Shown<'_> {
         let Some(bound) = forecast.bounds.first() else {
             return Vec::new();
         };
+        let units = forecast.verification_read_units;
         let mut lines = vec![format!(
-            "  time      at least {} to sweep, by {}; then {} to verify, with {} read units",
-            words::duration(forecast.sweep_seconds),
+            "  time      {} {} to sweep, by {}; then {} to verify, with {} read {}",
+            if forecast.sweep_seconds < 0.5 {
+                "at best"
+            } else {
+                "at least"
+            },
+            words::reckoned(forecast.sweep_seconds),
             bound.by,
-            words::duration(forecast.verification_seconds),
-            count(forecast.verification_read_units)
+            words::reckoned(forecast.verification_seconds),
+            count(units),
+            if units.round() == 1.0 {
+                "unit"
+            } else {
+                "units"
+            }
         )];
         let lacking = self.plan.lacking.iter();
         let lacking: Vec<String> = lacking.map(|name| printable(&shown_name(name))).collect();

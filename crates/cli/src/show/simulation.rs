@@ -50,12 +50,7 @@ impl Shown<'_> {
                 words::duration(report.sweep_seconds * scale),
                 report.summary.consumed_wcu / report.sweep_seconds.max(1.0),
             ),
-            format!(
-                "  bound     {} by {}; the run takes {:.0} % of that",
-                words::duration(report.bound_seconds * scale),
-                report.bound_by,
-                100.0 * report.sweep_seconds / report.bound_seconds
-            ),
+            bound_line(report, *scale),
         ];
         if scenario.live_wcu > 0.0 {
             lines.push(format!(
@@ -73,6 +68,21 @@ impl Shown<'_> {
         }
         lines.join("\n")
     }
+}
+
+/// What a run with no bound but those of table and budget would take, and what this one takes of it. Of less than a second no part
+/// is told: requests take longer.
+fn bound_line(report: &Report, scale: f64) -> String {
+    let bound = report.bound_seconds * scale;
+    let by = &report.bound_by;
+    if bound < 1.0 {
+        return format!("  bound     less than 1 s by {by}");
+    }
+    format!(
+        "  bound     {} by {by}; the run takes {:.0} % of that",
+        words::duration(bound),
+        100.0 * report.sweep_seconds / report.bound_seconds
+    )
 }
 
 /// Write units per second over time, and below what bound them.
@@ -115,11 +125,9 @@ fn plot(seconds: &[Second], scale: f64, max_wcu: Option<u32>, scenario: &Scenari
         })
         .collect();
     lines.push(format!("bound by  {marks}"));
-    lines.push(format!(
-        "          0{:>width$}",
-        words::duration(seconds.len() as f64 * scale),
-        width = columns.len().saturating_sub(1)
-    ));
+    let end = words::duration(seconds.len() as f64 * scale);
+    let width = columns.len().saturating_sub(1).max(end.len() + 1);
+    lines.push(format!("          0{end:>width$}"));
     lines.push(
         "          b the budget, t the table (throttled), · neither: latency, or beginning and end"
             .into(),

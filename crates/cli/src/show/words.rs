@@ -118,6 +118,14 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// A time that was reckoned: [`duration`], but of less than half a second only that it is short, since requests take longer.
+pub fn reckoned(seconds: f64) -> String {
+    match seconds < 0.5 {
+        true => "less than 1 s".to_owned(),
+        false => duration(seconds),
+    }
+}
+
 /// The time of a run, by how a number of seconds is shown: "12.3 s", or of one that was resumed "95.0 s in 3 sessions, 12.3 s of
 /// it in the last".
 pub fn time_of(summary: &Summary, shown: impl Fn(f64) -> String) -> String {

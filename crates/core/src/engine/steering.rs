@@ -61,7 +61,7 @@ impl<S: RunStore> Runs<S> {
                 return Err(Error::invalid(
                     "run_id",
                     format!(
-                        "run {run_id} is {}, and cannot be {}",
+                        "run {run_id} has the state {}, and cannot become {}",
                         before.name(),
                         status.name()
                     ),

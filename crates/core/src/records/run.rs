@@ -304,7 +304,7 @@ impl RunRecord {
             return Err(Error::new(
                 ErrorKind::Internal,
                 format!(
-                    "run {} is {}, and cannot be {}",
+                    "run {} has the state {}, and cannot become {}",
                     self.run_id,
                     self.status.name(),
                     status.name()
