@@ -7,7 +7,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 /// Those by which an operator stops a command.
 const STOPS: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
-/// Lets what this process starts have the signals of [`STOPS`] by default. A child ignores what its parent ignores, as `nohup` makes it
+/// Lets what this process starts have the signals of HUP, INT, QUIT and TERM by default. A child ignores what its parent ignores, as `nohup` makes it
 /// for SIGHUP; what its parent handles is the default in a child. So a signal that is ignored here is handled from now on, by nothing.
 pub fn default_in_children() {
     static ONCE: Once = Once::new();

@@ -113,7 +113,7 @@ pub enum Answer {
 impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     /// Does what is asked.
     ///
-    /// Errors: `InvalidInput`, which names a field that the action needs and the event lacks; those of [`Planner::plan`],
+    /// Errors: `InvalidInput`, which names a field that the action needs and the event lacks; those of [`Planner::begin`],
     /// [`Runs::next`](crate::engine::runs::Runs::next), [`Runs::conclude`](crate::engine::runs::Runs::conclude) and
     /// [`Runs::fail`](crate::engine::runs::Runs::fail).
     pub async fn answer(&self, ask: Ask) -> Result<Answer> {
