@@ -353,7 +353,10 @@ fn transitions_are_those_of_the_table() {
         for status in [RunStatus::Paused, RunStatus::Cancelled, RunStatus::Failed] {
             let refused = planner.runs.steer(&run_id, status, "me").await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::InvalidInput);
-            assert!(refused.to_string().contains("is succeeded"), "{refused}");
+            assert!(
+                refused.to_string().contains("has the state succeeded"),
+                "{refused}"
+            );
         }
         // Said twice, it holds once; and what is paused can still be given up.
         planner.begin(&world.request, &"me".into()).await.unwrap();
@@ -372,7 +375,10 @@ fn transitions_are_those_of_the_table() {
             .steer(&run_id, RunStatus::Paused, "me")
             .await
             .unwrap_err();
-        assert!(refused.to_string().contains("is cancelled"), "{refused}");
+        assert!(
+            refused.to_string().contains("has the state cancelled"),
+            "{refused}"
+        );
         let told = planner
             .runs
             .fail(&run_id, &"me".into(), Failure::caught("TooMany", ""))
