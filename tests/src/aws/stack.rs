@@ -508,6 +508,8 @@ fn sam_deploy(
         .arg("--config-file")
         .arg(command::root().join("samconfig.toml"))
         .args(["--stack-name", stack, "--tags", "team=data"])
+        // The same packages for two stacks would be one object, and `sam delete` of one stack takes it from the other.
+        .args(["--s3-prefix", stack])
         .args([
             "--parameter-overrides",
             "Architecture=x86_64",
