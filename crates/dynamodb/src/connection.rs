@@ -117,6 +117,8 @@ impl Connection {
             sdk_config = load(&connector, &options).await;
         }
         let options = &options;
+        // An endpoint that is no URL is none of this machine, so that a region would be asked for, which does not help.
+        check_place(&sdk_config, options.endpoint_url.as_deref())?;
         if sdk_config.region().is_none() {
             let profile = match &options.profile {
                 Some(name) => format!("profile {name}"),

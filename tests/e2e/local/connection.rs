@@ -54,7 +54,7 @@ fn an_endpoint_or_a_credential_that_cannot_be_is_refused_by_every_command() {
         let arguments = || command.split(' ');
         for url in ["", "127.0.0.1:8000"] {
             let mut given = backfill(arguments());
-            given.args(["--endpoint-url", url]);
+            given.args(["--endpoint-url", url]).env_remove("AWS_REGION");
             let what = format!("{command} --endpoint-url {url:?}");
             assert_refused(
                 &Ended::run(&mut given),
