@@ -109,9 +109,11 @@ async fn budget_of_a_look_before_a_run() {
         pages.iter().filter(within).map(|seen| seen.consumed).sum()
     });
     let most = most.fold(0.0, f64::max);
-    // A busy machine may keep a call for a quarter of a second, so that those behind it come closer; and pages are whole items.
+    // Calls are seen when they arrive. A busy machine may keep one page on its way into ten seconds that are not its own.
+    let page = pages.iter().map(|seen| seen.consumed).fold(0.0, f64::max);
+    assert!(page <= 1.5, "a page is two items of 4 KB, not {page} units");
     assert!(
-        most <= (1.01 * 10.0 + 0.25) * BUDGET + 1.0,
+        most <= 1.01 * 10.0 * BUDGET + page,
         "{most} units in ten seconds"
     );
     let looked: u64 = pages.iter().map(|seen| seen.scanned).sum();

@@ -293,9 +293,16 @@ async fn resume_after_a_pause_from_another_process() {
         (&json!("succeeded"), &json!(1600))
     );
     assert_eq!(all(&database).await, migrated(&before));
-    for what in ["pause", "cancel", "resume"] {
+    for (what, why) in [
+        ("pause", "has the state succeeded, and cannot become paused"),
+        (
+            "cancel",
+            "has the state succeeded, and cannot become cancelled",
+        ),
+        ("resume", "is succeeded: nothing is pending"),
+    ] {
         let refused = steer(what).expect_code(2);
-        assert!(refused.stderr.contains("succeeded"), "{}", refused.stderr);
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
     }
     let status = steer("status --json").expect_code(0).json();
     let events: Vec<_> = status["events"].as_array().unwrap().iter().collect();
