@@ -107,6 +107,17 @@ impl Verification {
         lacking.map_or_else(BTreeMap::new, Lacking::told)
     }
 
+    /// There will be no number of what items lack, and no segment is open for it.
+    fn give_up_lacking(&mut self) {
+        if let Some(lacking) = &mut self.lacking {
+            lacking.give_up();
+            for open in &mut self.open {
+                open.lacking = None;
+            }
+            self.open.retain(|open| !open.is_done());
+        }
+    }
+
     /// The same, held for the reason that this error names; one that is done is not.
     fn held_by(self, error: &Error) -> Self {
         let held = (!self.done).then(|| error.to_string());
@@ -343,7 +354,8 @@ pub async fn count<R: TableReader>(
     sum: &CountSum,
 ) -> Result<Verification> {
     verification.check()?;
-    verification.lacking = Lacking::go_on(verification.lacking, lacks)?;
+    let begun = verification.next_segment > 0;
+    verification.lacking = Lacking::go_on(verification.lacking, lacks, begun)?;
     sum.reads_again(verification.lacking.as_ref().map(|lacking| lacking.scanned));
     let begin = Instant::now();
     let total = verification.total_segments;
@@ -380,14 +392,8 @@ pub async fn count<R: TableReader>(
         }
     }
     drop(counts);
-    if let Some(lacking) = &mut verification.lacking
-        && !counting.again.load(Ordering::Relaxed)
-    {
-        lacking.give_up();
-        for open in &mut verification.open {
-            open.lacking = None;
-        }
-        verification.open.retain(|open| !open.is_done());
+    if !counting.again.load(Ordering::Relaxed) {
+        verification.give_up_lacking();
     }
     // Segments after the last one that was begun need no cursor each: the number of the first says it all.
     verification.open.sort_by_key(|open| open.segment);

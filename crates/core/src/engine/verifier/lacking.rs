@@ -24,10 +24,15 @@ pub struct Lacking {
 }
 
 impl Lacking {
-    /// The count that goes on from `before`, or begins.
+    /// The count that goes on from `before`, or begins. There is none if the count of `P` is `begun` without one, as by an earlier
+    /// version: what was counted then was not looked at for this.
     ///
     /// Errors: `InvalidInput` if it is one of other attributes.
-    pub(super) fn go_on(before: Option<Lacking>, lacks: Option<&Lacks>) -> Result<Option<Lacking>> {
+    pub(super) fn go_on(
+        before: Option<Lacking>,
+        lacks: Option<&Lacks>,
+        begun: bool,
+    ) -> Result<Option<Lacking>> {
         let Some(lacks) = lacks else {
             return Ok(None);
         };
@@ -41,6 +46,7 @@ impl Lacking {
                 "verification",
                 "what it counts is not what the spec sets",
             )),
+            None if begun => Ok(None),
             before => Ok(Some(before.unwrap_or(nothing))),
         }
     }
@@ -73,5 +79,34 @@ impl Lacking {
             true => BTreeMap::new(),
             false => self.counts.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::Spec;
+    use crate::table::{KeyAttribute, KeySchema, KeyType};
+    use crate::{Item, Value};
+
+    /// What was counted without it, as by an earlier version, was not looked at: a number of the rest would be too small.
+    #[test]
+    fn a_count_that_has_begun_without_it_gets_no_number() {
+        let spec = Spec {
+            table: "stuff".into(),
+            pending: "b = :v".into(),
+            update: "SET a = :v".into(),
+            names: BTreeMap::new(),
+            values: Item::from([(":v".to_owned(), Value::N("1".into()))]),
+        };
+        let change = spec.change(&KeySchema {
+            hash: KeyAttribute::new("id", KeyType::S),
+            range: None,
+        });
+        let go_on = |before, begun| Lacking::go_on(before, change.lacks(), begun).unwrap();
+        let begins = go_on(None, false).unwrap();
+        assert_eq!(begins.told(), [("a".to_owned(), 0)].into());
+        assert_eq!(go_on(Some(begins.clone()), true), Some(begins));
+        assert_eq!(go_on(None, true), None);
     }
 }
