@@ -265,6 +265,22 @@ async fn resume_after_a_kill_leaves_no_gap() {
     assert!(result["scanned"].as_u64().unwrap() <= ITEMS);
 }
 
+/// What has succeeded is neither stopped nor resumed.
+#[track_caller]
+fn assert_is_over(steer: impl Fn(&str) -> Ended) {
+    for (what, why) in [
+        ("pause", "has the state succeeded, and cannot become paused"),
+        (
+            "cancel",
+            "has the state succeeded, and cannot become cancelled",
+        ),
+        ("resume", "is succeeded: nothing is pending"),
+    ] {
+        let refused = steer(what).expect_code(2);
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+}
+
 /// resume: a run is paused, resumed and cancelled from another process, and each change is noted.
 #[tokio::test(flavor = "multi_thread")]
 async fn resume_after_a_pause_from_another_process() {
@@ -293,17 +309,7 @@ async fn resume_after_a_pause_from_another_process() {
         (&json!("succeeded"), &json!(1600))
     );
     assert_eq!(all(&database).await, migrated(&before));
-    for (what, why) in [
-        ("pause", "has the state succeeded, and cannot become paused"),
-        (
-            "cancel",
-            "has the state succeeded, and cannot become cancelled",
-        ),
-        ("resume", "is succeeded: nothing is pending"),
-    ] {
-        let refused = steer(what).expect_code(2);
-        assert!(refused.stderr.contains(why), "{}", refused.stderr);
-    }
+    assert_is_over(steer);
     let status = steer("status --json").expect_code(0).json();
     let events: Vec<_> = status["events"].as_array().unwrap().iter().collect();
     let changes = |event: &&Json| format!("{} {} {}", event["what"], event["old"], event["new"]);
