@@ -4,7 +4,7 @@
 pub(crate) mod canary;
 pub mod conclusion;
 pub mod drive;
-pub(crate) mod guards;
+pub mod holds;
 pub mod metrics;
 pub mod own_records;
 pub(crate) mod ownership;

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::engine::conclusion::Conclusion;
-use crate::engine::planner::{Planner, Wait};
+use crate::engine::holds::wait::Wait;
+use crate::engine::planner::Planner;
 use crate::engine::runs::{Failure, Round};
 use crate::engine::verifier::Verification;
 use crate::ports::{ReadAccess, RunStore};
@@ -114,8 +115,8 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     /// Does what is asked.
     ///
     /// Errors: `InvalidInput`, which names a field that the action needs and the event lacks; those of [`Planner::begin`],
-    /// [`Runs::next`](crate::engine::runs::Runs::next), [`Runs::conclude`](crate::engine::runs::Runs::conclude) and
-    /// [`Runs::fail`](crate::engine::runs::Runs::fail).
+    /// [`Runs::next`](crate::engine::runs::Runs::next), [`Runs::conclude`](crate::engine::runs::Runs::conclude),
+    /// [`Planner::wait_in_aws`] and [`Runs::fail`](crate::engine::runs::Runs::fail).
     pub async fn answer(&self, ask: Ask) -> Result<Answer> {
         let answer = self.answer_to(ask).await?;
         match &answer {
@@ -169,7 +170,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             Action::Hold => {
                 let run_id = given("run_id", ask.run_id)?;
                 let pass = given("pass", ask.pass)?;
-                Answer::Wait(self.wait(&run_id, pass, &owner).await?)
+                Answer::Wait(self.wait_in_aws(&run_id, pass, &owner).await?)
             }
             Action::Fail => {
                 let run_id = given("run_id", ask.run_id)?;

@@ -1,7 +1,7 @@
 //! `backfill rate`: changes the budget and the guards of a run, wherever it goes on.
 
 use backfill_core::Result;
-use backfill_core::engine::planner;
+use backfill_core::engine::holds;
 use backfill_core::engine::steering::Rate;
 use backfill_core::request::{NONE, Settings};
 use backfill_dynamodb::ReadOnly;
@@ -73,7 +73,7 @@ pub async fn rate(args: RateArgs) -> Result<Ending> {
     };
     let (connection, checkpoints) = args.of.open().await?;
     if let Some(Some(alarm)) = &rate.pause_when {
-        planner::require_alarm(&ReadOnly(connection), alarm).await?;
+        holds::require_alarm(&ReadOnly(connection), alarm).await?;
     }
     let (before, after) = steer::set_rate(&args.of.run_id, &checkpoints, rate).await?;
     let change = budget::change_text(&before, &after);

@@ -1,5 +1,6 @@
 //! `backfill run`: the engine in this process.
 
+use backfill_core::engine::holds;
 use backfill_core::engine::own_records::refuse_own_table;
 use backfill_core::engine::planner;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
@@ -166,7 +167,7 @@ fn has_worked(stored: Option<&RunRecord>, description: &TableDescription) -> boo
 async fn require_alarm(request: &Request, connection: &Connection) -> Result<()> {
     match request.settings.pause_when.as_deref() {
         None | Some(NONE) => Ok(()),
-        Some(alarm) => planner::require_alarm(&ReadOnly(connection.clone()), alarm).await,
+        Some(alarm) => holds::require_alarm(&ReadOnly(connection.clone()), alarm).await,
     }
 }
 

@@ -197,7 +197,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         // What the planner cannot find out by itself goes on only if there is an answer that it is over.
         self.planner.runs.fail(run_id, owner, why).await?;
         while !stop.is_cancelled() {
-            let look = || self.planner.hold(run_id, pass, owner);
+            let look = || self.planner.note_what_holds(run_id, pass, owner);
             let held = retry_outage(stop, OUTAGE_PATIENCE, look).await;
             if unless_stopped(held, stop)?.flatten().is_none() {
                 return Ok(());

@@ -3,17 +3,16 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::clock::{now_ms, rfc3339};
 use crate::engine::canary;
-use crate::engine::guards::{self, Reason};
+use crate::engine::holds::require_alarm;
 use crate::engine::own_records::{refuse_own_table, refuse_records};
-use crate::engine::ownership::{load, load_stored, require_running};
-use crate::engine::runs::{Round, Runs, despite_conflicts, note_hold};
+use crate::engine::ownership::{load_stored, require_running};
+use crate::engine::runs::{Round, Runs};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
-use crate::ports::{AlarmState, ReadAccess, RunStore};
+use crate::ports::{ReadAccess, RunStore};
 use crate::records::{Owner, RunRecord, RunStatus, layout_version, shards_of};
 use crate::request::Settings;
 use crate::table::{ACTIVE, TableDescription, explain_segments};
@@ -208,24 +207,6 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
     }
 }
 
-/// Refuses an alarm that is not there or cannot be read. One without data is taken: it may come into ALARM.
-///
-/// Errors: `InvalidInput`, naming `pause_when`; `AccessDenied`.
-pub async fn require_alarm<A: ReadAccess>(access: &A, name: &str) -> Result<()> {
-    let until = Until::after(DESCRIBE_PATIENCE);
-    let alarm = retry(&until, || access.alarm(name)).await?;
-    match alarm.map(|alarm| alarm.state) {
-        None => Err(no_alarm(name)),
-        Some(AlarmState::InsufficientData) => {
-            tracing::warn!(
-                "alarm {name} has no data to tell by: it holds the run when it comes into ALARM, and not before"
-            );
-            Ok(())
-        }
-        Some(AlarmState::Ok | AlarmState::Alarm) => Ok(()),
-    }
-}
-
 /// What a start beside the owner of a run that goes on is answered.
 pub fn held_elsewhere(run: &RunRecord) -> Error {
     Error::new(
@@ -238,159 +219,6 @@ pub fn held_elsewhere(run: &RunRecord) -> Error {
             run.owner.brief(),
         ),
     )
-}
-
-/// What would hold a run with these settings if it began now, each in words for a person. An alarm that cannot be read is one.
-///
-/// Errors: `InvalidInput` if there is no such alarm, or if no hours can be read.
-pub async fn held_now<A: ReadAccess>(access: &A, settings: &Settings) -> Result<Vec<String>> {
-    let mut reasons = Vec::from_iter(guards::by_hours(settings, access.now_ms())?);
-    if let Some(name) = &settings.pause_when {
-        reasons.extend(match guards::ask(access, name).await {
-            Ok(None) => return Err(no_alarm(name)),
-            Ok(Some(alarm)) => guards::by_alarm(name, Some(&alarm), false),
-            Err(error) if error.kind() == ErrorKind::InvalidInput => return Err(error),
-            Err(error) => Some(guards::by_error(name, &error)),
-        });
-    }
-    Ok(reasons.into_iter().map(|reason| reason.why).collect())
-}
-
-fn no_alarm(name: &str) -> Error {
-    Error::invalid(
-        "pause_when",
-        format!("there is no alarm {name} in this account and region"),
-    )
-}
-
-/// The answer to `hold`: how long to wait before it is asked again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Wait {
-    /// 0 if nothing holds the run any more.
-    pub wait_seconds: u64,
-}
-
-/// How often one execution of AWS looks whether a hold is over. At 10 events a look that is 15,000 of the 25,000 events that an
-/// execution's history may have (Step Functions quotas).
-const MOST_LOOKS: u32 = 1_500;
-
-/// To go on after a hold, and to be held again, takes as many events as these looks.
-const LOOKS_OF_A_HOLD: u32 = 3;
-
-impl<A: ReadAccess, S: RunStore> Planner<A, S> {
-    /// Looks whether something holds `owner`'s run, records it, and returns the reason; `None` if it may go on.
-    ///
-    /// Errors: `InvalidInput` if there is no such run; `Fenced` if it is another's or in another pass; `NotRunning` if it was
-    /// ended.
-    pub(super) async fn hold(
-        &self,
-        run_id: &str,
-        pass: u32,
-        owner: &Owner,
-    ) -> Result<Option<Reason>> {
-        despite_conflicts(|| async {
-            let run = load(&self.runs.store, run_id, pass, owner).await?;
-            let reason = self.reason(&run).await?;
-            self.note_reason(run, reason.as_ref()).await?;
-            Ok(reason)
-        })
-        .await
-    }
-
-    /// Looks for an execution of AWS what holds its run, as a process does: says how long it should wait. A run that was
-    /// held for so long that the history of the execution is getting full is paused, which is `NotRunning`.
-    pub async fn wait(&self, run_id: &str, pass: u32, owner: &Owner) -> Result<Wait> {
-        despite_conflicts(|| async {
-            let mut run = load(&self.runs.store, run_id, pass, owner).await?;
-            let now_ms = self.access.now_ms();
-            let reason = self.reason(&run).await?;
-            let held_ms = run
-                .hold
-                .as_ref()
-                .map_or(0, |hold| now_ms.saturating_sub(hold.since_ms));
-            let wait = match &reason {
-                Some(reason) => guards::wait(reason, now_ms, held_ms),
-                None => guards::least_hold(&run, now_ms)
-                    .saturating_sub(Duration::from_millis(held_ms)),
-            };
-            let wait = Wait {
-                wait_seconds: wait.as_secs_f64().ceil() as u64,
-            };
-            if wait.wait_seconds == 0 {
-                if run.hold.is_some() {
-                    run.hold_looks += LOOKS_OF_A_HOLD;
-                }
-                self.note_reason(run, None).await?;
-                return Ok(wait);
-            }
-            run.hold_looks += 1;
-            if run.hold_looks > MOST_LOOKS {
-                let why = reason.map(|reason| reason.why);
-                let why = why.or(run.hold.as_ref().map(|hold| hold.why.clone()));
-                let why = why.unwrap_or_default();
-                let message = format!(
-                    "paused after {MOST_LOOKS} looks whether it may go on, since an execution of AWS can wait no longer; it was \
-                     held: {why}; resume it to go on"
-                );
-                self.runs
-                    .end(run, RunStatus::Paused, &message, owner)
-                    .await?;
-                return Err(Error::new(
-                    ErrorKind::NotRunning,
-                    format!("run {run_id} is {message}"),
-                ));
-            }
-            match reason {
-                Some(reason) => self.note_reason(run, Some(&reason)).await?,
-                None => {
-                    run.revision += 1;
-                    self.runs.save(&run).await?;
-                }
-            }
-            Ok(wait)
-        })
-        .await
-    }
-
-    /// What holds a run now.
-    pub(super) async fn reason(&self, run: &RunRecord) -> Result<Option<Reason>> {
-        let settings = &run.settings;
-        if let Some(reason) = guards::by_hours(settings, self.access.now_ms())? {
-            return Ok(Some(reason));
-        }
-        let Some(name) = &settings.pause_when else {
-            return Ok(None);
-        };
-        Ok(match guards::ask(&self.access, name).await {
-            Ok(alarm) => guards::by_alarm(name, alarm.as_ref(), run.hold.is_some()),
-            // A moment without an answer neither begins a hold nor ends one.
-            Err(error) if error.kind().is_retryable() => run.hold.as_ref().map(|hold| Reason {
-                why: hold.why.clone(),
-                until_ms: None,
-            }),
-            Err(error) => Some(guards::by_error(name, &error)),
-        })
-    }
-
-    /// Records what holds a run, or that nothing does, if the record does not say so yet.
-    async fn note_reason(&self, mut run: RunRecord, reason: Option<&Reason>) -> Result<()> {
-        let looks = run.hold_looks;
-        let why = reason.map(|reason| reason.why.clone());
-        let is_noted = run.hold.as_ref().map(|hold| &hold.why) == why.as_ref();
-        if is_noted && looks == 0 {
-            return Ok(());
-        }
-        if !is_noted {
-            let owner = run.owner.clone();
-            match &why {
-                Some(why) => tracing::info!(run_id = run.run_id, "the run is held: {why}"),
-                None => tracing::info!(run_id = run.run_id, "nothing holds the run any more"),
-            }
-            note_hold(&mut run, &owner, why, self.access.now_ms());
-        }
-        run.revision += 1;
-        self.runs.save(&run).await
-    }
 }
 
 /// The record with which `owner` would begin or continue a run, made from the one that is stored, if there is one. Changes

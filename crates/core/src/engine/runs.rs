@@ -8,12 +8,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
+use crate::engine::holds::note_hold;
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{load, load_any, taken_over};
 use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::RunStore;
-use crate::records::{Cursor, Hold, Owner, RunRecord, RunStatus, layout_version};
+use crate::records::{Cursor, Owner, RunRecord, RunStatus, layout_version};
 use crate::request::{Settings, Shown as _};
 use crate::table::spread_order;
 use crate::{Error, ErrorKind, Result};
@@ -70,22 +71,6 @@ pub const STOPPED: &str = "Stopped";
 
 /// What Step Functions calls the failure of a Map of which a child has failed (developer guide, Tolerated failure threshold).
 const TOO_MANY_FAILED: &str = "States.ExceedToleratedFailureThreshold";
-
-/// Notes in the record, in the name of `by`, what holds the run from now on, or that nothing does any more.
-pub(super) fn note_hold(
-    record: &mut RunRecord,
-    by: &(impl ToString + ?Sized),
-    why: Option<String>,
-    now_ms: u64,
-) {
-    let word = |why: Option<&str>| why.unwrap_or(Hold::NONE).to_owned();
-    let old = word(record.hold.as_ref().map(|hold| hold.why.as_str()));
-    record.note(by, Hold::EVENT, old, word(why.as_deref()));
-    record.hold = why.map(|why| Hold {
-        why,
-        since_ms: record.hold.as_ref().map_or(now_ms, |hold| hold.since_ms),
-    });
-}
 
 /// Makes a change of the run record, and makes it again if somebody else has changed the record in between.
 pub(super) async fn despite_conflicts<T, F, Fut>(change: F) -> Result<T>

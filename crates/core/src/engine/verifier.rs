@@ -21,7 +21,7 @@ pub use self::lacking::Lacking;
 pub use self::segment::{CountSum, OpenSegment};
 use self::segment::{Counting, MAX_SAMPLES};
 use crate::change::Lacks;
-use crate::engine::guards::Guards;
+use crate::engine::holds::Guards;
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{self, load};
 use crate::pace::Pace;

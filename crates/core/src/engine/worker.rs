@@ -34,7 +34,7 @@ use self::trial::Trial;
 pub(super) use self::validity::unless_busy;
 use self::validity::{Accepted, Validity};
 use crate::engine::canary::Quota;
-use crate::engine::guards::Guards;
+use crate::engine::holds::Guards;
 use crate::engine::ownership::{self, load_near};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::pace::{Budget, Consistency, Pace, Share};

@@ -14,7 +14,8 @@ use super::sample::{
 };
 use super::warnings::{Known, Warning, warnings};
 use crate::change::Change;
-use crate::engine::planner::{held_now, preview};
+use crate::engine::holds::held_now;
+use crate::engine::planner::preview;
 use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_until};
 use crate::pace::{Budget, Consistency, Pace, Share, Turn};

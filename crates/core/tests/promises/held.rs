@@ -306,7 +306,7 @@ fn held_as_an_execution_is() {
         );
 
         let wait = async || {
-            let wait = planner.wait(&plan.run_id, plan.pass, &owner).await?;
+            let wait = planner.wait_in_aws(&plan.run_id, plan.pass, &owner).await?;
             Ok::<u64, backfill_core::Error>(wait.wait_seconds)
         };
         assert_eq!(wait().await.unwrap(), 30);
@@ -335,7 +335,11 @@ fn held_for_longer_than_an_execution_can_wait() {
         world.table.set_alarm(Ok(AlarmState::Alarm));
         let mut looks = 0;
         let end = loop {
-            match world.planner().wait(&plan.run_id, plan.pass, &owner).await {
+            match world
+                .planner()
+                .wait_in_aws(&plan.run_id, plan.pass, &owner)
+                .await
+            {
                 Ok(wait) => {
                     looks += 1;
                     sleep(Duration::from_secs(wait.wait_seconds)).await;
@@ -376,7 +380,7 @@ fn held_for_one_function_alone_is_tried_ever_more_seldom() {
             world.table.set_clock(now_ms());
             let mut held = 0;
             loop {
-                match planner.wait(&plan.run_id, plan.pass, &owner).await {
+                match planner.wait_in_aws(&plan.run_id, plan.pass, &owner).await {
                     Ok(wait) if wait.wait_seconds == 0 => break,
                     Ok(wait) => {
                         held += wait.wait_seconds;

@@ -1,8 +1,10 @@
-//! What guards the live side: outside of its hours, and while an alarm is in ALARM, a run is held. Its workers save their
-//! checkpoints and end, nothing is read or written, and it goes on by itself when the reason is gone.
+//! What holds a run: outside of its hours, and while an alarm is in ALARM, its workers save their checkpoints and end, nothing is
+//! read or written, and it goes on by itself when the reason is gone.
 //!
 //! Workers and verifier look; the planner records what they have found, tells all the others by the run record, and looks
-//! whether it is over. What cannot be known counts as a reason to hold: a run that is held does no harm.
+//! whether it is over ([`wait`]). What cannot be known counts as a reason to hold: a run that is held does no harm.
+
+pub mod wait;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,9 +13,9 @@ use tokio::time::Instant;
 
 use crate::clock::rfc3339;
 use crate::engine::ownership::LOOK_EVERY;
-use crate::pace::retry::PATIENCE;
+use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::{Alarm, AlarmState, ReadAccess};
-use crate::records::{Event, Hold, RunRecord};
+use crate::records::{Hold, RunRecord};
 use crate::request::{Hours, Settings};
 use crate::{Error, ErrorKind, Result};
 
@@ -24,9 +26,12 @@ const ASKED_AT_ONCE: u32 = 4;
 /// How long an answer about an alarm is waited for.
 const ASK_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long it is tried before a run begins: an operator is waiting.
+const REQUIRE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Why a run is held, for a person, and until when if that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reason {
+pub(crate) struct Reason {
     pub(super) why: String,
     /// Milliseconds since 1970.
     pub(super) until_ms: Option<u64>,
@@ -171,40 +176,61 @@ impl Guards {
     }
 }
 
-/// How long a hold lasts in AWS at least, though nothing holds the run by what the planner sees: functions that are at work save
-/// their checkpoints meanwhile. It is the longer, the more often the same hold was lifted within the last hour: a function that
-/// may not read the alarm is the reason of another one each time, which costs children of a Map and their history.
-pub(super) fn least_hold(run: &RunRecord, now_ms: u64) -> Duration {
-    let kind = |why: &str| why.split(UNREAD).next().map(str::to_owned);
-    let Some(hold) = &run.hold else {
-        return Duration::ZERO;
-    };
-    let is_same = |event: &&Event| {
-        event.what == Hold::EVENT
-            && event.new == Hold::NONE
-            && kind(&event.old) == kind(&hold.why)
-            && event.at_ms.saturating_add(AN_HOUR_MS) > now_ms
-    };
-    let times = run.events.iter().filter(is_same).count().min(8) as u32;
-    (LEAST_HOLD * 2_u32.pow(times)).min(MOST_OF_LEAST)
+/// Refuses an alarm that is not there or cannot be read. One without data is taken: it may come into ALARM.
+///
+/// Errors: `InvalidInput`, naming `pause_when`; `AccessDenied`.
+pub async fn require_alarm<A: ReadAccess>(access: &A, name: &str) -> Result<()> {
+    let until = Until::after(REQUIRE_PATIENCE);
+    let alarm = retry(&until, || access.alarm(name)).await?;
+    match alarm.map(|alarm| alarm.state) {
+        None => Err(no_alarm(name)),
+        Some(AlarmState::InsufficientData) => {
+            tracing::warn!(
+                "alarm {name} has no data to tell by: it holds the run when it comes into ALARM, and not before"
+            );
+            Ok(())
+        }
+        Some(AlarmState::Ok | AlarmState::Alarm) => Ok(()),
+    }
 }
 
-const AN_HOUR_MS: u64 = 3_600_000;
-
-/// How long a hold lasts in AWS at least if it is the first one for its reason, and if it is one of many.
-const LEAST_HOLD: Duration = Duration::from_secs(15);
-const MOST_OF_LEAST: Duration = Duration::from_secs(300);
-
-/// How long whoever waits in AWS waits before it asks again: until the hours begin, or the longer, the longer the run is held
-/// already; no longer than this, so that an operator who lifts the guard sees it go on.
-pub(super) fn wait(reason: &Reason, now_ms: u64, held_ms: u64) -> Duration {
-    let (least, most) = (Duration::from_secs(30), Duration::from_secs(900));
-    match reason.until_ms {
-        Some(until) => {
-            Duration::from_millis(until.saturating_sub(now_ms)).clamp(Duration::from_secs(1), most)
-        }
-        None => Duration::from_millis(held_ms / 10).clamp(least, most / 3),
+/// What would hold a run with these settings if it began now, each in words for a person. An alarm that cannot be read is one.
+///
+/// Errors: `InvalidInput` if there is no such alarm, or if no hours can be read.
+pub async fn held_now<A: ReadAccess>(access: &A, settings: &Settings) -> Result<Vec<String>> {
+    let mut reasons = Vec::from_iter(by_hours(settings, access.now_ms())?);
+    if let Some(name) = &settings.pause_when {
+        reasons.extend(match ask(access, name).await {
+            Ok(None) => return Err(no_alarm(name)),
+            Ok(Some(alarm)) => by_alarm(name, Some(&alarm), false),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => return Err(error),
+            Err(error) => Some(by_error(name, &error)),
+        });
     }
+    Ok(reasons.into_iter().map(|reason| reason.why).collect())
+}
+
+fn no_alarm(name: &str) -> Error {
+    Error::invalid(
+        "pause_when",
+        format!("there is no alarm {name} in this account and region"),
+    )
+}
+
+/// Notes in the record, in the name of `by`, what holds the run from now on, or that nothing does any more.
+pub(super) fn note_hold(
+    record: &mut RunRecord,
+    by: &(impl ToString + ?Sized),
+    why: Option<String>,
+    now_ms: u64,
+) {
+    let word = |why: Option<&str>| why.unwrap_or(Hold::NONE).to_owned();
+    let old = word(record.hold.as_ref().map(|hold| hold.why.as_str()));
+    record.note(by, Hold::EVENT, old, word(why.as_deref()));
+    record.hold = why.map(|why| Hold {
+        why,
+        since_ms: record.hold.as_ref().map_or(now_ms, |hold| hold.since_ms),
+    });
 }
 
 #[cfg(test)]
@@ -255,25 +281,5 @@ mod tests {
         assert!(without < 20, "{without} of 200 looks without one who asks");
         let alone = Guards::default();
         assert!(alone.asks(4) && !alone.asks(4), "once in a while");
-    }
-
-    #[test]
-    fn whoever_waits_in_aws_waits_for_minutes_and_not_for_hours() {
-        let held = Reason {
-            why: String::new(),
-            until_ms: None,
-        };
-        for (held_minutes, seconds) in [(0, 30), (10, 60), (60, 300), (1_000, 300)] {
-            let wait = wait(&held, 0, held_minutes * 60_000);
-            assert_eq!(wait.as_secs(), seconds, "{held_minutes} min");
-        }
-        let until = |ms| Reason {
-            until_ms: Some(ms),
-            ..held.clone()
-        };
-        for (ms, expected_ms) in [(10_000, 1_000), (40_000, 30_000), (10_000_000, 900_000)] {
-            let wait = wait(&until(ms), 10_000, 0);
-            assert_eq!(wait.as_millis(), expected_ms, "{ms}");
-        }
     }
 }
