@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::conclusion::{Conclusion, ConclusionStatus};
 use crate::engine::ownership::{LOOK_EVERY, load};
 use crate::engine::planner::Planner;
-use crate::engine::runs::{Failure, Round};
+use crate::engine::runs::Round;
 use crate::engine::verifier::{Verifier, VerifyRequest};
 use crate::engine::worker::{Chunk, Worker};
 use crate::pace::Consistency;
 use crate::pace::retry::retry_outage;
 use crate::ports::{CountNotes, ReadAccess, RunStore, SegmentStore, WriteAccess};
 use crate::records::{Owner, RunStatus};
-use crate::{Error, ErrorKind, Result};
+use crate::{ErrorKind, Result};
 
 /// The three parts of a run. Only the worker's access can write to the target table.
 pub struct Engine<R, W, S> {
@@ -61,7 +61,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         if let Err(error) = &ended
             && error.kind() == ErrorKind::CanaryDone
         {
-            self.planner.runs.fail(&run_id, owner, error.into()).await?;
+            self.planner.runs.end_canary(&run_id, owner).await?;
             if let Some(status) = self.planner.runs.stopped(&run_id, owner).await? {
                 return Ok(status);
             }
@@ -104,8 +104,8 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                     if error.kind() != ErrorKind::Held {
                         return Err(error);
                     }
-                    let failure = (&error).into();
-                    self.wait_while_held(&round.run_id, round.pass, owner, failure, stop)
+                    let why = error.report();
+                    self.wait_while_held(&round.run_id, round.pass, owner, &why, stop)
                         .await?;
                 }
                 if stop.is_cancelled() {
@@ -162,8 +162,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                 request.verification = verification;
                 if let Some(why) = &request.verification.held {
                     let (pass, owner) = (request.pass, &request.owner);
-                    let failure = (&Error::new(ErrorKind::Held, why.as_str())).into();
-                    self.wait_while_held(&request.run_id, pass, owner, failure, stop)
+                    self.wait_while_held(&request.run_id, pass, owner, why, stop)
                         .await?;
                 }
             }
@@ -191,11 +190,11 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         run_id: &str,
         pass: u32,
         owner: &Owner,
-        why: Failure,
+        why: &str,
         stop: &CancellationToken,
     ) -> Result<()> {
         // What the planner cannot find out by itself goes on only if there is an answer that it is over.
-        self.planner.runs.fail(run_id, owner, why).await?;
+        self.planner.runs.note_held(run_id, owner, why).await?;
         while !stop.is_cancelled() {
             let look = || self.planner.note_what_holds(run_id, pass, owner);
             let held = retry_outage(stop, OUTAGE_PATIENCE, look).await;

@@ -206,72 +206,121 @@ impl<S: RunStore> Runs<S> {
     /// [`STOPPED`] if the operator was faster. The checkpoints stay, so the run can be resumed. A run that somebody else
     /// has taken over goes on: its record is left alone.
     ///
+    /// Step Functions knows by names alone what became of a function. So two that end no run by an error are told from the others
+    /// here: one that is held, which is noted, and a canary that is done, which is paused.
+    ///
     /// Errors: `InvalidInput` if there is no such run.
     pub async fn fail(&self, run_id: &str, owner: &Owner, failure: Failure) -> Result<Failure> {
-        despite_conflicts(|| self.try_to_fail(run_id, owner, failure.clone())).await
+        let counts = if failure.error == ErrorKind::Held.name() {
+            self.note_held(run_id, owner, &failure.message).await?
+        } else if failure.error == ErrorKind::CanaryDone.name() {
+            self.end_canary(run_id, owner).await?
+        } else {
+            despite_conflicts(|| self.try_to_fail(run_id, owner, &failure)).await?
+        };
+        Ok(counts.unwrap_or(failure))
     }
 
-    async fn try_to_fail(&self, run_id: &str, owner: &Owner, failure: Failure) -> Result<Failure> {
-        let mut record = load_any(&self.store, run_id).await?;
-        if record.owner != *owner {
-            return Ok((&taken_over(&record, owner)).into());
-        }
-        if record.status.is_stopped() {
-            return Ok(Failure {
-                error: STOPPED.into(),
-                message: record.message,
-            });
-        }
-        if record.status != RunStatus::Running {
-            // Of the workers that fail one after the other the first knows why; the Map that they belong to
-            // knows only that there were too many.
-            return Ok(match record.error {
-                Some(error) => Failure {
-                    error,
-                    message: record.message,
-                },
-                None => failure,
-            });
-        }
-        if failure.error == ErrorKind::Held.name() {
+    /// Records that something holds the run of `owner`, and why; a hold that is noted already stays. If the run goes on no more, or
+    /// is another's, its record is left alone, and the failure that counts then is returned, if there is one.
+    ///
+    /// Errors: `InvalidInput` if there is no such run.
+    pub(super) async fn note_held(
+        &self,
+        run_id: &str,
+        owner: &Owner,
+        why: &str,
+    ) -> Result<Option<Failure>> {
+        despite_conflicts(|| async {
+            let mut record = match self.going_on(run_id, owner).await? {
+                Ok(record) => record,
+                Err(counts) => return Ok(counts),
+            };
             if record.hold.is_none() {
-                note_hold(&mut record, owner, Some(failure.message.clone()), now_ms());
+                note_hold(&mut record, owner, Some(why.to_owned()), now_ms());
                 record.revision += 1;
                 self.save(&record).await?;
             }
-            return Ok(failure);
-        }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Records that a canary has updated as many items as it was to: the run of `owner` is paused, and a canary no more. Returns
+    /// what that means for whoever drives it, [`STOPPED`]. If the run goes on no more, or is another's, its record is left alone, and
+    /// the failure that counts then is returned, if there is one.
+    ///
+    /// Errors: `InvalidInput` if there is no such run.
+    pub(super) async fn end_canary(&self, run_id: &str, owner: &Owner) -> Result<Option<Failure>> {
+        despite_conflicts(|| async {
+            let mut record = match self.going_on(run_id, owner).await? {
+                Ok(record) => record,
+                Err(counts) => return Ok(counts),
+            };
+            let asked = record.settings.pause_after.take();
+            record.note(owner, "pause_after", asked.shown(), None::<u32>.shown());
+            record.pause_at = None;
+            record.version = layout_version(record.shards, &record.settings);
+            let message = format!(
+                "paused after {} updated items, as was asked for; look at them, and resume the run to go on with all the others",
+                asked.shown()
+            );
+            self.end(record, RunStatus::Paused, &message, owner).await?;
+            Ok(Some(Failure {
+                error: STOPPED.into(),
+                message,
+            }))
+        })
+        .await
+    }
+
+    /// Records the end by an error, and returns the failure that counts in its place, if another one does.
+    async fn try_to_fail(
+        &self,
+        run_id: &str,
+        owner: &Owner,
+        failure: &Failure,
+    ) -> Result<Option<Failure>> {
+        let mut record = match self.going_on(run_id, owner).await? {
+            Ok(record) => record,
+            Err(counts) => return Ok(counts),
+        };
         if let (Some(hold), TOO_MANY_FAILED) = (&record.hold, failure.error.as_str()) {
             // One of the children was held, and has recorded why.
-            return Ok(Failure {
+            return Ok(Some(Failure {
                 error: ErrorKind::Held.name().into(),
                 message: hold.why.clone(),
-            });
-        }
-        if failure.error == ErrorKind::CanaryDone.name() {
-            return self.end_canary(record, owner).await;
+            }));
         }
         record.error = Some(failure.error.clone());
         self.end(record, RunStatus::Failed, &failure.message, owner)
             .await?;
-        Ok(failure)
+        Ok(None)
     }
 
-    /// Records that a canary has updated as many items as it was to: it is paused, and none any more.
-    async fn end_canary(&self, mut record: RunRecord, owner: &Owner) -> Result<Failure> {
-        let asked = record.settings.pause_after.take();
-        record.note(owner, "pause_after", asked.shown(), None::<u32>.shown());
-        record.pause_at = None;
-        record.version = layout_version(record.shards, &record.settings);
-        let message = format!(
-            "paused after {} updated items, as was asked for; look at them, and resume the run to go on with all the others",
-            asked.shown()
-        );
-        self.end(record, RunStatus::Paused, &message, owner).await?;
-        Ok(Failure {
-            error: STOPPED.into(),
-            message,
-        })
+    /// The record of the run of `owner` if it goes on. If it does not, or is another's, the failure that counts, if there is one.
+    async fn going_on(
+        &self,
+        run_id: &str,
+        owner: &Owner,
+    ) -> Result<std::result::Result<RunRecord, Option<Failure>>> {
+        let record = load_any(&self.store, run_id).await?;
+        if record.owner != *owner {
+            return Ok(Err(Some((&taken_over(&record, owner)).into())));
+        }
+        if record.status.is_stopped() {
+            return Ok(Err(Some(Failure {
+                error: STOPPED.into(),
+                message: record.message,
+            })));
+        }
+        if record.status != RunStatus::Running {
+            // Of the workers that fail one after the other the first knows why; the Map that they belong to
+            // knows only that there were too many.
+            let message = record.message;
+            return Ok(Err(record.error.map(|error| Failure { error, message })));
+        }
+        Ok(Ok(record))
     }
 
     /// Records that the operator stopped `owner`'s run (`Paused` or `Cancelled`); starting it again resumes it. A
