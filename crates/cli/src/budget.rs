@@ -51,7 +51,7 @@ pub fn change_text(before: &Settings, after: &Settings) -> String {
         ("hours ", &before.hours, &after.hours),
     ] {
         if old != new {
-            let shown = |guard: &Option<String>| guard.clone().unwrap_or_else(|| NONE.into());
+            let shown = |holder: &Option<String>| holder.clone().unwrap_or_else(|| NONE.into());
             changes.push(format!("{what}{} -> {}", shown(old), shown(new)));
         }
     }

@@ -24,6 +24,6 @@ pub use ranges::OfRun;
 pub use rejected::Rejected;
 pub(crate) use run::layout_version;
 pub use run::{
-    Event, GUARDED_VERSION, Hold, MAX_EVENTS, Proof, RunRecord, RunStatus, SPREAD_VERSION, VERSION,
+    Event, HELD_VERSION, Hold, MAX_EVENTS, Proof, RunRecord, RunStatus, SPREAD_VERSION, VERSION,
 };
 pub use segment::{BoundBy, Cursor, SegmentRecord};

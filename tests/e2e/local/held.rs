@@ -78,8 +78,8 @@ async fn status_when(
     }
 }
 
-/// A slow run that an alarm guards, once it has written.
-async fn guarded_run(cloudwatch: &CloudWatch, database: &Embedded) -> std::process::Child {
+/// A slow run that an alarm may hold, once it has written.
+async fn run_with_alarm(cloudwatch: &CloudWatch, database: &Embedded) -> std::process::Child {
     let run = "run --table stuff --set test=1 --json --pause-when slow --max-wcu 100 --segments 4";
     let mut command = cloudwatch.command(database, run);
     let child = command
@@ -98,7 +98,7 @@ async fn held_by_an_alarm_and_by_hours() {
     let database = Embedded::with_stuff(3_000).await;
     let before = all(&database).await;
     let cloudwatch = CloudWatch::start().await;
-    let child = guarded_run(&cloudwatch, &database).await;
+    let child = run_with_alarm(&cloudwatch, &database).await;
 
     cloudwatch.set(alarm("ALARM"));
     let status = status_when(&cloudwatch, &database, |status| !status["held"].is_null()).await;
@@ -159,7 +159,7 @@ async fn held_while_the_alarm_may_not_be_read() {
     let database = Embedded::with_stuff(3_000).await;
     let before = all(&database).await;
     let cloudwatch = CloudWatch::start().await;
-    let child = guarded_run(&cloudwatch, &database).await;
+    let child = run_with_alarm(&cloudwatch, &database).await;
     let refusal =
         |status, code, message: &str| (status, Some(code), json!({"message": message}).to_string());
     let asked = || cloudwatch.stub.bodies().len();

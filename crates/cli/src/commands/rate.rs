@@ -1,4 +1,4 @@
-//! `backfill rate`: changes the budget and the guards of a run, wherever it goes on.
+//! `backfill rate`: changes the budget of a run and what holds it, wherever it goes on.
 
 use backfill_core::Result;
 use backfill_core::engine::holds;
@@ -59,7 +59,7 @@ impl From<&Settings> for Rates {
     }
 }
 
-/// A guard, or none for none.
+/// An alarm or hours, or none for none.
 fn unless_none(text: String) -> Option<String> {
     (text != NONE).then_some(text)
 }

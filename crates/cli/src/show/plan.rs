@@ -65,7 +65,7 @@ impl Shown<'_> {
         let settings = &self.plan.settings;
         lines.push(format!("  scan      {}", self.plan.segments));
         lines.extend(self.canary_line());
-        lines.extend(self.guard_line());
+        lines.extend(self.held_line());
         lines.push(format!(
             "  passes    at most {}, in chunks of {}",
             settings.max_passes,
@@ -98,7 +98,7 @@ impl Shown<'_> {
         let mut lines = self.change_lines();
         lines.extend(self.trial_line());
         lines.extend(self.canary_line());
-        lines.extend(self.guard_line());
+        lines.extend(self.held_line());
         lines.push(self.request_line());
         lines.extend(self.time_lines());
         lines.push(self.cost_line());
@@ -363,7 +363,7 @@ impl Shown<'_> {
         })
     }
 
-    fn guard_line(&self) -> Option<String> {
+    fn held_line(&self) -> Option<String> {
         let settings = &self.plan.settings;
         let hours = settings
             .hours

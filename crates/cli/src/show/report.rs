@@ -126,7 +126,7 @@ impl Report {
             .map(|key| format!("{} ({:?})", key.name, key.kind))
             .collect();
         let held = self.held_since().map(|held| ("Held", held));
-        let guards = self.guards().map(|guards| ("Guards", guards));
+        let holders = self.holders().map(|holders| ("Guards", holders));
         let mut facts = vec![
             ("Run", run.run_id.clone()),
             ("Table", run.spec.table.clone()),
@@ -166,7 +166,7 @@ impl Report {
             facts.insert(2, ("Where", place.to_owned()));
         }
         let at = |facts: &[(&str, String)], name| facts.iter().position(|fact| fact.0 == name);
-        for (behind, fact) in [("State", held), ("Settings", guards)] {
+        for (behind, fact) in [("State", held), ("Settings", holders)] {
             if let (Some(at), Some(fact)) = (at(&facts, behind), fact) {
                 facts.insert(at + 1, fact);
             }
@@ -174,8 +174,8 @@ impl Report {
         facts
     }
 
-    /// What may hold the run; `None` if nothing may.
-    fn guards(&self) -> Option<String> {
+    /// What may hold the run, or pauses it; `None` if nothing does.
+    fn holders(&self) -> Option<String> {
         let settings = &self.run.settings;
         let alarm = settings.pause_when.as_ref();
         let alarm = alarm.map(|alarm| format!("held while alarm {alarm} is in ALARM"));

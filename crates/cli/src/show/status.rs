@@ -117,7 +117,7 @@ mod tests {
     use crate::hint;
     use crate::show::samples;
 
-    /// Nothing is swept meanwhile, and nothing but the guard bounds that.
+    /// Nothing is swept meanwhile, and nothing but what holds the run bounds that.
     #[test]
     fn a_run_that_is_held_has_no_rate() {
         let shown = |hold: Option<Hold>| {

@@ -102,7 +102,7 @@ pub(super) async fn ask<A: ReadAccess>(access: &A, name: &str) -> Result<Option<
 
 /// What a process knows of the alarm of its run.
 #[derive(Debug, Default)]
-pub(super) struct Guards {
+pub(super) struct Holds {
     alarm: Mutex<Known>,
 }
 
@@ -114,7 +114,7 @@ struct Known {
     failing: Option<Instant>,
 }
 
-impl Guards {
+impl Holds {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -270,16 +270,16 @@ mod tests {
     /// A thousand workers ask no more often than CloudWatch lets them.
     #[tokio::test(start_paused = true)]
     async fn many_workers_ask_seldom_and_together_often_enough() {
-        let all: Vec<Guards> = (0..1_000).map(|_| Guards::default()).collect();
+        let all: Vec<Holds> = (0..1_000).map(|_| Holds::default()).collect();
         let mut without = 0;
         for _ in 0..200 {
             tokio::time::sleep(LOOK_EVERY).await;
-            let asked = all.iter().filter(|guards| guards.asks(1_000)).count();
+            let asked = all.iter().filter(|holds| holds.asks(1_000)).count();
             assert!(asked <= 20, "{asked} in five seconds");
             without += u32::from(asked == 0);
         }
         assert!(without < 20, "{without} of 200 looks without one who asks");
-        let alone = Guards::default();
+        let alone = Holds::default();
         assert!(alone.asks(4) && !alone.asks(4), "once in a while");
     }
 }

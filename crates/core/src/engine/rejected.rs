@@ -133,7 +133,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
     ) -> Result<()> {
         let store = &self.worker.store;
         // Whatever holds the run holds this, too: it writes to the same table.
-        self.worker.look_at_guards(run).await?;
+        self.worker.look_for_holds(run).await?;
         let under = |shard| store.rejected(run, run.pass, shard);
         let until = Until::after(PATIENCE);
         let items = retry_each(&until, 0..run.shards, under).await?.concat();
@@ -151,7 +151,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         budget.set(&run.settings, 0);
         let look = |run: RunRecord| async move {
             budget.set(&run.settings, 0);
-            self.worker.look_at_guards(&run).await
+            self.worker.look_for_holds(&run).await
         };
         let work = async {
             let pace = Pace::new(budget, 1, None, None);

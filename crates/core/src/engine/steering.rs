@@ -1,5 +1,5 @@
-//! What the operator changes of a run from outside, by its record: it is paused or cancelled, has another budget or other guards from now
-//! on, or is borrowed for a while to try its rejected items again.
+//! What the operator changes of a run from outside, by its record: it is paused or cancelled, has another budget from now on or is held by
+//! something else, or is borrowed for a while to try its rejected items again.
 
 use crate::clock::now_ms;
 use crate::engine::ownership::{load_any, load_owned};
@@ -9,7 +9,7 @@ use crate::records::{Owner, RunRecord, RunStatus, layout_version};
 use crate::request::Settings;
 use crate::{Error, ErrorKind, Result};
 
-/// A change of the budget or the guards. `None` leaves each as it is, and `Some(None)` takes it away.
+/// A change of the budget, or of what holds the run. `None` leaves each as it is, and `Some(None)` takes it away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rate {
     /// Write capacity units per second.
@@ -23,7 +23,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Changes the budget and the guards of this record, and notes it in the name of `by`.
+    /// Changes the budget of this record and what holds its run, and notes it in the name of `by`.
     fn apply(self, record: &mut RunRecord, by: &(impl ToString + ?Sized)) {
         let before = record.settings.clone();
         if let Some(max_wcu) = self.max_wcu {
@@ -80,10 +80,10 @@ impl<S: RunStore> Runs<S> {
         .await
     }
 
-    /// Changes the budget or the guards of a run, also while it goes on: its workers follow within ten seconds. A run that has ended has
-    /// the new budget when it is started again. Returns the settings before and after.
+    /// Changes the budget of a run, or what holds it, also while it goes on: its workers follow within ten seconds. A run that has ended
+    /// has the new budget when it is started again. Returns the settings before and after.
     ///
-    /// Errors: `InvalidInput` if there is no such run, or if it cannot have such guards.
+    /// Errors: `InvalidInput` if there is no such run, or if it cannot have such settings.
     pub async fn set_rate(
         &self,
         run_id: &str,

@@ -21,7 +21,7 @@ pub use self::lacking::Lacking;
 pub use self::segment::{CountSum, OpenSegment};
 use self::segment::{Counting, MAX_SAMPLES};
 use crate::change::Lacks;
-use crate::engine::holds::Guards;
+use crate::engine::holds::Holds;
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{self, load};
 use crate::pace::Pace;
@@ -174,7 +174,7 @@ pub struct Verifier<A, S> {
     budget: Budget,
     /// True once it knows what has used the budget before it.
     follows: AtomicBool,
-    guards: Guards,
+    holds: Holds,
 }
 
 impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
@@ -185,7 +185,7 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
             store,
             budget: Budget::new(Share::Whole),
             follows: AtomicBool::new(false),
-            guards: Guards::default(),
+            holds: Holds::default(),
         }
     }
 
@@ -220,7 +220,7 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
             // Its own, so that it can stop itself without stopping others.
             stop: stop.child_token(),
         };
-        if let Err(error) = self.guards.look(&self.access, &run, 1).await {
+        if let Err(error) = self.holds.look(&self.access, &run, 1).await {
             return match error.kind() {
                 ErrorKind::Held => Ok(request.verification.held_by(&error)),
                 _ => Err(error),
@@ -276,7 +276,7 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
         let reader = self.access.reader(change.clone());
         let look = |run: RunRecord| async move {
             self.budget.set(&run.settings, 0);
-            self.guards.look(&self.access, &run, 1).await
+            self.holds.look(&self.access, &run, 1).await
         };
         let from = Verification { held: None, ..from };
         let sum = CountSum::from(&from);

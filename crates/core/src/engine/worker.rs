@@ -34,7 +34,7 @@ use self::trial::Trial;
 pub(super) use self::validity::unless_busy;
 use self::validity::{Accepted, Validity};
 use crate::engine::canary::Quota;
-use crate::engine::holds::Guards;
+use crate::engine::holds::Holds;
 use crate::engine::ownership::{self, load_near};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::pace::{Budget, Consistency, Pace, Share};
@@ -91,7 +91,7 @@ pub struct Worker<A, S> {
     pub(super) store: S,
     pub(super) budget: Budget,
     accepted: Accepted,
-    guards: Guards,
+    holds: Holds,
 }
 
 impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
@@ -102,7 +102,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             store,
             budget: Budget::new(share),
             accepted: Accepted::default(),
-            guards: Guards::default(),
+            holds: Holds::default(),
         }
     }
 
@@ -123,7 +123,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         let near = likely_copy(chunk.segment);
         let run = load_near(&self.store, near, &chunk.run_id, chunk.pass, &chunk.owner).await?;
         refuse_foreign(chunk, &run)?;
-        self.look_at_guards(&run).await?;
+        self.look_for_holds(&run).await?;
         let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
         let course = Course {
             begin,
@@ -235,7 +235,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             let counts = fastrand::u32(..looks_a_count(&run.settings)) == 0;
             let shards = if counts { run.shards } else { 0 };
             self.follow(&run, 0..shards, known).await?;
-            self.look_at_guards(&run).await
+            self.look_for_holds(&run).await
         };
         tokio::select! {
             result = &mut swept => result,
@@ -252,12 +252,12 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     /// Looks whether the run may go on.
     ///
     /// Errors: `Held`, with the reason.
-    pub(super) async fn look_at_guards(&self, run: &RunRecord) -> Result<()> {
+    pub(super) async fn look_for_holds(&self, run: &RunRecord) -> Result<()> {
         let workers = match self.budget.is_shared() {
             true => run.settings.workers(),
             false => 1,
         };
-        self.guards.look(&self.access, run, workers).await
+        self.holds.look(&self.access, run, workers).await
     }
 
     /// How many segments of the pass are exhausted; `None` if that cannot be found out at once, and if whoever drives

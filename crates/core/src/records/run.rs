@@ -23,12 +23,12 @@ pub const SPREAD_VERSION: u32 = 2;
 
 /// Layout version of the record of a run that something holds back or ends before its time, spread or not. Whoever does not
 /// know what that is would go on in spite of it.
-pub const GUARDED_VERSION: u32 = 3;
+pub const HELD_VERSION: u32 = 3;
 
 /// The layout version of the record of a run with so many shards and these settings.
 pub(crate) fn layout_version(shards: u32, settings: &Settings) -> u32 {
-    if settings.is_guarded() {
-        GUARDED_VERSION
+    if settings.is_held_back() {
+        HELD_VERSION
     } else if shards > 1 {
         SPREAD_VERSION
     } else {
@@ -191,7 +191,7 @@ impl Hold {
 /// The record of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// Layout version of the record: [`VERSION`]; [`SPREAD_VERSION`] if it has `shards`; [`GUARDED_VERSION`] if its settings
+    /// Layout version of the record: [`VERSION`]; [`SPREAD_VERSION`] if it has `shards`; [`HELD_VERSION`] if its settings
     /// hold it back.
     pub version: u32,
     /// The key of the record (see [`crate::request::check_run_id`]).

@@ -54,7 +54,7 @@ macro_rules! document {
     (
         chosen { $($(#[$c_meta:meta])* $chosen:ident: $c_type:ty { $($c_rest:tt)* })* }
         limits { $($(#[$l_meta:meta])* $limit:ident { $($l_rest:tt)* })* }
-        guards { $($(#[$g_meta:meta])* $guard:ident { $($g_rest:tt)* })* }
+        holders { $($(#[$h_meta:meta])* $holder:ident { $($h_rest:tt)* })* }
         asked { $($(#[$a_meta:meta])* $asked:ident: $a_type:ty { $($a_rest:tt)* })* }
     ) => {
         /// The JSON as it is written: plain values in `set` and `values`, DynamoDB's typed values in `set_typed` and
@@ -87,7 +87,7 @@ macro_rules! document {
             values_typed: Item,
             $($chosen: Option<$c_type>,)*
             $($limit: Option<u32>,)*
-            $($guard: Option<String>,)*
+            $($holder: Option<String>,)*
             $(#[serde(default)] $asked: $a_type,)*
         }
 
@@ -96,7 +96,7 @@ macro_rules! document {
                 RequestedSettings {
                     $($chosen: self.$chosen.take(),)*
                     $($limit: self.$limit.take(),)*
-                    $($guard: self.$guard.take(),)*
+                    $($holder: self.$holder.take(),)*
                     $($asked: std::mem::take(&mut self.$asked),)*
                 }
             }

@@ -16,7 +16,7 @@ const DEFAULT_CONCURRENCY: u32 = 8;
 pub const MAX_ONLY_SEGMENTS: usize = 10_000;
 /// Most passes of one execution.
 pub const MAX_PASSES: u32 = 100;
-/// What takes a guard away that a run has.
+/// What takes away an alarm or hours that a run has.
 pub const NONE: &str = "none";
 const MOST_UNITS: u64 = u32::MAX as u64;
 /// The limit that is none: it takes away that of a run which goes on. No table has so many units.
@@ -27,7 +27,7 @@ pub const NO_LIMIT: u32 = u32::MAX;
 /// - `chosen`: a run has one; what is left out of a request is chosen, or kept when the run goes on. A new one needs
 ///   `#[serde(default = …)]` before it: records of runs that were stored before it have no such field, and would be refused.
 /// - `limits`: a run may have one, and keeps it when it goes on.
-/// - `guards`: a run may have one, as a text, and keeps it when it goes on; the word `none` takes it away.
+/// - `holders`: what may hold a run; it may have one, as a text, and keeps it when it goes on; the word `none` takes it away.
 /// - `asked`: for one request; what of them a run keeps is listed in [`Settings`].
 macro_rules! settings {
     ($with:ident) => {
@@ -88,7 +88,7 @@ macro_rules! settings {
                 /// Read capacity units per second for the whole run
                 max_rcu { form: Form::Limit(1, MOST_UNITS), flag: "max-rcu" "N", }
             }
-            guards {
+            holders {
                 /// CloudWatch alarm, by name or ARN, that holds the run from ALARM until it is OK again, or none
                 pause_when { form: Form::Alarm, flag: "pause-when" "ALARM", }
                 /// Hours in which the run works, in a time zone, such as 22:00-06:00 Europe/Berlin, or none
@@ -191,9 +191,9 @@ macro_rules! structs {
             #[doc = $l_help:literal]
             $limit:ident { form: $l_form:expr, flag: $l_flag:literal $l_value:literal, }
         )* }
-        guards { $(
-            #[doc = $g_help:literal]
-            $guard:ident { form: $g_form:expr, flag: $g_flag:literal $g_value:literal, }
+        holders { $(
+            #[doc = $h_help:literal]
+            $holder:ident { form: $h_form:expr, flag: $h_flag:literal $h_value:literal, }
         )* }
         asked { $(
             #[doc = $a_help:literal]
@@ -217,11 +217,11 @@ macro_rules! structs {
                 help: $l_help.trim_ascii_start(),
             },)*
             $(Setting {
-                name: stringify!($guard),
-                flag: Some(($g_flag, $g_value)),
-                form: $g_form,
+                name: stringify!($holder),
+                flag: Some(($h_flag, $h_value)),
+                form: $h_form,
                 default: None,
-                help: $g_help.trim_ascii_start(),
+                help: $h_help.trim_ascii_start(),
             },)*
             $(Setting {
                 name: stringify!($asked),
@@ -238,7 +238,7 @@ macro_rules! structs {
         pub struct RequestedSettings {
             $(#[doc = $c_help] #[serde(skip_serializing_if = "is_default")] pub $chosen: Option<$c_type>,)*
             $(#[doc = $l_help] #[serde(skip_serializing_if = "is_default")] pub $limit: Option<u32>,)*
-            $(#[doc = $g_help] #[serde(skip_serializing_if = "is_default")] pub $guard: Option<String>,)*
+            $(#[doc = $h_help] #[serde(skip_serializing_if = "is_default")] pub $holder: Option<String>,)*
             $(#[doc = $a_help] #[serde(skip_serializing_if = "is_default")] pub $asked: $a_type,)*
         }
 
@@ -252,9 +252,9 @@ macro_rules! structs {
                 pub $limit: Option<u32>,
             )*
             $(
-                #[doc = $g_help]
+                #[doc = $h_help]
                 #[serde(default, skip_serializing_if = "Option::is_none")]
-                pub $guard: Option<String>,
+                pub $holder: Option<String>,
             )*
             /// Sweep these segments and no others, then pause. Empty: all of them.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -285,7 +285,7 @@ macro_rules! structs {
                         default(at_once, size_bytes)
                     }),)*
                     $($limit: self.$limit.filter(|units| *units != NO_LIMIT),)*
-                    $($guard: self.$guard.clone().filter(|text| text != NONE),)*
+                    $($holder: self.$holder.clone().filter(|text| text != NONE),)*
                     only_segments: self.only_segments.clone().unwrap_or_default(),
                     pause_after: self.pause_after,
                     dry_run: self.dry_run,
@@ -296,7 +296,7 @@ macro_rules! structs {
             pub(crate) fn keep(&mut self, before: &Settings) {
                 $(self.$chosen = self.$chosen.or(Some(before.$chosen));)*
                 $(self.$limit = self.$limit.or(before.$limit);)*
-                $(self.$guard = self.$guard.take().or_else(|| before.$guard.clone());)*
+                $(self.$holder = self.$holder.take().or_else(|| before.$holder.clone());)*
             }
         }
 
@@ -307,7 +307,7 @@ macro_rules! structs {
                 RequestedSettings {
                     $($chosen: Some(self.$chosen),)*
                     $($limit: self.$limit,)*
-                    $($guard: self.$guard.clone(),)*
+                    $($holder: self.$holder.clone(),)*
                     only_segments: (!self.only_segments.is_empty()).then(|| self.only_segments.clone()),
                     pause_after: self.pause_after,
                     dry_run: self.dry_run,
@@ -320,7 +320,7 @@ macro_rules! structs {
                 let settings = [
                     $((stringify!($limit), before.$limit.shown(), self.$limit.shown()),)*
                     $((stringify!($chosen), before.$chosen.shown(), self.$chosen.shown()),)*
-                    $((stringify!($guard), before.$guard.shown(), self.$guard.shown()),)*
+                    $((stringify!($holder), before.$holder.shown(), self.$holder.shown()),)*
                     ("only_segments", before.only_segments.shown(), self.only_segments.shown()),
                     ("pause_after", before.pause_after.shown(), self.pause_after.shown()),
                 ];
@@ -338,7 +338,7 @@ impl Settings {
     }
 
     /// Whether something of these holds a run back or ends it before its time.
-    pub(crate) fn is_guarded(&self) -> bool {
+    pub(crate) fn is_held_back(&self) -> bool {
         self.pause_after.is_some() || self.pause_when.is_some() || self.hours.is_some()
     }
 

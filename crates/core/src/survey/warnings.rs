@@ -4,7 +4,7 @@
 
 mod capacity;
 mod copies;
-mod guards;
+mod held;
 mod lambda;
 mod others;
 mod safety;
@@ -20,7 +20,7 @@ type Look = fn(&Known<'_>) -> Vec<Warning>;
 /// Every warning, in the order in which they are shown.
 const LOOKS: [Look; 23] = [
     sample::values_are_lost,
-    guards::held_now,
+    held::held_now,
     others::of_plan,
     sample::items_do_not_fit_an_index,
     sample::update_refused,

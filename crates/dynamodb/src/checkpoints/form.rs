@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backfill_core::clock::now_ms;
 pub(super) use backfill_core::records::places::{COPY, COUNT, PASS, RUN};
-use backfill_core::records::{GUARDED_VERSION, OfRun, RunRecord, VERSION, place, places};
+use backfill_core::records::{HELD_VERSION, OfRun, RunRecord, VERSION, place, places};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -179,7 +179,7 @@ pub(super) fn read_part<T: DeserializeOwned + OfRun>(
 
 /// Reads the record of a run, and refuses a damaged one ([`RunRecord::check`]).
 pub(super) fn read_run(table: &str, attributes: Item) -> Result<RunRecord> {
-    let run: RunRecord = read_record(table, attributes, GUARDED_VERSION)?;
+    let run: RunRecord = read_record(table, attributes, HELD_VERSION)?;
     run.check()
         .map_err(|error| error.context(format!("checkpoint table {table}")))?;
     Ok(run)

@@ -171,7 +171,7 @@ const LEAST_HOLD: Duration = Duration::from_secs(15);
 const MOST_OF_LEAST: Duration = Duration::from_secs(300);
 
 /// How long whoever waits in AWS waits before it asks again: until the hours begin, or the longer, the longer the run is held
-/// already; no longer than this, so that an operator who lifts the guard sees it go on.
+/// already; no longer than this, so that an operator who takes away what holds it sees it go on.
 fn wait(reason: &Reason, now_ms: u64, held_ms: u64) -> Duration {
     let (least, most) = (Duration::from_secs(30), Duration::from_secs(900));
     match reason.until_ms {
