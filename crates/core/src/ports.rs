@@ -1,5 +1,6 @@
-//! The two doors to the outside: the target table and the checkpoint store. Reading and writing are traits of
-//! their own, so that code which must not write (plan, dry run, verification) has nothing to write with.
+//! The two doors to the outside: the target table, with the alarms and the time by which a run on it is held, and the checkpoint
+//! store. Reading and writing are traits of their own, so that code which must not write (plan, dry run, verification) has nothing
+//! to write with.
 //!
 //! An error of either door is retryable ([`ErrorKind::is_retryable`](crate::ErrorKind::is_retryable)) if the same call may
 //! succeed later; the caller tries again.
@@ -215,7 +216,8 @@ pub struct Alarm {
     pub since_ms: Option<u64>,
 }
 
-/// Read access to the tables of one account and region: all that a plan, a dry run and a verification get.
+/// Read access to the tables of one account and region, and to what holds runs on them: the alarms there, and the time. It is all
+/// that a plan, a dry run and a verification get.
 pub trait ReadAccess: Send + Sync {
     /// Reads the table of one change.
     type Reader: TableReader;
@@ -239,7 +241,8 @@ pub trait ReadAccess: Send + Sync {
         std::future::ready(Err(error))
     }
 
-    /// The wall clock by which the hours of a run are kept, in milliseconds since 1970.
+    /// The wall clock by which a run is held: whether it is within its hours, and how long a hold has lasted. In milliseconds since
+    /// 1970. Stamps of records are made by [`now_ms`] itself; outside of tests the two are one.
     fn now_ms(&self) -> u64 {
         now_ms()
     }
