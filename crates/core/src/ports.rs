@@ -324,19 +324,6 @@ pub trait CheckpointReader: Send + Sync {
     ) -> impl Future<Output = Result<Vec<HistoryBucket>>> + Send;
 }
 
-/// Write access to the records of rejected items.
-pub trait RejectedStore: CheckpointReader {
-    /// Records an item of the run's current pass, in the place of an earlier record of the same item.
-    fn reject(&self, run: &RunRecord, item: &Rejected) -> impl Future<Output = Result<()>> + Send;
-
-    /// Removes the record of an item in the run's current pass, if there is one.
-    fn forget_rejected(
-        &self,
-        run: &RunRecord,
-        item: &Rejected,
-    ) -> impl Future<Output = Result<()>> + Send;
-}
-
 /// Write access to the note of how far a verification has come, and to nothing else: what a verifier gets.
 pub trait CountNotes: CheckpointReader {
     /// Puts a note in the place of the last one of this run.
@@ -368,8 +355,8 @@ pub trait RunStore: CheckpointReader {
     fn save_copy(&self, record: &RunRecord, shard: u32) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// Write access to segment records.
-pub trait SegmentStore: RejectedStore {
+/// Write access to the records of segments and of their rejected items, and to the history.
+pub trait SegmentStore: CheckpointReader {
     /// Claims a segment of the run's current pass: its generation grows by one, which fences off whoever had it.
     /// Creates the record if there is none, and returns it as it stands then.
     ///
@@ -407,5 +394,15 @@ pub trait SegmentStore: RejectedStore {
         run: &RunRecord,
         segment: u32,
         flush: &Flush,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Records an item of the run's current pass, in the place of an earlier record of the same item.
+    fn reject(&self, run: &RunRecord, item: &Rejected) -> impl Future<Output = Result<()>> + Send;
+
+    /// Removes the record of an item in the run's current pass, if there is one.
+    fn forget_rejected(
+        &self,
+        run: &RunRecord,
+        item: &Rejected,
     ) -> impl Future<Output = Result<()>> + Send;
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use backfill_core::ports::{CheckpointReader, CountNotes, RejectedStore, RunStore, SegmentStore};
+use backfill_core::ports::{CheckpointReader, CountNotes, RunStore, SegmentStore};
 use backfill_core::records::BoundBy;
 use backfill_core::records::{
     CountNote, Counters, Cursor, Latencies, Rejected, RunRecord, SegmentRecord,
@@ -307,24 +307,6 @@ impl<L: Line> CountNotes for MemoryStore<L> {
     }
 }
 
-impl<L: Line> RejectedStore for MemoryStore<L> {
-    async fn reject(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
-        self.line.before().await?;
-        self.wrote(&run.place_of(item.segment), item);
-        let key = (run.run_id.clone(), run.pass, item.key.clone());
-        self.state().rejected.insert(key, item.clone());
-        self.line.after().await
-    }
-
-    async fn forget_rejected(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
-        self.line.before().await?;
-        self.wrote(&run.place_of(item.segment), item);
-        let key = (run.run_id.clone(), run.pass, item.key.clone());
-        self.state().rejected.remove(&key);
-        self.line.after().await
-    }
-}
-
 impl<L: Line> MemoryStore<L> {
     /// Puts a copy, or the mark of one, if what is there is of an earlier revision.
     async fn put_copy(&self, run_id: &str, shard: u32, copied: Copied) -> Result<()> {
@@ -443,6 +425,22 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
             *bucket
         };
         self.wrote(&place, &bucket);
+        self.line.after().await
+    }
+
+    async fn reject(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
+        self.line.before().await?;
+        self.wrote(&run.place_of(item.segment), item);
+        let key = (run.run_id.clone(), run.pass, item.key.clone());
+        self.state().rejected.insert(key, item.clone());
+        self.line.after().await
+    }
+
+    async fn forget_rejected(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
+        self.line.before().await?;
+        self.wrote(&run.place_of(item.segment), item);
+        let key = (run.run_id.clone(), run.pass, item.key.clone());
+        self.state().rejected.remove(&key);
         self.line.after().await
     }
 }

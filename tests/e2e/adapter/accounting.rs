@@ -3,9 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use backfill_core::change::Seen;
 use backfill_core::ports::TableWriter as _;
-use backfill_core::ports::{
-    CheckpointReader as _, LookBy, Outcome, RejectedStore as _, SegmentStore as _,
-};
+use backfill_core::ports::{CheckpointReader as _, LookBy, Outcome, SegmentStore as _};
 use backfill_core::records::{Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord};
 use backfill_core::request::WriterKind;
 use backfill_core::value::size::item_bytes;

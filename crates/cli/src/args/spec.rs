@@ -148,7 +148,7 @@ impl SpecArgs {
                 _ => "tags={\"SS\":[\"a\"]}",
             };
             for argument in arguments {
-                let (name, json) = parts.name(flag, argument, example)?;
+                let (name, json) = name_before(parts, flag, argument, example)?;
                 let shown = shown_name(&name);
                 let value = read(flag, &shown, json)?;
                 once(flag, &shown, set.insert(name.clone(), value))?;
@@ -159,15 +159,15 @@ impl SpecArgs {
             parts.remove = Vec::new();
         }
         for argument in &self.remove {
-            let name = parts.whole_name("remove", argument)?;
+            let name = whole_name(parts, "remove", argument)?;
             parts.remove.push(name);
         }
         for (flag, argument) in [("rename", &self.rename), ("copy", &self.copy)] {
             let Some(argument) = argument else {
                 continue;
             };
-            let (name, other) = parts.name(flag, argument, "old=new")?;
-            let names = [(name, parts.whole_name(flag, other)?)].into();
+            let (name, other) = name_before(parts, flag, argument, "old=new")?;
+            let names = [(name, whole_name(parts, flag, other)?)].into();
             match flag {
                 "rename" => parts.rename = names,
                 _ => parts.copy = names,
@@ -177,7 +177,7 @@ impl SpecArgs {
             let Some(argument) = argument else {
                 continue;
             };
-            let (name, json) = parts.name(flag, argument, "tags='\"new\"'")?;
+            let (name, json) = name_before(parts, flag, argument, "tags='\"new\"'")?;
             let value = [(name.clone(), plain(flag, &shown_name(&name), json)?)].into();
             match flag {
                 "append" => parts.append = value,
@@ -270,47 +270,33 @@ fn split<'a>(flag: &str, argument: &'a str, example: &str) -> Result<(&'a str, &
     })
 }
 
-/// Names as they are typed; those in quotes, as JSON, are said to be no paths: `"a.b"=1`.
-trait Names {
-    /// The name before a `=`, and what is behind it.
-    fn name<'a>(
-        &mut self,
-        flag: &str,
-        argument: &'a str,
-        example: &str,
-    ) -> Result<(String, &'a str)>;
-
-    /// A name alone.
-    fn whole_name(&mut self, flag: &str, argument: &str) -> Result<String>;
+/// The name before a `=`, as it is typed, and what is behind it. One in quotes, as JSON, is said to be no path: `"a.b"=1`.
+fn name_before<'a>(
+    parts: &mut Parts,
+    flag: &str,
+    argument: &'a str,
+    example: &str,
+) -> Result<(String, &'a str)> {
+    let quoted = unquoted(argument).map_err(|why| Error::invalid(flag, why))?;
+    let Some((name, rest)) = quoted else {
+        return split(flag, argument, example).map(|(name, rest)| (name.to_owned(), rest));
+    };
+    let Some(rest) = rest.strip_prefix('=') else {
+        let name = shown_name(&name);
+        let why = format!("expected = behind {name}, as in {example}, got {argument:?}");
+        return Err(Error::invalid(flag, why));
+    };
+    parts.top_level.insert(name.clone());
+    Ok((name, rest))
 }
 
-impl Names for Parts {
-    fn name<'a>(
-        &mut self,
-        flag: &str,
-        argument: &'a str,
-        example: &str,
-    ) -> Result<(String, &'a str)> {
-        let quoted = unquoted(argument).map_err(|why| Error::invalid(flag, why))?;
-        let Some((name, rest)) = quoted else {
-            return split(flag, argument, example).map(|(name, rest)| (name.to_owned(), rest));
-        };
-        let Some(rest) = rest.strip_prefix('=') else {
-            let name = shown_name(&name);
-            let why = format!("expected = behind {name}, as in {example}, got {argument:?}");
-            return Err(Error::invalid(flag, why));
-        };
-        self.top_level.insert(name.clone());
-        Ok((name, rest))
+/// A name alone, as it is typed; one in quotes is said to be no path.
+fn whole_name(parts: &mut Parts, flag: &str, argument: &str) -> Result<String> {
+    let typed = typed_name(argument).map_err(|why| Error::invalid(flag, why))?;
+    if typed.is_quoted {
+        parts.top_level.insert(typed.name.clone());
     }
-
-    fn whole_name(&mut self, flag: &str, argument: &str) -> Result<String> {
-        let typed = typed_name(argument).map_err(|why| Error::invalid(flag, why))?;
-        if typed.is_quoted {
-            self.top_level.insert(typed.name.clone());
-        }
-        Ok(typed.name)
-    }
+    Ok(typed.name)
 }
 
 /// A name as somebody has typed it.

@@ -1,8 +1,6 @@
 //! What is written to the checkpoint table, and under which conditions.
 
-use backfill_core::ports::{
-    CheckpointReader as _, CountNotes, RejectedStore, RunStore, SegmentStore,
-};
+use backfill_core::ports::{CheckpointReader as _, CountNotes, RunStore, SegmentStore};
 use backfill_core::records::{
     CountNote, Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, RunStatus,
     SegmentRecord, VERSION,
@@ -17,26 +15,6 @@ use super::form::{
 };
 use crate::calls::{ALL_OLD, CONDITION_FAILED, ConditionFailed, DeleteItem, PutItem, UpdateItem};
 use crate::send::{ProvideErrorMetadata as _, details};
-
-impl RejectedStore for CheckpointTable {
-    async fn reject(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
-        let mut attributes = to_attributes(item);
-        attributes.insert("version".into(), number(VERSION));
-        attributes.insert("expires_at".into(), expires_at());
-        let record = rejected_key(run.pass, &item.key);
-        let key = key(&run.place_of(item.segment), &record);
-        self.set(&key, &attributes).await
-    }
-
-    async fn forget_rejected(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
-        let record = rejected_key(run.pass, &item.key);
-        let delete = DeleteItem {
-            table_name: &self.name,
-            key: &key(&run.place_of(item.segment), &record),
-        };
-        self.call("writing", &delete).await.map(drop)
-    }
-}
 
 impl CountNotes for CheckpointTable {
     async fn note_count(&self, run: &RunRecord, note: &CountNote) -> Result<()> {
@@ -225,6 +203,24 @@ impl SegmentStore for CheckpointTable {
         self.call("adding to the history in", &update)
             .await
             .map(drop)
+    }
+
+    async fn reject(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
+        let mut attributes = to_attributes(item);
+        attributes.insert("version".into(), number(VERSION));
+        attributes.insert("expires_at".into(), expires_at());
+        let record = rejected_key(run.pass, &item.key);
+        let key = key(&run.place_of(item.segment), &record);
+        self.set(&key, &attributes).await
+    }
+
+    async fn forget_rejected(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
+        let record = rejected_key(run.pass, &item.key);
+        let delete = DeleteItem {
+            table_name: &self.name,
+            key: &key(&run.place_of(item.segment), &record),
+        };
+        self.call("writing", &delete).await.map(drop)
     }
 }
 
