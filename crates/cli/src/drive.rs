@@ -1,6 +1,7 @@
 //! What carries a command out: the engine in this process, or an execution of the deployed state machine; and what both need.
 //! It may show how it goes on, and knows no flag.
 
+pub mod before;
 pub mod confirm;
 pub mod count;
 pub mod deployed;

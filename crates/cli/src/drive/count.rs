@@ -1,4 +1,4 @@
-//! The count of what is pending, on its own. Only a reader is made here.
+//! The count of what is pending, on its own, and a dry run, which is one. Only a reader is made here.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,23 @@ use backfill_core::engine::verifier::{CountSum, Verification, count};
 use backfill_core::pace::retry::Until;
 use backfill_core::pace::{Budget, Share};
 use backfill_core::ports::ReadAccess as _;
+use backfill_core::records::RunStatus;
+use backfill_core::survey::DEFAULT_PAGES;
 use backfill_core::table::TableDescription;
-use backfill_core::{Request, Result};
-use backfill_dynamodb::{Connection, ReadOnly};
+use backfill_core::view::cost::Prices;
+use backfill_core::view::progress::Summary;
+use backfill_core::{Request, Result, printable};
+use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 
 use crate::budget;
 use crate::drive::progress::with_progress;
 use crate::drive::signals::stop_on_signal;
+use crate::drive::{left, survey};
 use crate::ending::Ending;
 use crate::place;
+use crate::show::plan::Shown;
 use crate::show::progress::read_again;
+use crate::show::{lines, print};
 
 /// Longer than any table takes to count from one machine.
 const COUNT_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -108,4 +115,58 @@ impl Counted {
         }
         text
     }
+}
+
+/// Counts what a run would change, and says what it would do with that. Only a reader is made here.
+pub async fn dry_run(
+    request: &Request,
+    connection: &Connection,
+    checkpoints: &CheckpointTable,
+    description: &TableDescription,
+    prices: &Prices,
+    json: bool,
+) -> Result<Ending> {
+    left::tell(request, connection, description).await?;
+    let counted = Counted::new(request, &ReadOnly(connection.clone()), description).await?;
+    say!("dry run: {}", counted.sentence(request, connection));
+    if counted.remaining().is_some() {
+        let plan = survey::plan(
+            request,
+            description,
+            connection,
+            checkpoints,
+            prices,
+            DEFAULT_PAGES,
+            None,
+        );
+        let plan = plan.await?.counted(&counted.verification, prices);
+        let shown = Shown {
+            plan: &plan,
+            place: &place::of(connection),
+            prices,
+            width: lines::width(print::is_terminal()),
+        };
+        print::say_coloured(&shown.after_count());
+        if let Some(why) = &plan.objection {
+            say!("as it is, do not run it: {}", printable(why));
+        }
+    }
+    let (status, ending) = match counted.ending() {
+        Ending::Stopped => (RunStatus::Cancelled, Ending::Stopped),
+        Ending::ItemsRemain => (RunStatus::Incomplete, Ending::ItemsRemain),
+        ending => (RunStatus::Succeeded, ending),
+    };
+    if json {
+        print::json(&place::with(&Summary {
+            segments: counted.segments,
+            scanned: counted.verification.scanned,
+            remaining: counted.remaining(),
+            elapsed_seconds: counted.elapsed_seconds,
+            consumed_rcu: counted.verification.all_rcu(),
+            lacking: counted.verification.told_lacking(),
+            samples: counted.verification.samples,
+            ..Summary::without_records(request, status)
+        }));
+    }
+    Ok(ending)
 }

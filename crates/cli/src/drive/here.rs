@@ -9,6 +9,7 @@ use backfill_core::engine::steering::Rate;
 use backfill_core::engine::verifier::Verifier;
 use backfill_core::engine::worker::Worker;
 use backfill_core::pace::Share;
+use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::{RunRecord, RunStatus};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::{Snapshot, snapshot};
@@ -186,4 +187,35 @@ fn tell(
         json,
     );
     records.as_ref().map_or(status.into(), Ending::of)
+}
+
+/// Says how the run that was stopped in this process goes on.
+pub async fn tell_how_to_resume(request: &Request, checkpoints: &CheckpointTable) {
+    let settings = &request.settings;
+    // The same command again is refused if its canary is swept. If the records cannot be read, that refusal says so.
+    let is_swept = settings.only_segments.is_some()
+        && snapshot(checkpoints, &request.run_id())
+            .await
+            .is_ok_and(|records| records.is_some_and(|records| records.is_swept()));
+    if settings.pause_after.is_some()
+        && let Ok(Some(run)) = checkpoints.run(&request.run_id()).await
+        && run.settings.pause_after.is_none()
+    {
+        print::say(&format!("run {}: {}", run.run_id, run.message));
+        let without = match settings.fresh {
+            true => "--fresh and --pause-after",
+            false => "--pause-after",
+        };
+        print::say(&format!(
+            "to go on with all the others, run the same command again without {without}; with it, it pauses after as many more"
+        ));
+        return;
+    }
+    let without = match (settings.fresh, is_swept) {
+        (false, false) => "",
+        (true, false) => " without --fresh",
+        (false, true) => " without --only-segments",
+        (true, true) => " without --fresh and --only-segments",
+    };
+    say!("to resume, run the same command again{without}");
 }
