@@ -1,6 +1,6 @@
 //! A run's budget as people type and read it.
 
-use backfill_core::engine::steering::Rate;
+use backfill_core::engine::steering::RateChange;
 use backfill_core::request::{NONE, Settings};
 use backfill_core::{Error, Result};
 
@@ -23,12 +23,12 @@ pub fn parse(flag: &str, text: &str) -> Result<Option<u32>> {
 /// The rate that these values of `--max-wcu` and `--max-rcu` ask for.
 ///
 /// Errors: `InvalidInput` naming the flag.
-pub fn rate(max_wcu: Option<&str>, max_rcu: Option<&str>) -> Result<Rate> {
+pub fn rate(max_wcu: Option<&str>, max_rcu: Option<&str>) -> Result<RateChange> {
     let given = |flag, text: Option<&str>| text.map(|text| parse(flag, text)).transpose();
-    Ok(Rate {
+    Ok(RateChange {
         max_wcu: given("max-wcu", max_wcu)?,
         max_rcu: given("max-rcu", max_rcu)?,
-        ..Rate::default()
+        ..RateChange::default()
     })
 }
 

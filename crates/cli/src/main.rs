@@ -1,5 +1,4 @@
-//! The operator's command: `backfill init`, `plan`, `run`, `verify`, `start`, `runs`, `status`, `watch`, `rate`, `pause`, `resume`, `cancel`, `rejected`,
-//! `report`, `simulate`, `demo`; and for rehearsals `sandbox`, `table`, `item`.
+//! The operator's command. What it can be asked for is listed by `Command`, and each has a file of its own in `commands`.
 
 /// Prints lines for people, as `eprintln!` would, by [`show::print::say`].
 macro_rules! say {
@@ -79,7 +78,7 @@ enum Command {
     /// Watch a run on the whole terminal, and steer it.
     #[command(after_help = examples::WATCH)]
     Watch(watch::WatchArgs),
-    /// Change the budget of a run while it runs.
+    /// Change the budget, the alarm or the hours of a run while it runs.
     #[command(after_help = examples::RATE)]
     Rate(rate::RateArgs),
     /// Pause a run, wherever it runs: its workers save their checkpoints and end.

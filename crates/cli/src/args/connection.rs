@@ -58,13 +58,13 @@ impl ConnectionArgs {
         Ok(connection)
     }
 
-    /// Connects to the sandbox, unless a flag or a variable says otherwise: a command that makes and drops tables must not
-    /// reach an account because somebody happens to be signed in.
+    /// The tables of the place to which [`ConnectionArgs::connect_or_sandbox`] connects, to be made, filled and dropped.
     pub async fn open_or_sandbox(&self) -> Result<Admin> {
         Ok(Admin::new(self.connect_or_sandbox().await?))
     }
 
-    /// Connects to the sandbox, unless a flag or a variable says otherwise, for the reason of [`ConnectionArgs::open_or_sandbox`].
+    /// Connects to the sandbox, unless a flag or a variable says otherwise: a command that makes and drops tables must not
+    /// reach an account because somebody happens to be signed in.
     pub async fn connect_or_sandbox(&self) -> Result<Connection> {
         // An empty one is refused there: what it was to say, nobody knows.
         let variable = |name| std::env::var_os(name).is_some();

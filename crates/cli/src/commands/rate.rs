@@ -2,7 +2,7 @@
 
 use backfill_core::Result;
 use backfill_core::engine::holds;
-use backfill_core::engine::steering::Rate;
+use backfill_core::engine::steering::RateChange;
 use backfill_core::request::{NONE, Settings};
 use backfill_dynamodb::ReadOnly;
 use clap::Args;
@@ -66,7 +66,7 @@ fn unless_none(text: String) -> Option<String> {
 
 /// Runs the command.
 pub async fn rate(args: RateArgs) -> Result<Ending> {
-    let rate = Rate {
+    let rate = RateChange {
         pause_when: args.pause_when.map(unless_none),
         hours: args.hours.map(unless_none),
         ..budget::rate(args.max_wcu.as_deref(), args.max_rcu.as_deref())?

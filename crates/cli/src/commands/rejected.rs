@@ -2,7 +2,7 @@
 
 use backfill_core::engine::planner::describe;
 use backfill_core::engine::rejected::Retried;
-use backfill_core::engine::steering::Rate;
+use backfill_core::engine::steering::RateChange;
 use backfill_core::records::{Rejected, RunRecord, RunStatus};
 use backfill_core::request::RequestedSettings;
 use backfill_core::view::cost::Prices;
@@ -34,7 +34,7 @@ pub struct RejectedArgs {
 }
 
 impl RejectedArgs {
-    fn rate(&self) -> Result<Rate> {
+    fn rate(&self) -> Result<RateChange> {
         budget::rate(self.max_wcu.as_deref(), self.max_rcu.as_deref())
     }
 }

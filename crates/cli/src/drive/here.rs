@@ -5,7 +5,7 @@ use std::future::Future;
 use backfill_core::engine::drive::Engine;
 use backfill_core::engine::planner::Planner;
 use backfill_core::engine::rejected::Retried;
-use backfill_core::engine::steering::Rate;
+use backfill_core::engine::steering::RateChange;
 use backfill_core::engine::verifier::Verifier;
 use backfill_core::engine::worker::Worker;
 use backfill_core::pace::Share;
@@ -45,7 +45,7 @@ fn engine(
 /// came of it is in the records, also after an error; `None` if it was stopped before the end.
 pub async fn retry_rejected(
     run: &RunRecord,
-    rate: Rate,
+    rate: RateChange,
     connection: &Connection,
     checkpoints: &CheckpointTable,
 ) -> Result<Option<Retried>> {

@@ -1,4 +1,4 @@
-//! What the durable records tell: which runs there are, and what is kept of one.
+//! What the durable records tell of one run.
 
 use backfill_core::clock::now_ms;
 use backfill_core::pace::retry::{PATIENCE, Until, retry, retry_each};

@@ -1,7 +1,7 @@
 //! Steering a run wherever it goes on: by its record.
 
 use backfill_core::engine::runs::Runs;
-use backfill_core::engine::steering::Rate;
+use backfill_core::engine::steering::RateChange;
 use backfill_core::records::{RunRecord, RunStatus};
 use backfill_core::request::Settings;
 use backfill_core::{Error, Request, Result};
@@ -28,11 +28,11 @@ pub fn change_text(before: RunStatus, after: RunStatus) -> String {
     format!("{} -> {}{drains}", before.name(), after.name())
 }
 
-/// Changes the budget of a run; returns its settings before and after. An error means that nothing was changed.
+/// Changes the budget of a run, or what holds it; returns its settings before and after. An error means that nothing was changed.
 pub async fn set_rate(
     run_id: &str,
     checkpoints: &CheckpointTable,
-    rate: Rate,
+    rate: RateChange,
 ) -> Result<(Settings, Settings)> {
     let runs = Runs::new(checkpoints.clone());
     runs.set_rate(run_id, rate, &owner::caller()).await

@@ -12,7 +12,7 @@ use crate::change::{Seen, SharedChange};
 use crate::clock::now_ms;
 use crate::engine::drive::Engine;
 use crate::engine::ownership;
-use crate::engine::steering::Rate;
+use crate::engine::steering::RateChange;
 use crate::engine::verifier::{Verification, VerifyRequest};
 use crate::engine::worker::{CHECKPOINT_PATIENCE, unless_busy};
 use crate::pace::Pace;
@@ -85,7 +85,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         &self,
         run_id: &str,
         owner: &Owner,
-        rate: Rate,
+        rate: RateChange,
         dead: Option<&str>,
         stop: &CancellationToken,
     ) -> Result<Retried> {

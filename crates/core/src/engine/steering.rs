@@ -1,5 +1,5 @@
-//! What the operator changes of a run from outside, by its record: it is paused or cancelled, has another budget from now on or is held by
-//! something else, or is borrowed for a while to try its rejected items again.
+//! What the operator changes of a run from outside, by its record: it is paused or cancelled, has another budget from now on or is
+//! held by something else, or is borrowed for a while to try its rejected items again.
 
 use crate::clock::now_ms;
 use crate::engine::ownership::{load_any, load_owned};
@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// A change of the budget, or of what holds the run. `None` leaves each as it is, and `Some(None)` takes it away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rate {
+pub struct RateChange {
     /// Write capacity units per second.
     pub max_wcu: Option<Option<u32>>,
     /// Read capacity units per second.
@@ -22,7 +22,7 @@ pub struct Rate {
     pub hours: Option<Option<String>>,
 }
 
-impl Rate {
+impl RateChange {
     /// Changes the budget of this record and what holds its run, and notes it in the name of `by`.
     fn apply(self, record: &mut RunRecord, by: &(impl ToString + ?Sized)) {
         let before = record.settings.clone();
@@ -80,14 +80,14 @@ impl<S: RunStore> Runs<S> {
         .await
     }
 
-    /// Changes the budget of a run, or what holds it, also while it goes on: its workers follow within ten seconds. A run that has ended
-    /// has the new budget when it is started again. Returns the settings before and after.
+    /// Changes the budget of a run, or what holds it, also while it goes on: its workers follow within ten seconds. A run that has
+    /// ended has the new budget when it is started again. Returns the settings before and after.
     ///
     /// Errors: `InvalidInput` if there is no such run, or if it cannot have such settings.
     pub async fn set_rate(
         &self,
         run_id: &str,
-        rate: Rate,
+        rate: RateChange,
         by: &str,
     ) -> Result<(Settings, Settings)> {
         despite_conflicts(|| async {
@@ -114,7 +114,7 @@ impl<S: RunStore> Runs<S> {
         &self,
         run_id: &str,
         owner: &Owner,
-        rate: Rate,
+        rate: RateChange,
         dead: Option<&str>,
     ) -> Result<(RunRecord, RunRecord)> {
         despite_conflicts(|| async {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backfill_core::ErrorKind;
 use backfill_core::clock::now_ms;
 use backfill_core::engine::runs::Failure;
-use backfill_core::engine::steering::Rate;
+use backfill_core::engine::steering::RateChange;
 use backfill_core::ports::{AlarmState, CheckpointReader as _};
 use backfill_core::records::{Owner, RunStatus};
 use backfill_testkit::Faults;
@@ -105,9 +105,9 @@ fn held_outside_of_its_hours() {
             let held = seen(&world);
             sleep_until(begin + 300 * SECOND).await;
             assert_eq!(seen(&world), held, "between its hours");
-            let lift = Rate {
+            let lift = RateChange {
                 hours: Some(None),
-                ..Rate::default()
+                ..RateChange::default()
             };
             let set = world
                 .planner()
@@ -190,9 +190,9 @@ fn held_while_nobody_knows_the_alarm() {
             assert!(!goes_on().await);
             let why = world.record().await.hold.unwrap().why;
             assert_eq!(why, "alarm slow reads is not there any more");
-            let lift = Rate {
+            let lift = RateChange {
                 pause_when: Some(None),
-                ..Rate::default()
+                ..RateChange::default()
             };
             let run_id = world.request.run_id();
             let set = world

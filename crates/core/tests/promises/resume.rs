@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backfill_core::engine::steering::Rate;
+use backfill_core::engine::steering::RateChange;
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::{Cursor, RunStatus};
 use backfill_core::view::cost::Prices;
@@ -117,9 +117,9 @@ fn resume_after_a_pause_from_elsewhere() {
             assert_eq!(run.status, RunStatus::Paused);
             assert!(run.message.contains("by a person"), "{}", run.message);
 
-            let rate = Rate {
+            let rate = RateChange {
                 max_wcu: Some(Some(50_000)),
-                ..Rate::default()
+                ..RateChange::default()
             };
             planner
                 .runs

@@ -6,7 +6,7 @@ use backfill_core::engine::drive::Engine;
 use backfill_core::engine::planner::Planner;
 use backfill_core::engine::rejected::Retried;
 use backfill_core::engine::runs::Round;
-use backfill_core::engine::steering::Rate;
+use backfill_core::engine::steering::RateChange;
 use backfill_core::engine::verifier::Verifier;
 use backfill_core::engine::worker::{Chunk, Worker};
 use backfill_core::pace::Share;
@@ -128,7 +128,7 @@ impl World {
         let (run_id, owner) = (self.request.run_id(), Owner::from("retry"));
         let never = CancellationToken::new();
         engine
-            .retry_rejected(&run_id, &owner, Rate::default(), dead, &never)
+            .retry_rejected(&run_id, &owner, RateChange::default(), dead, &never)
             .await
     }
 

@@ -1,6 +1,6 @@
 //! What a key of the view means.
 
-use backfill_core::engine::steering::Rate;
+use backfill_core::engine::steering::RateChange;
 use backfill_core::records::RunStatus;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -23,7 +23,7 @@ pub enum Command {
     /// Pause or cancel it.
     Steer(RunStatus),
     Resume,
-    SetRate(Rate),
+    SetRate(RateChange),
 }
 
 impl View {
@@ -76,15 +76,15 @@ impl View {
                     KeyCode::Enter => match budget::parse("rate", typed) {
                         Ok(units) => {
                             let rate = match reads {
-                                true => Rate {
+                                true => RateChange {
                                     max_wcu: None,
                                     max_rcu: Some(units),
-                                    ..Rate::default()
+                                    ..RateChange::default()
                                 },
-                                false => Rate {
+                                false => RateChange {
                                     max_wcu: Some(units),
                                     max_rcu: None,
-                                    ..Rate::default()
+                                    ..RateChange::default()
                                 },
                             };
                             self.dialog = None;

@@ -1,7 +1,7 @@
 //! The view in every state, as text at three sizes, and what its keys do. After an intended change
 //! `INSTA_UPDATE=always cargo test -p backfill-cli watch` writes snapshots and picture anew, for you to read in the diff.
 
-use backfill_core::engine::steering::Rate;
+use backfill_core::engine::steering::RateChange;
 use backfill_core::records::RunStatus;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
@@ -248,10 +248,10 @@ fn keys_steer_and_what_cannot_be_taken_back_is_asked_for_again() {
 #[test]
 fn the_rate_is_typed() {
     let set = |max_wcu, max_rcu| {
-        Some(Action::Command(Command::SetRate(Rate {
+        Some(Action::Command(Command::SetRate(RateChange {
             max_wcu,
             max_rcu,
-            ..Rate::default()
+            ..RateChange::default()
         })))
     };
     let (mut view, _) = mid_run();
