@@ -10,6 +10,7 @@ mod budget;
 mod ceiling;
 mod read_cost;
 pub mod retry;
+mod room;
 mod window;
 
 use std::sync::atomic::Ordering;
@@ -26,6 +27,7 @@ use self::ceiling::Ceiling;
 pub use self::read_cost::{Consistency, bytes_of, units_of};
 use self::read_cost::{MOST_PER_ITEM, ReadCost, page_should_cost};
 use self::retry::{Until, retry_until};
+pub use self::room::{PageRoom, SegmentRoom};
 pub use self::window::MAX_WINDOW;
 use self::window::Window;
 use crate::ports::{LookBy, Page, PageRequest, TableReader, TableWriter};
@@ -245,12 +247,15 @@ impl<'a> Pace<'a> {
         Turn::wait(&self.reads, &self.budget.read, self.budget, 0, units, until).await
     }
 
-    /// Waits for room in memory for one more page; `None` if the time was over before.
-    pub async fn room_for_page(&self, until: &Until) -> Option<SemaphorePermit<'a>> {
-        tokio::select! {
-            room = self.budget.pages.acquire() => room.ok(),
-            () = until.over() => None,
-        }
+    /// Room in memory for what the segment reads and has not written yet.
+    pub fn room(&self) -> SegmentRoom<'a> {
+        SegmentRoom::new(&self.budget.room)
+    }
+
+    /// Most items that a page should evaluate, so that what all segments of the process hold has room in memory.
+    pub fn items_in_memory(&self) -> u32 {
+        let segments = self.budget.segments.load(Ordering::Relaxed);
+        self.budget.room.most_items(segments)
     }
 
     /// Waits for the turn of a page of this many items; `None` if the time was over before. If nobody knows what an item costs,

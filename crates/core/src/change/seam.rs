@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::expression::Guard;
 use super::partiql::BoundStatement;
 use crate::table::KeySchema;
+use crate::value::size::item_bytes;
 use crate::{Item, Key};
 
 /// A change that readers, writers and records of a process share.
@@ -73,6 +74,16 @@ impl Seen {
             key: Key(key.collect()),
             read: item,
         }
+    }
+
+    /// Bytes that it takes in memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let heap = |item: &Item| match item.len() {
+            0 => 0,
+            // Nodes of a map have room for eleven, and what is allocated has a head.
+            entries => 640 + 64 * entries + item_bytes(item) as usize,
+        };
+        size_of::<Seen>() + heap(&self.key.0) + heap(&self.read)
     }
 }
 

@@ -199,17 +199,19 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     ) -> Result<()> {
         let change = run.change();
         let writer = self.access.writer(change.clone(), run.settings.writer);
+        let pace = Pace::new(
+            &self.budget,
+            writer.batch_size(),
+            per_item(record.counters.consumed_wcu, writes_paid(record)),
+            per_item(record.counters.consumed_rcu, record.counters.scanned),
+        );
         let sweep = Sweep {
+            room: pace.room(),
             segment: Segment {
                 segment: chunk.segment,
                 total_segments: run.settings.total_segments,
                 reader: self.access.reader(change),
-                pace: Pace::new(
-                    &self.budget,
-                    writer.batch_size(),
-                    per_item(record.counters.consumed_wcu, writes_paid(record)),
-                    per_item(record.counters.consumed_rcu, record.counters.scanned),
-                ),
+                pace,
                 writer,
                 until,
                 has_compared: AtomicBool::new(false),

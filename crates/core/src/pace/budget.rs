@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::bucket::TokenBucket;
 use super::read_cost::{Consistency, MOST_PER_ITEM, ReadCost};
+use super::room::Room;
 use crate::request::Settings;
 
 /// A single request should cost no more than this many seconds of the rate.
@@ -24,10 +25,6 @@ pub(super) fn page_units(rate: f64) -> f64 {
 
 /// Most requests to the target table in flight at once, of all segments of a process. Each has a connection of its own.
 const REQUESTS_IN_FLIGHT: usize = 128;
-
-/// Most pages in memory at once, of all segments of a process. A page of 1,000 keys takes 0.8 MB (measured), so this keeps
-/// the process small whatever its concurrency.
-const PAGES_IN_MEMORY: usize = 10;
 
 /// Which part of the run's budget a process gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +45,8 @@ pub struct Budget {
     pub read: TokenBucket,
     /// Room for requests to the target table in flight.
     pub requests: Semaphore,
-    /// Room for pages in memory.
-    pub pages: Semaphore,
+    /// Room in memory for what is read and not yet written.
+    pub(super) room: Room,
     /// Segments of this process that are at work.
     pub segments: AtomicU32,
     /// What an item costs to read, as far as this process knows.
@@ -68,7 +65,7 @@ impl Budget {
             write: bucket(),
             read: bucket(),
             requests: Semaphore::new(REQUESTS_IN_FLIGHT),
-            pages: Semaphore::new(PAGES_IN_MEMORY),
+            room: Room::new(),
             segments: AtomicU32::new(0),
             read_cost: Mutex::new(ReadCost::Unknown),
             first_page: tokio::sync::Mutex::new(()),

@@ -523,3 +523,40 @@ fn budget_of_writes_where_time_boxes_end() {
         assert!(most >= 0.8, "{most}: {kilobytes} KB");
     }
 }
+
+/// A table of many partitions that answers within 10 ms.
+fn wide(items: u64, partitions: u32) -> Scenario {
+    Scenario {
+        items,
+        partitions,
+        table_wcu: 1e9,
+        table_rcu: 1e9,
+        latency: Duration::from_millis(10),
+        statement_latency: Duration::ZERO,
+        ..Scenario::default()
+    }
+}
+
+/// No segment waits for the pages of others: a table that does not throttle is swept the faster the more are worked on together,
+/// also if there is little to write, and one that does is swept at the rate of its partitions by a segment for each.
+#[test]
+fn segments_at_once_do_not_wait_for_each_others_pages() {
+    let seconds = |scenario: Scenario, segments, at_once| {
+        run(scenario, settings(segments, at_once), Driver::InProcess).sweep_seconds
+    };
+    let free = [8, 64].map(|at_once| seconds(wide(400_000, 1_000), 64, at_once));
+    assert!(free[0] > 3.5 * free[1], "{free:?}");
+    let sparse = Scenario {
+        pending: 0.01,
+        ..wide(1_000_000, 1_000)
+    };
+    let pages_a_second = 1_000.0 / seconds(sparse, 64, 64);
+    // Behind its begin it is more than 1,000.
+    assert!(pages_a_second > 800.0, "{pages_a_second}");
+    let full = Scenario {
+        burst_seconds: 1.0,
+        ..wide(600_000, 40)
+    };
+    let throttled = seconds(full, 40, 40);
+    assert!(throttled < 1.2 * 15.0, "{throttled}");
+}

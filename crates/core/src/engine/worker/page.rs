@@ -4,14 +4,13 @@
 use std::sync::atomic::Ordering;
 
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::SemaphorePermit;
 
 use super::look::Place;
 use super::segment::{PageResult, Segment};
 use super::trial::Stage;
 use super::validity::unless_busy;
 use crate::change::Seen;
-use crate::pace::MAX_WINDOW;
+use crate::pace::{MAX_WINDOW, PageRoom};
 use crate::ports::{Batch, Outcome, Page, SegmentStore, TableReader, TableWriter, Write};
 use crate::{Error, ErrorKind, Key, Result};
 
@@ -40,7 +39,7 @@ pub(super) struct Read<'a> {
     /// Most items that were to be evaluated.
     pub(super) limit: u32,
     /// Its room in memory.
-    pub(super) _room: SemaphorePermit<'a>,
+    pub(super) room: PageRoom<'a>,
 }
 
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
@@ -59,35 +58,47 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 return result;
             }
         };
-        let page = &read.page;
+        let Read {
+            page,
+            after,
+            limit,
+            mut room,
+        } = read;
+        let mut pending = page.pending;
         result.scanned = page.scanned;
         result.next.clone_from(&page.next);
         result.counters.consumed_rcu = page.consumed_rcu;
         let place = Place {
-            after: read.after.as_ref(),
-            limit: read.limit,
+            after: after.as_ref(),
+            limit,
             scanned: page.scanned,
             next: page.next.as_ref(),
             behind: &[],
         };
-        let tried = self.try_items(&page.pending, place, stage, &mut result);
-        let rest = tried.await;
+        let tried = self.try_items(&pending, place, stage, &mut result).await;
         if result.cut {
             return result;
         }
-        let batches = stream::unfold(rest, |rest| async move {
+        room.give_back(&pending[..tried]);
+        pending.drain(..tried);
+        let mut left = pending.len();
+        let batches = stream::unfold(pending.into_iter(), |mut rest| async move {
             let most = self.pace.items_per_write(self.writer.batch_size());
-            let (batch, rest) = rest.split_at(self.quota.out_of(most.min(rest.len())));
+            let most = self.quota.out_of(most.min(rest.len()));
+            let batch: Vec<Seen> = rest.by_ref().take(most).collect();
             (!batch.is_empty()).then_some((batch, rest))
         });
         let mut written = std::pin::pin!(
             batches
-                .map(|items| async move { (items, self.write_batch(items).await) })
+                .map(|items| async move {
+                    let batch = self.write_batch(&items).await;
+                    (items, batch)
+                })
                 .buffer_unordered(self.quota.at_once(MAX_WINDOW))
         );
-        let mut left = rest.len();
         while let Some((items, batch)) = written.next().await {
             left -= items.len();
+            room.give_back(&items);
             result.counters.consumed_wcu += batch.consumed_wcu;
             for (item, outcome) in items.iter().zip(batch.outcomes) {
                 self.take(&mut result, &item.key, outcome);

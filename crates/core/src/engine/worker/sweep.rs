@@ -12,8 +12,8 @@ use super::rejection::Rejections;
 use super::segment::{CHECKPOINT_PATIENCE, PageResult, Segment};
 use super::trial::Trial;
 use crate::clock::now_ms;
-use crate::pace::Consistency;
 use crate::pace::retry::{Until, retry, retry_until};
+use crate::pace::{Consistency, SegmentRoom};
 use crate::ports::{PageRequest, SegmentStore, TableReader, TableWriter};
 use crate::records::{Cursor, Rejected, RunRecord, SegmentRecord};
 use crate::request::Settings;
@@ -23,8 +23,9 @@ use crate::{Error, Result};
 /// items of 300 B a page is 300 kB, so that the read units lost to rounding (half a unit a page) stay below 2 %.
 pub const PAGE_LIMIT: u32 = 1_000;
 
-/// Pages in work at once: while one is written to its end, the next is begun.
-const PAGES_IN_WORK: usize = 2;
+/// Pages in work at once: while the last items of some are written, the next is begun. How far a segment reads ahead is bounded by
+/// its [room](SegmentRoom::page).
+const PAGES_IN_WORK: usize = 4;
 
 /// A page should be written within this many seconds of the present rate, so that checkpoints stay frequent.
 const PAGE_SECONDS: f64 = 5.0;
@@ -34,6 +35,8 @@ const LEAST_PER_PAGE: u32 = 25;
 /// The sweep over a segment in one chunk.
 pub(super) struct Sweep<'a, R, W, S> {
     pub(super) segment: Segment<'a, R, W, S>,
+    /// Room for the pages that are read.
+    pub(super) room: SegmentRoom<'a>,
     pub(super) run: &'a RunRecord,
     pub(super) store: &'a S,
     pub(super) trial: Trial,
@@ -201,13 +204,11 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         if cursor == Cursor::Exhausted || self.segment.until.is_over() {
             return None;
         }
-        let room = self.segment.pace.room_for_page(&self.segment.until).await?;
-        let writable = self.segment.pace.items_in(PAGE_SECONDS) as u32;
-        let limit = writable.clamp(LEAST_PER_PAGE, PAGE_LIMIT);
-        let limit = self
-            .segment
-            .pace
-            .items_per_read(limit, Consistency::Eventual);
+        let mut room = tokio::select! {
+            room = self.room.page(self.page_limit()) => room,
+            () = self.segment.until.over() => return None,
+        };
+        let limit = self.page_limit();
         let request = PageRequest {
             segment: self.segment.segment,
             total_segments: self.segment.total_segments,
@@ -227,18 +228,28 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         match read.await {
             Ok(page) => {
                 let page = page?;
+                room.fill(page.scanned, &page.pending);
                 let next = Cursor::after_page(page.next.clone());
                 let read = Read {
                     page,
                     after: cursor.start_key().cloned(),
                     limit,
-                    _room: room,
+                    room,
                 };
                 Some((Ok(read), next))
             }
             // Nothing is read behind an error.
             Err(error) => Some((Err(error), Cursor::Exhausted)),
         }
+    }
+
+    /// Most items that the next page should evaluate.
+    fn page_limit(&self) -> u32 {
+        let pace = &self.segment.pace;
+        let writable = pace.items_in(PAGE_SECONDS) as u32;
+        let limit = writable.clamp(LEAST_PER_PAGE, PAGE_LIMIT);
+        let limit = limit.min(pace.items_in_memory());
+        pace.items_per_read(limit, Consistency::Eventual)
     }
 
     /// Saves the checkpoint, also when the time is over or the operator stops us: what is done must be

@@ -80,16 +80,16 @@ impl Trial {
 }
 
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
-    /// Writes items one by one until one has passed the trial. Returns those that are left.
-    pub(super) async fn try_items<'i>(
+    /// Writes items one by one until one has passed the trial. Returns how many those are.
+    pub(super) async fn try_items(
         &self,
-        items: &'i [Seen],
+        items: &[Seen],
         page: Place<'_>,
         stage: Stage,
         result: &mut PageResult,
-    ) -> &'i [Seen] {
+    ) -> usize {
         let Stage::Trying { in_vain } = stage else {
-            return items;
+            return 0;
         };
         let mut rest = items;
         while !result.cut && !result.trial_passed {
@@ -123,7 +123,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 self.fail(result, error);
             }
         }
-        rest
+        items.len() - rest.len()
     }
 
     /// Writes an item and checks that `P` is false of it then, since otherwise going on would touch every item for
