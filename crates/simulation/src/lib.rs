@@ -1,23 +1,23 @@
 //! How long a run would take: the real planner, worker and verifier against a model of a large table, in virtual time, in
 //! which hours pass in seconds. The figures come from the scenario, its seed and the engine, never from the machine.
 //!
-//! Nothing is called and nothing is stored: the table is a bitmap, and the records lie in memory ([`MemoryStore`]).
+//! Nothing is called and nothing is stored: the table is a bitmap, and the records lie in memory ([`MemoryStore`]). The
+//! table itself is a [`model`] that knows nothing of engine and clock, so that a server can stand in front of it as well.
 
-mod capacity;
 mod driver;
+pub mod model;
 mod report;
 mod scenario;
 mod store;
 mod table;
-mod traffic;
 
 use std::future::Future;
 
 pub use driver::{Driver, simulate};
-pub use report::{Report, Second};
+pub use model::{Second, without_backfill};
+pub use report::Report;
 pub use scenario::Scenario;
 pub use store::{Latency, Line, MemoryStore, Meter, Units};
-pub use traffic::without_backfill;
 
 /// Runs a future to its end in virtual time: a wait passes at once if nothing else is to be done. The waits between
 /// retries, which are random, come from `seed` as well.

@@ -4,48 +4,9 @@ use backfill_core::pace::{Consistency, units_of};
 use backfill_core::view::cost::Use;
 use backfill_core::view::progress::Summary;
 
+use crate::model::Second;
 use crate::scenario::Scenario;
 use crate::store::Meter;
-
-/// One second of a run.
-#[derive(Debug, Clone, Default)]
-pub struct Second {
-    /// Write units that the backfill consumed.
-    pub wcu: f64,
-    /// The same of each tenth of the second.
-    pub wcu_by_tenth: [f64; 10],
-    /// Read units that the backfill consumed.
-    pub rcu: f64,
-    /// The same of each tenth of the second.
-    pub rcu_by_tenth: [f64; 10],
-    /// Requests and statements of the backfill that were throttled.
-    pub throttles: u64,
-    /// Live writes that were accepted.
-    pub live: u64,
-    /// Live writes that were throttled.
-    pub live_throttled: u64,
-    /// Write units of the backfill on each partition, by its number at the start.
-    pub by_partition: Vec<f64>,
-}
-
-/// The seconds of a run so far.
-#[derive(Default)]
-pub(crate) struct Seconds(Vec<Second>);
-
-impl Seconds {
-    /// The second in which this time lies.
-    pub(crate) fn at(&mut self, time: f64) -> &mut Second {
-        let second = time as usize;
-        if self.0.len() <= second {
-            self.0.resize_with(second + 1, Second::default);
-        }
-        &mut self.0[second]
-    }
-
-    pub(crate) fn all(&self) -> &[Second] {
-        &self.0
-    }
-}
 
 /// What came of a run.
 #[derive(Debug)]

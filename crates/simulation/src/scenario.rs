@@ -35,21 +35,38 @@ pub struct Scenario {
     pub table_wcu: f64,
     /// Read units per second that the table takes.
     pub table_rcu: f64,
-    /// Seconds of unused capacity that a partition saves up, and has saved up at the start.
+    /// Seconds of unused capacity that a partition saves up.
     pub burst_seconds: f64,
+    /// Whether the partitions have saved up all of that at the start; otherwise they have nothing.
+    pub rested: bool,
     /// A partition that has throttled in every second for so long splits in two.
     pub split_after: Option<Duration>,
+    /// A table on demand: after each such time it takes twice its peak so far, up to the quota of a table, in place of
+    /// `table_wcu` and `table_rcu`, with which it begins.
+    pub doubles_after: Option<Duration>,
     /// Write units per second of live traffic, evenly over the hash space.
     pub live_wcu: f64,
     /// How many of the items lie under one partition key, in the middle of the hash space.
     pub collection: u64,
-    /// Time that a request takes.
+    /// Time that a request takes in the median.
     pub latency: Duration,
+    /// Time that one in a hundred requests exceeds: times are log-normal then. Without it they are within a fifth of the
+    /// median.
+    pub latency_p99: Option<Duration>,
     /// Time that each further statement of a batch adds.
     pub statement_latency: Duration,
     pub seed: u64,
     /// Items that the sweep has read so far, for whoever waits for the simulation in another thread. Clones share it.
     pub swept: Arc<AtomicU64>,
+}
+
+/// What one in a hundred values of the standard normal distribution exceeds.
+const NORMAL_P99: f64 = 2.326_347_9;
+
+/// A value of the standard normal distribution (by Box and Muller).
+fn standard_normal(random: &mut fastrand::Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * random.f64()).cos()
 }
 
 impl Default for Scenario {
@@ -68,11 +85,14 @@ impl Default for Scenario {
             partition_rcu: PARTITION_READS,
             table_wcu: TABLE_QUOTA,
             table_rcu: TABLE_QUOTA,
-            burst_seconds: 0.0,
+            burst_seconds: 1.0,
+            rested: false,
             split_after: None,
+            doubles_after: None,
             live_wcu: 0.0,
             collection: 0,
             latency: Duration::from_millis(5),
+            latency_p99: None,
             statement_latency: Duration::from_micros(400),
             seed: 1,
             swept: Arc::default(),
@@ -102,6 +122,19 @@ impl Scenario {
         item
     }
 
+    /// The time that a request of so many statements takes: never the same.
+    pub(crate) fn time_of(&self, statements: u32, random: &mut fastrand::Rng) -> Duration {
+        let base = self.latency + self.statement_latency * statements.saturating_sub(1);
+        base.mul_f64(match self.latency_p99 {
+            None => 0.8 + 0.4 * random.f64(),
+            Some(p99) => {
+                let ratio = p99.as_secs_f64() / self.latency.as_secs_f64().max(f64::MIN_POSITIVE);
+                let deviation = ratio.max(1.0).ln() / NORMAL_P99;
+                (deviation * standard_normal(random)).exp()
+            }
+        })
+    }
+
     /// Items that do not lie under the one large key.
     pub(crate) fn others(&self) -> u64 {
         self.items - self.collection
@@ -127,5 +160,26 @@ impl Scenario {
         } else {
             rank + self.collection
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_is_as_long_as_it_is_asked_for() {
+        let scenario = Scenario {
+            latency: Duration::from_millis(10),
+            latency_p99: Some(Duration::from_millis(60)),
+            ..Scenario::default()
+        };
+        let mut random = fastrand::Rng::with_seed(1);
+        let times = std::iter::repeat_with(|| scenario.time_of(1, &mut random));
+        let mut times: Vec<f64> = times.take(100_000).map(|t| t.as_secs_f64()).collect();
+        times.sort_by(f64::total_cmp);
+        let (p50, p99) = (times[50_000], times[99_000]);
+        assert!((0.0099..0.0101).contains(&p50), "{p50}");
+        assert!((0.057..0.063).contains(&p99), "{p99}");
     }
 }

@@ -1,9 +1,9 @@
-//! Live traffic: writes of one unit, somewhere in the hash space, at random times of a given rate.
+//! Live traffic: writes of one unit, somewhere in the hash space, at random times of a given rate (a Poisson process).
 
 use std::time::Duration;
 
-use crate::capacity::Capacity;
-use crate::report::Seconds;
+use super::capacity::Capacity;
+use super::seconds::{Second, Seconds};
 use crate::scenario::Scenario;
 
 /// The application that writes to the table meanwhile.
@@ -35,7 +35,7 @@ impl LiveTraffic {
             let partition = capacity.partition_at(random.f64());
             let accepted = capacity.take_write(partition, 1.0, at);
             let second = seconds.at(at);
-            if accepted {
+            if accepted.is_ok() {
                 second.live += 1;
             } else {
                 second.live_throttled += 1;
@@ -54,7 +54,7 @@ pub fn without_backfill(scenario: &Scenario, time: Duration) -> (u64, u64) {
         &mut fastrand::Rng::with_seed(scenario.seed),
         &mut seconds,
     );
-    let sum = |of: fn(&crate::Second) -> u64| seconds.all().iter().map(of).sum();
+    let sum = |of: fn(&Second) -> u64| seconds.all().iter().map(of).sum();
     (
         sum(|second| second.live),
         sum(|second| second.live_throttled),
