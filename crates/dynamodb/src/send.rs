@@ -46,6 +46,11 @@ pub trait Call: Serialize {
     const OPERATION: &'static str;
     /// What the service answers.
     type Answer: DeserializeOwned;
+
+    /// What is sent: the input as JSON.
+    fn body(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(self)
+    }
 }
 
 /// A call that cannot change anything.
@@ -155,7 +160,7 @@ impl Sender {
     /// caller could decide on: credentials that are refused are renewed, and a clock that is refused is corrected, and then the call
     /// is sent once more.
     pub async fn call<C: Call>(&self, call: &C) -> Result<C::Answer, SdkError> {
-        let body = serde_json::to_vec(call).map_err(SdkError::construction_failure)?;
+        let body = call.body().map_err(SdkError::construction_failure)?;
         let target = format!("{}.{}", self.service.target, C::OPERATION);
         let message = Message {
             operation: C::OPERATION,

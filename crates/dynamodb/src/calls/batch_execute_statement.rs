@@ -19,6 +19,37 @@ pub(crate) struct BatchExecuteStatement<'a> {
 impl Call for BatchExecuteStatement<'_> {
     const OPERATION: &'static str = "BatchExecuteStatement";
     type Answer = BatchExecuted;
+
+    /// The statements of a batch differ in their parameters. What they have in common is written as JSON once.
+    fn body(&self) -> serde_json::Result<Vec<u8>> {
+        let Some(first) = self.statements.first() else {
+            return serde_json::to_vec(self);
+        };
+        let (before, after) = first.around_parameters()?;
+        let mut body = Vec::with_capacity(self.statements.len() * 2 * (before.len() + after.len()));
+        body.extend_from_slice(b"{\"Statements\":[");
+        for (i, statement) in self.statements.iter().enumerate() {
+            if i > 0 {
+                body.push(b',');
+            }
+            if !statement.is_like(first) {
+                serde_json::to_writer(&mut body, statement)?;
+                continue;
+            }
+            body.extend_from_slice(&before);
+            for (j, parameter) in statement.parameters.iter().enumerate() {
+                if j > 0 {
+                    body.push(b',');
+                }
+                serde_json::to_writer(&mut body, parameter)?;
+            }
+            body.extend_from_slice(&after);
+        }
+        body.extend_from_slice(b"],\"ReturnConsumedCapacity\":");
+        serde_json::to_writer(&mut body, &self.return_consumed_capacity)?;
+        body.push(b'}');
+        Ok(body)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -28,6 +59,25 @@ pub(crate) struct BatchStatement<'a> {
     /// The values of its question marks, in their order.
     pub(crate) parameters: Vec<&'a Value>,
     pub(crate) return_values_on_condition_check_failure: &'a str,
+}
+
+impl BatchStatement<'_> {
+    /// True if nothing but the parameters is different.
+    fn is_like(&self, other: &Self) -> bool {
+        let told = |statement: &Self| statement.return_values_on_condition_check_failure;
+        self.statement == other.statement && told(self) == told(other)
+    }
+
+    /// Its JSON before and after the parameters.
+    fn around_parameters(&self) -> serde_json::Result<(Vec<u8>, Vec<u8>)> {
+        let mut before = b"{\"Statement\":".to_vec();
+        serde_json::to_writer(&mut before, self.statement)?;
+        before.extend_from_slice(b",\"Parameters\":[");
+        let mut after = b"],\"ReturnValuesOnConditionCheckFailure\":".to_vec();
+        serde_json::to_writer(&mut after, self.return_values_on_condition_check_failure)?;
+        after.push(b'}');
+        Ok((before, after))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -55,4 +105,39 @@ pub(crate) struct StatementError {
     pub(crate) message: String,
     /// The item that the condition was held against. That it is there, and how large it is, is all that matters of it.
     pub(crate) item: Option<ItemBytes>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_the_json_of_its_fields() {
+        let (text, odd) = (
+            Value::S("a \"quoted\" \\ value\n".into()),
+            Value::N("7".into()),
+        );
+        let statement = |statement: &'static str, parameters| BatchStatement {
+            statement,
+            parameters,
+            return_values_on_condition_check_failure: "ALL_OLD",
+        };
+        let update = r#"UPDATE "t\u{e9}" SET "a" = ? WHERE "id" = ?"#;
+        let mut batch = BatchExecuteStatement {
+            statements: Vec::new(),
+            return_consumed_capacity: Some("TOTAL"),
+        };
+        let others = [
+            statement(update, vec![&text, &odd]),
+            statement(update, vec![&odd, &text]),
+            statement("another \"one\"", vec![&odd]),
+            statement(update, vec![]),
+        ];
+        for statement in others {
+            assert_eq!(batch.body().unwrap(), serde_json::to_vec(&batch).unwrap());
+            batch.statements.push(statement);
+        }
+        batch.return_consumed_capacity = None;
+        assert_eq!(batch.body().unwrap(), serde_json::to_vec(&batch).unwrap());
+    }
 }
