@@ -12,6 +12,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials as AwsCredentials;
 use aws_credential_types::attributes::AccountId;
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
@@ -26,11 +27,13 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::account::Account;
+use crate::address::Address;
 use crate::clock::Skew;
 use crate::credentials::{Finder, Source};
 use crate::hosts::{self, CLOUDWATCH, DYNAMODB, LAMBDA, Place, Service, is_on_this_machine};
 use crate::line::{CALL_TIMEOUT, CONNECT_TIMEOUT, Line};
 use crate::outage::{Calls, Outage};
+use crate::signature::Signer;
 use crate::trouble::{Trouble, words};
 
 /// Time for one call if somebody waits for it.
@@ -93,8 +96,9 @@ struct Credentials {
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
     pub(crate) identity: Identity,
-    /// DynamoDB's URL for the account of these credentials, with a path that ends with "/".
-    pub(crate) url: Arc<str>,
+    pub(crate) signer: Arc<Signer>,
+    /// DynamoDB's for the account of these credentials, with a path that ends with "/".
+    pub(crate) address: Arc<Address>,
     /// Other credentials have another number.
     pub(crate) number: u64,
 }
@@ -338,8 +342,12 @@ impl Connection {
             return Ok(access.clone());
         }
         let found = credentials.source.find(now).await?;
+        let keys = found.identity.data::<AwsCredentials>();
+        let keys = keys.ok_or("the credentials are none that a call is signed by")?;
+        let url = self.url_of(&DYNAMODB, found.account.told()).await?;
         let access = Access {
-            url: self.url_of(&DYNAMODB, found.account.told()).await?.into(),
+            signer: Signer::new(keys.clone(), self.region()).into(),
+            address: Address::of(url)?.into(),
             identity: found.identity,
             number: credentials.next,
         };
@@ -420,8 +428,7 @@ async fn load(connector: &SharedHttpConnector, options: &ConnectOptions) -> SdkC
         loader = loader.profile_name(profile);
     }
     if options.local_credentials {
-        let credentials =
-            aws_credential_types::Credentials::new("local", "local", None, None, "local");
+        let credentials = AwsCredentials::new("local", "local", None, None, "local");
         loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials));
     }
     loader.load().await

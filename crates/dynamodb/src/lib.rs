@@ -4,7 +4,7 @@
 //! What is promised here: an update of a target table carries its guard, no matter how it is sent; [`ReadOnly`] has no code behind
 //! it that writes; nothing in this crate drops a table, or puts or deletes an item of a target table.
 //!
-//! Layers, each of which knows only those before it: account, hosts, clock and the line (how anything is sent), troubles on it and the
+//! Layers, each of which knows only those before it: account, hosts, clock, addresses and signatures, the line (how anything is sent), troubles on it and the
 //! outage that they make, [`Connection`] (where, and by which credentials), [`send`] (one typed call) with what failures and refusals
 //! mean, [`calls`] (one operation a file), then the target table, the checkpoint table and the survey of a table for a plan.
 //!
@@ -13,6 +13,7 @@
 #![deny(missing_docs)]
 
 mod account;
+mod address;
 mod alarms;
 pub mod calls;
 mod checkpoints;
@@ -29,6 +30,7 @@ mod outage;
 mod outcome;
 mod refusal;
 pub mod send;
+mod signature;
 mod survey;
 mod target;
 mod trouble;

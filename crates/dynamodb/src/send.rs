@@ -2,7 +2,7 @@
 //! over REST is got in the same way.
 //!
 //! What the SDK's operations do around each call (configuration, interceptors, builders) took more CPU than all the rest of
-//! this program (bench/RESULTS.md). So a call is JSON by serde, signed by the SDK's own signer and sent through the SDK's
+//! this program (bench/RESULTS.md). So a call is JSON by serde, signed as the SDK signs it and sent through the SDK's
 //! connections; its error is the SDK's own type as well.
 
 use std::borrow::Cow;
@@ -12,10 +12,6 @@ use std::time::SystemTime;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{BoxError, ErrorMetadata};
-use aws_sigv4::http_request::{
-    SignableBody, SignableRequest, SigningParams, SigningSettings, sign,
-};
-use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::http::Request;
@@ -29,12 +25,14 @@ use tokio::time::Instant;
 
 pub use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
+use crate::address::Address;
 use crate::clock::{self, Skew};
 use crate::connection::{Access, Connection};
 use crate::hosts::DYNAMODB;
 pub use crate::hosts::{CLOUDWATCH, LAMBDA, Service};
 use crate::line::peer_of;
 use crate::outage::Calls;
+use crate::signature::Signable;
 use crate::trouble::{Form, Peer, Trouble, What};
 
 /// AWS JSON 1.0, the protocol of DynamoDB.
@@ -78,7 +76,7 @@ pub struct Sender {
     connection: Connection,
     service: Service,
     /// With a path that ends with "/"; `None` for DynamoDB, whose URL follows from the credentials.
-    url: Option<Arc<str>>,
+    address: Option<Arc<Address>>,
     /// It sends what is about the records of runs.
     is_of_records: bool,
 }
@@ -123,7 +121,7 @@ impl Sender {
         Sender {
             connection: connection.clone(),
             service: DYNAMODB,
-            url: None,
+            address: None,
             is_of_records: false,
         }
     }
@@ -148,10 +146,11 @@ impl Sender {
             return Ok(None);
         }
         let url = connection.url_of(&service, None).await?;
+        let address = Address::of(url).map_err(|error| Error::invalid("endpoint-url", error))?;
         Ok(Some(Sender {
             connection: connection.clone(),
             service,
-            url: Some(url.into()),
+            address: Some(Arc::new(address)),
             is_of_records: false,
         }))
     }
@@ -213,9 +212,9 @@ impl Sender {
 
     /// Who answers.
     async fn peer(&self) -> Peer {
-        match (&self.url, self.connection.access().await) {
-            (Some(url), _) => peer_of(url),
-            (None, Ok(access)) => peer_of(&access.url),
+        match (&self.address, self.connection.access().await) {
+            (Some(address), _) => peer_of(address.url()),
+            (None, Ok(access)) => peer_of(access.address.url()),
             (None, Err(_)) => peer_of(""),
         }
     }
@@ -278,7 +277,7 @@ impl Sender {
         let mut request = self
             .request(message, &access)
             .map_err(SdkError::construction_failure)?;
-        let peer = || peer_of(self.url.as_ref().unwrap_or(&access.url));
+        let peer = || peer_of(self.address.as_ref().unwrap_or(&access.address).url());
         let troubled = |what| self.troubled(message, begin, Trouble::new(what, peer()));
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
@@ -327,30 +326,25 @@ impl Sender {
     }
 
     fn request(&self, message: &Message<'_>, access: &Access) -> Result<Request, BoxError> {
-        let url = self.url.as_ref().unwrap_or(&access.url);
-        let url = match message.path {
-            "" => Cow::Borrowed(&**url),
-            path => Cow::Owned(format!("{url}{path}")),
+        let address = self.address.as_ref().unwrap_or(&access.address);
+        let address = match message.path {
+            "" => Cow::Borrowed(&**address),
+            path => Cow::Owned(address.below(path)?),
         };
-        let params = v4::SigningParams::builder()
-            .identity(&access.identity)
-            .region(self.connection.region())
-            .name(self.service.signing_name)
-            .time(self.connection.now())
-            .settings(SigningSettings::default())
-            .build()?;
-        let params = SigningParams::from(params);
-        let signable = SignableRequest::new(
-            message.method,
-            &*url,
-            message.headers.iter().copied(),
-            SignableBody::Bytes(message.body.bytes().unwrap_or_default()),
-        )?;
-        let (signed, _) = sign(signable, &params)?.into_parts();
+        let signature = access.signer.sign(
+            self.service.signing_name,
+            self.connection.now(),
+            &Signable {
+                method: message.method,
+                address: &address,
+                headers: message.headers,
+                body: message.body.bytes().unwrap_or_default(),
+            },
+        );
         let body = message.body.try_clone();
         let mut request = Request::new(body.ok_or("the body of a call is in memory")?);
         request.set_method(message.method)?;
-        request.set_uri(&*url)?;
+        request.set_uri(address.url())?;
         let headers = request.headers_mut();
         for (name, value) in message.headers {
             headers.insert(*name, (*value).to_owned());
@@ -359,8 +353,10 @@ impl Sender {
             "user-agent",
             concat!("backfill/", env!("CARGO_PKG_VERSION")),
         );
-        for header in signed.into_parts().0 {
-            headers.insert(header.name(), header.value().to_owned());
+        headers.insert("x-amz-date", signature.date);
+        headers.insert("authorization", signature.authorization);
+        if let Some(token) = access.signer.token() {
+            headers.insert("x-amz-security-token", token.to_owned());
         }
         Ok(request)
     }

@@ -1,0 +1,86 @@
+//! Where a call goes: its URL in the forms that a request and its signature have it in, which are the same for every call.
+
+use aws_sdk_dynamodb::error::BoxError;
+use http::Uri;
+
+/// The URL of a service, taken apart.
+#[derive(Debug, Clone)]
+pub(crate) struct Address {
+    url: String,
+    host: String,
+    canonical_path: String,
+}
+
+impl Address {
+    /// Of a URL with scheme, host and path.
+    pub(crate) fn of(url: String) -> Result<Address, BoxError> {
+        let uri: Uri = url.parse()?;
+        let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else {
+            return Err(format!("{url} names no host").into());
+        };
+        let is_usual = matches!(
+            (uri.scheme_str(), uri.port_u16()),
+            (_, None) | (Some("http"), Some(80)) | (Some("https"), Some(443))
+        );
+        let host = match is_usual {
+            true => host,
+            false => authority.as_str(),
+        };
+        Ok(Address {
+            host: host.to_owned(),
+            canonical_path: canonical_path(uri.path()),
+            url,
+        })
+    }
+
+    /// What is at a path below this address.
+    pub(crate) fn below(&self, path: &str) -> Result<Address, BoxError> {
+        Address::of(format!("{}{path}", self.url))
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// As the header of this name has it: with the port, unless it is the usual one.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path as it is signed.
+    pub(crate) fn canonical_path(&self) -> &str {
+        &self.canonical_path
+    }
+}
+
+/// The path of a URL as it is signed (IAM user guide, Create a signed AWS API request): without empty segments and dots, and with
+/// what is encoded in the URL encoded once more.
+fn canonical_path(path: &str) -> String {
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    let mut canonical = String::with_capacity(path.len());
+    for segment in &segments {
+        canonical.push('/');
+        for byte in segment.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                    canonical.push(char::from(byte));
+                }
+                byte => canonical.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    let ends_open = ["/", "/.", "/.."].iter().any(|end| path.ends_with(end));
+    if canonical.is_empty() || ends_open {
+        canonical.push('/');
+    }
+    canonical
+}
