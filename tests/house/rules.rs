@@ -53,8 +53,8 @@ pub const CRATES: &[Crate] = &[
         name: "dynamodb",
         may_depend_on: &["core"],
         layers: &[
-            &["account", "clock", "hosts", "trouble"],
-            &["credentials", "line", "outage"],
+            &["account", "address", "clock", "hosts", "trouble"],
+            &["credentials", "line", "outage", "signature"],
             &["connection"],
             &["send", "failure", "onward", "refusal"],
             &["calls"],
