@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use backfill_core::change::partiql::Statement;
+use backfill_core::value::packed::{PackedKey, ValueRef};
 use backfill_core::{Item, Key, Value};
 use backfill_fuzz::scenario::Scenario;
 use backfill_fuzz::{assert_is_a_clear_sentence, placeholders};
@@ -119,12 +120,12 @@ fuzz_target!(|text: &str| {
         .chain(keys.names().map(|name| key[name].clone()))
         .chain(values_of(&spec.pending, &spec.values))
         .collect();
-    let key = Key(key.clone());
+    let key = PackedKey::from(&Key(key.clone()));
     let parameters: Vec<Value> = statement
         .bind(&key)
         .parameters
         .into_iter()
-        .cloned()
+        .map(ValueRef::to_value)
         .collect();
     assert_eq!(parameters, expected);
     let marks = tokens.iter().filter(|t| **t == Token::Plain("?")).count();

@@ -1,9 +1,10 @@
-//! Values in plain and in typed JSON: every digit is kept, and what DynamoDB cannot store is refused.
+//! Values in plain and in typed JSON: every digit is kept, and what DynamoDB cannot store is refused. A packed key is the key.
 #![no_main]
 
 use std::collections::BTreeSet;
 
-use backfill_core::{Error, Value};
+use backfill_core::value::packed::PackedKey;
+use backfill_core::{Error, Key, Value};
 use backfill_fuzz::{assert_is_a_clear_sentence, json};
 use libfuzzer_sys::fuzz_target;
 
@@ -27,6 +28,15 @@ fuzz_target!(|text: &str| {
             }
             Err(refusal) => assert_is_refused(&refusal),
         }
+    }
+    if let Ok(packed) = serde_json::from_str::<PackedKey>(text)
+        && !json::has_repeated_keys(text)
+    {
+        let key: Key = serde_json::from_str(text).unwrap();
+        assert_eq!(packed.to_key(), key);
+        assert_eq!(packed, PackedKey::from(&key));
+        let typed = serde_json::to_string(&packed).unwrap();
+        assert_eq!(typed, serde_json::to_string(&key).unwrap());
     }
 });
 

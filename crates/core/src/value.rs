@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::text::visible_json;
 
 pub mod measured;
+pub mod packed;
 pub mod size;
 
 /// Deepest nesting of lists and maps that DynamoDB stores ("Attributes nested up to 32 levels deep",

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
-use backfill_core::{Error, ErrorKind, Item};
+use backfill_core::{Error, ErrorKind};
 
 use crate::clock;
 use crate::send::SdkError;
@@ -153,10 +153,10 @@ fn credentials_error(
 }
 
 /// The items of a page. That a page has none must be said by an empty list: a page that was misunderstood is not the end.
-pub(crate) fn items_of(
+pub(crate) fn items_of<I>(
     doing: impl Fn() -> String,
-    items: Option<Vec<Item>>,
-) -> backfill_core::Result<Vec<Item>> {
+    items: Option<Vec<I>>,
+) -> backfill_core::Result<Vec<I>> {
     items.ok_or_else(|| {
         let why = format!("{}: a page has no items, not even an empty list", doing());
         Error::new(ErrorKind::Internal, why)
@@ -165,7 +165,7 @@ pub(crate) fn items_of(
 
 #[cfg(test)]
 mod tests {
-    use backfill_core::{Key, Value};
+    use backfill_core::{Item, Key, Value};
 
     use super::*;
     use crate::calls::UpdateItem;

@@ -16,8 +16,8 @@ use backfill_core::{Error, ErrorKind, Item, Key, Result};
 
 use crate::alarms::alarm;
 use crate::calls::{
-    ALL_OLD, BatchExecuteStatement, BatchExecuted, BatchStatement, Scan, Scanned, StatementError,
-    TOTAL, UpdateItem,
+    ALL_OLD, BatchExecuteStatement, BatchExecuted, BatchStatement, Scan, ScanOfKeys, Scanned,
+    StatementError, TOTAL, UpdateItem,
 };
 use crate::connection::Connection;
 use crate::description::describe;
@@ -26,7 +26,7 @@ use crate::looks::{self, Looks};
 use crate::onward::Onward;
 use crate::outcome::{LEAST_UNITS, STATEMENT_CONDITION_FAILED, refused, units_of_error};
 use crate::refusal::Refusal;
-use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError, Sender};
+use crate::send::{ProvideErrorMetadata as _, ReadCall, ReadSender, SdkError, Sender};
 use crate::trouble::{Trouble, What};
 
 /// The largest item.
@@ -153,19 +153,15 @@ impl WriteAccess for ReadWrite {
 
 impl TableReader for Reader {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
-        let scanned = self.scan(self.change.sweep(), request).await?;
-        let items = items_of(|| self.doing(), scanned.items)?;
+        let sweep = self.change.sweep();
         // For most changes a sweep brings nothing but keys, which then need not be taken apart.
-        let seen = |item: Item| match self.change.reads() {
-            [] => Seen::from(Key(item)),
-            _ => Seen::new(self.change.keys(), item),
-        };
-        Ok(Page {
-            pending: items.into_iter().map(seen).collect(),
-            scanned: scanned.scanned_count,
-            next: scanned.last_evaluated_key,
-            consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
-        })
+        if self.change.reads().is_empty() {
+            let scanned = self.scan(sweep, request, ScanOfKeys).await?;
+            self.page_of(scanned, Seen::from)
+        } else {
+            let scanned = self.scan(sweep, request, |scan| scan).await?;
+            self.page_of(scanned, |item| Seen::new(self.change.keys(), item))
+        }
     }
 
     async fn lacking(&self, request: PageRequest<'_>) -> Result<LackingPage> {
@@ -173,7 +169,7 @@ impl TableReader for Reader {
             let why = format!("{}: nothing lacks what nothing sets", self.doing());
             return Err(Error::new(ErrorKind::Internal, why));
         };
-        let scanned = self.scan(&lacks.sweep, request).await?;
+        let scanned = self.scan(&lacks.sweep, request, |scan| scan).await?;
         let items = items_of(|| self.doing(), scanned.items)?;
         let lacking = |name: &String| items.iter().filter(|item| !item.contains_key(name)).count();
         Ok(LackingPage {
@@ -194,9 +190,25 @@ impl Reader {
         format!("scanning table {}", self.change.table())
     }
 
-    /// One Scan.
-    async fn scan(&self, sweep: &Sweep, request: PageRequest<'_>) -> Result<Scanned> {
-        let scan = Scan {
+    /// The page that a Scan has answered with.
+    fn page_of<I>(&self, scanned: Scanned<I>, seen: impl Fn(I) -> Seen) -> Result<Page> {
+        let items = items_of(|| self.doing(), scanned.items)?;
+        Ok(Page {
+            pending: items.into_iter().map(seen).collect(),
+            scanned: scanned.scanned_count,
+            next: scanned.last_evaluated_key,
+            consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
+        })
+    }
+
+    /// One Scan, sent as this call.
+    async fn scan<'a, I, C: ReadCall<Answer = Scanned<I>>>(
+        &'a self,
+        sweep: &'a Sweep,
+        request: PageRequest<'a>,
+        call: impl Fn(Scan<'a>) -> C,
+    ) -> Result<Scanned<I>> {
+        let scan = call(Scan {
             table_name: self.change.table(),
             segment: Some(request.segment),
             total_segments: Some(request.total_segments),
@@ -209,7 +221,7 @@ impl Reader {
             expression_attribute_values: Some(&sweep.values),
             return_consumed_capacity: TOTAL,
             ..Scan::default()
-        };
+        });
         let scanned = self.sender.call(&scan).await;
         let scanned = scanned.map_err(|error| failure(&self.doing(), error))?;
         let next = scanned.last_evaluated_key.as_ref();

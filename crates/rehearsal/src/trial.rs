@@ -118,8 +118,8 @@ fn try_on_copies(
     }
     let left = still_pending(&database, change)?;
     for tried in &mut tried {
-        let tried_on = Seen::new(change.keys(), tried.before.clone());
-        tried.is_extinguished = !left.contains(&tried_on.key);
+        let tried_on = change.keys().key_of(&tried.before);
+        tried.is_extinguished = !left.contains(&tried_on);
     }
     Ok(tried)
 }
@@ -216,7 +216,7 @@ fn still_pending(database: &Database, change: &dyn Change) -> Result<Vec<Key>> {
             })
             .map_err(failed)?;
         for item in page.items.iter().flatten() {
-            keys.push(Seen::new(change.keys(), convert(item)?).key);
+            keys.push(change.keys().key_of(&convert(item)?));
         }
         after = page.last_evaluated_key;
         if after.is_none() {

@@ -207,10 +207,12 @@ impl TableWriter for SimulatedWriter {
             consumed_wcu: 0.0,
         };
         for item in items {
-            batch.outcomes.push(state.update(&item.key).map(|write| {
-                batch.consumed_wcu += write.consumed_wcu;
-                write.outcome
-            }));
+            batch
+                .outcomes
+                .push(state.update(&item.key.to_key()).map(|write| {
+                    batch.consumed_wcu += write.consumed_wcu;
+                    write.outcome
+                }));
         }
         Ok(batch)
     }
@@ -222,9 +224,10 @@ impl TableWriter for SimulatedWriter {
     async fn update_and_show(&self, item: &Seen) -> Result<(Write, Option<Item>)> {
         self.table.latency(1).await;
         let mut state = self.table.lock();
-        let write = state.update(&item.key)?;
+        let key = item.key.to_key();
+        let write = state.update(&key)?;
         let updated = write.outcome == Outcome::Updated;
-        let shown = updated.then(|| state.table.scenario().item(&item.key));
+        let shown = updated.then(|| state.table.scenario().item(&key));
         Ok((write, shown))
     }
 

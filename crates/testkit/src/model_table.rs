@@ -606,14 +606,14 @@ impl ModelAccess {
         let read = self.change.reads().iter();
         let read = read.filter_map(|name| Some((name.clone(), item.get(name)?.clone())));
         Seen {
-            key: key.clone(),
+            key: key.into(),
             read: read.collect(),
         }
     }
 
     /// The guarded update on the state itself, and the item after it.
     fn apply(&self, seen: &Seen) -> Result<(Outcome, Option<Item>)> {
-        let key = &seen.key;
+        let key = &seen.key.to_key();
         let mut state = self.table.state.lock().unwrap();
         let at = position(key);
         let Some(mut item) = state.items.get(&at).cloned() else {
@@ -648,7 +648,7 @@ impl TableWriter for ModelAccess {
 
     /// Single statements fail as single requests do: before they take effect, or with their answer lost.
     async fn update_batch(&self, items: &[Seen]) -> Result<Batch> {
-        let distinct: BTreeSet<&Key> = items.iter().map(|item| &item.key).collect();
+        let distinct: BTreeSet<Key> = items.iter().map(|item| item.key.to_key()).collect();
         assert!(items.len() <= BATCH_SIZE && distinct.len() == items.len());
         let faults = &self.table.faults;
         faults.before().await?;

@@ -73,7 +73,7 @@ async fn no_gap_between_pages_and_segments() {
                 let page = reader.page(request).await.unwrap();
                 assert!(page.scanned <= u64::from(limit));
                 scanned += page.scanned;
-                found.extend(page.pending.into_iter().map(|item| item.key));
+                found.extend(page.pending.iter().map(|item| item.key.to_key()));
                 after = page.next;
                 if after.is_none() {
                     break;

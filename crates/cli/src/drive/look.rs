@@ -83,7 +83,7 @@ impl Looked {
             };
             let page = page(&reader, &pace, request, &which.table).await?;
             looked.items += page.scanned;
-            let keys = page.pending.into_iter().map(|seen| seen.key);
+            let keys = page.pending.into_iter().map(|seen| seen.key.to_key());
             looked.keys.extend(keys);
             let left = place.left.saturating_sub(page.scanned as u32);
             match page.next {

@@ -218,7 +218,7 @@ mod tests {
             .map(|(name, value)| (name.to_owned(), text(value)))
             .into();
         let seen = Seen::new(&keys(), item);
-        assert_eq!(seen.key.0, [("id".to_owned(), text("a"))].into());
+        assert_eq!(seen.key.to_key().0, [("id".to_owned(), text("a"))].into());
         assert_eq!(seen.read, [("status".to_owned(), text("new"))].into());
     }
 }

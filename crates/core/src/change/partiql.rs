@@ -11,7 +11,8 @@
 use super::expression::{MAX_DEPTH, is_bare_name, tokens};
 use crate::table::KeySchema;
 use crate::text::printable;
-use crate::{Key, Spec, Value};
+use crate::value::packed::{PackedKey, ValueRef};
+use crate::{Spec, Value};
 
 /// Most statements in one BatchExecuteStatement (API reference, BatchExecuteStatement).
 pub const BATCH_SIZE: usize = 25;
@@ -78,15 +79,16 @@ impl Statement {
     }
 
     /// The statement for the item with this key.
-    pub fn bind<'a>(&'a self, key: &'a Key) -> BoundStatement<'a> {
-        let of_key = self.key.iter().filter_map(|name| key.0.get(name));
+    pub fn bind<'a>(&'a self, key: &'a PackedKey) -> BoundStatement<'a> {
+        let of_key = self.key.iter().filter_map(|name| key.get(name));
         BoundStatement {
             text: &self.text,
             parameters: self
                 .before_key
                 .iter()
+                .map(ValueRef::from)
                 .chain(of_key)
-                .chain(&self.after_key)
+                .chain(self.after_key.iter().map(ValueRef::from))
                 .collect(),
         }
     }
@@ -98,7 +100,7 @@ pub struct BoundStatement<'a> {
     /// The text, with a `?` for each parameter.
     pub text: &'a str,
     /// The parameters in the order of the text.
-    pub parameters: Vec<&'a Value>,
+    pub parameters: Vec<ValueRef<'a>>,
 }
 
 /// A name in double quotes. What a quote inside would mean is not documented.
@@ -418,19 +420,18 @@ mod tests {
             statement.text,
             r#"UPDATE "stuff" SET "test" = ? WHERE "id" = ? AND "created" = ? AND ("test" IS MISSING)"#
         );
-        let key = Key([
-            ("created".to_string(), Value::N("7".into())),
-            ("id".to_string(), Value::S("a".into())),
-        ]
-        .into());
+        let key = crate::Key(
+            [
+                ("created".to_string(), Value::N("7".into())),
+                ("id".to_string(), Value::S("a".into())),
+            ]
+            .into(),
+        );
+        let key = PackedKey::from(&key);
         let parameters = statement.bind(&key).parameters;
         assert_eq!(
             parameters,
-            [
-                &Value::N("1".into()),
-                &Value::S("a".into()),
-                &Value::N("7".into())
-            ]
+            [ValueRef::N("1"), ValueRef::S("a"), ValueRef::N("7")]
         );
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::expression::Guard;
 use super::partiql::BoundStatement;
 use crate::table::KeySchema;
+use crate::value::packed::PackedKey;
 use crate::value::size::item_bytes;
 use crate::{Item, Key};
 
@@ -61,7 +62,7 @@ pub trait Change: fmt::Debug + Send + Sync {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// The item's primary key.
-    pub key: Key,
+    pub key: PackedKey,
     /// The attributes of [`Change::reads`] that the item has.
     pub read: Item,
 }
@@ -71,29 +72,36 @@ impl Seen {
     pub fn new(keys: &KeySchema, mut item: Item) -> Seen {
         let key = keys.names().filter_map(|name| item.remove_entry(name));
         Seen {
-            key: Key(key.collect()),
+            key: PackedKey::from(&Key(key.collect())),
             read: item,
         }
     }
 
     /// Bytes that it takes in memory, about.
     pub(crate) fn bytes(&self) -> usize {
-        let heap = |item: &Item| match item.len() {
+        let read = match self.read.len() {
             0 => 0,
             // Nodes of a map have room for eleven, and what is allocated has a head.
-            entries => 640 + 64 * entries + item_bytes(item) as usize,
+            entries => 640 + 64 * entries + item_bytes(&self.read) as usize,
         };
-        size_of::<Seen>() + heap(&self.key.0) + heap(&self.read)
+        size_of::<Seen>() + self.key.heap_bytes() + read
+    }
+}
+
+/// An item of which a change reads nothing but the key.
+impl From<PackedKey> for Seen {
+    fn from(key: PackedKey) -> Self {
+        Seen {
+            key,
+            read: Item::new(),
+        }
     }
 }
 
 /// An item of which a change reads nothing but the key.
 impl From<Key> for Seen {
     fn from(key: Key) -> Self {
-        Seen {
-            key,
-            read: Item::new(),
-        }
+        PackedKey::from(&key).into()
     }
 }
 

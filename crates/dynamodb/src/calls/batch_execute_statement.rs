@@ -1,7 +1,8 @@
 //! BatchExecuteStatement: what is asked and what is answered.
 
+use backfill_core::text;
 use backfill_core::value::measured::ItemBytes;
-use backfill_core::{Value, text};
+use backfill_core::value::packed::ValueRef;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::Capacity;
@@ -57,7 +58,7 @@ impl Call for BatchExecuteStatement<'_> {
 pub(crate) struct BatchStatement<'a> {
     pub(crate) statement: &'a str,
     /// The values of its question marks, in their order.
-    pub(crate) parameters: Vec<&'a Value>,
+    pub(crate) parameters: Vec<ValueRef<'a>>,
     pub(crate) return_values_on_condition_check_failure: &'a str,
 }
 
@@ -113,10 +114,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_the_json_of_its_fields() {
-        let (text, odd) = (
-            Value::S("a \"quoted\" \\ value\n".into()),
-            Value::N("7".into()),
-        );
+        let (text, odd) = (ValueRef::S("a \"quoted\" \\ value\n"), ValueRef::N("7"));
         let statement = |statement: &'static str, parameters| BatchStatement {
             statement,
             parameters,
@@ -128,9 +126,9 @@ mod tests {
             return_consumed_capacity: Some("TOTAL"),
         };
         let others = [
-            statement(update, vec![&text, &odd]),
-            statement(update, vec![&odd, &text]),
-            statement("another \"one\"", vec![&odd]),
+            statement(update, vec![text, odd]),
+            statement(update, vec![odd, text]),
+            statement("another \"one\"", vec![odd]),
             statement(update, vec![]),
         ];
         for statement in others {

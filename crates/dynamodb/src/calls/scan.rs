@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backfill_core::value::packed::PackedKey;
 use backfill_core::{Item, Key};
 use serde::{Deserialize, Serialize};
 
@@ -59,12 +60,24 @@ impl Call for Scan<'_> {
 
 impl ReadCall for Scan<'_> {}
 
-/// One page.
+/// A Scan whose projection is the primary key: what is answered takes little memory.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(transparent)]
+pub(crate) struct ScanOfKeys<'a>(pub(crate) Scan<'a>);
+
+impl Call for ScanOfKeys<'_> {
+    const OPERATION: &'static str = Scan::OPERATION;
+    type Answer = Scanned<PackedKey>;
+}
+
+impl ReadCall for ScanOfKeys<'_> {}
+
+/// One page of items in this form.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Scanned {
+pub struct Scanned<I = Item> {
     /// The items that the filter lets through; `None` if they were only counted.
-    pub items: Option<Vec<Item>>,
+    pub items: Option<Vec<I>>,
     /// How many the filter lets through.
     pub count: Option<u64>,
     /// Items evaluated, before the filter.

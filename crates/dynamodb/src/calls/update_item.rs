@@ -12,9 +12,9 @@ use crate::send::Call;
 /// ([API_UpdateItem](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html)).
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct UpdateItem<'a> {
+pub(crate) struct UpdateItem<'a, K = Key> {
     pub(crate) table_name: &'a str,
-    pub(crate) key: &'a Key,
+    pub(crate) key: &'a K,
     pub(crate) update_expression: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) condition_expression: Option<&'a str>,
@@ -52,7 +52,7 @@ impl<'a> UpdateItem<'a> {
     }
 }
 
-impl Call for UpdateItem<'_> {
+impl<K: Serialize> Call for UpdateItem<'_, K> {
     const OPERATION: &'static str = "UpdateItem";
     type Answer = Updated;
 }

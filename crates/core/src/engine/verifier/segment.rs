@@ -186,7 +186,7 @@ impl<R: TableReader> Counting<'_, R> {
             count.remaining += page.pending.len() as u64;
             count.consumed_rcu += page.consumed_rcu;
             let room = MAX_SAMPLES - count.samples.len();
-            let found = page.pending.into_iter().map(|item| item.key);
+            let found = page.pending.into_iter().map(|item| item.key.to_key());
             count.samples.extend(found.take(room));
             count.segment.cursor = Cursor::after_page(page.next);
         }

@@ -6,6 +6,7 @@ use crate::change::Seen;
 use crate::pace::Consistency;
 use crate::pace::retry::retry_until;
 use crate::ports::{LookBy, PageRequest, SegmentStore, TableReader, TableWriter};
+use crate::value::packed::PackedKey;
 use crate::{Item, Key, Result};
 
 /// Beyond so many times what a page had evaluated, and so many items, its items are not looked for any more.
@@ -43,7 +44,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// allow one way of looking, it is looked at in the next. `None`: not known before the time was over.
     pub(super) async fn look(
         &self,
-        key: &Key,
+        key: &PackedKey,
         bytes: u64,
         place: Place<'_>,
         result: &mut PageResult,
@@ -60,7 +61,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     async fn look_by(
         &self,
         by: LookBy,
-        key: &Key,
+        key: &PackedKey,
         bytes: u64,
         place: Place<'_>,
         result: &mut PageResult,
@@ -74,7 +75,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         let should_cost = by.units(bytes);
         let looked = self
             .pace
-            .look_at(&self.writer, key, by, should_cost, &self.until)
+            .look_at(&self.writer, &key.to_key(), by, should_cost, &self.until)
             .await?;
         let Some((item, units)) = looked else {
             return Ok(None);
@@ -95,10 +96,11 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// what was behind it on the page is behind it still.
     async fn look_at_page(
         &self,
-        key: &Key,
+        key: &PackedKey,
         place: Place<'_>,
         result: &mut PageResult,
     ) -> Result<Option<Looked>> {
+        let own = key.to_key();
         let mut after = place.after.cloned();
         let mut evaluated = 0;
         loop {
@@ -138,7 +140,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             let Some(next) = page.next else {
                 return Ok(Some(Looked::NotPending));
             };
-            if Some(&next) == place.next || next == *key || page.pending.iter().any(is_behind) {
+            if Some(&next) == place.next || next == own || page.pending.iter().any(is_behind) {
                 return Ok(Some(Looked::NotPending));
             }
             evaluated += page.scanned;

@@ -11,6 +11,7 @@ use crate::pace::Pace;
 use crate::pace::retry::{Until, retry_until};
 use crate::ports::{Batch, Outcome, SegmentStore, TableWriter, Write};
 use crate::records::{Counters, Cursor, Rejected, SegmentRecord};
+use crate::value::packed::PackedKey;
 use crate::{Error, ErrorKind, Item, Key, Result};
 
 /// How long a checkpoint, and before it the records of rejected items, are tried again, also beyond the time box. A
@@ -104,7 +105,7 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     pub(super) fn take(
         &self,
         result: &mut PageResult,
-        key: &Key,
+        key: &PackedKey,
         outcome: Result<Option<Outcome>>,
     ) {
         let counters = &mut result.counters;
@@ -121,7 +122,7 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 counters.rejected += 1;
                 result.rejected.push(Rejected {
                     segment: self.segment,
-                    key: key.clone(),
+                    key: key.to_key(),
                     reason,
                     at_ms: now_ms(),
                 });
