@@ -22,9 +22,6 @@ pub use self::capacity::Limit;
 pub use self::seconds::Second;
 pub use self::traffic::without_backfill;
 
-/// Bytes of one Scan response, at most.
-const PAGE_BYTES: u64 = 1_000_000;
-
 /// The state of a table: which items are pending, and what its limits have left.
 pub struct Table {
     scenario: Scenario,
@@ -231,9 +228,7 @@ impl Table {
             Some(index) => index + 1,
             None => self.scenario.first_from(f64::from(page.segment) / total),
         };
-        let most = u64::from(page.limit)
-            .min(PAGE_BYTES / self.scenario.item_bytes)
-            .max(1);
+        let most = self.scenario.page_items(page.limit);
         (begin, (begin + most).min(end).max(begin), end)
     }
 

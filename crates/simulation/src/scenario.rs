@@ -60,6 +60,9 @@ pub struct Scenario {
     pub swept: Arc<AtomicU64>,
 }
 
+/// Bytes of one Scan response, at most.
+const PAGE_BYTES: u64 = 1_000_000;
+
 /// What one in a hundred values of the standard normal distribution exceeds.
 const NORMAL_P99: f64 = 2.326_347_9;
 
@@ -133,6 +136,11 @@ impl Scenario {
                 (deviation * standard_normal(random)).exp()
             }
         })
+    }
+
+    /// Items that one page evaluates at most.
+    pub fn page_items(&self, limit: u32) -> u64 {
+        u64::from(limit).min(PAGE_BYTES / self.item_bytes).max(1)
     }
 
     /// Items that do not lie under the one large key.
