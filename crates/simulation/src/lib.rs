@@ -5,6 +5,7 @@
 //! table itself is a [`model`] that knows nothing of engine and clock, so that a server can stand in front of it as well.
 
 mod driver;
+pub mod matrix;
 pub mod model;
 mod report;
 mod scenario;
