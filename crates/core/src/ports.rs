@@ -368,8 +368,7 @@ pub trait SegmentStore: CheckpointReader {
         segment: u32,
     ) -> impl Future<Output = Result<SegmentRecord>> + Send;
 
-    /// Stores cursor and counters of a segment of this run. With the checkpoint that exhausts a segment,
-    /// [`CheckpointReader::exhausted`] grows by one, at most.
+    /// Stores cursor and counters of a segment of this run.
     ///
     /// Errors: `Fenced` if the stored generation is not `record.generation`, or if a checkpoint with a higher number
     /// (`counters.checkpoints`) is stored already.
@@ -379,12 +378,13 @@ pub trait SegmentStore: CheckpointReader {
         record: &SegmentRecord,
     ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Stores what has become of rejected items of a segment: does what [`SegmentStore::checkpoint`] does, with its errors, but
-    /// counts no segment as exhausted.
-    fn amend(
+    /// Makes [`CheckpointReader::exhausted`] of a shard grow by so many in the run's current pass. Not to be tried again after an
+    /// error: it may have been carried out, and would then count twice.
+    fn count_exhausted(
         &self,
         run: &RunRecord,
-        record: &SegmentRecord,
+        shard: u32,
+        segments: u32,
     ) -> impl Future<Output = Result<()>> + Send;
 
     /// Adds what was done in a segment to the history of the run's current pass. Not to be tried again after an error: it may

@@ -395,21 +395,22 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
             if stored.generation != record.generation || late {
                 return Err(fenced());
             }
-            let was_exhausted = stored.cursor == Cursor::Exhausted;
             *stored = record.clone();
             self.line.stored(run, record);
-            if record.cursor == Cursor::Exhausted && !was_exhausted {
-                // It is counted, in a small item.
-                self.wrote(&place, &());
-                *state.exhausted.entry((place, record.pass)).or_default() += 1;
-            }
         }
         self.line.after().await
     }
 
-    async fn amend(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
-        // It counts a segment when it becomes exhausted.
-        self.checkpoint(run, record).await
+    async fn count_exhausted(&self, run: &RunRecord, shard: u32, segments: u32) -> Result<()> {
+        self.line.before().await?;
+        let place = place(&run.run_id, run.shards, shard);
+        // In a small item.
+        self.wrote(&place, &());
+        {
+            let mut state = self.state();
+            *state.exhausted.entry((place, run.pass)).or_default() += segments;
+        }
+        self.line.after().await
     }
 
     async fn add_to_history(&self, run: &RunRecord, segment: u32, flush: &Flush) -> Result<()> {

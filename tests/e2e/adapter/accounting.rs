@@ -4,7 +4,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use backfill_core::change::Seen;
 use backfill_core::ports::TableWriter as _;
 use backfill_core::ports::{CheckpointReader as _, LookBy, Outcome, SegmentStore as _};
-use backfill_core::records::{Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord};
+use backfill_core::records::{
+    Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, shard_of,
+};
 use backfill_core::request::WriterKind;
 use backfill_core::value::size::item_bytes;
 use backfill_core::{ErrorKind, Key, Value};
@@ -316,6 +318,10 @@ async fn accounting_of_a_large_run_in_the_checkpoint_table() {
             claimed.cursor = Cursor::Exhausted;
         }
         store.checkpoint(&run, &claimed).await.unwrap();
+        if claimed.cursor == Cursor::Exhausted {
+            let shard = shard_of(segment, run.shards);
+            store.count_exhausted(&run, shard, 1).await.unwrap();
+        }
         let item = Rejected {
             segment,
             key: key(segment.into()),
@@ -343,7 +349,7 @@ async fn accounting_of_a_large_run_in_the_checkpoint_table() {
     // What becomes of rejected items later exhausts no segment once more.
     let done = store.claim(&run, 0).await.unwrap();
     assert_eq!(done.cursor, Cursor::Exhausted);
-    store.amend(&run, &done).await.unwrap();
+    store.checkpoint(&run, &done).await.unwrap();
     let mut after = 0;
     for shard in 0..run.shards {
         after += store.exhausted(&run, shard).await.unwrap();

@@ -177,11 +177,16 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
 
     /// Works a round off: its trial, if it has one, and then all of its segments.
     async fn work_off(&self, round: &Round, owner: &Owner, stop: &CancellationToken) -> Result<()> {
-        if round.trial {
-            self.chunk(round, owner, round.segments[0], true, stop)
-                .await?;
-        }
-        self.sweep(round, owner, stop).await
+        let work = async {
+            if round.trial {
+                self.chunk(round, owner, round.segments[0], true, stop)
+                    .await?;
+            }
+            self.sweep(round, owner, stop).await
+        };
+        let worked = work.await;
+        self.worker.settle().await;
+        worked
     }
 
     /// Records why the run is held, and waits while it is, or until `stop` is cancelled.

@@ -77,7 +77,7 @@ where
 }
 
 /// Refuses work on a pass of a run in the name of an owner, with the errors of [`load`].
-fn require(record: &RunRecord, pass: u32, owner: &Owner) -> Result<()> {
+pub(super) fn require(record: &RunRecord, pass: u32, owner: &Owner) -> Result<()> {
     if record.owner != *owner {
         return Err(taken_over(record, owner));
     }

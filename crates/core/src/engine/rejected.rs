@@ -258,7 +258,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         record.saved_ms = now_ms();
         // The books first: a record that is left over is tried once more, and found to be done.
         let patience = Until::after(CHECKPOINT_PATIENCE);
-        retry(&patience, || store.amend(run, &record)).await?;
+        retry(&patience, || store.checkpoint(run, &record)).await?;
         for item in mended {
             retry(&Until::after(PATIENCE), || store.forget_rejected(run, item)).await?;
         }

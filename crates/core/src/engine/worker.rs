@@ -4,7 +4,7 @@
 //! A chunk is a pipeline of pages (`sweep`). The pending items of a page are written several batches at once (`page`); the
 //! first of them is tried alone (`trial`) and looked at (`look`). One write is sent, and what became of it is noted, by
 //! `segment`. What DynamoDB refuses for good is recorded (`rejection`), what it refuses without saying why is judged
-//! (`validity`), and what is checkpointed is told (`ledger`).
+//! (`validity`), and what is checkpointed is told (`ledger`). What segments of one process share is in `together`.
 
 mod ledger;
 mod look;
@@ -12,10 +12,12 @@ mod page;
 mod rejection;
 mod segment;
 mod sweep;
+mod together;
 mod trial;
 mod validity;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -30,12 +32,13 @@ pub use self::segment::CHECKPOINT_PATIENCE;
 use self::segment::Segment;
 pub use self::sweep::PAGE_LIMIT;
 use self::sweep::Sweep;
+use self::together::Together;
 use self::trial::Trial;
 pub(super) use self::validity::unless_busy;
 use self::validity::{Accepted, Validity};
 use crate::engine::canary::Quota;
 use crate::engine::holds::Holds;
-use crate::engine::ownership::{self, load_near};
+use crate::engine::ownership::{self, load_near, require};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::pace::{Budget, Consistency, Pace, Share};
 use crate::ports::{SegmentStore, TableWriter as _, WriteAccess};
@@ -92,6 +95,7 @@ pub struct Worker<A, S> {
     pub(super) budget: Budget,
     accepted: Accepted,
     holds: Holds,
+    together: Together,
 }
 
 impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
@@ -103,6 +107,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             budget: Budget::new(share),
             accepted: Accepted::default(),
             holds: Holds::default(),
+            together: Together::default(),
         }
     }
 
@@ -119,9 +124,21 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         latest: Option<Instant>,
         stop: &CancellationToken,
     ) -> Result<ChunkReport> {
+        let worked = self.try_to_work(chunk, latest, stop).await;
+        if worked.is_err() {
+            self.together.forget_run();
+        }
+        worked
+    }
+
+    async fn try_to_work(
+        &self,
+        chunk: &Chunk,
+        latest: Option<Instant>,
+        stop: &CancellationToken,
+    ) -> Result<ChunkReport> {
         let begin = Instant::now();
-        let near = likely_copy(chunk.segment);
-        let run = load_near(&self.store, near, &chunk.run_id, chunk.pass, &chunk.owner).await?;
+        let run = self.run_of(chunk).await?;
         refuse_foreign(chunk, &run)?;
         self.look_for_holds(&run).await?;
         let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
@@ -153,12 +170,14 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             self.budget.follow(1, Consistency::of(is_alone));
         }
         let before = record.counters;
+        let claimed = (record.cursor == Cursor::Exhausted, record.trial_passed);
         let ledger = Ledger::new(&run, chunk.segment, &before);
         let swept = self
             .sweep(chunk, &run, &mut record, course, &ledger, &quota)
             .await;
-        ledger.flush(&self.store).await;
         let done = record.cursor == Cursor::Exhausted;
+        let is_saved = swept.is_ok();
+        self.tell(&run, &ledger, &record, claimed, is_saved).await;
         ledger.report(match done {
             true => self.segments_done(&run).await,
             false => None,
@@ -181,6 +200,51 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             cursor: record.cursor,
             counters: record.counters,
         })
+    }
+
+    /// The record of the run, for work on a chunk. If all segments are worked on in this process, one that was read for another of
+    /// them a moment ago will do.
+    ///
+    /// Errors: those of [`load_near`].
+    async fn run_of(&self, chunk: &Chunk) -> Result<Arc<RunRecord>> {
+        if !self.budget.is_shared()
+            && let Some(run) = self.together.run(&chunk.run_id)
+            && require(&run, chunk.pass, &chunk.owner).is_ok()
+        {
+            return Ok(run);
+        }
+        let near = likely_copy(chunk.segment);
+        let run = load_near(&self.store, near, &chunk.run_id, chunk.pass, &chunk.owner).await?;
+        let run = Arc::new(run);
+        self.together.note_run(&run);
+        Ok(run)
+    }
+
+    /// Tells what a chunk has done, and counts its segment if it is exhausted by it: at once if each segment has a process of its
+    /// own, and else with what others have done. When it was claimed, it was exhausted or not, and had passed its trial or not.
+    async fn tell(
+        &self,
+        run: &RunRecord,
+        ledger: &Ledger<'_>,
+        record: &SegmentRecord,
+        (was_exhausted, had_passed): (bool, bool),
+        is_saved: bool,
+    ) {
+        if record.trial_passed && !had_passed {
+            self.together.note_trial(run);
+        }
+        if record.cursor == Cursor::Exhausted && !was_exhausted && is_saved {
+            self.together.count(run, record.segment, &self.store).await;
+        }
+        self.together.tell(ledger, &self.store).await;
+        if self.budget.is_shared() {
+            self.together.settle(&self.store).await;
+        }
+    }
+
+    /// Tells what the chunks that have ended have done and not told yet.
+    pub(super) async fn settle(&self) {
+        self.together.settle(&self.store).await;
     }
 
     /// Sweeps a claimed segment until `until`, or until the run is no longer ours.
@@ -223,6 +287,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             trial: Trial {
                 is_all: chunk.trial,
                 is_first_pass: run.pass == run.first_pass,
+                is_shown: self.together.is_shown(run),
             },
             rejections: Rejections::new(run),
             ledger,
@@ -234,6 +299,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         let known = &exhausted;
         let look = |run: RunRecord| async move {
             ledger.follow(&run.settings);
+            self.together.note_run(&Arc::new(run.clone()));
             let counts = fastrand::u32(..looks_a_count(&run.settings)) == 0;
             let shards = if counts { run.shards } else { 0 };
             self.follow(&run, 0..shards, known).await?;

@@ -10,6 +10,7 @@ mod plans;
 mod proof;
 mod properties;
 mod resume;
+mod scale;
 mod seeds;
 mod simulation;
 mod world;

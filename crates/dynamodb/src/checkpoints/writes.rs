@@ -3,7 +3,7 @@
 use backfill_core::ports::{CheckpointReader as _, CountNotes, RunStore, SegmentStore};
 use backfill_core::records::{
     CountNote, Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, RunStatus,
-    SegmentRecord, VERSION,
+    SegmentRecord, VERSION, place,
 };
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 
@@ -153,16 +153,25 @@ impl SegmentStore for CheckpointTable {
     }
 
     async fn checkpoint(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
-        self.put_checkpoint(run, record).await?;
-        if record.cursor == Cursor::Exhausted {
-            self.count_exhausted(&run.place_of(record.segment), record.pass)
-                .await;
-        }
-        Ok(())
+        self.put_checkpoint(run, record).await
     }
 
-    async fn amend(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
-        self.put_checkpoint(run, record).await
+    async fn count_exhausted(&self, run: &RunRecord, shard: u32, segments: u32) -> Result<()> {
+        let place = place(&run.run_id, run.shards, shard);
+        let key = key(&place, &exhausted_key(run.pass));
+        let update = UpdateItem {
+            expression_attribute_names: Some(&names([EXHAUSTED, "expires_at"])),
+            expression_attribute_values: Some(&values([
+                ("segments", number(segments)),
+                ("expires_at", expires_at()),
+            ])),
+            ..self.update(
+                &key,
+                "ADD #exhausted :segments SET #expires_at = :expires_at",
+            )
+        };
+        let counted = self.call("counting exhausted segments in", &update).await;
+        counted.map(drop)
     }
 
     async fn add_to_history(&self, run: &RunRecord, segment: u32, flush: &Flush) -> Result<()> {
@@ -333,22 +342,5 @@ impl CheckpointTable {
     /// An update of this record, without condition, names and values.
     fn update<'a>(&'a self, key: &'a Key, expression: &'a str) -> UpdateItem<'a> {
         UpdateItem::of(&self.name, key, expression)
-    }
-
-    /// Adds a segment to those that are exhausted in its pass. Once and never again: a segment that is not counted
-    /// leaves the others a smaller share of the budget, one that is counted twice a larger one.
-    async fn count_exhausted(&self, place: &str, pass: u32) {
-        let key = key(place, &exhausted_key(pass));
-        let update = UpdateItem {
-            expression_attribute_names: Some(&names([EXHAUSTED, "expires_at"])),
-            expression_attribute_values: Some(&values([
-                ("one", number(1)),
-                ("expires_at", expires_at()),
-            ])),
-            ..self.update(&key, "ADD #exhausted :one SET #expires_at = :expires_at")
-        };
-        if let Err(error) = self.call("counting an exhausted segment in", &update).await {
-            tracing::debug!(error = error.report(), "a segment is not counted");
-        }
     }
 }

@@ -91,6 +91,22 @@ impl<'a> Ledger<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The run.
+    pub(super) fn run(&self) -> &'a RunRecord {
+        self.run
+    }
+
+    /// The segment.
+    pub(super) fn segment(&self) -> u32 {
+        self.segment
+    }
+
+    /// What was checkpointed since the last flush, and in what time, for whoever tells it in place of this; `None` if that is
+    /// nothing.
+    pub(super) fn take(&self) -> Option<(Counters, Duration)> {
+        self.state().take()
+    }
+
     /// Takes note of counters that are checkpointed.
     pub(super) fn saved(&self, counters: &Counters) {
         self.state().saved = *counters;
@@ -105,8 +121,13 @@ impl<'a> Ledger<'a> {
 
     /// Whether it is time for a flush.
     pub(super) fn is_due(&self) -> bool {
+        self.state().flushed.1.elapsed() >= self.least()
+    }
+
+    /// The least time between two flushes now.
+    pub(super) fn least(&self) -> Duration {
         let age = self.age + self.begin.elapsed();
-        self.state().flushed.1.elapsed() >= self.least.max(age / FLUSHES_PER_AGE)
+        self.least.max(age / FLUSHES_PER_AGE)
     }
 
     /// Adds what was checkpointed since the last flush to the history of the run. An error is no error of the run, and the

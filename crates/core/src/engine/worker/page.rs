@@ -47,10 +47,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// error none is begun any more, of this page or another. Whoever reads the page again finds only what was left: an
     /// item that was written matches no longer.
     pub(super) async fn write(&self, page: Result<Read<'_>>, stage: Stage) -> PageResult {
-        let mut result = PageResult {
-            trial_passed: matches!(stage, Stage::Passed),
-            ..PageResult::default()
-        };
+        let mut result = PageResult::default();
         let read = match page {
             Ok(read) => read,
             Err(error) => {

@@ -28,6 +28,8 @@ pub(super) struct Trial {
     /// True if nothing was updated in an earlier pass. Once something was, what is left may well be nothing but items that
     /// are refused.
     pub(super) is_first_pass: bool,
+    /// True if so many other segments of this process have passed theirs that this one needs none.
+    pub(super) is_shown: bool,
 }
 
 /// How far the trial of a segment has come when a page is written.
@@ -46,7 +48,7 @@ pub(super) enum Stage {
 impl Trial {
     /// The stage that a segment is in.
     pub(super) fn stage(&self, record: &SegmentRecord) -> Stage {
-        if record.trial_passed {
+        if self.is_passed(record) {
             return Stage::Passed;
         }
         let counters = &record.counters;
@@ -54,6 +56,10 @@ impl Trial {
         Stage::Trying {
             in_vain: in_vain.then_some(counters.rejected),
         }
+    }
+
+    fn is_passed(&self, record: &SegmentRecord) -> bool {
+        record.trial_passed || (self.is_shown && !self.is_all)
     }
 
     /// Whether a chunk that has read so many pages ends here because it was to try the update and nothing else.
@@ -71,7 +77,7 @@ impl Trial {
     /// Pages that may be in the pipeline together. Every segment tries the change on the first item that it updates,
     /// and writes no other before.
     pub(super) fn pages_at_once(&self, record: &SegmentRecord) -> usize {
-        if self.is_all || !record.trial_passed {
+        if self.is_all || !self.is_passed(record) {
             1
         } else {
             usize::MAX

@@ -1,0 +1,180 @@
+//! What the segments of one process have in common, so that a small segment costs little more than its own work: the run
+//! record as it was a moment ago, what is to be added to the history, and that the update was shown to extinguish its
+//! predicate.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::ledger::{FLUSH_PATIENCE, Ledger};
+use crate::clock::now_ms;
+use crate::pace::retry::retry_each;
+use crate::pace::retry::{PATIENCE, Until};
+use crate::ports::SegmentStore;
+use crate::records::{Counters, Flush, RunRecord, shard_of};
+
+/// A chunk begins by a record that one of this process has read within this time. Beside the looks of longer chunks, this is
+/// how soon a process with small segments knows of a change.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Segments that have shown by a trial of their own that the update extinguishes its predicate, after which others of the same
+/// process and pass rely on it.
+const ENOUGH_TRIALS: u32 = 1_000;
+
+/// Exhausted segments are counted together, this often.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+/// What segments of one process share.
+#[derive(Debug, Default)]
+pub(super) struct Together(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The record of a run, and when it was read.
+    run: Option<(Arc<RunRecord>, Instant)>,
+    /// The same, however long ago that was.
+    last: Option<Arc<RunRecord>>,
+    /// Trials that were passed, in this pass of this run.
+    trials: (String, u32, u32),
+    /// What is to be added to the history.
+    untold: Option<Untold>,
+    /// Segments that are exhausted and not counted yet, by shard.
+    uncounted: BTreeMap<u32, u32>,
+    /// When some of them were counted last.
+    counted: Option<Instant>,
+}
+
+/// What chunks that have ended have done since the last flush.
+#[derive(Debug)]
+struct Untold {
+    since: Instant,
+    /// One of the segments.
+    segment: u32,
+    done: Counters,
+}
+
+impl Together {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The record of this run, if it was read a moment ago.
+    pub(super) fn run(&self, run_id: &str) -> Option<Arc<RunRecord>> {
+        let state = self.lock();
+        let (run, read) = state.run.as_ref()?;
+        (run.run_id == run_id && read.elapsed() < FRESH).then(|| run.clone())
+    }
+
+    /// Takes note of a record that was just read.
+    pub(super) fn note_run(&self, run: &Arc<RunRecord>) {
+        let mut state = self.lock();
+        state.run = Some((run.clone(), Instant::now()));
+        state.last = Some(run.clone());
+    }
+
+    /// The next chunk reads the record itself.
+    pub(super) fn forget_run(&self) {
+        self.lock().run = None;
+    }
+
+    /// Takes note of a segment that has passed a trial of its own.
+    pub(super) fn note_trial(&self, run: &RunRecord) {
+        let trials = &mut self.lock().trials;
+        if (trials.0.as_str(), trials.1) != (run.run_id.as_str(), run.pass) {
+            *trials = (run.run_id.clone(), run.pass, 0);
+        }
+        trials.2 += 1;
+    }
+
+    /// Whether so many segments have passed a trial in this pass that another one needs none.
+    pub(super) fn is_shown(&self, run: &RunRecord) -> bool {
+        let trials = &self.lock().trials;
+        (trials.0.as_str(), trials.1) == (run.run_id.as_str(), run.pass)
+            && trials.2 >= ENOUGH_TRIALS
+    }
+
+    /// Takes what the ledger of a chunk that ends has not told, and tells it if it is time.
+    pub(super) async fn tell<S: SegmentStore>(&self, ledger: &Ledger<'_>, store: &S) {
+        let Some((done, time)) = ledger.take() else {
+            return;
+        };
+        let is_due = {
+            let mut state = self.lock();
+            let since = Instant::now().checked_sub(time);
+            let since = since.unwrap_or_else(Instant::now);
+            let segment = ledger.segment();
+            let untold = state.untold.get_or_insert(Untold {
+                since,
+                segment,
+                done: Counters::default(),
+            });
+            untold.since = untold.since.min(since);
+            untold.segment = segment;
+            untold.done += done;
+            untold.since.elapsed() >= ledger.least()
+        };
+        if is_due {
+            self.tell_all(ledger.run(), store).await;
+        }
+    }
+
+    /// Counts a segment that is exhausted, with others that are, if it is time. Each once and never again: a segment that is
+    /// not counted leaves the others a smaller share of the budget, one that is counted twice a larger one.
+    pub(super) async fn count<S: SegmentStore>(&self, run: &RunRecord, segment: u32, store: &S) {
+        let is_due = {
+            let mut state = self.lock();
+            let shard = shard_of(segment, run.shards);
+            *state.uncounted.entry(shard).or_default() += 1;
+            let counted = *state.counted.get_or_insert_with(Instant::now);
+            counted.elapsed() >= COUNT_EVERY
+        };
+        if is_due {
+            self.count_all(run, store).await;
+        }
+    }
+
+    /// Tells and counts whatever is left.
+    pub(super) async fn settle<S: SegmentStore>(&self, store: &S) {
+        let last = self.lock().last.clone();
+        if let Some(run) = last {
+            self.count_all(&run, store).await;
+            self.tell_all(&run, store).await;
+        }
+    }
+
+    async fn count_all<S: SegmentStore>(&self, run: &RunRecord, store: &S) {
+        let uncounted = {
+            let mut state = self.lock();
+            state.counted = Some(Instant::now());
+            std::mem::take(&mut state.uncounted)
+        };
+        let count = |(shard, segments)| store.count_exhausted(run, shard, segments);
+        // No error ends it, and none is tried again.
+        let once = Until::after(Duration::ZERO);
+        let counting = retry_each(&once, uncounted, count);
+        match tokio::time::timeout(PATIENCE, counting).await {
+            Ok(Ok(_)) => {}
+            _ => tracing::debug!("some exhausted segments may not be counted"),
+        }
+    }
+
+    /// Adds what is left to the history. An error is no error of the run, and it is not tried again: it may have been carried
+    /// out, and would then count twice.
+    async fn tell_all<S: SegmentStore>(&self, run: &RunRecord, store: &S) {
+        let Some(untold) = self.lock().untold.take() else {
+            return;
+        };
+        let flush = Flush {
+            at_ms: now_ms(),
+            seconds: untold.since.elapsed().as_secs_f64(),
+            done: untold.done,
+        };
+        let adding = store.add_to_history(run, untold.segment, &flush);
+        match tokio::time::timeout(FLUSH_PATIENCE, adding).await {
+            Ok(Ok(())) => {}
+            _ => tracing::debug!("part of the history is lost"),
+        }
+    }
+}
