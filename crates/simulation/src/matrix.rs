@@ -210,6 +210,8 @@ fn live_loss(report: &Report, scenario: &Scenario) -> f64 {
 }
 
 /// All cells: around the plain one, in both ways to drive a run.
+///
+/// Long because it is a table of cases.
 pub fn cells() -> Vec<Cell> {
     use Driver::{InProcess, Lambda};
     let mut cells = Vec::new();
