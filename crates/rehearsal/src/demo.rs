@@ -3,16 +3,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use backfill_core::value::{Bytes, with_sorted_sets};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
-use dynoxide::Database;
+use dynoxide::AttributeValue;
+use dynoxide::actions::scan::ScanRequest;
 use fastrand::Rng;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::made_up::{FIRST_NAMES, LAST_NAMES};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Embedded, Sandbox};
 
 /// How many of a hundred items lack `test`.
 pub const LACKING_PERCENT: u64 = 80;
@@ -22,7 +25,7 @@ const BATCH: u64 = 5_000;
 
 /// A table `stuff` in memory, served on a free port of 127.0.0.1 until this is dropped.
 pub struct Demo {
-    database: Database,
+    database: Embedded,
     server: JoinHandle<Infallible>,
     endpoint: String,
     items: u64,
@@ -72,7 +75,7 @@ fn internal(what: &str) -> impl FnOnce(AnyError) -> Error {
     move |error| Error::new(ErrorKind::Internal, what).with_source(error)
 }
 
-fn fill(database: &Database, count: u64, seed: u64) -> std::result::Result<(), AnyError> {
+fn fill(database: &Embedded, count: u64, seed: u64) -> std::result::Result<(), AnyError> {
     database.create_table(serde_json::from_value(json!({
         "TableName": "stuff",
         "BillingMode": "PAY_PER_REQUEST",
@@ -85,52 +88,82 @@ fn fill(database: &Database, count: u64, seed: u64) -> std::result::Result<(), A
             {"AttributeName": "created", "KeyType": "RANGE"},
         ],
     }))?)?;
-    let mut next = 0;
-    while next < count {
-        let end = (next + BATCH).min(count);
-        let items: Vec<Item> = (next..end).map(|i| made_up(seed, i)).collect();
-        let items = serde_json::from_value(serde_json::to_value(items)?)?;
-        database.import_items("stuff", items, Default::default())?;
-        next = end;
-    }
-    Ok(())
+    // The next items are made while those before them are imported.
+    let (send, made) = sync_channel(1);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut next = 0;
+            while next < count {
+                let end = (next + BATCH).min(count);
+                let items = (next..end).map(|i| given(made_up(seed, i)));
+                // Nobody takes them if the import has failed, which is said there.
+                if send.send(items.collect()).is_err() {
+                    return;
+                }
+                next = end;
+            }
+        });
+        for items in made {
+            database.call(|database| database.import_items("stuff", items, Default::default()))?;
+        }
+        Ok(())
+    })
 }
 
-fn check(database: &Database, count: u64, seed: u64) -> std::result::Result<u64, AnyError> {
-    let mut seeded: HashMap<Key, u64> = (0..count).map(|i| (key(&made_up(seed, i)), i)).collect();
-    let mut migrated = 0;
-    let mut after = None;
-    loop {
-        let response = database.scan(dynoxide::actions::scan::ScanRequest {
-            table_name: "stuff".into(),
-            limit: Some(BATCH as usize),
-            exclusive_start_key: after,
-            ..Default::default()
-        })?;
-        for item in response.items.unwrap_or_default() {
-            let found: Item = serde_json::from_value(serde_json::to_value(&item)?)?;
-            let key = key(&found);
-            let Some(index) = seeded.remove(&key) else {
-                return Err(format!("an item with key {key} has appeared").into());
-            };
-            let mut expected = made_up(seed, index);
-            if !expected.contains_key("test") {
-                expected.insert("test".into(), Value::N("1".into()));
-                migrated += 1;
+fn check(database: &Embedded, count: u64, seed: u64) -> std::result::Result<u64, AnyError> {
+    // The next items are read while those before them are compared.
+    let (send, read) = sync_channel(1);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut after = None;
+            loop {
+                let page = database.scan(ScanRequest {
+                    table_name: "stuff".into(),
+                    limit: Some(BATCH as usize),
+                    exclusive_start_key: after,
+                    ..Default::default()
+                });
+                after = page
+                    .as_ref()
+                    .ok()
+                    .and_then(|page| page.last_evaluated_key.clone());
+                let items = page.map(|page| page.items.unwrap_or_default());
+                // Nobody takes them if one was not as expected.
+                if send.send(items).is_err() || after.is_none() {
+                    return;
+                }
             }
-            if with_sorted_sets(found.clone()) != with_sorted_sets(expected) {
-                return Err(format!("the item with key {key} has changed: {found:?}").into());
+        });
+        let mut seeded: HashMap<u128, u64> = HashMap::new();
+        seeded.extend((0..count).filter_map(|i| Some((number_of(&made_up(seed, i))?, i))));
+        let mut migrated = 0;
+        for items in read {
+            for found in items? {
+                let found = taken(found);
+                let index = number_of(&found).and_then(|number| seeded.remove(&number));
+                let Some(index) = index else {
+                    return Err(format!("an item with key {} has appeared", key(&found)).into());
+                };
+                let mut expected = made_up(seed, index);
+                if !expected.contains_key("test") {
+                    expected.insert("test".into(), Value::N("1".into()));
+                    migrated += 1;
+                }
+                let found = with_sorted_sets(found);
+                if found != with_sorted_sets(expected) {
+                    let key = key(&found);
+                    return Err(format!("the item with key {key} has changed: {found:?}").into());
+                }
             }
         }
-        after = response.last_evaluated_key;
-        if after.is_none() {
-            break;
+        match seeded.into_values().next() {
+            None => Ok(migrated),
+            Some(index) => {
+                let key = key(&made_up(seed, index));
+                Err(format!("the item with key {key} is gone").into())
+            }
         }
-    }
-    match seeded.into_keys().next() {
-        None => Ok(migrated),
-        Some(key) => Err(format!("the item with key {key} is gone").into()),
-    }
+    })
 }
 
 fn key(item: &Item) -> Key {
@@ -138,6 +171,56 @@ fn key(item: &Item) -> Key {
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), item.get(name)?.clone())))
         .collect())
+}
+
+/// The number that the id of an item spells, which no other has.
+fn number_of(item: &Item) -> Option<u128> {
+    match item.get("id")? {
+        Value::S(id) => u128::from_str_radix(&id.replace('-', ""), 16).ok(),
+        _ => None,
+    }
+}
+
+/// An item in the form of the database. JSON in between would be most of the work.
+fn given(item: Item) -> dynoxide::Item {
+    fn value(one: Value) -> AttributeValue {
+        match one {
+            Value::S(text) => AttributeValue::S(text),
+            Value::N(number) => AttributeValue::N(number),
+            Value::B(bytes) => AttributeValue::B(bytes.0),
+            Value::Bool(is) => AttributeValue::BOOL(is),
+            Value::Null(is) => AttributeValue::NULL(is),
+            Value::L(list) => AttributeValue::L(list.into_iter().map(value).collect()),
+            Value::M(map) => AttributeValue::M(given(map)),
+            Value::Ss(set) => AttributeValue::SS(set),
+            Value::Ns(set) => AttributeValue::NS(set),
+            Value::Bs(set) => AttributeValue::BS(set.into_iter().map(|bytes| bytes.0).collect()),
+        }
+    }
+    item.into_iter()
+        .map(|(name, of)| (name, value(of)))
+        .collect()
+}
+
+/// An item out of the form of the database.
+fn taken(item: dynoxide::Item) -> Item {
+    fn value(one: AttributeValue) -> Value {
+        match one {
+            AttributeValue::S(text) => Value::S(text),
+            AttributeValue::N(number) => Value::N(number),
+            AttributeValue::B(bytes) => Value::B(Bytes(bytes)),
+            AttributeValue::BOOL(is) => Value::Bool(is),
+            AttributeValue::NULL(is) => Value::Null(is),
+            AttributeValue::L(list) => Value::L(list.into_iter().map(value).collect()),
+            AttributeValue::M(map) => Value::M(taken(map)),
+            AttributeValue::SS(set) => Value::Ss(set),
+            AttributeValue::NS(set) => Value::Ns(set),
+            AttributeValue::BS(set) => Value::Bs(set.into_iter().map(Bytes).collect()),
+        }
+    }
+    item.into_iter()
+        .map(|(name, of)| (name, value(of)))
+        .collect()
 }
 
 fn guid(random: &mut Rng) -> String {
@@ -227,5 +310,61 @@ fn set_already(random: &mut Rng) -> Value {
         0 => Value::N(random.u64(2..1000).to_string()),
         1 => Value::S("set by the application".into()),
         _ => Value::Null(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dynoxide::actions::delete_item::DeleteItemRequest;
+    use dynoxide::actions::put_item::PutItemRequest;
+
+    use super::*;
+
+    /// What the check can find: of a table as it was made none is migrated, and one that is other than it was made is named.
+    #[tokio::test]
+    async fn a_check_finds_what_is_other_than_it_was_made() {
+        let (items, seed) = (BATCH + 10, 3);
+        let demo = Demo::start(items, seed).await.unwrap();
+        let says = || demo.check().unwrap_err();
+        let text = || format!("{:?}", says());
+        // Those that lack `test` have not got it.
+        assert!(text().contains("has changed"), "{}", text());
+        let lacking = |i: &u64| !made_up(seed, *i).contains_key("test");
+        let put = |item: Item| {
+            let put = PutItemRequest {
+                table_name: "stuff".into(),
+                item: given(item),
+                ..Default::default()
+            };
+            demo.database
+                .call(|database| database.put_item(put))
+                .unwrap();
+        };
+        let migrated = |i: u64| {
+            let mut item = made_up(seed, i);
+            item.insert("test".into(), Value::N("1".into()));
+            item
+        };
+        let all: Vec<u64> = (0..items).filter(lacking).collect();
+        all.iter().for_each(|i| put(migrated(*i)));
+        assert_eq!(demo.check().unwrap(), all.len() as u64);
+        let one = all[all.len() / 2];
+        let mut other = migrated(one);
+        other.insert("sizes".into(), Value::Ns(vec!["7".into()]));
+        put(other);
+        assert!(text().contains("has changed"), "{}", text());
+        let key = given(key(&migrated(one)).0);
+        let delete = DeleteItemRequest {
+            table_name: "stuff".into(),
+            key,
+            ..Default::default()
+        };
+        demo.database
+            .call(|database| database.delete_item(delete))
+            .unwrap();
+        assert!(text().contains("is gone"), "{}", text());
+        put(migrated(one));
+        put(made_up(seed, items));
+        assert!(text().contains("has appeared"), "{}", text());
     }
 }

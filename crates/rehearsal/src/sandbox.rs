@@ -1,17 +1,19 @@
 //! The embedded database as a server of its own, in place of DynamoDB Local.
 
 mod answers;
+mod database;
 
 use std::convert::Infallible;
 use std::path::Path;
 
-use backfill_core::{Error, ErrorKind, Result};
+use backfill_core::Result;
 use backfill_loopback::{Body, Bytes, Host, Origin, Refusal, Request, Response, Server, Service};
-use dynoxide::Database;
+
+pub(crate) use self::database::Embedded;
 
 /// A database that listens on 127.0.0.1, and answers once it is served.
 pub struct Sandbox {
-    database: Database,
+    database: Embedded,
     server: Server,
 }
 
@@ -20,20 +22,7 @@ impl Sandbox {
     ///
     /// Errors: `InvalidInput` for a file or port that cannot be used.
     pub async fn open(port: u16, file: Option<&Path>) -> Result<Sandbox> {
-        let database = match file {
-            None => Database::memory().map_err(|error| {
-                Error::new(ErrorKind::Internal, "cannot open the database").with_source(error)
-            })?,
-            Some(path) => {
-                let place = path.display();
-                let name = path
-                    .to_str()
-                    .ok_or_else(|| Error::invalid("file", format!("{place} is not UTF-8 text")))?;
-                Database::new(name).map_err(|error| {
-                    Error::invalid("file", format!("cannot open {place}: {error}"))
-                })?
-            }
-        };
+        let database = Embedded::open(file)?;
         let server = Server::listen(port).await?;
         Ok(Sandbox { database, server })
     }
@@ -49,7 +38,7 @@ impl Sandbox {
         self.server.url()
     }
 
-    pub(crate) fn database(&self) -> &Database {
+    pub(crate) fn database(&self) -> &Embedded {
         &self.database
     }
 
@@ -60,7 +49,7 @@ impl Sandbox {
 }
 
 /// The database, as what answers requests.
-struct Answers(Database);
+struct Answers(Embedded);
 
 impl Service for Answers {
     async fn answer(&self, request: Request<Bytes>) -> Response<Body> {

@@ -4,11 +4,13 @@
 //! be told otherwise. So its calls are made here, and its answers given in its own words.
 
 use backfill_loopback::{Body, Bytes, Method, Refusal, Request, Response, StatusCode, header};
+use dynoxide::DynoxideError;
 use dynoxide::auth_material::{AuthMaterial, validate};
-use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
+
+use super::Embedded;
 
 const AMZ_JSON: &str = "application/x-amz-json-1.0";
 const PLAIN_JSON: &str = "application/json";
@@ -27,7 +29,7 @@ const NO_SUCH_CALL: &str = "com.amazon.coral.service#UnknownOperationException";
 const NOT_ALLOWED: &str = "com.amazon.coral.service#AccessDeniedException";
 
 /// Answers a request.
-pub fn answer(database: &Database, request: &Request<Bytes>) -> Response<Body> {
+pub fn answer(database: &Embedded, request: &Request<Bytes>) -> Response<Body> {
     if request.uri().path() != "/" {
         return response(StatusCode::NOT_FOUND, "", UNKNOWN.into());
     }
@@ -58,7 +60,7 @@ pub fn refusal(why: &Refusal) -> Response<Body> {
 }
 
 /// Answers a call.
-fn call(database: &Database, request: &Request<Bytes>) -> Response<Body> {
+fn call(database: &Embedded, request: &Request<Bytes>) -> Response<Body> {
     let headers = request.headers();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let body = request.body();
@@ -106,13 +108,18 @@ fn call(database: &Database, request: &Request<Bytes>) -> Response<Body> {
 }
 
 /// Makes a call of the database with the body of a request.
-type Run = fn(&Database, &[u8]) -> dynoxide::Result<String>;
+type Run = fn(&Embedded, &[u8]) -> dynoxide::Result<String>;
 
 /// The calls of these names, each a method of the database.
 macro_rules! calls {
     ($name:ident: $($call:literal => $method:ident,)*) => {
         match $name {
-            $($call => Some(|database, body| run(body, |request| database.$method(request))),)*
+            // These two have an eye on the segments.
+            "CreateTable" => Some(|database, body| run(body, |request| database.create_table(request))),
+            "Scan" => Some(|database, body| run(body, |request| database.scan(request))),
+            $($call => Some(|database, body| {
+                run(body, |request| database.call(|database| database.$method(request)))
+            }),)*
             _ => None,
         }
     };
@@ -124,7 +131,6 @@ fn find(name: &str) -> Option<Run> {
         "BatchExecuteStatement" => batch_execute_statement,
         "BatchGetItem" => batch_get_item,
         "BatchWriteItem" => batch_write_item,
-        "CreateTable" => create_table,
         "DeleteItem" => delete_item,
         "DeleteTable" => delete_table,
         "DescribeStream" => describe_stream,
@@ -140,7 +146,6 @@ fn find(name: &str) -> Option<Run> {
         "ListTagsOfResource" => list_tags_of_resource,
         "PutItem" => put_item,
         "Query" => query,
-        "Scan" => scan,
         "SearchVectors" => search_vectors,
         "TagResource" => tag_resource,
         "TransactGetItems" => transact_get_items,
