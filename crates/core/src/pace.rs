@@ -8,6 +8,7 @@
 mod bucket;
 mod budget;
 mod ceiling;
+mod proven;
 mod read_cost;
 pub mod retry;
 mod room;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 use self::bucket::TokenBucket;
 pub use self::budget::{Budget, REQUEST_SECONDS, Share};
 use self::budget::{LEAST_PAGE_UNITS, page_units};
-use self::ceiling::Ceiling;
+use self::ceiling::{Ceiling, START};
 pub use self::read_cost::{Consistency, bytes_of, units_of};
 use self::read_cost::{MOST_PER_ITEM, ReadCost, page_should_cost};
 use self::retry::{Until, retry_until};
@@ -152,6 +153,15 @@ impl<'a> Pace<'a> {
             reads: Side::new(per_read, 0.04),
             pending: Mutex::new(1.0),
         }
+    }
+
+    /// The pace of a count of so many segments at once: it begins at what as many segments begin at, or at the rate at which this
+    /// process has read of late.
+    pub fn of_count(budget: &'a Budget, at_once: usize) -> Self {
+        let start = budget.proven.rate().max(START * at_once as f64);
+        let mut pace = Pace::new(budget, 1, None, None);
+        pace.reads.ceiling = Ceiling::from(start);
+        pace
     }
 
     /// Most items that a write should carry, so that it takes little of the budget at once.
@@ -427,7 +437,7 @@ impl Drop for Pace<'_> {
 impl Side {
     fn new(per_item: Option<f64>, otherwise: f64) -> Self {
         Side {
-            ceiling: Ceiling::new(),
+            ceiling: Ceiling::from(START),
             known: Mutex::new(Known {
                 per_item: per_item.unwrap_or(otherwise),
                 measured: per_item.is_some(),
@@ -591,6 +601,9 @@ impl<'a> Turn<'a> {
         self.ended = true;
         let service = self.sent.elapsed();
         self.bucket.settle(self.taken, units);
+        if let Some(page) = &self.page {
+            page.budget.proven.answered(units, throttles > 0);
+        }
         self.side
             .ceiling
             .answered(self.sent, units, items, throttles);

@@ -64,6 +64,7 @@ pub async fn simulate(
         used: snapshot.used(),
         summary: snapshot.summary(&Prices::default()),
         sweep_seconds,
+        verification_seconds: snapshot.run.verification_seconds,
         bound_seconds,
         bound_by,
         seconds: world.table.seconds(sweep_seconds.ceil() as usize),

@@ -16,6 +16,8 @@ pub struct Report {
     pub used: Use,
     /// Seconds until every segment was swept, without the verification.
     pub sweep_seconds: f64,
+    /// Seconds that the verification behind it took.
+    pub verification_seconds: f64,
     /// The shortest time in which the table and the budget let that many units pass: the larger of all units over the
     /// rate and the hottest partition's over its own. Burst, splitting and live traffic left aside.
     pub bound_seconds: f64,

@@ -365,7 +365,7 @@ pub async fn count<R: TableReader>(
     let counting = Counting {
         reader,
         total_segments: total,
-        pace: Pace::new(budget, 1, None, None),
+        pace: Pace::of_count(budget, SEGMENTS_AT_ONCE.min(total as usize)),
         until,
         // Once a segment has run out of time, no other is begun: what is open stays bounded.
         out_of_time: AtomicBool::new(false),

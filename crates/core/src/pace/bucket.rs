@@ -112,6 +112,8 @@ struct State {
     begin: Instant,
     /// Units that others may have used at their very end, for which the next request waits as well.
     left_by_others: f64,
+    /// True if a request waits for what those before it took, and not for its own units.
+    in_arrears: bool,
 }
 
 impl State {
@@ -138,6 +140,7 @@ impl State {
 
     /// How long `units` have to wait, as far as is known now.
     fn wait(&self, units: f64) -> Duration {
+        let units = if self.in_arrears { 0.0 } else { units };
         let missing = (units - self.level).max(0.0) / self.rate;
         let missing = Duration::try_from_secs_f64(missing).unwrap_or(Duration::MAX / 2);
         let spent = self.spent.as_ref();
@@ -182,6 +185,15 @@ impl TokenBucket {
         TokenBucket::new(Some(Spent::default()), follows)
     }
 
+    /// A bucket that lets everything pass until it has a rate, and then each request as soon as those before it are paid for: the
+    /// first goes at once, and over any time a single request more than the rate brings.
+    pub fn in_arrears() -> Self {
+        let mut bucket = TokenBucket::unlimited();
+        let state = bucket.state.get_mut();
+        state.unwrap_or_else(PoisonError::into_inner).in_arrears = true;
+        bucket
+    }
+
     fn new(spent: Option<Spent>, follows: bool) -> Self {
         TokenBucket {
             state: Mutex::new(State {
@@ -193,6 +205,7 @@ impl TokenBucket {
                 unpayable: if follows { UNPAYABLE } else { 0 },
                 begin: Instant::now(),
                 left_by_others: 0.0,
+                in_arrears: false,
             }),
             turn: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
@@ -217,6 +230,10 @@ impl TokenBucket {
         if state.rate.is_finite() {
             // What is saved up is for the next request to judge.
             state.refill(f64::INFINITY);
+            if state.in_arrears && state.level < 0.0 {
+                // What was taken at a higher rate is not paid for at a lower one.
+                state.level *= (rate / state.rate).min(1.0);
+            }
         } else {
             state.level = 0.0;
             state.at = Instant::now();
@@ -344,6 +361,23 @@ mod tests {
             .await;
             assert_within(&paid, rate);
         }
+    }
+
+    /// In arrears the rate is kept as well, and neither the first request waits nor one behind a rate that has fallen for long.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_paid_in_arrears_begins_at_once() {
+        let bucket = TokenBucket::in_arrears();
+        bucket.set_rate(100.0);
+        let paid = paid(&bucket, 60, 10.0, |_| 10.0).await;
+        assert_eq!(paid[0], 10.0, "the first at once");
+        assert_within(&paid, 100.0);
+        bucket.set_rate(1.0);
+        let begin = Instant::now();
+        let until = Until::after(Duration::from_secs(60));
+        assert!(bucket.take(10.0, &until).await);
+        assert!(begin.elapsed() < Duration::from_millis(200));
+        assert!(bucket.take(10.0, &until).await);
+        assert_eq!(begin.elapsed().as_secs(), 10);
     }
 
     /// A request that costs far more than it should is paid off by waiting.

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::bucket::TokenBucket;
+use super::proven::Proven;
 use super::read_cost::{Consistency, MOST_PER_ITEM, ReadCost};
 use super::room::Room;
 use crate::request::Settings;
@@ -51,6 +52,8 @@ pub struct Budget {
     pub segments: AtomicU32,
     /// What an item costs to read, as far as this process knows.
     read_cost: Mutex<ReadCost>,
+    /// The rate at which this process has read.
+    pub(super) proven: Proven,
     /// Held by whoever reads the first page of all, so that the others know what theirs cost.
     pub(super) first_page: tokio::sync::Mutex<()>,
 }
@@ -68,6 +71,7 @@ impl Budget {
             room: Room::new(),
             segments: AtomicU32::new(0),
             read_cost: Mutex::new(ReadCost::Unknown),
+            proven: Proven::nothing(),
             first_page: tokio::sync::Mutex::new(()),
         }
     }
@@ -110,9 +114,10 @@ impl Budget {
             .follow((page + LEAST_PAGE_UNITS / 2.0 * consistency.times()) * processes);
     }
 
-    /// Takes over from another one of the same process what that knows of the table and may have read last, in this way; false if
-    /// it has not been used within a budget.
+    /// Takes over from another one of the same process what that knows of the table, at which rate it has read, and what it may have
+    /// read last, in this way; false if it has not been used within a budget.
     pub fn go_on_from(&self, other: &Budget, consistency: Consistency) -> bool {
+        self.proven.go_on_from(&other.proven);
         let rate = other.read.rate();
         if rate.is_infinite() {
             return false;

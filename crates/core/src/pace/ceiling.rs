@@ -12,7 +12,7 @@ use crate::pace::retry::Until;
 
 /// The ceiling at the begin, in units per second, until the table throttles for the first time: a partition that has little
 /// left is not met with full force.
-const START: f64 = 250.0;
+pub const START: f64 = 250.0;
 /// The ceiling doubles in so many seconds until the table throttles for the first time.
 const DOUBLES_IN: f64 = 0.25;
 /// Throttling sets the ceiling to this part of what the table has accepted last.
@@ -45,6 +45,8 @@ pub struct Ceiling {
 
 #[derive(Debug)]
 struct CeilingState {
+    /// The ceiling at the begin.
+    start: f64,
     /// When the table throttled last, if it ever did, and the rate that it accepted then.
     cut: Option<Instant>,
     accepted_then: f64,
@@ -70,7 +72,7 @@ impl CeilingState {
     fn rate(&self) -> f64 {
         let seconds = self.changed.elapsed().as_secs_f64();
         if self.cut.is_none() {
-            return START * (seconds / DOUBLES_IN).exp2();
+            return self.start * (seconds / DOUBLES_IN).exp2();
         }
         let t = self.back + seconds / COME_BACK_SECONDS - 1.0;
         let curve = if t < 0.0 {
@@ -120,7 +122,7 @@ impl CeilingState {
             }
             // Long after it, the ceiling may have gone up to nowhere.
             Some(_) => rate.min(self.accepted_then.max(START)),
-            None => rate.min(START),
+            None => rate.min(self.start),
         };
         // A few throttled statements may be chance, many are not.
         self.accepted_then = (before * (items + FEW) / (items + FEW + throttles)).max(LEAST);
@@ -133,12 +135,13 @@ impl CeilingState {
 }
 
 impl Ceiling {
-    /// The ceiling of a segment that begins now.
-    pub fn new() -> Self {
+    /// The ceiling of whoever begins now at this rate, in units per second.
+    pub fn from(start: f64) -> Self {
         let now = Instant::now();
         Ceiling {
-            bucket: TokenBucket::unlimited(),
+            bucket: TokenBucket::in_arrears(),
             state: Mutex::new(CeilingState {
+                start,
                 accepted_then: f64::INFINITY,
                 back: 1.0,
                 changed: now,

@@ -441,7 +441,7 @@ fn a_thousand_workers_share_no_hot_key_of_the_checkpoint_table() {
     let hottest = [
         on(40_000_000, 1_000, None),
         on(10_000_000, 1_000, Some(40_000)),
-        on(20_000_000, 4_000, None),
+        on(28_000_000, 4_000, None),
     ];
     let is_low = |units: &Units| units.write < 300.0 && units.read < 600.0;
     assert!(hottest.iter().all(is_low), "{hottest:#?}");

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::Mutex;
 
 use super::look::Place;
 use super::segment::{PageResult, Segment};
@@ -46,7 +47,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Writes the pending items of a page, several batches at once, and waits for every write that was begun. After an
     /// error none is begun any more, of this page or another. Whoever reads the page again finds only what was left: an
     /// item that was written matches no longer.
-    pub(super) async fn write(&self, page: Result<Read<'_>>, stage: Stage) -> PageResult {
+    ///
+    /// The `stage` of the trial goes from page to page: until an item has passed, one page at a time looks for it, and nothing else is
+    /// written.
+    pub(super) async fn write(&self, page: Result<Read<'_>>, stage: &Mutex<Stage>) -> PageResult {
         let mut result = PageResult::default();
         let read = match page {
             Ok(read) => read,
@@ -72,7 +76,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             next: page.next.as_ref(),
             behind: &[],
         };
-        let tried = self.try_items(&pending, place, stage, &mut result).await;
+        let mut trying = stage.lock().await;
+        let tried = self.try_items(&pending, place, *trying, &mut result).await;
+        if result.trial_passed {
+            *trying = Stage::Passed;
+        }
+        drop(trying);
         if result.cut {
             return result;
         }

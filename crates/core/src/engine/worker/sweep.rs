@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use super::ledger::Ledger;
@@ -118,21 +119,27 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
             if self.trial.ends(record, pages) {
                 break;
             }
+            let most = self.trial.items_of_page(pages);
             pages += 1;
-            self.pages(record, unsaved).await?;
+            self.pages(record, unsaved, most).await?;
         }
         Ok(())
     }
 
-    /// Runs the pipeline. Pages are read one after the other, ahead of those in work; their results come back in page order,
-    /// so that the cursor moves only over pages of which every item is acknowledged (promise: no-gap). While a
-    /// checkpoint is saved, reading and writing go on.
-    async fn pages(&self, record: &mut SegmentRecord, unsaved: &mut Unsaved) -> Result<()> {
-        let stage = self.trial.stage(record);
-        let pages = stream::unfold(record.cursor.clone(), move |cursor| self.read(cursor));
+    /// Runs the pipeline. Pages of so many items at most are read one after the other, ahead of those in work; their results come
+    /// back in page order, so that the cursor moves only over pages of which every item is acknowledged (promise: no-gap). While
+    /// a checkpoint is saved, reading and writing go on.
+    async fn pages(
+        &self,
+        record: &mut SegmentRecord,
+        unsaved: &mut Unsaved,
+        most: u32,
+    ) -> Result<()> {
+        let stage = &Mutex::new(self.trial.stage(record));
+        let pages = stream::unfold(record.cursor.clone(), move |cursor| self.read(cursor, most));
         let mut results = std::pin::pin!(
             pages
-                .take(self.trial.pages_at_once(record))
+                .take(self.trial.pages_at_once())
                 .map(|page| self.segment.write(page, stage))
                 .buffered(self.segment.quota.at_once(PAGES_IN_WORK))
         );
@@ -199,16 +206,17 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         std::mem::replace(unsaved, Unsaved::since(Instant::now())).rejected
     }
 
-    /// Reads the page behind `cursor`; returns it with the cursor behind it. `None` if there is none, or if the time is over.
-    async fn read(&self, cursor: Cursor) -> Option<(Result<Read<'_>>, Cursor)> {
+    /// Reads the page behind `cursor`, of so many items at most; returns it with the cursor behind it. `None` if there is none, or if
+    /// the time is over.
+    async fn read(&self, cursor: Cursor, most: u32) -> Option<(Result<Read<'_>>, Cursor)> {
         if cursor == Cursor::Exhausted || self.segment.until.is_over() {
             return None;
         }
         let mut room = tokio::select! {
-            room = self.room.page(self.page_limit()) => room,
+            room = self.room.page(self.page_limit(most)) => room,
             () = self.segment.until.over() => return None,
         };
-        let limit = self.page_limit();
+        let limit = self.page_limit(most);
         let request = PageRequest {
             segment: self.segment.segment,
             total_segments: self.segment.total_segments,
@@ -243,12 +251,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         }
     }
 
-    /// Most items that the next page should evaluate.
-    fn page_limit(&self) -> u32 {
+    /// Most items that the next page should evaluate, if it may evaluate so many.
+    fn page_limit(&self, most: u32) -> u32 {
         let pace = &self.segment.pace;
         let writable = pace.items_in(PAGE_SECONDS) as u32;
         let limit = writable.clamp(LEAST_PER_PAGE, PAGE_LIMIT);
-        let limit = limit.min(pace.items_in_memory());
+        let limit = limit.min(most).min(pace.items_in_memory());
         pace.items_per_read(limit, Consistency::Eventual)
     }
 

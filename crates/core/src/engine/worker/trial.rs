@@ -11,8 +11,11 @@ use crate::value::size::item_bytes;
 use crate::value::with_sorted_sets;
 use crate::{Error, ErrorKind};
 
-/// The trial chunk looks no further than this many pages for an item to try the update on.
-const TRIAL_PAGES: u32 = 10;
+/// The trial chunk looks no further than this many pages for an item to try the update on: about 10,000 items.
+const TRIAL_PAGES: u32 = 13;
+
+/// Items of the first pages of a trial chunk, which is to write little besides the item that passes: most often that is the first.
+const FIRST_TRIAL_PAGES: [u32; 4] = [1, 25, 100, 400];
 
 /// The trial chunk looks no further than this many pages while every update was rejected.
 const SUSPICIOUS_TRIAL_PAGES: u32 = 100;
@@ -74,14 +77,15 @@ impl Trial {
         self.is_all && (record.trial_passed || pages >= most)
     }
 
-    /// Pages that may be in the pipeline together. Every segment tries the change on the first item that it updates,
-    /// and writes no other before.
-    pub(super) fn pages_at_once(&self, record: &SegmentRecord) -> usize {
-        if self.is_all || !self.is_passed(record) {
-            1
-        } else {
-            usize::MAX
-        }
+    /// Pages that may be in the pipeline together. A trial reads none in vain.
+    pub(super) fn pages_at_once(&self) -> usize {
+        if self.is_all { 1 } else { usize::MAX }
+    }
+
+    /// Most items that a page may hold behind so many others of the chunk.
+    pub(super) fn items_of_page(&self, before: u32) -> u32 {
+        let first = FIRST_TRIAL_PAGES.get(before as usize);
+        first.copied().filter(|_| self.is_all).unwrap_or(u32::MAX)
     }
 }
 
