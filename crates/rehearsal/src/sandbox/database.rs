@@ -110,15 +110,10 @@ fn in_memory() -> String {
     format!("file:sandbox-{number}?mode=memory&cache=shared")
 }
 
-/// The name of the index of a table's segments, which is no table's: those have no colon.
-fn segments_of(table: &str) -> String {
-    format!("{table}::segments")
-}
-
 /// Makes the index of a table's segments, in the order in which the database goes through one. It is dropped with the table.
 /// It has the size of each item, so that a page is measured without reading items.
 fn by_segment(beside: &Connection, table: &str) -> rusqlite::Result<()> {
-    let index = segments_of(table);
+    let index = page::segments_of(table);
     beside.execute_batch(&format!(
         "CREATE INDEX IF NOT EXISTS \"{index}\" ON \"{table}\" (hash_prefix, pk, sk, item_size)"
     ))

@@ -12,8 +12,6 @@ use dynoxide::{Database, Item};
 use rusqlite::{Connection, params_from_iter};
 use serde_json::Value as Json;
 
-use super::segments_of;
-
 /// A page ends before the item with which its items would be larger.
 const LARGEST_PAGE: u64 = 1024 * 1024;
 
@@ -294,4 +292,9 @@ impl Look<'_> {
             .is_some_and(|place| place.hash < *first)
             .then_some(key))
     }
+}
+
+/// The name of the index of a table's segments, which is no table's: those have no colon.
+pub(super) fn segments_of(table: &str) -> String {
+    format!("{table}::segments")
 }
