@@ -65,6 +65,7 @@ pub async fn simulate(
         summary: snapshot.summary(&Prices::default()),
         sweep_seconds,
         verification_seconds: snapshot.run.verification_seconds,
+        write_seconds: world.table.write_seconds(),
         bound_seconds,
         bound_by,
         seconds: world.table.seconds(sweep_seconds.ceil() as usize),

@@ -31,6 +31,8 @@ pub struct Table {
     capacity: Capacity,
     live: LiveTraffic,
     seconds: Seconds,
+    /// When the backfill's first write unit was consumed, and when its last.
+    written: Option<(f64, f64)>,
 }
 
 /// Which page is asked for.
@@ -91,6 +93,7 @@ impl Table {
             capacity: Capacity::new(&scenario),
             live: LiveTraffic::new(&scenario),
             seconds: Seconds::default(),
+            written: None,
             scenario,
         }
     }
@@ -103,6 +106,11 @@ impl Table {
     /// What has happened so far.
     pub fn seconds(&self) -> &[Second] {
         self.seconds.all()
+    }
+
+    /// Seconds from the first write unit that the backfill has consumed to the last.
+    pub fn write_seconds(&self) -> f64 {
+        self.written.map_or(0.0, |(first, last)| last - first)
     }
 
     /// The time that the next request takes, with so many statements.
@@ -157,6 +165,7 @@ impl Table {
             second.throttles += 1;
             return taken;
         }
+        self.written = Some((self.written.map_or(now, |(first, _)| first), now));
         let origin = self.capacity.origin(partition);
         second.wcu += units;
         second

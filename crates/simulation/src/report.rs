@@ -18,6 +18,8 @@ pub struct Report {
     pub sweep_seconds: f64,
     /// Seconds that the verification behind it took.
     pub verification_seconds: f64,
+    /// Seconds from the first write unit that the table took to the last.
+    pub write_seconds: f64,
     /// The shortest time in which the table and the budget let that many units pass: the larger of all units over the
     /// rate and the hottest partition's over its own. Burst, splitting and live traffic left aside.
     pub bound_seconds: f64,

@@ -102,6 +102,11 @@ impl SimulatedTable {
         state.table.seconds().iter().take(first).cloned().collect()
     }
 
+    /// Seconds from the first write unit to the last.
+    pub(crate) fn write_seconds(&self) -> f64 {
+        self.lock().table.write_seconds()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

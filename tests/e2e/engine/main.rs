@@ -7,3 +7,4 @@ mod global;
 mod line;
 mod planned;
 mod polite;
+mod simulated;

@@ -121,6 +121,7 @@ impl Stub {
         json!({
             "items": self.scenario.items,
             "pending": model.count_pending(0..self.scenario.items),
+            "write_seconds": model.write_seconds(),
             "seconds": seconds,
         })
     }
@@ -437,4 +438,206 @@ fn canceled(reason: Json) -> Answer {
         "CancellationReasons": [reason],
     });
     (400, body.to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ITEMS: u64 = 100;
+
+    fn stub(scenario: Scenario, billing: Billing) -> Stub {
+        let reader = Reader::new("stuff".into(), "test".into(), scenario.items);
+        Stub::new(reader, scenario, billing)
+    }
+
+    /// A table that takes so many writes at once and, as the test goes, no more.
+    fn short(billing: Billing, writes: f64) -> Stub {
+        let scenario = Scenario {
+            items: ITEMS,
+            partition_wcu: 1e-3,
+            partition_rcu: 1e-3,
+            // As long as anything is left, one more passes.
+            burst_seconds: (writes - 0.5) * 1e3,
+            rested: true,
+            table_wcu: 1e9,
+            table_rcu: 1e9,
+            ..Scenario::default()
+        };
+        let stub = stub(scenario, billing);
+        // The table's own limit begins with nothing.
+        stub.now();
+        std::thread::sleep(Duration::from_millis(2));
+        stub
+    }
+
+    fn asked(stub: &Stub, operation: &str, body: &Json) -> (u16, Json) {
+        let body = body.to_string();
+        let asked = stub.reader.read(operation, body.as_bytes());
+        let asked = asked.unwrap().expect("it is for the model");
+        let (status, body) = stub.answer(&asked).expect("the model answers");
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    fn key(index: u64) -> Json {
+        let mut json = Vec::new();
+        push_key(&mut json, index);
+        serde_json::from_slice(&json).unwrap()
+    }
+
+    fn batch(indexes: &[u64]) -> Json {
+        let statements = indexes.iter().map(|&index| {
+            let key = key(index);
+            json!({
+                "Statement": "UPDATE \"stuff\" SET \"test\" = ? WHERE \"id\" = ? AND \"created\" = ? AND (\"test\" IS MISSING)",
+                "Parameters": [{"N": "1"}, key["id"], key["created"]],
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            })
+        });
+        let statements: Vec<Json> = statements.collect();
+        json!({"Statements": statements, "ReturnConsumedCapacity": "TOTAL"})
+    }
+
+    fn update(index: u64) -> Json {
+        json!({
+            "TableName": "stuff",
+            "Key": key(index),
+            "UpdateExpression": "SET #a = :a",
+            "ConditionExpression": "attribute_exists(id) AND (attribute_not_exists(#a))",
+            "ExpressionAttributeNames": {"#a": "test"},
+            "ExpressionAttributeValues": {":a": {"N": "1"}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            "ReturnConsumedCapacity": "TOTAL",
+        })
+    }
+
+    #[test]
+    fn each_statement_of_a_batch_succeeds_fails_or_is_throttled_by_itself() {
+        for (billing, code) in [
+            (Billing::OnDemand, "ThrottlingError"),
+            (Billing::Provisioned, "ProvisionedThroughputExceeded"),
+        ] {
+            let stub = short(billing, 3.0);
+            let gone = ITEMS + 7;
+            let (status, answer) = asked(&stub, "BatchExecuteStatement", &batch(&[1, gone, 2]));
+            assert_eq!(status, 200);
+            let [first, second, third] = answer["Responses"].as_array().unwrap().as_slice() else {
+                panic!("{answer}");
+            };
+            let success = json!({"TableName": "stuff"});
+            assert_eq!((first, third), (&success, &success));
+            assert_eq!(second["Error"]["Code"], "ConditionalCheckFailed");
+            assert_eq!(second["Error"].get("Item"), None);
+            assert_eq!(answer["ConsumedCapacity"][0]["CapacityUnits"], 3.0);
+
+            let (status, answer) = asked(&stub, "BatchExecuteStatement", &batch(&[2, 3, 4]));
+            assert_eq!(status, 200);
+            let error = |n: usize| &answer["Responses"][n]["Error"];
+            assert_eq!(error(0)["Code"], "ConditionalCheckFailed");
+            assert_eq!(error(0)["Item"]["id"], key(2)["id"]);
+            assert_eq!(error(1)["Code"], code);
+            assert_eq!(error(2)["Code"], code);
+            assert_eq!(answer.get("ConsumedCapacity"), None);
+            assert_eq!(stub.pending(), ITEMS - 2);
+        }
+    }
+
+    #[test]
+    fn a_throttled_request_names_its_reason() {
+        for (billing, error, reasons) in [
+            (
+                Billing::OnDemand,
+                "ThrottlingException",
+                "throttlingReasons",
+            ),
+            (
+                Billing::Provisioned,
+                "ProvisionedThroughputExceededException",
+                "ThrottlingReasons",
+            ),
+        ] {
+            let stub = short(billing, 2.0);
+            assert_eq!(asked(&stub, "UpdateItem", &update(1)).0, 200);
+            assert_eq!(asked(&stub, "UpdateItem", &update(2)).0, 200);
+            let (status, failed) = asked(&stub, "UpdateItem", &update(3));
+            assert_eq!(status, 400);
+            assert!(failed["__type"].as_str().unwrap().ends_with(error));
+            let reason = &failed[reasons][0];
+            assert_eq!(reason["reason"], "TableWriteKeyRangeThroughputExceeded");
+            assert!(
+                reason["resource"]
+                    .as_str()
+                    .unwrap()
+                    .ends_with(":table/stuff")
+            );
+        }
+    }
+
+    #[test]
+    fn a_table_is_swept_and_counted() {
+        let scenario = Scenario {
+            items: ITEMS,
+            partition_rcu: 1e9,
+            partition_wcu: 1e9,
+            table_rcu: 1e9,
+            table_wcu: 1e9,
+            ..Scenario::default()
+        };
+        let stub = stub(scenario, Billing::OnDemand);
+        stub.now();
+        std::thread::sleep(Duration::from_millis(2));
+        let mut request = json!({
+            "TableName": "stuff",
+            "FilterExpression": "attribute_not_exists(test)",
+            "ProjectionExpression": "id, created",
+            "Limit": 30,
+        });
+        let mut seen = 0;
+        loop {
+            let (_, page) = asked(&stub, "Scan", &request);
+            for item in page["Items"].as_array().unwrap() {
+                assert_eq!(*item, key(seen));
+                let (status, _) = asked(&stub, "UpdateItem", &update(seen));
+                assert_eq!(status, 200);
+                seen += 1;
+            }
+            match page.get("LastEvaluatedKey") {
+                Some(last) => request["ExclusiveStartKey"] = last.clone(),
+                None => break,
+            }
+        }
+        assert_eq!(seen, ITEMS);
+        let (status, raced) = asked(&stub, "UpdateItem", &update(5));
+        assert_eq!(status, 400);
+        assert_eq!(raced["Item"]["test"]["N"], "1");
+        let mut count = json!({"TableName": "stuff", "Select": "COUNT", "ConsistentRead": true});
+        assert_eq!(asked(&stub, "Scan", &count).1["Count"], ITEMS);
+        count["FilterExpression"] = "attribute_not_exists(test)".into();
+        let (_, counted) = asked(&stub, "Scan", &count);
+        assert_eq!(counted["Count"], 0);
+        assert_eq!(counted["ScannedCount"], ITEMS);
+        assert_eq!(counted.get("Items"), None);
+    }
+
+    #[test]
+    fn what_the_stub_cannot_answer_is_refused_and_what_is_not_for_it_handed_on() {
+        let stub = short(Billing::OnDemand, 1.0);
+        let read = |operation: &str, body: Json| {
+            let body = body.to_string();
+            stub.reader.read(operation, body.as_bytes())
+        };
+        let scan = json!({"TableName": "stuff", "FilterExpression": "size(id) > :n"});
+        assert!(read("Scan", scan).is_err());
+        assert!(read("BatchExecuteStatement", batch(&[1, 1])).is_err());
+        assert!(
+            read("Scan", json!({"TableName": "other"}))
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            read("Query", json!({"TableName": "stuff"}))
+                .unwrap()
+                .is_none()
+        );
+    }
 }

@@ -1,0 +1,261 @@
+//! A process against the simulation: `backfill run` on the stub of the bench takes as long as the simulation says, on the
+//! same table. Both ask one model of it, the one by HTTP and in real time, the other in virtual time.
+//!
+//! Time is what the table sees, from the first write to the last. What bounds it is the table and never the machine:
+//! a few hundred units a second.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use backfill_core::request::{RequestedSettings, WriterKind};
+use backfill_e2e::command::{Ended, backfill, program};
+use backfill_simulation::{Driver, Scenario, in_virtual_time, simulate};
+use futures_util::{StreamExt as _, stream};
+use serde_json::Value;
+
+/// The stub as a process, killed with the test.
+struct Stub {
+    child: Child,
+    endpoint: String,
+}
+
+impl Stub {
+    fn start(scenario: &Scenario) -> Stub {
+        let milliseconds = |time: Duration| (time.as_secs_f64() * 1e3).to_string();
+        let seconds = |time: Duration| time.as_secs_f64().to_string();
+        let mut command = Command::new(program("bench-stub"));
+        for (flag, value) in [
+            ("--items", Some(scenario.items.to_string())),
+            ("--item-size", Some(scenario.item_bytes.to_string())),
+            ("--pending", Some(scenario.pending.to_string())),
+            ("--partitions", Some(scenario.partitions.to_string())),
+            ("--partition-wcu", Some(scenario.partition_wcu.to_string())),
+            ("--partition-rcu", Some(scenario.partition_rcu.to_string())),
+            ("--table-wcu", Some(scenario.table_wcu.to_string())),
+            ("--table-rcu", Some(scenario.table_rcu.to_string())),
+            ("--burst", Some(scenario.burst_seconds.to_string())),
+            ("--live-wcu", Some(scenario.live_wcu.to_string())),
+            ("--latency-ms", Some(milliseconds(scenario.latency))),
+            ("--p99-ms", scenario.latency_p99.map(milliseconds)),
+            (
+                "--statement-ms",
+                Some(milliseconds(scenario.statement_latency)),
+            ),
+            ("--split-after", scenario.split_after.map(seconds)),
+            ("--doubles-after", scenario.doubles_after.map(seconds)),
+        ] {
+            if let Some(value) = value {
+                command.args([flag, &value]);
+            }
+        }
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the stub starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it is piped");
+        let read = BufReader::new(stdout).read_line(&mut line);
+        read.expect("the stub says where it is");
+        let ready: Value = serde_json::from_str(&line).expect("one JSON object");
+        let endpoint = ready["endpoint"].as_str().expect("an endpoint").to_owned();
+        Stub { child, endpoint }
+    }
+
+    /// What the table has seen.
+    async fn report(&self) -> Value {
+        let address = self.endpoint.strip_prefix("http://").expect("no TLS");
+        let stream = tokio::net::TcpStream::connect(address).await;
+        let stream = hyper_util::rt::TokioIo::new(stream.expect("it listens"));
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
+            .await
+            .expect("it speaks HTTP");
+        tokio::spawn(connection);
+        let get = hyper::Request::get("/").header("host", address);
+        let get = get.body(http_body_util::Empty::<hyper::body::Bytes>::new());
+        let response = sender.send_request(get.expect("a request")).await;
+        let body = response.expect("an answer").into_body();
+        let body = http_body_util::BodyExt::collect(body).await;
+        let body = body.expect("a body").to_bytes();
+        serde_json::from_slice(&body).expect("one JSON object")
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Seconds that a process takes.
+async fn in_a_process(scenario: &Scenario, settings: &RequestedSettings) -> f64 {
+    let stub = Stub::start(scenario);
+    let mut command = backfill(["run", "--table", "stuff", "--set", "test=1", "--json"]);
+    command.args(["--endpoint-url", &stub.endpoint]);
+    for (flag, value) in [
+        ("--segments", settings.total_segments),
+        ("--concurrency", settings.max_concurrency),
+        ("--max-wcu", settings.max_wcu),
+        ("--max-rcu", settings.max_rcu),
+    ] {
+        if let Some(value) = value {
+            command.args([flag, &value.to_string()]);
+        }
+    }
+    if settings.writer == Some(WriterKind::UpdateItem) {
+        command.args(["--writer", "update-item"]);
+    }
+    let run = tokio::task::spawn_blocking(move || Ended::run(&mut command));
+    let result = run.await.expect("it is not stopped").expect_code(0).json();
+    let report = stub.report().await;
+    assert_eq!(report["pending"], 0);
+    assert_eq!(result["remaining"], 0);
+    report["write_seconds"].as_f64().expect("a number")
+}
+
+/// Seconds that the simulation says, by the median of five seeds.
+async fn in_the_simulation(scenario: &Scenario, settings: &RequestedSettings) -> f64 {
+    let runs = (1..=5).map(|seed| {
+        let scenario = Scenario {
+            seed,
+            ..scenario.clone()
+        };
+        let settings = settings.clone();
+        tokio::task::spawn_blocking(move || {
+            let run = simulate(scenario, settings, Driver::InProcess);
+            in_virtual_time(seed, run)
+                .expect("it succeeds")
+                .write_seconds
+        })
+    });
+    let mut seconds = Vec::new();
+    for run in runs.collect::<Vec<_>>() {
+        seconds.push(run.await.expect("it ends"));
+    }
+    seconds.sort_by(f64::total_cmp);
+    seconds[2]
+}
+
+fn settings(segments: u32, concurrency: u32) -> RequestedSettings {
+    RequestedSettings {
+        total_segments: Some(segments),
+        max_concurrency: Some(concurrency),
+        ..RequestedSettings::default()
+    }
+}
+
+/// A table with partitions of so many units a second.
+fn table(items: u64, partitions: u32, partition_wcu: f64) -> Scenario {
+    Scenario {
+        items,
+        partitions,
+        partition_wcu,
+        partition_rcu: 3.0 * partition_wcu,
+        ..Scenario::default()
+    }
+}
+
+fn scenarios() -> Vec<(&'static str, Scenario, RequestedSettings)> {
+    let ms = Duration::from_millis;
+    let budget = |max_wcu, settings| RequestedSettings {
+        max_wcu: Some(max_wcu),
+        ..settings
+    };
+    let tail = |scenario| Scenario {
+        latency: ms(10),
+        latency_p99: Some(ms(60)),
+        ..scenario
+    };
+    let one_by_one = |settings| RequestedSettings {
+        writer: Some(WriterKind::UpdateItem),
+        ..settings
+    };
+    let at_once = settings;
+    vec![
+        ("one partition", table(2_500, 1, 500.0), at_once(1, 1)),
+        ("three partitions", table(10_000, 3, 700.0), at_once(3, 3)),
+        ("four partitions", table(10_000, 4, 500.0), at_once(4, 4)),
+        ("many segments", table(10_000, 4, 500.0), at_once(16, 4)),
+        (
+            "bursts of a fifth of a second",
+            Scenario {
+                burst_seconds: 0.2,
+                ..table(10_000, 2, 1_000.0)
+            },
+            at_once(2, 2),
+        ),
+        (
+            "a limit of the table, and items of several units",
+            Scenario {
+                item_bytes: 4_000,
+                table_wcu: 2_000.0,
+                ..table(2_500, 8, 2_000.0)
+            },
+            at_once(1, 1),
+        ),
+        (
+            "live traffic",
+            Scenario {
+                live_wcu: 100.0,
+                ..table(4_500, 2, 500.0)
+            },
+            at_once(2, 2),
+        ),
+        (
+            "a partition that splits",
+            Scenario {
+                split_after: Some(ms(1_000)),
+                ..table(2_000, 1, 400.0)
+            },
+            at_once(1, 1),
+        ),
+        (
+            "a budget, and latency with a tail",
+            tail(table(2_500, 4, 1_000.0)),
+            budget(500, at_once(8, 4)),
+        ),
+        (
+            "a budget, one by one",
+            table(1_500, 4, 1_000.0),
+            one_by_one(budget(300, at_once(8, 4))),
+        ),
+    ]
+}
+
+/// Times that a scenario is tried at most. What else goes on on the machine makes a process slower, so a slow one is tried
+/// again. Nothing makes it faster than its table, so a fast one is not.
+const TRIES: usize = 3;
+
+/// Scenarios at once. The more, the more they take from each other.
+const AT_ONCE: usize = 4;
+
+/// The scenarios are those in which one seed of the simulation is not far from another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_takes_as_long_as_the_simulation_says() {
+    let runs = scenarios()
+        .into_iter()
+        .map(|(name, scenario, settings)| async move {
+            let simulated = in_the_simulation(&scenario, &settings).await;
+            let mut seen = Vec::new();
+            for _ in 0..TRIES {
+                let ratio = in_a_process(&scenario, &settings).await / simulated;
+                seen.push(ratio);
+                if (0.9..=1.1).contains(&ratio) {
+                    println!("{name}: {seen:.3?} of {simulated:.2} s");
+                    return None;
+                }
+                if ratio < 0.9 {
+                    break;
+                }
+            }
+            Some(format!("{name}: {seen:.3?} of {simulated:.2} s"))
+        });
+    let wrong: Vec<String> = stream::iter(runs)
+        .buffer_unordered(AT_ONCE)
+        .filter_map(async |wrong| wrong)
+        .collect()
+        .await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
