@@ -518,7 +518,8 @@ impl<'a> Turn<'a> {
             taken,
             items,
             sent: Instant::now(),
-            waited,
+            // A request that waits for a connection says nothing of how many are best.
+            waited: begin.elapsed(),
             ended: false,
             _request: request,
         })
@@ -604,9 +605,11 @@ impl<'a> Turn<'a> {
         if let Some(page) = &self.page {
             page.budget.proven.answered(units, throttles > 0);
         }
-        self.side
-            .ceiling
-            .answered(self.sent, units, items, throttles);
+        let ceiling = &self.side.ceiling;
+        if throttles == 0 {
+            ceiling.settle(self.taken, units);
+        }
+        ceiling.answered(self.sent, units, items, throttles);
         {
             let mut known = self.side.lock();
             known.usage.service += service;

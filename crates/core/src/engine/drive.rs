@@ -104,6 +104,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                     if error.kind() != ErrorKind::Held {
                         return Err(error);
                     }
+                    round.trial &= !self.worker.is_shown();
                     let why = error.report();
                     self.wait_while_held(&round.run_id, round.pass, owner, &why, stop)
                         .await?;
@@ -175,16 +176,11 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         concluded.await.map(Some)
     }
 
-    /// Works a round off: its trial, if it has one, and then all of its segments.
+    /// Works a round off. Other than in Lambda its trial is no chunk of its own: all segments are read, and the first that finds
+    /// something to write tries it.
     async fn work_off(&self, round: &Round, owner: &Owner, stop: &CancellationToken) -> Result<()> {
-        let work = async {
-            if round.trial {
-                self.chunk(round, owner, round.segments[0], true, stop)
-                    .await?;
-            }
-            self.sweep(round, owner, stop).await
-        };
-        let worked = work.await;
+        self.worker.begin_pass(!round.trial).await;
+        let worked = self.sweep(round, owner, stop).await;
         self.worker.settle().await;
         worked
     }
@@ -221,10 +217,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             .map(|segment| {
                 let stop = &stop;
                 async move {
-                    while !stop.is_cancelled()
-                        && !self.chunk(round, owner, segment, false, stop).await?
-                    {
-                    }
+                    while !stop.is_cancelled() && !self.chunk(round, owner, segment, stop).await? {}
                     Ok(())
                 }
             })
@@ -244,7 +237,6 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         round: &Round,
         owner: &Owner,
         segment: u32,
-        trial: bool,
         stop: &CancellationToken,
     ) -> Result<bool> {
         let chunk = Chunk {
@@ -252,7 +244,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             pass: round.pass,
             segment,
             owner: owner.clone(),
-            trial,
+            trial: false,
         };
         let work = || self.worker.work(&chunk, None, stop);
         let mut fenced = 0;

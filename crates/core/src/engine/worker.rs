@@ -2,10 +2,11 @@
 //! (promise: no-gap), and a stale worker cannot move it (promise: one-owner).
 //!
 //! A chunk is a pipeline of pages (`sweep`). The pending items of a page are written several batches at once (`page`); the
-//! first of them is tried alone (`trial`) and looked at (`look`). One write is sent, and what became of it is noted, by
+//! first of them is tried alone (`trial`, `gate`) and looked at (`look`). One write is sent, and what became of it is noted, by
 //! `segment`. What DynamoDB refuses for good is recorded (`rejection`), what it refuses without saying why is judged
 //! (`validity`), and what is checkpointed is told (`ledger`). What segments of one process share is in `together`.
 
+mod gate;
 mod ledger;
 mod look;
 mod page;
@@ -18,13 +19,14 @@ mod validity;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::gate::Gate;
 use self::ledger::Ledger;
 pub use self::ledger::{FLUSH_PATIENCE, FLUSHES_PER_AGE};
 use self::rejection::Rejections;
@@ -96,6 +98,7 @@ pub struct Worker<A, S> {
     accepted: Accepted,
     holds: Holds,
     together: Together,
+    gate: Gate,
 }
 
 impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
@@ -108,7 +111,19 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             accepted: Accepted::default(),
             holds: Holds::default(),
             together: Together::default(),
+            gate: Gate::default(),
         }
+    }
+
+    /// Begins to work on all segments of a pass in this process. If no item of the pass `is_shown` to be right behind its update,
+    /// one is tried at a time until one is, and nothing else is written.
+    pub(super) async fn begin_pass(&self, is_shown: bool) {
+        self.gate.shut(!is_shown).await;
+    }
+
+    /// Whether an item of the pass is shown to be right behind its update, or was when it began.
+    pub(super) fn is_shown(&self) -> bool {
+        !self.gate.is_shut()
     }
 
     /// Works on one segment until it is exhausted, the time box of the run or `latest` is over, or `stop` is
@@ -278,9 +293,10 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
                 pace,
                 writer,
                 until,
-                has_compared: AtomicBool::new(false),
+                has_compared: tokio::sync::Mutex::new(false),
                 quota,
                 validity: Validity::new(run, record, &self.store, &self.accepted),
+                gate: &self.gate,
             },
             run,
             store: &self.store,

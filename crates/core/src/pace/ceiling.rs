@@ -14,7 +14,7 @@ use crate::pace::retry::Until;
 /// left is not met with full force.
 pub const START: f64 = 250.0;
 /// The ceiling doubles in so many seconds until the table throttles for the first time.
-const DOUBLES_IN: f64 = 0.25;
+const DOUBLES_IN: f64 = 0.1;
 /// Throttling sets the ceiling to this part of what the table has accepted last.
 const BACK_OFF: f64 = 0.75;
 /// The ceiling comes back along the curve of CUBIC congestion control (RFC 9438), fast at first and slowly near the old
@@ -170,6 +170,11 @@ impl Ceiling {
     pub async fn take(&self, units: f64, until: &Until) -> bool {
         self.bucket.set_rate(self.rate());
         self.bucket.take(units, until).await
+    }
+
+    /// Corrects what was taken for a request that was not throttled by what it turned out to cost.
+    pub fn settle(&self, taken: f64, cost: f64) {
+        self.bucket.settle(taken, cost);
     }
 
     /// Takes note of the answer to a request: what it cost, the items that were accepted, and those that were throttled.

@@ -13,4 +13,5 @@ mod resume;
 mod scale;
 mod seeds;
 mod simulation;
+mod start;
 mod world;

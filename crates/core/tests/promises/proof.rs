@@ -147,7 +147,7 @@ fn an_update_that_extinguishes_is_seen_to_in_every_way() {
             (LookBy::Page, 80.0, 4.0),
         ] {
             let settings = r#","total_segments":4,"writer":"update-item""#;
-            let world = World::new(Faults::none(1), 100, settings);
+            let world = World::new(Faults::none(4), 100, settings);
             world.table.allow_looks_from(by);
             let before = world.table.items();
             assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);

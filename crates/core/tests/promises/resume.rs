@@ -275,7 +275,8 @@ fn resume_after_a_crash_of_a_canary() {
             let world = World::new(Faults::none(7), 60, SETTINGS);
             world.faults.crash_at(step);
             tokio::select! {
-                result = world.run() => panic!("did not crash at step {step}: {result:?}"),
+                // Three segments at once are not always done in as many steps.
+                result = world.run() => assert!(step > undisturbed * 9 / 10, "{step}: {result:?}"),
                 () = world.faults.crashed() => {}
             }
             world.faults.restart();

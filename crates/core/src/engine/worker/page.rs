@@ -1,8 +1,6 @@
 //! One page of a segment: its pending items are written, several batches at once. Every write that was begun is waited for,
 //! so the page knows what became of each item.
 
-use std::sync::atomic::Ordering;
-
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::Mutex;
 
@@ -48,8 +46,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// error none is begun any more, of this page or another. Whoever reads the page again finds only what was left: an
     /// item that was written matches no longer.
     ///
-    /// The `stage` of the trial goes from page to page: until an item has passed, one page at a time looks for it, and nothing else is
-    /// written.
+    /// The `stage` of the trial goes from page to page: until an item has passed, one page at a time tries its own.
     pub(super) async fn write(&self, page: Result<Read<'_>>, stage: &Mutex<Stage>) -> PageResult {
         let mut result = PageResult::default();
         let read = match page {
@@ -76,12 +73,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             next: page.next.as_ref(),
             behind: &[],
         };
-        let mut trying = stage.lock().await;
-        let tried = self.try_items(&pending, place, *trying, &mut result).await;
-        if result.trial_passed {
-            *trying = Stage::Passed;
-        }
-        drop(trying);
+        let tried = self.begin(&pending, place, stage, &mut result).await;
         if result.cut {
             return result;
         }
@@ -196,7 +188,8 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             return;
         };
         let mut rest = &raced[..];
-        if !self.has_compared.swap(true, Ordering::Relaxed) {
+        let mut has_compared = self.has_compared.lock().await;
+        if !std::mem::replace(&mut *has_compared, true) {
             rest = &raced[1..];
             self.settle_alone(items, vec![first], result).await;
             if matches!(result.outcomes[first], Ok(Some(Outcome::Updated))) {
@@ -207,6 +200,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 ));
             }
         }
+        drop(has_compared);
         if self.writer.batch_size() == 1 {
             self.settle_alone(items, rest.to_vec(), result).await;
         }

@@ -1,9 +1,11 @@
 //! A claimed segment: one write is sent when its turn has come, and what became of the item is noted whatever happens.
 
 use std::future::Future;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+
+use super::gate::Gate;
 use super::validity::Validity;
 use crate::clock::now_ms;
 use crate::engine::canary::Quota;
@@ -26,11 +28,13 @@ pub(super) struct Segment<'a, R, W, S> {
     pub(super) writer: W,
     pub(super) pace: Pace<'a>,
     pub(super) until: Until,
-    /// True if an item of which a batch said that it was `raced` was tried by an update of its own.
-    pub(super) has_compared: AtomicBool,
+    /// True if an item of which a batch said that it was `raced` was tried by an update of its own. Other batches wait for what that
+    /// has shown.
+    pub(super) has_compared: Mutex<bool>,
     /// How many items it may still update.
     pub(super) quota: &'a Quota,
     pub(super) validity: Validity<'a, S>,
+    pub(super) gate: &'a Gate,
 }
 
 /// What became of the items of a page.

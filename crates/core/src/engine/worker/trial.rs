@@ -1,6 +1,9 @@
 //! The trial: before a segment's other items are written, one shows that the update extinguishes the predicate. An update
 //! that does not would touch every item in every pass.
 
+use tokio::sync::Mutex;
+
+use super::gate::{First, Pass};
 use super::look::{Looked, Place};
 use super::segment::{PageResult, Segment};
 use super::validity::unless_busy;
@@ -42,10 +45,25 @@ pub(super) enum Stage {
     Passed,
     /// No item has passed: items are written one by one.
     Trying {
+        /// True if rejected items are counted as long as none of the run is accepted.
+        is_first_pass: bool,
         /// Items that were rejected before the page while none was accepted; `None` if rejected items say nothing of the
         /// others.
         in_vain: Option<u64>,
     },
+}
+
+impl Stage {
+    /// The same of a page whose items are tried while all others of the process wait.
+    fn beside(self, first: Option<&First<'_>>) -> Stage {
+        match (self, first) {
+            (Stage::Trying { is_first_pass, .. }, Some(first)) => Stage::Trying {
+                is_first_pass,
+                in_vain: first.in_vain().filter(|_| is_first_pass),
+            },
+            (stage, _) => stage,
+        }
+    }
 }
 
 impl Trial {
@@ -57,6 +75,7 @@ impl Trial {
         let counters = &record.counters;
         let in_vain = self.is_all && self.is_first_pass && counters.updated == 0;
         Stage::Trying {
+            is_first_pass: self.is_first_pass,
             in_vain: in_vain.then_some(counters.rejected),
         }
     }
@@ -90,15 +109,44 @@ impl Trial {
 }
 
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
+    /// Tries items of a page until one has passed, if none of its segment has, and as long as none of the run has, no others beside
+    /// them. Returns how many are written.
+    pub(super) async fn begin(
+        &self,
+        items: &[Seen],
+        page: Place<'_>,
+        stage: &Mutex<Stage>,
+        result: &mut PageResult,
+    ) -> usize {
+        let mut stage = stage.lock().await;
+        if matches!(*stage, Stage::Passed) || items.is_empty() {
+            return 0;
+        }
+        let first = match self.gate.pass(&self.until).await {
+            Pass::Open => None,
+            Pass::First(first) => Some(first),
+            Pass::Never => {
+                self.cut_off(result);
+                return 0;
+            }
+        };
+        let tried = self.try_items(items, page, *stage, first, result).await;
+        if result.trial_passed {
+            *stage = Stage::Passed;
+        }
+        tried
+    }
+
     /// Writes items one by one until one has passed the trial. Returns how many those are.
-    pub(super) async fn try_items(
+    async fn try_items(
         &self,
         items: &[Seen],
         page: Place<'_>,
         stage: Stage,
+        mut first: Option<First<'_>>,
         result: &mut PageResult,
     ) -> usize {
-        let Stage::Trying { in_vain } = stage else {
+        let Stage::Trying { in_vain, .. } = stage.beside(first.as_ref()) else {
             return 0;
         };
         let mut rest = items;
@@ -131,6 +179,9 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                     ),
                 );
                 self.fail(result, error);
+            }
+            if first.as_mut().is_some_and(|first| first.tried(result)) {
+                first = None;
             }
         }
         items.len() - rest.len()
