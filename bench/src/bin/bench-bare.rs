@@ -1,7 +1,7 @@
-//! The bare client: as little as it takes to send the batches. It reads the keys of all items of `stuff`, then sends
+//! The bare client: as little as it takes to send the batches. It reads the keys of all pending items of `stuff`, then sends
 //! 25 guarded PartiQL updates a request, over one kept connection per request in flight, and prints what the sending
-//! alone took as one line of JSON. There is nothing in it that makes an update safe to run: no retry, no
-//! checkpoint, no verification.
+//! alone took as one line of JSON. With `--count` it counts what is pending then, so that all of it together is the work of a
+//! run. There is nothing in it that makes an update safe to run: no retry, no checkpoint, no proof.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -38,6 +38,9 @@ struct Args {
     /// Batches in flight.
     #[arg(long, default_value_t = 8)]
     in_flight: usize,
+    /// Count what is pending at the end, by consistent reads.
+    #[arg(long)]
+    count: bool,
 }
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -85,10 +88,18 @@ async fn run(args: &Args) -> Result<()> {
     }))
     .await?;
     let (write_seconds, after) = (begin.elapsed().as_secs_f64(), of_this_process()?);
+    let begin = Instant::now();
+    let remaining = match args.count {
+        true => Some(clients[0].count().await?),
+        false => None,
+    };
     println!(
         "{}",
         json!({
             "items": keys.len(),
+            "remaining": remaining,
+            "count_seconds": begin.elapsed().as_secs_f64(),
+            "cpu_seconds": of_this_process()?.cpu_seconds,
             "scan_seconds": scan_seconds,
             "write_seconds": write_seconds,
             "write_cpu_seconds": after.cpu_seconds - before.cpu_seconds,
@@ -118,7 +129,9 @@ struct NumberValue {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Page {
+    #[serde(default)]
     items: Vec<StuffKey>,
+    count: u64,
     last_evaluated_key: Option<serde_json::Value>,
 }
 
@@ -145,22 +158,39 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// Keys of all items.
+    /// Keys of all pending items.
     async fn keys(&mut self) -> Result<Vec<StuffKey>> {
         let mut keys = Vec::new();
-        let mut request = json!({
-            "TableName": "stuff",
-            "ProjectionExpression": "id, created",
-            "Limit": 1000,
-        });
+        let request = json!({"ProjectionExpression": "id, created"});
+        self.scan(request, |page| keys.extend(page.items)).await?;
+        Ok(keys)
+    }
+
+    /// How many items are pending.
+    async fn count(&mut self) -> Result<u64> {
+        let mut count = 0;
+        let request = json!({"Select": "COUNT", "ConsistentRead": true});
+        self.scan(request, |page| count += page.count).await?;
+        Ok(count)
+    }
+
+    async fn scan(
+        &mut self,
+        mut request: serde_json::Value,
+        mut each: impl FnMut(Page),
+    ) -> Result<()> {
+        request["TableName"] = "stuff".into();
+        request["FilterExpression"] = "attribute_not_exists(test)".into();
+        request["Limit"] = 1000.into();
         loop {
             let response = self.send("Scan", request.to_string()).await?;
             let page: Page = serde_json::from_slice(&response)
                 .map_err(|error| format!("Scan: the answer is not understood: {error}"))?;
-            keys.extend(page.items);
-            match page.last_evaluated_key {
+            let next = page.last_evaluated_key.clone();
+            each(page);
+            match next {
                 Some(key) => request["ExclusiveStartKey"] = key,
-                None => return Ok(keys),
+                None => return Ok(()),
             }
         }
     }

@@ -7,6 +7,9 @@ use http::Uri;
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
     url: String,
+    uri: Uri,
+    target: Uri,
+    origin: String,
     host: String,
     canonical_path: String,
 }
@@ -29,7 +32,13 @@ impl Address {
         Ok(Address {
             host: host.to_owned(),
             canonical_path: canonical_path(uri.path()),
+            target: uri
+                .path_and_query()
+                .map_or("/", |path| path.as_str())
+                .parse()?,
+            origin: format!("{}://{authority}", uri.scheme_str().unwrap_or_default()),
             url,
+            uri,
         })
     }
 
@@ -40,6 +49,20 @@ impl Address {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Path and query alone, as a server is asked for them.
+    pub(crate) fn target(&self) -> &Uri {
+        &self.target
+    }
+
+    /// The same for all that the same server answers: "https://example.com".
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// As the header of this name has it: with the port, unless it is the usual one.

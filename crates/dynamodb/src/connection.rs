@@ -18,7 +18,6 @@ use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::BoxError;
-use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_types::endpoint_config::AccountIdEndpointMode;
 use aws_types::service_config::ServiceConfigKey;
@@ -31,7 +30,7 @@ use crate::address::Address;
 use crate::clock::Skew;
 use crate::credentials::{Finder, Source};
 use crate::hosts::{self, CLOUDWATCH, DYNAMODB, LAMBDA, Place, Service, is_on_this_machine};
-use crate::line::{CALL_TIMEOUT, CONNECT_TIMEOUT, Line};
+use crate::line::{CALL_TIMEOUT, CONNECT_TIMEOUT, Carrier, Line};
 use crate::outage::{Calls, Outage};
 use crate::signature::Signer;
 use crate::trouble::{Trouble, words};
@@ -69,7 +68,7 @@ pub struct Connection(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    connector: SharedHttpConnector,
+    line: Arc<dyn Carrier>,
     sdk_config: SdkConfig,
     credentials: Mutex<Credentials>,
     /// Milliseconds by which AWS's clock is ahead of this machine's, as far as calls were refused for it.
@@ -108,17 +107,17 @@ impl Connection {
     ///
     /// Errors: `InvalidInput` if no region is set, or no endpoint follows from what is set.
     pub async fn open(options: &ConnectOptions) -> Result<Connection> {
-        let connector = SharedHttpConnector::new(Line::open()?);
+        let line = Line::open()?;
         let mut options = options.clone();
-        let mut sdk_config = load(&connector, &options).await;
+        let mut sdk_config = load(&line, &options).await;
         let endpoint = endpoint_of(&sdk_config, options.endpoint_url.as_deref(), DYNAMODB.id);
         if endpoint.as_deref().is_some_and(is_on_this_machine) {
             // A database on this machine asks for neither. What is set is taken: some keep tables apart by them.
             if sdk_config.region().is_none() {
                 options.region = Some(LOCAL_REGION.into());
             }
-            options.local_credentials |= !has_credentials(&connector, &options).await;
-            sdk_config = load(&connector, &options).await;
+            options.local_credentials |= !has_credentials(&line, &options).await;
+            sdk_config = load(&line, &options).await;
         }
         let options = &options;
         // An endpoint that is no URL is none of this machine, so that a region would be asked for, which does not help.
@@ -136,19 +135,19 @@ impl Connection {
             ));
         }
         let again = {
-            let (connector, options) = (connector.clone(), options.clone());
+            let (line, options) = (line.clone(), options.clone());
             Finder::new(move || {
-                let (connector, options) = (connector.clone(), options.clone());
-                async move { load(&connector, &options).await.credentials_provider() }
+                let (line, options) = (line.clone(), options.clone());
+                async move { load(&line, &options).await.credentials_provider() }
             })
         };
         let given_endpoint = options.endpoint_url.clone();
-        Connection::new(connector, sdk_config, given_endpoint, Some(again)).await
+        Connection::new(Arc::new(line), sdk_config, given_endpoint, Some(again)).await
     }
 
     /// `finder` is set if the credentials' provider can be found anew.
     pub(crate) async fn new(
-        connector: SharedHttpConnector,
+        line: Arc<dyn Carrier>,
         sdk_config: SdkConfig,
         given_endpoint: Option<String>,
         finder: Option<Finder>,
@@ -163,7 +162,7 @@ impl Connection {
         };
         let is_local = endpoint.as_deref().is_some_and(is_on_this_machine);
         let connection = Connection(Arc::new(Inner {
-            connector,
+            line,
             // A function has nobody who waits for it.
             outage: Outage::new(finder.is_none()),
             credentials: Mutex::new(Credentials {
@@ -191,7 +190,7 @@ impl Connection {
     ///
     /// Errors: `InvalidInput` if no region is set.
     pub async fn from_environment() -> Result<Connection> {
-        let connector = SharedHttpConnector::new(Line::open()?);
+        let line = Line::open()?;
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let switch = |name| variable(name).map(|value| value.eq_ignore_ascii_case("true"));
         let region = variable("AWS_REGION")
@@ -202,7 +201,7 @@ impl Connection {
             variable("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variable("AWS_ENDPOINT_URL"));
         let mut builder = SdkConfig::builder()
             .behavior_version(behavior())
-            .http_client(Line::client(&connector))
+            .http_client(line.client())
             .timeout_config(timeouts())
             .stalled_stream_protection(stalled_streams())
             .retry_config(retries())
@@ -216,7 +215,7 @@ impl Connection {
         builder.set_account_id_endpoint_mode(
             variable("AWS_ACCOUNT_ID_ENDPOINT_MODE").and_then(|mode| mode.parse().ok()),
         );
-        Connection::new(connector, builder.build(), None, None).await
+        Connection::new(Arc::new(line), builder.build(), None, None).await
     }
 
     /// Refuses missing credentials, and those that cannot be sent, at once instead of at the first call.
@@ -330,8 +329,9 @@ impl Connection {
         &self.0.region
     }
 
-    pub(crate) fn connector(&self) -> &SharedHttpConnector {
-        &self.0.connector
+    /// What requests go by.
+    pub(crate) fn line(&self) -> &dyn Carrier {
+        &*self.0.line
     }
 
     /// The credentials, as long as they hold, and where they lead.
@@ -412,9 +412,9 @@ impl Connection {
 }
 
 /// What environment and profile say, and the options in place of that.
-async fn load(connector: &SharedHttpConnector, options: &ConnectOptions) -> SdkConfig {
+async fn load(line: &Line, options: &ConnectOptions) -> SdkConfig {
     let mut loader = aws_config::defaults(behavior())
-        .http_client(Line::client(connector))
+        .http_client(line.client())
         .timeout_config(timeouts())
         .stalled_stream_protection(stalled_streams())
         .retry_config(retries());
@@ -436,7 +436,7 @@ async fn load(connector: &SharedHttpConnector, options: &ConnectOptions) -> SdkC
 
 /// True if environment or profile give credentials by themselves, or name somebody who does. The services of AWS that know those of
 /// a machine are not asked.
-async fn has_credentials(connector: &SharedHttpConnector, options: &ConnectOptions) -> bool {
+async fn has_credentials(line: &Line, options: &ConnectOptions) -> bool {
     let elsewhere = [
         "AWS_WEB_IDENTITY_TOKEN_FILE",
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -452,7 +452,7 @@ async fn has_credentials(connector: &SharedHttpConnector, options: &ConnectOptio
     if options.profile.is_none() && of_environment.provide_credentials().await.is_ok() {
         return true;
     }
-    let providers = ProviderConfig::without_region().with_http_client(Line::client(connector));
+    let providers = ProviderConfig::without_region().with_http_client(line.client());
     let mut of_profile = ProfileFileCredentialsProvider::builder().configure(&providers);
     if let Some(profile) = &options.profile {
         of_profile = of_profile.profile_name(profile);

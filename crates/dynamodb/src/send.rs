@@ -2,8 +2,8 @@
 //! over REST is got in the same way.
 //!
 //! What the SDK's operations do around each call (configuration, interceptors, builders) took more CPU than all the rest of
-//! this program (bench/RESULTS.md). So a call is JSON by serde, signed as the SDK signs it and sent through the SDK's
-//! connections; its error is the SDK's own type as well.
+//! this program (bench/RESULTS.md). So a call is JSON by serde, signed as the SDK signs it, and sent over connections of our own; its
+//! error is the SDK's type.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,12 +12,11 @@ use std::time::SystemTime;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{BoxError, ErrorMetadata};
-use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
-use aws_smithy_runtime_api::client::http::HttpConnector as _;
-use aws_smithy_runtime_api::http::Request;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::byte_stream::ByteStream;
 use backfill_core::{Error, ErrorKind, printable};
+use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, USER_AGENT};
+use http_body_util::Full;
+use hyper::body::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
@@ -30,13 +29,16 @@ use crate::clock::{self, Skew};
 use crate::connection::{Access, Connection};
 use crate::hosts::DYNAMODB;
 pub use crate::hosts::{CLOUDWATCH, LAMBDA, Service};
-use crate::line::peer_of;
+use crate::line::{Request, Response, peer_of};
 use crate::outage::Calls;
 use crate::signature::Signable;
 use crate::trouble::{Form, Peer, Trouble, What};
 
 /// AWS JSON 1.0, the protocol of DynamoDB.
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
+
+/// Who calls.
+const OURSELVES: &str = concat!("backfill/", env!("CARGO_PKG_VERSION"));
 
 /// A call: the input of one operation, which serialises as JSON with AWS's names.
 pub trait Call: Serialize {
@@ -90,7 +92,7 @@ struct Message<'a> {
     path: &'a str,
     /// The headers that are signed.
     headers: &'a [(&'static str, &'a str)],
-    body: SdkBody,
+    body: Bytes,
 }
 
 /// Sends calls that read, and has no way to send others.
@@ -166,7 +168,7 @@ impl Sender {
             method: "POST",
             path: "",
             headers: &[("content-type", CONTENT_TYPE), ("x-amz-target", &target)],
-            body: SdkBody::from(body),
+            body: body.into(),
         };
         self.send(&message).await
     }
@@ -179,7 +181,7 @@ impl Sender {
             method: "GET",
             path,
             headers: &[],
-            body: SdkBody::empty(),
+            body: Bytes::new(),
         };
         self.send(&message).await
     }
@@ -274,89 +276,81 @@ impl Sender {
             .await
             .map_err(SdkError::construction_failure)?;
         *number = Some(access.number);
-        let mut request = self
-            .request(message, &access)
-            .map_err(SdkError::construction_failure)?;
-        let peer = || peer_of(self.address.as_ref().unwrap_or(&access.address).url());
-        let troubled = |what| self.troubled(message, begin, Trouble::new(what, peer()));
-        let connection = CaptureSmithyConnection::new();
-        request.add_extension(connection.clone());
-        let response = self
-            .connection
-            .connector()
-            .call(request)
-            .await
-            .map_err(|error| self.troubled(message, begin, Trouble::of(&error, peer)))?;
-        let mut response = HttpResponse::from(response);
-        if response.status().is_server_error()
-            && let Some(connection) = connection.get()
-        {
-            // The next try is to meet another host, as with the SDK's own operations.
-            connection.poison();
-        }
-        let received = ByteStream::new(response.take_body()).collect().await;
-        let bytes = match received {
-            Ok(received) => received.into_bytes(),
-            Err(error) => {
-                return Err(self.troubled(message, begin, Trouble::of_body(&error, peer())));
+        let address = self.address.as_ref().unwrap_or(&access.address);
+        let address = match message.path {
+            "" => Cow::Borrowed(&**address),
+            path => {
+                let below = address.below(path);
+                Cow::Owned(below.map_err(SdkError::construction_failure)?)
             }
         };
+        let request = self
+            .request(message, &address, &access)
+            .map_err(SdkError::construction_failure)?;
+        let troubled = |what| {
+            let peer = peer_of(address.url());
+            self.troubled(message, begin, Trouble::new(what, peer))
+        };
+        let line = self.connection.line();
+        let response = line
+            .carry(&address, request)
+            .await
+            .map_err(|trouble| self.troubled(message, begin, trouble))?;
         let status = response.status().as_u16();
         if !response.status().is_success() {
-            let error = refusal(&response, &bytes);
-            if is_cut_short(&bytes) {
+            let error = refusal(&response);
+            if is_cut_short(response.body()) {
                 return Err(troubled(What::CutShort));
             }
             if error.code().is_none() {
-                return Err(troubled(What::Foreign(status, Form::of(&bytes))));
+                return Err(troubled(What::Foreign(status, Form::of(response.body()))));
             }
             self.connection.is_answered(self.calls(message));
-            // It may hold more: see `details`.
-            *response.body_mut() = SdkBody::from(bytes);
+            // The body may hold more: see `details`.
+            let response = HttpResponse::try_from(response.map(SdkBody::from));
+            let response = response.map_err(SdkError::construction_failure)?;
             return Err(SdkError::service_error(error, response));
         }
-        let answer = serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
+        let bytes = response.body();
+        let answer = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
             Category::Eof if !bytes.is_empty() => troubled(What::CutShort),
             Category::Data => troubled(What::Misshapen),
-            _ if is_json(&bytes) => troubled(What::Misshapen),
-            _ => troubled(What::Foreign(status, Form::of(&bytes))),
+            _ if is_json(bytes) => troubled(What::Misshapen),
+            _ => troubled(What::Foreign(status, Form::of(bytes))),
         })?;
         self.connection.is_answered(self.calls(message));
         Ok(answer)
     }
 
-    fn request(&self, message: &Message<'_>, access: &Access) -> Result<Request, BoxError> {
-        let address = self.address.as_ref().unwrap_or(&access.address);
-        let address = match message.path {
-            "" => Cow::Borrowed(&**address),
-            path => Cow::Owned(address.below(path)?),
-        };
+    fn request(
+        &self,
+        message: &Message<'_>,
+        address: &Address,
+        access: &Access,
+    ) -> Result<Request, BoxError> {
         let signature = access.signer.sign(
             self.service.signing_name,
             self.connection.now(),
             &Signable {
                 method: message.method,
-                address: &address,
+                address,
                 headers: message.headers,
-                body: message.body.bytes().unwrap_or_default(),
+                body: &message.body,
             },
         );
-        let body = message.body.try_clone();
-        let mut request = Request::new(body.ok_or("the body of a call is in memory")?);
-        request.set_method(message.method)?;
-        request.set_uri(address.url())?;
+        let mut request = Request::new(Full::new(message.body.clone()));
+        *request.method_mut() = message.method.parse()?;
+        *request.uri_mut() = address.uri().clone();
         let headers = request.headers_mut();
+        headers.insert(HOST, address.host().try_into()?);
         for (name, value) in message.headers {
-            headers.insert(*name, (*value).to_owned());
+            headers.insert(HeaderName::from_static(name), (*value).try_into()?);
         }
-        headers.insert(
-            "user-agent",
-            concat!("backfill/", env!("CARGO_PKG_VERSION")),
-        );
-        headers.insert("x-amz-date", signature.date);
-        headers.insert("authorization", signature.authorization);
+        headers.insert(USER_AGENT, HeaderValue::from_static(OURSELVES));
+        headers.insert("x-amz-date", signature.date.try_into()?);
+        headers.insert(AUTHORIZATION, signature.authorization.try_into()?);
         if let Some(token) = access.signer.token() {
-            headers.insert("x-amz-security-token", token.to_owned());
+            headers.insert("x-amz-security-token", token.try_into()?);
         }
         Ok(request)
     }
@@ -364,7 +358,7 @@ impl Sender {
 
 /// Code and message of an answer that is no success (developer guide, Error handling with DynamoDB): a code such as
 /// `com.amazonaws.dynamodb.v20120810#ThrottlingException`. Both are missing if something in between answered.
-fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
+fn refusal(response: &Response) -> ErrorMetadata {
     #[derive(Default, Deserialize)]
     struct Refusal {
         #[serde(rename = "__type")]
@@ -373,8 +367,10 @@ fn refusal(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
         #[serde(rename = "Message")]
         capital_message: Option<String>,
     }
+    let body = response.body();
     let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
     let header = response.headers().get("x-amzn-errortype");
+    let header = header.and_then(|header| header.to_str().ok());
     let mut metadata = ErrorMetadata::builder();
     if let Some(code) = header.or(refusal.code.as_deref()) {
         let code = code.rsplit('#').next().unwrap_or(code);

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io::ErrorKind as Io;
 
-use aws_sdk_dynamodb::error::{ConnectorError, ErrorMetadata};
+use aws_sdk_dynamodb::error::ErrorMetadata;
 use backfill_core::ErrorKind;
 use http::Uri;
 use http_body_util::LengthLimitError;
@@ -127,11 +127,9 @@ impl Trouble {
         chain(error).find_map(|error| error.downcast_ref::<Trouble>())
     }
 
-    /// By what a connector says.
-    pub(crate) fn of(error: &ConnectorError, peer: impl FnOnce() -> Peer) -> Trouble {
-        Trouble::in_chain(error)
-            .cloned()
-            .unwrap_or_else(|| Trouble::new(What::of_connection(error), peer()))
+    /// By what is said of a connection.
+    pub(crate) fn of(error: &(dyn StdError + 'static), peer: impl FnOnce() -> Peer) -> Trouble {
+        Trouble::new(What::of_connection(error), peer())
     }
 
     /// By what becomes of an answer that has begun.
@@ -175,9 +173,9 @@ fn chain<'a>(
 }
 
 impl What {
-    fn of_connection(error: &ConnectorError) -> What {
-        // The SDK's connector says in words alone which of its times was over, that a name has no address, and what a proxy
-        // says (aws-smithy-http-client, client/timeout.rs; hyper-util, client/legacy/connect/http.rs and proxy/tunnel.rs).
+    fn of_connection(error: &(dyn StdError + 'static)) -> What {
+        // That a name has no address, and what a proxy says, is said in words alone (hyper-util, client/legacy/connect/http.rs and
+        // proxy/tunnel.rs).
         let says = |words: &str| chain(error).any(|error| error.to_string().contains(words));
         let io = |kinds: &[Io]| {
             chain(error)
@@ -200,10 +198,8 @@ impl What {
             What::Refused
         } else if io(&[Io::NetworkUnreachable, Io::HostUnreachable, Io::NetworkDown]) {
             What::NoWay
-        } else if says("HTTP connect timeout") || io(&[Io::TimedOut]) {
+        } else if io(&[Io::TimedOut]) {
             What::NoConnection
-        } else if error.is_timeout() {
-            What::NoAnswer
         } else if io(&[Io::ConnectionReset, Io::BrokenPipe, Io::UnexpectedEof])
             || says("connection closed")
             || says("connection was not ready")

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
@@ -21,7 +21,7 @@ async fn called(url: &str) -> (ErrorKind, String) {
             "key", "secret", None, None, "test",
         )))
         .build();
-    let line = SharedHttpConnector::new(Line::open().unwrap());
+    let line = Arc::new(Line::open().unwrap());
     let connection = Connection::new(line, config, Some(url.into()), None).await;
     let sender = Sender::new(&connection.unwrap());
     let answer = sender
@@ -173,6 +173,65 @@ async fn what_becomes_of_a_connection_is_a_sentence_with_the_host() {
         for debug in ["{", "::", "Error(", "Failure", "Os {"] {
             assert!(!report.contains(debug), "{report}");
         }
+    }
+}
+
+/// What a server has answered with, a call after the other, and how many connections it took.
+async fn connections_for(answers: &'static [&'static [u8]]) -> usize {
+    let (asked_for, connections) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let (nth, taken) = (asked_for.clone(), connections.clone());
+    let host = server(move |mut stream| {
+        taken.fetch_add(1, Ordering::Relaxed);
+        let nth = nth.clone();
+        async move {
+            loop {
+                asked(&mut stream).await?;
+                let nth = nth.fetch_add(1, Ordering::Relaxed);
+                stream.write_all(answers[nth]).await?;
+                if answers[nth].starts_with(ENDS) {
+                    return Ok(());
+                }
+            }
+        }
+    });
+    let (line, url) = (Line::open().unwrap(), format!("http://{}/", host.await));
+    let address = Address::of(url).unwrap();
+    for _ in answers {
+        let mut request = Request::new(Full::from("{}"));
+        *request.uri_mut() = address.uri().clone();
+        line.carry(&address, request).await.unwrap();
+        // So that the end of a connection has come.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(asked_for.load(Ordering::Relaxed), answers.len());
+    connections.load(Ordering::Relaxed)
+}
+
+/// After this answer the server ends the connection, and does not say so.
+const ENDS: &[u8] = b"HTTP/1.1 200 Ends";
+
+/// A connection is used again, unless a host has failed on it, or it was or is to be ended. None of that is an error: a request that
+/// could not be sent over a connection that was kept goes over another one.
+#[tokio::test]
+async fn a_connection_is_kept_unless_it_has_ended_or_its_host_has_failed() {
+    let done = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".as_slice();
+    let refused = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}".as_slice();
+    let failed = b"HTTP/1.1 500 Oh\r\ncontent-length: 2\r\n\r\n{}".as_slice();
+    let unavailable = b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n".as_slice();
+    let closes = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".as_slice();
+    let ends = b"HTTP/1.1 200 Ends\r\ncontent-length: 0\r\n\r\n".as_slice();
+    let chunked =
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
+            .as_slice();
+    for (answers, connections) in [
+        (vec![done, refused, chunked, done], 1),
+        (vec![done, failed, done], 2),
+        (vec![unavailable, unavailable, done], 3),
+        (vec![closes, done, done], 2),
+        (vec![done, ends, done, ends, done], 3),
+    ] {
+        let answers: &'static [_] = answers.leak();
+        assert_eq!(connections_for(answers).await, connections, "{answers:?}");
     }
 }
 

@@ -6,16 +6,14 @@ use aws_config::{Region, SdkConfig};
 use aws_credential_types::credential_fn::provide_credentials_fn;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
-use aws_smithy_runtime_api::client::connection::ConnectionMetadata;
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_runtime_api::http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::*;
+use super::{Request as Sent, *};
 use crate::failure::failure;
+use crate::line::{Carrier, Carrying};
 
 mod again;
 
@@ -37,29 +35,38 @@ struct Answering {
     error_type: Option<&'static str>,
     body: &'static str,
     requests: Arc<Mutex<Vec<Request>>>,
-    /// Connections that were given up.
-    poisoned: Arc<AtomicU32>,
 }
 
-impl HttpConnector for Answering {
-    fn call(&self, request: Request) -> HttpConnectorFuture {
-        if let Some(capture) = request.extension::<CaptureSmithyConnection>() {
-            let poisoned = self.poisoned.clone();
-            let connection = ConnectionMetadata::builder()
-                .proxied(false)
-                .poison_fn(move || {
-                    poisoned.fetch_add(1, Ordering::Relaxed);
-                });
-            let connection = connection.build();
-            capture.set_connection_retriever(move || Some(connection.clone()));
-        }
+/// A service that answers at once.
+trait Answers: std::fmt::Debug + Send + Sync {
+    fn answer(&self, request: Request) -> HttpResponse;
+}
+
+#[derive(Debug)]
+struct By<A>(A);
+
+impl<A: Answers> Carrier for By<A> {
+    fn carry<'a>(&'a self, _: &'a Address, request: Sent) -> Carrying<'a> {
+        Box::pin(async {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let request = http::Request::from_parts(head, SdkBody::from(body));
+            let answer = self.0.answer(Request::try_from(request).unwrap());
+            let body = Bytes::copy_from_slice(answer.body().bytes().unwrap());
+            Ok(answer.try_into_http1x().unwrap().map(|_| body))
+        })
+    }
+}
+
+impl Answers for Answering {
+    fn answer(&self, request: Request) -> HttpResponse {
         self.requests.lock().unwrap().push(request);
         let status = StatusCode::try_from(self.status).unwrap();
         let mut response = HttpResponse::new(status, SdkBody::from(self.body));
         if let Some(code) = self.error_type {
             response.headers_mut().insert("x-amzn-errortype", code);
         }
-        HttpConnectorFuture::ready(Ok(response))
+        response
     }
 }
 
@@ -69,7 +76,7 @@ async fn sender(service: Answering, valid_for: Duration, endpoint_url: Option<&s
 }
 
 async fn sender_by(
-    service: impl HttpConnector + 'static,
+    service: impl Answers + 'static,
     valid_for: Duration,
     endpoint_url: Option<&str>,
 ) -> Sender {
@@ -84,9 +91,8 @@ async fn sender_by(
         .region(Region::new("eu-west-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .build();
-    let connector = SharedHttpConnector::new(service);
     let endpoint_url = endpoint_url.map(str::to_owned);
-    let connection = Connection::new(connector, config, endpoint_url, None).await;
+    let connection = Connection::new(Arc::new(By(service)), config, endpoint_url, None).await;
     Sender::new(&connection.unwrap())
 }
 
@@ -98,7 +104,6 @@ async fn two_requests(valid_for: u64, endpoint_url: Option<&str>) -> Vec<Request
         error_type: None,
         body: "{}",
         requests: requests.clone(),
-        poisoned: Arc::default(),
     };
     let sender = sender(service, Duration::from_secs(valid_for), endpoint_url).await;
     for _ in 0..2 {
@@ -118,7 +123,6 @@ pub(crate) async fn answered(
         error_type,
         body,
         requests: Arc::default(),
-        poisoned: Arc::default(),
     };
     sender(service, Duration::from_secs(3_600), None).await
 }
@@ -277,23 +281,4 @@ async fn a_refusal_keeps_its_details() {
     let other = r#"{"__type":"a#ThrottlingException"}"#;
     let error = answer(400, None, other).await.unwrap_err();
     assert_eq!(details::<Held>(&error), None);
-}
-
-/// A connection over which a host has failed is not used again; one that was refused for the call's sake is.
-#[tokio::test]
-async fn the_connection_of_a_host_that_fails_is_given_up() {
-    let body = r#"{"__type":"InternalServerError"}"#;
-    for (status, given_up) in [(500, 1), (503, 1), (400, 0), (200, 0)] {
-        let poisoned = Arc::<AtomicU32>::default();
-        let service = Answering {
-            status,
-            error_type: None,
-            body,
-            requests: Arc::default(),
-            poisoned: poisoned.clone(),
-        };
-        let sender = sender(service, Duration::from_secs(3_600), None).await;
-        let _ = sender.call(&Ask { limit: 1 }).await;
-        assert_eq!(poisoned.load(Ordering::Relaxed), given_up, "{status}");
-    }
 }

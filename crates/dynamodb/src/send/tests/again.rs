@@ -26,8 +26,8 @@ enum Answer {
 /// As DynamoDB words it (aws-sdk-java#1764, and for a clock that is ahead aws-sdk-js#2565).
 const EXPIRED: &str = "Signature expired: 20180920T174101Z is now earlier than 20180920T174504Z (20180920T175004Z - 5 min.)";
 
-impl HttpConnector for Script {
-    fn call(&self, request: Request) -> HttpConnectorFuture {
+impl Answers for Script {
+    fn answer(&self, request: Request) -> HttpResponse {
         let mut requests = self.requests.lock().unwrap();
         let nth = requests.len().min(self.answers.len() - 1);
         let signed_at = request.headers().get("x-amz-date").unwrap().to_owned();
@@ -38,7 +38,7 @@ impl HttpConnector for Script {
             HttpResponse::new(StatusCode::try_from(400).unwrap(), SdkBody::from(body))
         };
         let done = || HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from("{}"));
-        let response = match self.answers[nth] {
+        match self.answers[nth] {
             Answer::Done => done(),
             Answer::Refused(code, message) => refused(code, message),
             Answer::Clock(ahead) => {
@@ -52,8 +52,7 @@ impl HttpConnector for Script {
                 response.headers_mut().insert("date", date);
                 response
             }
-        };
-        HttpConnectorFuture::ready(Ok(response))
+        }
     }
 }
 
@@ -158,8 +157,7 @@ async fn credentials_that_are_missing_for_a_moment_are_asked_for_again() {
             answers: vec![refused, Answer::Done],
             requests: Arc::default(),
         };
-        let connector = SharedHttpConnector::new(script);
-        let connection = Connection::new(connector, config, None, None).await;
+        let connection = Connection::new(Arc::new(By(script)), config, None, None).await;
         let sender = Sender::new(&connection.unwrap());
         let error = sender.call(&Ask { limit: 1 }).await.unwrap_err();
         assert_eq!(failure("scanning table stuff", error).kind(), kind);
@@ -255,7 +253,7 @@ async fn hosts(
         .region(Region::new("eu-west-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .build();
-    let connection = Connection::new(SharedHttpConnector::new(script), config, None, None).await;
+    let connection = Connection::new(Arc::new(By(script)), config, None, None).await;
     let sender = Sender::new(&connection.unwrap());
     sender.call(&Ask { limit: 1 }).await?;
     let requests = requests.lock().unwrap();
@@ -330,8 +328,7 @@ async fn credentials_of_another_account_do_not_take_the_place_of_others() {
             ],
             requests: requests.clone(),
         };
-        let connector = SharedHttpConnector::new(script);
-        let connection = Connection::new(connector, config, None, None).await;
+        let connection = Connection::new(Arc::new(By(script)), config, None, None).await;
         let sender = Sender::new(&connection.unwrap());
         for _ in 0..2 {
             let error = sender.call(&Ask { limit: 1 }).await.unwrap_err();
