@@ -2,15 +2,16 @@
 //! (promise: no-gap), and a stale worker cannot move it (promise: one-owner).
 //!
 //! A chunk is a pipeline of pages (`sweep`). The pending items of a page are written several batches at once (`page`); the
-//! first of them is tried alone (`trial`, `gate`) and looked at (`look`). One write is sent, and what became of it is noted, by
-//! `segment`. What DynamoDB refuses for good is recorded (`rejection`), what it refuses without saying why is judged
-//! (`validity`), and what is checkpointed is told (`ledger`). What segments of one process share is in `together`.
+//! first of them is tried alone (`trial`, `gate`) and looked at (`look`). One write is sent, and what became of it is noted for its
+//! page (`result`), by `segment`. What DynamoDB refuses for good is recorded (`rejection`), what it refuses without saying why is
+//! judged (`validity`), and what is checkpointed is told (`ledger`). What segments of one process share is in `together`.
 
 mod gate;
 mod ledger;
 mod look;
 mod page;
 mod rejection;
+mod result;
 mod segment;
 mod sweep;
 mod together;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::segment::PageResult;
+use super::result::PageResult;
 use crate::pace::retry::Until;
 
 /// The gate opens if so many items were tried that say nothing: live writers were faster, or DynamoDB refuses them for good. Then

@@ -1,7 +1,8 @@
 //! The look at an item after its update: whether `P` still holds for it. It takes its turn in the budget of whatever it is paid
 //! with, and is made in whichever way the table allows.
 
-use super::segment::{PageResult, Segment};
+use super::result::PageResult;
+use super::segment::Segment;
 use crate::change::Seen;
 use crate::pace::Consistency;
 use crate::pace::retry::retry_until;

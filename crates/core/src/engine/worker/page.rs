@@ -5,7 +5,8 @@ use futures_util::{StreamExt as _, stream};
 use tokio::sync::Mutex;
 
 use super::look::Place;
-use super::segment::{PageResult, Segment};
+use super::result::PageResult;
+use super::segment::Segment;
 use super::trial::Stage;
 use super::validity::unless_busy;
 use crate::change::Seen;

@@ -5,7 +5,8 @@ use tokio::sync::Mutex;
 
 use super::gate::{First, Pass};
 use super::look::{Looked, Place};
-use super::segment::{PageResult, Segment};
+use super::result::PageResult;
+use super::segment::Segment;
 use super::validity::unless_busy;
 use crate::change::Seen;
 use crate::ports::{SegmentStore, TableReader, TableWriter};
