@@ -5,6 +5,7 @@ mod accounting;
 mod budget;
 mod global;
 mod line;
+mod memory;
 mod planned;
 mod polite;
 mod simulated;

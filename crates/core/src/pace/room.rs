@@ -13,10 +13,13 @@ use tokio::sync::Notify;
 use crate::change::Seen;
 
 /// Bytes that all segments of a process hold together.
-const ROOM: f64 = 24e6;
+const ROOM: f64 = 6e6;
+
+/// Bytes that a page should have room for at least, or reading costs too much.
+const LEAST_PAGE: f64 = 8e3;
 
 /// Bytes that an item takes which a page has evaluated, until one has said it.
-const UNREAD_BYTES: f64 = 200.0;
+const UNREAD_BYTES: f64 = 150.0;
 
 /// How much the last page weighs in what an item of the next is expected to take.
 const WEIGHT: f64 = 0.3;
@@ -56,7 +59,7 @@ impl Room {
 
     /// Most items that a page should evaluate if so many segments are at work.
     pub(super) fn most_items(&self, segments: u32) -> u32 {
-        let share = ROOM / 2.0 / f64::from(segments.max(1));
+        let share = (ROOM / 2.0 / f64::from(segments.max(1))).max(LEAST_PAGE);
         (share / self.lock().per_item.max(1.0)).max(1.0) as u32
     }
 
@@ -259,17 +262,18 @@ mod tests {
     #[tokio::test]
     async fn pages_become_smaller_with_more_segments_and_larger_items() {
         let room = Room::new();
-        let many = room.most_items(8);
-        assert!(many >= 1_000, "{many}");
-        assert!(room.most_items(4_000) >= 10);
+        assert!(room.most_items(8) >= 1_000);
         let items = items(1_000);
         let bytes = items[0].bytes() as f64;
         let segment = SegmentRoom::new(&room);
         for _ in 0..30 {
             page(&segment, &items).await;
         }
-        let all = f64::from(room.most_items(1_000)) * 1_000.0 * bytes;
-        assert!((ROOM * 0.4..=ROOM * 0.51).contains(&all), "{all}");
+        for segments in [64, 200] {
+            let all = f64::from(room.most_items(segments) * segments) * bytes;
+            assert!((ROOM * 0.45..=ROOM * 0.51).contains(&all), "{all}");
+        }
+        assert!(room.most_items(1_000_000) >= 25);
         // Of a page of which nothing is pending nothing is held.
         for _ in 0..30 {
             segment.page(1_000).await.fill(1_000, &[]);

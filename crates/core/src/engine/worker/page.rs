@@ -112,7 +112,9 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Sends one request of guarded updates, and sees to it that each item has an outcome.
     async fn write_batch(&self, items: &[Seen]) -> BatchResult {
         let in_statements = self.writer.batch_size() > 1;
-        let sent = self.attempt(items.len(), || self.writer.update_batch(items));
+        // In a box that is made when its turn has come: many more wait for theirs, each a place as large as a request needs.
+        let send = || Box::pin(self.writer.update_batch(items));
+        let sent = self.attempt(items.len(), send);
         match (sent.await, items) {
             (Ok(Some(batch)), _) => {
                 let mut result = self.settle(items, batch).await;

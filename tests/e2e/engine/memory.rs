@@ -1,0 +1,71 @@
+//! What a process holds of a table is bounded, however many segments it works on together.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use backfill_e2e::command::{AtWork, backfill, program};
+use serde_json::Value;
+
+/// The bench's table, which answers faster than an embedded database; it ends with the test.
+struct Table(Child, String);
+
+impl Table {
+    fn with(options: &str) -> Table {
+        let mut stub = Command::new(program("bench-stub"));
+        stub.args(options.split_whitespace()).stdout(Stdio::piped());
+        let mut child = stub.spawn().expect("it starts");
+        let output = child.stdout.take().expect("it is piped");
+        let mut line = String::new();
+        BufReader::new(output)
+            .read_line(&mut line)
+            .expect("it says where it is");
+        let said: Value = serde_json::from_str(&line).expect("one JSON object");
+        let endpoint = said["endpoint"].as_str().expect("an endpoint");
+        Table(child, endpoint.to_owned())
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Megabytes of a process that are no file's: its program's are not those of a release. None if it has ended.
+fn anonymous_megabytes(pid: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let mut lines = status.lines();
+    let held = lines.find_map(|line| line.strip_prefix("RssAnon:"))?;
+    let kilobytes: f64 = held.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes / 1e3)
+}
+
+/// Of 64 segments that all have work each reads ahead, and what they have read together stays small: a release of 20 MB has
+/// less than 64 MB in memory. With whole pages for each it would be 90.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_of_64_segments_at_once() {
+    const ITEMS: u64 = 120_000;
+    let table = Table::with(&format!("--items {ITEMS} --latency-ms 10"));
+    let mut run = backfill(
+        "run --table stuff --set test=1 --json --segments 64 --concurrency 64 --no-rehearsal"
+            .split_whitespace(),
+    );
+    run.args(["--endpoint-url", &table.1]);
+    let process = AtWork::start(run);
+    let pid = process.pid();
+    let samples = tokio::spawn(async move {
+        let mut most = 0f64;
+        while let Some(held) = anonymous_megabytes(pid) {
+            most = most.max(held);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        most
+    });
+    let result = process.end().await.expect_code(0).json();
+    assert_eq!(result["updated"], ITEMS, "{result}");
+    let most = samples.await.expect("samples");
+    println!("at most {most:.1} MB");
+    assert!((5.0..50.0).contains(&most), "{most}");
+}
