@@ -12,5 +12,6 @@ pub mod planner;
 pub mod rejected;
 pub mod runs;
 pub mod steering;
+pub mod sums;
 pub mod verifier;
 pub mod worker;

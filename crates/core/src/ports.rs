@@ -9,7 +9,7 @@ use std::future::Future;
 
 use crate::change::{Seen, SharedChange};
 use crate::clock::now_ms;
-use crate::records::{CountNote, Flush, HistoryBucket};
+use crate::records::{BlockSum, CountNote, Flush, HistoryBucket};
 use crate::records::{Rejected, RunRecord, SegmentRecord};
 use crate::request::WriterKind;
 use crate::table::TableDescription;
@@ -284,6 +284,23 @@ pub trait CheckpointReader: Send + Sync {
         shard: u32,
     ) -> impl Future<Output = Result<Vec<SegmentRecord>>> + Send;
 
+    /// The record of one segment in one pass, strongly consistent; `None` if it was never claimed.
+    fn segment(
+        &self,
+        run: &RunRecord,
+        pass: u32,
+        segment: u32,
+    ) -> impl Future<Output = Result<Option<SegmentRecord>>> + Send;
+
+    /// The sums of one pass under one shard, of this block and those behind it, strongly consistent, in the order of their numbers.
+    fn sums(
+        &self,
+        run: &RunRecord,
+        pass: u32,
+        shard: u32,
+        from: u32,
+    ) -> impl Future<Output = Result<Vec<BlockSum>>> + Send;
+
     /// The latest pass of which there is any record under a shard, whoever has left it there; `None` if there is none.
     fn latest_pass(
         &self,
@@ -377,6 +394,14 @@ pub trait SegmentStore: CheckpointReader {
         run: &RunRecord,
         record: &SegmentRecord,
     ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Adds this sum of exhausted segments to that of its block in the run's current pass. Returns false, and adds nothing, if one of
+    /// them is in there already, as after an answer that was lost.
+    fn add_to_sums(
+        &self,
+        run: &RunRecord,
+        sum: &BlockSum,
+    ) -> impl Future<Output = Result<bool>> + Send;
 
     /// Makes [`CheckpointReader::exhausted`] of a shard grow by so many in the run's current pass. Not to be tried again after an
     /// error: it may have been carried out, and would then count twice.

@@ -12,6 +12,7 @@ mod ranges;
 mod rejected;
 mod run;
 mod segment;
+mod sums;
 
 pub use count_note::CountNote;
 pub use counters::Counters;
@@ -24,6 +25,8 @@ pub use ranges::OfRun;
 pub use rejected::Rejected;
 pub(crate) use run::layout_version;
 pub use run::{
-    Event, HELD_VERSION, Hold, MAX_EVENTS, Proof, RunRecord, RunStatus, SPREAD_VERSION, VERSION,
+    Event, HELD_VERSION, Hold, MAX_EVENTS, Proof, RunRecord, RunStatus, SPREAD_VERSION,
+    SummedPasses, VERSION,
 };
 pub use segment::{BoundBy, Cursor, SegmentRecord};
+pub use sums::{BLOCK_SEGMENTS, BlockSum, Blocks};

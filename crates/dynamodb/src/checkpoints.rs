@@ -6,6 +6,7 @@
 //! | its place          | `pass#00001#segment#0000012`    | a [`SegmentRecord`] |
 //! | its place          | `pass#00001#rejected#<digest>`  | a [`Rejected`] item, by the digest of its key |
 //! | its place          | `pass#00001#history#01800000000` | a [`HistoryBucket`] of its history, by its begin in seconds since 1970 |
+//! | its place          | `pass#00001#sums#0000003`        | what exhausted segments of a block come to (`sums.rs`) |
 //! | its place          | `exhausted#00001`               | how many segments of the pass are exhausted |
 //! | `#runs`            | `run#stuff-1`                   | the table of a run: one of the list of runs (`list.rs`) |
 //! | `stuff-1#count`    | `count`                         | a [`CountNote`]: how far the verification has come. The one key to which the verifier may write |
@@ -17,6 +18,7 @@
 
 mod form;
 mod list;
+mod sums;
 mod writes;
 
 pub use self::form::ListedRun;
@@ -26,7 +28,7 @@ use std::time::Duration;
 use backfill_core::pace::retry::{Until, retry};
 use backfill_core::ports::CheckpointReader;
 use backfill_core::records::{
-    CountNote, HistoryBucket, OfRun, Rejected, RunRecord, SegmentRecord, VERSION,
+    BlockSum, CountNote, HistoryBucket, OfRun, Rejected, RunRecord, SegmentRecord, VERSION,
     is_key_of_records, place,
 };
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
@@ -43,7 +45,7 @@ use crate::send::{Call, ProvideErrorMetadata as _, SdkError, Sender};
 use form::{
     COPY, COUNT, EXHAUSTED, PASS, RUN, copy_place, count_place, exhausted_key, history_key,
     history_prefix, key, names, of_run, pass_of, read_part, read_record, read_run, rejected_prefix,
-    segment_prefix, values,
+    segment_key, segment_prefix, values,
 };
 
 /// How long a newly created checkpoint table may take to become ACTIVE.
@@ -361,6 +363,28 @@ impl CheckpointReader for CheckpointTable {
 
     async fn segments(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<SegmentRecord>> {
         self.records(run, shard, &segment_prefix(pass)).await
+    }
+
+    async fn segment(
+        &self,
+        run: &RunRecord,
+        pass: u32,
+        segment: u32,
+    ) -> Result<Option<SegmentRecord>> {
+        let key = key(&run.place_of(segment), &segment_key(pass, segment));
+        let record = self.record(&key, true).await?;
+        let read = |attributes| read_part(&self.name, run, of_run(&run.run_id, attributes));
+        record.map(read).transpose()
+    }
+
+    async fn sums(
+        &self,
+        run: &RunRecord,
+        pass: u32,
+        shard: u32,
+        from: u32,
+    ) -> Result<Vec<BlockSum>> {
+        self.read_sums(run, pass, shard, from).await
     }
 
     async fn latest_pass(&self, run: &RunRecord, shard: u32) -> Result<Option<u32>> {

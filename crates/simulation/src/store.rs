@@ -8,7 +8,7 @@ use std::time::Duration;
 use backfill_core::ports::{CheckpointReader, CountNotes, RunStore, SegmentStore};
 use backfill_core::records::BoundBy;
 use backfill_core::records::{
-    CountNote, Counters, Cursor, Latencies, Rejected, RunRecord, SegmentRecord,
+    BlockSum, CountNote, Counters, Cursor, Latencies, Rejected, RunRecord, SegmentRecord,
 };
 use backfill_core::records::{Flush, HistoryBucket, place, shard_of};
 use backfill_core::{Error, ErrorKind, Key, Result};
@@ -87,6 +87,9 @@ impl Meter {
     }
 }
 
+/// Bytes of the sum of a block, about.
+const SUM_BYTES: usize = 900;
+
 /// Bytes of a record as it is stored, about: JSON repeats the names as DynamoDB does.
 fn bytes<T: Serialize>(record: &T) -> usize {
     serde_json::to_string(record).map_or(0, |json| json.len())
@@ -137,6 +140,8 @@ struct State {
     segments: BTreeMap<(String, u32, u32), SegmentRecord>,
     /// Exhausted segments of a pass under a partition key.
     exhausted: BTreeMap<(String, u32), u32>,
+    /// Sums by run, pass and block.
+    sums: BTreeMap<(String, u32, u32), BlockSum>,
     rejected: BTreeMap<(String, u32, Key), Rejected>,
     history: BTreeMap<(String, u32, u64), HistoryBucket>,
     count_notes: BTreeMap<String, CountNote>,
@@ -245,6 +250,40 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
         let segments: Vec<_> = segments.cloned().collect();
         self.read(&place(&run.run_id, run.shards, shard), &segments);
         Ok(segments)
+    }
+
+    async fn segment(
+        &self,
+        run: &RunRecord,
+        pass: u32,
+        segment: u32,
+    ) -> Result<Option<SegmentRecord>> {
+        self.line.before().await?;
+        let key = (run.run_id.clone(), pass, segment);
+        let record = self.state().segments.get(&key).cloned();
+        self.read(&run.place_of(segment), record.as_slice());
+        Ok(record)
+    }
+
+    async fn sums(
+        &self,
+        run: &RunRecord,
+        pass: u32,
+        shard: u32,
+        from: u32,
+    ) -> Result<Vec<BlockSum>> {
+        self.line.before().await?;
+        let of_pass = (run.run_id.clone(), pass, from)..=(run.run_id.clone(), pass, u32::MAX);
+        let sums: Vec<BlockSum> = {
+            let state = self.state();
+            let sums = state.sums.range(of_pass).map(|(_, sum)| sum);
+            sums.filter(|sum| run.shard_of_block(sum.block) == shard)
+                .cloned()
+                .collect()
+        };
+        let items: Vec<String> = sums.iter().map(|_| " ".repeat(SUM_BYTES)).collect();
+        self.read(&place(&run.run_id, run.shards, shard), &items);
+        Ok(sums)
     }
 
     async fn latest_pass(&self, run: &RunRecord, shard: u32) -> Result<Option<u32>> {
@@ -399,6 +438,28 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
             self.line.stored(run, record);
         }
         self.line.after().await
+    }
+
+    async fn add_to_sums(&self, run: &RunRecord, sum: &BlockSum) -> Result<bool> {
+        self.line.before().await?;
+        let shard = run.shard_of_block(sum.block);
+        self.wrote(&place(&run.run_id, run.shards, shard), &());
+        let is_new = {
+            let mut state = self.state();
+            let key = (run.run_id.clone(), run.pass, sum.block);
+            let stored = state.sums.entry(key).or_insert_with(|| BlockSum {
+                block: sum.block,
+                ..BlockSum::default()
+            });
+            let mut places = sum.segments.iter().map(|(place, _)| *place);
+            let is_new = !places.any(|place| stored.holds(place));
+            if is_new {
+                stored.merge(sum);
+            }
+            is_new
+        };
+        self.line.after().await?;
+        Ok(is_new)
     }
 
     async fn count_exhausted(&self, run: &RunRecord, shard: u32, segments: u32) -> Result<()> {

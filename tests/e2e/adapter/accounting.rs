@@ -5,7 +5,7 @@ use backfill_core::change::Seen;
 use backfill_core::ports::TableWriter as _;
 use backfill_core::ports::{CheckpointReader as _, LookBy, Outcome, SegmentStore as _};
 use backfill_core::records::{
-    Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, shard_of,
+    BlockSum, Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, shard_of,
 };
 use backfill_core::request::WriterKind;
 use backfill_core::value::size::item_bytes;
@@ -365,4 +365,51 @@ async fn accounting_of_a_large_run_in_the_checkpoint_table() {
     // The list of runs.
     places.insert("#runs".to_owned());
     assert_eq!(hash_keys.collect::<std::collections::BTreeSet<_>>(), places);
+}
+
+/// accounting: each exhausted segment is in the sum of its block once, however often and with whichever others it is added.
+#[tokio::test]
+async fn accounting_of_sums_in_the_checkpoint_table() {
+    let table = Table::with_items(1).await;
+    let (store, run) = table.planned(1_000).await;
+    let blocks = run.blocks(1).expect("a large run is summed up");
+    let record = |segment: u32| {
+        let store = store.clone();
+        let run = run.clone();
+        async move {
+            let mut record = store.claim(&run, segment).await.unwrap();
+            record.cursor = Cursor::Exhausted;
+            record.counters = Counters {
+                scanned: 10,
+                matched: 10,
+                updated: 9,
+                rejected: 1,
+                consumed_rcu: 0.5,
+                ..Counters::default()
+            };
+            record
+        }
+    };
+    let of_block = |block: u32| (0..64).filter_map(move |place| blocks.segment(block, place));
+    let mut all = Vec::new();
+    for segment in of_block(3) {
+        all.push((blocks.place(segment).1, record(segment).await));
+    }
+    let sum = |range: std::ops::Range<usize>| {
+        BlockSum::of(3, all[range].iter().map(|(place, record)| (*place, record)))
+    };
+    assert!(store.add_to_sums(&run, &sum(0..10)).await.unwrap());
+    assert!(!store.add_to_sums(&run, &sum(9..20)).await.unwrap());
+    assert!(!store.add_to_sums(&run, &sum(0..10)).await.unwrap());
+    assert!(store.add_to_sums(&run, &sum(10..64)).await.unwrap());
+    let shard = run.shard_of_block(3);
+    let mut found = store.sums(&run, 1, shard, 0).await.unwrap();
+    found[0].segments.sort_unstable();
+    found[0].rejected.sort_unstable();
+    let mut expected = sum(0..64);
+    expected.segments.sort_unstable();
+    expected.rejected.sort_unstable();
+    assert_eq!(found, [expected]);
+    assert!(store.sums(&run, 1, shard, 4).await.unwrap().is_empty());
+    assert!(store.sums(&run, 2, shard, 0).await.unwrap().is_empty());
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use backfill_core::records::RunStatus;
 use backfill_core::view::cost::Prices;
-use backfill_core::view::progress::Snapshot;
+use backfill_core::view::progress::{Looker, Snapshot};
 use backfill_core::{Error, ErrorKind, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 use backfill_loopback::{
@@ -96,6 +96,7 @@ struct Reader {
     of: Followed,
     begin: Instant,
     meter: Meter,
+    looker: Looker,
     states: u64,
 }
 
@@ -105,6 +106,7 @@ impl Reader {
             of,
             begin: Instant::now(),
             meter: Meter::default(),
+            looker: Looker::default(),
             states: 0,
         }
     }
@@ -112,7 +114,13 @@ impl Reader {
     /// The run as its records have it now.
     async fn read(&mut self) -> Result<Shown> {
         let of = &self.of;
-        let snapshot = records::snapshot(&of.run_id, &of.checkpoints, &of.connection).await?;
+        let snapshot = records::snapshot_again(
+            &mut self.looker,
+            &of.run_id,
+            &of.checkpoints,
+            &of.connection,
+        )
+        .await?;
         self.meter.note(self.begin.elapsed(), &snapshot);
         let ending = (snapshot.run.status != RunStatus::Running).then(|| Ending::of(&snapshot));
         let (words, part) = self.standing(&snapshot);

@@ -1,17 +1,19 @@
 //! What the durable records tell of one run.
 
+use std::cmp::Reverse;
+
 use backfill_core::clock::now_ms;
 use backfill_core::pace::retry::{PATIENCE, Until, retry, retry_each};
 use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::{HistoryBucket, Rejected, RunRecord};
 use backfill_core::view::cost::Prices;
-use backfill_core::view::progress::{self, Snapshot};
+use backfill_core::view::progress::{self, Looker, SegmentProgress, Snapshot};
 use backfill_core::{Error, ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 use futures_util::future::try_join_all;
 
 use crate::drive::tables::table_now;
-use crate::show::report::{MOST_REJECTED, Report};
+use crate::show::report::{HOTTEST, MOST_REJECTED, Report};
 use crate::show::watch::Lately;
 
 /// A run by its id or, if none is given, the one that was started last.
@@ -74,6 +76,19 @@ pub async fn snapshot(
     snapshot.ok_or_else(|| no_such_run(run_id, checkpoints, connection))
 }
 
+/// The same for whoever looks again and again.
+///
+/// Errors: `InvalidInput` if there is no such run.
+pub async fn snapshot_again(
+    looker: &mut Looker,
+    run_id: &str,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+) -> Result<Snapshot> {
+    let snapshot = looker.snapshot(checkpoints, run_id).await?;
+    snapshot.ok_or_else(|| no_such_run(run_id, checkpoints, connection))
+}
+
 /// Says that there is no such run.
 fn no_such_run(run_id: &str, checkpoints: &CheckpointTable, connection: &Connection) -> Error {
     let table = checkpoints.name();
@@ -128,6 +143,28 @@ pub async fn lately(snapshot: &Snapshot, checkpoints: &CheckpointTable) -> Resul
     })
 }
 
+/// The records of the segments with most items of each pass, out of those that are summed up.
+async fn largest(
+    snapshot: &Snapshot,
+    checkpoints: &CheckpointTable,
+) -> Result<Vec<SegmentProgress>> {
+    let mut largest = Vec::new();
+    for pass in &snapshot.passes {
+        let mut swept: Vec<(Reverse<u64>, u32)> = (pass.swept.iter())
+            .map(|swept| (Reverse(swept.scanned), swept.segment))
+            .collect();
+        if swept.len() > HOTTEST {
+            swept.select_nth_unstable(HOTTEST);
+            swept.truncate(HOTTEST);
+        }
+        let segments = swept.into_iter().map(|(_, segment)| segment);
+        let read = |segment| checkpoints.segment(&snapshot.run, pass.pass, segment);
+        let records = retry_each(&Until::after(PATIENCE), segments, read).await?;
+        largest.extend(records.into_iter().flatten().map(SegmentProgress::from));
+    }
+    Ok(largest)
+}
+
 /// All that a report of a run says that stands like this, by its records alone: what has become of its table is not looked at.
 ///
 /// Errors: those of the store, after a minute of trying if they are retryable.
@@ -144,6 +181,7 @@ pub async fn report_of(
         let of_pass = retry_each(&Until::after(PATIENCE), 0..run.shards, under).await?;
         history.extend(HistoryBucket::merged(of_pass.concat()));
     }
+    let largest = largest(&snapshot, checkpoints).await?;
     let mut rejected = rejected(run, checkpoints).await?;
     rejected.sort_by(|a, b| (a.segment, a.at_ms, &a.key).cmp(&(b.segment, b.at_ms, &b.key)));
     let rejected_count = rejected.len();
@@ -155,6 +193,7 @@ pub async fn report_of(
         run: snapshot.run,
         table_now: None,
         passes: snapshot.passes,
+        largest,
         summary,
         prices,
         history,

@@ -1,11 +1,13 @@
 //! A run that is watched: its records are read and shown every so often, and the keys of the view steer it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backfill_core::records::{Owner, RunStatus};
-use backfill_core::view::progress::{Snapshot, snapshot};
+use backfill_core::view::progress::{Looker, Snapshot};
 use backfill_core::{Error, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
+use tokio::sync::Mutex;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +22,13 @@ pub const HERE: Duration = Duration::from_millis(500);
 
 /// How often those of a run in AWS are read.
 pub const IN_AWS: Duration = Duration::from_secs(2);
+
+/// How long to wait at least before the records of a large run are read again. A look takes some twenty reads, which should be a
+/// fiftieth of what the run itself reads.
+const OF_LARGE: Duration = Duration::from_secs(2);
+/// The same of a run with more segments than [`MANY`]: it is long, and each of its segments says little.
+const OF_MANY: Duration = Duration::from_secs(5);
+const MANY: u32 = 4_096;
 
 /// How often the history is read: it grows no faster.
 const HISTORY: Duration = Duration::from_secs(10);
@@ -76,8 +85,8 @@ pub fn poll_every(connection: &Connection) -> Duration {
     }
 }
 
-/// How long to wait before records are read again that are to be read so often, given how long that took last: a run of 100,000
-/// segments has as many records, and reading them must not become a load of its own.
+/// How long to wait before records are read again that are to be read so often, given how long that took last: reading those of a
+/// large run must not become a load of its own.
 pub fn until_next(every: Duration, took: Duration) -> Duration {
     every.max(took * 10)
 }
@@ -93,6 +102,8 @@ pub struct Watch {
     pause: Duration,
     /// When the history was read last, for whoever shows it.
     history: Option<Instant>,
+    /// What reads the records.
+    looker: Arc<Mutex<Looker>>,
 }
 
 impl Watch {
@@ -109,6 +120,7 @@ impl Watch {
             every,
             pause: every,
             history: None,
+            looker: Arc::default(),
         }
     }
 
@@ -128,12 +140,14 @@ impl Watch {
         let checkpoints = self.of.checkpoints.clone();
         let run_id = self.of.run_id.clone();
         let pause = self.pause;
+        let looker = self.looker.clone();
         let is_old = self.history.is_none_or(|at| at.elapsed() >= HISTORY);
         let with_history = is_old && self.show.shows_history();
         let read = async move {
             tokio::time::sleep(pause).await;
             let begin = Instant::now();
-            let read = snapshot(&checkpoints, &run_id).await;
+            let mut looker = looker.lock().await;
+            let read = looker.snapshot(&checkpoints, &run_id).await;
             let lately = match &read {
                 // Charts are not worth a word about why they are missing.
                 Ok(Some(read)) if with_history => records::lately(read, &checkpoints).await.ok(),
@@ -149,7 +163,12 @@ impl Watch {
                 done = done(&mut self.doing) => self.told(done),
             }
         };
-        self.pause = until_next(self.every, took);
+        let least = match &read {
+            Ok(Some(read)) if read.run.settings.total_segments > MANY => OF_MANY,
+            Ok(Some(read)) if read.run.shards > 1 => OF_LARGE,
+            _ => self.every,
+        };
+        self.pause = until_next(self.every.max(least), took);
         if with_history {
             self.history = Some(Instant::now());
         }

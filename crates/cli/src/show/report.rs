@@ -12,12 +12,15 @@ mod tests;
 use backfill_core::records::{HistoryBucket, MAX_EVENTS, Owner, Rejected, RunRecord, RunStatus};
 use backfill_core::text::visible_json;
 use backfill_core::view::cost::Prices;
-use backfill_core::view::progress::{PassProgress, Summary};
+use backfill_core::view::progress::{PassProgress, SegmentProgress, Summary};
 use indicatif::HumanCount;
 
 use crate::show::runs::TableNow;
 use crate::show::words::{self, items, time};
 use crate::{budget, hint, place};
+
+/// Segments with most items that a report lists.
+pub const HOTTEST: usize = 5;
 
 /// Rejected items that a report lists.
 pub const MOST_REJECTED: usize = 100;
@@ -33,6 +36,8 @@ pub struct Report {
     /// What has become of its table; `None` if that cannot be told.
     pub table_now: Option<TableNow>,
     pub passes: Vec<PassProgress>,
+    /// Segments with most items out of those that are summed up, at most [`HOTTEST`] a pass.
+    pub largest: Vec<SegmentProgress>,
     pub summary: Summary,
     pub prices: Prices,
     /// What the workers noted in all passes.

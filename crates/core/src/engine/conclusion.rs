@@ -8,7 +8,7 @@ use crate::engine::ownership::{load_owned, require_running};
 use crate::engine::runs::{Runs, despite_conflicts};
 use crate::engine::verifier::Verification;
 use crate::ports::RunStore;
-use crate::records::{Owner, Proof, RunRecord, RunStatus};
+use crate::records::{Owner, Proof, RunRecord, RunStatus, SummedPasses};
 use crate::{Error, ErrorKind, Key, Result};
 
 /// How a pass ended: the answer to `conclude`.
@@ -194,6 +194,11 @@ fn note_conclusion(
     record.change_status(consequence.run, owner)?;
     record.hold = None;
     record.note(owner, "pass", record.pass, consequence.pass);
+    if record.pass != consequence.pass {
+        let lanes = record.settings.max_concurrency;
+        let next = SummedPasses::from(consequence.pass, record.shards, lanes);
+        record.sums = record.sums.or(next);
+    }
     record.pass = consequence.pass;
     record.message = consequence.message;
     record.ended_ms = record.status.is_finished().then(now_ms);

@@ -13,7 +13,7 @@ use crate::engine::ownership::{load_stored, require_running};
 use crate::engine::runs::{Round, Runs};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::{ReadAccess, RunStore};
-use crate::records::{Owner, RunRecord, RunStatus, layout_version, shards_of};
+use crate::records::{Owner, RunRecord, RunStatus, SummedPasses, layout_version, shards_of};
 use crate::request::Settings;
 use crate::table::{ACTIVE, TableDescription, explain_segments};
 use crate::{Error, ErrorKind, Request, Result};
@@ -151,7 +151,11 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
             run.ended_ms = Some(self.runs.last_sign_of(run).await?);
         }
         let is_new = stored.is_none();
+        let former = stored.clone();
         let mut record = preview(stored, request, &description, owner)?;
+        if let Some(former) = former {
+            self.keep_sums(&former, &mut record).await?;
+        }
         if is_new {
             self.begin_behind_what_is_left(&mut record).await?;
         }
@@ -187,6 +191,19 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
 }
 
 impl<A: ReadAccess, S: RunStore> Planner<A, S> {
+    /// Keeps the sums of a pass that goes on though its segments are taken in another order from now on, if none of them was left
+    /// open: such a one would not be found by that order.
+    async fn keep_sums(&self, former: &RunRecord, record: &mut RunRecord) -> Result<()> {
+        if record.sums.is_none()
+            && former.sums.is_some()
+            && former.pass == record.pass
+            && self.runs.has_left_none(former).await?
+        {
+            record.sums = former.sums;
+        }
+        Ok(())
+    }
+
     /// Lets a new run begin in a pass of which there is no record yet. If the record of a run of its id was lost, as can happen in
     /// the days in which TTL removes them all, others of it may be left: of other segments, and claimed by a later revision.
     async fn begin_behind_what_is_left(&self, record: &mut RunRecord) -> Result<()> {
@@ -266,6 +283,7 @@ pub(crate) fn new_run(
         version: layout_version(shards, &settings),
         run_id: request.run_id(),
         shards,
+        sums: SummedPasses::from(1, shards, settings.max_concurrency),
         fingerprint: request.spec.fingerprint(),
         spec: request.spec.clone(),
         keys: description.keys.clone(),
@@ -293,6 +311,11 @@ pub(crate) fn new_run(
         events: Vec::new(),
         revision: 1,
     }
+}
+
+/// Whether the open segments are taken in the same order by both.
+fn is_taken_alike(one: &Settings, other: &Settings) -> bool {
+    (one.max_concurrency, &one.only_segments) == (other.max_concurrency, &other.only_segments)
 }
 
 /// A run that is there already and is to go on: resumed, in a new pass, or started over.
@@ -413,9 +436,17 @@ impl<'a> Continuation<'a> {
         } else {
             stored.shards
         };
+        let next_sums = SummedPasses::from(pass, shards, settings.max_concurrency);
+        let sums = match stored.sums {
+            _ if over => next_sums,
+            None if new_pass => next_sums,
+            Some(_) if !new_pass && !is_taken_alike(&stored.settings, &settings) => None,
+            stored => stored,
+        };
         let mut record = RunRecord {
             version: layout_version(shards, &settings),
             shards,
+            sums,
             // A canary that was interrupted goes on to its end. One that came to it is none any more.
             pause_at: stored
                 .pause_at

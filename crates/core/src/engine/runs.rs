@@ -1,7 +1,6 @@
 //! The course of a run, by its record: what is to be done next, how it fails, and how it is stopped. How a pass ends is in
 //! `conclusion`, what an operator changes on the way in `steering`. All three write run records and nothing else.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -11,10 +10,13 @@ use crate::clock::now_ms;
 use crate::engine::holds::note_hold;
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{load, load_any, taken_over};
+use crate::engine::sums::{self, Summed};
 use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::RunStore;
-use crate::records::{Cursor, Owner, RunRecord, RunStatus, layout_version};
+use crate::records::{
+    BlockSum, Blocks, Cursor, Owner, RunRecord, RunStatus, SegmentRecord, layout_version,
+};
 use crate::request::{Settings, Shown as _};
 use crate::table::spread_order;
 use crate::{Error, ErrorKind, Result};
@@ -127,10 +129,17 @@ impl<S: RunStore> Runs<S> {
     ///
     /// Errors: those of the store, after a minute of trying if they are retryable.
     pub(super) async fn last_sign_of(&self, record: &RunRecord) -> Result<u64> {
-        let under = |shard| self.store.segments(record, record.pass, shard);
-        let segments = retry_each(&Until::after(PATIENCE), 0..record.shards, under).await?;
-        let saved = segments.iter().flatten().map(|segment| segment.saved_ms);
-        Ok(saved.max().unwrap_or(0).max(record.started_ms))
+        let saved: Vec<u64> = if let Some((summed, sums)) = self.summed(record).await? {
+            let begun = summed.begun(&self.store, record, usize::MAX).await?;
+            let begun = begun.into_iter().map(|segment| segment.saved_ms);
+            sums.iter().map(|sum| sum.saved_ms).chain(begun).collect()
+        } else {
+            let under = |shard| self.store.segments(record, record.pass, shard);
+            let segments = retry_each(&Until::after(PATIENCE), 0..record.shards, under).await?;
+            let segments = segments.iter().flatten();
+            segments.map(|segment| segment.saved_ms).collect()
+        };
+        Ok(saved.into_iter().max().unwrap_or(0).max(record.started_ms))
     }
 
     /// The open segments.
@@ -159,6 +168,55 @@ impl<S: RunStore> Runs<S> {
         ))
     }
 
+    /// The sums of the current pass, if it has any, and which segments they hold.
+    async fn summed(&self, record: &RunRecord) -> Result<Option<(Summed, Vec<BlockSum>)>> {
+        let Some(blocks) = record.blocks(record.pass) else {
+            return Ok(None);
+        };
+        let sums = sums::read(&self.store, record, record.pass, 0).await?;
+        let mut summed = Summed::none(blocks, record.settings.total_segments);
+        for sum in &sums {
+            summed.add(sum);
+        }
+        Ok(Some((summed, sums)))
+    }
+
+    /// Whether every segment that was begun in the current pass is in its sums.
+    pub(super) async fn has_left_none(&self, record: &RunRecord) -> Result<bool> {
+        let Some((summed, _)) = self.summed(record).await? else {
+            return Ok(false);
+        };
+        let begun = summed.begun(&self.store, record, usize::MAX).await?;
+        Ok(begun.is_empty())
+    }
+
+    /// The exhausted segments of the current pass, and whether none has passed a trial. What a sum holds is exhausted; what none
+    /// holds may be, too, and whoever claims it finds that out, and adds it. So of a run with sums the records of its segments need
+    /// not be read.
+    async fn exhausted(&self, record: &RunRecord) -> Result<(Summed, bool)> {
+        if let Some((summed, sums)) = self.summed(record).await?
+            && !sums.is_empty()
+        {
+            let trial = sums.iter().all(|sum| sum.trials == 0);
+            return Ok((summed, trial));
+        }
+        let under = |shard| self.store.segments(record, record.pass, shard);
+        let started = retry_each(&Until::after(PATIENCE), 0..record.shards, under).await?;
+        let started = started.concat();
+        let trial = !started.iter().any(|segment| segment.trial_passed);
+        let mut exhausted = Summed::none(
+            Blocks::new(record.settings.total_segments, 1),
+            record.settings.total_segments,
+        );
+        if record.blocks(record.pass).is_none() {
+            let is_exhausted = |segment: &&SegmentRecord| segment.cursor == Cursor::Exhausted;
+            for segment in started.iter().filter(is_exhausted) {
+                exhausted.note(segment.segment);
+            }
+        }
+        Ok((exhausted, trial))
+    }
+
     /// The open segments out of those that `which` is true for.
     pub(super) async fn open_segments(
         &self,
@@ -176,25 +234,18 @@ impl<S: RunStore> Runs<S> {
                 verification: Verification::new(settings.total_segments),
             });
         }
-        let under = |shard| self.store.segments(record, record.pass, shard);
-        let started = retry_each(&Until::after(PATIENCE), 0..record.shards, under).await?;
-        let started = started.concat();
-        let exhausted: BTreeSet<u32> = started
-            .iter()
-            .filter(|segment| segment.cursor == Cursor::Exhausted)
-            .map(|segment| segment.segment)
-            .collect();
+        let (exhausted, trial) = self.exhausted(record).await?;
         let figures = Figures {
-            segments_done: Some(exhausted.len() as u32),
+            segments_done: Some(exhausted.count()),
             ..Figures::of_run(record)
         };
         figures.report(&record.spec.table, &record.run_id);
         Ok(Round {
             run_id: record.run_id.clone(),
             pass: record.pass,
-            trial: !started.iter().any(|segment| segment.trial_passed),
+            trial,
             segments: spread_order(settings.total_segments, settings.max_concurrency)
-                .filter(|segment| which(*segment) && !exhausted.contains(segment))
+                .filter(|segment| which(*segment) && !exhausted.holds(*segment))
                 .take(SEGMENTS_PER_ROUND)
                 .collect(),
             max_concurrency: settings.at_once(),

@@ -5,7 +5,7 @@ use crate::clock::now_ms;
 use crate::engine::ownership::{load_any, load_owned};
 use crate::engine::runs::{Runs, despite_conflicts};
 use crate::ports::RunStore;
-use crate::records::{Owner, RunRecord, RunStatus, layout_version};
+use crate::records::{Owner, RunRecord, RunStatus, SummedPasses, layout_version};
 use crate::request::Settings;
 use crate::{Error, ErrorKind, Result};
 
@@ -145,6 +145,12 @@ impl<S: RunStore> Runs<S> {
                 started_ms: now_ms(),
                 ended_ms: None,
                 hold: None,
+                // Records of exhausted segments will change.
+                sums: SummedPasses::from(
+                    former.pass.saturating_add(1),
+                    former.shards,
+                    former.settings.max_concurrency,
+                ),
                 sessions: former.sessions.saturating_add(1),
                 earlier_seconds: former.earlier_seconds + former.session_seconds(),
                 revision: former.revision + 1,

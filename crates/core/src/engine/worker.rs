@@ -249,6 +249,9 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         if record.trial_passed && !had_passed {
             self.together.note_trial(run);
         }
+        if record.cursor == Cursor::Exhausted && is_saved {
+            self.together.sum_up(run, record, &self.store).await;
+        }
         if record.cursor == Cursor::Exhausted && !was_exhausted && is_saved {
             self.together.count(run, record.segment, &self.store).await;
         }

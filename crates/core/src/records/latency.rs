@@ -61,6 +61,16 @@ impl Histogram {
         self.0.binary_search_by_key(&bucket, |(bucket, _)| *bucket)
     }
 
+    /// The buckets that have any, by number, with their counts.
+    pub fn counts(&self) -> impl Iterator<Item = (u8, u64)> {
+        self.0.iter().copied()
+    }
+
+    /// Adds so many requests to the bucket of this number; to none if there is no such bucket.
+    pub fn add_to(&mut self, bucket: u8, requests: u64) {
+        self.add(usize::from(bucket), requests);
+    }
+
     /// Whether nothing is counted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -188,6 +188,24 @@ impl Hold {
     pub(crate) const NONE: &str = "no";
 }
 
+/// Which passes of a run have sums, and how their segments lie in blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SummedPasses {
+    /// The first of them.
+    pub from: u32,
+    /// Lanes, as the run was cut into when that pass began: segments of a block are those that lanes have in the same row, so that
+    /// blocks become full one after the other.
+    pub lanes: u32,
+}
+
+impl SummedPasses {
+    /// Those from this one on of a run with so many shards, in which so many segments are worked on at once; `None` if it is so
+    /// small that its records can be read.
+    pub(crate) fn from(pass: u32, shards: u32, lanes: u32) -> Option<SummedPasses> {
+        (shards > 1).then_some(SummedPasses { from: pass, lanes })
+    }
+}
+
 /// The record of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
@@ -200,6 +218,10 @@ pub struct RunRecord {
     /// begins, and can only grow, when the run starts over: nobody may read a copy of the record that is not kept any more.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub shards: u32,
+    /// Which passes are summed up; `None` if the current one is not. A version that knows no sums adds none: as soon as it has
+    /// changed the record this is gone, and all records of segments are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sums: Option<SummedPasses>,
     /// What the run does to its table. Stored as JSON text: written out as attributes, a deeply nested value would pass
     /// DynamoDB's 32 levels.
     #[serde(with = "json_text")]

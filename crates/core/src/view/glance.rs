@@ -5,7 +5,7 @@ use crate::Result;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::CheckpointReader;
 use crate::records::{CountNote, RunRecord, RunStatus, shard_of};
-use crate::view::progress::{PassProgress, SegmentProgress, Snapshot};
+use crate::view::progress::{PassProgress, SegmentProgress, Snapshot, snapshot_of};
 
 /// Segment records that are read of a run at most; of one with more segments the exhausted are counted instead.
 const MOST_RECORDS: u32 = 4_000;
@@ -35,6 +35,10 @@ impl Glance {
     pub async fn at<S: CheckpointReader>(store: &S, run: &RunRecord) -> Result<Glance> {
         let until = Until::after(PATIENCE);
         let total = run.settings.total_segments;
+        if run.blocks(run.pass).is_some() {
+            let snapshot = snapshot_of(store, run).await?;
+            return Ok(snapshot.glance());
+        }
         if total / run.shards > MOST_RECORDS {
             let under = |shard| store.exhausted(run, shard);
             let exhausted = retry_each(&until, 0..run.shards, under).await?;
@@ -142,7 +146,7 @@ impl Snapshot {
             done,
             items_per_second,
             seconds_left,
-            last_sign_ms: sign_of(run, &pass.segments),
+            last_sign_ms: sign_of(run, &pass.segments).max(pass.swept_ms),
         };
         if !self.is_verifying() {
             return glance;

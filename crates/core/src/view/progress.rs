@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::engine::sums::{self, Summed};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::CheckpointReader;
 use crate::records::BoundBy;
 use crate::records::{
-    CountNote, Counters, Cursor, Hold, Latencies, Owner, RunRecord, RunStatus, SegmentRecord,
+    BlockSum, Blocks, CountNote, Counters, Cursor, Hold, Latencies, Owner, RunRecord, RunStatus,
+    SegmentRecord, SummedPasses,
 };
 use crate::value::Key;
 use crate::view::cost::{Bill, Prices, Use};
@@ -38,9 +40,26 @@ pub struct PassProgress {
     /// How long its requests took.
     #[serde(serialize_with = "latency::as_figures")]
     pub latency: Latencies,
-    /// Segments that were claimed at least once, by their numbers.
+    /// Segments that were claimed at least once and are not in `swept`, by their numbers.
     #[serde(skip)]
     pub segments: Vec<SegmentProgress>,
+    /// Exhausted segments of which no more is known than the sums of the pass tell, by their numbers.
+    #[serde(skip)]
+    pub swept: Vec<SweptSegment>,
+    /// When the last of the latter was added to the sums; milliseconds since 1970, 0 if there is none.
+    #[serde(skip)]
+    pub swept_ms: u64,
+}
+
+/// An exhausted segment, as the sums of its pass tell it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SweptSegment {
+    /// Its number, from 0.
+    pub segment: u32,
+    /// Items that scans evaluated.
+    pub scanned: u64,
+    /// Items whose update DynamoDB refuses for good.
+    pub rejected: u64,
 }
 
 /// One segment in one pass: its record without the cursor's key, of which a snapshot has no need.
@@ -179,24 +198,164 @@ impl Summary {
     }
 }
 
-/// Reads the records of a run; `None` if there is no such run.
+/// Records of segments that are in no sum which a look at a large run reads while it goes on: for each worker one, and so many at
+/// least and at most.
+const AT_WORK: std::ops::RangeInclusive<usize> = 8..=256;
+
+/// Reads the records of a run, again and again: the sums of blocks that are full are read once.
+#[derive(Debug, Default)]
+pub struct Looker {
+    /// True if there is only one look.
+    is_last: bool,
+    known: Option<Known>,
+}
+
+/// The full blocks of a pass. They change no more as long as the run record says that the pass has these sums.
+#[derive(Debug)]
+struct Known {
+    run_id: String,
+    pass: u32,
+    sums: Option<SummedPasses>,
+    /// How many blocks they are: all before the first that is not full.
+    blocks: u32,
+    /// What they come to, as if nothing else were done.
+    progress: PassProgress,
+    /// Which segments they have.
+    summed: Summed,
+}
+
+impl Looker {
+    /// For a single look.
+    fn once() -> Looker {
+        Looker {
+            is_last: true,
+            known: None,
+        }
+    }
+
+    /// What is known of a pass.
+    fn known(&mut self, run: &RunRecord, pass: u32, blocks: Blocks) -> Known {
+        let known = self.known.take().filter(|known| {
+            known.run_id == run.run_id && known.pass == pass && known.sums == run.sums
+        });
+        known.unwrap_or_else(|| Known {
+            run_id: run.run_id.clone(),
+            pass,
+            sums: run.sums,
+            blocks: 0,
+            progress: PassProgress::of(pass, Vec::new()),
+            summed: Summed::none(blocks, run.settings.total_segments),
+        })
+    }
+
+    /// A pass as its sums and the records of the segments that are in none tell it.
+    async fn pass<S: CheckpointReader>(
+        &mut self,
+        store: &S,
+        run: &RunRecord,
+        pass: u32,
+        blocks: Blocks,
+    ) -> Result<PassProgress> {
+        let mut known = self.known(run, pass, blocks);
+        let read = sums::read(store, run, pass, known.blocks).await?;
+        let mut others = Vec::new();
+        for sum in read {
+            if sum.block == known.blocks && sum.segments.len() >= blocks.size(sum.block) {
+                known.summed.add(&sum);
+                known.progress.add_sum(blocks, &sum);
+                known.blocks += 1;
+            } else {
+                others.push(sum);
+            }
+        }
+        let (mut summed, mut swept) = match self.is_last {
+            true => (known.summed, known.progress),
+            false => {
+                let of_full = (known.summed.clone(), known.progress.clone());
+                self.known = Some(known);
+                of_full
+            }
+        };
+        for sum in others {
+            summed.add(&sum);
+            swept.add_sum(blocks, &sum);
+        }
+        let most = match run.status {
+            RunStatus::Running => {
+                let workers = run.settings.workers() as usize;
+                workers.clamp(*AT_WORK.start(), *AT_WORK.end())
+            }
+            _ => usize::MAX,
+        };
+        let begun = match pass == run.pass {
+            true => summed.begun(store, run, most).await?,
+            // It was concluded when all were swept.
+            false => Vec::new(),
+        };
+        let begun = begun.into_iter().map(SegmentProgress::from).collect();
+        Ok(PassProgress::of(pass, begun).with_swept(swept))
+    }
+
+    /// Does what [`snapshot`] does, with its errors.
+    pub async fn snapshot<S: CheckpointReader>(
+        &mut self,
+        store: &S,
+        run_id: &str,
+    ) -> Result<Option<Snapshot>> {
+        let Some(run) = retry(&Until::after(PATIENCE), || store.run(run_id)).await? else {
+            return Ok(None);
+        };
+        let mut passes = Vec::new();
+        for pass in run.first_pass..=run.pass {
+            passes.push(match run.blocks(pass) {
+                Some(blocks) => self.pass(store, &run, pass, blocks).await?,
+                None => pass_by_records(store, &run, pass).await?,
+            });
+        }
+        with_count(store, run, passes).await.map(Some)
+    }
+}
+
+/// A pass as the records of all of its segments tell it.
+async fn pass_by_records<S: CheckpointReader>(
+    store: &S,
+    run: &RunRecord,
+    pass: u32,
+) -> Result<PassProgress> {
+    let under = |shard| store.segments(run, pass, shard);
+    let records = retry_each(&Until::after(PATIENCE), 0..run.shards, under).await?;
+    let segments = records.into_iter().flatten().map(SegmentProgress::from);
+    Ok(PassProgress::of(pass, segments.collect()))
+}
+
+/// Reads the records of a run; `None` if there is no such run. Of a large one those of its exhausted segments are not read: their
+/// sums are.
 ///
 /// Errors: those of the store, after a minute of trying if they are retryable.
 pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Option<Snapshot>> {
-    let Some(run) = retry(&Until::after(PATIENCE), || store.run(run_id)).await? else {
-        return Ok(None);
+    Looker::once().snapshot(store, run_id).await
+}
+
+/// The current pass of a run alone, by its sums.
+///
+/// Errors: those of the store, after a minute of trying if they are retryable.
+pub(crate) async fn snapshot_of<S: CheckpointReader>(
+    store: &S,
+    run: &RunRecord,
+) -> Result<Snapshot> {
+    let pass = match run.blocks(run.pass) {
+        Some(blocks) => Looker::once().pass(store, run, run.pass, blocks).await?,
+        None => pass_by_records(store, run, run.pass).await?,
     };
-    let mut passes = Vec::new();
-    for pass in run.first_pass..=run.pass {
-        let under = |shard| store.segments(&run, pass, shard);
-        let records = retry_each(&Until::after(PATIENCE), 0..run.shards, under).await?;
-        let segments = records
-            .into_iter()
-            .flatten()
-            .map(SegmentProgress::from)
-            .collect();
-        passes.push(PassProgress::of(pass, segments));
-    }
+    with_count(store, run.clone(), vec![pass]).await
+}
+
+/// A run with these passes, and how far its verification has come, if it verifies.
+async fn with_count<S: CheckpointReader>(
+    store: &S,
+    run: RunRecord,
+    passes: Vec<PassProgress>,
+) -> Result<Snapshot> {
     let mut snapshot = Snapshot {
         run,
         passes,
@@ -209,20 +368,29 @@ pub async fn snapshot<S: CheckpointReader>(store: &S, run_id: &str) -> Result<Op
         snapshot.counting =
             note.filter(|note| note.pass == run.pass && note.at_ms >= run.started_ms);
     }
-    Ok(Some(snapshot))
+    Ok(snapshot)
 }
 
 /// Totals of a run in these passes, the earliest first. An item that DynamoDB refuses in one pass is tried again in the next,
 /// and counts there: as what became of it in the last pass that has swept its segment.
 pub fn totals(passes: &[PassProgress]) -> Counters {
     let mut rejected: BTreeMap<u32, u64> = BTreeMap::new();
-    for segment in passes.iter().flat_map(|pass| &pass.segments) {
-        let counted = segment.counters.rejected;
-        match rejected.get_mut(&segment.segment) {
-            Some(before) if segment.exhausted => *before = counted,
-            Some(before) => *before = counted.max(*before),
-            None if counted > 0 => drop(rejected.insert(segment.segment, counted)),
-            None => {}
+    let mut note = |segment: u32, counted: u64, exhausted: bool| match rejected.get_mut(&segment) {
+        Some(before) if exhausted => *before = counted,
+        Some(before) => *before = counted.max(*before),
+        None if counted > 0 => drop(rejected.insert(segment, counted)),
+        None => {}
+    };
+    for pass in passes {
+        for segment in &pass.segments {
+            note(
+                segment.segment,
+                segment.counters.rejected,
+                segment.exhausted,
+            );
+        }
+        for swept in &pass.swept {
+            note(swept.segment, swept.rejected, true);
         }
     }
     let sum: Counters = passes.iter().map(|pass| pass.counters).sum();
@@ -259,7 +427,65 @@ impl PassProgress {
             counters: segments.iter().map(|segment| segment.counters).sum(),
             latency: segments.iter().map(|segment| &segment.latency).sum(),
             segments,
+            swept: Vec::new(),
+            swept_ms: 0,
         }
+    }
+
+    /// Adds exhausted segments, as their sum tells them.
+    pub fn add_sum(&mut self, blocks: Blocks, sum: &BlockSum) {
+        for (place, scanned) in &sum.segments {
+            let Some(segment) = blocks.segment(sum.block, *place) else {
+                continue;
+            };
+            let rejected = sum.rejected.iter().find(|(other, _)| other == place);
+            self.swept.push(SweptSegment {
+                segment,
+                scanned: *scanned,
+                rejected: rejected.map_or(0, |(_, rejected)| *rejected),
+            });
+            self.segments_exhausted += 1;
+        }
+        self.counters += sum.counters;
+        self.chunks = self.chunks.saturating_add(sum.chunks);
+        self.latency += &sum.latency;
+        self.swept_ms = self.swept_ms.max(sum.saved_ms);
+        if self.throttled_by.is_none() {
+            self.throttled_by.clone_from(&sum.throttled_by);
+        }
+    }
+
+    /// The same with these exhausted segments, which are others.
+    fn with_swept(mut self, swept: PassProgress) -> PassProgress {
+        self.segments_exhausted += swept.segments_exhausted;
+        self.counters += swept.counters;
+        self.chunks = self.chunks.saturating_add(swept.chunks);
+        self.latency += &swept.latency;
+        self.throttled_by = self.throttled_by.or(swept.throttled_by);
+        self.swept_ms = swept.swept_ms;
+        self.swept = swept.swept;
+        self.swept.sort_unstable_by_key(|swept| swept.segment);
+        self
+    }
+
+    /// Whether this segment is swept to its end.
+    pub fn is_exhausted(&self, segment: u32) -> bool {
+        // They are in order.
+        let found = self.segments.binary_search_by_key(&segment, |s| s.segment);
+        found.is_ok_and(|index| self.segments[index].exhausted)
+            || self
+                .swept
+                .binary_search_by_key(&segment, |s| s.segment)
+                .is_ok()
+    }
+
+    /// Segments of which anything is known, and how many items each has scanned.
+    pub fn scanned(&self) -> impl Iterator<Item = (u32, u64)> {
+        let begun = self
+            .segments
+            .iter()
+            .map(|s| (s.segment, s.counters.scanned));
+        begun.chain(self.swept.iter().map(|s| (s.segment, s.scanned)))
     }
 }
 
@@ -341,17 +567,10 @@ impl Snapshot {
         let Some(pass) = self.current() else {
             return settings.dry_run;
         };
-        let is_exhausted = |wanted: &u32| {
-            // They are in order.
-            let found = pass
-                .segments
-                .binary_search_by_key(wanted, |segment| segment.segment);
-            found.is_ok_and(|index| pass.segments[index].exhausted)
-        };
         let only = &settings.only_segments;
         settings.dry_run
             || pass.segments_exhausted >= settings.total_segments
-            || (!only.is_empty() && only.iter().all(is_exhausted))
+            || (!only.is_empty() && only.iter().all(|wanted| pass.is_exhausted(*wanted)))
     }
 
     /// How many items the current pass has swept, and about how many it is to sweep. The latter is
@@ -369,23 +588,19 @@ impl Snapshot {
         let (swept, number) = match settings.only_segments.len() {
             0 => (pass.counters.scanned, total),
             number => {
-                let included = pass
-                    .segments
-                    .iter()
-                    .filter(|segment| settings.includes(segment.segment));
-                let counters: Counters = included.map(|segment| segment.counters).sum();
-                (counters.scanned, number as f64)
+                let included = pass.scanned().filter(|(n, _)| settings.includes(*n));
+                let scanned = included.fold(0, |sum: u64, (_, of_one)| sum.saturating_add(of_one));
+                (scanned, number as f64)
             }
         };
         let estimate = (self.run.estimated_items as f64 * number / total) as u64;
         if estimate > swept {
             return (swept, Some(estimate));
         }
-        let exhausted: Vec<u64> = pass
-            .segments
-            .iter()
-            .filter(|segment| segment.exhausted)
+        let exhausted = pass.segments.iter().filter(|segment| segment.exhausted);
+        let exhausted: Vec<u64> = exhausted
             .map(|segment| segment.counters.scanned)
+            .chain(pass.swept.iter().map(|swept| swept.scanned))
             .collect();
         if exhausted.len() < LEAST_SEGMENTS {
             return (swept, None);

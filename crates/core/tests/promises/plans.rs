@@ -6,7 +6,7 @@ use backfill_core::engine::runs::{Failure, Round};
 use backfill_core::engine::verifier::{Lacking, OpenSegment, Verification};
 use backfill_core::engine::worker::CHUNKS_PER_CHILD;
 use backfill_core::ports::{CheckpointReader as _, SegmentStore as _};
-use backfill_core::records::{Cursor, RunStatus, SegmentRecord};
+use backfill_core::records::{BlockSum, Cursor, RunStatus, SegmentRecord};
 use backfill_core::{ErrorKind, Key, Request, Value};
 use backfill_testkit::Faults;
 use tokio::time::Instant;
@@ -276,6 +276,10 @@ fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
                         ..claimed
                     };
                     world.store.checkpoint(&run, &swept).await.unwrap();
+                    // As its worker would.
+                    let (block, place) = run.blocks(1).unwrap().place(*segment);
+                    let sum = BlockSum::of(block, [(place, &swept)]);
+                    assert!(world.store.add_to_sums(&run, &sum).await.unwrap());
                 }
                 plan = planner
                     .runs

@@ -84,6 +84,14 @@ pub(super) fn history_prefix(pass: u32) -> String {
     format!("{PASS}{pass:05}#history#")
 }
 
+pub(super) fn sums_key(pass: u32, block: u32) -> String {
+    format!("{}{block:07}", sums_prefix(pass))
+}
+
+pub(super) fn sums_prefix(pass: u32) -> String {
+    format!("{PASS}{pass:05}#sums#")
+}
+
 pub(super) fn exhausted_key(pass: u32) -> String {
     format!("{}{pass:05}", places::EXHAUSTED)
 }
@@ -289,6 +297,7 @@ mod tests {
             rejected_key(1, &key_of_item),
             history_key(1, 1_800_000_000_000),
             exhausted_key(1),
+            sums_key(1, 12),
             format!("{}stuff-1", places::LISTED),
         ];
         for name in &named {

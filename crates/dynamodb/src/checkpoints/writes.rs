@@ -2,7 +2,7 @@
 
 use backfill_core::ports::{CheckpointReader as _, CountNotes, RunStore, SegmentStore};
 use backfill_core::records::{
-    CountNote, Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, RunStatus,
+    BlockSum, CountNote, Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, RunStatus,
     SegmentRecord, VERSION, place,
 };
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
@@ -154,6 +154,10 @@ impl SegmentStore for CheckpointTable {
 
     async fn checkpoint(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
         self.put_checkpoint(run, record).await
+    }
+
+    async fn add_to_sums(&self, run: &RunRecord, sum: &BlockSum) -> Result<bool> {
+        self.add_sum(run, sum).await
     }
 
     async fn count_exhausted(&self, run: &RunRecord, shard: u32, segments: u32) -> Result<()> {
@@ -340,7 +344,7 @@ impl CheckpointTable {
     }
 
     /// An update of this record, without condition, names and values.
-    fn update<'a>(&'a self, key: &'a Key, expression: &'a str) -> UpdateItem<'a> {
+    pub(super) fn update<'a>(&'a self, key: &'a Key, expression: &'a str) -> UpdateItem<'a> {
         UpdateItem::of(&self.name, key, expression)
     }
 }

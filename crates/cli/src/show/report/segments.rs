@@ -1,13 +1,11 @@
 //! How the work lies over the segments of a run.
 
-use backfill_core::view::progress::SegmentProgress;
+use backfill_core::view::progress::{PassProgress, SegmentProgress};
 use indicatif::HumanCount;
 
-use super::Report;
+use super::{HOTTEST, Report};
 use crate::show::words::{self, decimal, items};
 
-/// Segments with most items that are listed.
-const HOTTEST: usize = 5;
 /// Cells of the map of segments.
 pub const MOST_CELLS: u32 = 400;
 /// Shades of the map for segments with work.
@@ -36,7 +34,8 @@ pub struct Tile {
     pub last: u32,
     /// Items scanned in all passes.
     pub scanned: u64,
-    pub updated: u64,
+    /// `None` if the sums of the run do not say it of a segment.
+    pub updated: Option<u64>,
     pub rejected: u64,
     /// Segments that are not exhausted in the current pass.
     pub not_done: u32,
@@ -45,42 +44,25 @@ pub struct Tile {
 }
 
 impl Report {
-    /// Items scanned, updated and rejected by each segment in all passes, by its number.
-    fn by_segment(&self) -> Vec<Tile> {
-        let total = self.run.settings.total_segments;
-        let mut segments: Vec<Tile> = (0..total)
-            .map(|segment| Tile {
-                first: segment,
-                last: segment,
-                not_done: 1,
-                ..Tile::default()
-            })
-            .collect();
-        for pass in &self.passes {
-            for segment in &pass.segments {
-                let Some(cell) = segments.get_mut(segment.segment as usize) else {
-                    continue;
-                };
-                cell.scanned = cell.scanned.saturating_add(segment.counters.scanned);
-                cell.updated = cell.updated.saturating_add(segment.counters.updated);
-                cell.rejected = cell.rejected.saturating_add(segment.counters.rejected);
-                if pass.pass == self.run.pass && segment.exhausted {
-                    cell.not_done = 0;
-                }
+    /// Items scanned by each segment in all passes, by its number.
+    fn scanned(&self) -> Vec<u64> {
+        let mut scanned = vec![0_u64; self.run.settings.total_segments as usize];
+        for (segment, of_pass) in self.passes.iter().flat_map(PassProgress::scanned) {
+            if let Some(scanned) = scanned.get_mut(segment as usize) {
+                *scanned = scanned.saturating_add(of_pass);
             }
         }
-        segments
+        scanned
     }
 
     /// How evenly the work lies; `None` if there was none, as in a dry run.
     pub fn skew(&self) -> Option<Skew> {
-        let segments = self.by_segment();
-        let mut scanned: Vec<u64> = segments.iter().map(|cell| cell.scanned).collect();
+        let mut scanned = self.scanned();
         let all = sum(scanned.iter().copied());
         // Of equals the first.
-        let hottest = segments
-            .iter()
-            .max_by_key(|cell| (cell.scanned, std::cmp::Reverse(cell.first)))
+        let hottest = (0_u32..)
+            .zip(scanned.iter().copied())
+            .max_by_key(|(segment, scanned)| (*scanned, std::cmp::Reverse(*segment)))
             .filter(|_| all > 0)?;
         scanned.sort_unstable();
         let largest = scanned.len().div_ceil(100);
@@ -91,7 +73,7 @@ impl Report {
             mean: all as f64 / scanned.len() as f64,
             median: (scanned[(scanned.len() - 1) / 2] as f64 + scanned[scanned.len() / 2] as f64)
                 / 2.0,
-            hottest: (hottest.first, hottest.scanned),
+            hottest,
             largest: (
                 largest as u32,
                 sum(scanned.iter().rev().take(largest).copied()) as f64 / all as f64,
@@ -104,20 +86,40 @@ impl Report {
 
     /// The map of segments: neighbours folded together if there are many.
     pub fn cells(&self) -> Vec<Tile> {
-        let segments = self.by_segment();
-        let fold = (segments.len() as u32).div_ceil(MOST_CELLS).max(1) as usize;
-        let mut cells: Vec<Tile> = segments
-            .chunks(fold)
-            .map(|part| Tile {
-                first: part[0].first,
-                last: part[part.len() - 1].last,
-                scanned: sum(part.iter().map(|cell| cell.scanned)),
-                updated: sum(part.iter().map(|cell| cell.updated)),
-                rejected: sum(part.iter().map(|cell| cell.rejected)),
-                not_done: part.iter().map(|cell| cell.not_done).sum(),
-                shade: 0,
-            })
-            .collect();
+        let total = self.run.settings.total_segments;
+        let fold = total.div_ceil(MOST_CELLS).max(1);
+        let cell = |first: u32| {
+            let last = first.saturating_add(fold - 1).min(total.saturating_sub(1));
+            Tile {
+                first,
+                last,
+                updated: Some(0),
+                not_done: last - first + 1,
+                ..Tile::default()
+            }
+        };
+        let mut cells: Vec<Tile> = (0..total).step_by(fold as usize).map(cell).collect();
+        for pass in &self.passes {
+            let is_current = pass.pass == self.run.pass;
+            for segment in &pass.segments {
+                if let Some(cell) = cells.get_mut((segment.segment / fold) as usize) {
+                    let counters = &segment.counters;
+                    let updated = |updated: u64| updated.saturating_add(counters.updated);
+                    cell.scanned = cell.scanned.saturating_add(counters.scanned);
+                    cell.updated = cell.updated.map(updated);
+                    cell.rejected = cell.rejected.saturating_add(counters.rejected);
+                    cell.not_done -= u32::from(is_current && segment.exhausted);
+                }
+            }
+            for swept in &pass.swept {
+                if let Some(cell) = cells.get_mut((swept.segment / fold) as usize) {
+                    cell.scanned = cell.scanned.saturating_add(swept.scanned);
+                    cell.updated = None;
+                    cell.rejected = cell.rejected.saturating_add(swept.rejected);
+                    cell.not_done -= u32::from(is_current);
+                }
+            }
+        }
         let most = cells.iter().map(Tile::per_segment).fold(0.0, f64::max);
         for cell in &mut cells {
             cell.shade = (SHADES as f64 * cell.per_segment() / most).ceil() as u64; // NaN, if there is nothing, is 0.
@@ -128,7 +130,7 @@ impl Report {
     /// The segments with most items, in one pass.
     pub fn hottest(&self) -> Vec<&SegmentProgress> {
         let segments = self.passes.iter().flat_map(|pass| &pass.segments);
-        let mut segments: Vec<&SegmentProgress> = segments.collect();
+        let mut segments: Vec<&SegmentProgress> = segments.chain(&self.largest).collect();
         segments.sort_by_key(|s| (std::cmp::Reverse(s.counters.scanned), s.segment));
         segments.truncate(HOTTEST);
         segments
@@ -195,11 +197,10 @@ impl Tile {
             true => format!("segment {}", self.first),
             false => format!("segments {} to {}", self.first, self.last),
         };
-        let mut text = format!(
-            "{of}: {} scanned, {} updated",
-            HumanCount(self.scanned),
-            HumanCount(self.updated)
-        );
+        let mut text = format!("{of}: {} scanned", HumanCount(self.scanned));
+        if let Some(updated) = self.updated {
+            text += &format!(", {} updated", HumanCount(updated));
+        }
         if self.rejected > 0 {
             text += &format!(", {} rejected", HumanCount(self.rejected));
         }

@@ -152,6 +152,7 @@ fn report(status: RunStatus) -> Report {
         run: snapshot.run,
         table_now: None,
         passes: snapshot.passes,
+        largest: Vec::new(),
         prices,
         history: history(),
         rejected: Vec::new(),

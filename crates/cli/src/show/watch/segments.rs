@@ -1,13 +1,14 @@
 //! How each segment of a run stands, as far as successive snapshots tell: a segment record has no time in it, but whoever looks
 //! again and again sees when it changes.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use backfill_core::records::BoundBy;
 use backfill_core::records::RunStatus;
 use backfill_core::table::MAX_SEGMENTS;
 use backfill_core::view::latency::Latency;
-use backfill_core::view::progress::{SegmentProgress, Snapshot};
+use backfill_core::view::progress::{SegmentProgress, Snapshot, SweptSegment};
 
 /// A segment is at work if its checkpoint has moved within this time. One that has been for longer, and for
 /// [`STALLED_FACTOR`] times what others take between two checkpoints, is slow.
@@ -87,8 +88,10 @@ struct Track {
 /// The segments of the current pass. Times are since any moment, the same for all.
 #[derive(Debug, Default)]
 pub struct Segments {
+    /// Segments of the run.
+    total: usize,
     /// By segment.
-    tracks: Vec<Option<Track>>,
+    tracks: HashMap<u32, Track>,
     /// Median of items per second of work.
     typical_rate: Option<f64>,
     /// Median of the seconds between two checkpoints.
@@ -129,6 +132,25 @@ pub struct Overview {
     pub rows: Vec<Row>,
 }
 
+impl Overview {
+    /// Adds exhausted segments of which no more is known.
+    fn add_swept(&mut self, swept: &[SweptSegment]) {
+        for swept in swept {
+            let number = swept.segment as usize;
+            let Some(state) = self.states.get_mut(number) else {
+                continue;
+            };
+            *state = match swept.rejected {
+                0 => State::Done,
+                _ => State::Rejected,
+            };
+            self.parts[number] = 1.0;
+            self.done += 1;
+            self.rejected += usize::from(swept.rejected > 0);
+        }
+    }
+}
+
 fn rate(segment: &SegmentProgress) -> Option<f64> {
     let counters = &segment.counters;
     (counters.worked_seconds > 0.0).then(|| counters.scanned as f64 / counters.worked_seconds)
@@ -157,17 +179,16 @@ impl Segments {
             self.tracks.clear();
         }
         // A damaged record may say anything.
-        let total = snapshot.run.settings.total_segments.min(MAX_SEGMENTS);
-        self.tracks.resize(total as usize, None);
+        self.total = snapshot.run.settings.total_segments.min(MAX_SEGMENTS) as usize;
         let Some(pass) = snapshot.current() else {
             return;
         };
         for segment in &pass.segments {
-            let Some(track) = self.tracks.get_mut(segment.segment as usize) else {
+            if segment.segment as usize >= self.total {
                 continue;
-            };
+            }
             let version = (segment.generation, segment.counters.checkpoints);
-            *track = Some(match *track {
+            let track = match self.tracks.get(&segment.segment).copied() {
                 None => Track {
                     version,
                     since: now,
@@ -180,7 +201,15 @@ impl Segments {
                     ..track
                 },
                 Some(track) => track,
-            });
+            };
+            self.tracks.insert(segment.segment, track);
+        }
+        if !pass.swept.is_empty() {
+            let is_here = |segment: &u32| {
+                let found = pass.segments.binary_search_by_key(segment, |s| s.segment);
+                found.is_ok()
+            };
+            self.tracks.retain(|segment, _| is_here(segment));
         }
         let worked = || {
             pass.segments
@@ -198,8 +227,8 @@ impl Segments {
     /// How all of them stand at `now`.
     pub fn overview(&self, now: Duration, snapshot: &Snapshot) -> Overview {
         let mut overview = Overview {
-            states: vec![State::Open; self.tracks.len()],
-            parts: vec![0.0; self.tracks.len()],
+            states: vec![State::Open; self.total],
+            parts: vec![0.0; self.total],
             ..Overview::default()
         };
         let Some(pass) = snapshot.current() else {
@@ -211,7 +240,7 @@ impl Segments {
         let items_of_one = items_of_one(snapshot);
         let all_at_work = pass.segments_begun <= at_once;
         for segment in &pass.segments {
-            let Some(Some(track)) = self.tracks.get(segment.segment as usize) else {
+            let Some(track) = self.tracks.get(&segment.segment) else {
                 continue;
             };
             let quiet = now.saturating_sub(track.moved.unwrap_or(track.since));
@@ -251,6 +280,7 @@ impl Segments {
                 false => part.unwrap_or(0.0).min(MOST_OF_OPEN),
             };
         }
+        overview.add_swept(&pass.swept);
         let begun = overview.done + overview.at_work + overview.waiting;
         overview.open = overview.states.len().saturating_sub(begun);
         overview.rows.sort_by(|a, b| {

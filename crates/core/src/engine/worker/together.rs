@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use futures_util::{StreamExt as _, stream};
+
 use super::ledger::{FLUSH_PATIENCE, Ledger};
+use super::segment::CHECKPOINT_PATIENCE;
 use crate::clock::now_ms;
-use crate::pace::retry::retry_each;
-use crate::pace::retry::{PATIENCE, Until};
+use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::SegmentStore;
-use crate::records::{Counters, Flush, RunRecord, shard_of};
+use crate::records::{BlockSum, Counters, Flush, RunRecord, SegmentRecord, shard_of};
 
 /// A chunk begins by a record that one of this process has read within this time. Beside the looks of longer chunks, this is
 /// how soon a process with small segments knows of a change.
@@ -25,6 +27,27 @@ const ENOUGH_TRIALS: u32 = 1_000;
 
 /// Exhausted segments are counted together, this often.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+/// Exhausted segments are summed up together, this often.
+const SUM_EVERY: Duration = Duration::from_secs(1);
+
+/// Sums that are added to at the same time.
+const SUMS_AT_ONCE: usize = 16;
+
+/// Adds to a sum, tried again as long as a checkpoint is; false if it was not added.
+async fn add<S: SegmentStore>(store: &S, run: &RunRecord, sum: &BlockSum) -> bool {
+    let until = Until::after(CHECKPOINT_PATIENCE);
+    match retry(&until, || store.add_to_sums(run, sum)).await {
+        Ok(added) => added,
+        Err(error) => {
+            tracing::warn!(
+                error = error.report(),
+                "exhausted segments are in no sum yet"
+            );
+            false
+        }
+    }
+}
 
 /// What segments of one process share.
 #[derive(Debug, Default)]
@@ -44,6 +67,10 @@ struct State {
     uncounted: BTreeMap<u32, u32>,
     /// When some of them were counted last.
     counted: Option<Instant>,
+    /// Exhausted segments that are in no sum yet, by block.
+    unsummed: BTreeMap<u32, Vec<(u8, SegmentRecord)>>,
+    /// When some of them were summed up last.
+    summed: Option<Instant>,
 }
 
 /// What chunks that have ended have done since the last flush.
@@ -135,10 +162,55 @@ impl Together {
         }
     }
 
+    /// Adds an exhausted segment to the sums of its pass, with others that are, if it is time.
+    pub(super) async fn sum_up<S: SegmentStore>(
+        &self,
+        run: &RunRecord,
+        record: &SegmentRecord,
+        store: &S,
+    ) {
+        let Some(blocks) = run.blocks(run.pass) else {
+            return;
+        };
+        let is_due = {
+            let mut state = self.lock();
+            let (block, place) = blocks.place(record.segment);
+            let of_block = state.unsummed.entry(block).or_default();
+            of_block.push((place, record.clone()));
+            let summed = *state.summed.get_or_insert_with(Instant::now);
+            summed.elapsed() >= SUM_EVERY
+        };
+        if is_due {
+            self.sum_up_all(run, store).await;
+        }
+    }
+
+    /// Adds what is left to the sums. What cannot be added stays out of them: such a segment counts as open, is claimed once more,
+    /// found exhausted, and added then.
+    async fn sum_up_all<S: SegmentStore>(&self, run: &RunRecord, store: &S) {
+        let unsummed = {
+            let mut state = self.lock();
+            state.summed = Some(Instant::now());
+            std::mem::take(&mut state.unsummed)
+        };
+        let adding = stream::iter(unsummed)
+            .map(|(block, segments)| async move {
+                let of = segments.iter().map(|(place, record)| (*place, record));
+                if !add(store, run, &BlockSum::of(block, of)).await && segments.len() > 1 {
+                    for (place, record) in &segments {
+                        add(store, run, &BlockSum::of(block, [(*place, record)])).await;
+                    }
+                }
+            })
+            .buffer_unordered(SUMS_AT_ONCE);
+        adding.collect::<()>().await;
+    }
+
     /// Tells and counts whatever is left.
     pub(super) async fn settle<S: SegmentStore>(&self, store: &S) {
         let last = self.lock().last.clone();
         if let Some(run) = last {
+            self.sum_up_all(&run, store).await;
             self.count_all(&run, store).await;
             self.tell_all(&run, store).await;
         }
