@@ -109,3 +109,91 @@ impl First<'_> {
         opens
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::records::Counters;
+    use crate::{Error, ErrorKind};
+
+    /// A page of which so many items were tried, until now.
+    fn page(updated: u64, rejected: u64) -> PageResult {
+        let counters = Counters {
+            matched: updated + rejected,
+            updated,
+            rejected,
+            ..Counters::default()
+        };
+        PageResult {
+            counters,
+            ..PageResult::default()
+        }
+    }
+
+    async fn first<'g>(gate: &'g Gate, until: &Until) -> First<'g> {
+        match gate.pass(until).await {
+            Pass::First(first) => first,
+            Pass::Open => panic!("it is open"),
+            Pass::Never => panic!("the time is over"),
+        }
+    }
+
+    /// One page at a time tries its items, and the others wait for what it shows.
+    #[tokio::test(start_paused = true)]
+    async fn one_tries_and_the_others_wait() {
+        let gate = Gate::default();
+        let until = Until::after(Duration::from_secs(10));
+        assert!(matches!(gate.pass(&until).await, Pass::Open), "at first");
+        gate.shut(true).await;
+        let mut one = first(&gate, &until).await;
+        let soon = Until::after(Duration::from_secs(1));
+        assert!(matches!(gate.pass(&soon).await, Pass::Never), "it waits");
+        assert!(!one.tried(&page(0, 3)));
+        drop(one);
+        let mut other = first(&gate, &until).await;
+        assert_eq!(other.in_vain(), Some(3));
+        let cut = PageResult {
+            cut: true,
+            ..page(1, 0)
+        };
+        assert!(!other.tried(&cut));
+        drop(other);
+        let mut third = first(&gate, &until).await;
+        assert_eq!(third.in_vain(), None, "an update was accepted");
+        let right = PageResult {
+            trial_passed: true,
+            ..page(1, 0)
+        };
+        assert!(gate.is_shut() && third.tried(&right));
+        drop(third);
+        assert!(matches!(gate.pass(&until).await, Pass::Open));
+    }
+
+    /// Behind an error that ends the run nobody tries another item, and many that say nothing do not hold up the run.
+    #[tokio::test(start_paused = true)]
+    async fn it_never_opens_behind_an_error_and_does_behind_many_items() {
+        let gate = Gate::default();
+        gate.shut(true).await;
+        let until = Until::after(Duration::from_secs(10));
+        let mut one = first(&gate, &until).await;
+        let error = Error::new(ErrorKind::UpdateDoesNotExtinguish, "still pending");
+        let wrong = PageResult {
+            cut: true,
+            failure: Some(error),
+            ..page(1, 0)
+        };
+        assert!(!one.tried(&wrong));
+        drop(one);
+        assert!(matches!(gate.pass(&until).await, Pass::Never));
+        assert!(until.is_over() && gate.is_shut());
+        gate.shut(true).await;
+        let until = Until::after(Duration::from_secs(10));
+        let mut one = first(&gate, &until).await;
+        assert!(!one.tried(&page(0, MOST_TRIED - 1)));
+        drop(one);
+        let mut one = first(&gate, &until).await;
+        assert!(one.tried(&page(0, 1)));
+    }
+}
