@@ -19,16 +19,12 @@ pub(super) struct Gate {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct State {
     /// True if a trial has ended the run.
     has_failed: bool,
     /// Items that were tried and said nothing.
     tried: u64,
-    /// How many of them DynamoDB has refused for good.
-    rejected: u64,
-    /// True if DynamoDB has accepted an update, though nothing could be said of the item then.
-    has_accepted: bool,
 }
 
 /// What the gate says to a page that has something to write.
@@ -45,8 +41,8 @@ pub(super) enum Pass<'g> {
 pub(super) struct First<'g> {
     gate: &'g Gate,
     state: MutexGuard<'g, State>,
-    /// What was tried before the page.
-    before: State,
+    /// Items that were tried before the page.
+    before: u64,
 }
 
 impl Gate {
@@ -81,25 +77,18 @@ impl Gate {
         }
         Pass::First(First {
             gate: self,
-            before: *state,
+            before: state.tried,
             state,
         })
     }
 }
 
 impl First<'_> {
-    /// Items that were rejected before the page while no update was accepted; `None` if one was.
-    pub(super) fn in_vain(&self) -> Option<u64> {
-        (!self.before.has_accepted).then_some(self.before.rejected)
-    }
-
     /// Takes note of what has become of the items of the page until now. True if the gate is open from now on; it never opens if an
     /// error ends the run.
     pub(super) fn tried(&mut self, result: &PageResult) -> bool {
-        let (state, before) = (&mut *self.state, &self.before);
-        state.tried = before.tried + result.counters.matched;
-        state.rejected = before.rejected + result.counters.rejected;
-        state.has_accepted = before.has_accepted || result.counters.updated > 0;
+        let state = &mut *self.state;
+        state.tried = self.before + result.counters.matched;
         let failure = result.failure.as_ref();
         state.has_failed = failure.is_some_and(|error| !error.kind().is_retryable());
         let opens = result.trial_passed || state.tried >= MOST_TRIED && !result.cut;
@@ -153,7 +142,6 @@ mod tests {
         assert!(!one.tried(&page(0, 3)));
         drop(one);
         let mut other = first(&gate, &until).await;
-        assert_eq!(other.in_vain(), Some(3));
         let cut = PageResult {
             cut: true,
             ..page(1, 0)
@@ -161,7 +149,6 @@ mod tests {
         assert!(!other.tried(&cut));
         drop(other);
         let mut third = first(&gate, &until).await;
-        assert_eq!(third.in_vain(), None, "an update was accepted");
         let right = PageResult {
             trial_passed: true,
             ..page(1, 0)

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use super::look::Place;
 use super::result::PageResult;
 use super::segment::Segment;
-use super::trial::Stage;
+use super::trial::Trying;
 use super::validity::unless_busy;
 use crate::change::Seen;
 use crate::pace::{MAX_WINDOW, PageRoom};
@@ -47,8 +47,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// error none is begun any more, of this page or another. Whoever reads the page again finds only what was left: an
     /// item that was written matches no longer.
     ///
-    /// The `stage` of the trial goes from page to page: until an item has passed, one page at a time tries its own.
-    pub(super) async fn write(&self, page: Result<Read<'_>>, stage: &Mutex<Stage>) -> PageResult {
+    /// What the segment is `trying` goes from page to page: until an item has passed, one page at a time tries its own.
+    pub(super) async fn write<'s: 'g, 'g>(
+        &'s self,
+        page: Result<Read<'_>>,
+        trying: &Mutex<Trying<'g>>,
+    ) -> PageResult {
         let mut result = PageResult::default();
         let read = match page {
             Ok(read) => read,
@@ -74,7 +78,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             next: page.next.as_ref(),
             behind: &[],
         };
-        let tried = self.begin(&pending, place, stage, &mut result).await;
+        let tried = self.begin(&pending, place, trying, &mut result).await;
         if result.cut {
             return result;
         }

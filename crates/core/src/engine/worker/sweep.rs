@@ -12,7 +12,7 @@ use super::page::Read;
 use super::rejection::Rejections;
 use super::result::PageResult;
 use super::segment::{CHECKPOINT_PATIENCE, Segment};
-use super::trial::Trial;
+use super::trial::{Trial, Trying};
 use crate::clock::now_ms;
 use crate::pace::retry::{Until, retry, retry_until};
 use crate::pace::{Consistency, SegmentRoom};
@@ -136,12 +136,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         unsaved: &mut Unsaved,
         most: u32,
     ) -> Result<()> {
-        let stage = &Mutex::new(self.trial.stage(record));
+        let trying = &Mutex::new(Trying::from(self.trial.stage(record)));
         let pages = stream::unfold(record.cursor.clone(), move |cursor| self.read(cursor, most));
         let mut results = std::pin::pin!(
             pages
                 .take(self.trial.pages_at_once())
-                .map(|page| self.segment.write(page, stage))
+                .map(|page| self.segment.write(page, trying))
                 .buffered(self.segment.quota.at_once(PAGES_IN_WORK))
         );
         let least = least_between(&self.run.settings, self.run.shards);

@@ -46,23 +46,63 @@ pub(super) enum Stage {
     Passed,
     /// No item has passed: items are written one by one.
     Trying {
-        /// True if rejected items are counted as long as none of the run is accepted.
-        is_first_pass: bool,
-        /// Items that were rejected before the page while none was accepted; `None` if rejected items say nothing of the
-        /// others.
+        /// True in a trial chunk.
+        is_all: bool,
+        /// Items of the segment that were rejected before the page while none was accepted; `None` if rejected items say nothing of
+        /// the others.
         in_vain: Option<u64>,
     },
 }
 
+/// The trial of a segment, from page to page.
+pub(super) struct Trying<'g> {
+    stage: Stage,
+    /// If it tries while all others of the process wait. It keeps that as long as its items are refused, so that one segment finds out
+    /// whether all are.
+    first: Option<First<'g>>,
+    /// Pages for which it has kept that.
+    pages: u32,
+}
+
+impl From<Stage> for Trying<'_> {
+    fn from(stage: Stage) -> Self {
+        Trying {
+            stage,
+            first: None,
+            pages: 0,
+        }
+    }
+}
+
+impl Trying<'_> {
+    /// Goes on behind a page.
+    fn behind(&mut self, page: &PageResult) {
+        self.stage = self.stage.behind(page);
+        self.pages += u32::from(self.first.is_some());
+        let is_suspicious = matches!(
+            self.stage,
+            Stage::Trying {
+                in_vain: Some(1..),
+                ..
+            }
+        );
+        if page.cut || !is_suspicious || self.pages >= SUSPICIOUS_TRIAL_PAGES {
+            self.first = None;
+        }
+    }
+}
+
 impl Stage {
-    /// The same of a page whose items are tried while all others of the process wait.
-    fn beside(self, first: Option<&First<'_>>) -> Stage {
-        match (self, first) {
-            (Stage::Trying { is_first_pass, .. }, Some(first)) => Stage::Trying {
-                is_first_pass,
-                in_vain: first.in_vain().filter(|_| is_first_pass),
+    /// The stage behind a page.
+    fn behind(self, page: &PageResult) -> Stage {
+        match self {
+            Stage::Trying { is_all, in_vain } if !page.trial_passed => Stage::Trying {
+                is_all,
+                in_vain: in_vain
+                    .filter(|_| page.counters.updated == 0)
+                    .map(|before| before + page.counters.rejected),
             },
-            (stage, _) => stage,
+            _ => Stage::Passed,
         }
     }
 }
@@ -74,9 +114,9 @@ impl Trial {
             return Stage::Passed;
         }
         let counters = &record.counters;
-        let in_vain = self.is_all && self.is_first_pass && counters.updated == 0;
+        let in_vain = self.is_first_pass && counters.updated == 0;
         Stage::Trying {
-            is_first_pass: self.is_first_pass,
+            is_all: self.is_all,
             in_vain: in_vain.then_some(counters.rejected),
         }
     }
@@ -112,29 +152,34 @@ impl Trial {
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Tries items of a page until one has passed, if none of its segment has, and as long as none of the run has, no others beside
     /// them. Returns how many are written.
-    pub(super) async fn begin(
-        &self,
+    pub(super) async fn begin<'s, 'g>(
+        &'s self,
         items: &[Seen],
         page: Place<'_>,
-        stage: &Mutex<Stage>,
+        trying: &Mutex<Trying<'g>>,
         result: &mut PageResult,
-    ) -> usize {
-        let mut stage = stage.lock().await;
-        if matches!(*stage, Stage::Passed) || items.is_empty() {
+    ) -> usize
+    where
+        's: 'g,
+    {
+        let mut trying = trying.lock().await;
+        if matches!(trying.stage, Stage::Passed) {
             return 0;
         }
-        let first = match self.gate.pass(&self.until).await {
-            Pass::Open => None,
-            Pass::First(first) => Some(first),
-            Pass::Never => {
-                self.cut_off(result);
-                return 0;
-            }
-        };
-        let tried = self.try_items(items, page, *stage, first, result).await;
-        if result.trial_passed {
-            *stage = Stage::Passed;
+        if !items.is_empty() && trying.first.is_none() {
+            trying.first = match self.gate.pass(&self.until).await {
+                Pass::Open => None,
+                Pass::First(first) => Some(first),
+                Pass::Never => {
+                    self.cut_off(result);
+                    return 0;
+                }
+            };
         }
+        let stage = trying.stage;
+        let tried = self.try_items(items, page, stage, &mut trying.first, result);
+        let tried = tried.await;
+        trying.behind(result);
         tried
     }
 
@@ -144,12 +189,14 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         items: &[Seen],
         page: Place<'_>,
         stage: Stage,
-        mut first: Option<First<'_>>,
+        first: &mut Option<First<'_>>,
         result: &mut PageResult,
     ) -> usize {
-        let Stage::Trying { in_vain, .. } = stage.beside(first.as_ref()) else {
+        let Stage::Trying { is_all, in_vain } = stage else {
             return 0;
         };
+        // While others write, too, the run goes on whatever becomes of these.
+        let in_vain = in_vain.filter(|_| is_all || first.is_some());
         let mut rest = items;
         while !result.cut && !result.trial_passed {
             let Some((item, others)) = rest.split_first() else {
@@ -182,7 +229,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 self.fail(result, error);
             }
             if first.as_mut().is_some_and(|first| first.tried(result)) {
-                first = None;
+                *first = None;
             }
         }
         items.len() - rest.len()
