@@ -146,13 +146,14 @@ fn settings(segments: u32, concurrency: u32) -> RequestedSettings {
     }
 }
 
-/// A table with partitions of so many units a second.
+/// A table with partitions of so many units a second. They save up little, since a process takes longer to begin.
 fn table(items: u64, partitions: u32, partition_wcu: f64) -> Scenario {
     Scenario {
         items,
         partitions,
         partition_wcu,
         partition_rcu: 3.0 * partition_wcu,
+        burst_seconds: 0.5,
         ..Scenario::default()
     }
 }
@@ -174,17 +175,16 @@ fn scenarios() -> Vec<(&'static str, Scenario, RequestedSettings)> {
     };
     let at_once = settings;
     vec![
-        ("one partition", table(2_500, 1, 500.0), at_once(1, 1)),
-        ("three partitions", table(10_000, 3, 700.0), at_once(3, 3)),
-        ("four partitions", table(10_000, 4, 500.0), at_once(4, 4)),
-        ("many segments", table(10_000, 4, 500.0), at_once(16, 4)),
+        ("one partition", table(2_500, 1, 500.0), at_once(4, 1)),
+        ("three partitions", table(10_000, 3, 700.0), at_once(12, 3)),
+        ("four partitions", table(10_000, 4, 500.0), at_once(16, 4)),
         (
             "bursts of a fifth of a second",
             Scenario {
                 burst_seconds: 0.2,
                 ..table(10_000, 2, 1_000.0)
             },
-            at_once(2, 2),
+            at_once(8, 2),
         ),
         (
             "a limit of the table, and items of several units",
@@ -193,15 +193,15 @@ fn scenarios() -> Vec<(&'static str, Scenario, RequestedSettings)> {
                 table_wcu: 2_000.0,
                 ..table(2_500, 8, 2_000.0)
             },
-            at_once(1, 1),
+            at_once(4, 1),
         ),
         (
             "live traffic",
             Scenario {
-                live_wcu: 100.0,
-                ..table(4_500, 2, 500.0)
+                live_wcu: 200.0,
+                ..table(9_000, 4, 500.0)
             },
-            at_once(2, 2),
+            at_once(16, 4),
         ),
         (
             "a partition that splits",
@@ -209,7 +209,16 @@ fn scenarios() -> Vec<(&'static str, Scenario, RequestedSettings)> {
                 split_after: Some(ms(1_000)),
                 ..table(2_000, 1, 400.0)
             },
-            at_once(1, 1),
+            at_once(4, 1),
+        ),
+        (
+            "a table on demand that doubles",
+            Scenario {
+                table_wcu: 500.0,
+                doubles_after: Some(ms(1_000)),
+                ..table(5_000, 8, 1_000.0)
+            },
+            at_once(8, 1),
         ),
         (
             "a budget, and latency with a tail",
