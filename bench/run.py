@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import signal
+import ssl
 import statistics
 import subprocess
 import sys
@@ -75,6 +76,13 @@ CONTENDERS = [
     Contender("f", "`backfill run`", (*RUN, *WHERE)),
     Contender("bare", "bare HTTP client, batches only", (BINARIES / "bench-bare", *WHERE[:2])),
 ]
+# On the stub: the same work for both, in a whole process.
+ON_STUB = [
+    Contender("f", "`backfill run`", (*RUN, *WHERE)),
+    Contender("bare", "bare HTTP client", (BINARIES / "bench-bare", *WHERE[:2], "--count")),
+]
+# Milliseconds of a request, and whether by TLS, which the bare client does not speak.
+STUBS = [(0, False), (5, False), (10, False), (0, True)]
 VERIFY = Contender(
     "verify",
     "`backfill verify`",
@@ -101,14 +109,18 @@ def environment(endpoint, more=()):
 class Database:
     """A database process with a fresh table, stopped when the block ends, however it does."""
 
+    program = ("bench-database",)
+    environment = ()
+
     def __init__(self, items, log):
         self.items = items
         self.log = log
 
     def __enter__(self):
+        program, *flags = self.program
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [BINARIES / "bench-database", "--items", str(self.items)],
+                [BINARIES / program, "--items", str(self.items), *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -174,13 +186,38 @@ class Database:
             raise BenchError(f"of {self.items} items {items} are there, {pending} are pending, {updated} have test = 1")
 
 
+class Stub(Database):
+    """The stub in the database's place: it costs next to nothing, and its requests take as long as is said."""
+
+    def __init__(self, items, log, latency_ms, tls):
+        super().__init__(items, log)
+        self.program = ("bench-stub", "--latency-ms", str(latency_ms))
+        self.environment = ()
+        if tls:
+            certificate = log.with_suffix(".pem")
+            self.program += ("--tls", str(certificate))
+            self.environment = (("AWS_CA_BUNDLE", str(certificate)),)
+
+    def check(self):
+        report = json.loads(self.report())
+        if report["pending"]:
+            raise BenchError(f"of {self.items} items {report['pending']} are pending")
+
+    def report(self):
+        # Its certificate is of no authority that Python knows, and what is asked is no secret.
+        context = ssl._create_unverified_context()
+        handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+        with urllib.request.build_opener(*handlers).open(self.endpoint, timeout=60) as response:
+            return response.read()
+
+
 def run(contender, database, name):
     """Runs a contender to its end. Returns what it took, and what it printed."""
     out, log, usage = (name.with_name(f"{name.name}.{kind}") for kind in ("out", "log", "usage"))
     with open(out, "wb") as stdout, open(log, "wb") as stderr:
         process = subprocess.Popen(
             [BINARIES / "bench-measure", usage, *contender.at(database.endpoint)],
-            env=environment(database.endpoint, contender.environment),
+            env=environment(database.endpoint, (*contender.environment, *database.environment)),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
@@ -238,6 +275,25 @@ def measure(contender, items, name):
             record["wall_seconds"] = written["write_seconds"]
         database.check()
     return record
+
+
+def measure_on_stub(contender, items, latency_ms, tls, name):
+    """One measurement of a whole run on the stub: scan, writes and count."""
+    with Stub(items, name.with_name(f"{name.name}.stub.log"), latency_ms, tls) as stub:
+        busy, before = busy_cores(), stub.cpu_seconds()
+        taken, _ = run(contender, stub, name)
+        stub.check()
+        return {
+            "contender": contender.key,
+            "items": items,
+            "latency_ms": latency_ms,
+            "tls": tls,
+            "cpu_seconds": taken["cpu_seconds"],
+            "wall_seconds": taken["wall_seconds"],
+            "peak_bytes": taken["peak_bytes"],
+            "database_cpu_seconds": stub.cpu_seconds() - before,
+            "busy_before": busy,
+        }
 
 
 class Series:
@@ -319,7 +375,7 @@ def table(header, rows):
     return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
 
 
-def report(records, growth_records, missing, machine, rounds):
+def report(records, growth_records, stub_records, missing, machine, rounds):
     series = grouped(records)
     by_key = {key: value for (key, _), value in series.items()}
     growth = sorted(grouped(growth_records).values(), key=lambda s: s.items)
@@ -403,7 +459,52 @@ def report(records, growth_records, missing, machine, rounds):
         ]
         header = ("items", "client CPU s per 100,000", "lowest to highest", "wall s per 100,000", "items/s", "peak MB")
         parts += ["## Growth of (f) with the table", table(header, rows)]
+    if stub_records:
+        parts += on_stub(stub_records)
     return "\n\n".join(parts) + "\n"
+
+
+def on_stub(records):
+    """The part about the stub."""
+    series = {}
+    for record in records:
+        key = (record["latency_ms"], record["tls"], record["contender"])
+        series.setdefault(key, []).append(record)
+    series = {key: Series(records) for key, records in series.items()}
+    titles = {contender.key: contender.title for contender in ON_STUB}
+    rows = []
+    for (latency, tls, key), s in series.items():
+        bare = series.get((latency, tls, "bare"))
+        rows.append(
+            (
+                f"{latency} ms" + (", TLS" if tls else ""),
+                titles[key],
+                f"{s.items:,}",
+                number(s.cpu()),
+                s.cpu_range(),
+                number(s.cpu() / bare.cpu()) if bare else "",
+                f"{s.rate():,.0f}",
+                number(s.median("peak_bytes") / 1e6),
+                number(s.median("database_cpu_seconds", 100_000)),
+            )
+        )
+    header = (
+        "a request takes",
+        "client",
+        "items",
+        "client CPU s per 100,000",
+        "lowest to highest",
+        "times bare",
+        "items/s",
+        "peak MB",
+        "stub CPU s per 100,000",
+    )
+    return [
+        "## On the stub",
+        "The stub answers at once, or after the time given, and never throttles here. Both clients read the keys, "
+        "write every item with its condition, and count what is pending at the end; everything is that of the whole process.",
+        table(header, rows),
+    ]
 
 
 def first_line(*command):
@@ -449,6 +550,9 @@ def arguments():
         metavar="N,…",
         help="sizes for the growth of (f); empty: none [%(default)s]",
     )
+    parser.add_argument(
+        "--stub-items", type=int, default=1_000_000, metavar="N", help="items on the stub; 0: without it [%(default)s]"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the results go [bench/RESULTS.md]")
     args = parser.parse_args()
     keys = [contender.key for contender in CONTENDERS]
@@ -469,7 +573,7 @@ def main():
     args = arguments()
     # A terminated benchmark stops what it has started, as an interrupted one does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
-    for program in ("backfill", "bench-database", "bench-bare", "bench-measure"):
+    for program in ("backfill", "bench-database", "bench-stub", "bench-bare", "bench-measure"):
         if not (BINARIES / program).exists():
             raise BenchError(f"target/release/{program} is missing: make bench builds it")
     if not PYTHON.exists() or not (CONTENDERS_DIR / "node_modules").exists():
@@ -486,7 +590,7 @@ def main():
 
     folder = WORK / datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
-    records, growth_records = [], []
+    records, growth_records, stub_records = [], [], []
     with open(folder / "measurements.jsonl", "w", buffering=1) as raw:
 
         def turn(purpose, contender, items, turn_number, into):
@@ -504,6 +608,23 @@ def main():
                 flush=True,
             )
 
+        def turn_on_stub(contender, latency_ms, tls, turn_number):
+            scheme = "tls" if tls else "plain"
+            name = folder / f"stub-{contender.key}-{latency_ms}-{scheme}-{turn_number}"
+            record = measure_on_stub(contender, args.stub_items, latency_ms, tls, name)
+            record = {"purpose": "stub", "round": turn_number, **record}
+            raw.write(json.dumps(record) + "\n")
+            stub_records.append(record)
+            per = 100_000 / args.stub_items
+            print(
+                f"stub round {turn_number}: {contender.key:>4} {latency_ms:>2} ms {scheme:>5}: "
+                f"{number(record['cpu_seconds'] * per):>6} CPU s per 100,000, "
+                f"{args.stub_items / record['wall_seconds']:>7,.0f} items/s, "
+                f"{number(record['peak_bytes'] / 1e6):>5} MB "
+                f"({record['busy_before']:.1f} cores busy before)",
+                flush=True,
+            )
+
         for turn_number in range(1, args.rounds + 1):
             for contender in contenders:
                 items = args.slow_items if contender.slow else args.items
@@ -514,9 +635,16 @@ def main():
                 for size in args.sizes:
                     turn("growth", ours, size, turn_number, growth_records)
 
-    busy = statistics.median(record["busy_before"] for record in records + growth_records)
+        on_it = [c for c in ON_STUB if c.key in args.only and args.stub_items]
+        for turn_number in range(1, args.rounds + 1):
+            for latency_ms, tls in STUBS:
+                for contender in on_it:
+                    if not (tls and contender.key == "bare"):
+                        turn_on_stub(contender, latency_ms, tls, turn_number)
+
+    busy = statistics.median(record["busy_before"] for record in records + growth_records + stub_records)
     about.append(f"in the second before each measurement, others kept {busy:.1f} cores busy (median)")
-    text = report(records, growth_records, missing, about, args.rounds)
+    text = report(records, growth_records, stub_records, missing, about, args.rounds)
     if args.out.exists():
         _, heading, notes = args.out.read_text().partition(NOTES)
         text += f"\n{heading}{notes}" if heading else ""
