@@ -19,7 +19,7 @@ import sys
 import time
 import tomllib
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,6 +81,8 @@ ON_STUB = [
     Contender("f", "`backfill run`", (*RUN, *WHERE)),
     Contender("bare", "bare HTTP client", (BINARIES / "bench-bare", *WHERE[:2], "--count")),
 ]
+# What (f) does on the stub as the table grows, and as it is cut into more segments: items and segments.
+GROWTH_ON_STUB = [(100_000, None), (1_000_000, None), (10_000_000, None), (1_000_000, 1_000), (1_000_000, 10_000)]
 # Milliseconds of a request, and whether by TLS, which the bare client does not speak.
 STUBS = [(0, False), (5, False), (10, False), (0, True)]
 VERIFY = Contender(
@@ -277,13 +279,33 @@ def measure(contender, items, name):
     return record
 
 
+def ramp_and_tail(seconds):
+    """Seconds from the first write to 90 % of the middle rate, and the last 5 % of the writes' part of the time."""
+    tenths = [units for second in seconds for units in second["wcu_by_tenth"]]
+    while tenths and not tenths[-1]:
+        tenths.pop()
+    while tenths and not tenths[0]:
+        tenths.pop(0)
+    if not tenths:
+        return 0, 0
+    reached = next(n for n, units in enumerate(tenths) if units >= 0.9 * statistics.median(tenths))
+    written, most, last = 0, sum(tenths), 0
+    for units in tenths:
+        written += units
+        last += written > 0.95 * most
+    return reached / 10, last / len(tenths)
+
+
 def measure_on_stub(contender, items, latency_ms, tls, name):
     """One measurement of a whole run on the stub: scan, writes and count."""
     with Stub(items, name.with_name(f"{name.name}.stub.log"), latency_ms, tls) as stub:
         busy, before = busy_cores(), stub.cpu_seconds()
         taken, _ = run(contender, stub, name)
         stub.check()
+        ramp, tail = ramp_and_tail(json.loads(stub.report())["seconds"])
         return {
+            "ramp_seconds": ramp,
+            "tail_share": tail,
             "contender": contender.key,
             "items": items,
             "latency_ms": latency_ms,
@@ -294,6 +316,14 @@ def measure_on_stub(contender, items, latency_ms, tls, name):
             "database_cpu_seconds": stub.cpu_seconds() - before,
             "busy_before": busy,
         }
+
+
+def with_segments(contender, segments):
+    """The contender, with its table cut into so many segments."""
+    if segments is None:
+        return contender
+    flags = ("--segments", str(segments))
+    return replace(contender, key=f"{contender.key}-{segments}", command=(*contender.command, *flags))
 
 
 class Series:
@@ -460,7 +490,9 @@ def report(records, growth_records, stub_records, missing, machine, rounds):
         header = ("items", "client CPU s per 100,000", "lowest to highest", "wall s per 100,000", "items/s", "peak MB")
         parts += ["## Growth of (f) with the table", table(header, rows)]
     if stub_records:
-        parts += on_stub(stub_records)
+        parts += on_stub([record for record in stub_records if record["purpose"] == "stub"])
+        growing = [record for record in stub_records if record["purpose"] == "growth on stub"]
+        parts += growth_on_stub(growing) if growing else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -502,7 +534,46 @@ def on_stub(records):
     return [
         "## On the stub",
         "The stub answers at once, or after the time given, and never throttles here. Both clients read the keys, "
-        "write every item with its condition, and count what is pending at the end; everything is that of the whole process.",
+        "write every item with its condition, and count what is pending at the end; everything is that of the whole "
+        "process.",
+        table(header, rows),
+    ]
+
+
+def growth_on_stub(records):
+    """The part about size and segments."""
+    series = {}
+    for record in records:
+        series.setdefault((record["items"], record["segments"]), []).append(record)
+    rows = []
+    for (items, segments), of_size in series.items():
+        s = Series(of_size)
+        rows.append(
+            (
+                f"{items:,}",
+                f"{segments:,}" if segments else "as planned",
+                number(s.cpu()),
+                number(s.median("cpu_seconds") * 1000 / segments) if segments else "",
+                f"{s.rate():,.0f}",
+                number(s.median("peak_bytes") / 1e6),
+                f"{s.median('ramp_seconds'):.1f}",
+                f"{s.median('tail_share') * 100:.0f} %",
+            )
+        )
+    header = (
+        "items",
+        "segments",
+        "client CPU s per 100,000",
+        "CPU ms a segment",
+        "items/s",
+        "peak MB",
+        "s to 90 % of the rate",
+        "time of the last 5 %",
+    )
+    return [
+        "## Growth of (f) on the stub",
+        "At 5 ms a request. The rate is that of the middle tenth of a second; its beginning is counted from the first "
+        "write.",
         table(header, rows),
     ]
 
@@ -551,7 +622,7 @@ def arguments():
         help="sizes for the growth of (f); empty: none [%(default)s]",
     )
     parser.add_argument(
-        "--stub-items", type=int, default=1_000_000, metavar="N", help="items on the stub; 0: without it [%(default)s]"
+        "--stub-items", type=int, default=1_000_000, metavar="N", help="items on the stub; 0: without [%(default)s]"
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the results go [bench/RESULTS.md]")
     args = parser.parse_args()
@@ -612,7 +683,7 @@ def main():
             scheme = "tls" if tls else "plain"
             name = folder / f"stub-{contender.key}-{latency_ms}-{scheme}-{turn_number}"
             record = measure_on_stub(contender, args.stub_items, latency_ms, tls, name)
-            record = {"purpose": "stub", "round": turn_number, **record}
+            record = {"purpose": "stub", "round": turn_number, "segments": None, **record}
             raw.write(json.dumps(record) + "\n")
             stub_records.append(record)
             per = 100_000 / args.stub_items
@@ -641,6 +712,17 @@ def main():
                 for contender in on_it:
                     if not (tls and contender.key == "bare"):
                         turn_on_stub(contender, latency_ms, tls, turn_number)
+
+        for items, segments in GROWTH_ON_STUB if "f" in args.only and args.stub_items else []:
+            # Once each: what grows, grows tenfold.
+            contender = with_segments(ON_STUB[0], segments)
+            items = items * args.stub_items // 1_000_000
+            record = measure_on_stub(contender, items, 5, False, folder / f"growth-{contender.key}-{items}")
+            record = {"purpose": "growth on stub", "round": 1, "segments": segments, **record}
+            raw.write(json.dumps(record) + "\n")
+            stub_records.append(record)
+            what = f"{items:,} items, {segments or 'planned'} segments"
+            print(f"growth on stub: {what}: {record['cpu_seconds']:.2f} CPU s", flush=True)
 
     busy = statistics.median(record["busy_before"] for record in records + growth_records + stub_records)
     about.append(f"in the second before each measurement, others kept {busy:.1f} cores busy (median)")

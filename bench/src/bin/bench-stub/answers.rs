@@ -111,6 +111,7 @@ impl Stub {
             .map(|second| {
                 json!({
                     "wcu": second.wcu,
+                    "wcu_by_tenth": second.wcu_by_tenth,
                     "rcu": second.rcu,
                     "throttles": second.throttles,
                     "live": second.live,
