@@ -37,7 +37,7 @@ pub struct Scenario {
     pub table_rcu: f64,
     /// Seconds of unused capacity that a partition saves up.
     pub burst_seconds: f64,
-    /// Whether the partitions have saved up all of that at the start; otherwise they have nothing.
+    /// Whether table and partitions have saved up all that they can at the start; otherwise they have nothing.
     pub rested: bool,
     /// A partition that has throttled in every second for so long splits in two.
     pub split_after: Option<Duration>,

@@ -49,6 +49,9 @@ impl Stub {
                 command.args([flag, &value]);
             }
         }
+        if scenario.rested {
+            command.arg("--rested");
+        }
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
@@ -146,18 +149,20 @@ fn settings(segments: u32, concurrency: u32) -> RequestedSettings {
     }
 }
 
-/// A table with partitions of so many units a second. They save up little, since a process takes longer to begin.
+/// A table with partitions of so many units a second. They begin with all that they can
+/// save up, since a process takes longer to begin.
 fn table(items: u64, partitions: u32, partition_wcu: f64) -> Scenario {
     Scenario {
         items,
         partitions,
         partition_wcu,
         partition_rcu: 3.0 * partition_wcu,
-        burst_seconds: 0.5,
+        rested: true,
         ..Scenario::default()
     }
 }
 
+// Long because each of the ten has its lines.
 fn scenarios() -> Vec<(&'static str, Scenario, RequestedSettings)> {
     let ms = Duration::from_millis;
     let budget = |max_wcu, settings| RequestedSettings {
@@ -179,10 +184,10 @@ fn scenarios() -> Vec<(&'static str, Scenario, RequestedSettings)> {
         ("three partitions", table(10_000, 3, 700.0), at_once(12, 3)),
         ("four partitions", table(10_000, 4, 500.0), at_once(16, 4)),
         (
-            "bursts of a fifth of a second",
+            "bursts of three seconds",
             Scenario {
-                burst_seconds: 0.2,
-                ..table(10_000, 2, 1_000.0)
+                burst_seconds: 3.0,
+                ..table(12_000, 2, 800.0)
             },
             at_once(8, 2),
         ),
@@ -212,13 +217,12 @@ fn scenarios() -> Vec<(&'static str, Scenario, RequestedSettings)> {
             at_once(4, 1),
         ),
         (
-            "a table on demand that doubles",
+            "items of several units",
             Scenario {
-                table_wcu: 500.0,
-                doubles_after: Some(ms(1_000)),
-                ..table(5_000, 8, 1_000.0)
+                item_bytes: 4_000,
+                ..table(2_500, 2, 1_000.0)
             },
-            at_once(8, 1),
+            at_once(8, 2),
         ),
         (
             "a budget, and latency with a tail",

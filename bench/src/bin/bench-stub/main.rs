@@ -66,7 +66,7 @@ struct Args {
     /// Seconds of unused capacity that a partition saves up.
     #[arg(long, default_value_t = 1.0)]
     burst: f64,
-    /// The partitions begin with all that they can save up, in place of nothing.
+    /// Table and partitions begin with all that they can save up, in place of nothing.
     #[arg(long)]
     rested: bool,
     /// A table of provisioned capacity, which throttles by other errors than one on demand.

@@ -101,7 +101,7 @@ impl Growth {
     }
 }
 
-/// The limit of the whole table. It saves up one second at most, and begins with nothing.
+/// The limit of the whole table. It saves up one second at most.
 struct TableLimit {
     tokens: Tokens,
     growth: Option<Growth>,
@@ -111,7 +111,7 @@ impl TableLimit {
     fn new(rate: f64, scenario: &Scenario) -> Self {
         let period = scenario.doubles_after.map(|time| time.as_secs_f64());
         TableLimit {
-            tokens: Tokens::new(rate, 1.0, false),
+            tokens: Tokens::new(rate, 1.0, scenario.rested),
             growth: period.map(Growth::new),
         }
     }
