@@ -40,8 +40,9 @@ impl PackedKey {
     pub fn get(&self, name: &str) -> Option<ValueRef<'_>> {
         match &self.0 {
             Form::Packed(packed) => {
+                let name = name.as_bytes();
                 let found = attributes(packed).find(|attribute| attribute.name == name);
-                Some(found?.value)
+                found?.value()
             }
             Form::Other(key) => Some(ValueRef::from(key.0.get(name)?)),
         }
@@ -51,10 +52,9 @@ impl PackedKey {
     pub fn to_key(&self) -> Key {
         match &self.0 {
             Form::Packed(packed) => {
-                let owned = |attribute: Attribute<'_>| {
-                    (attribute.name.to_owned(), attribute.value.to_value())
-                };
-                Key(attributes(packed).map(owned).collect())
+                let owned =
+                    |(name, value): (&str, ValueRef<'_>)| (name.to_owned(), value.to_value());
+                Key(entries(packed).map(owned).collect())
             }
             Form::Other(key) => (**key).clone(),
         }
@@ -74,7 +74,7 @@ impl PackedKey {
 
 impl From<&Key> for PackedKey {
     fn from(key: &Key) -> Self {
-        let mut packer = Packer::default();
+        let mut packer = Packer::for_a_key();
         for (name, value) in &key.0 {
             packer.name(name);
             match value {
@@ -97,10 +97,7 @@ impl fmt::Display for PackedKey {
 impl Serialize for PackedKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
-            Form::Packed(packed) => {
-                let entries = attributes(packed).map(|attribute| (attribute.name, attribute.value));
-                serializer.collect_map(entries)
-            }
+            Form::Packed(packed) => serializer.collect_map(entries(packed)),
             Form::Other(key) => key.serialize(serializer),
         }
     }
@@ -119,7 +116,7 @@ impl<'de> Deserialize<'de> for PackedKey {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<PackedKey, A::Error> {
-                let mut packer = Packer::default();
+                let mut packer = Packer::for_a_key();
                 while entries.next_key_seed(Next::Name(&mut packer))?.is_some() {
                     entries.next_value_seed(Next::Value(&mut packer))?;
                 }
@@ -192,7 +189,6 @@ impl<'de> Visitor<'de> for Next<'_> {
 }
 
 /// Lays attributes down one behind the other: the type's letter, the lengths of name and value, the name, the value.
-#[derive(Default)]
 struct Packer {
     packed: Vec<u8>,
     /// Where the last attribute begins.
@@ -205,6 +201,14 @@ const LENGTH: usize = 4;
 const HEAD: usize = 1 + 2 * LENGTH;
 
 impl Packer {
+    /// With room for a key like most.
+    fn for_a_key() -> Packer {
+        Packer {
+            packed: Vec::with_capacity(128),
+            last: 0,
+        }
+    }
+
     fn name(&mut self, name: &str) {
         self.last = self.packed.len();
         self.packed.resize(self.last + HEAD, 0);
@@ -242,13 +246,25 @@ impl Packer {
     }
 }
 
-/// A packed attribute.
+/// A packed attribute. Its texts are bytes here: that they are texts is looked at when they are asked for, and not each time that one
+/// is passed by.
 struct Attribute<'a> {
-    name: &'a str,
-    value: ValueRef<'a>,
+    kind: u8,
+    name: &'a [u8],
+    value: &'a [u8],
     /// All bytes of it, and those behind it.
     all: &'a [u8],
     behind: &'a [u8],
+}
+
+impl<'a> Attribute<'a> {
+    fn value(&self) -> Option<ValueRef<'a>> {
+        Some(match self.kind {
+            b'S' => ValueRef::S(std::str::from_utf8(self.value).ok()?),
+            b'N' => ValueRef::N(std::str::from_utf8(self.value).ok()?),
+            _ => ValueRef::B(self.value),
+        })
+    }
 }
 
 fn attributes(packed: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
@@ -262,14 +278,19 @@ fn first(packed: &[u8]) -> Option<Attribute<'_>> {
     let (name, rest) = rest.split_at_checked(u32::from_le_bytes(*name_length) as usize)?;
     let (value, behind) = rest.split_at_checked(u32::from_le_bytes(*value_length) as usize)?;
     Some(Attribute {
-        name: std::str::from_utf8(name).ok()?,
-        value: match kind {
-            b'S' => ValueRef::S(std::str::from_utf8(value).ok()?),
-            b'N' => ValueRef::N(std::str::from_utf8(value).ok()?),
-            _ => ValueRef::B(value),
-        },
+        kind,
+        name,
+        value,
         all: packed.get(..packed.len() - behind.len())?,
         behind,
+    })
+}
+
+/// Names and values.
+fn entries(packed: &[u8]) -> impl Iterator<Item = (&str, ValueRef<'_>)> {
+    attributes(packed).filter_map(|attribute| {
+        let name = std::str::from_utf8(attribute.name).ok()?;
+        Some((name, attribute.value()?))
     })
 }
 
