@@ -312,11 +312,19 @@ impl Sender {
             return Err(SdkError::service_error(error, response));
         }
         let bytes = response.body();
-        let answer = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-            Category::Eof if !bytes.is_empty() => troubled(What::CutShort),
+        let misshapen = || match is_json(bytes) {
+            true => troubled(What::Misshapen),
+            false => troubled(What::Foreign(status, Form::of(bytes))),
+        };
+        // That it is text is looked at once for the whole, and not for each text in it.
+        let text = std::str::from_utf8(bytes).map_err(|_| match is_cut_short(bytes) {
+            true => troubled(What::CutShort),
+            false => misshapen(),
+        })?;
+        let answer = serde_json::from_str(text).map_err(|error| match error.classify() {
+            Category::Eof if !text.is_empty() => troubled(What::CutShort),
             Category::Data => troubled(What::Misshapen),
-            _ if is_json(bytes) => troubled(What::Misshapen),
-            _ => troubled(What::Foreign(status, Form::of(bytes))),
+            _ => misshapen(),
         })?;
         self.connection.is_answered(self.calls(message));
         Ok(answer)
