@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
@@ -21,6 +22,10 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// The statement as it stands in JSON.
 const STATEMENT: &str = concat!(
@@ -32,7 +37,7 @@ const STATEMENTS_PER_BATCH: usize = 25;
 
 #[derive(Parser)]
 struct Args {
-    /// Where the database is, such as http://127.0.0.1:8000.
+    /// Where the database is, such as http://127.0.0.1:8000. With https, AWS_CA_BUNDLE names whose certificates are trusted.
     #[arg(long)]
     endpoint_url: String,
     /// Batches in flight.
@@ -62,19 +67,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<()> {
-    let host = args.endpoint_url.strip_prefix("http://").ok_or_else(|| {
-        format!(
-            "--endpoint-url: expected http://HOST:PORT, not {}",
-            args.endpoint_url
-        )
-    })?;
+    let server = Server::at(&args.endpoint_url)?;
     let signer = RefCell::new(Signer::new());
 
     let begin = Instant::now();
-    let keys = Client::connect(host, &signer).await?.keys().await?;
+    let keys = Client::connect(&server, &signer).await?.keys().await?;
     let scan_seconds = begin.elapsed().as_secs_f64();
 
-    let connections = (0..args.in_flight).map(|_| Client::connect(host, &signer));
+    let connections = (0..args.in_flight).map(|_| Client::connect(&server, &signer));
     let mut clients = try_join_all(connections).await?;
     let (begin, before) = (Instant::now(), of_this_process()?);
     let batches = RefCell::new(keys.chunks(STATEMENTS_PER_BATCH));
@@ -135,6 +135,55 @@ struct Page {
     last_evaluated_key: Option<serde_json::Value>,
 }
 
+/// Where the database is.
+struct Server<'a> {
+    /// With the port.
+    host: &'a str,
+    tls: Option<TlsConnector>,
+}
+
+impl Server<'_> {
+    fn at(url: &str) -> Result<Server<'_>> {
+        match url.split_once("://") {
+            Some(("http", host)) => Ok(Server { host, tls: None }),
+            Some(("https", host)) => {
+                let file = std::env::var("AWS_CA_BUNDLE");
+                let file = file.map_err(|_| "AWS_CA_BUNDLE: expected the certificates to trust")?;
+                let mut roots = RootCertStore::empty();
+                for certificate in CertificateDer::pem_file_iter(file)? {
+                    roots.add(certificate?)?;
+                }
+                let config = ClientConfig::builder()
+                    .with_root_certificates(roots)
+                    .with_no_client_auth();
+                let tls = Some(TlsConnector::from(Arc::new(config)));
+                Ok(Server { host, tls })
+            }
+            _ => Err(format!("--endpoint-url: expected http(s)://HOST:PORT, not {url}").into()),
+        }
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
+        let host = self.host;
+        let stream = TcpStream::connect(host)
+            .await
+            .map_err(|error| format!("cannot connect to {host}: {error}"))?;
+        stream.set_nodelay(true)?;
+        // An error of the connection is also that of the request on it.
+        let Some(tls) = &self.tls else {
+            let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+            tokio::spawn(connection);
+            return Ok(sender);
+        };
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let name = ServerName::try_from(name.to_owned())?;
+        let stream = tls.connect(name, stream).await?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
+
 /// One connection.
 struct Client<'a> {
     sender: SendRequest<Full<Bytes>>,
@@ -143,17 +192,10 @@ struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    async fn connect(host: &'a str, signer: &'a RefCell<Signer>) -> Result<Client<'a>> {
-        let stream = TcpStream::connect(host)
-            .await
-            .map_err(|error| format!("cannot connect to {host}: {error}"))?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // An error of the connection is also that of the request on it.
-        tokio::spawn(connection);
+    async fn connect(server: &Server<'a>, signer: &'a RefCell<Signer>) -> Result<Client<'a>> {
         Ok(Client {
-            sender,
-            host,
+            sender: server.connect().await?,
+            host: server.host,
             signer,
         })
     }
