@@ -83,9 +83,11 @@ impl Call {
         }
     }
 
-    /// True for a page of a sweep, as workers read it; not for the one item by which `run` has the predicate judged.
+    /// True for a page of a sweep, as workers read it; not for the one item of a single segment by which `run` has the
+    /// predicate judged.
     pub fn is_sweep(&self) -> bool {
-        self.operation == "Scan" && !self.is_count() && self.body["Limit"] != 1
+        let is_judged = self.body["Limit"] == 1 && self.body["TotalSegments"] == 1;
+        self.operation == "Scan" && !self.is_count() && !is_judged
     }
 
     /// True for a page of a verification: a strongly consistent scan.
