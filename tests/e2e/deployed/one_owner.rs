@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use backfill_core::Key;
@@ -32,15 +33,20 @@ async fn stop_in_the_middle(aws: &Aws, name: &str) -> Stopped {
     let settings = "--segments 4 --time-box 1s";
     let input = input(name, json!({}));
     let stale = Arc::new(Mutex::new(BTreeMap::new()));
-    let frozen = stale.clone();
+    let saved = Arc::new(Mutex::new(BTreeSet::new()));
+    let (frozen, has_cursor) = (stale.clone(), saved.clone());
     let tap = aws.wire.tap(name, move |call| {
-        // The second half of the segments comes to its second chunk, and no further.
-        if call.is_sweep() && call.segment() >= Some(2) && call.start_key().is_some() {
-            let process = Process::of(&call);
-            process.freeze();
-            frozen.lock().unwrap().insert(call.segment(), process);
-        }
+        let (frozen, has_cursor) = (frozen.clone(), has_cursor.clone());
         async move {
+            // The second half of the segments comes to its first checkpoint, and no further.
+            if call.is_sweep() && call.segment() >= Some(2) && call.start_key().is_some() {
+                while !has_cursor.lock().unwrap().contains(&call.segment()) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                let process = Process::of(&call);
+                process.freeze();
+                frozen.lock().unwrap().insert(call.segment(), process);
+            }
             if call.is_sweep() {
                 return Verdict::ShortPage(50);
             }
@@ -51,6 +57,9 @@ async fn stop_in_the_middle(aws: &Aws, name: &str) -> Stopped {
     let command = Running::start(&mut aws.backfill(&start(name, settings)));
     let segments = eventually("two segments swept, two in work", async || {
         let segments = aws.segments(&input, 1).await;
+        let checkpointed = segments.iter().filter(|s| s.cursor.start_key().is_some());
+        let checkpointed = checkpointed.map(|segment| Some(u64::from(segment.segment)));
+        saved.lock().unwrap().extend(checkpointed);
         let swept = |segment: &&SegmentRecord| segment.cursor == Cursor::Exhausted;
         let ready = segments.iter().filter(swept).count() == 2 && stale.lock().unwrap().len() == 2;
         ready.then_some(segments)
