@@ -8,6 +8,7 @@
 mod bucket;
 mod budget;
 mod ceiling;
+mod lanes;
 mod proven;
 mod read_cost;
 pub mod retry;
@@ -84,6 +85,8 @@ pub struct Pace<'a> {
     reads: Side,
     /// The part of the items read of late that has to be written, 0 to 1.
     pending: Mutex<f64>,
+    /// The segment, if others begin next to it.
+    segment: Option<u32>,
 }
 
 /// What is known of one kind of request.
@@ -152,7 +155,17 @@ impl<'a> Pace<'a> {
             // An item of 300 B, read eventually consistent.
             reads: Side::new(per_read, 0.04),
             pending: Mutex::new(1.0),
+            segment: None,
         }
+    }
+
+    /// The same for a segment: it goes on at the pace that this process has found next to it.
+    pub fn of_segment(mut self, segment: u32) -> Self {
+        if let Some(found) = self.budget.lanes.next_to(segment) {
+            self.writes.ceiling = Ceiling::go_on(&found);
+        }
+        self.segment = Some(segment);
+        self
     }
 
     /// The pace of a count of so many segments at once: it begins at what as many segments begin at, or at the rate at which this
@@ -431,6 +444,9 @@ impl Usage {
 impl Drop for Pace<'_> {
     fn drop(&mut self) {
         self.budget.segments.fetch_sub(1, Ordering::Relaxed);
+        if let Some(segment) = self.segment {
+            self.budget.lanes.note(segment, self.writes.ceiling.found());
+        }
     }
 }
 

@@ -4,6 +4,8 @@ mod capacity;
 
 pub use capacity::{Billing, WarmThroughput};
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Item, Key};
@@ -195,18 +197,31 @@ pub fn explain_segments(total: u32, size_bytes: u64, max_concurrency: u32, at_on
     format!("{total} segments ({why}), {at_once} at once, evenly spaced over the table")
 }
 
-/// The order in which segments are taken by this many workers: the first of each of as many equal lanes, then the second
+/// The lanes of this many workers: as many equal stretches of the hash space, one after the other, by the numbers of their segments.
+pub fn lanes(total: u32, workers: u32) -> impl Iterator<Item = std::ops::Range<u32>> {
+    let lanes = u64::from(workers.clamp(1, total.max(1)));
+    let begin = move |lane: u64| (lane * u64::from(total) / lanes) as u32;
+    (0..lanes).map(move |lane| begin(lane)..begin(lane + 1))
+}
+
+/// The order in which segments are taken by this many workers: the first of each lane, then the second
 /// of each, and so on. So segments worked on at the same time lie evenly over the hash space. Neighbours share
 /// partitions, and a partition takes 1,000 write units a second.
 pub fn spread_order(total: u32, workers: u32) -> impl Iterator<Item = u32> {
-    let lanes = u64::from(workers.clamp(1, total.max(1)));
-    let begin = move |lane: u64| (lane * u64::from(total) / lanes) as u32;
-    let rows = total.div_ceil(lanes as u32);
-    (0..rows).flat_map(move |row| {
-        (0..lanes).filter_map(move |lane| {
-            let segment = begin(lane) + row;
-            (segment < begin(lane + 1)).then_some(segment)
-        })
+    in_turn(lanes(total, workers))
+}
+
+/// The first of each, then the second of each, and so on.
+pub fn in_turn<I: Iterator>(all: impl Iterator<Item = I>) -> impl Iterator<Item = I::Item> {
+    let mut all: VecDeque<I> = all.collect();
+    std::iter::from_fn(move || {
+        loop {
+            let mut first = all.pop_front()?;
+            if let Some(item) = first.next() {
+                all.push_back(first);
+                return Some(item);
+            }
+        }
     })
 }
 

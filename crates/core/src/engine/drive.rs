@@ -1,9 +1,12 @@
 //! Drives planner, worker and verifier in one process, in the order in which the state machine
 //! (`statemachine/backfill.asl.json`) drives them in AWS.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::conclusion::{Conclusion, ConclusionStatus};
@@ -16,6 +19,7 @@ use crate::pace::Consistency;
 use crate::pace::retry::retry_outage;
 use crate::ports::{CountNotes, ReadAccess, RunStore, SegmentStore, WriteAccess};
 use crate::records::{Owner, RunStatus};
+use crate::table::lanes;
 use crate::{ErrorKind, Result};
 
 /// The three parts of a run. Only the worker's access can write to the target table.
@@ -35,6 +39,45 @@ const OUTAGE_PATIENCE: Duration = Duration::from_secs(600);
 /// How often a chunk is begun again because a late claim of our own has fenced it off. Each time takes a call that was
 /// carried out long after it was given up, so more than one is strange.
 const MOST_FENCED: u32 = 3;
+
+/// The open segments of a round in their lanes. Each worker of this process goes on in a lane at the pace that it has found there,
+/// and then helps where most is left. Whoever takes a segment takes the first of its lane: that is how those are found that were
+/// begun (`engine/sums.rs`).
+struct OpenLanes(Mutex<Vec<VecDeque<u32>>>);
+
+impl OpenLanes {
+    /// Those of a round. If fewer are worked on at once than there are lanes, they are one lane, in the
+    /// order of the round.
+    fn of(round: &Round) -> Self {
+        let (total, count) = round.lanes;
+        if round.max_concurrency < count {
+            let all = round.segments.iter().copied().collect();
+            return OpenLanes(Mutex::new(vec![all]));
+        }
+        let mut sorted = round.segments.clone();
+        sorted.sort_unstable();
+        let mut rest = sorted.as_slice();
+        let mut open = Vec::new();
+        for lane in lanes(total, count) {
+            let (of_lane, behind) = rest.split_at(rest.partition_point(|n| *n < lane.end));
+            rest = behind;
+            if !of_lane.is_empty() {
+                open.push(of_lane.iter().copied().collect());
+            }
+        }
+        OpenLanes(Mutex::new(open))
+    }
+
+    /// The next segment of a worker.
+    fn next(&self, worker: usize) -> Option<u32> {
+        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = worker.checked_rem(lanes.len())?;
+        if let Some(segment) = lanes[own].pop_front() {
+            return Some(segment);
+        }
+        lanes.iter_mut().max_by_key(|lane| lane.len())?.pop_front()
+    }
+}
 
 /// An outage that the operator did not want to wait out is no error.
 fn unless_stopped<T>(result: Result<T>, stop: &CancellationToken) -> Result<Option<T>> {
@@ -213,17 +256,26 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
     /// Sweeps all segments of a round, each chunk after chunk. The first error stops the others at their checkpoints.
     async fn sweep(&self, round: &Round, owner: &Owner, stop: &CancellationToken) -> Result<()> {
         let stop = stop.child_token();
-        let mut segments = stream::iter(round.segments.iter().copied())
-            .map(|segment| {
-                let stop = &stop;
+        let lanes = OpenLanes::of(round);
+        let workers = (round.max_concurrency as usize).min(round.segments.len());
+        let mut workers: FuturesUnordered<_> = (0..workers)
+            .map(|worker| {
+                let (lanes, stop) = (&lanes, &stop);
                 async move {
-                    while !stop.is_cancelled() && !self.chunk(round, owner, segment, stop).await? {}
+                    while !stop.is_cancelled()
+                        && let Some(segment) = lanes.next(worker)
+                    {
+                        while !stop.is_cancelled()
+                            && !self.chunk(round, owner, segment, stop).await?
+                        {
+                        }
+                    }
                     Ok(())
                 }
             })
-            .buffer_unordered(round.max_concurrency as usize);
+            .collect();
         let mut first_error = Ok(());
-        while let Some(result) = segments.next().await {
+        while let Some(result) = workers.next().await {
             if result.is_err() {
                 stop.cancel();
                 first_error = first_error.and(result);
@@ -262,5 +314,47 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             }
             return Ok(unless_stopped(worked, stop)?.is_some_and(|report| report.done));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::verifier::Verification;
+    use crate::table::spread_order;
+
+    fn open(segments: Vec<u32>, at_once: u32) -> OpenLanes {
+        let round = Round {
+            run_id: "r".into(),
+            pass: 1,
+            trial: false,
+            segments,
+            max_concurrency: at_once,
+            lanes: (9, 3),
+            verification: Verification::new(9),
+        };
+        OpenLanes::of(&round)
+    }
+
+    /// Each worker stays in its stretch of the table, and then helps where most is left, from the front.
+    #[test]
+    fn workers_stay_in_their_lanes() {
+        let lanes = open(spread_order(9, 3).collect(), 3);
+        let of = |worker: usize, times: usize| -> Vec<_> {
+            (0..times).map(|_| lanes.next(worker)).collect()
+        };
+        assert_eq!(of(1, 3), [Some(3), Some(4), Some(5)]);
+        assert_eq!(of(0, 1), [Some(0)]);
+        assert_eq!(of(1, 2), [Some(6), Some(7)]);
+        assert_eq!(of(0, 2), [Some(1), Some(2)]);
+        assert_eq!(of(2, 2), [Some(8), None]);
+        // A lane that is done leaves its worker to the others.
+        let lanes = open(vec![6, 1, 7], 3);
+        let all: Vec<_> = (0..4).map(|worker| lanes.next(worker % 3)).collect();
+        assert_eq!(all, [Some(1), Some(6), Some(7), None]);
+        // One at a time goes by the order of the round.
+        let lanes = open(vec![0, 3, 6, 1], 1);
+        assert_eq!((lanes.next(0), lanes.next(0)), (Some(0), Some(3)));
+        assert_eq!(open(Vec::new(), 3).next(0), None);
     }
 }

@@ -46,6 +46,9 @@ pub struct Round {
     pub segments: Vec<u32>,
     /// Segments to work on at once.
     pub max_concurrency: u32,
+    /// Segments of the run, and the lanes that they lie in, for whoever takes them lane by lane in this process.
+    #[serde(skip)]
+    pub lanes: (u32, u32),
     /// The verification to begin with when no segment is open.
     pub verification: Verification,
 }
@@ -231,6 +234,7 @@ impl<S: RunStore> Runs<S> {
                 trial: false,
                 segments: Vec::new(),
                 max_concurrency: settings.at_once(),
+                lanes: (0, 0),
                 verification: Verification::new(settings.total_segments),
             });
         }
@@ -249,6 +253,7 @@ impl<S: RunStore> Runs<S> {
                 .take(SEGMENTS_PER_ROUND)
                 .collect(),
             max_concurrency: settings.at_once(),
+            lanes: (settings.total_segments, settings.max_concurrency),
             verification: Verification::new(settings.total_segments),
         })
     }

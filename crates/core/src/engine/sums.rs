@@ -6,7 +6,7 @@ use crate::Result;
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::CheckpointReader;
 use crate::records::{BlockSum, Blocks, RunRecord, SegmentRecord};
-use crate::table::spread_order;
+use crate::table::{in_turn, lanes};
 
 /// Shards that are read together: those of a million segments have a megabyte each.
 const SHARDS_AT_ONCE: usize = 2;
@@ -78,9 +78,9 @@ impl Summed {
         self.segments.iter().filter(|held| **held).count() as u32
     }
 
-    /// Reads the records of segments that were claimed in the current pass and are in no sum. They were taken in the order of
-    /// [`spread_order`] out of those that are in none, so all of them come before so many segments without a record as are worked
-    /// on at once. With `most`, no more than so many are looked at.
+    /// Reads the records of segments that were claimed in the current pass and are in no sum. Of each lane they were taken
+    /// one after the other, so they come before those of the lane that have no record, but for one that is about to be claimed.
+    /// With `most`, no more than so many are looked at.
     ///
     /// Errors: those of the store, after a minute of trying if they are retryable.
     pub async fn begun<S: CheckpointReader>(
@@ -92,9 +92,10 @@ impl Summed {
         let settings = &run.settings;
         let until = Until::after(PATIENCE);
         let until = &until;
-        let open = spread_order(settings.total_segments, settings.max_concurrency)
-            .filter(|segment| settings.includes(*segment) && !self.holds(*segment))
-            .take(most);
+        let lanes: Vec<_> = lanes(settings.total_segments, settings.max_concurrency).collect();
+        let count = lanes.len();
+        let is_open = |segment: &u32| settings.includes(*segment) && !self.holds(*segment);
+        let open = in_turn(lanes.into_iter().map(|lane| lane.filter(is_open))).take(most);
         let read = |segment| retry(until, move || store.segment(run, run.pass, segment));
         let mut records = stream::iter(open).map(read).buffered(RECORDS_AT_ONCE);
         let mut begun = Vec::new();
@@ -107,7 +108,7 @@ impl Summed {
                 }
                 None => without += 1,
             }
-            if without >= settings.workers() {
+            if without >= 2 * count {
                 break;
             }
         }

@@ -287,7 +287,8 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             writer.batch_size(),
             per_item(record.counters.consumed_wcu, writes_paid(record)),
             per_item(record.counters.consumed_rcu, record.counters.scanned),
-        );
+        )
+        .of_segment(chunk.segment);
         let sweep = Sweep {
             room: pace.room(),
             segment: Segment {

@@ -59,6 +59,14 @@ struct CeilingState {
     measured_since: Instant,
 }
 
+/// What a ceiling has found out, for whoever goes on at the same place.
+#[derive(Debug, Clone)]
+pub struct Found {
+    accepted: f64,
+    back: f64,
+    at: Instant,
+}
+
 /// What a request came to.
 #[derive(Debug)]
 struct Answer {
@@ -150,6 +158,31 @@ impl Ceiling {
                 measured_since: now,
             }),
         }
+    }
+
+    /// The ceiling of whoever begins now where another one has found something out. What was found long ago says nothing.
+    pub fn go_on(found: &Found) -> Self {
+        let ceiling = Ceiling::from(START);
+        let now = Instant::now();
+        if found.at.elapsed().as_secs_f64() < COME_BACK_SECONDS {
+            let mut state = ceiling.lock();
+            state.accepted_then = found.accepted;
+            state.back = found.back;
+            state.cut = Some(now);
+        }
+        ceiling
+    }
+
+    /// What it has found out; `None` if the table has not throttled.
+    pub fn found(&self) -> Option<Found> {
+        let state = self.lock();
+        state.cut?;
+        let seconds = state.changed.elapsed().as_secs_f64();
+        Some(Found {
+            accepted: state.accepted_then,
+            back: state.back + seconds / COME_BACK_SECONDS,
+            at: Instant::now(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, CeilingState> {
