@@ -139,10 +139,14 @@ impl Report {
     /// What a cell of the map stands for.
     pub fn cells_note(&self) -> String {
         let fold = self.run.settings.total_segments.div_ceil(MOST_CELLS);
-        match fold {
-            0 | 1 => "Each cell is a segment, in the order of their numbers.".into(),
+        let mut note = match fold {
+            0 | 1 => "Each cell is a segment, in the order of their numbers.".to_owned(),
             fold => format!("Each cell stands for {fold} segments, in the order of their numbers."),
+        };
+        if self.passes.iter().any(|pass| !pass.swept.is_empty()) {
+            note += " How many items were updated is known of the whole run, and of the segments with most items.";
         }
+        note
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backfill_core::records::{BoundBy, Counters, Event, Flush, Latencies, Proof};
 use backfill_core::view::cost::Bill;
-use backfill_core::view::progress::{SegmentProgress, Snapshot};
+use backfill_core::view::progress::{SegmentProgress, Snapshot, SweptSegment};
 use backfill_core::{Key, Value};
 
 use super::brief::Verdict;
@@ -404,6 +404,24 @@ fn skew_and_map_of_segments() {
     assert_eq!(cells[1].not_done, 2_500);
     let skew = large.skew().unwrap();
     assert_eq!((skew.largest, skew.not_begun), ((10_000, 1.0), 999_980));
+    // The sums of exhausted segments do not say how many items of each were updated, and the map says so.
+    assert!(!large.cells_note().contains("updated"));
+    large.passes[1].swept.push(SweptSegment {
+        segment: 2_600,
+        scanned: 7,
+        rejected: 1,
+    });
+    let swept = large.cells()[1].describe();
+    assert_eq!(
+        swept,
+        "segments 2500 to 4999: 7 scanned, 1 rejected, 2499 not done"
+    );
+    assert!(
+        large
+            .cells_note()
+            .contains("updated is known of the whole run")
+    );
+    large.passes[1].swept.clear();
     // And none at all, as in a dry run.
     for pass in &mut large.passes {
         pass.segments.clear();
