@@ -135,7 +135,7 @@ fn check(database: &Embedded, count: u64, seed: u64) -> std::result::Result<u64,
             }
         });
         let mut seeded: HashMap<u128, u64> = HashMap::new();
-        seeded.extend((0..count).filter_map(|i| Some((number_of(&made_up(seed, i))?, i))));
+        seeded.extend((0..count).map(|i| (Begun::new(seed, i).number, i)));
         let mut migrated = 0;
         for items in read {
             for found in items? {
@@ -223,31 +223,71 @@ fn taken(item: dynoxide::Item) -> Item {
         .collect()
 }
 
-fn guid(random: &mut Rng) -> String {
-    let guid = random.u128(..);
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        (guid >> 96) as u32,
-        (guid >> 80) as u16,
-        (guid >> 68) & 0xfff,
-        0x8000 | ((guid >> 48) as u16 & 0x3fff),
-        guid & 0xffff_ffff_ffff
-    )
+/// What an item is made up of first: its number among other things, which so is known without the item.
+struct Begun {
+    random: Rng,
+    first: &'static str,
+    last: &'static str,
+    status: &'static str,
+    city: &'static str,
+    /// That its id spells.
+    number: u128,
+}
+
+impl Begun {
+    fn new(seed: u64, index: u64) -> Begun {
+        let mut random = Rng::with_seed(seed.rotate_left(32) ^ index);
+        let mut pick = |words: &[&'static str]| words[random.usize(..words.len())];
+        let first = pick(&FIRST_NAMES);
+        let last = pick(&LAST_NAMES);
+        let status = pick(&["new", "paid", "shipped", "returned"]);
+        let city = pick(&["Tromsø", "Kyoto", "Valparaíso", "Gent", "Accra"]);
+        let guid = random.u128(..);
+        // A GUID of version 4, and of the variant that most are.
+        let number = (guid >> 80 << 80)
+            | 4 << 76
+            | ((guid >> 68) & 0xfff) << 64
+            | 2 << 62
+            | guid & ((1 << 62) - 1);
+        Begun {
+            random,
+            first,
+            last,
+            status,
+            city,
+            number,
+        }
+    }
+
+    fn id(&self) -> String {
+        let number = self.number;
+        format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            (number >> 96) as u32,
+            (number >> 80) as u16,
+            (number >> 64) as u16,
+            (number >> 48) as u16,
+            number & 0xffff_ffff_ffff
+        )
+    }
 }
 
 /// The `index`-th item: about 300 bytes with every kind of attribute, the same for the same seed.
 fn made_up(seed: u64, index: u64) -> Item {
-    let mut random = Rng::with_seed(seed.rotate_left(32) ^ index);
+    let begun = Begun::new(seed, index);
+    let id = Value::S(begun.id());
+    let Begun {
+        mut random,
+        first,
+        last,
+        status,
+        city,
+        ..
+    } = begun;
     let text = |s: &str| Value::S(s.to_owned());
     let number = |n: u64| Value::N(n.to_string());
-    let mut pick = |words: &[&str]| words[random.usize(..words.len())].to_owned();
-    let first = pick(&FIRST_NAMES);
-    let last = pick(&LAST_NAMES);
-    let status = pick(&["new", "paid", "shipped", "returned"]);
-    let city = pick(&["Tromsø", "Kyoto", "Valparaíso", "Gent", "Accra"]);
-    let guid = guid(&mut random);
     let mut item = Item::from([
-        ("id".into(), text(&guid)),
+        ("id".into(), id),
         (
             "created".into(),
             number(1_600_000_000_000 + random.u64(..200_000_000_000)),
@@ -257,7 +297,7 @@ fn made_up(seed: u64, index: u64) -> Item {
             "email".into(),
             text(&format!("{first}.{last}@example.com").to_lowercase()),
         ),
-        ("status".into(), text(&status)),
+        ("status".into(), text(status)),
         (
             "total".into(),
             Value::N(format!("{}.{}", random.u32(1..10_000), random.u32(1..10))),
@@ -266,7 +306,7 @@ fn made_up(seed: u64, index: u64) -> Item {
         ("deleted_at".into(), Value::Null(true)),
         (
             "tags".into(),
-            Value::Ss(vec![status.clone(), city.to_lowercase()]),
+            Value::Ss(vec![status.to_owned(), city.to_lowercase()]),
         ),
         (
             "sizes".into(),
@@ -282,7 +322,7 @@ fn made_up(seed: u64, index: u64) -> Item {
         (
             "address".into(),
             Value::M(BTreeMap::from([
-                ("city".into(), text(&city)),
+                ("city".into(), text(city)),
                 ("number".into(), number(random.u64(1..200))),
             ])),
         ),

@@ -76,14 +76,17 @@ fn call(database: &Embedded, request: &Request<Bytes>) -> Response<Body> {
         let body = json!({"__type": name}).to_string();
         response(StatusCode::BAD_REQUEST, format, body)
     };
-    if !body.is_empty() && serde_json::from_slice::<Json>(body).is_err() {
-        return wordless(NOT_JSON);
-    }
+    // What could be answered is JSON, and most can: so it is read as nothing but JSON only where something is wrong.
+    let or_not_json =
+        |refused| match !body.is_empty() && serde_json::from_slice::<Json>(body).is_err() {
+            true => wordless(NOT_JSON),
+            false => refused,
+        };
     let target = text("x-amz-target").unwrap_or("");
     let name = TARGETS.iter().find_map(|of| target.strip_prefix(of));
     let name = name.unwrap_or("");
     let Some(run) = find(name) else {
-        return wordless(NO_SUCH_CALL);
+        return or_not_json(wordless(NO_SUCH_CALL));
     };
     let unsigned = validate(AuthMaterial {
         authorization: text(header::AUTHORIZATION.as_str()),
@@ -91,7 +94,7 @@ fn call(database: &Embedded, request: &Request<Bytes>) -> Response<Body> {
         has_date_header: headers.contains_key("x-amz-date") || headers.contains_key(header::DATE),
     });
     if let Some(body) = unsigned {
-        return response(StatusCode::BAD_REQUEST, format, body);
+        return or_not_json(response(StatusCode::BAD_REQUEST, format, body));
     }
     if body.is_empty() {
         return wordless(NOT_JSON);
@@ -102,7 +105,7 @@ fn call(database: &Embedded, request: &Request<Bytes>) -> Response<Body> {
             let error = worded(name, error);
             let status = StatusCode::from_u16(error.status_code());
             let status = status.unwrap_or(StatusCode::BAD_REQUEST);
-            response(status, format, error.to_json())
+            or_not_json(response(status, format, error.to_json()))
         }
     }
 }
