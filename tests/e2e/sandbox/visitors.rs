@@ -442,6 +442,13 @@ fn bare() -> Vec<String> {
         with("POST /", "content-type: text/plain\r\n", "{}"),
         with("POST /", &format!("{json}{target}"), "{}"),
         with("POST /", &format!("{json}{target}{SIGNED}"), ""),
+        with("POST /", &format!("{json}{target}"), "{"),
+        with("POST /", &format!("{json}{target}{SIGNED}"), "{"),
+        with(
+            "POST /",
+            &format!("{json}{target}{SIGNED}"),
+            "{\"Limit\": 3}}",
+        ),
         with("POST /", &format!("{json}{target}{SIGNED}"), "[]"),
         with("POST /", &format!("{json}{target}{SIGNED}"), "{}"),
         with(
