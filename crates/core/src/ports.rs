@@ -9,7 +9,7 @@ use std::future::Future;
 
 use crate::change::{Seen, SharedChange};
 use crate::clock::now_ms;
-use crate::records::{BlockSum, CountNote, Flush, HistoryBucket};
+use crate::records::{BlockSum, CountNote, Flush, FullBlocks, HistoryBucket};
 use crate::records::{Rejected, RunRecord, SegmentRecord};
 use crate::request::WriterKind;
 use crate::table::TableDescription;
@@ -301,6 +301,13 @@ pub trait CheckpointReader: Send + Sync {
         from: u32,
     ) -> impl Future<Output = Result<Vec<BlockSum>>> + Send;
 
+    /// Which blocks of one pass are full, as far as that was noted, strongly consistent.
+    fn full_blocks(
+        &self,
+        run: &RunRecord,
+        pass: u32,
+    ) -> impl Future<Output = Result<FullBlocks>> + Send;
+
     /// The latest pass of which there is any record under a shard, whoever has left it there; `None` if there is none.
     fn latest_pass(
         &self,
@@ -351,7 +358,7 @@ pub trait CountNotes: CheckpointReader {
     ) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// Write access to the run record.
+/// Write access to the run record, and to what whoever leads a run knows of its sums.
 pub trait RunStore: CheckpointReader {
     /// Stores `record` as the successor of revision `record.revision - 1` (0: there was no record).
     ///
@@ -370,6 +377,22 @@ pub trait RunStore: CheckpointReader {
     /// Puts a copy of a record that is saved under a shard, unless there is a copy or a mark of a later revision. If every
     /// copy was marked before the record was saved, none is ever older than the record.
     fn save_copy(&self, record: &RunRecord, shard: u32) -> impl Future<Output = Result<()>> + Send;
+
+    /// Puts the sum of a block of the run's current pass in the place of one that had so many chunks (0: there was none). Returns false,
+    /// and puts nothing, if somebody has added to it since: each addition has a chunk.
+    fn save_sum(
+        &self,
+        run: &RunRecord,
+        sum: &BlockSum,
+        chunks: u64,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Notes which blocks of the run's current pass are full, unless it is noted of more.
+    fn note_full(
+        &self,
+        run: &RunRecord,
+        full: &FullBlocks,
+    ) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// Write access to the records of segments and of their rejected items, and to the history.

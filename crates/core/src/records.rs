@@ -29,4 +29,4 @@ pub use run::{
     SummedPasses, VERSION,
 };
 pub use segment::{BoundBy, Cursor, SegmentRecord};
-pub use sums::{BLOCK_SEGMENTS, BlockSum, Blocks};
+pub use sums::{BLOCK_SEGMENTS, BlockSum, Blocks, FullBlocks};

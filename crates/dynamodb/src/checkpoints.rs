@@ -6,8 +6,9 @@
 //! | its place          | `pass#00001#segment#0000012`    | a [`SegmentRecord`] |
 //! | its place          | `pass#00001#rejected#<digest>`  | a [`Rejected`] item, by the digest of its key |
 //! | its place          | `pass#00001#history#01800000000` | a [`HistoryBucket`] of its history, by its begin in seconds since 1970 |
-//! | its place          | `pass#00001#sums#0000003`        | what exhausted segments of a block come to (`sums.rs`) |
-//! | its place          | `exhausted#00001`               | how many segments of the pass are exhausted |
+//! | `stuff-1#16` to `stuff-1#31` | `pass#00001#sums#0000003` | of a large run: what exhausted segments of a block come to (`sums.rs`) |
+//! | `stuff-1#16`       | `pass#00001#full`               | of a large run: how many blocks are full (`sums.rs`) |
+//! | its place, or beside the sums | `exhausted#00001`    | how many segments of the pass are exhausted |
 //! | `#runs`            | `run#stuff-1`                   | the table of a run: one of the list of runs (`list.rs`) |
 //! | `stuff-1#count`    | `count`                         | a [`CountNote`]: how far the verification has come. The one key to which the verifier may write |
 //! | each place         | `copy`                          | of a large run: a copy of the run record, or the mark of one, which has a `revision` and nothing else |
@@ -28,8 +29,8 @@ use std::time::Duration;
 use backfill_core::pace::retry::{Until, retry};
 use backfill_core::ports::CheckpointReader;
 use backfill_core::records::{
-    BlockSum, CountNote, HistoryBucket, OfRun, Rejected, RunRecord, SegmentRecord, VERSION,
-    is_key_of_records, place,
+    BlockSum, CountNote, FullBlocks, HistoryBucket, OfRun, Rejected, RunRecord, SegmentRecord,
+    VERSION, is_key_of_records, place,
 };
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use serde::de::DeserializeOwned;
@@ -387,6 +388,10 @@ impl CheckpointReader for CheckpointTable {
         self.read_sums(run, pass, shard, from).await
     }
 
+    async fn full_blocks(&self, run: &RunRecord, pass: u32) -> Result<FullBlocks> {
+        self.read_full(run, pass).await
+    }
+
     async fn latest_pass(&self, run: &RunRecord, shard: u32) -> Result<Option<u32>> {
         let query = Query {
             table_name: &self.name,
@@ -443,7 +448,7 @@ impl CheckpointReader for CheckpointTable {
     }
 
     async fn exhausted(&self, run: &RunRecord, shard: u32) -> Result<u32> {
-        let place = place(&run.run_id, run.shards, shard);
+        let place = run.place_of_count(shard);
         let key = key(&place, &exhausted_key(run.pass));
         let record = self.record(&key, false).await?;
         Ok(match record.as_ref().and_then(|item| item.get(EXHAUSTED)) {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use backfill_core::ports::{CheckpointReader, CountNotes, RunStore, SegmentStore};
 use backfill_core::records::BoundBy;
 use backfill_core::records::{
-    BlockSum, CountNote, Counters, Cursor, Latencies, Rejected, RunRecord, SegmentRecord,
+    BlockSum, CountNote, Counters, Cursor, FullBlocks, Latencies, Rejected, RunRecord,
+    SegmentRecord,
 };
 use backfill_core::records::{Flush, HistoryBucket, place, shard_of};
 use backfill_core::{Error, ErrorKind, Key, Result};
@@ -142,6 +143,8 @@ struct State {
     exhausted: BTreeMap<(String, u32), u32>,
     /// Sums by run, pass and block.
     sums: BTreeMap<(String, u32, u32), BlockSum>,
+    /// Which blocks of a pass are full.
+    full: BTreeMap<(String, u32), FullBlocks>,
     rejected: BTreeMap<(String, u32, Key), Rejected>,
     history: BTreeMap<(String, u32, u64), HistoryBucket>,
     count_notes: BTreeMap<String, CountNote>,
@@ -282,8 +285,16 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
                 .collect()
         };
         let items: Vec<String> = sums.iter().map(|_| " ".repeat(SUM_BYTES)).collect();
-        self.read(&place(&run.run_id, run.shards, shard), &items);
+        self.read(&run.place_of_sums(shard), &items);
         Ok(sums)
+    }
+
+    async fn full_blocks(&self, run: &RunRecord, pass: u32) -> Result<FullBlocks> {
+        self.line.before().await?;
+        self.read(&run.place_of_sums(0), &[()]);
+        let state = self.state();
+        let full = state.full.get(&(run.run_id.clone(), pass)).copied();
+        Ok(full.unwrap_or_default())
     }
 
     async fn latest_pass(&self, run: &RunRecord, shard: u32) -> Result<Option<u32>> {
@@ -299,7 +310,7 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
 
     async fn exhausted(&self, run: &RunRecord, shard: u32) -> Result<u32> {
         self.line.before().await?;
-        let place = place(&run.run_id, run.shards, shard);
+        let place = run.place_of_count(shard);
         if let Some(meter) = self.line.meter() {
             // Of one small item, eventually consistent.
             let read = 0.5;
@@ -398,6 +409,39 @@ impl<L: Line> RunStore for MemoryStore<L> {
         };
         self.put_copy(&record.run_id, shard, copy).await
     }
+
+    async fn save_sum(&self, run: &RunRecord, sum: &BlockSum, chunks: u64) -> Result<bool> {
+        self.line.before().await?;
+        let shard = run.shard_of_block(sum.block);
+        self.wrote(&run.place_of_sums(shard), &());
+        let is_same = {
+            let mut state = self.state();
+            let key = (run.run_id.clone(), run.pass, sum.block);
+            let stored = state.sums.get(&key).map_or(0, |stored| stored.chunks);
+            if stored == chunks {
+                state.sums.insert(key, sum.clone());
+            }
+            stored == chunks
+        };
+        self.line.after().await?;
+        Ok(is_same)
+    }
+
+    async fn note_full(&self, run: &RunRecord, full: &FullBlocks) -> Result<()> {
+        self.line.before().await?;
+        self.wrote(&run.place_of_sums(0), &());
+        {
+            let mut state = self.state();
+            let noted = state
+                .full
+                .entry((run.run_id.clone(), run.pass))
+                .or_default();
+            if noted.blocks < full.blocks {
+                *noted = *full;
+            }
+        }
+        self.line.after().await
+    }
 }
 
 impl<L: Line> SegmentStore for MemoryStore<L> {
@@ -443,7 +487,7 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
     async fn add_to_sums(&self, run: &RunRecord, sum: &BlockSum) -> Result<bool> {
         self.line.before().await?;
         let shard = run.shard_of_block(sum.block);
-        self.wrote(&place(&run.run_id, run.shards, shard), &());
+        self.wrote(&run.place_of_sums(shard), &());
         let is_new = {
             let mut state = self.state();
             let key = (run.run_id.clone(), run.pass, sum.block);
@@ -464,7 +508,7 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
 
     async fn count_exhausted(&self, run: &RunRecord, shard: u32, segments: u32) -> Result<()> {
         self.line.before().await?;
-        let place = place(&run.run_id, run.shards, shard);
+        let place = run.place_of_count(shard);
         // In a small item.
         self.wrote(&place, &());
         {

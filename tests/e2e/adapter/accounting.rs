@@ -3,9 +3,12 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use backfill_core::change::Seen;
 use backfill_core::ports::TableWriter as _;
-use backfill_core::ports::{CheckpointReader as _, LookBy, Outcome, SegmentStore as _};
+use backfill_core::ports::{
+    CheckpointReader as _, LookBy, Outcome, RunStore as _, SegmentStore as _,
+};
 use backfill_core::records::{
-    BlockSum, Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, shard_of,
+    BlockSum, Counters, Cursor, Flush, FullBlocks, HistoryBucket, Rejected, RunRecord,
+    SegmentRecord, shard_of,
 };
 use backfill_core::request::WriterKind;
 use backfill_core::value::size::item_bytes;
@@ -362,9 +365,52 @@ async fn accounting_of_a_large_run_in_the_checkpoint_table() {
         other => panic!("{other:?}"),
     });
     places.insert(run.run_id.clone());
+    let counted = (0..80).step_by(2);
+    places.extend(counted.map(|segment| run.place_of_count(shard_of(segment, run.shards))));
     // The list of runs.
     places.insert("#runs".to_owned());
     assert_eq!(hash_keys.collect::<std::collections::BTreeSet<_>>(), places);
+}
+
+/// The exhausted segments of a block, by their places.
+async fn exhausted_of(
+    store: &CheckpointTable,
+    run: &RunRecord,
+    block: u32,
+) -> Vec<(u8, SegmentRecord)> {
+    let blocks = run.blocks(1).expect("a large run is summed up");
+    let mut all = Vec::new();
+    for segment in (0..64).filter_map(|place| blocks.segment(block, place)) {
+        let mut record = store.claim(run, segment).await.unwrap();
+        record.cursor = Cursor::Exhausted;
+        record.counters = Counters {
+            scanned: 10,
+            matched: 10,
+            updated: 9,
+            rejected: 1,
+            consumed_rcu: 0.5,
+            ..Counters::default()
+        };
+        all.push((blocks.place(segment).1, record));
+    }
+    all
+}
+
+/// What these of them come to.
+fn sum_of(block: u32, segments: &[(u8, SegmentRecord)]) -> BlockSum {
+    BlockSum::of(
+        block,
+        segments.iter().map(|(place, record)| (*place, record)),
+    )
+}
+
+/// The sum of a block as it is stored, with its places in order.
+async fn stored_sum(store: &CheckpointTable, run: &RunRecord, block: u32) -> BlockSum {
+    let shard = run.shard_of_block(block);
+    let mut sum = store.sums(run, 1, shard, block).await.unwrap().remove(0);
+    sum.segments.sort_unstable();
+    sum.rejected.sort_unstable();
+    sum
 }
 
 /// accounting: each exhausted segment is in the sum of its block once, however often and with whichever others it is added.
@@ -372,44 +418,54 @@ async fn accounting_of_a_large_run_in_the_checkpoint_table() {
 async fn accounting_of_sums_in_the_checkpoint_table() {
     let table = Table::with_items(1).await;
     let (store, run) = table.planned(1_000).await;
-    let blocks = run.blocks(1).expect("a large run is summed up");
-    let record = |segment: u32| {
-        let store = store.clone();
-        let run = run.clone();
-        async move {
-            let mut record = store.claim(&run, segment).await.unwrap();
-            record.cursor = Cursor::Exhausted;
-            record.counters = Counters {
-                scanned: 10,
-                matched: 10,
-                updated: 9,
-                rejected: 1,
-                consumed_rcu: 0.5,
-                ..Counters::default()
-            };
-            record
-        }
-    };
-    let of_block = |block: u32| (0..64).filter_map(move |place| blocks.segment(block, place));
-    let mut all = Vec::new();
-    for segment in of_block(3) {
-        all.push((blocks.place(segment).1, record(segment).await));
-    }
-    let sum = |range: std::ops::Range<usize>| {
-        BlockSum::of(3, all[range].iter().map(|(place, record)| (*place, record)))
-    };
+    let all = exhausted_of(&store, &run, 3).await;
+    let sum = |range: std::ops::Range<usize>| sum_of(3, &all[range]);
     assert!(store.add_to_sums(&run, &sum(0..10)).await.unwrap());
     assert!(!store.add_to_sums(&run, &sum(9..20)).await.unwrap());
     assert!(!store.add_to_sums(&run, &sum(0..10)).await.unwrap());
     assert!(store.add_to_sums(&run, &sum(10..64)).await.unwrap());
-    let shard = run.shard_of_block(3);
-    let mut found = store.sums(&run, 1, shard, 0).await.unwrap();
-    found[0].segments.sort_unstable();
-    found[0].rejected.sort_unstable();
     let mut expected = sum(0..64);
     expected.segments.sort_unstable();
     expected.rejected.sort_unstable();
-    assert_eq!(found, [expected]);
+    assert_eq!(stored_sum(&store, &run, 3).await, expected);
+    let shard = run.shard_of_block(3);
+    assert_eq!(store.sums(&run, 1, shard, 0).await.unwrap().len(), 1);
     assert!(store.sums(&run, 1, shard, 4).await.unwrap().is_empty());
     assert!(store.sums(&run, 2, shard, 0).await.unwrap().is_empty());
+}
+
+/// accounting: whoever leads a run puts a whole sum in the place of the one that it has read, unless somebody has added to that since;
+/// and of more and more blocks it is noted that they are full.
+#[tokio::test]
+async fn accounting_of_sums_that_are_mended() {
+    let table = Table::with_items(1).await;
+    let (store, run) = table.planned(1_000).await;
+    let all = exhausted_of(&store, &run, 4).await;
+    let first = sum_of(4, &all[..20]);
+    assert!(store.save_sum(&run, &first, 0).await.unwrap());
+    assert!(!store.save_sum(&run, &first, 0).await.unwrap());
+    let added = sum_of(4, &all[20..30]);
+    assert!(store.add_to_sums(&run, &added).await.unwrap());
+    assert!(!store.save_sum(&run, &first, first.chunks).await.unwrap());
+    let before = stored_sum(&store, &run, 4).await;
+    let mut whole = before.clone();
+    whole.merge(&sum_of(4, &all[30..]));
+    assert!(store.save_sum(&run, &whole, before.chunks).await.unwrap());
+    let mut expected = sum_of(4, &all);
+    expected.segments.sort_unstable();
+    expected.rejected.sort_unstable();
+    assert_eq!(stored_sum(&store, &run, 4).await, expected);
+
+    let none = FullBlocks::default();
+    assert_eq!(store.full_blocks(&run, 1).await.unwrap(), none);
+    let of = |blocks| FullBlocks {
+        blocks,
+        trials: 3,
+        saved_ms: 1_800_000_000_000,
+    };
+    for (noted, found) in [(5, 5), (4, 5), (5, 5), (9, 9)] {
+        store.note_full(&run, &of(noted)).await.unwrap();
+        assert_eq!(store.full_blocks(&run, 1).await.unwrap(), of(found));
+    }
+    assert_eq!(store.full_blocks(&run, 2).await.unwrap(), none);
 }

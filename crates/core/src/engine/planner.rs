@@ -1,5 +1,5 @@
 //! The planner: turns a request into a durable run, and chooses what the operator left open. It refuses bad input before
-//! anything is written, and writes run records and nothing else.
+//! anything is written, and writes run records, and to the sums of a large run what they lack, and nothing else.
 
 use std::time::Duration;
 

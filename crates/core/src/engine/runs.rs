@@ -1,5 +1,6 @@
 //! The course of a run, by its record: what is to be done next, how it fails, and how it is stopped. How a pass ends is in
-//! `conclusion`, what an operator changes on the way in `steering`. All three write run records and nothing else.
+//! `conclusion`, what an operator changes on the way in `steering`. All three write run records, and to the sums of a large run what
+//! they lack, and nothing else.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,13 +11,11 @@ use crate::clock::now_ms;
 use crate::engine::holds::note_hold;
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{load, load_any, taken_over};
-use crate::engine::sums::{self, Summed};
+use crate::engine::sums::{Standing, Summed};
 use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::RunStore;
-use crate::records::{
-    BlockSum, Blocks, Cursor, Owner, RunRecord, RunStatus, SegmentRecord, layout_version,
-};
+use crate::records::{Blocks, Cursor, Owner, RunRecord, RunStatus, SegmentRecord, layout_version};
 use crate::request::{Settings, Shown as _};
 use crate::table::spread_order;
 use crate::{Error, ErrorKind, Result};
@@ -132,10 +131,10 @@ impl<S: RunStore> Runs<S> {
     ///
     /// Errors: those of the store, after a minute of trying if they are retryable.
     pub(super) async fn last_sign_of(&self, record: &RunRecord) -> Result<u64> {
-        let saved: Vec<u64> = if let Some((summed, sums)) = self.summed(record).await? {
-            let begun = summed.begun(&self.store, record, usize::MAX).await?;
+        let saved: Vec<u64> = if let Some(standing) = Standing::read(&self.store, record).await? {
+            let begun = standing.begun(&self.store, record).await?;
             let begun = begun.into_iter().map(|segment| segment.saved_ms);
-            sums.iter().map(|sum| sum.saved_ms).chain(begun).collect()
+            begun.chain([standing.saved_ms()]).collect()
         } else {
             let under = |shard| self.store.segments(record, record.pass, shard);
             let segments = retry_each(&Until::after(PATIENCE), 0..record.shards, under).await?;
@@ -171,53 +170,35 @@ impl<S: RunStore> Runs<S> {
         ))
     }
 
-    /// The sums of the current pass, if it has any, and which segments they hold.
-    async fn summed(&self, record: &RunRecord) -> Result<Option<(Summed, Vec<BlockSum>)>> {
-        let Some(blocks) = record.blocks(record.pass) else {
-            return Ok(None);
-        };
-        let sums = sums::read(&self.store, record, record.pass, 0).await?;
-        let mut summed = Summed::none(blocks, record.settings.total_segments);
-        for sum in &sums {
-            summed.add(sum);
-        }
-        Ok(Some((summed, sums)))
-    }
-
     /// Whether every segment that was begun in the current pass is in its sums.
     pub(super) async fn has_left_none(&self, record: &RunRecord) -> Result<bool> {
-        let Some((summed, _)) = self.summed(record).await? else {
+        let Some(standing) = Standing::read(&self.store, record).await? else {
             return Ok(false);
         };
-        let begun = summed.begun(&self.store, record, usize::MAX).await?;
+        let begun = standing.begun(&self.store, record).await?;
         Ok(begun.is_empty())
     }
 
-    /// The exhausted segments of the current pass, and whether none has passed a trial. What a sum holds is exhausted; what none
-    /// holds may be, too, and whoever claims it finds that out, and adds it. So of a run with sums the records of its segments need
-    /// not be read.
+    /// The exhausted segments of the current pass, and whether one has passed a trial. What a sum holds is exhausted; what none
+    /// holds may be, too, and is added then, by whoever claims it or here. So of a run with sums the records of its segments need not
+    /// be read.
     async fn exhausted(&self, record: &RunRecord) -> Result<(Summed, bool)> {
-        if let Some((summed, sums)) = self.summed(record).await?
-            && !sums.is_empty()
-        {
-            let trial = sums.iter().all(|sum| sum.trials == 0);
-            return Ok((summed, trial));
+        if let Some(mut standing) = Standing::read(&self.store, record).await? {
+            standing.mend(&self.store, record).await?;
+            standing.note_full(&self.store, record).await;
+            return Ok(standing.told());
         }
         let under = |shard| self.store.segments(record, record.pass, shard);
         let started = retry_each(&Until::after(PATIENCE), 0..record.shards, under).await?;
         let started = started.concat();
-        let trial = !started.iter().any(|segment| segment.trial_passed);
-        let mut exhausted = Summed::none(
-            Blocks::new(record.settings.total_segments, 1),
-            record.settings.total_segments,
-        );
-        if record.blocks(record.pass).is_none() {
-            let is_exhausted = |segment: &&SegmentRecord| segment.cursor == Cursor::Exhausted;
-            for segment in started.iter().filter(is_exhausted) {
-                exhausted.note(segment.segment);
-            }
+        let tried = started.iter().any(|segment| segment.trial_passed);
+        let total = record.settings.total_segments;
+        let mut exhausted = Summed::none(Blocks::new(total, 1), total);
+        let is_exhausted = |segment: &&SegmentRecord| segment.cursor == Cursor::Exhausted;
+        for segment in started.iter().filter(is_exhausted) {
+            exhausted.note(segment.segment);
         }
-        Ok((exhausted, trial))
+        Ok((exhausted, tried))
     }
 
     /// The open segments out of those that `which` is true for.
@@ -238,7 +219,7 @@ impl<S: RunStore> Runs<S> {
                 verification: Verification::new(settings.total_segments),
             });
         }
-        let (exhausted, trial) = self.exhausted(record).await?;
+        let (exhausted, tried) = self.exhausted(record).await?;
         let figures = Figures {
             segments_done: Some(exhausted.count()),
             ..Figures::of_run(record)
@@ -247,7 +228,7 @@ impl<S: RunStore> Runs<S> {
         Ok(Round {
             run_id: record.run_id.clone(),
             pass: record.pass,
-            trial,
+            trial: !tried,
             segments: spread_order(settings.total_segments, settings.max_concurrency)
                 .filter(|segment| which(*segment) && !exhausted.holds(*segment))
                 .take(SEGMENTS_PER_ROUND)

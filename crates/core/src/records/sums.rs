@@ -2,7 +2,7 @@
 //! read them all. An exhausted segment is in the sums once or not at all, and its record changes no more. So what a block holds is
 //! right whoever has added it and however often that was tried; and a segment that is in no block may be exhausted all the same.
 
-use crate::records::{Counters, Latencies, RunRecord, SegmentRecord};
+use crate::records::{Counters, Latencies, RunRecord, SegmentRecord, place};
 
 /// Segments of a block, at most. Its item stays below the 1,024 bytes of one write unit, or a little above.
 pub const BLOCK_SEGMENTS: u32 = 64;
@@ -127,6 +127,35 @@ impl BlockSum {
     }
 }
 
+/// Which blocks of a pass are full, so that whoever plans need not read their sums. They change no more, so this is right whoever
+/// has noted it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FullBlocks {
+    /// How many they are: all before the first that may not be full.
+    pub blocks: u32,
+    /// Segments of them that have passed a trial.
+    pub trials: u64,
+    /// When the last segment of them was added to its sum; milliseconds since 1970.
+    pub saved_ms: u64,
+}
+
+impl FullBlocks {
+    /// Goes on through these sums, which are in the order of their blocks, to the first that is not full.
+    pub fn advance(&mut self, blocks: Blocks, sums: &[BlockSum]) {
+        for sum in sums {
+            if sum.block < self.blocks {
+                continue;
+            }
+            if sum.block > self.blocks || sum.segments.len() < blocks.size(sum.block) {
+                return;
+            }
+            self.blocks += 1;
+            self.trials = self.trials.saturating_add(sum.trials);
+            self.saved_ms = self.saved_ms.max(sum.saved_ms);
+        }
+    }
+}
+
 impl RunRecord {
     /// The blocks in which a pass is summed up; `None` if it is not.
     pub fn blocks(&self, pass: u32) -> Option<Blocks> {
@@ -137,6 +166,20 @@ impl RunRecord {
     /// The shard under which the sum of a block lies.
     pub fn shard_of_block(&self, block: u32) -> u32 {
         block % self.shards.max(1)
+    }
+
+    /// The partition key of the sums under a shard: another one than that of the records of segments, since both are written when a
+    /// segment ends.
+    pub fn place_of_sums(&self, shard: u32) -> String {
+        place(&self.run_id, self.shards, self.shards.saturating_add(shard))
+    }
+
+    /// The partition key of the count of the exhausted segments of a shard in the current pass: in a pass with sums beside these.
+    pub fn place_of_count(&self, shard: u32) -> String {
+        match self.blocks(self.pass) {
+            Some(_) => self.place_of_sums(shard),
+            None => place(&self.run_id, self.shards, shard),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Many small segments: what each of them costs beside its items.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,8 +10,10 @@ use backfill_core::engine::planner::Planner;
 use backfill_core::engine::verifier::Verifier;
 use backfill_core::engine::worker::Worker;
 use backfill_core::pace::Share;
-use backfill_core::ports::CheckpointReader as _;
-use backfill_core::records::{Counters, Cursor, RunRecord, RunStatus};
+use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
+use backfill_core::records::{
+    BlockSum, Counters, Cursor, FullBlocks, RunRecord, RunStatus, SegmentRecord,
+};
 use backfill_core::view::progress::{snapshot, totals};
 use backfill_simulation::{Line, MemoryStore};
 use backfill_testkit::Faults;
@@ -196,5 +199,88 @@ fn sums_that_another_version_has_not_kept_are_not_used() {
         let run = world.record().await;
         assert!(run.pass == 2 && run.blocks(2).is_some());
         assert_summed(&world).await;
+    });
+}
+
+/// Workers of a version that knows no sums add none. Their segments are not handed out again: whoever leads the run adds them.
+#[test]
+fn accounting_of_segments_that_no_worker_has_summed_up() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":200,"max_concurrency":4"#;
+        let world = World::new(Faults::none(1), 0, settings);
+        let owner = "here".into();
+        let planner = world.planner();
+        let mut round = planner.begin(&world.request, &owner).await.unwrap();
+        let run = world.record().await;
+        let without = RunRecord {
+            sums: None,
+            ..run.clone()
+        };
+        let mut rounds = 0;
+        while !round.segments.is_empty() {
+            rounds += 1;
+            assert!(rounds <= 2, "{:?}", round.segments);
+            // The first round is cut off.
+            let most = if rounds == 1 { 90 } else { usize::MAX };
+            for segment in round.segments.iter().take(most) {
+                let mut record = world.store.claim(&without, *segment).await.unwrap();
+                record.cursor = Cursor::Exhausted;
+                record.counters.scanned = 7;
+                record.counters.checkpoints = 1;
+                world.store.checkpoint(&without, &record).await.unwrap();
+            }
+            round = planner.runs.next(&run.run_id, 1, &owner).await.unwrap();
+            if rounds == 1 {
+                assert_eq!(round.segments.len(), 110);
+            }
+        }
+        assert_summed(&world).await;
+        let looked = snapshot(&world.store, &run.run_id).await.unwrap().unwrap();
+        assert_eq!(looked.passes[0].swept.len(), 200);
+        assert_eq!(looked.passes[0].counters.scanned, 1_400);
+    });
+}
+
+/// What the planner reads before a round does not grow with what is done: the sums of full blocks are read once in a run.
+#[test]
+fn the_planner_reads_only_what_is_open() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":30000,"max_concurrency":8"#;
+        let world = World::new(Faults::none(1), 1, settings);
+        let owner = "here".into();
+        let planner = world.planner();
+        planner.begin(&world.request, &owner).await.unwrap();
+        let run = world.record().await;
+        let blocks = run.blocks(1).unwrap();
+        let mut done = 0;
+        for rounds in 1..=3_u32 {
+            let round = planner.runs.next(&run.run_id, 1, &owner).await.unwrap();
+            assert_eq!(round.segments.len(), 10_000);
+            let mut sums: BTreeMap<u32, Vec<(u8, SegmentRecord)>> = BTreeMap::new();
+            for segment in round.segments {
+                let mut record = world.store.claim(&run, segment).await.unwrap();
+                record.cursor = Cursor::Exhausted;
+                record.trial_passed = segment == 0;
+                let (block, place) = blocks.place(segment);
+                sums.entry(block).or_default().push((place, record));
+            }
+            for (block, segments) in &sums {
+                let sum = BlockSum::of(*block, segments.iter().map(|(p, r)| (*p, r)));
+                assert!(world.store.add_to_sums(&run, &sum).await.unwrap());
+            }
+            let full = world.store.full_blocks(&run, 1).await.unwrap();
+            // All that was done before this round, but for a block that goes over its end.
+            assert_eq!(full.blocks, done * 10_000 / 64);
+            assert_eq!(full.trials, u64::from(done > 0));
+            done = rounds;
+        }
+        let end = planner.runs.next(&run.run_id, 1, &owner).await.unwrap();
+        assert!(end.segments.is_empty() && !end.trial);
+        // Nothing can be noted that is less.
+        let full = world.store.full_blocks(&run, 1).await.unwrap();
+        assert_eq!(full.blocks, 30_000_u32.div_ceil(64));
+        let less = FullBlocks::default();
+        world.store.note_full(&run, &less).await.unwrap();
+        assert_eq!(world.store.full_blocks(&run, 1).await.unwrap(), full);
     });
 }

@@ -443,8 +443,11 @@ fn a_thousand_workers_share_no_hot_key_of_the_checkpoint_table() {
         on(10_000_000, 1_000, Some(40_000)),
         on(28_000_000, 4_000, None),
     ];
-    let is_low = |units: &Units| units.write < 300.0 && units.read < 600.0;
+    let is_low = |units: &Units| units.write < 260.0 && units.read < 250.0;
     assert!(hottest.iter().all(is_low), "{hottest:#?}");
+    // With segments that last a third of a second, and are claimed, checkpointed, summed up and counted in that time.
+    let small = on(7_000_000, 4_000, None);
+    assert!(small.write < 650.0 && small.read < 250.0, "{small:#?}");
 }
 
 /// A checkpoint is saved once a second where nothing is written, also before an item has passed the trial, and at the end.

@@ -88,6 +88,10 @@ pub(super) fn sums_key(pass: u32, block: u32) -> String {
     format!("{}{block:07}", sums_prefix(pass))
 }
 
+pub(super) fn full_key(pass: u32) -> String {
+    format!("{PASS}{pass:05}#full")
+}
+
 pub(super) fn sums_prefix(pass: u32) -> String {
     format!("{PASS}{pass:05}#sums#")
 }
@@ -298,6 +302,7 @@ mod tests {
             history_key(1, 1_800_000_000_000),
             exhausted_key(1),
             sums_key(1, 12),
+            full_key(1),
             format!("{}stuff-1", places::LISTED),
         ];
         for name in &named {

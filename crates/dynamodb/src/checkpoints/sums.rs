@@ -7,13 +7,15 @@
 //! | `x0` to `x63` | items of it that DynamoDB refuses, if any |
 //! | `scanned`, `matched`, … | totals |
 //! | `w17`, `r17` | writes and reads whose time was in this bucket |
+//!
+//! How many blocks are full is an item of its own, with `blocks`, `trials` and `saved_ms`, as in [`FullBlocks`].
 
-use backfill_core::records::{BlockSum, Counters, RunRecord, VERSION, place};
+use backfill_core::records::{BlockSum, Counters, FullBlocks, RunRecord, VERSION};
 use backfill_core::{Error, ErrorKind, Item, Result, Value};
 
 use super::CheckpointTable;
-use super::form::{expires_at, key, names, number, sums_key, sums_prefix, values};
-use crate::calls::{CONDITION_FAILED, Queried, Query, UpdateItem};
+use super::form::{expires_at, full_key, key, names, number, sums_key, sums_prefix, values};
+use crate::calls::{CONDITION_FAILED, PutItem, Queried, Query, UpdateItem};
 use crate::onward::Onward;
 use crate::send::ProvideErrorMetadata as _;
 
@@ -194,7 +196,7 @@ impl CheckpointTable {
         shard: u32,
         from: u32,
     ) -> Result<Vec<BlockSum>> {
-        let place = place(&run.run_id, run.shards, shard);
+        let place = run.place_of_sums(shard);
         // Behind the digits of every block.
         let end = format!("{}~", sums_prefix(pass));
         let mut sums = Vec::new();
@@ -235,7 +237,7 @@ impl CheckpointTable {
         let parts = parts(sum);
         let (expression, condition) = (parts.expression(), parts.condition());
         let written: Item = parts.set.into_iter().chain(parts.add).collect();
-        let place = place(&run.run_id, run.shards, run.shard_of_block(sum.block));
+        let place = run.place_of_sums(run.shard_of_block(sum.block));
         let key = key(&place, &sums_key(run.pass, sum.block));
         let update = UpdateItem {
             condition_expression: Some(&condition),
@@ -251,6 +253,84 @@ impl CheckpointTable {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some(CONDITION_FAILED) => Ok(false),
             Err(error) => Err(self.failed("summing up in", error)),
+        }
+    }
+
+    /// Puts the sum of a block, if the one that is there has so many chunks (0: there is none).
+    pub(super) async fn put_sum(
+        &self,
+        run: &RunRecord,
+        sum: &BlockSum,
+        chunks: u64,
+    ) -> Result<bool> {
+        let Parts { set, add, .. } = parts(sum);
+        let place = run.place_of_sums(run.shard_of_block(sum.block));
+        let key = key(&place, &sums_key(run.pass, sum.block));
+        let item: Item = key.0.into_iter().chain(set).chain(add).collect();
+        let seen = values([("seen", number(chunks))]);
+        let (condition, seen) = match chunks {
+            0 => ("attribute_not_exists(run_id)", Item::new()),
+            _ => ("chunks = :seen", seen),
+        };
+        self.put_if(&item, condition, &seen, "summing up in").await
+    }
+
+    /// Which blocks are full, as far as that is noted. A note of another version is none.
+    pub(super) async fn read_full(&self, run: &RunRecord, pass: u32) -> Result<FullBlocks> {
+        let key = key(&run.place_of_sums(0), &full_key(pass));
+        let note = self.record(&key, true).await?.unwrap_or_default();
+        let number_of = |name: &str| match note.get(name) {
+            Some(Value::N(text)) => text.parse::<u64>().ok(),
+            _ => None,
+        };
+        let read = || {
+            Some(FullBlocks {
+                blocks: u32::try_from(number_of("blocks")?).ok()?,
+                trials: number_of("trials")?,
+                saved_ms: number_of("saved_ms")?,
+            })
+        };
+        let is_known = note.get("version") == Some(&number(VERSION));
+        Ok(read().filter(|_| is_known).unwrap_or_default())
+    }
+
+    /// Notes which blocks are full, unless it is noted of as many.
+    pub(super) async fn put_full(&self, run: &RunRecord, full: &FullBlocks) -> Result<()> {
+        let key = key(&run.place_of_sums(0), &full_key(run.pass));
+        let attributes = [
+            ("version", number(VERSION)),
+            ("expires_at", expires_at()),
+            ("blocks", number(full.blocks)),
+            ("trials", number(full.trials)),
+            ("saved_ms", number(full.saved_ms)),
+        ];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value));
+        let item: Item = key.0.into_iter().chain(attributes).collect();
+        let condition = "attribute_not_exists(blocks) OR blocks < :blocks";
+        let seen = values([("blocks", number(full.blocks))]);
+        let put = self.put_if(&item, condition, &seen, "writing").await;
+        put.map(drop)
+    }
+
+    /// Puts an item under a condition; false if it does not hold.
+    async fn put_if(
+        &self,
+        item: &Item,
+        condition: &str,
+        values: &Item,
+        doing: &str,
+    ) -> Result<bool> {
+        let put = PutItem {
+            table_name: &self.name,
+            item,
+            condition_expression: condition,
+            expression_attribute_values: Some(values),
+            return_values_on_condition_check_failure: "NONE",
+        };
+        match self.sender.call(&put).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some(CONDITION_FAILED) => Ok(false),
+            Err(error) => Err(self.failed(doing, error)),
         }
     }
 }

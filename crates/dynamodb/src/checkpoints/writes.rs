@@ -2,8 +2,8 @@
 
 use backfill_core::ports::{CheckpointReader as _, CountNotes, RunStore, SegmentStore};
 use backfill_core::records::{
-    BlockSum, CountNote, Counters, Cursor, Flush, HistoryBucket, Rejected, RunRecord, RunStatus,
-    SegmentRecord, VERSION, place,
+    BlockSum, CountNote, Counters, Cursor, Flush, FullBlocks, HistoryBucket, Rejected, RunRecord,
+    RunStatus, SegmentRecord, VERSION,
 };
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 
@@ -97,6 +97,14 @@ impl RunStore for CheckpointTable {
         self.put_copy(copy, &record.run_id, shard, record.revision, condition)
             .await
     }
+
+    async fn save_sum(&self, run: &RunRecord, sum: &BlockSum, chunks: u64) -> Result<bool> {
+        self.put_sum(run, sum, chunks).await
+    }
+
+    async fn note_full(&self, run: &RunRecord, full: &FullBlocks) -> Result<()> {
+        self.put_full(run, full).await
+    }
 }
 
 impl SegmentStore for CheckpointTable {
@@ -161,7 +169,7 @@ impl SegmentStore for CheckpointTable {
     }
 
     async fn count_exhausted(&self, run: &RunRecord, shard: u32, segments: u32) -> Result<()> {
-        let place = place(&run.run_id, run.shards, shard);
+        let place = run.place_of_count(shard);
         let key = key(&place, &exhausted_key(run.pass));
         let update = UpdateItem {
             expression_attribute_names: Some(&names([EXHAUSTED, "expires_at"])),
