@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use self::bucket::TokenBucket;
 pub use self::budget::{Budget, REQUEST_SECONDS, Share};
 use self::budget::{LEAST_PAGE_UNITS, page_units};
-use self::ceiling::{Ceiling, START};
+use self::ceiling::{Ceiling, SETTLE_TOGETHER, START};
 pub use self::read_cost::{Consistency, bytes_of, units_of};
 use self::read_cost::{MOST_PER_ITEM, ReadCost, page_should_cost};
 use self::retry::{Until, retry_until};
@@ -163,6 +163,9 @@ impl<'a> Pace<'a> {
     pub fn of_segment(mut self, segment: u32) -> Self {
         if let Some(found) = self.budget.lanes.next_to(segment) {
             self.writes.ceiling = Ceiling::go_on(&found);
+        }
+        if !self.budget.is_shared() {
+            self.writes.ceiling.settle_for(SETTLE_TOGETHER);
         }
         self.segment = Some(segment);
         self

@@ -29,6 +29,9 @@ const COME_BACK_SECONDS: f64 = 60.0;
 const MORE_IN: f64 = 15.0;
 /// How long the table may need to recover after the ceiling was lowered.
 const SETTLE: Duration = Duration::from_millis(100);
+/// The same if others of the process lower theirs meanwhile, and go on at what was found: to follow each of them down took all far
+/// below the limit.
+pub const SETTLE_TOGETHER: Duration = Duration::from_millis(500);
 /// So few items say little of what is accepted and of how much is throttled.
 const FEW: f64 = 20.0;
 /// Over how long the accepted rate is measured.
@@ -41,6 +44,7 @@ const LEAST: f64 = 1.0;
 pub struct Ceiling {
     bucket: TokenBucket,
     state: Mutex<CeilingState>,
+    settle: Duration,
 }
 
 #[derive(Debug)]
@@ -157,7 +161,13 @@ impl Ceiling {
                 answers: VecDeque::new(),
                 measured_since: now,
             }),
+            settle: SETTLE,
         }
+    }
+
+    /// Says how long it is not lowered again.
+    pub fn settle_for(&mut self, settle: Duration) {
+        self.settle = settle;
     }
 
     /// The ceiling of whoever begins now where another one has found something out. What was found long ago says nothing.
@@ -221,7 +231,7 @@ impl Ceiling {
             throttles,
         });
         // What was sent before the last cut, or just after it, tells nothing new.
-        let settled = state.cut.is_none_or(|cut| sent >= cut + SETTLE);
+        let settled = state.cut.is_none_or(|cut| sent >= cut + self.settle);
         if throttles == 0 || !settled {
             return;
         }

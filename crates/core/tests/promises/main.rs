@@ -6,6 +6,7 @@ mod held;
 mod honest_end;
 mod no_gap;
 mod one_owner;
+mod pace;
 mod plans;
 mod proof;
 mod properties;
