@@ -85,11 +85,12 @@ async fn resume_and_accounting_of_a_run_whose_records_are_spread() {
     of_run("rejected").expect_code(0);
 }
 
-/// The run record lies under the run's id, and all else under sixteen shards, each with a copy of the record as it is.
+/// The run record lies under the run's id, all that belongs to segments under sixteen shards, each with a copy of the record as it
+/// is, and sums and counts under sixteen more.
 fn assert_spread(records: &BTreeMap<Key, Item>) {
     let keys: BTreeSet<&str> = records.values().map(|item| text(item, "run_id")).collect();
     // With the list of runs.
-    assert_eq!(keys.len(), 1 + 16 + 1, "{keys:?}");
+    assert_eq!(keys.len(), 1 + 16 + 16 + 1, "{keys:?}");
     let named = |name| {
         records
             .values()

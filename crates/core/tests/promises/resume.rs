@@ -94,7 +94,7 @@ fn resume_goes_on_from_the_checkpointed_keys() {
 fn resume_after_a_pause_from_elsewhere() {
     for pause_ms in (0..8_000).step_by(400) {
         in_virtual_time(async {
-            let world = World::new(Faults::none(3), 3_000, r#","total_segments":3"#);
+            let world = World::new(Faults::none(3), 4_500, r#","total_segments":3"#);
             let before = world.table.items();
             let (planner, run_id) = (world.planner(), world.request.run_id());
             let pause = async {
@@ -128,7 +128,7 @@ fn resume_after_a_pause_from_elsewhere() {
                 .unwrap();
             assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
             world.assert_migrated(&before);
-            assert_eq!(world.counters().await.updated, 2_400);
+            assert_eq!(world.counters().await.updated, 3_600);
             let run = world.store.run(&run_id).await.unwrap().unwrap();
             let events: Vec<_> = run
                 .events
