@@ -1,7 +1,7 @@
 //! Runs as the state machine drives them, in both of its interpreters.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use backfill_core::Value;
@@ -125,15 +125,14 @@ fn a_worker_that_crashes_once_is_retried() {
     deployed(async |aws| {
         let table = aws.table("crash", 200).await;
         // Segment 0 has the trial chunk, which has a retry of its own; the crash is to be in the Map.
-        let (armed, updates) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
-        );
+        let (of_segment_1, updates) = (Arc::new(Mutex::new(None)), Arc::new(AtomicU64::new(0)));
         let tap = aws.wire.tap("crash", move |call| {
+            let process = Process::of(&call);
+            let mut of_segment_1 = of_segment_1.lock().unwrap();
             if call.is_sweep() && call.segment() == Some(1) {
-                armed.store(true, Ordering::SeqCst);
+                of_segment_1.get_or_insert(process);
             }
-            let (now, before) = match armed.load(Ordering::SeqCst) {
+            let (now, before) = match *of_segment_1 == Some(process) {
                 true => (
                     call.updates(),
                     updates.fetch_add(call.updates(), Ordering::SeqCst),
@@ -143,7 +142,7 @@ fn a_worker_that_crashes_once_is_retried() {
             // In the middle of the page.
             let crashes = (before..before + now).contains(&40);
             if crashes {
-                Process::of(&call).kill();
+                process.kill();
             }
             async move {
                 if crashes {
