@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the `backfill` command as a process, and tables through the AWS API.
 
 pub mod aws;
+pub mod bench_stub;
 pub mod command;
 pub mod convert;
 pub mod database;

@@ -1,37 +1,9 @@
 //! What a process holds of a table is bounded, however many segments it works on together.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use backfill_e2e::command::{AtWork, backfill, program};
-use serde_json::Value;
-
-/// The bench's table, which answers faster than an embedded database; it ends with the test.
-struct Table(Child, String);
-
-impl Table {
-    fn with(options: &str) -> Table {
-        let mut stub = Command::new(program("bench-stub"));
-        stub.args(options.split_whitespace()).stdout(Stdio::piped());
-        let mut child = stub.spawn().expect("it starts");
-        let output = child.stdout.take().expect("it is piped");
-        let mut line = String::new();
-        BufReader::new(output)
-            .read_line(&mut line)
-            .expect("it says where it is");
-        let said: Value = serde_json::from_str(&line).expect("one JSON object");
-        let endpoint = said["endpoint"].as_str().expect("an endpoint");
-        Table(child, endpoint.to_owned())
-    }
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use backfill_e2e::bench_stub::BenchStub;
+use backfill_e2e::command::{AtWork, backfill};
 
 /// Megabytes of a process that are no file's: its program's are not those of a release. None if it has ended.
 fn anonymous_megabytes(pid: u32) -> Option<f64> {
@@ -47,12 +19,13 @@ fn anonymous_megabytes(pid: u32) -> Option<f64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_of_64_segments_at_once() {
     const ITEMS: u64 = 120_000;
-    let table = Table::with(&format!("--items {ITEMS} --latency-ms 10"));
+    let items = format!("--items {ITEMS} --latency-ms 10");
+    let table = BenchStub::start(items.split_whitespace());
     let mut run = backfill(
         "run --table stuff --set test=1 --json --segments 64 --concurrency 64 --no-rehearsal"
             .split_whitespace(),
     );
-    run.args(["--endpoint-url", &table.1]);
+    run.args(["--endpoint-url", &table.endpoint]);
     let process = AtWork::start(run);
     let pid = process.pid();
     let samples = tokio::spawn(async move {

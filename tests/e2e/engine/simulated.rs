@@ -4,97 +4,48 @@
 //! Time is what the table sees, from the first write to the last. What bounds it is the table and never the machine:
 //! a few hundred units a second.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use backfill_core::request::{RequestedSettings, WriterKind};
-use backfill_e2e::command::{Ended, backfill, program};
+use backfill_e2e::bench_stub::BenchStub;
+use backfill_e2e::command::{Ended, backfill};
 use backfill_simulation::{Driver, Scenario, in_virtual_time, simulate};
 use futures_util::{StreamExt as _, stream};
-use serde_json::Value;
 
-/// The stub as a process, killed with the test.
-struct Stub {
-    child: Child,
-    endpoint: String,
-}
-
-impl Stub {
-    fn start(scenario: &Scenario) -> Stub {
-        let milliseconds = |time: Duration| (time.as_secs_f64() * 1e3).to_string();
-        let seconds = |time: Duration| time.as_secs_f64().to_string();
-        let mut command = Command::new(program("bench-stub"));
-        for (flag, value) in [
-            ("--items", Some(scenario.items.to_string())),
-            ("--item-size", Some(scenario.item_bytes.to_string())),
-            ("--pending", Some(scenario.pending.to_string())),
-            ("--partitions", Some(scenario.partitions.to_string())),
-            ("--partition-wcu", Some(scenario.partition_wcu.to_string())),
-            ("--partition-rcu", Some(scenario.partition_rcu.to_string())),
-            ("--table-wcu", Some(scenario.table_wcu.to_string())),
-            ("--table-rcu", Some(scenario.table_rcu.to_string())),
-            ("--burst", Some(scenario.burst_seconds.to_string())),
-            ("--live-wcu", Some(scenario.live_wcu.to_string())),
-            ("--latency-ms", Some(milliseconds(scenario.latency))),
-            ("--p99-ms", scenario.latency_p99.map(milliseconds)),
-            (
-                "--statement-ms",
-                Some(milliseconds(scenario.statement_latency)),
-            ),
-            ("--split-after", scenario.split_after.map(seconds)),
-            ("--doubles-after", scenario.doubles_after.map(seconds)),
-        ] {
-            if let Some(value) = value {
-                command.args([flag, &value]);
-            }
-        }
-        if scenario.rested {
-            command.arg("--rested");
-        }
-        let mut child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the stub starts");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("it is piped");
-        let read = BufReader::new(stdout).read_line(&mut line);
-        read.expect("the stub says where it is");
-        let ready: Value = serde_json::from_str(&line).expect("one JSON object");
-        let endpoint = ready["endpoint"].as_str().expect("an endpoint").to_owned();
-        Stub { child, endpoint }
+/// A table as the scenario says.
+fn stub_of(scenario: &Scenario) -> BenchStub {
+    let milliseconds = |time: Duration| (time.as_secs_f64() * 1e3).to_string();
+    let seconds = |time: Duration| time.as_secs_f64().to_string();
+    let mut options = Vec::new();
+    for (flag, value) in [
+        ("--items", Some(scenario.items.to_string())),
+        ("--item-size", Some(scenario.item_bytes.to_string())),
+        ("--pending", Some(scenario.pending.to_string())),
+        ("--partitions", Some(scenario.partitions.to_string())),
+        ("--partition-wcu", Some(scenario.partition_wcu.to_string())),
+        ("--partition-rcu", Some(scenario.partition_rcu.to_string())),
+        ("--table-wcu", Some(scenario.table_wcu.to_string())),
+        ("--table-rcu", Some(scenario.table_rcu.to_string())),
+        ("--burst", Some(scenario.burst_seconds.to_string())),
+        ("--live-wcu", Some(scenario.live_wcu.to_string())),
+        ("--latency-ms", Some(milliseconds(scenario.latency))),
+        ("--p99-ms", scenario.latency_p99.map(milliseconds)),
+        (
+            "--statement-ms",
+            Some(milliseconds(scenario.statement_latency)),
+        ),
+        ("--split-after", scenario.split_after.map(seconds)),
+        ("--doubles-after", scenario.doubles_after.map(seconds)),
+    ] {
+        options.extend(value.map(|value| [flag.to_owned(), value]));
     }
-
-    /// What the table has seen.
-    async fn report(&self) -> Value {
-        let address = self.endpoint.strip_prefix("http://").expect("no TLS");
-        let stream = tokio::net::TcpStream::connect(address).await;
-        let stream = hyper_util::rt::TokioIo::new(stream.expect("it listens"));
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-            .await
-            .expect("it speaks HTTP");
-        tokio::spawn(connection);
-        let get = hyper::Request::get("/").header("host", address);
-        let get = get.body(http_body_util::Empty::<hyper::body::Bytes>::new());
-        let response = sender.send_request(get.expect("a request")).await;
-        let body = response.expect("an answer").into_body();
-        let body = http_body_util::BodyExt::collect(body).await;
-        let body = body.expect("a body").to_bytes();
-        serde_json::from_slice(&body).expect("one JSON object")
-    }
-}
-
-impl Drop for Stub {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    let rested = scenario.rested.then(|| "--rested".to_owned());
+    BenchStub::start(options.into_iter().flatten().chain(rested))
 }
 
 /// Seconds that a process takes.
 async fn in_a_process(scenario: &Scenario, settings: &RequestedSettings) -> f64 {
-    let stub = Stub::start(scenario);
+    let stub = stub_of(scenario);
     let mut command = backfill(["run", "--table", "stuff", "--set", "test=1", "--json"]);
     command.args(["--endpoint-url", &stub.endpoint]);
     for (flag, value) in [
