@@ -37,7 +37,7 @@ pub(super) enum Pass<'g> {
     Never,
 }
 
-/// The page whose items are tried.
+/// The segment whose items are tried, from page to page for as long as this is kept.
 pub(super) struct First<'g> {
     gate: &'g Gate,
     state: MutexGuard<'g, State>,
@@ -84,6 +84,11 @@ impl Gate {
 }
 
 impl First<'_> {
+    /// Goes on with the next page of its segment: what was tried until now counts beside that.
+    pub(super) fn next_page(&mut self) {
+        self.before = self.state.tried;
+    }
+
     /// Takes note of what has become of the items of the page until now. True if the gate is open from now on; it never opens if an
     /// error ends the run.
     pub(super) fn tried(&mut self, result: &PageResult) -> bool {

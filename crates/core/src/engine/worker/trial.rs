@@ -88,6 +88,8 @@ impl Trying<'_> {
         );
         if page.cut || !is_suspicious || self.pages >= SUSPICIOUS_TRIAL_PAGES {
             self.first = None;
+        } else if let Some(first) = &mut self.first {
+            first.next_page();
         }
     }
 }
@@ -280,5 +282,56 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 error.context(format!("trying the update on key {key}")),
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::gate::Gate;
+    use super::*;
+    use crate::pace::retry::Until;
+    use crate::records::Counters;
+
+    /// A segment of which one item is refused keeps its turn from page to page. What was tried on earlier pages counts, or the
+    /// process would write one by one for a hundred pages.
+    #[tokio::test(start_paused = true)]
+    async fn items_tried_on_earlier_pages_open_the_gate_as_well() {
+        let gate = Gate::default();
+        gate.shut(true).await;
+        let until = Until::after(Duration::from_secs(10));
+        let mut trying = Trying::from(Stage::Trying {
+            is_all: false,
+            in_vain: Some(0),
+        });
+        trying.first = match gate.pass(&until).await {
+            Pass::First(first) => Some(first),
+            Pass::Open | Pass::Never => panic!("it is shut, and nobody tries"),
+        };
+        let mut opened = Vec::new();
+        for rejected in [1, 0, 0] {
+            let mut page = PageResult::default();
+            for _ in 0..40 {
+                page.counters.matched += 1;
+                let first = trying.first.as_mut().expect("it keeps its turn");
+                if first.tried(&page) {
+                    opened.push(page.counters.matched);
+                    break;
+                }
+            }
+            page.counters = Counters {
+                rejected,
+                raced: page.counters.matched - rejected,
+                ..page.counters
+            };
+            trying.behind(&page);
+        }
+        assert_eq!(
+            opened,
+            [20],
+            "the hundredth is the twentieth of the third page"
+        );
+        assert!(!gate.is_shut());
     }
 }
