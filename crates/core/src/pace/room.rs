@@ -3,7 +3,8 @@
 //!
 //! A segment that holds nothing gets room for a page at once, so none waits for another one, and there is always one that goes
 //! on. Room for further pages is waited for in the order of asking. While there are many segments, or items need much, a page
-//! is asked for fewer items, so that the pages that are given at once take no more than half of the room.
+//! is asked for fewer items, so that the pages that are given at once take no more than half of the room. But a page has the
+//! least bytes that are worth reading: from 375 segments at once on the first pages take as many times that, whatever the room.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ use crate::change::Seen;
 /// Bytes that all segments of a process hold together.
 const ROOM: f64 = 6e6;
 
-/// Bytes that a page should have room for at least, or reading costs too much.
+/// Bytes that a page has room for at least, however many segments there are, or reading costs too much.
 const LEAST_PAGE: f64 = 8e3;
 
 /// Bytes that an item takes which a page has evaluated, until one has said it.
@@ -107,9 +108,11 @@ impl<'a> SegmentRoom<'a> {
         }
     }
 
-    /// Waits for room for a page that evaluates so many items. A segment reads no further ahead than that: no more than these may
-    /// still be to write. If nothing is, it does not wait.
-    pub async fn page(&self, items: u32) -> PageRoom<'_> {
+    /// Waits for room for a page that evaluates as many items as are `wanted` now. A segment reads no further ahead than that: no
+    /// more than these may still be to write. If nothing is, it does not wait. If fewer are wanted when there is room, the page
+    /// evaluates fewer; if more are, no more than it has waited for.
+    pub async fn page(&self, wanted: impl Fn() -> u32) -> PageRoom<'_> {
+        let items = wanted();
         self.until_at_most(items.into()).await;
         let expected = f64::from(items) * self.room.lock().per_item;
         tokio::select! {
@@ -119,6 +122,7 @@ impl<'a> SegmentRoom<'a> {
         }
         PageRoom {
             segment: self,
+            most: items.min(wanted()),
             items: 0,
             bytes: expected,
         }
@@ -135,11 +139,17 @@ impl<'a> SegmentRoom<'a> {
 #[derive(Debug)]
 pub struct PageRoom<'a> {
     segment: &'a SegmentRoom<'a>,
+    most: u32,
     items: u64,
     bytes: f64,
 }
 
 impl PageRoom<'_> {
+    /// Most items that the page should evaluate.
+    pub fn most(&self) -> u32 {
+        self.most
+    }
+
     /// The page is read: so many items were evaluated, and these it holds.
     pub fn fill(&mut self, evaluated: u64, pending: &[Seen]) {
         let room = self.segment.room;
@@ -198,7 +208,7 @@ mod tests {
 
     /// A page of these items.
     async fn page<'a>(segment: &'a SegmentRoom<'_>, items: &[Seen]) -> PageRoom<'a> {
-        let mut page = segment.page(items.len() as u32).await;
+        let mut page = segment.page(|| items.len() as u32).await;
         page.fill(items.len() as u64, items);
         page
     }
@@ -218,7 +228,7 @@ mod tests {
             pages.push(page.expect("the first page of a segment"));
         }
         assert!(room.lock().held > ROOM);
-        let another = segments[0].page(1_000);
+        let another = segments[0].page(|| 1_000);
         tokio::pin!(another);
         assert!(another.as_mut().now_or_never().is_none());
         for held in &mut pages[1..] {
@@ -239,7 +249,7 @@ mod tests {
         let segment = SegmentRoom::new(&room);
         let mut first = page(&segment, &items).await;
         let mut second = page(&segment, &items).await;
-        let third = segment.page(100);
+        let third = segment.page(|| 100);
         tokio::pin!(third);
         assert!(third.as_mut().now_or_never().is_none());
         first.give_back(&items[..99]);
@@ -249,7 +259,7 @@ mod tests {
         let third = third.now_or_never().expect("no more than a page is held");
         drop(third);
         room.lock().held += ROOM;
-        let fourth = segment.page(100);
+        let fourth = segment.page(|| 100);
         tokio::pin!(fourth);
         assert!(fourth.as_mut().now_or_never().is_none());
         drop(first);
@@ -258,7 +268,27 @@ mod tests {
         assert!(fourth.now_or_never().is_some());
     }
 
-    /// However many segments there are and however long their keys, the pages that they get at once have room.
+    /// What a page waits for is what it has room for: it may be wanted smaller when it gets it, and is no larger if more is wanted.
+    #[tokio::test]
+    async fn a_page_is_no_larger_than_what_it_has_waited_for() {
+        let room = Room::new();
+        let items = items(200);
+        let segment = SegmentRoom::new(&room);
+        for (now, expected) in [(200, 100), (40, 40)] {
+            let wanted = std::cell::Cell::new(100);
+            let before = page(&segment, &items).await;
+            let next = segment.page(|| wanted.get());
+            tokio::pin!(next);
+            assert!(next.as_mut().now_or_never().is_none(), "it waits");
+            wanted.set(now);
+            drop(before);
+            let next = next.now_or_never().expect("there is room");
+            assert_eq!(next.most(), expected);
+        }
+    }
+
+    /// However long the keys of up to some hundred segments are, the pages that they get at once have half of the room. Of more
+    /// segments each gets the least page.
     #[tokio::test]
     async fn pages_become_smaller_with_more_segments_and_larger_items() {
         let room = Room::new();
@@ -273,10 +303,18 @@ mod tests {
             let all = f64::from(room.most_items(segments) * segments) * bytes;
             assert!((ROOM * 0.45..=ROOM * 0.51).contains(&all), "{all}");
         }
-        assert!(room.most_items(1_000_000) >= 25);
+        assert!(ROOM / 2.0 / LEAST_PAGE >= 370.0);
+        for segments in [1_000, 10_000] {
+            let of_one = f64::from(room.most_items(segments)) * bytes;
+            assert!(
+                (LEAST_PAGE - bytes..=LEAST_PAGE).contains(&of_one),
+                "{of_one}"
+            );
+            assert!(room.most_items(segments) >= 25);
+        }
         // Of a page of which nothing is pending nothing is held.
         for _ in 0..30 {
-            segment.page(1_000).await.fill(1_000, &[]);
+            segment.page(|| 1_000).await.fill(1_000, &[]);
         }
         assert!(room.most_items(1_000) >= 1_000);
     }

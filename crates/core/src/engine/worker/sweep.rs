@@ -214,10 +214,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
             return None;
         }
         let mut room = tokio::select! {
-            room = self.room.page(self.page_limit(most)) => room,
+            room = self.room.page(|| self.page_limit(most)) => room,
             () = self.segment.until.over() => return None,
         };
-        let limit = self.page_limit(most);
+        let limit = room.most();
         let request = PageRequest {
             segment: self.segment.segment,
             total_segments: self.segment.total_segments,
