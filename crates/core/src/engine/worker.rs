@@ -219,7 +219,8 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     }
 
     /// The record of the run, for work on a chunk. If all segments are worked on in this process, one that was read for another of
-    /// them a moment ago will do.
+    /// them a moment ago will do: what fences a former owner off from a segment is its claim, which is refused once his successor
+    /// has claimed it, and from the others that he soon reads the record anew.
     ///
     /// Errors: those of [`load_near`].
     async fn run_of(&self, chunk: &Chunk) -> Result<Arc<RunRecord>> {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use backfill_core::ErrorKind;
+use backfill_core::engine::worker::Worker;
+use backfill_core::pace::Share;
 use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as _};
 use backfill_core::records::{Cursor, Owner, RunStatus, shard_of};
 use backfill_testkit::Faults;
@@ -143,6 +145,56 @@ fn one_owner_per_run() {
         let run = world.store.run(run_id).await.unwrap().unwrap();
         assert_eq!(run.status, RunStatus::Paused);
     });
+}
+
+/// one-owner: a process that works on goes by the record that it has read last, for two seconds. Until then it can begin a segment
+/// that its successor has not claimed, and no other; behind them nothing. Whatever it has begun, nothing is done or counted twice.
+#[test]
+fn one_owner_while_the_former_goes_by_what_it_has_read() {
+    const BEGUN: Option<bool> = Some(true);
+    for (segment, after_ms, expected) in [
+        (2, 0, BEGUN),
+        (2, 1_500, BEGUN),
+        (1, 0, None),
+        (2, 2_000, None),
+    ] {
+        in_virtual_time(async {
+            let world = World::new(Faults::none(1), 80, r#","total_segments":4"#);
+            let plan = world.begin("first").await;
+            let former = Worker::new(world.table.clone(), world.store.clone(), Share::Whole);
+            let never = CancellationToken::new();
+            let worked = former.work(&first_chunk(&plan, 0), None, &never).await;
+            assert!(worked.unwrap().done);
+            let read = tokio::time::Instant::now();
+            let second = Owner::from("second");
+            let again = taking_over(&world.request);
+            world.planner().begin(&again, &second).await.unwrap();
+            let mut of_second = first_chunk(&plan, 1);
+            of_second.owner = second.clone();
+            let worked = world.worker().work(&of_second, None, &never).await;
+            assert!(worked.unwrap().done);
+            let before = world.table.updates();
+
+            tokio::time::sleep_until(read + Duration::from_millis(after_ms)).await;
+            let worked = former
+                .work(&first_chunk(&plan, segment), None, &never)
+                .await;
+            match worked {
+                Ok(report) => assert_eq!(Some(report.done), expected, "{segment}, {after_ms}"),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+                    assert_eq!(None, expected, "{segment}, {after_ms}");
+                    assert_eq!(world.table.updates(), before, "{segment}, {after_ms}");
+                }
+            }
+            assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+            let counters = world.counters().await;
+            assert_accounted(&counters);
+            assert_eq!(counters.scanned, 80);
+            assert_eq!(counters.updated, world.table.updates().len() as u64);
+            assert!(world.table.updates().values().all(|&count| count == 1));
+        });
+    }
 }
 
 /// one-owner: a run that somebody holds is not begun anew beside it, whatever is asked for, unless it is said that the

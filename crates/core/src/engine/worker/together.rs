@@ -18,7 +18,8 @@ use crate::ports::SegmentStore;
 use crate::records::{BlockSum, Counters, Flush, RunRecord, SegmentRecord, shard_of};
 
 /// A chunk begins by a record that one of this process has read within this time. Beside the looks of longer chunks, this is
-/// how soon a process with small segments knows of a change.
+/// how soon a process with small segments knows of a change, and for how long it may begin segments of a run that was taken over and
+/// that its successor has not claimed (promise: one-owner).
 const FRESH: Duration = Duration::from_secs(2);
 
 /// Segments that have shown by a trial of their own that the update extinguishes its predicate, after which others of the same
