@@ -85,7 +85,7 @@ impl Cell {
     }
 
     /// Write units a second that are there for us, of the table and of a partition.
-    fn room(&self) -> (f64, f64) {
+    fn spare(&self) -> (f64, f64) {
         let by_partitions = f64::from(self.partitions) * Scenario::default().partition_wcu;
         let table = self.table_wcu.map_or(by_partitions, f64::from);
         let live = self.live * table.min(by_partitions);
@@ -97,7 +97,7 @@ impl Cell {
 
     /// Write units a second that can be made: no segment lies on two partitions at a time.
     fn rate(&self) -> f64 {
-        let (table, partition) = self.room();
+        let (table, partition) = self.spare();
         table.min(partition * f64::from(self.at_once().min(self.partitions)))
     }
 
@@ -148,7 +148,7 @@ impl Cell {
             return 0.0;
         };
         let seconds = &report.seconds[first..last.max(first)];
-        let (table, partition) = self.room();
+        let (table, partition) = self.spare();
         let most = match self.table_wcu {
             Some(limit) => longest_below(seconds, table, f64::from(limit), |second| second.wcu),
             None => {
@@ -164,11 +164,11 @@ impl Cell {
     }
 }
 
-/// The longest row of seconds in which something was written, and with the live traffic less than the limit brings. `room` of it is
+/// The longest row of seconds in which something was written, and with the live traffic less than the limit brings. `spare` of it is
 /// ours.
 fn longest_below(
     seconds: &[Second],
-    room: f64,
+    spare: f64,
     limit: f64,
     written: impl Fn(&Second) -> f64,
 ) -> usize {
@@ -176,7 +176,7 @@ fn longest_below(
     for stretch in seconds.windows(STRETCH) {
         let worked_on = stretch.iter().all(|second| written(second) > 0.0);
         let sum: f64 = stretch.iter().map(&written).sum();
-        let all = sum / STRETCH as f64 + (limit - room);
+        let all = sum / STRETCH as f64 + (limit - spare);
         row = if worked_on && all < BACK * limit {
             row + 1
         } else {

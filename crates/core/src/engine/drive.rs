@@ -147,7 +147,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                     if error.kind() != ErrorKind::Held {
                         return Err(error);
                     }
-                    round.trial &= !self.worker.is_shown();
+                    round.trial &= self.worker.needs_trial();
                     let why = error.report();
                     self.wait_while_held(&round.run_id, round.pass, owner, &why, stop)
                         .await?;
@@ -222,7 +222,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
     /// Works a round off. Other than in Lambda its trial is no chunk of its own: all segments are read, and the first that finds
     /// something to write tries it.
     async fn work_off(&self, round: &Round, owner: &Owner, stop: &CancellationToken) -> Result<()> {
-        self.worker.begin_pass(!round.trial).await;
+        self.worker.begin_round(round.trial).await;
         let worked = self.sweep(round, owner, stop).await;
         self.worker.settle().await;
         worked

@@ -116,15 +116,15 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         }
     }
 
-    /// Begins to work on all segments of a pass in this process. If no item of the pass `is_shown` to be right behind its update,
-    /// one is tried at a time until one is, and nothing else is written.
-    pub(super) async fn begin_pass(&self, is_shown: bool) {
-        self.gate.shut(!is_shown).await;
+    /// Begins to work on all segments of a round in this process. If it `needs_trial`, one item is tried at a time until one is shown
+    /// to be right behind its update, and nothing else is written.
+    pub(super) async fn begin_round(&self, needs_trial: bool) {
+        self.gate.reset(needs_trial).await;
     }
 
-    /// Whether an item of the pass is shown to be right behind its update, or was when it began.
-    pub(super) fn is_shown(&self) -> bool {
-        !self.gate.is_shut()
+    /// Whether the round needed a trial when it began, and no item is shown to be right behind its update yet.
+    pub(super) fn needs_trial(&self) -> bool {
+        self.gate.is_shut()
     }
 
     /// Works on one segment until it is exhausted, the time box of the run or `latest` is over, or `stop` is
@@ -309,7 +309,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             trial: Trial {
                 is_all: chunk.trial,
                 is_first_pass: run.pass == run.first_pass,
-                is_shown: self.together.is_shown(run),
+                has_enough_trials: self.together.has_enough_trials(run),
             },
             rejections: Rejections::new(run),
             ledger,

@@ -12,7 +12,7 @@ use crate::pace::retry::Until;
 /// each segment still tries its own.
 const MOST_TRIED: u64 = 100;
 
-/// Open unless it is [shut](Gate::shut).
+/// Open unless it is [shut](Gate::reset).
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     is_shut: AtomicBool,
@@ -28,7 +28,7 @@ struct State {
 }
 
 /// What the gate says to a page that has something to write.
-pub(super) enum Pass<'g> {
+pub(super) enum Admission<'g> {
     /// It is open.
     Open,
     /// Its items are tried, one by one, while others wait.
@@ -46,8 +46,8 @@ pub(super) struct First<'g> {
 }
 
 impl Gate {
-    /// Shuts the gate of a run of which no item has shown anything yet, or opens it.
-    pub(super) async fn shut(&self, is_shut: bool) {
+    /// Begins anew, shut or open: shut if no item of the run has shown anything yet.
+    pub(super) async fn reset(&self, is_shut: bool) {
         *self.state.lock().await = State::default();
         self.is_shut.store(is_shut, Ordering::Release);
     }
@@ -58,24 +58,24 @@ impl Gate {
     }
 
     /// Waits until the gate is open, or until it is the page's turn to try its items.
-    pub(super) async fn pass(&self, until: &Until) -> Pass<'_> {
+    pub(super) async fn enter(&self, until: &Until) -> Admission<'_> {
         if !self.is_shut() {
-            return Pass::Open;
+            return Admission::Open;
         }
         let state = tokio::select! {
             state = self.state.lock() => state,
-            () = until.over() => return Pass::Never,
+            () = until.over() => return Admission::Never,
         };
         if !self.is_shut() {
-            return Pass::Open;
+            return Admission::Open;
         }
         if state.has_failed {
             // Whoever drives the run is about to stop it.
             drop(state);
             until.over().await;
-            return Pass::Never;
+            return Admission::Never;
         }
-        Pass::First(First {
+        Admission::First(First {
             gate: self,
             before: state.tried,
             state,
@@ -127,10 +127,10 @@ mod tests {
     }
 
     async fn first<'g>(gate: &'g Gate, until: &Until) -> First<'g> {
-        match gate.pass(until).await {
-            Pass::First(first) => first,
-            Pass::Open => panic!("it is open"),
-            Pass::Never => panic!("the time is over"),
+        match gate.enter(until).await {
+            Admission::First(first) => first,
+            Admission::Open => panic!("it is open"),
+            Admission::Never => panic!("the time is over"),
         }
     }
 
@@ -139,11 +139,17 @@ mod tests {
     async fn one_tries_and_the_others_wait() {
         let gate = Gate::default();
         let until = Until::after(Duration::from_secs(10));
-        assert!(matches!(gate.pass(&until).await, Pass::Open), "at first");
-        gate.shut(true).await;
+        assert!(
+            matches!(gate.enter(&until).await, Admission::Open),
+            "at first"
+        );
+        gate.reset(true).await;
         let mut one = first(&gate, &until).await;
         let soon = Until::after(Duration::from_secs(1));
-        assert!(matches!(gate.pass(&soon).await, Pass::Never), "it waits");
+        assert!(
+            matches!(gate.enter(&soon).await, Admission::Never),
+            "it waits"
+        );
         assert!(!one.tried(&page(0, 3)));
         drop(one);
         let mut other = first(&gate, &until).await;
@@ -160,14 +166,14 @@ mod tests {
         };
         assert!(gate.is_shut() && third.tried(&right));
         drop(third);
-        assert!(matches!(gate.pass(&until).await, Pass::Open));
+        assert!(matches!(gate.enter(&until).await, Admission::Open));
     }
 
     /// Behind an error that ends the run nobody tries another item, and many that say nothing do not hold up the run.
     #[tokio::test(start_paused = true)]
     async fn it_never_opens_behind_an_error_and_does_behind_many_items() {
         let gate = Gate::default();
-        gate.shut(true).await;
+        gate.reset(true).await;
         let until = Until::after(Duration::from_secs(10));
         let mut one = first(&gate, &until).await;
         let error = Error::new(ErrorKind::UpdateDoesNotExtinguish, "still pending");
@@ -178,9 +184,9 @@ mod tests {
         };
         assert!(!one.tried(&wrong));
         drop(one);
-        assert!(matches!(gate.pass(&until).await, Pass::Never));
+        assert!(matches!(gate.enter(&until).await, Admission::Never));
         assert!(until.is_over() && gate.is_shut());
-        gate.shut(true).await;
+        gate.reset(true).await;
         let until = Until::after(Duration::from_secs(10));
         let mut one = first(&gate, &until).await;
         assert!(!one.tried(&page(0, MOST_TRIED - 1)));

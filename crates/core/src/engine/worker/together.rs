@@ -117,7 +117,7 @@ impl Together {
     }
 
     /// Whether so many segments have passed a trial in this pass that another one needs none.
-    pub(super) fn is_shown(&self, run: &RunRecord) -> bool {
+    pub(super) fn has_enough_trials(&self, run: &RunRecord) -> bool {
         let trials = &self.lock().trials;
         (trials.0.as_str(), trials.1) == (run.run_id.as_str(), run.pass)
             && trials.2 >= ENOUGH_TRIALS

@@ -3,7 +3,7 @@
 
 use tokio::sync::Mutex;
 
-use super::gate::{First, Pass};
+use super::gate::{Admission, First};
 use super::look::{Looked, Place};
 use super::result::PageResult;
 use super::segment::Segment;
@@ -36,7 +36,7 @@ pub(super) struct Trial {
     /// are refused.
     pub(super) is_first_pass: bool,
     /// True if so many other segments of this process have passed theirs that this one needs none.
-    pub(super) is_shown: bool,
+    pub(super) has_enough_trials: bool,
 }
 
 /// How far the trial of a segment has come when a page is written.
@@ -124,7 +124,7 @@ impl Trial {
     }
 
     fn is_passed(&self, record: &SegmentRecord) -> bool {
-        record.trial_passed || (self.is_shown && !self.is_all)
+        record.trial_passed || (self.has_enough_trials && !self.is_all)
     }
 
     /// Whether a chunk that has read so many pages ends here because it was to try the update and nothing else.
@@ -169,10 +169,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             return 0;
         }
         if !items.is_empty() && trying.first.is_none() {
-            trying.first = match self.gate.pass(&self.until).await {
-                Pass::Open => None,
-                Pass::First(first) => Some(first),
-                Pass::Never => {
+            trying.first = match self.gate.enter(&self.until).await {
+                Admission::Open => None,
+                Admission::First(first) => Some(first),
+                Admission::Never => {
                     self.cut_off(result);
                     return 0;
                 }
@@ -299,15 +299,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn items_tried_on_earlier_pages_open_the_gate_as_well() {
         let gate = Gate::default();
-        gate.shut(true).await;
+        gate.reset(true).await;
         let until = Until::after(Duration::from_secs(10));
         let mut trying = Trying::from(Stage::Trying {
             is_all: false,
             in_vain: Some(0),
         });
-        trying.first = match gate.pass(&until).await {
-            Pass::First(first) => Some(first),
-            Pass::Open | Pass::Never => panic!("it is shut, and nobody tries"),
+        trying.first = match gate.enter(&until).await {
+            Admission::First(first) => Some(first),
+            Admission::Open | Admission::Never => panic!("it is shut, and nobody tries"),
         };
         let mut opened = Vec::new();
         for rejected in [1, 0, 0] {
