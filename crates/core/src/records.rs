@@ -20,7 +20,7 @@ pub use history::{BUCKET_MS, Flush, HistoryBucket};
 pub use latency::{Histogram, Latencies};
 pub use owner::{ExecutionArn, Owner, Process};
 pub use places::{MOST_ON_ONE_KEY, is_key_of_records, place, shard_of};
-pub(crate) use places::{likely_copy, shards_of};
+pub(crate) use places::{evenly, likely_copy, shards_of};
 pub use ranges::OfRun;
 pub use rejected::Rejected;
 pub(crate) use run::layout_version;

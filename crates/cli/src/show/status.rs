@@ -146,6 +146,20 @@ mod tests {
         assert!(held.contains("alarm live is in ALARM"), "{held}");
     }
 
+    /// A look at a large run does not read all, and what it says is marked as an estimate then.
+    #[test]
+    fn figures_that_are_estimated_are_marked() {
+        let shown = |unread: u32| {
+            let mut snapshot = samples::pass(samples::run(), vec![samples::segment(3, 500_000)]);
+            snapshot.passes[0].segments_unread = unread;
+            let prices = Prices::default();
+            text(&snapshot, None, None, &prices, hint::CHECKPOINT_TABLE)
+        };
+        let mark = "estimated: about 744 segments at work are not read";
+        assert!(shown(744).contains(mark), "{}", shown(744));
+        assert!(!shown(0).contains("estimated"), "{}", shown(0));
+    }
+
     #[test]
     fn a_record_that_holds_no_more_events_says_so() {
         let prices = Prices::default();

@@ -42,6 +42,15 @@ fn held_text(hold: &Hold) -> String {
     format!("  held      {}; held since {since}", hold.why)
 }
 
+/// Says that figures are estimated, if they are.
+pub fn unread_text(unread: u32) -> Option<String> {
+    (unread > 0).then(|| {
+        format!(
+            "estimated: about {unread} segments at work are not read, and count as the others do"
+        )
+    })
+}
+
 /// The summary of a run, whose records lie in this table, in a few lines.
 pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices, checkpoint_table: &str) -> String {
     let verdict = match summary.status {
@@ -78,6 +87,7 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices, checkpoint_tabl
             HumanCount(summary.rejected),
         ),
     ]);
+    lines.extend(unread_text(summary.segments_unread).map(|text| format!("            {text}")));
     if let Some(place) = place::words() {
         lines.insert(1, format!("  where     {place}"));
     }

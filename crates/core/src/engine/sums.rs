@@ -1,13 +1,14 @@
 //! The sums of a pass, read: which segments are exhausted, and what they come to. Whoever leads the run also mends them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::Result;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::{CheckpointReader, RunStore};
-use crate::records::{BlockSum, Blocks, Cursor, FullBlocks, RunRecord, SegmentRecord};
+use crate::records::{BlockSum, Blocks, Cursor, FullBlocks, RunRecord, SegmentRecord, evenly};
 use crate::table::{in_turn, lanes};
 
 /// Shards that are read together: those of a million segments have a megabyte each.
@@ -101,6 +102,13 @@ impl Summed {
             .count() as u32
     }
 
+    /// How many of those that a run sweeps are not.
+    pub fn open(&self, run: &RunRecord) -> usize {
+        let settings = &run.settings;
+        let is_open = |segment: &u32| settings.includes(*segment) && !self.holds(*segment);
+        (0..settings.total_segments).filter(is_open).count()
+    }
+
     /// Reads the records of segments that were claimed in the current pass and are in no sum. Of each lane they were taken
     /// one after the other, so they come before those of the lane that have no record, but for one that is about to be claimed.
     /// With `most`, no more than so many are looked at.
@@ -113,9 +121,37 @@ impl Summed {
         most: usize,
     ) -> Result<Vec<SegmentRecord>> {
         let settings = &run.settings;
+        let lanes = lanes(settings.total_segments, settings.max_concurrency).collect();
+        self.begun_of(store, run, lanes, most).await
+    }
+
+    /// Does what [`Summed::begun`] does, and if there are more lanes than `most`, looks at some that lie evenly between the others.
+    ///
+    /// Errors: those of the store, after a minute of trying if they are retryable.
+    pub async fn sample<S: CheckpointReader>(
+        &self,
+        store: &S,
+        run: &RunRecord,
+        most: usize,
+    ) -> Result<Vec<SegmentRecord>> {
+        let settings = &run.settings;
+        let lanes = lanes(settings.total_segments, settings.max_concurrency);
+        let mut lanes: Vec<_> = (0..).zip(lanes).collect();
+        lanes.sort_by_key(|(lane, _)| evenly(*lane));
+        let lanes = lanes.into_iter().map(|(_, lane)| lane).collect();
+        self.begun_of(store, run, lanes, most).await
+    }
+
+    async fn begun_of<S: CheckpointReader>(
+        &self,
+        store: &S,
+        run: &RunRecord,
+        lanes: Vec<Range<u32>>,
+        most: usize,
+    ) -> Result<Vec<SegmentRecord>> {
+        let settings = &run.settings;
         let until = Until::after(PATIENCE);
         let until = &until;
-        let lanes: Vec<_> = lanes(settings.total_segments, settings.max_concurrency).collect();
         let count = lanes.len();
         let is_open = |segment: &u32| settings.includes(*segment) && !self.holds(*segment);
         let open = in_turn(lanes.into_iter().map(|lane| lane.filter(is_open))).take(most);

@@ -99,6 +99,28 @@ impl Counters {
             ..self
         }
     }
+
+    /// About what so many times as many segments come to, that are like those of which this is. Rejected items are those that are
+    /// known: each is one that is kept by its key.
+    pub(crate) fn of_so_much_more(self, factor: f64) -> Counters {
+        let about = |count: u64| (count as f64 * factor).round() as u64;
+        let (updated, raced) = (about(self.updated), about(self.raced));
+        let (vanished, rejected) = (about(self.vanished), self.rejected);
+        let matched = [updated, raced, vanished, rejected];
+        Counters {
+            scanned: about(self.scanned),
+            matched: matched.into_iter().fold(0, u64::saturating_add),
+            updated,
+            raced,
+            vanished,
+            rejected,
+            consumed_rcu: self.consumed_rcu * factor,
+            consumed_wcu: self.consumed_wcu * factor,
+            throttles: about(self.throttles),
+            worked_seconds: self.worked_seconds * factor,
+            checkpoints: about(self.checkpoints),
+        }
+    }
 }
 
 impl std::iter::Sum for Counters {

@@ -76,8 +76,12 @@ pub fn place(run_id: &str, shards: u32, shard: u32) -> String {
 /// be the same for all of them; multiplied by the golden ratio, the fractions of any sequence of equal steps lie evenly
 /// (Knuth, The Art of Computer Programming, 6.4).
 pub fn shard_of(segment: u32, shards: u32) -> u32 {
-    let fraction = segment.wrapping_mul(0x9E37_79B9);
-    ((u64::from(fraction) * u64::from(shards)) >> 32) as u32
+    ((u64::from(evenly(segment)) * u64::from(shards)) >> 32) as u32
+}
+
+/// A number times the golden ratio, without the whole part.
+pub(crate) fn evenly(number: u32) -> u32 {
+    number.wrapping_mul(0x9E37_79B9)
 }
 
 /// Where a worker that knows its segment and nothing else may find a copy of the run record: the shard, if the run is new and

@@ -169,7 +169,10 @@ impl Snapshot {
         let rates: Vec<f64> = rates.collect();
         let mean = rates.iter().sum::<f64>() / rates.len() as f64;
         let at_once = f64::from(self.run.settings.workers());
-        let rate = mean * at_once.min(rates.len() as f64);
+        // Those that were not read are like those that were, of which some may not have begun to work.
+        let unread = f64::from(pass.segments_unread);
+        let at_work = rates.len() as f64 * (1.0 + unread / pass.segments.len().max(1) as f64);
+        let rate = mean * at_once.min(at_work);
         (rate > 0.0).then_some(rate)
     }
 }

@@ -27,8 +27,11 @@ pub struct PassProgress {
     pub pass: u32,
     /// Segments that are swept to their end.
     pub segments_exhausted: u32,
-    /// Segments that were claimed at least once and are not exhausted.
+    /// Segments that were claimed at least once and are not exhausted; an estimate if `segments_unread` is not 0.
     pub segments_begun: u32,
+    /// About how many segments at work were not read, since a look at a large run reads some hundred records at most. The totals
+    /// have the mean of those that were read for each of them, but for rejected items and latencies.
+    pub segments_unread: u32,
     /// Chunks that workers have begun.
     pub chunks: u64,
     /// How many of the segments that are begun were bound by what before their last checkpoint.
@@ -40,7 +43,7 @@ pub struct PassProgress {
     /// How long its requests took.
     #[serde(serialize_with = "latency::as_figures")]
     pub latency: Latencies,
-    /// Segments that were claimed at least once and are not in `swept`, by their numbers.
+    /// Segments that were claimed at least once and are not in `swept`, by their numbers, but for `segments_unread` of them.
     #[serde(skip)]
     pub segments: Vec<SegmentProgress>,
     /// Exhausted segments of which no more is known than the sums of the pass tell, by their numbers.
@@ -122,6 +125,8 @@ pub struct Summary {
     pub passes: u32,
     /// Segments that the table is cut into.
     pub segments: u32,
+    /// About how many segments at work were not read ([`PassProgress::segments_unread`]).
+    pub segments_unread: u32,
     /// Items that scans evaluated.
     pub scanned: u64,
     /// Items that were pending when a scan read them. One that was refused in several passes counts once.
@@ -174,6 +179,7 @@ impl Summary {
             status,
             passes: 0,
             segments: 0,
+            segments_unread: 0,
             scanned: 0,
             matched: 0,
             updated: 0,
@@ -199,7 +205,7 @@ impl Summary {
 }
 
 /// Records of segments that are in no sum which a look at a large run reads while it goes on: for each worker one, and so many at
-/// least and at most.
+/// least and at most. Of more workers these are a sample.
 const AT_WORK: std::ops::RangeInclusive<usize> = 8..=256;
 
 /// Reads the records of a run, again and again: the sums of blocks that are full are read once.
@@ -280,20 +286,25 @@ impl Looker {
             summed.add(&sum);
             swept.add_sum(blocks, &sum);
         }
+        // It was concluded when all were swept.
+        if pass != run.pass {
+            return Ok(PassProgress::of(pass, Vec::new()).with_swept(swept));
+        }
+        let workers = run.settings.workers() as usize;
         let most = match run.status {
-            RunStatus::Running => {
-                let workers = run.settings.workers() as usize;
-                workers.clamp(*AT_WORK.start(), *AT_WORK.end())
-            }
+            RunStatus::Running => workers.clamp(*AT_WORK.start(), *AT_WORK.end()),
             _ => usize::MAX,
         };
-        let begun = match pass == run.pass {
-            true => summed.begun(store, run, most).await?,
-            // It was concluded when all were swept.
-            false => Vec::new(),
+        let begun = summed.sample(store, run, most).await?;
+        // The first open segment of each lane is at work or about to be, and these are some of them.
+        let at_work = workers.min(summed.open(run));
+        let unread = match at_work > most {
+            true => begun.len() * (at_work - most) / most,
+            false => 0,
         };
         let begun = begun.into_iter().map(SegmentProgress::from).collect();
-        Ok(PassProgress::of(pass, begun).with_swept(swept))
+        let begun = PassProgress::of(pass, begun).with_unread(unread as u32);
+        Ok(begun.with_swept(swept))
     }
 
     /// Does what [`snapshot`] does, with its errors.
@@ -416,6 +427,7 @@ impl PassProgress {
             pass,
             segments_exhausted: exhausted as u32,
             segments_begun: (segments.len() - exhausted) as u32,
+            segments_unread: 0,
             chunks: segments.iter().fold(0, |sum: u64, segment| {
                 // A damaged record may say anything.
                 sum.saturating_add(segment.generation)
@@ -453,6 +465,22 @@ impl PassProgress {
         if self.throttled_by.is_none() {
             self.throttled_by.clone_from(&sum.throttled_by);
         }
+    }
+
+    /// The same with so many segments that were not read and are like those that were.
+    fn with_unread(mut self, unread: u32) -> PassProgress {
+        if unread > 0 && !self.segments.is_empty() {
+            let factor = 1.0 + f64::from(unread) / self.segments.len() as f64;
+            let about = |count: f64| (count * factor).round();
+            self.segments_unread = unread;
+            self.segments_begun = about(f64::from(self.segments_begun)) as u32;
+            self.chunks = about(self.chunks as f64) as u64;
+            for segments in self.bound_by.values_mut() {
+                *segments = about(f64::from(*segments)) as u32;
+            }
+            self.counters = self.counters.of_so_much_more(factor);
+        }
+        self
     }
 
     /// The same with these exhausted segments, which are others.
@@ -529,6 +557,7 @@ impl Snapshot {
             status: run.status,
             passes: run.passes(),
             segments: run.settings.total_segments,
+            segments_unread: self.current().map_or(0, |pass| pass.segments_unread),
             scanned: total.scanned,
             matched: total.matched,
             updated: total.updated,
@@ -588,9 +617,12 @@ impl Snapshot {
         let (swept, number) = match settings.only_segments.len() {
             0 => (pass.counters.scanned, total),
             number => {
+                let sum = |sum: u64, (_, of_one): (u32, u64)| sum.saturating_add(of_one);
+                let all = pass.scanned().fold(0, sum);
                 let included = pass.scanned().filter(|(n, _)| settings.includes(*n));
-                let scanned = included.fold(0, |sum: u64, (_, of_one)| sum.saturating_add(of_one));
-                (scanned, number as f64)
+                // What was not read is at work, so that it is included.
+                let unread = pass.counters.scanned.saturating_sub(all);
+                (included.fold(unread, sum), number as f64)
             }
         };
         let estimate = (self.run.estimated_items as f64 * number / total) as u64;

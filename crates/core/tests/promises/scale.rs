@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use backfill_core::Result;
 use backfill_core::engine::drive::Engine;
 use backfill_core::engine::planner::Planner;
 use backfill_core::engine::verifier::Verifier;
@@ -14,7 +13,8 @@ use backfill_core::ports::{CheckpointReader as _, RunStore as _, SegmentStore as
 use backfill_core::records::{
     BlockSum, Counters, Cursor, FullBlocks, RunRecord, RunStatus, SegmentRecord,
 };
-use backfill_core::view::progress::{snapshot, totals};
+use backfill_core::view::progress::{Looker, snapshot, totals};
+use backfill_core::{Key, Result};
 use backfill_simulation::{Line, MemoryStore};
 use backfill_testkit::Faults;
 use tokio_util::sync::CancellationToken;
@@ -282,5 +282,61 @@ fn the_planner_reads_only_what_is_open() {
         let less = FullBlocks::default();
         world.store.note_full(&run, &less).await.unwrap();
         assert_eq!(world.store.full_blocks(&run, 1).await.unwrap(), full);
+    });
+}
+
+/// A look reads some hundred records of the segments at work at most; what it says of a thousand workers is right all the same, and
+/// says how many it has not read. So it is while half of them have begun.
+#[test]
+fn a_look_at_a_thousand_workers_says_what_all_of_them_do() {
+    in_virtual_time(async {
+        let settings = r#","total_segments":3000,"max_concurrency":1000"#;
+        let world = World::new(Faults::none(1), 1, settings);
+        let (line, owner) = (Counted::default(), "here".into());
+        let store = MemoryStore::<Counted>::new(line.clone());
+        let planner = Planner::new(world.table.clone(), store.clone());
+        let round = planner.begin(&world.request, &owner).await.unwrap();
+        let mut run = store.run(&round.run_id).await.unwrap().unwrap();
+        run.estimated_items = 600_000;
+        run.revision += 1;
+        store.save_run(&run).await.unwrap();
+        let mut looker = Looker::default();
+        for (first, begun) in [(0, 500), (500, 1_000)] {
+            for segment in &round.segments[first..begun] {
+                let mut record = store.claim(&run, *segment).await.unwrap();
+                record.cursor = Cursor::After(Key(BTreeMap::new()));
+                record.counters = Counters {
+                    scanned: 80 + u64::from(segment % 41),
+                    matched: 50,
+                    updated: 48,
+                    raced: 2,
+                    consumed_wcu: 50.0,
+                    worked_seconds: 10.0,
+                    checkpoints: 1,
+                    ..Counters::default()
+                };
+                store.checkpoint(&run, &record).await.unwrap();
+            }
+            let before = line.0.load(Ordering::Relaxed);
+            let looked = looker.snapshot(&store, &run.run_id).await.unwrap().unwrap();
+            let calls = line.0.load(Ordering::Relaxed) - before;
+            assert!(calls < 300, "{calls} calls");
+            let about = |found: f64, expected: f64| {
+                let part = found / expected;
+                assert!((0.97..=1.03).contains(&part), "{found}, not {expected}");
+            };
+            let of_begun = |each: f64| each * begun as f64;
+            let (pass, glance) = (&looked.passes[0], looked.glance());
+            about(f64::from(pass.segments_begun), of_begun(1.0));
+            let unread = f64::from(pass.segments_unread) + pass.segments.len() as f64;
+            about(unread, of_begun(1.0));
+            about(pass.counters.scanned as f64, of_begun(100.0));
+            about(pass.counters.updated as f64, of_begun(48.0));
+            about(looked.used().write_units, of_begun(50.0));
+            assert_accounted(&pass.counters);
+            about(glance.items_per_second.unwrap(), of_begun(10.0));
+            let left = (600_000.0 - of_begun(100.0)) / of_begun(10.0);
+            about(glance.seconds_left.unwrap(), left);
+        }
     });
 }

@@ -13,6 +13,7 @@ use super::brief::Verdict;
 use super::chart::{Chart, Size};
 use super::over_time::HISTORY_NOTE;
 use super::segments::SHADES;
+use crate::show::summary::unread_text;
 use crate::show::words::{decimal, duration, items, time};
 use crate::typed;
 
@@ -246,6 +247,9 @@ fn passes(report: &Report) -> Markup {
             @if report.passes.len() > 1 {
                 " Of all passes together an item that was refused in several counts once."
             }
+        }
+        @if let Some(unread) = unread_text(report.summary.segments_unread) {
+            p.soft { "Figures are " (unread) "." }
         }
         @for pass in &report.passes {
             @if let Some(throttled_by) = &pass.throttled_by {

@@ -10,6 +10,7 @@ use indicatif::HumanCount;
 
 use super::Report;
 use super::over_time::HISTORY_NOTE;
+use crate::show::summary::unread_text;
 use crate::show::words::{decimal, duration, time};
 use crate::typed;
 
@@ -80,6 +81,9 @@ fn passes(doc: &mut Document, report: &Report) {
         "Pass | Segments | Scanned | Matched | Updated | Raced | Vanished | Rejected | Read units | Write units | Throttles",
         rows,
     );
+    if let Some(unread) = unread_text(report.summary.segments_unread) {
+        doc.paragraph(&format!("Figures are {unread}."));
+    }
     for pass in &report.passes {
         if let Some(throttled_by) = &pass.throttled_by {
             let of = pass.pass;
