@@ -51,6 +51,18 @@ pub fn unread_text(unread: u32) -> Option<String> {
     })
 }
 
+/// How many items were scanned, and whether figures are estimated.
+fn scanned_text(summary: &Summary) -> String {
+    let unread = unread_text(summary.segments_unread);
+    format!(
+        "  scanned   {} items in {} segments, {}{}",
+        HumanCount(summary.scanned),
+        summary.segments,
+        words::plural(summary.passes, "pass", "passes"),
+        unread.map_or_else(String::new, |unread| format!("\n            {unread}")),
+    )
+}
+
 /// The summary of a run, whose records lie in this table, in a few lines.
 pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices, checkpoint_table: &str) -> String {
     let verdict = match summary.status {
@@ -72,12 +84,7 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices, checkpoint_tabl
     ];
     lines.extend(run.hold.as_ref().map(held_text));
     lines.extend([
-        format!(
-            "  scanned   {} items in {} segments, {}",
-            HumanCount(summary.scanned),
-            summary.segments,
-            words::plural(summary.passes, "pass", "passes"),
-        ),
+        scanned_text(summary),
         format!(
             "  matched   {} = {} updated + {} raced + {} vanished + {} rejected",
             HumanCount(summary.matched),
@@ -87,7 +94,6 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices, checkpoint_tabl
             HumanCount(summary.rejected),
         ),
     ]);
-    lines.extend(unread_text(summary.segments_unread).map(|text| format!("            {text}")));
     if let Some(place) = place::words() {
         lines.insert(1, format!("  where     {place}"));
     }
