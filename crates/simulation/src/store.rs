@@ -33,6 +33,9 @@ pub trait Line: Clone + Send + Sync {
     /// Sees each copy of a run record that is read, with the record itself.
     fn copied(&self, _run: &RunRecord, _copy: &RunRecord) {}
 
+    /// Sees how many sums of blocks a call has read.
+    fn summed(&self, _sums: usize) {}
+
     /// Who counts what the calls consume; `None` if nobody does.
     fn meter(&self) -> Option<&Meter> {
         None
@@ -284,6 +287,7 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
                 .cloned()
                 .collect()
         };
+        self.line.summed(sums.len());
         let items: Vec<String> = sums.iter().map(|_| " ".repeat(SUM_BYTES)).collect();
         self.read(&run.place_of_sums(shard), &items);
         Ok(sums)

@@ -21,14 +21,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, assert_accounted, in_virtual_time, taking_over};
 
-/// Counts the calls for records.
+/// Counts the calls for records, and the sums that they have read.
 #[derive(Clone, Default)]
-struct Counted(Arc<AtomicU64>);
+struct Counted {
+    calls: Arc<AtomicU64>,
+    sums: Arc<AtomicU64>,
+}
+
+impl Counted {
+    /// Calls and sums since this was asked last.
+    fn take(&self) -> (u64, u64) {
+        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
+        (take(&self.calls), take(&self.sums))
+    }
+}
 
 impl Line for Counted {
     async fn before(&self) -> Result<()> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn summed(&self, sums: usize) {
+        self.sums.fetch_add(sums as u64, Ordering::Relaxed);
     }
 }
 
@@ -51,7 +66,7 @@ fn a_small_segment_takes_a_claim_and_a_checkpoint() {
         let round = engine.planner.begin(&world.request, &owner).await.unwrap();
         let driven = engine.drive(round, &owner, &CancellationToken::new()).await;
         assert_eq!(driven.unwrap(), RunStatus::Succeeded);
-        let calls = line.0.load(Ordering::Relaxed);
+        let (calls, _) = line.take();
         let run_id = world.request.run_id();
         let snapshot = snapshot(&store, &run_id).await.unwrap().unwrap();
         let counters = totals(&snapshot.passes);
@@ -247,18 +262,24 @@ fn the_planner_reads_only_what_is_open() {
     in_virtual_time(async {
         let settings = r#","total_segments":30000,"max_concurrency":8"#;
         let world = World::new(Faults::none(1), 1, settings);
-        let owner = "here".into();
-        let planner = world.planner();
-        planner.begin(&world.request, &owner).await.unwrap();
-        let run = world.record().await;
+        let (line, owner) = (Counted::default(), "here".into());
+        let store = MemoryStore::<Counted>::new(line.clone());
+        let planner = Planner::new(world.table.clone(), store.clone());
+        let begun = planner.begin(&world.request, &owner).await.unwrap();
+        let run = store.run(&begun.run_id).await.unwrap().unwrap();
         let blocks = run.blocks(1).unwrap();
         let mut done = 0;
         for rounds in 1..=3_u32 {
+            line.take();
             let round = planner.runs.next(&run.run_id, 1, &owner).await.unwrap();
             assert_eq!(round.segments.len(), 10_000);
+            let (calls, read) = line.take();
+            // The run and the note, each shard, 64 records, and what is noted.
+            assert!(calls <= 3 + 16 + 64, "{calls} calls");
+            assert!(read <= 10_000_u64.div_ceil(64) + 1, "{read} sums");
             let mut sums: BTreeMap<u32, Vec<(u8, SegmentRecord)>> = BTreeMap::new();
             for segment in round.segments {
-                let mut record = world.store.claim(&run, segment).await.unwrap();
+                let mut record = store.claim(&run, segment).await.unwrap();
                 record.cursor = Cursor::Exhausted;
                 record.trial_passed = segment == 0;
                 let (block, place) = blocks.place(segment);
@@ -266,9 +287,9 @@ fn the_planner_reads_only_what_is_open() {
             }
             for (block, segments) in &sums {
                 let sum = BlockSum::of(*block, segments.iter().map(|(p, r)| (*p, r)));
-                assert!(world.store.add_to_sums(&run, &sum).await.unwrap());
+                assert!(store.add_to_sums(&run, &sum).await.unwrap());
             }
-            let full = world.store.full_blocks(&run, 1).await.unwrap();
+            let full = store.full_blocks(&run, 1).await.unwrap();
             // All that was done before this round, but for a block that goes over its end.
             assert_eq!(full.blocks, done * 10_000 / 64);
             assert_eq!(full.trials, u64::from(done > 0));
@@ -277,11 +298,11 @@ fn the_planner_reads_only_what_is_open() {
         let end = planner.runs.next(&run.run_id, 1, &owner).await.unwrap();
         assert!(end.segments.is_empty() && !end.trial);
         // Nothing can be noted that is less.
-        let full = world.store.full_blocks(&run, 1).await.unwrap();
+        let full = store.full_blocks(&run, 1).await.unwrap();
         assert_eq!(full.blocks, 30_000_u32.div_ceil(64));
         let less = FullBlocks::default();
-        world.store.note_full(&run, &less).await.unwrap();
-        assert_eq!(world.store.full_blocks(&run, 1).await.unwrap(), full);
+        store.note_full(&run, &less).await.unwrap();
+        assert_eq!(store.full_blocks(&run, 1).await.unwrap(), full);
     });
 }
 
@@ -317,9 +338,9 @@ fn a_look_at_a_thousand_workers_says_what_all_of_them_do() {
                 };
                 store.checkpoint(&run, &record).await.unwrap();
             }
-            let before = line.0.load(Ordering::Relaxed);
+            line.take();
             let looked = looker.snapshot(&store, &run.run_id).await.unwrap().unwrap();
-            let calls = line.0.load(Ordering::Relaxed) - before;
+            let (calls, _) = line.take();
             assert!(calls < 300, "{calls} calls");
             let about = |found: f64, expected: f64| {
                 let part = found / expected;
