@@ -6,11 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backfill_core::ports::{CheckpointReader, CountNotes, RunStore, SegmentStore};
-use backfill_core::records::BoundBy;
-use backfill_core::records::{
-    BlockSum, CountNote, Counters, Cursor, FullBlocks, Latencies, Rejected, RunRecord,
-    SegmentRecord,
-};
+use backfill_core::records::{BlockSum, CountNote, FullBlocks, Rejected, RunRecord, SegmentRecord};
 use backfill_core::records::{Flush, HistoryBucket, place, shard_of};
 use backfill_core::{Error, ErrorKind, Key, Result};
 use serde::Serialize;
@@ -200,25 +196,6 @@ impl<L: Line> MemoryStore<L> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn new_segment(run: &RunRecord, segment: u32) -> SegmentRecord {
-    SegmentRecord {
-        run_id: run.run_id.clone(),
-        pass: run.pass,
-        segment,
-        run_revision: run.revision,
-        generation: 0,
-        cursor: Cursor::NotStarted,
-        trial_passed: false,
-        bound_by: BoundBy::default(),
-        bound_else: None,
-        throttled_by: None,
-        counters: Counters::default(),
-        latency: Latencies::default(),
-        counted_ahead: 0,
-        saved_ms: 0,
-    }
 }
 
 impl<L: Line> CheckpointReader for MemoryStore<L> {
@@ -456,7 +433,7 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
             let record = state
                 .segments
                 .entry((run.run_id.clone(), run.pass, segment))
-                .or_insert_with(|| new_segment(run, segment));
+                .or_insert_with(|| SegmentRecord::unclaimed(&run.run_id, run.pass, segment));
             if record.run_revision > run.revision {
                 return Err(Error::new(ErrorKind::Fenced, "claimed for a later owner"));
             }

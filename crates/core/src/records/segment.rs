@@ -83,6 +83,26 @@ pub struct SegmentRecord {
 }
 
 impl SegmentRecord {
+    /// That of a segment which nobody has claimed yet.
+    pub fn unclaimed(run_id: &str, pass: u32, segment: u32) -> SegmentRecord {
+        SegmentRecord {
+            run_id: run_id.to_owned(),
+            pass,
+            segment,
+            run_revision: 0,
+            generation: 0,
+            cursor: Cursor::NotStarted,
+            trial_passed: false,
+            bound_by: BoundBy::default(),
+            bound_else: None,
+            throttled_by: None,
+            counters: Counters::default(),
+            latency: Latencies::default(),
+            counted_ahead: 0,
+            saved_ms: 0,
+        }
+    }
+
     /// What bounded its rate before the last checkpoint.
     pub fn bound(&self) -> BoundBy {
         self.bound_else.unwrap_or(self.bound_by)
@@ -176,20 +196,9 @@ mod tests {
 
     fn record(counters: Counters) -> SegmentRecord {
         SegmentRecord {
-            run_id: "r".into(),
-            pass: 1,
-            segment: 0,
-            run_revision: 1,
-            generation: 1,
             cursor: Cursor::Exhausted,
-            trial_passed: true,
-            bound_by: BoundBy::None,
-            bound_else: None,
-            throttled_by: None,
             counters,
-            latency: Latencies::default(),
-            counted_ahead: 0,
-            saved_ms: 0,
+            ..SegmentRecord::unclaimed("r", 1, 0)
         }
     }
 

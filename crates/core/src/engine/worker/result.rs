@@ -47,26 +47,10 @@ impl PageResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::{BoundBy, Latencies};
     use crate::{Item, Value};
 
     fn record() -> SegmentRecord {
-        SegmentRecord {
-            run_id: "r".into(),
-            pass: 1,
-            segment: 0,
-            run_revision: 1,
-            generation: 1,
-            cursor: Cursor::NotStarted,
-            trial_passed: true,
-            bound_by: BoundBy::None,
-            bound_else: None,
-            throttled_by: None,
-            counters: Counters::default(),
-            latency: Latencies::default(),
-            counted_ahead: 0,
-            saved_ms: 0,
-        }
+        SegmentRecord::unclaimed("r", 1, 0)
     }
 
     /// A page of ten items of which so many matched; the end of the segment if it is the last.
