@@ -5,6 +5,7 @@ mod capacity;
 pub use capacity::{Billing, WarmThroughput};
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -197,18 +198,66 @@ pub fn explain_segments(total: u32, size_bytes: u64, max_concurrency: u32, at_on
     format!("{total} segments ({why}), {at_once} at once, evenly spaced over the table")
 }
 
-/// The lanes of this many workers: as many equal stretches of the hash space, one after the other, by the numbers of their segments.
-pub fn lanes(total: u32, workers: u32) -> impl Iterator<Item = std::ops::Range<u32>> {
-    let lanes = u64::from(workers.clamp(1, total.max(1)));
-    let begin = move |lane: u64| (lane * u64::from(total) / lanes) as u32;
-    (0..lanes).map(move |lane| begin(lane)..begin(lane + 1))
+/// The lanes of a run: as many equal stretches of the hash space as there are workers, one after the other, by the numbers of their
+/// segments. The segments that lie at the same depth of their lanes are a row.
+///
+/// Segments are taken row by row, so that those worked on at the same time lie evenly over the hash space. Neighbours share
+/// partitions, and a partition takes 1,000 write units a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lanes {
+    total: u32,
+    count: u32,
 }
 
-/// The order in which segments are taken by this many workers: the first of each lane, then the second
-/// of each, and so on. So segments worked on at the same time lie evenly over the hash space. Neighbours share
-/// partitions, and a partition takes 1,000 write units a second.
-pub fn spread_order(total: u32, workers: u32) -> impl Iterator<Item = u32> {
-    in_turn(lanes(total, workers))
+impl Default for Lanes {
+    /// One lane, of no segments.
+    fn default() -> Self {
+        Lanes::new(0, 1)
+    }
+}
+
+impl Lanes {
+    /// Those of so many segments and workers: no lane is without a segment, if there are any.
+    pub fn new(total: u32, workers: u32) -> Lanes {
+        Lanes {
+            total,
+            count: workers.clamp(1, total.max(1)),
+        }
+    }
+
+    /// How many they are.
+    pub fn count(self) -> u32 {
+        self.count
+    }
+
+    /// The first segment of a lane.
+    fn begin(self, lane: u32) -> u32 {
+        (u64::from(lane) * u64::from(self.total) / u64::from(self.count)) as u32
+    }
+
+    /// The segments of each, in the order of the lanes.
+    pub fn each(self) -> impl Iterator<Item = Range<u32>> {
+        (0..self.count).map(move |lane| self.begin(lane)..self.begin(lane + 1))
+    }
+
+    /// The order in which segments are taken: the first of each lane, then the second of each, and so on.
+    pub fn order(self) -> impl Iterator<Item = u32> {
+        in_turn(self.each())
+    }
+
+    /// The lane of a segment, and its row.
+    pub fn place(self, segment: u32) -> (u32, u32) {
+        let behind = (u64::from(segment) + 1) * u64::from(self.count);
+        let total = u64::from(self.total.max(1));
+        let lane = behind.div_ceil(total).saturating_sub(1) as u32;
+        (lane, segment.saturating_sub(self.begin(lane)))
+    }
+
+    /// The segment of a lane in this row; `None` if the lane has no such row.
+    pub fn segment(self, lane: u32, row: u32) -> Option<u32> {
+        let segment = self.begin(lane).checked_add(row)?;
+        (segment < self.begin(lane + 1)).then_some(segment)
+    }
 }
 
 /// The first of each, then the second of each, and so on.
@@ -232,10 +281,18 @@ mod tests {
     #[test]
     fn every_segment_comes_once_and_concurrent_ones_lie_far_apart() {
         for (total, workers) in [(1, 8), (2, 1), (3, 2), (7, 3), (100, 10), (1000, 7)] {
-            let order: Vec<u32> = spread_order(total, workers).collect();
+            let order: Vec<u32> = Lanes::new(total, workers).order().collect();
             let mut sorted = order.clone();
             sorted.sort_unstable();
             assert_eq!(sorted, (0..total).collect::<Vec<_>>(), "{total}");
+            let lanes = Lanes::new(total, workers);
+            for (lane, segments) in (0..).zip(lanes.each()) {
+                assert_eq!(lanes.segment(lane, segments.len() as u32), None);
+                for (row, segment) in (0..).zip(segments) {
+                    assert_eq!(lanes.place(segment), (lane, row));
+                    assert_eq!(lanes.segment(lane, row), Some(segment));
+                }
+            }
             // Whichever workers are at work at the same time, no two are closer than half their even distance. (The last
             // row may have gaps.)
             let rows = &order[..order.len() - total.min(workers) as usize];
@@ -249,7 +306,7 @@ mod tests {
                 );
             }
         }
-        let order: Vec<u32> = spread_order(8, 4).collect();
+        let order: Vec<u32> = Lanes::new(8, 4).order().collect();
         assert_eq!(order, [0, 2, 4, 6, 1, 3, 5, 7]);
     }
 

@@ -19,7 +19,6 @@ use crate::pace::Consistency;
 use crate::pace::retry::retry_outage;
 use crate::ports::{CountNotes, ReadAccess, RunStore, SegmentStore, WriteAccess};
 use crate::records::{Owner, RunStatus};
-use crate::table::lanes;
 use crate::{ErrorKind, Result};
 
 /// The three parts of a run. Only the worker's access can write to the target table.
@@ -49,8 +48,7 @@ impl OpenLanes {
     /// Those of a round. If fewer are worked on at once than there are lanes, they are one lane, in the
     /// order of the round.
     fn of(round: &Round) -> Self {
-        let (total, count) = round.lanes;
-        if round.max_concurrency < count {
+        if round.max_concurrency < round.lanes.count() {
             let all = round.segments.iter().copied().collect();
             return OpenLanes(Mutex::new(vec![all]));
         }
@@ -58,7 +56,7 @@ impl OpenLanes {
         sorted.sort_unstable();
         let mut rest = sorted.as_slice();
         let mut open = Vec::new();
-        for lane in lanes(total, count) {
+        for lane in round.lanes.each() {
             let (of_lane, behind) = rest.split_at(rest.partition_point(|n| *n < lane.end));
             rest = behind;
             if !of_lane.is_empty() {
@@ -321,7 +319,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
 mod tests {
     use super::*;
     use crate::engine::verifier::Verification;
-    use crate::table::spread_order;
+    use crate::table::Lanes;
 
     fn open(segments: Vec<u32>, at_once: u32) -> OpenLanes {
         let round = Round {
@@ -330,7 +328,7 @@ mod tests {
             trial: false,
             segments,
             max_concurrency: at_once,
-            lanes: (9, 3),
+            lanes: Lanes::new(9, 3),
             verification: Verification::new(9),
         };
         OpenLanes::of(&round)
@@ -339,7 +337,7 @@ mod tests {
     /// Each worker stays in its stretch of the table, and then helps where most is left, from the front.
     #[test]
     fn workers_stay_in_their_lanes() {
-        let lanes = open(spread_order(9, 3).collect(), 3);
+        let lanes = open(Lanes::new(9, 3).order().collect(), 3);
         let of = |worker: usize, times: usize| -> Vec<_> {
             (0..times).map(|_| lanes.next(worker)).collect()
         };

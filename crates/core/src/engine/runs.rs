@@ -17,7 +17,7 @@ use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::RunStore;
 use crate::records::{Blocks, Cursor, Owner, RunRecord, RunStatus, SegmentRecord, layout_version};
 use crate::request::{Settings, Shown as _};
-use crate::table::spread_order;
+use crate::table::Lanes;
 use crate::{Error, ErrorKind, Result};
 
 /// Most segments in one round. A list of 10,000 numbers of up to seven digits is 80 kB of JSON, far below the
@@ -45,9 +45,9 @@ pub struct Round {
     pub segments: Vec<u32>,
     /// Segments to work on at once.
     pub max_concurrency: u32,
-    /// Segments of the run, and the lanes that they lie in, for whoever takes them lane by lane in this process.
+    /// The lanes of the run, for whoever takes segments lane by lane in this process.
     #[serde(skip)]
-    pub lanes: (u32, u32),
+    pub lanes: Lanes,
     /// The verification to begin with when no segment is open.
     pub verification: Verification,
 }
@@ -193,7 +193,7 @@ impl<S: RunStore> Runs<S> {
         let started = started.concat();
         let tried = started.iter().any(|segment| segment.trial_passed);
         let total = record.settings.total_segments;
-        let mut exhausted = Summed::none(Blocks::new(total, 1), total);
+        let mut exhausted = Summed::none(Blocks::new(Lanes::new(total, 1)), total);
         let is_exhausted = |segment: &&SegmentRecord| segment.cursor == Cursor::Exhausted;
         for segment in started.iter().filter(is_exhausted) {
             exhausted.note(segment.segment);
@@ -215,7 +215,7 @@ impl<S: RunStore> Runs<S> {
                 trial: false,
                 segments: Vec::new(),
                 max_concurrency: settings.at_once(),
-                lanes: (0, 0),
+                lanes: settings.lanes(),
                 verification: Verification::new(settings.total_segments),
             });
         }
@@ -229,12 +229,14 @@ impl<S: RunStore> Runs<S> {
             run_id: record.run_id.clone(),
             pass: record.pass,
             trial: !tried,
-            segments: spread_order(settings.total_segments, settings.max_concurrency)
+            segments: settings
+                .lanes()
+                .order()
                 .filter(|segment| which(*segment) && !exhausted.holds(*segment))
                 .take(SEGMENTS_PER_ROUND)
                 .collect(),
             max_concurrency: settings.at_once(),
-            lanes: (settings.total_segments, settings.max_concurrency),
+            lanes: settings.lanes(),
             verification: Verification::new(settings.total_segments),
         })
     }

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::{CheckpointReader, RunStore};
 use crate::records::{BlockSum, Blocks, Cursor, FullBlocks, RunRecord, SegmentRecord, evenly};
-use crate::table::{in_turn, lanes};
+use crate::table::in_turn;
 
 /// Shards that are read together: those of a million segments have a megabyte each.
 const SHARDS_AT_ONCE: usize = 2;
@@ -120,8 +120,7 @@ impl Summed {
         run: &RunRecord,
         most: usize,
     ) -> Result<Vec<SegmentRecord>> {
-        let settings = &run.settings;
-        let lanes = lanes(settings.total_segments, settings.max_concurrency).collect();
+        let lanes = run.settings.lanes().each().collect();
         self.begun_of(store, run, lanes, most).await
     }
 
@@ -134,9 +133,7 @@ impl Summed {
         run: &RunRecord,
         most: usize,
     ) -> Result<Vec<SegmentRecord>> {
-        let settings = &run.settings;
-        let lanes = lanes(settings.total_segments, settings.max_concurrency);
-        let mut lanes: Vec<_> = (0..).zip(lanes).collect();
+        let mut lanes: Vec<_> = (0..).zip(run.settings.lanes().each()).collect();
         lanes.sort_by_key(|(lane, _)| evenly(*lane));
         let lanes = lanes.into_iter().map(|(_, lane)| lane).collect();
         self.begun_of(store, run, lanes, most).await

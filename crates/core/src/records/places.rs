@@ -110,7 +110,7 @@ impl RunRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::spread_order;
+    use crate::table::Lanes;
 
     /// Whichever segments are worked on together, no shard has much more than its part of them.
     #[test]
@@ -125,7 +125,7 @@ mod tests {
             (1_000_000, 10_000),
         ] {
             let shards = shards_of(total);
-            let order: Vec<u32> = spread_order(total, at_once).take(20_000).collect();
+            let order: Vec<u32> = Lanes::new(total, at_once).order().take(20_000).collect();
             for together in order.chunks(at_once as usize) {
                 let mut of_shard = vec![0; shards as usize];
                 for &segment in together {

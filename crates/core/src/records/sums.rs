@@ -3,39 +3,27 @@
 //! right whoever has added it and however often that was tried; and a segment that is in no block may be exhausted all the same.
 
 use crate::records::{Counters, Latencies, RunRecord, SegmentRecord, place};
+use crate::table::Lanes;
 
 /// Segments of a block, at most. Its item stays below the 1,024 bytes of one write unit, or a little above.
 pub const BLOCK_SEGMENTS: u32 = 64;
 
-/// In which block a segment is.
+/// In which block a segment is. Blocks become full one after the other, since their places are in the order in which segments are
+/// taken: row by row of the lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Blocks {
-    total: u32,
-    lanes: u32,
-}
+pub struct Blocks(Lanes);
 
 impl Blocks {
-    /// The blocks of so many segments in so many lanes.
-    pub fn new(total: u32, lanes: u32) -> Blocks {
-        let total = total.max(1);
-        Blocks {
-            total,
-            lanes: lanes.clamp(1, total),
-        }
-    }
-
-    /// The first segment of a lane.
-    fn begin(self, lane: u32) -> u32 {
-        (u64::from(lane) * u64::from(self.total) / u64::from(self.lanes)) as u32
+    /// The blocks of segments in these lanes.
+    pub fn new(lanes: Lanes) -> Blocks {
+        Blocks(lanes)
     }
 
     /// The block of a segment, and its place in there.
     pub fn place(self, segment: u32) -> (u32, u8) {
-        let behind = (u64::from(segment) + 1) * u64::from(self.lanes);
-        let lane = behind.div_ceil(u64::from(self.total)).saturating_sub(1) as u32;
-        let row = segment.saturating_sub(self.begin(lane));
+        let (lane, row) = self.0.place(segment);
         // Some places of the last row stay free, so that there may be more than segments; both fit.
-        let at = u64::from(row) * u64::from(self.lanes) + u64::from(lane);
+        let at = u64::from(row) * u64::from(self.0.count()) + u64::from(lane);
         let block = at / u64::from(BLOCK_SEGMENTS);
         (block as u32, (at % u64::from(BLOCK_SEGMENTS)) as u8)
     }
@@ -43,9 +31,9 @@ impl Blocks {
     /// The segment in a place of a block; `None` if there is none.
     pub fn segment(self, block: u32, place: u8) -> Option<u32> {
         let at = u64::from(block) * u64::from(BLOCK_SEGMENTS) + u64::from(place);
-        let (row, lane) = (at / u64::from(self.lanes), at % u64::from(self.lanes));
-        let segment = u64::from(self.begin(lane as u32)) + row;
-        (segment < u64::from(self.begin(lane as u32 + 1))).then_some(segment as u32)
+        let count = u64::from(self.0.count());
+        let row = u32::try_from(at / count).ok()?;
+        self.0.segment((at % count) as u32, row)
     }
 
     /// How many segments a block has.
@@ -160,7 +148,8 @@ impl RunRecord {
     /// The blocks in which a pass is summed up; `None` if it is not.
     pub fn blocks(&self, pass: u32) -> Option<Blocks> {
         let summed = self.sums.filter(|sums| pass >= sums.from)?;
-        Some(Blocks::new(self.settings.total_segments, summed.lanes))
+        let lanes = Lanes::new(self.settings.total_segments, summed.lanes);
+        Some(Blocks::new(lanes))
     }
 
     /// The shard under which the sum of a block lies.
@@ -188,13 +177,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::table::spread_order;
 
     /// Each segment has a place of its own, which says which segment it is, and blocks become full in the order in which segments
     /// are taken.
     #[test]
     fn every_segment_has_one_place_in_the_order_in_which_they_are_taken() {
-        for (total, lanes) in [
+        for (total, count) in [
             (65, 8),
             (100, 7),
             (1_000, 1_000),
@@ -203,21 +191,22 @@ mod tests {
             (100_000, 10_000),
             (5, 9),
         ] {
-            let blocks = Blocks::new(total, lanes);
+            let lanes = Lanes::new(total, count);
+            let blocks = Blocks::new(lanes);
             let mut places = BTreeSet::new();
             let mut last = 0;
-            for segment in spread_order(total, lanes) {
+            for segment in lanes.order() {
                 let (block, place) = blocks.place(segment);
                 assert!(places.insert((block, place)), "{segment} of {total}");
                 assert_eq!(blocks.segment(block, place), Some(segment));
-                assert!(block >= last, "{segment} of {total} in {lanes}");
+                assert!(block >= last, "{segment} of {total} in {count}");
                 last = block;
             }
             let sizes: usize = (0..=last).map(|block| blocks.size(block)).sum();
             assert_eq!(sizes, total as usize);
             assert_eq!(blocks.size(last + 1), 0);
         }
-        let million = Blocks::new(1_000_000, 1_000);
+        let million = Blocks::new(Lanes::new(1_000_000, 1_000));
         for segment in [0, 1, 999, 1_000, 123_456, 999_999] {
             let (block, place) = million.place(segment);
             assert_eq!(million.segment(block, place), Some(segment));

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::request::Hours;
-use crate::table::{MAX_SEGMENTS, default_segments};
+use crate::table::{Lanes, MAX_SEGMENTS, default_segments};
 use crate::{Error, Result};
 
 /// Segments at once if the operator gives no number.
@@ -348,6 +348,11 @@ impl Settings {
             Some(_) => 1,
             None => self.max_concurrency,
         }
+    }
+
+    /// The lanes that the segments lie in.
+    pub fn lanes(&self) -> Lanes {
+        Lanes::new(self.total_segments, self.max_concurrency)
     }
 
     /// Most workers that are at work at once.
