@@ -2,6 +2,7 @@
 //! It may show how it goes on, and knows no flag.
 
 pub mod before;
+pub mod concurrency;
 pub mod confirm;
 pub mod count;
 pub mod deployed;
@@ -16,7 +17,6 @@ pub mod owner;
 pub mod paths;
 pub mod progress;
 pub mod records;
-pub mod room;
 pub mod runs;
 pub mod signals;
 pub mod steer;

@@ -15,7 +15,8 @@ mod warnings;
 
 pub use differences::{Difference, refuse_differences};
 pub use facts::{
-    Billing, Fact, IndexFacts, OtherRun, Projection, Replica, Room, TableFacts, WarmThroughput,
+    Billing, Concurrency, Fact, IndexFacts, OtherRun, Projection, Replica, TableFacts,
+    WarmThroughput,
 };
 pub use forecast::{Bound, Forecast, IndexCost, Limit, Tried};
 pub use kept::{KEPT_VERSION, KeptPlan};
@@ -27,7 +28,7 @@ pub use sample::{
     SampledPage, sampling_rate, segments_to_sample,
 };
 pub use sizes::{index_units, update_units};
-pub use warnings::{Advice, Known, Warning, other_runs, room_warnings, warnings};
+pub use warnings::{Advice, Known, Warning, concurrency_warnings, other_runs, warnings};
 
 pub use crate::value::size::item_bytes;
 

@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::args::{ConnectionArgs, PriceArgs, SettingsArgs, SpecArgs, keep, stack_name};
 use crate::drive::executions::checkpoint_table_of;
-use crate::drive::{left, paths, room, survey};
+use crate::drive::{concurrency, left, paths, survey};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::place;
@@ -67,8 +67,8 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
     };
     let checkpoints = CheckpointTable::new(&connection, &checkpoint_table);
     refuse_own_table(&request, &checkpoints)?;
-    let room = match stack {
-        Some(stack) => room::room(&connection, stack).await,
+    let concurrency = match stack {
+        Some(stack) => concurrency::look(&connection, stack).await,
         None => None,
     };
     let plan = survey::plan(
@@ -78,7 +78,7 @@ pub async fn plan(args: PlanArgs) -> Result<Ending> {
         &checkpoints,
         &prices,
         args.pages,
-        room,
+        concurrency,
     );
     let plan = plan.await?;
     if args.json {

@@ -6,7 +6,7 @@ use clap::Args;
 use crate::args::{OneRunArgs, PriceArgs};
 use crate::drive::deployed::Deployed;
 use crate::drive::executions::{Executions, machine_of};
-use crate::drive::{here, records, room, steer};
+use crate::drive::{concurrency, here, records, steer};
 use crate::ending::Ending;
 
 #[derive(Args)]
@@ -40,7 +40,7 @@ pub async fn resume(args: ResumeArgs) -> Result<Ending> {
         Some(machine) if !local => {
             let executions = Executions::new(&connection);
             executions.drained(&record.owner).await;
-            room::warn(&request, &connection, &checkpoints, &machine).await;
+            concurrency::warn(&request, &connection, &checkpoints, &machine).await;
             let deployed = Deployed {
                 executions,
                 machine,

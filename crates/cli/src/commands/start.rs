@@ -12,7 +12,7 @@ use crate::drive::confirm;
 use crate::drive::deployed::Deployed;
 use crate::drive::described::Described;
 use crate::drive::executions::{Executions, checkpoint_table_of};
-use crate::drive::{others, paths, room, survey};
+use crate::drive::{concurrency, others, paths, survey};
 use crate::ending::Ending;
 
 #[derive(Args)]
@@ -95,7 +95,7 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
         }
     }
     if asks {
-        let room = room::room(&connection, &machine).await;
+        let concurrency = concurrency::look(&connection, &machine).await;
         let without = "cannot show what the run would do; to start without being asked, add --yes";
         let explained = |error: Error| match error.kind().is_refusal() {
             true => error,
@@ -108,13 +108,13 @@ pub async fn start(args: StartArgs) -> Result<Ending> {
             &connection,
             &checkpoints,
             &prices,
-            room,
+            concurrency,
         );
         if !confirmed.await.map_err(explained)? {
             return Ok(Ending::Stopped);
         }
     } else if !request.settings.dry_run {
-        room::warn(&request, &connection, &checkpoints, &machine).await;
+        concurrency::warn(&request, &connection, &checkpoints, &machine).await;
         others::warn(&request, &connection, &checkpoints, &table).await;
     }
     let deployed = Deployed {

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use backfill_core::survey::{DEFAULT_PAGES, Fact, Room};
+use backfill_core::survey::{Concurrency, DEFAULT_PAGES, Fact};
 use backfill_core::table::TableDescription;
 use backfill_core::view::cost::Prices;
 use backfill_core::{Error, ErrorKind, Request, Result};
@@ -14,8 +14,8 @@ use crate::show::lines;
 use crate::show::plan::Shown;
 use crate::show::print;
 
-/// Shows what a run of a table that is so described would do and asks for a yes. False if the operator does not give it. `room` is set
-/// if it is to be a deployed run.
+/// Shows what a run of a table that is so described would do and asks for a yes. False if the operator does not give it.
+/// `concurrency` is set if it is to be a deployed run.
 ///
 /// Errors: `InvalidInput` if there is no terminal to ask on ([`require_terminal`]), or, if the update is to be rehearsed, if it left
 /// copies pending; whatever the plan meets with.
@@ -26,7 +26,7 @@ pub async fn confirm(
     connection: &Connection,
     checkpoints: &CheckpointTable,
     prices: &Prices,
-    room: Option<Fact<Room>>,
+    concurrency: Option<Fact<Concurrency>>,
 ) -> Result<bool> {
     require_terminal()?;
     let plan = survey::plan(
@@ -36,7 +36,7 @@ pub async fn confirm(
         checkpoints,
         prices,
         DEFAULT_PAGES,
-        room,
+        concurrency,
     );
     let plan = plan.await?;
     if is_rehearsed {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use backfill_core::change::expression::OURS;
 use backfill_core::survey::{
-    Fact, Plan, Rehearsal as _, Room, Surroundings, Tried, objection, rehearse,
+    Concurrency, Fact, Plan, Rehearsal as _, Surroundings, Tried, objection, rehearse,
 };
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 use backfill_core::view::cost::Prices;
@@ -15,7 +15,7 @@ use backfill_rehearsal::trial::EmbeddedTrial;
 use crate::drive::progress::with_progress;
 use crate::drive::{others, owner};
 
-/// The plan of a run, by so many sampled pages. `room` is set if it is to be a deployed run.
+/// The plan of a run, by so many sampled pages. `concurrency` is set if it is to be a deployed run.
 pub async fn plan(
     request: &Request,
     description: &TableDescription,
@@ -23,7 +23,7 @@ pub async fn plan(
     checkpoints: &CheckpointTable,
     prices: &Prices,
     pages: u32,
-    room: Option<Fact<Room>>,
+    concurrency: Option<Fact<Concurrency>>,
 ) -> Result<Plan> {
     let others = others::others(request, connection, checkpoints).await;
     let sampled = AtomicU64::new(0);
@@ -34,7 +34,7 @@ pub async fn plan(
         owner: &owner::this_process(),
         prices,
         pages,
-        room,
+        concurrency,
         others: &others,
         sampled: &sampled,
     };

@@ -72,7 +72,7 @@ impl Shown<'_> {
             words::duration(settings.time_box_seconds as f64),
         ));
         lines.push(self.request_line());
-        lines.extend(self.room_line());
+        lines.extend(self.concurrency_line());
         lines.extend(self.write_lines());
         lines.extend(self.time_lines());
         for bound in self.plan.forecast.bounds.iter().skip(1).take(3) {
@@ -380,18 +380,18 @@ impl Shown<'_> {
         })
     }
 
-    fn room_line(&self) -> Option<String> {
-        let room = self.plan.lambda.as_ref()?.known()?;
-        let reserved = match room.reserved {
+    fn concurrency_line(&self) -> Option<String> {
+        let concurrency = self.plan.lambda.as_ref()?.known()?;
+        let reserved = match concurrency.reserved {
             Some(reserved) => format!("{} of them for the workers", HumanCount(reserved)),
             None => format!(
                 "{} of them for all that have none reserved",
-                HumanCount(room.unreserved)
+                HumanCount(concurrency.unreserved)
             ),
         };
         Some(format!(
             "  Lambda    runs {} functions at once here, {reserved}",
-            HumanCount(room.account)
+            HumanCount(concurrency.account)
         ))
     }
 

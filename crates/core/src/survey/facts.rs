@@ -36,7 +36,7 @@ pub struct Replica {
 
 /// How many functions Lambda runs at once in an account and region, as far as the workers of a run are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Room {
+pub struct Concurrency {
     /// All of them.
     pub account: u64,
     /// Those that no function has reserved: all functions without a reservation share them.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::examples::{Unusual, diverse};
-use super::facts::{Fact, IndexFacts, OtherRun, Room, TableFacts};
+use super::facts::{Concurrency, Fact, IndexFacts, OtherRun, TableFacts};
 use super::forecast::{Forecast, Tried};
 use super::sample::{
     ITEMS_PER_PAGE, LEAST_ITEMS, ReadPage, Sample, SampledPage, sampling_rate, segments_to_sample,
@@ -91,8 +91,8 @@ pub struct Surroundings<'a, A, C, R> {
     pub prices: &'a Prices,
     /// Pages to sample, 1 to [`super::MAX_PAGES`].
     pub pages: u32,
-    /// The room that Lambda has for the workers of a deployed run; `None` if the run is to be one in a process.
-    pub room: Option<Fact<Room>>,
+    /// The concurrency that Lambda has for the workers of a deployed run; `None` if the run is to be one in a process.
+    pub concurrency: Option<Fact<Concurrency>>,
     /// Other runs that go on on the table.
     pub others: &'a [OtherRun],
     /// Counts the pages that were sampled, for whoever waits for them.
@@ -127,8 +127,8 @@ pub struct Plan {
     pub settings: Settings,
     /// Why there are so many segments.
     pub segments: String,
-    /// The room that Lambda has for its workers; null if it is not to be a deployed one.
-    pub lambda: Option<Fact<Room>>,
+    /// The concurrency that Lambda has for its workers; null if it is not to be a deployed one.
+    pub lambda: Option<Fact<Concurrency>>,
     /// What the run would do.
     pub forecast: Forecast,
     /// Attributes that the update sets and that items may lack which the predicate leaves out: the verification counts these.
@@ -201,7 +201,7 @@ impl Plan {
         let lacks = change.lacks();
         let lacking = lacks.map_or_else(Vec::new, |lacks| lacks.attributes.clone());
         let forecast = Forecast::new(&facts, &sample, &tried, &settings, &lacking, with.prices);
-        let forecast = priced(forecast, with.room.as_ref());
+        let forecast = priced(forecast, with.concurrency.as_ref());
         let held = held_now(with.access, &settings).await?;
         let known = Known {
             facts: &facts,
@@ -213,7 +213,7 @@ impl Plan {
             targets: &targets,
             held: &held,
             others: with.others,
-            room: with.room.as_ref(),
+            concurrency: with.concurrency.as_ref(),
         };
         let warnings = warnings(&known);
         Ok(Plan {
@@ -227,7 +227,7 @@ impl Plan {
                 settings.max_concurrency,
                 settings.workers(),
             ),
-            lambda: with.room.clone(),
+            lambda: with.concurrency.clone(),
             warnings,
             table: facts,
             sample,
@@ -269,8 +269,8 @@ impl Plan {
 }
 
 /// A forecast with the price of a run in AWS if it is to be one there.
-fn priced(forecast: Forecast, room: Option<&Fact<Room>>) -> Forecast {
-    match room {
+fn priced(forecast: Forecast, concurrency: Option<&Fact<Concurrency>>) -> Forecast {
+    match concurrency {
         Some(_) => forecast,
         None => forecast.here(),
     }
@@ -524,7 +524,7 @@ mod tests {
             owner: &Owner::Other("tests".into()),
             prices: &Prices::default(),
             pages: PAGES,
-            room: None,
+            concurrency: None,
             others: &[],
             sampled: &AtomicU64::new(0),
         };

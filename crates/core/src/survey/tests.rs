@@ -119,7 +119,7 @@ fn warned_of(
         targets,
         held: &[],
         others: &[],
-        room: None,
+        concurrency: None,
     })
 }
 
@@ -429,7 +429,7 @@ fn warnings_have_one_order_whatever_they_are_found_by() {
             max_wcu: None,
             max_rcu: None,
         }],
-        room: Some(&Fact::Unknown("not allowed".into())),
+        concurrency: Some(&Fact::Unknown("not allowed".into())),
     });
     let codes: Vec<_> = warnings.iter().map(|warning| warning.code).collect();
     assert_eq!(

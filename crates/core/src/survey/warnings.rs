@@ -1,6 +1,6 @@
 //! What to look at before a run: each warning has a function of its own, in the file of its subject. A function sees what
 //! is known ([`Known`]) and says what it finds, with advice as data; only the command knows how it is typed. What is told of
-//! other runs ([`other_runs`]) and of the room for workers ([`room_warnings`]) is told without a plan, too.
+//! other runs ([`other_runs`]) and of the concurrency for workers ([`concurrency_warnings`]) is told without a plan, too.
 
 mod capacity;
 mod copies;
@@ -11,7 +11,7 @@ mod safety;
 mod sample;
 mod warning;
 
-pub use self::lambda::room_warnings;
+pub use self::lambda::concurrency_warnings;
 pub use self::others::other_runs;
 pub use self::warning::{Advice, Known, Warning};
 

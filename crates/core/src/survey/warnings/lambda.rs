@@ -2,26 +2,27 @@
 
 use super::warning::{Advice, Known, Warning, warn};
 use crate::request::Settings;
-use crate::survey::facts::{Fact, Room};
+use crate::survey::facts::{Concurrency, Fact};
 
-/// [`room_warnings`] of a run that is to be a deployed one.
+/// [`concurrency_warnings`] of a run that is to be a deployed one.
 pub(super) fn of_plan(known: &Known<'_>) -> Vec<Warning> {
-    let room = known.room.iter();
-    room.flat_map(|room| room_warnings(room, known.settings))
+    let concurrency = known.concurrency.iter();
+    concurrency
+        .flat_map(|concurrency| concurrency_warnings(concurrency, known.settings))
         .collect()
 }
 
 /// Looks whether the workers of a deployed run find room in Lambda, and leave some. A dry run has no workers.
-pub fn room_warnings(room: &Fact<Room>, settings: &Settings) -> Vec<Warning> {
+pub fn concurrency_warnings(concurrency: &Fact<Concurrency>, settings: &Settings) -> Vec<Warning> {
     if settings.dry_run {
         return Vec::new();
     }
     let workers = u64::from(workers_at_once(settings));
-    match room {
+    match concurrency {
         Fact::Unknown(why) => vec![not_seen(workers, why)],
-        Fact::Known(room) => match room.reserved {
+        Fact::Known(concurrency) => match concurrency.reserved {
             Some(reserved) => beyond_reserved(workers, reserved),
-            None => beyond_share(workers, room.unreserved),
+            None => beyond_share(workers, concurrency.unreserved),
         },
     }
 }
@@ -112,12 +113,12 @@ mod tests {
 
     /// What is to be lowered, and to what; `None` if nothing is.
     fn most(settings: &Settings, unreserved: u64, reserved: Option<u64>) -> Option<Option<u64>> {
-        let room = Fact::Known(Room {
+        let concurrency = Fact::Known(Concurrency {
             account: 1_000,
             unreserved,
             reserved,
         });
-        let warnings = room_warnings(&room, settings);
+        let warnings = concurrency_warnings(&concurrency, settings);
         let warning = warnings.first()?;
         assert_eq!(warning.code, "lambda_too_narrow");
         Some(warning.advice.iter().find_map(|advice| match advice {
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn only_workers_that_there_are_take_room() {
+    fn only_workers_that_there_are_take_concurrency() {
         let of_few = Settings {
             total_segments: 3,
             ..settings(900)
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_said_and_no_more() {
-        let warnings = room_warnings(&Fact::Unknown("not allowed".into()), &settings(8));
+        let warnings = concurrency_warnings(&Fact::Unknown("not allowed".into()), &settings(8));
         assert_eq!(warnings.len(), 1);
         assert_eq!(warnings[0].code, "lambda_not_seen");
         assert!(warnings[0].what.contains("not allowed"), "{warnings:?}");

@@ -1,7 +1,7 @@
 //! A warning, its advice as data, and what warnings are found by.
 
 use crate::request::Settings;
-use crate::survey::facts::{Fact, OtherRun, Room, TableFacts};
+use crate::survey::facts::{Concurrency, Fact, OtherRun, TableFacts};
 use crate::survey::forecast::{Forecast, Tried};
 use crate::survey::sample::Sample;
 
@@ -82,8 +82,8 @@ pub struct Known<'a> {
     pub held: &'a [String],
     /// Other runs that go on on the table.
     pub others: &'a [OtherRun],
-    /// The room that Lambda has for the workers of a deployed run; `None` if it is to be one in a process.
-    pub room: Option<&'a Fact<Room>>,
+    /// The concurrency that Lambda has for the workers of a deployed run; `None` if it is to be one in a process.
+    pub concurrency: Option<&'a Fact<Concurrency>>,
 }
 
 impl<'a> Known<'a> {
