@@ -8,7 +8,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{available_parallelism, scope};
 
+use backfill_simulation::Driver;
 use backfill_simulation::matrix::{Cell, Figures, cells};
+
+/// So many cells of each way to drive a run are shown once more.
+const WORST: usize = 5;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -23,10 +27,24 @@ fn main() {
     let figures = run(&cells, seeds);
     println!("| cell | ratio: median | worst | throttled | recovery | live loss |");
     println!("|---|---|---|---|---|---|");
-    let mut kinds: BTreeMap<String, Vec<Sums>> = BTreeMap::new();
-    for (cell, figures) in cells.iter().zip(&figures) {
-        let sums = Sums::of(figures);
+    let mut sums: Vec<(&Cell, Sums)> = cells
+        .iter()
+        .zip(figures.iter().map(|figures| Sums::of(figures)))
+        .collect();
+    for (cell, sums) in &sums {
         println!("| {} | {sums} |", name(cell));
+    }
+    println!("\n| the worst cells | ratio: median | worst | throttled | recovery | live loss |");
+    println!("|---|---|---|---|---|---|");
+    sums.sort_by(|(_, one), (_, other)| other.worst.total_cmp(&one.worst));
+    for driver in [Driver::InProcess, Driver::Lambda] {
+        let of_driver = sums.iter().filter(|(cell, _)| cell.driver == driver);
+        for (cell, sums) in of_driver.take(WORST) {
+            println!("| {} | {sums} |", name(cell));
+        }
+    }
+    let mut kinds: BTreeMap<String, Vec<Sums>> = BTreeMap::new();
+    for (cell, sums) in sums {
         let kind = format!("{:?}, {}", cell.driver, cell.kind());
         kinds.entry(kind).or_default().push(sums);
     }
