@@ -12,7 +12,7 @@
 #              is on GitHub, which a test must not depend on; the deployment and a daily workflow run it
 # make soak    ten minutes (SOAK_SECONDS) of faults, live traffic, kills and resumes at the highest rate that the machine gives; memory
 #              and open files of a process that works all the time. Its figures are in docs/RELIABILITY.md
-# make bench   measures against other ways to do it, into bench/RESULTS.md (20 minutes; see bench/README.md)
+# make bench   measures against other ways to do it, into bench/RESULTS.md (25 minutes; see bench/README.md)
 # make tools   installs the pinned tools into .tools (check and test do so when they need to)
 # make clean   removes everything that the other targets have made
 
@@ -42,14 +42,14 @@ SOAK_SECONDS ?= 600
 CARGO_DENY := .tools/cargo-deny/bin/cargo-deny --locked
 
 .PHONY: check test bench tools clean lint quick definition-check deny safety advisories template-check lambdas lambdas-arm64 commands \
-	bills dist acceptance-units all-tests fuzz soak
+	bills dist acceptance-units bench-units all-tests fuzz soak
 
 check: lint quick definition-check safety deny
 
 # Rust's targets for other machines come from where a machine for tests may not reach. What is not built for want of one is said
 # in a frame; MISSING_TARGETS=fail makes it an error, as it is for dist.
 test: export MISSING_TARGETS ?= say
-test: lint definition-check safety deny template-check acceptance-units fuzz all-tests
+test: lint definition-check safety deny template-check acceptance-units bench-units fuzz all-tests
 
 tools:
 	tools/install
@@ -62,7 +62,7 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
 # The tests that need no other process. The list of all test programs is Cargo's; whatever is not here runs in all-tests.
-quick: acceptance-units
+quick: acceptance-units bench-units
 	$(CARGO) test --workspace --lib --bins --test house --test promises --locked
 
 # Those of the program that asks the real service.
@@ -145,11 +145,15 @@ soak:
 	TORTURE_SECONDS=$(SOAK_SECONDS) $(CARGO) test --workspace --test faults --locked -- \
 		--include-ignored --nocapture a_long_run_through_faults under_torture
 
-# For a trial: make bench BENCH='--items 5000 --rounds 1 --sizes= --out target/bench/trial.md'
+# For a trial: make bench BENCH=--trial
 bench:
 	tools/install bench
-	$(CARGO) build --release --package backfill-cli --package backfill-bench --locked
-	.tools/bench/bin/python bench/run.py $(BENCH)
+	$(CARGO) build --release --package backfill-cli --package backfill-bench --package backfill-simulation --bins --example matrix --locked
+	.tools/bench/bin/python -B bench/run.py $(BENCH)
+
+# What of it needs nothing but Python: that its page names its parts, and that results are made of what they measure.
+bench-units:
+	$${PYTHON:-python3} -B -m unittest discover --quiet --top-level-directory bench --start-directory bench/tests
 
 clean:
 	$(CARGO) clean

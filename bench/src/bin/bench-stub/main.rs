@@ -16,6 +16,7 @@ mod server;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use backfill_simulation::Scenario;
@@ -162,6 +163,7 @@ fn run(args: &Args) -> Result<()> {
     let server = Arc::new(Server {
         inner: Inner::start(&args.table, billing, units)?,
         stub: Stub::new(reader, scenario, billing),
+        requests: AtomicU64::new(0),
     });
     let tls = args.tls.as_deref().map(acceptor).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

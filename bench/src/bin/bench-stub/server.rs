@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -25,6 +26,8 @@ use crate::inner::Inner;
 pub struct Server {
     pub stub: Stub,
     pub inner: Inner,
+    /// Requests until now, of all kinds and for all tables.
+    pub requests: AtomicU64,
 }
 
 /// What speaks TLS with a certificate made for it. That of the authority that has signed it goes into this file.
@@ -110,8 +113,11 @@ impl Server {
     async fn answer(&self, request: Request<Incoming>) -> Result<Answer> {
         let (parts, body) = request.into_parts();
         if parts.method == Method::GET {
-            return Ok((200, self.stub.report().to_string().into_bytes()));
+            let mut report = self.stub.report();
+            report["requests"] = self.requests.load(Ordering::Relaxed).into();
+            return Ok((200, report.to_string().into_bytes()));
         }
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let body = body.collect().await?.to_bytes();
         let target = parts.headers.get("x-amz-target");
         let target = target.and_then(|target| target.to_str().ok()).unwrap_or("");
