@@ -4,7 +4,8 @@
 //! A chunk is a pipeline of pages (`sweep`). The pending items of a page are written several batches at once (`page`); the
 //! first of them is tried alone (`trial`, `gate`) and looked at (`look`). One write is sent, and what became of it is noted for its
 //! page (`result`), by `segment`. What DynamoDB refuses for good is recorded (`rejection`), what it refuses without saying why is
-//! judged (`validity`), and what is checkpointed is told (`ledger`). What segments of one process share is in `together`.
+//! judged (`validity`), and what is checkpointed is told (`ledger`). What the segments of one process know
+//! of their run is in `shared`, and what they tell of themselves at once in `tally`.
 
 mod gate;
 mod ledger;
@@ -13,8 +14,9 @@ mod page;
 mod rejection;
 mod result;
 mod segment;
+mod shared;
 mod sweep;
-mod together;
+mod tally;
 mod trial;
 mod validity;
 
@@ -33,9 +35,10 @@ pub use self::ledger::{FLUSH_PATIENCE, FLUSHES_PER_AGE};
 use self::rejection::Rejections;
 pub use self::segment::CHECKPOINT_PATIENCE;
 use self::segment::Segment;
+use self::shared::Shared;
 pub use self::sweep::PAGE_LIMIT;
 use self::sweep::Sweep;
-use self::together::Together;
+use self::tally::Tally;
 use self::trial::Trial;
 pub(super) use self::validity::unless_busy;
 use self::validity::{Accepted, Validity};
@@ -98,7 +101,8 @@ pub struct Worker<A, S> {
     pub(super) budget: Budget,
     accepted: Accepted,
     holds: Holds,
-    together: Together,
+    shared: Shared,
+    tally: Tally,
     gate: Gate,
 }
 
@@ -111,7 +115,8 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             budget: Budget::new(share),
             accepted: Accepted::default(),
             holds: Holds::default(),
-            together: Together::default(),
+            shared: Shared::default(),
+            tally: Tally::default(),
             gate: Gate::default(),
         }
     }
@@ -142,7 +147,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     ) -> Result<ChunkReport> {
         let worked = self.try_to_work(chunk, latest, stop).await;
         if worked.is_err() {
-            self.together.forget_run();
+            self.shared.forget_run();
         }
         worked
     }
@@ -225,7 +230,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
     /// Errors: those of [`load_near`].
     async fn run_of(&self, chunk: &Chunk) -> Result<Arc<RunRecord>> {
         if !self.budget.is_shared()
-            && let Some(run) = self.together.run(&chunk.run_id)
+            && let Some(run) = self.shared.run(&chunk.run_id)
             && require(&run, chunk.pass, &chunk.owner).is_ok()
         {
             return Ok(run);
@@ -233,7 +238,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         let near = likely_copy(chunk.segment);
         let run = load_near(&self.store, near, &chunk.run_id, chunk.pass, &chunk.owner).await?;
         let run = Arc::new(run);
-        self.together.note_run(&run);
+        self.shared.note_run(&run);
         Ok(run)
     }
 
@@ -248,23 +253,25 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         is_saved: bool,
     ) {
         if record.trial_passed && !had_passed {
-            self.together.note_trial(run);
+            self.shared.note_trial(run);
         }
         if record.cursor == Cursor::Exhausted && is_saved {
-            self.together.sum_up(run, record, &self.store).await;
+            self.tally.sum_up(run, record, &self.store).await;
         }
         if record.cursor == Cursor::Exhausted && !was_exhausted && is_saved {
-            self.together.count(run, record.segment, &self.store).await;
+            self.tally.count(run, record.segment, &self.store).await;
         }
-        self.together.tell(ledger, &self.store).await;
+        self.tally.tell(ledger, &self.store).await;
         if self.budget.is_shared() {
-            self.together.settle(&self.store).await;
+            self.settle().await;
         }
     }
 
     /// Tells what the chunks that have ended have done and not told yet.
     pub(super) async fn settle(&self) {
-        self.together.settle(&self.store).await;
+        if let Some(run) = self.shared.last_run() {
+            self.tally.settle(&run, &self.store).await;
+        }
     }
 
     /// Sweeps a claimed segment until `until`, or until the run is no longer ours.
@@ -309,7 +316,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             trial: Trial {
                 is_all: chunk.trial,
                 is_first_pass: run.pass == run.first_pass,
-                has_enough_trials: self.together.has_enough_trials(run),
+                has_enough_trials: self.shared.has_enough_trials(run),
             },
             rejections: Rejections::new(run),
             ledger,
@@ -321,7 +328,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         let known = &exhausted;
         let look = |run: RunRecord| async move {
             ledger.follow(&run.settings);
-            self.together.note_run(&Arc::new(run.clone()));
+            self.shared.note_run(&Arc::new(run.clone()));
             let counts = fastrand::u32(..looks_a_count(&run.settings)) == 0;
             let shards = if counts { run.shards } else { 0 };
             self.follow(&run, 0..shards, known).await?;

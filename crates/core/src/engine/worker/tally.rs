@@ -1,9 +1,8 @@
-//! What the segments of one process have in common, so that a small segment costs little more than its own work: the run
-//! record as it was a moment ago, what is to be added to the history, and that the update was shown to extinguish its
-//! predicate.
+//! What the segments of one process have done, told once for many of them: to the history, to the count of exhausted segments and to
+//! the sums of the pass. So a small segment costs little more than its own work. Each of the three has its own time.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,15 +15,6 @@ use crate::clock::now_ms;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::SegmentStore;
 use crate::records::{BlockSum, Counters, Flush, RunRecord, SegmentRecord, shard_of};
-
-/// A chunk begins by a record that one of this process has read within this time. Beside the looks of longer chunks, this is
-/// how soon a process with small segments knows of a change, and for how long it may begin segments of a run that was taken over and
-/// that its successor has not claimed (promise: one-owner).
-const FRESH: Duration = Duration::from_secs(2);
-
-/// Segments that have shown by a trial of their own that the update extinguishes its predicate, after which others of the same
-/// process and pass rely on it.
-const ENOUGH_TRIALS: u32 = 1_000;
 
 /// Exhausted segments are counted together, this often.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -50,18 +40,12 @@ async fn add<S: SegmentStore>(store: &S, run: &RunRecord, sum: &BlockSum) -> boo
     }
 }
 
-/// What segments of one process share.
+/// What is done and not told yet.
 #[derive(Debug, Default)]
-pub(super) struct Together(Mutex<State>);
+pub(super) struct Tally(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// The record of a run, and when it was read.
-    run: Option<(Arc<RunRecord>, Instant)>,
-    /// The same, however long ago that was.
-    last: Option<Arc<RunRecord>>,
-    /// Trials that were passed, in this pass of this run.
-    trials: (String, u32, u32),
     /// What is to be added to the history.
     untold: Option<Untold>,
     /// Segments that are exhausted and not counted yet, by shard.
@@ -83,44 +67,9 @@ struct Untold {
     done: Counters,
 }
 
-impl Together {
+impl Tally {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The record of this run, if it was read a moment ago.
-    pub(super) fn run(&self, run_id: &str) -> Option<Arc<RunRecord>> {
-        let state = self.lock();
-        let (run, read) = state.run.as_ref()?;
-        (run.run_id == run_id && read.elapsed() < FRESH).then(|| run.clone())
-    }
-
-    /// Takes note of a record that was just read.
-    pub(super) fn note_run(&self, run: &Arc<RunRecord>) {
-        let mut state = self.lock();
-        state.run = Some((run.clone(), Instant::now()));
-        state.last = Some(run.clone());
-    }
-
-    /// The next chunk reads the record itself.
-    pub(super) fn forget_run(&self) {
-        self.lock().run = None;
-    }
-
-    /// Takes note of a segment that has passed a trial of its own.
-    pub(super) fn note_trial(&self, run: &RunRecord) {
-        let trials = &mut self.lock().trials;
-        if (trials.0.as_str(), trials.1) != (run.run_id.as_str(), run.pass) {
-            *trials = (run.run_id.clone(), run.pass, 0);
-        }
-        trials.2 += 1;
-    }
-
-    /// Whether so many segments have passed a trial in this pass that another one needs none.
-    pub(super) fn has_enough_trials(&self, run: &RunRecord) -> bool {
-        let trials = &self.lock().trials;
-        (trials.0.as_str(), trials.1) == (run.run_id.as_str(), run.pass)
-            && trials.2 >= ENOUGH_TRIALS
     }
 
     /// Takes what the ledger of a chunk that ends has not told, and tells it if it is time.
@@ -207,14 +156,11 @@ impl Together {
         adding.collect::<()>().await;
     }
 
-    /// Tells and counts whatever is left.
-    pub(super) async fn settle<S: SegmentStore>(&self, store: &S) {
-        let last = self.lock().last.clone();
-        if let Some(run) = last {
-            self.sum_up_all(&run, store).await;
-            self.count_all(&run, store).await;
-            self.tell_all(&run, store).await;
-        }
+    /// Tells and counts whatever is left of this run.
+    pub(super) async fn settle<S: SegmentStore>(&self, run: &RunRecord, store: &S) {
+        self.sum_up_all(run, store).await;
+        self.count_all(run, store).await;
+        self.tell_all(run, store).await;
     }
 
     async fn count_all<S: SegmentStore>(&self, run: &RunRecord, store: &S) {
