@@ -48,11 +48,11 @@ pub async fn simulate(
         spec.pending += " AND attribute_exists(payload)";
     }
     let request = Request { spec, settings };
-    let line = Latency::new(scenario.seed, STORE_MS);
-    let meter = line.meter.clone();
+    let transit = Latency::new(scenario.seed, STORE_MS);
+    let meter = transit.meter.clone();
     let world = World {
         table: SimulatedTable::new(scenario.clone()),
-        store: MemoryStore::new(line),
+        store: MemoryStore::new(transit),
         owner: Owner::from("the simulation"),
     };
     let begin = Instant::now();

@@ -18,7 +18,7 @@ pub use driver::{Driver, simulate};
 pub use model::{Second, without_backfill};
 pub use report::Report;
 pub use scenario::Scenario;
-pub use store::{Latency, Line, MemoryStore, Meter, Units};
+pub use store::{Latency, MemoryStore, Meter, Transit, Units};
 
 /// Runs a future to its end in virtual time: a wait passes at once if nothing else is to be done. The waits between
 /// retries, which are random, come from `seed` as well.

@@ -13,8 +13,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 /// What happens to a call on its way to the store and back. The store knows the records and their conditions; how long a
-/// call takes, and whether it fails, is the line's.
-pub trait Line: Clone + Send + Sync {
+/// call takes, and whether it fails, is the transit's.
+pub trait Transit: Clone + Send + Sync {
     /// Before the call takes effect; after an error it takes none.
     fn before(&self) -> impl Future<Output = Result<()>> + Send;
 
@@ -95,7 +95,7 @@ fn bytes<T: Serialize>(record: &T) -> usize {
     serde_json::to_string(record).map_or(0, |json| json.len())
 }
 
-/// A line on which calls take up to a given time, at random, and do not fail. Its clones share one source of randomness.
+/// A transit in which calls take up to a given time, at random, and do not fail. Its clones share one source of randomness.
 #[derive(Clone)]
 pub struct Latency {
     random: Arc<Mutex<fastrand::Rng>>,
@@ -114,7 +114,7 @@ impl Latency {
     }
 }
 
-impl Line for Latency {
+impl Transit for Latency {
     async fn before(&self) -> Result<()> {
         let ms = lock(&self.random).u64(..self.below_ms);
         tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -126,11 +126,11 @@ impl Line for Latency {
     }
 }
 
-/// Durable records in memory, at the end of a line. Its clones share the records.
+/// Durable records in memory, behind a transit. Its clones share the records.
 #[derive(Clone)]
-pub struct MemoryStore<L> {
+pub struct MemoryStore<T> {
     state: Arc<Mutex<State>>,
-    line: L,
+    transit: T,
 }
 
 #[derive(Default)]
@@ -163,12 +163,12 @@ impl State {
     }
 }
 
-impl<L: Line> MemoryStore<L> {
+impl<T: Transit> MemoryStore<T> {
     /// An empty store.
-    pub fn new(line: impl Into<L>) -> Self {
+    pub fn new(transit: impl Into<T>) -> Self {
         MemoryStore {
             state: Arc::default(),
-            line: line.into(),
+            transit: transit.into(),
         }
     }
 
@@ -177,16 +177,16 @@ impl<L: Line> MemoryStore<L> {
     }
 
     /// A write of this record under a partition key is charged.
-    fn wrote<T: Serialize>(&self, key: &str, record: &T) {
-        if let Some(meter) = self.line.meter() {
+    fn wrote<R: Serialize>(&self, key: &str, record: &R) {
+        if let Some(meter) = self.transit.meter() {
             let write = bytes(record).div_ceil(1024).max(1) as f64;
             meter.add(key, Units { write, read: 0.0 });
         }
     }
 
     /// A strongly consistent read of these records under a partition key is charged.
-    fn read<T: Serialize>(&self, key: &str, records: &[T]) {
-        if let Some(meter) = self.line.meter() {
+    fn read<R: Serialize>(&self, key: &str, records: &[R]) {
+        if let Some(meter) = self.transit.meter() {
             let bytes: usize = records.iter().map(bytes).sum();
             let read = bytes.div_ceil(4096).max(1) as f64;
             meter.add(key, Units { write: 0.0, read });
@@ -198,26 +198,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<L: Line> CheckpointReader for MemoryStore<L> {
+impl<T: Transit> CheckpointReader for MemoryStore<T> {
     fn lies_in(&self, _table: &str) -> bool {
         false
     }
 
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let run = self.state().runs.get(run_id).cloned();
         self.read(run_id, run.as_slice());
         Ok(run)
     }
 
     async fn run_copy(&self, run_id: &str, shard: u32) -> Result<Option<RunRecord>> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let copy = {
             let state = self.state();
             let copied = state.copies.get(&(run_id.to_owned(), shard));
             let copy = copied.and_then(|copied| copied.record.clone());
             if let (Some(run), Some(copy)) = (state.runs.get(run_id), &copy) {
-                self.line.copied(run, copy);
+                self.transit.copied(run, copy);
             }
             copy
         };
@@ -226,7 +226,7 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
     }
 
     async fn segments(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<SegmentRecord>> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let here = |record: &&SegmentRecord| shard_of(record.segment, run.shards) == shard;
         let state = self.state();
         let segments = state.segments(&run.run_id, pass).filter(here);
@@ -241,7 +241,7 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
         pass: u32,
         segment: u32,
     ) -> Result<Option<SegmentRecord>> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let key = (run.run_id.clone(), pass, segment);
         let record = self.state().segments.get(&key).cloned();
         self.read(&run.place_of(segment), record.as_slice());
@@ -255,7 +255,7 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
         shard: u32,
         from: u32,
     ) -> Result<Vec<BlockSum>> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let of_pass = (run.run_id.clone(), pass, from)..=(run.run_id.clone(), pass, u32::MAX);
         let sums: Vec<BlockSum> = {
             let state = self.state();
@@ -264,14 +264,14 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
                 .cloned()
                 .collect()
         };
-        self.line.summed(sums.len());
+        self.transit.summed(sums.len());
         let items: Vec<String> = sums.iter().map(|_| " ".repeat(SUM_BYTES)).collect();
         self.read(&run.place_of_sums(shard), &items);
         Ok(sums)
     }
 
     async fn full_blocks(&self, run: &RunRecord, pass: u32) -> Result<FullBlocks> {
-        self.line.before().await?;
+        self.transit.before().await?;
         self.read(&run.place_of_sums(0), &[()]);
         let state = self.state();
         let full = state.full.get(&(run.run_id.clone(), pass)).copied();
@@ -279,7 +279,7 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
     }
 
     async fn latest_pass(&self, run: &RunRecord, shard: u32) -> Result<Option<u32>> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let here = |segment: u32| shard_of(segment, run.shards) == shard;
         let state = self.state();
         let of_run = state
@@ -290,9 +290,9 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
     }
 
     async fn exhausted(&self, run: &RunRecord, shard: u32) -> Result<u32> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let place = run.place_of_count(shard);
-        if let Some(meter) = self.line.meter() {
+        if let Some(meter) = self.transit.meter() {
             // Of one small item, eventually consistent.
             let read = 0.5;
             meter.add(&place, Units { write: 0.0, read });
@@ -302,12 +302,12 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
     }
 
     async fn count_note(&self, run: &RunRecord) -> Result<Option<CountNote>> {
-        self.line.before().await?;
+        self.transit.before().await?;
         Ok(self.state().count_notes.get(&run.run_id).copied())
     }
 
     async fn rejected(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<Rejected>> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let state = self.state();
         let rejected = state.rejected.iter().filter(|((run_id, of, _), item)| {
             let place = (run_id, *of, shard_of(item.segment, run.shards));
@@ -321,7 +321,7 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
     }
 
     async fn history(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<Vec<HistoryBucket>> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let place = place(&run.run_id, run.shards, shard);
         let of_pass = (place.clone(), pass, 0)..=(place, pass, u64::MAX);
         let state = self.state();
@@ -329,19 +329,19 @@ impl<L: Line> CheckpointReader for MemoryStore<L> {
     }
 }
 
-impl<L: Line> CountNotes for MemoryStore<L> {
+impl<T: Transit> CountNotes for MemoryStore<T> {
     async fn note_count(&self, run: &RunRecord, note: &CountNote) -> Result<()> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let run_id = run.run_id.clone();
         self.state().count_notes.insert(run_id, *note);
-        self.line.after().await
+        self.transit.after().await
     }
 }
 
-impl<L: Line> MemoryStore<L> {
+impl<T: Transit> MemoryStore<T> {
     /// Puts a copy, or the mark of one, if what is there is of an earlier revision.
     async fn put_copy(&self, run_id: &str, shard: u32, copied: Copied) -> Result<()> {
-        self.line.before().await?;
+        self.transit.before().await?;
         self.wrote(&place(run_id, 2, shard), &copied.record);
         {
             let mut state = self.state();
@@ -354,13 +354,13 @@ impl<L: Line> MemoryStore<L> {
                 state.copies.insert((run_id.to_owned(), shard), copied);
             }
         }
-        self.line.after().await
+        self.transit.after().await
     }
 }
 
-impl<L: Line> RunStore for MemoryStore<L> {
+impl<T: Transit> RunStore for MemoryStore<T> {
     async fn save_run(&self, record: &RunRecord) -> Result<()> {
-        self.line.before().await?;
+        self.transit.before().await?;
         self.wrote(&record.run_id, record);
         {
             let mut state = self.state();
@@ -374,7 +374,7 @@ impl<L: Line> RunStore for MemoryStore<L> {
                 state.runs.insert(record.run_id.clone(), record.clone());
             }
         }
-        self.line.after().await
+        self.transit.after().await
     }
 
     async fn mark_copy(&self, run_id: &str, shard: u32, revision: u64) -> Result<()> {
@@ -392,7 +392,7 @@ impl<L: Line> RunStore for MemoryStore<L> {
     }
 
     async fn save_sum(&self, run: &RunRecord, sum: &BlockSum, chunks: u64) -> Result<bool> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let shard = run.shard_of_block(sum.block);
         self.wrote(&run.place_of_sums(shard), &());
         let is_same = {
@@ -404,12 +404,12 @@ impl<L: Line> RunStore for MemoryStore<L> {
             }
             stored == chunks
         };
-        self.line.after().await?;
+        self.transit.after().await?;
         Ok(is_same)
     }
 
     async fn note_full(&self, run: &RunRecord, full: &FullBlocks) -> Result<()> {
-        self.line.before().await?;
+        self.transit.before().await?;
         self.wrote(&run.place_of_sums(0), &());
         {
             let mut state = self.state();
@@ -421,13 +421,13 @@ impl<L: Line> RunStore for MemoryStore<L> {
                 *noted = *full;
             }
         }
-        self.line.after().await
+        self.transit.after().await
     }
 }
 
-impl<L: Line> SegmentStore for MemoryStore<L> {
+impl<T: Transit> SegmentStore for MemoryStore<T> {
     async fn claim(&self, run: &RunRecord, segment: u32) -> Result<SegmentRecord> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let record = {
             let mut state = self.state();
             let record = state
@@ -442,12 +442,12 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
             record.clone()
         };
         self.wrote(&run.place_of(segment), &record);
-        self.line.after().await?;
+        self.transit.after().await?;
         Ok(record)
     }
 
     async fn checkpoint(&self, run: &RunRecord, record: &SegmentRecord) -> Result<()> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let place = run.place_of(record.segment);
         self.wrote(&place, record);
         {
@@ -460,13 +460,13 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
                 return Err(fenced());
             }
             *stored = record.clone();
-            self.line.stored(run, record);
+            self.transit.stored(run, record);
         }
-        self.line.after().await
+        self.transit.after().await
     }
 
     async fn add_to_sums(&self, run: &RunRecord, sum: &BlockSum) -> Result<bool> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let shard = run.shard_of_block(sum.block);
         self.wrote(&run.place_of_sums(shard), &());
         let is_new = {
@@ -483,12 +483,12 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
             }
             is_new
         };
-        self.line.after().await?;
+        self.transit.after().await?;
         Ok(is_new)
     }
 
     async fn count_exhausted(&self, run: &RunRecord, shard: u32, segments: u32) -> Result<()> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let place = run.place_of_count(shard);
         // In a small item.
         self.wrote(&place, &());
@@ -496,11 +496,11 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
             let mut state = self.state();
             *state.exhausted.entry((place, run.pass)).or_default() += segments;
         }
-        self.line.after().await
+        self.transit.after().await
     }
 
     async fn add_to_history(&self, run: &RunRecord, segment: u32, flush: &Flush) -> Result<()> {
-        self.line.before().await?;
+        self.transit.before().await?;
         let (place, start) = (run.place_of(segment), flush.bucket_ms());
         let bucket = {
             let mut state = self.state();
@@ -512,22 +512,22 @@ impl<L: Line> SegmentStore for MemoryStore<L> {
             *bucket
         };
         self.wrote(&place, &bucket);
-        self.line.after().await
+        self.transit.after().await
     }
 
     async fn reject(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
-        self.line.before().await?;
+        self.transit.before().await?;
         self.wrote(&run.place_of(item.segment), item);
         let key = (run.run_id.clone(), run.pass, item.key.clone());
         self.state().rejected.insert(key, item.clone());
-        self.line.after().await
+        self.transit.after().await
     }
 
     async fn forget_rejected(&self, run: &RunRecord, item: &Rejected) -> Result<()> {
-        self.line.before().await?;
+        self.transit.before().await?;
         self.wrote(&run.place_of(item.segment), item);
         let key = (run.run_id.clone(), run.pass, item.key.clone());
         self.state().rejected.remove(&key);
-        self.line.after().await
+        self.transit.after().await
     }
 }

@@ -5,11 +5,11 @@
 
 mod faults;
 mod model_table;
-mod store_line;
+mod store_transit;
 #[cfg(feature = "wire")]
 pub mod wire;
 
 pub use backfill_simulation::in_virtual_time;
 pub use faults::Faults;
 pub use model_table::{LiveWriter, ModelTable};
-pub use store_line::{ModelStore, StoreLine};
+pub use store_transit::{ModelStore, StoreTransit};

@@ -15,7 +15,7 @@ use backfill_core::records::{
 };
 use backfill_core::view::progress::{Looker, snapshot, totals};
 use backfill_core::{Key, Result};
-use backfill_simulation::{Line, MemoryStore};
+use backfill_simulation::{MemoryStore, Transit};
 use backfill_testkit::Faults;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ impl Counted {
     }
 }
 
-impl Line for Counted {
+impl Transit for Counted {
     async fn before(&self) -> Result<()> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -55,8 +55,8 @@ fn a_small_segment_takes_a_claim_and_a_checkpoint() {
     in_virtual_time(async {
         let settings = format!(r#","total_segments":{SEGMENTS},"max_concurrency":8"#);
         let world = World::with_live_writers(Faults::none(1), 3 * u64::from(SEGMENTS), &settings);
-        let (table, line) = (&world.table, Counted::default());
-        let store = MemoryStore::<Counted>::new(line.clone());
+        let (table, counted) = (&world.table, Counted::default());
+        let store = MemoryStore::<Counted>::new(counted.clone());
         let engine = Engine {
             planner: Planner::new(table.clone(), store.clone()),
             worker: Worker::new(table.clone(), store.clone(), Share::Whole),
@@ -66,7 +66,7 @@ fn a_small_segment_takes_a_claim_and_a_checkpoint() {
         let round = engine.planner.begin(&world.request, &owner).await.unwrap();
         let driven = engine.drive(round, &owner, &CancellationToken::new()).await;
         assert_eq!(driven.unwrap(), RunStatus::Succeeded);
-        let (calls, _) = line.take();
+        let (calls, _) = counted.take();
         let run_id = world.request.run_id();
         let snapshot = snapshot(&store, &run_id).await.unwrap().unwrap();
         let counters = totals(&snapshot.passes);
@@ -262,18 +262,18 @@ fn the_planner_reads_only_what_is_open() {
     in_virtual_time(async {
         let settings = r#","total_segments":30000,"max_concurrency":8"#;
         let world = World::new(Faults::none(1), 1, settings);
-        let (line, owner) = (Counted::default(), "here".into());
-        let store = MemoryStore::<Counted>::new(line.clone());
+        let (counted, owner) = (Counted::default(), "here".into());
+        let store = MemoryStore::<Counted>::new(counted.clone());
         let planner = Planner::new(world.table.clone(), store.clone());
         let begun = planner.begin(&world.request, &owner).await.unwrap();
         let run = store.run(&begun.run_id).await.unwrap().unwrap();
         let blocks = run.blocks(1).unwrap();
         let mut done = 0;
         for rounds in 1..=3_u32 {
-            line.take();
+            counted.take();
             let round = planner.runs.next(&run.run_id, 1, &owner).await.unwrap();
             assert_eq!(round.segments.len(), 10_000);
-            let (calls, read) = line.take();
+            let (calls, read) = counted.take();
             // The run and the note, each shard, 64 records, and what is noted.
             assert!(calls <= 3 + 16 + 64, "{calls} calls");
             assert!(read <= 10_000_u64.div_ceil(64) + 1, "{read} sums");
@@ -313,8 +313,8 @@ fn a_look_at_a_thousand_workers_says_what_all_of_them_do() {
     in_virtual_time(async {
         let settings = r#","total_segments":3000,"max_concurrency":1000"#;
         let world = World::new(Faults::none(1), 1, settings);
-        let (line, owner) = (Counted::default(), "here".into());
-        let store = MemoryStore::<Counted>::new(line.clone());
+        let (counted, owner) = (Counted::default(), "here".into());
+        let store = MemoryStore::<Counted>::new(counted.clone());
         let planner = Planner::new(world.table.clone(), store.clone());
         let round = planner.begin(&world.request, &owner).await.unwrap();
         let mut run = store.run(&round.run_id).await.unwrap().unwrap();
@@ -338,9 +338,9 @@ fn a_look_at_a_thousand_workers_says_what_all_of_them_do() {
                 };
                 store.checkpoint(&run, &record).await.unwrap();
             }
-            line.take();
+            counted.take();
             let looked = looker.snapshot(&store, &run.run_id).await.unwrap().unwrap();
-            let (calls, _) = line.take();
+            let (calls, _) = counted.take();
             assert!(calls < 300, "{calls} calls");
             let about = |found: f64, expected: f64| {
                 let part = found / expected;

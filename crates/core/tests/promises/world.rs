@@ -14,7 +14,7 @@ use backfill_core::ports::CheckpointReader as _;
 use backfill_core::records::{Counters, Owner, Rejected, RunRecord, RunStatus};
 use backfill_core::view::progress::{snapshot, totals};
 use backfill_core::{Key, Request, Value};
-use backfill_testkit::{Faults, ModelStore, ModelTable, StoreLine};
+use backfill_testkit::{Faults, ModelStore, ModelTable, StoreTransit};
 use tokio_util::sync::CancellationToken;
 
 /// A table, the records, and a request.
@@ -30,7 +30,7 @@ pub struct World {
 impl World {
     pub fn new(faults: Faults, items: u64, settings: &str) -> World {
         let table = ModelTable::new(faults.clone(), items);
-        let store = ModelStore::new(StoreLine::with_witness(faults.clone(), &table));
+        let store = ModelStore::new(StoreTransit::with_witness(faults.clone(), &table));
         World::with(faults, table, store, settings)
     }
 

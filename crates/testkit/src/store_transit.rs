@@ -2,43 +2,43 @@
 
 use backfill_core::Result;
 use backfill_core::records::{RunRecord, SegmentRecord};
-use backfill_simulation::{Line, MemoryStore};
+use backfill_simulation::{MemoryStore, Transit};
 
 use crate::faults::Faults;
 use crate::model_table::ModelTable;
 
-/// The records of a test: those of the simulation at the end of a line that fails.
-pub type ModelStore = MemoryStore<StoreLine>;
+/// The records of a test: those of the simulation behind a transit that fails.
+pub type ModelStore = MemoryStore<StoreTransit>;
 
 /// Faults, and a witness: no checkpoint has matched more items than it has scanned, and if a table is given, every one is held
 /// against that table.
 #[derive(Clone)]
-pub struct StoreLine {
+pub struct StoreTransit {
     faults: Faults,
     witness: Option<ModelTable>,
 }
 
-impl From<Faults> for StoreLine {
+impl From<Faults> for StoreTransit {
     fn from(faults: Faults) -> Self {
-        StoreLine {
+        StoreTransit {
             faults,
             witness: None,
         }
     }
 }
 
-impl StoreLine {
-    /// A line that panics at a checkpoint which has passed a pending item. For tables without live writers, which may put
+impl StoreTransit {
+    /// A transit that panics at a checkpoint which has passed a pending item. For tables without live writers, which may put
     /// one there.
     pub fn with_witness(faults: Faults, table: &ModelTable) -> Self {
-        StoreLine {
+        StoreTransit {
             faults,
             witness: Some(table.clone()),
         }
     }
 }
 
-impl Line for StoreLine {
+impl Transit for StoreTransit {
     async fn before(&self) -> Result<()> {
         self.faults.before().await
     }
