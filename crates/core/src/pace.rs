@@ -8,7 +8,7 @@
 mod bucket;
 mod budget;
 mod ceiling;
-mod lanes;
+mod found_rates;
 mod proven;
 mod read_cost;
 pub mod retry;
@@ -161,7 +161,7 @@ impl<'a> Pace<'a> {
 
     /// The same for a segment: it goes on at the pace that this process has found next to it.
     pub fn of_segment(mut self, segment: u32) -> Self {
-        if let Some(found) = self.budget.lanes.next_to(segment) {
+        if let Some(found) = self.budget.found_rates.next_to(segment) {
             self.writes.ceiling = Ceiling::go_on(&found);
         }
         if !self.budget.is_shared() {
@@ -448,7 +448,9 @@ impl Drop for Pace<'_> {
     fn drop(&mut self) {
         self.budget.segments.fetch_sub(1, Ordering::Relaxed);
         if let Some(segment) = self.segment {
-            self.budget.lanes.note(segment, self.writes.ceiling.found());
+            self.budget
+                .found_rates
+                .note(segment, self.writes.ceiling.found());
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::bucket::TokenBucket;
-use super::lanes::Lanes;
+use super::found_rates::FoundRates;
 use super::proven::Proven;
 use super::read_cost::{Consistency, MOST_PER_ITEM, ReadCost};
 use super::room::Room;
@@ -52,7 +52,7 @@ pub struct Budget {
     /// Segments of this process that are at work.
     pub segments: AtomicU32,
     /// What its segments have found out of the table.
-    pub(super) lanes: Lanes,
+    pub(super) found_rates: FoundRates,
     /// What an item costs to read, as far as this process knows.
     read_cost: Mutex<ReadCost>,
     /// The rate at which this process has read.
@@ -73,7 +73,7 @@ impl Budget {
             requests: Semaphore::new(REQUESTS_IN_FLIGHT),
             room: Room::new(),
             segments: AtomicU32::new(0),
-            lanes: Lanes::default(),
+            found_rates: FoundRates::default(),
             read_cost: Mutex::new(ReadCost::Unknown),
             proven: Proven::nothing(),
             first_page: tokio::sync::Mutex::new(()),

@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ceiling::Found;
 
-/// The paces that segments have found, by the number of the segment.
+/// The rates that segments have found, by the number of the segment.
 #[derive(Debug, Default)]
-pub(super) struct Lanes(Mutex<BTreeMap<u32, Found>>);
+pub(super) struct FoundRates(Mutex<BTreeMap<u32, Found>>);
 
-impl Lanes {
+impl FoundRates {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Found>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
