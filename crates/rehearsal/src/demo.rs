@@ -1,27 +1,31 @@
 //! The table of `backfill demo`: made-up items in an embedded database that speaks HTTP, so that the engine reaches it as it reaches
 //! AWS; and a look at every item afterwards, past the engine.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::mpsc::sync_channel;
-use std::thread;
+use std::{iter, thread};
 
 use backfill_core::value::{Bytes, with_sorted_sets};
 use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
 use dynoxide::AttributeValue;
-use dynoxide::actions::scan::ScanRequest;
 use fastrand::Rng;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::made_up::{FIRST_NAMES, LAST_NAMES};
-use crate::sandbox::{Embedded, Sandbox};
+use crate::sandbox::{Embedded, Row, Sandbox};
 
 /// How many of a hundred items lack `test`.
 pub const LACKING_PERCENT: u64 = 80;
 
-/// Items per import and per page of the final check.
-const BATCH: u64 = 5_000;
+/// The name of the table.
+const TABLE: &str = "stuff";
+
+/// Items that are put and read at a time.
+const BATCH: usize = 2_000;
 
 /// A table `stuff` in memory, served on a free port of 127.0.0.1 until this is dropped.
 pub struct Demo {
@@ -75,9 +79,10 @@ fn internal(what: &str) -> impl FnOnce(AnyError) -> Error {
     move |error| Error::new(ErrorKind::Internal, what).with_source(error)
 }
 
+/// Creates the table and puts its items, in the order of their keys: so each is put behind the one before it.
 fn fill(database: &Embedded, count: u64, seed: u64) -> std::result::Result<(), AnyError> {
-    database.create_table(serde_json::from_value(json!({
-        "TableName": "stuff",
+    let table = serde_json::from_value(json!({
+        "TableName": TABLE,
         "BillingMode": "PAY_PER_REQUEST",
         "AttributeDefinitions": [
             {"AttributeName": "id", "AttributeType": "S"},
@@ -87,83 +92,134 @@ fn fill(database: &Embedded, count: u64, seed: u64) -> std::result::Result<(), A
             {"AttributeName": "id", "KeyType": "HASH"},
             {"AttributeName": "created", "KeyType": "RANGE"},
         ],
-    }))?)?;
-    // The next items are made while those before them are imported.
-    let (send, made) = sync_channel(1);
+    }))?;
+    let order = in_order(count, seed);
     thread::scope(|scope| {
-        scope.spawn(move || {
-            let mut next = 0;
-            while next < count {
-                let end = (next + BATCH).min(count);
-                let items = (next..end).map(|i| given(made_up(seed, i)));
-                // Nobody takes them if the import has failed, which is said there.
-                if send.send(items.collect()).is_err() {
-                    return;
+        // Each maker has every so many-th batch, and makes its next while others wait to be put.
+        let makers = at_once();
+        let mut made = Vec::new();
+        for maker in 0..makers {
+            let (send, receive) = sync_channel(1);
+            let batches = order.chunks(BATCH).skip(maker).step_by(makers);
+            scope.spawn(move || {
+                for batch in batches {
+                    let items = batch.iter().map(|of| given(made_up(seed, of.index)));
+                    // Nobody takes them if putting has failed, which is said there.
+                    if send.send(items.map(row).collect()).is_err() {
+                        return;
+                    }
                 }
-                next = end;
-            }
-        });
-        for items in made {
-            database.call(|database| database.import_items("stuff", items, Default::default()))?;
+            });
+            made.push(receive);
         }
-        Ok(())
+        let mut turn = made.iter().cycle();
+        // The next batch is that of the maker whose turn it is, and all have ended if that one has.
+        let batches = iter::from_fn(|| turn.next()?.recv().ok());
+        Ok(database.create_filled(table, batches)?)
     })
 }
 
+/// An item as the database stores it.
+fn row(mut item: dynoxide::Item) -> dynoxide::Result<Row> {
+    Row::of(&mut item, "id", Some("created"))
+}
+
 fn check(database: &Embedded, count: u64, seed: u64) -> std::result::Result<u64, AnyError> {
-    // The next items are read while those before them are compared.
-    let (send, read) = sync_channel(1);
+    let order = in_order(count, seed);
+    let mut parts: Vec<&[Of]> = order
+        .chunks(order.len().div_ceil(at_once()).max(1))
+        .collect();
+    if parts.is_empty() {
+        parts.push(&[]);
+    }
     thread::scope(|scope| {
-        scope.spawn(move || {
-            let mut after = None;
-            loop {
-                let page = database.scan(ScanRequest {
-                    table_name: "stuff".into(),
-                    limit: Some(BATCH as usize),
-                    exclusive_start_key: after,
-                    ..Default::default()
-                });
-                after = page
-                    .as_ref()
-                    .ok()
-                    .and_then(|page| page.last_evaluated_key.clone());
-                let items = page.map(|page| page.items.unwrap_or_default());
-                // Nobody takes them if one was not as expected.
-                if send.send(items).is_err() || after.is_none() {
-                    return;
-                }
-            }
-        });
-        let mut seeded: HashMap<u128, u64> = HashMap::new();
-        seeded.extend((0..count).map(|i| (Begun::new(seed, i).number, i)));
-        let mut migrated = 0;
-        for items in read {
-            for found in items? {
-                let found = taken(found);
-                let index = number_of(&found).and_then(|number| seeded.remove(&number));
-                let Some(index) = index else {
-                    return Err(format!("an item with key {} has appeared", key(&found)).into());
-                };
-                let mut expected = made_up(seed, index);
-                if !expected.contains_key("test") {
-                    expected.insert("test".into(), Value::N("1".into()));
-                    migrated += 1;
-                }
-                let found = with_sorted_sets(found);
-                if found != with_sorted_sets(expected) {
-                    let key = key(&found);
-                    return Err(format!("the item with key {key} has changed: {found:?}").into());
-                }
-            }
-        }
-        match seeded.into_values().next() {
-            None => Ok(migrated),
-            Some(index) => {
-                let key = key(&made_up(seed, index));
-                Err(format!("the item with key {key} is gone").into())
-            }
-        }
+        let ends = parts.iter().skip(1).map(|part| part.first());
+        let ends = ends.chain([None]);
+        let checks: Vec<_> = parts
+            .iter()
+            .enumerate()
+            .zip(ends)
+            .map(|((i, part), end)| {
+                // What lies before all of them is looked at with the first part.
+                let begin = if i == 0 { None } else { part.first() };
+                scope.spawn(move || check_part(database, seed, part, begin, end))
+            })
+            .collect();
+        checks
+            .into_iter()
+            .map(|check| check.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .sum()
     })
+}
+
+/// Holds the items of a table from one of them up to another against those that were made; returns how many were migrated.
+fn check_part(
+    database: &Embedded,
+    seed: u64,
+    part: &[Of],
+    begin: Option<&Of>,
+    end: Option<&Of>,
+) -> std::result::Result<u64, AnyError> {
+    let written = |of: &Of| AttributeValue::S(id(of.number)).to_key_string();
+    let mut after = (begin.and_then(written).unwrap_or_default(), String::new());
+    let end = end.and_then(written);
+    let mut made = part.iter();
+    let mut migrated = 0;
+    let gone = |of: &Of| -> AnyError {
+        let key = key(&made_up(seed, of.index));
+        format!("the item with key {key} is gone").into()
+    };
+    loop {
+        let rows = database.rows(TABLE, &after, end.as_deref(), BATCH)?;
+        let Some((last, _)) = rows.last() else {
+            return made.next().map_or(Ok(migrated), |of| Err(gone(of)));
+        };
+        after = last.clone();
+        for (_, found) in rows {
+            let found: Item = serde_json::from_str(&found)?;
+            let number = number_of(&found);
+            let of = match made.next() {
+                Some(of) if number.is_some_and(|number| of.number < number) => {
+                    return Err(gone(of));
+                }
+                Some(of) if number == Some(of.number) => of,
+                _ => return Err(format!("an item with key {} has appeared", key(&found)).into()),
+            };
+            let mut expected = made_up(seed, of.index);
+            if !expected.contains_key("test") {
+                expected.insert("test".into(), Value::N("1".into()));
+                migrated += 1;
+            }
+            let found = with_sorted_sets(found);
+            if found != with_sorted_sets(expected) {
+                let key = key(&found);
+                return Err(format!("the item with key {key} has changed: {found:?}").into());
+            }
+        }
+    }
+}
+
+/// Threads that work at the same time.
+fn at_once() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// One of the items that are made.
+struct Of {
+    /// That its id spells.
+    number: u128,
+    index: u64,
+}
+
+/// All that are made, in the order of their ids.
+fn in_order(count: u64, seed: u64) -> Vec<Of> {
+    let of = |index| Of {
+        number: Begun::new(seed, index).number,
+        index,
+    };
+    let mut all: Vec<Of> = (0..count).map(of).collect();
+    all.sort_unstable_by_key(|of| of.number);
+    all
 }
 
 fn key(item: &Item) -> Key {
@@ -195,27 +251,6 @@ fn given(item: Item) -> dynoxide::Item {
             Value::Ss(set) => AttributeValue::SS(set),
             Value::Ns(set) => AttributeValue::NS(set),
             Value::Bs(set) => AttributeValue::BS(set.into_iter().map(|bytes| bytes.0).collect()),
-        }
-    }
-    item.into_iter()
-        .map(|(name, of)| (name, value(of)))
-        .collect()
-}
-
-/// An item out of the form of the database.
-fn taken(item: dynoxide::Item) -> Item {
-    fn value(one: AttributeValue) -> Value {
-        match one {
-            AttributeValue::S(text) => Value::S(text),
-            AttributeValue::N(number) => Value::N(number),
-            AttributeValue::B(bytes) => Value::B(Bytes(bytes)),
-            AttributeValue::BOOL(is) => Value::Bool(is),
-            AttributeValue::NULL(is) => Value::Null(is),
-            AttributeValue::L(list) => Value::L(list.into_iter().map(value).collect()),
-            AttributeValue::M(map) => Value::M(taken(map)),
-            AttributeValue::SS(set) => Value::Ss(set),
-            AttributeValue::NS(set) => Value::Ns(set),
-            AttributeValue::BS(set) => Value::Bs(set.into_iter().map(Bytes).collect()),
         }
     }
     item.into_iter()
@@ -258,24 +293,24 @@ impl Begun {
             number,
         }
     }
+}
 
-    fn id(&self) -> String {
-        let number = self.number;
-        format!(
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            (number >> 96) as u32,
-            (number >> 80) as u16,
-            (number >> 64) as u16,
-            (number >> 48) as u16,
-            number & 0xffff_ffff_ffff
-        )
-    }
+/// The id that spells this number.
+fn id(number: u128) -> String {
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        (number >> 96) as u32,
+        (number >> 80) as u16,
+        (number >> 64) as u16,
+        (number >> 48) as u16,
+        number & 0xffff_ffff_ffff
+    )
 }
 
 /// The `index`-th item: about 300 bytes with every kind of attribute, the same for the same seed.
 fn made_up(seed: u64, index: u64) -> Item {
     let begun = Begun::new(seed, index);
-    let id = Value::S(begun.id());
+    let id = Value::S(id(begun.number));
     let Begun {
         mut random,
         first,
@@ -363,7 +398,7 @@ mod tests {
     /// What the check can find: of a table as it was made none is migrated, and one that is other than it was made is named.
     #[tokio::test]
     async fn a_check_finds_what_is_other_than_it_was_made() {
-        let (items, seed) = (BATCH + 10, 3);
+        let (items, seed) = (BATCH as u64 + 10, 3);
         let demo = Demo::start(items, seed).await.unwrap();
         let says = || demo.check().unwrap_err();
         let text = || format!("{:?}", says());

@@ -9,7 +9,7 @@ use std::path::Path;
 use backfill_core::Result;
 use backfill_loopback::{Body, Bytes, Host, Origin, Refusal, Request, Response, Server, Service};
 
-pub(crate) use self::database::Embedded;
+pub(crate) use self::database::{Embedded, Row};
 
 /// A database that listens on 127.0.0.1, and answers once it is served.
 pub struct Sandbox {

@@ -10,7 +10,7 @@ use crate::admin::{Admin, Read, Reading};
 use crate::made_up::Generator;
 
 /// Items that are made and put at a time.
-const BATCH: u64 = 250;
+const BATCH: u64 = 500;
 /// Parts of a sample, each from another place of the table.
 const SAMPLE_PARTS: u64 = 20;
 /// Most segments for a sample; more would make a page of few items on a large table no rarer.
@@ -107,7 +107,7 @@ impl Seed {
                     let items: Vec<Item> = (next..end)
                         .map(|index| migrate(generator.item(index)))
                         .collect();
-                    let put = admin.put_all(table, &items).await;
+                    let put = admin.put_distinct(table, &items).await;
                     put.map_err(|error| after(next, error))?;
                     next = end;
                 }

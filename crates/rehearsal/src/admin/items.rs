@@ -5,32 +5,51 @@ use std::time::Duration;
 use backfill_core::pace::retry::{PATIENCE, Until};
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
 use backfill_dynamodb::send::{Call, ProvideErrorMetadata as _};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Map, Value as Json, json};
 
 use super::access::Admin;
 use crate::calls::{BatchGetItem, BatchWriteItem, DeleteItem, Guard, PutItem, UpdateItem};
+
+/// Batches in flight, so that client and table work at the same time.
+const BATCHES_AT_ONCE: usize = 4;
 
 impl Admin {
     /// Puts items, with nothing asked of what was there. No two may have the same key within 25 in a row.
     ///
     /// Errors: `Throttled` if the table does not take them all; those of BatchWriteItem.
     pub async fn put_all(&self, table: &str, items: &[Item]) -> Result<()> {
-        let doing = format!("putting items into table {table}");
         for batch in items.chunks(BatchWriteItem::MOST) {
-            let puts: Vec<Json> = batch
-                .iter()
-                .map(|item| json!({"PutRequest": {"Item": item}}))
-                .collect();
-            until_nothing_is_left(&doing, json!({table: puts}), async |asked| {
-                let put = BatchWriteItem {
-                    request_items: &asked,
-                };
-                let answer = self.patiently(|| self.once(&doing, &put)).await?;
-                Ok(answer.unprocessed_items)
-            })
-            .await?;
+            self.put_batch(table, batch).await?;
         }
         Ok(())
+    }
+
+    /// Puts items of which no two have the same key, several batches at a time.
+    ///
+    /// Errors: as [`Admin::put_all`].
+    pub async fn put_distinct(&self, table: &str, items: &[Item]) -> Result<()> {
+        stream::iter(items.chunks(BatchWriteItem::MOST))
+            .map(Ok)
+            .try_for_each_concurrent(BATCHES_AT_ONCE, |batch| self.put_batch(table, batch))
+            .await
+    }
+
+    /// Puts as many items as a batch may have.
+    async fn put_batch(&self, table: &str, batch: &[Item]) -> Result<()> {
+        let doing = format!("putting items into table {table}");
+        let puts: Vec<Json> = batch
+            .iter()
+            .map(|item| json!({"PutRequest": {"Item": item}}))
+            .collect();
+        until_nothing_is_left(&doing, json!({table: puts}), async |asked| {
+            let put = BatchWriteItem {
+                request_items: &asked,
+            };
+            let answer = self.patiently(|| self.once(&doing, &put)).await?;
+            Ok(answer.unprocessed_items)
+        })
+        .await
     }
 
     /// The items of these keys, each of which may be given once, in no particular order; the missing are left out.

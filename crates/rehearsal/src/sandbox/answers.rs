@@ -113,13 +113,16 @@ fn call(database: &Embedded, request: &Request<Bytes>) -> Response<Body> {
 /// Makes a call of the database with the body of a request.
 type Run = fn(&Embedded, &[u8]) -> dynoxide::Result<String>;
 
-/// The calls of these names, each a method of the database.
+/// The calls of these names, each a method of the database: those that change a table, and others.
 macro_rules! calls {
-    ($name:ident: $($call:literal => $method:ident,)*) => {
+    ($name:ident: altering $($altering:literal => $alter:ident,)* others $($call:literal => $method:ident,)*) => {
         match $name {
             // These two have an eye on the segments.
             "CreateTable" => Some(|database, body| run(body, |request| database.create_table(request))),
             "Scan" => Some(|database, body| run(body, |request| database.scan(request))),
+            $($altering => Some(|database, body| {
+                run(body, |request| database.alter(|database| database.$alter(request)))
+            }),)*
             $($call => Some(|database, body| {
                 run(body, |request| database.call(|database| database.$method(request)))
             }),)*
@@ -131,11 +134,17 @@ macro_rules! calls {
 /// What makes the call of this name.
 fn find(name: &str) -> Option<Run> {
     calls! { name:
+        altering
+        "DeleteTable" => delete_table,
+        "TagResource" => tag_resource,
+        "UntagResource" => untag_resource,
+        "UpdateTable" => update_table,
+        "UpdateTimeToLive" => update_time_to_live,
+        others
         "BatchExecuteStatement" => batch_execute_statement,
         "BatchGetItem" => batch_get_item,
         "BatchWriteItem" => batch_write_item,
         "DeleteItem" => delete_item,
-        "DeleteTable" => delete_table,
         "DescribeStream" => describe_stream,
         "DescribeTable" => describe_table,
         "DescribeTimeToLive" => describe_time_to_live,
@@ -150,13 +159,9 @@ fn find(name: &str) -> Option<Run> {
         "PutItem" => put_item,
         "Query" => query,
         "SearchVectors" => search_vectors,
-        "TagResource" => tag_resource,
         "TransactGetItems" => transact_get_items,
         "TransactWriteItems" => transact_write_items,
-        "UntagResource" => untag_resource,
         "UpdateItem" => update_item,
-        "UpdateTable" => update_table,
-        "UpdateTimeToLive" => update_time_to_live,
     }
 }
 

@@ -5,12 +5,16 @@
 //! order of a hash that has no index: each page would read the whole table. So a second connection to the same SQLite
 //! database makes one (`by_segment`). It also looks ahead how far a page reaches (`page`), since the database would read
 //! beyond it: to the end of the table after the last item of a segment, and the whole rest of a table without a `Limit`.
+//!
+//! The database makes one call at a time, so scans are answered by more of them, each with connections of its own.
 
 mod page;
+mod rows;
 
+use std::mem;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use backfill_core::{Error, ErrorKind, Result};
 use dynoxide::Database;
@@ -19,6 +23,7 @@ use dynoxide::actions::scan::{ScanRequest, ScanResponse};
 use rusqlite::Connection;
 
 use self::page::Reach;
+pub use self::rows::Row;
 
 /// Prepared statements that are kept: two for each of some tables that are scanned.
 const STATEMENTS: usize = 64;
@@ -27,10 +32,28 @@ const STATEMENTS: usize = 64;
 #[derive(Clone)]
 pub struct Embedded {
     database: Database,
-    /// A second connection. Whoever calls the database or uses this holds the lock: in memory the two share one cache, and
-    /// one would find locked what the other has begun to read. Nothing waits longer for it, since the database, too, makes
-    /// one call at a time.
-    beside: Arc<Mutex<Connection>>,
+    shared: Arc<Shared>,
+}
+
+/// What all copies share.
+struct Shared {
+    /// That SQLite knows the database by.
+    name: String,
+    in_memory: bool,
+    /// Who may be at it at the same time. In memory all connections share one cache, and one would find locked what another
+    /// has begun to read or write, so that whatever may write is alone. In a file each reads what was written last, and
+    /// only what changes a table is alone.
+    gate: RwLock<()>,
+    /// A second connection, for what the database does not do.
+    beside: Mutex<Connection>,
+    /// Those that nobody reads with just now.
+    readers: Mutex<Vec<Reader>>,
+}
+
+/// The same database once more, to read with: the database makes one call at a time, and most of a scan is no work of SQLite.
+struct Reader {
+    database: Database,
+    beside: Connection,
 }
 
 impl Embedded {
@@ -39,7 +62,7 @@ impl Embedded {
     /// Errors: `InvalidInput` for a file that cannot be used.
     pub fn open(file: Option<&Path>) -> Result<Embedded> {
         match file {
-            None => Embedded::named(&in_memory()).map_err(|error| {
+            None => Embedded::named(in_memory(), true).map_err(|error| {
                 Error::new(ErrorKind::Internal, "cannot open the database").with_source(error)
             }),
             Some(path) => {
@@ -47,7 +70,7 @@ impl Embedded {
                 let name = path
                     .to_str()
                     .ok_or_else(|| Error::invalid("file", format!("{place} is not UTF-8 text")))?;
-                Embedded::named(name).map_err(|error| {
+                Embedded::named(name.to_owned(), false).map_err(|error| {
                     Error::invalid("file", format!("cannot open {place}: {error}"))
                 })
             }
@@ -55,27 +78,52 @@ impl Embedded {
     }
 
     /// Opens the database of this name for SQLite. Tables of a file that an earlier version made get the index now.
-    fn named(name: &str) -> dynoxide::Result<Embedded> {
-        let database = Database::new(name)?;
+    fn named(name: String, in_memory: bool) -> dynoxide::Result<Embedded> {
+        let database = Database::new(&name)?;
         // This is the one way to say that a write is done when the operating system has it, and not the disk: what a process
-        // has written stays if it dies, and of the last seconds before a power cut a rehearsal can be repeated.
-        database.disable_bulk_loading()?;
-        let beside = Connection::open(name)?;
-        beside.set_prepared_statement_cache_capacity(STATEMENTS);
+        // has written stays if it dies. A power cut may cost the file, and a rehearsal can be repeated. To wait for the disk
+        // was a third of the time.
+        database.enable_bulk_loading()?;
+        let beside = connect(&name)?;
         for table in database.table_stats()? {
             by_segment(&beside, &table.table_name)?;
         }
+        let shared = Shared {
+            name,
+            in_memory,
+            gate: RwLock::default(),
+            beside: Mutex::new(beside),
+            readers: Mutex::default(),
+        };
         Ok(Embedded {
             database,
-            beside: Arc::new(Mutex::new(beside)),
+            shared: Arc::new(shared),
         })
     }
 
-    /// Makes a call of the database.
+    /// Makes a call of the database that changes no table, but perhaps items.
     pub fn call<T>(&self, call: impl FnOnce(&Database) -> T) -> T {
-        // What the lock protects holds at any moment, so that a call that has panicked has left nothing half done.
-        let _beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_alone, _shared);
+        match self.shared.in_memory {
+            true => _alone = self.shared.alone(),
+            false => {
+                _shared = self
+                    .shared
+                    .gate
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner)
+            }
+        }
         call(&self.database)
+    }
+
+    /// Makes a call of the database that changes a table.
+    pub fn alter<T>(&self, call: impl FnOnce(&Database) -> T) -> T {
+        let _alone = self.shared.alone();
+        let result = call(&self.database);
+        // They remember what tables were like.
+        lock(&self.shared.readers).clear();
+        result
     }
 
     /// Creates a table, and the index of its segments.
@@ -83,27 +131,100 @@ impl Embedded {
         &self,
         request: CreateTableRequest,
     ) -> dynoxide::Result<CreateTableResponse> {
-        let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = request.table_name.clone();
-        let created = self.database.create_table(request)?;
-        by_segment(&beside, &table)?;
-        Ok(created)
+        self.alter(|database| {
+            let table = request.table_name.clone();
+            let created = database.create_table(request)?;
+            by_segment(&lock(&self.shared.beside), &table)?;
+            Ok(created)
+        })
     }
 
-    /// Answers a scan as the database does, in time that grows with the page and not with the table.
+    /// Creates a table with these items, given in the order of their keys. The index is made behind them, from all at once.
+    pub fn create_filled(
+        &self,
+        request: CreateTableRequest,
+        batches: impl Iterator<Item = Vec<dynoxide::Result<Row>>>,
+    ) -> dynoxide::Result<()> {
+        self.alter(|database| {
+            let table = request.table_name.clone();
+            database.create_table(request)?;
+            let mut beside = lock(&self.shared.beside);
+            for batch in batches {
+                let batch: Vec<Row> = batch.into_iter().collect::<dynoxide::Result<_>>()?;
+                rows::put(&mut beside, &table, &batch)?;
+            }
+            Ok(by_segment(&beside, &table)?)
+        })
+    }
+
+    /// Up to so many items as they are stored, behind this key as it is stored and before that partition key.
+    pub fn rows(
+        &self,
+        table: &str,
+        after: &rows::Key,
+        before: Option<&str>,
+        limit: usize,
+    ) -> dynoxide::Result<Vec<(rows::Key, String)>> {
+        let rows = |reader: &Reader| rows::between(&reader.beside, table, after, before, limit);
+        Ok(self.shared.read(rows)??)
+    }
+
+    /// Answers a scan as the database does, in time that grows with the page and not with the table, and beside other scans.
     pub fn scan(&self, mut request: ScanRequest) -> dynoxide::Result<ScanResponse> {
-        let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(reach) = Reach::of(&request, &self.database, &beside) else {
-            return self.database.scan(request);
-        };
-        reach.bound(&mut request);
-        let mut page = self.database.scan(request)?;
-        reach.end(&mut page);
-        Ok(page)
+        let page = self.shared.read(|Reader { database, beside }| {
+            let reach = Reach::of(&request, database, beside)?;
+            reach.bound(&mut request);
+            let page = database.scan(mem::take(&mut request));
+            Some(page.map(|mut page| {
+                reach.end(&mut page);
+                page
+            }))
+        })?;
+        page.unwrap_or_else(|| self.call(|database| database.scan(request)))
     }
 }
 
-/// The name of a database in memory that two connections of this process can open.
+impl Shared {
+    /// Waits until nobody else is at the database.
+    fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        // What it protects holds at any moment, so that a call that has panicked has left nothing half done.
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads by a reader that nobody else reads with.
+    fn read<T>(&self, read: impl FnOnce(&Reader) -> T) -> dynoxide::Result<T> {
+        loop {
+            let open = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+            let idle = lock(&self.readers).pop();
+            if let Some(reader) = idle {
+                let result = read(&reader);
+                lock(&self.readers).push(reader);
+                return Ok(result);
+            }
+            drop(open);
+            // To open one may write.
+            let _alone = self.alone();
+            let reader = Reader {
+                database: Database::new(&self.name)?,
+                beside: connect(&self.name)?,
+            };
+            lock(&self.readers).push(reader);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens another connection to the database of this name.
+fn connect(name: &str) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(name)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// The name of a database in memory that several connections of this process can open.
 fn in_memory() -> String {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -121,6 +242,9 @@ fn by_segment(beside: &Connection, table: &str) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
+    use dynoxide::actions::put_item::PutItemRequest;
     use dynoxide::{AttributeValue, Item};
     use fastrand::Rng;
     use rusqlite::StatementStatus;
@@ -299,9 +423,131 @@ mod tests {
         }
     }
 
+    /// Both places that a database may have.
+    fn in_memory_and_in_a_file(try_it: impl Fn(Embedded)) {
+        let folder = tempfile::tempdir().unwrap();
+        try_it(Embedded::open(None).unwrap());
+        try_it(Embedded::open(Some(&folder.path().join("sandbox.db"))).unwrap());
+    }
+
+    /// Scans beside each other and beside writes fail none of them, and find each item that is there all the time.
+    #[test]
+    fn scans_find_all_items_while_others_are_written() {
+        in_memory_and_in_a_file(|embedded| {
+            embedded.create_table(table("both", true)).unwrap();
+            let all: Vec<Item> = (0..600).map(|i| item(i, 100)).collect();
+            embedded.call(|database| import(database, "both", all.clone()));
+            let written = AtomicU64::new(0);
+            let scans = || {
+                while written.load(Ordering::Relaxed) < all.len() as u64 {
+                    for segment in [None, Some(0), Some(1), Some(2)] {
+                        let request = ScanRequest {
+                            table_name: "both".into(),
+                            segment,
+                            total_segments: segment.map(|_| 3),
+                            limit: Some(70),
+                            ..Default::default()
+                        };
+                        let found = pages(&request, |request| embedded.scan(request)).len();
+                        assert!(segment.is_some() || found >= 600 / 70, "{found} pages");
+                    }
+                }
+            };
+            thread::scope(|scope| {
+                let readers: Vec<_> = (0..3).map(|_| scope.spawn(scans)).collect();
+                for item in &all {
+                    let put = PutItemRequest {
+                        table_name: "both".into(),
+                        item: item.clone(),
+                        ..Default::default()
+                    };
+                    embedded.call(|database| database.put_item(put)).unwrap();
+                    written.fetch_add(1, Ordering::Relaxed);
+                }
+                readers
+                    .into_iter()
+                    .for_each(|reader| reader.join().unwrap());
+            });
+            let found = embedded.scan(ScanRequest {
+                table_name: "both".into(),
+                ..Default::default()
+            });
+            assert_eq!(found.unwrap().count, 600);
+        });
+    }
+
+    /// What reads forgets what a table was like when it changes: dropped it is gone, and made anew it has other keys.
+    #[test]
+    fn scans_see_that_a_table_has_changed() {
+        in_memory_and_in_a_file(|embedded| {
+            let scan = || {
+                embedded.scan(ScanRequest {
+                    table_name: "stuff".into(),
+                    limit: Some(1),
+                    ..Default::default()
+                })
+            };
+            let keys = |page: ScanResponse| page.last_evaluated_key.unwrap().len();
+            let put = || {
+                embedded.call(|database| import(database, "stuff", vec![item(0, 1), item(3, 1)]))
+            };
+            embedded.create_table(table("stuff", true)).unwrap();
+            put();
+            assert_eq!(keys(scan().unwrap()), 2);
+            let request = serde_json::from_value(json!({"TableName": "stuff"})).unwrap();
+            embedded
+                .alter(|database| database.delete_table(request))
+                .unwrap();
+            let gone = scan().unwrap_err().to_json();
+            assert!(gone.contains("ResourceNotFoundException"), "{gone}");
+            embedded.create_table(table("stuff", false)).unwrap();
+            put();
+            assert_eq!(keys(scan().unwrap()), 1);
+        });
+    }
+
+    /// What is put past the database is stored as the database stores it, to the last byte but the order of attributes.
+    #[test]
+    fn items_are_put_as_the_database_puts_them() {
+        let mut sets = item(7, 50);
+        let tags = ["b", "a"].map(str::to_owned).to_vec();
+        sets.insert("tags".into(), AttributeValue::SS(tags));
+        let sizes = ["10", "9", "-1"].map(str::to_owned).to_vec();
+        sets.insert("sizes".into(), AttributeValue::NS(sizes));
+        let all = [item(1, 10), item(2, 400), sets];
+        let stored = |embedded: &Embedded| {
+            let beside = lock(&embedded.shared.beside);
+            let select = "SELECT pk, sk, item_json, item_size, cached_at, hash_prefix FROM both ORDER BY pk, sk";
+            let mut select = beside.prepare(select).unwrap();
+            let rows = select.query_map([], |row| {
+                let json: String = row.get(2)?;
+                let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+                let rest: (String, String, u64, Option<f64>, String) = (
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                    row.get(5)?,
+                );
+                Ok((json, rest))
+            });
+            rows.unwrap().collect::<rusqlite::Result<Vec<_>>>().unwrap()
+        };
+        let by_import = Embedded::open(None).unwrap();
+        by_import.create_table(table("both", true)).unwrap();
+        by_import.call(|database| import(database, "both", all.to_vec()));
+        let past_it = Embedded::open(None).unwrap();
+        let rows = all.map(|mut item| Row::of(&mut item, "id", Some("at")));
+        past_it
+            .create_filled(table("both", true), [rows.into()].into_iter())
+            .unwrap();
+        assert_eq!(stored(&past_it).len(), 3);
+        assert_eq!(stored(&past_it), stored(&by_import));
+    }
+
     /// The steps that SQLite takes for what the database does for a page, as it was bounded.
     fn steps(embedded: &Embedded, segment: u32) -> i32 {
-        let beside = embedded.beside.lock().unwrap();
+        let beside = lock(&embedded.shared.beside);
         let mut request = ScanRequest {
             table_name: "grown".into(),
             segment: Some(segment),
