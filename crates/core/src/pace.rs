@@ -258,6 +258,8 @@ impl<'a> Pace<'a> {
         until: &Until,
     ) -> Option<Turn<'_>> {
         let slot = tokio::select! {
+            // Mostly there is room, and then no timer is set. Whether the time is over is looked at behind this.
+            biased;
             slot = self.window.slot(slots) => slot,
             () = until.over() => return None,
         };
@@ -524,6 +526,8 @@ impl<'a> Turn<'a> {
             return None;
         }
         let request = tokio::select! {
+            // Mostly there is one, and then no timer is set. That the time is not over was looked at before.
+            biased;
             request = budget.requests.acquire() => request.ok(),
             () = until.over() => None,
         };

@@ -263,6 +263,8 @@ impl TokenBucket {
             return !until.is_over();
         }
         let _turn = tokio::select! {
+            // Mostly nobody else waits, and then no timer is set. Whether the time is over is looked at behind this.
+            biased;
             turn = self.turn.lock() => turn,
             () = until.over() => return false,
         };
