@@ -16,6 +16,7 @@ mod get_item;
 mod list_tags_of_resource;
 mod put_item;
 mod query;
+mod quick;
 mod scan;
 mod shapes;
 mod transact_write_items;

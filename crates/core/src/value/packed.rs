@@ -36,6 +36,29 @@ pub enum ValueRef<'a> {
 }
 
 impl PackedKey {
+    /// The key of these attributes, which stand in the order of their names. `None` if they do not, if two have the same name, or if
+    /// one is of a type that no key has.
+    pub fn of_sorted(attributes: &[(&str, ValueRef<'_>)]) -> Option<PackedKey> {
+        let is_sorted = attributes.is_sorted_by(|(name, _), (next, _)| name < next);
+        if !is_sorted {
+            return None;
+        }
+        let bytes = |(name, value): &(&str, ValueRef<'_>)| {
+            let (_, value) = value.of_a_key()?;
+            Some(HEAD + name.len() + value.len())
+        };
+        let length = attributes.iter().map(bytes).sum::<Option<usize>>()?;
+        let mut packer = Packer {
+            packed: Vec::with_capacity(length),
+            last: 0,
+        };
+        for (name, value) in attributes {
+            let (kind, value) = value.of_a_key()?;
+            packer.attribute(kind, name.as_bytes(), value);
+        }
+        Some(PackedKey(Form::Packed(packer.packed.into_boxed_slice())))
+    }
+
     /// The value of the key attribute with this name.
     pub fn get(&self, name: &str) -> Option<ValueRef<'_>> {
         match &self.0 {
@@ -215,6 +238,18 @@ impl Packer {
         self.add(1, name.as_bytes());
     }
 
+    /// Adds a whole attribute.
+    fn attribute(&mut self, kind: u8, name: &[u8], value: &[u8]) {
+        self.packed.push(kind);
+        for part in [name, value] {
+            // No more than DynamoDB sends in one answer.
+            let length = part.len() as u32;
+            self.packed.extend_from_slice(&length.to_le_bytes());
+        }
+        self.packed.extend_from_slice(name);
+        self.packed.extend_from_slice(value);
+    }
+
     fn value(&mut self, kind: u8, value: &[u8]) {
         if let Some(letter) = self.packed.get_mut(self.last) {
             *letter = kind;
@@ -306,6 +341,16 @@ impl<'a> From<&'a Value> for ValueRef<'a> {
 }
 
 impl ValueRef<'_> {
+    /// The letter of its type and its bytes; `None` for what no key has.
+    fn of_a_key(&self) -> Option<(u8, &[u8])> {
+        Some(match self {
+            ValueRef::S(text) => (b'S', text.as_bytes()),
+            ValueRef::N(number) => (b'N', number.as_bytes()),
+            ValueRef::B(bytes) => (b'B', bytes),
+            ValueRef::Other(_) => return None,
+        })
+    }
+
     /// The same value, owned.
     pub fn to_value(self) -> Value {
         match self {

@@ -5,6 +5,7 @@ use backfill_core::value::measured::ItemBytes;
 use backfill_core::value::packed::ValueRef;
 use serde::{Deserialize, Serialize};
 
+use super::quick::Quick;
 use super::shapes::Capacity;
 use crate::send::Call;
 
@@ -51,6 +52,40 @@ impl Call for BatchExecuteStatement<'_> {
         body.push(b'}');
         Ok(body)
     }
+
+    fn read_quickly(json: &str) -> Option<BatchExecuted> {
+        let mut json = Quick::new(json);
+        let (mut responses, mut consumed) = (None, None);
+        json.object(|json, name| {
+            match name {
+                "Responses" if responses.is_none() => responses = Some(read_responses(json)?),
+                "ConsumedCapacity" if consumed.is_none() => consumed = Some(json.value()?),
+                _ => return None,
+            }
+            Some(())
+        })?;
+        json.end()?;
+        Some(BatchExecuted {
+            responses: responses?,
+            consumed_capacity: consumed.flatten(),
+        })
+    }
+}
+
+/// Most statements succeed, and are all told by the same few bytes: they are read but once.
+fn read_responses(json: &mut Quick<'_>) -> Option<Vec<StatementResponse>> {
+    let mut success = None;
+    json.array(|json| {
+        if success.is_some_and(|success| json.takes(success)) {
+            return Some(StatementResponse { error: None });
+        }
+        let (response, text) = json.value_and_text::<StatementResponse>()?;
+        // Nothing but an object ends for sure where this one has ended.
+        if response.error.is_none() && text.starts_with('{') {
+            success = Some(text);
+        }
+        Some(response)
+    })
 }
 
 /// Adds a parameter as JSON. A text in which nothing is to be escaped, which most have, is added as it is.
@@ -102,7 +137,7 @@ impl BatchStatement<'_> {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct BatchExecuted {
     /// One for each statement, in their order.
@@ -111,14 +146,14 @@ pub(crate) struct BatchExecuted {
     pub(crate) consumed_capacity: Option<Vec<Capacity>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct StatementResponse {
     pub(crate) error: Option<StatementError>,
 }
 
 /// API reference, BatchStatementError.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct StatementError {
     #[serde(default, deserialize_with = "text::deserialize")]

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use backfill_core::value::packed::PackedKey;
+use backfill_core::value::packed::{PackedKey, ValueRef};
 use backfill_core::{Item, Key};
 use serde::{Deserialize, Serialize};
 
+use super::quick::Quick;
 use super::shapes::{Capacity, is_empty};
 use crate::send::{Call, ReadCall};
 
@@ -68,6 +69,56 @@ pub(crate) struct ScanOfKeys<'a>(pub(crate) Scan<'a>);
 impl Call for ScanOfKeys<'_> {
     const OPERATION: &'static str = Scan::OPERATION;
     type Answer = Scanned<PackedKey>;
+
+    fn read_quickly(json: &str) -> Option<Scanned<PackedKey>> {
+        let mut json = Quick::new(json);
+        let (mut items, mut count, mut scanned) = (None, None, None);
+        let (mut last, mut consumed) = (None, None);
+        json.object(|json, name| {
+            match name {
+                "Items" if items.is_none() => items = Some(json.array(read_key)?),
+                "Count" if count.is_none() => count = Some(json.value()?),
+                "ScannedCount" if scanned.is_none() => scanned = Some(json.value()?),
+                "LastEvaluatedKey" if last.is_none() => last = Some(json.value()?),
+                "ConsumedCapacity" if consumed.is_none() => consumed = Some(json.value()?),
+                _ => return None,
+            }
+            Some(())
+        })?;
+        json.end()?;
+        Some(Scanned {
+            items,
+            count: count.flatten(),
+            scanned_count: scanned?,
+            last_evaluated_key: last.flatten(),
+            consumed_capacity: consumed.flatten(),
+        })
+    }
+}
+
+/// A key of strings and numbers.
+fn read_key(json: &mut Quick<'_>) -> Option<PackedKey> {
+    let mut found = [("", ValueRef::S("")); 2];
+    let mut count = 0;
+    json.object(|json, name| {
+        let value = if json.takes(r#"{"S":""#) {
+            ValueRef::S(json.rest_of_text()?)
+        } else {
+            json.take(r#"{"N":""#)?;
+            ValueRef::N(json.rest_of_text()?)
+        };
+        json.take("}")?;
+        *found.get_mut(count)? = (name, value);
+        count += 1;
+        Some(())
+    })?;
+    let found = found.get_mut(..count)?;
+    if let [(first, _), (second, _)] = &found
+        && first > second
+    {
+        found.reverse();
+    }
+    PackedKey::of_sorted(found)
 }
 
 impl ReadCall for ScanOfKeys<'_> {}
