@@ -204,7 +204,7 @@ async fn a_long_run_through_faults_grows_in_nothing() {
     let taps = (meddle("stuff"), meddle(CHECKPOINTS));
     let mut run = backfill(
         format!(
-            "run --table stuff --set test=1 --json --run-id soak --segments 16 --max-wcu {RATE}"
+            "run --table stuff --set test=1 --json --run-id soak --segments 64 --concurrency 64 --max-wcu {RATE}"
         )
         .split_whitespace(),
     );
