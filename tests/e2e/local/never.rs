@@ -110,7 +110,7 @@ async fn never_overwrite_and_never_resurrect_beside_a_live_application() {
     let database = Embedded::with_stuff(ITEMS).await;
     let before = all(&database).await;
     let mut child = database
-        .backfill(&format!("{RUN} --segments 4 --max-wcu 2000"))
+        .backfill(&format!("{RUN} --segments 4 --max-wcu 1000"))
         .spawn()
         .unwrap();
     let added = BTreeMap::from([("test".to_owned(), Value::N("1".into()))]);
