@@ -1,6 +1,7 @@
 //! The wall clock: when something happened, for people. The engine waits and measures by `tokio::time`. By the wall clock, which
 //! may be wrong or jump, it decides nothing but when a hold is over (the hours of a run, and how long it is held in AWS), how often
-//! history is written at the age of a run, and, for views, whether a note of a count is of this session.
+//! history is written at the age of a run, whether a recorded pace is young enough to begin at, and, for views, whether a note of a
+//! count is of this session.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

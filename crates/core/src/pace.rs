@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use self::bucket::TokenBucket;
 pub use self::budget::{Budget, REQUEST_SECONDS, Share};
 use self::budget::{LEAST_PAGE_UNITS, page_units};
-use self::ceiling::{Ceiling, SETTLE_TOGETHER, START};
+use self::ceiling::{Ceiling, Found, SETTLE_TOGETHER, START};
 pub use self::read_cost::{Consistency, bytes_of, units_of};
 use self::read_cost::{MOST_PER_ITEM, ReadCost, page_should_cost};
 use self::retry::{Until, retry_until};
@@ -33,7 +33,7 @@ pub use self::room::{PageRoom, SegmentRoom};
 pub use self::window::MAX_WINDOW;
 use self::window::Window;
 use crate::ports::{LookBy, Page, PageRequest, TableReader, TableWriter};
-use crate::records::{BoundBy, Histogram, Latencies};
+use crate::records::{BoundBy, FoundPace, Histogram, Latencies};
 use crate::value::size::write_units;
 use crate::{Error, ErrorKind, Item, Key, Result};
 
@@ -159,9 +159,19 @@ impl<'a> Pace<'a> {
         }
     }
 
-    /// The same for a segment: it goes on at the pace that this process has found next to it.
-    pub fn of_segment(mut self, segment: u32) -> Self {
-        if let Some(found) = self.budget.found_rates.next_to(segment) {
+    /// The same for a segment: it goes on at the pace that this process has found next to it, or else at the first of those
+    /// that are recorded which says something now.
+    pub fn of_segment(
+        mut self,
+        segment: u32,
+        recorded: impl IntoIterator<Item = FoundPace>,
+        now_ms: u64,
+    ) -> Self {
+        let recorded = recorded.into_iter();
+        let mut recorded = recorded.filter_map(|pace| Found::recorded(&pace, now_ms));
+        let found = self.budget.found_rates.next_to(segment);
+        let found = found.or_else(|| recorded.next());
+        if let Some(found) = found {
             self.writes.ceiling = Ceiling::go_on(&found);
         }
         if !self.budget.is_shared() {
@@ -392,6 +402,11 @@ impl<'a> Pace<'a> {
         if !known.measured {
             known.per_item = write_units(bytes as u64);
         }
+    }
+
+    /// The pace that the segment has found out until now, for its record.
+    pub fn found(&self, now_ms: u64) -> Option<FoundPace> {
+        self.writes.ceiling.to_record(now_ms)
     }
 
     /// How the segment fared since this was last asked.
@@ -697,6 +712,59 @@ mod tests {
             (review.bound_by, review.throttles),
             (BoundBy::Throttled, throttled)
         );
+    }
+
+    /// polite: a segment goes on at a recorded pace of late, and at none that is old, of another clock or impossible. Whatever a record
+    /// says, throttling sets the ceiling by what the table has just accepted.
+    #[tokio::test(start_paused = true)]
+    async fn polite_at_whatever_pace_was_recorded() {
+        const NOW_MS: u64 = 1_800_000_000_000;
+        let begin = |rate: f64, back: f64, at_ms: u64| {
+            // Of a process each, so that it knows nothing by itself.
+            let budget = Budget::new(Share::OfWorker);
+            let recorded = FoundPace { rate, back, at_ms };
+            let pace = Pace::new(&budget, 25, None, None).of_segment(3, [recorded], NOW_MS);
+            (pace.writes.ceiling.rate(), pace.found(NOW_MS + 7))
+        };
+        let close = |one: f64, other: f64| (one / other - 1.0).abs() < 0.01;
+        let (rate, found) = begin(812.34, 1.0, NOW_MS - 59_000);
+        assert!(close(rate, 812.34), "{rate}");
+        let found = found.unwrap();
+        let figures = (found.rate, found.back, found.at_ms);
+        assert_eq!(figures, (812.3, 1.0, NOW_MS + 7));
+        // Just after it was throttled it is below what the table took.
+        let (rate, found) = begin(800.0, 0.0, NOW_MS);
+        assert!(close(rate, 600.0), "{rate}");
+        assert_eq!(found.unwrap().back, 0.0);
+        for (rate, back, at_ms) in [
+            (800.0, 1.0, 0),
+            (800.0, 1.0, NOW_MS - 60_000),
+            (800.0, 1.0, NOW_MS + 60_000),
+            (800.0, 1.0, u64::MAX),
+            (800.0, -1.0, NOW_MS),
+            (f64::NAN, 1.0, NOW_MS),
+            (-5.0, 1.0, NOW_MS),
+            (0.0, 1.0, NOW_MS),
+        ] {
+            let (begun, found) = begin(rate, back, at_ms);
+            assert!(close(begun, START), "{begun} by {rate}, {back}, {at_ms}");
+            assert_eq!(found, None);
+        }
+        let budget = Budget::new(Share::OfWorker);
+        let recorded = FoundPace {
+            rate: 1e300,
+            back: 1e300,
+            at_ms: NOW_MS,
+        };
+        let pace = Pace::new(&budget, 25, None, None).of_segment(3, [recorded], NOW_MS);
+        let ceiling = &pace.writes.ceiling;
+        assert!(ceiling.rate() <= 40_000.0);
+        for _ in 0..20 {
+            let sent = Instant::now();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            ceiling.answered(sent, 50.0, 50, 50);
+        }
+        assert!(ceiling.rate() < 500.0, "{}", ceiling.rate());
     }
 
     /// What a request took is counted from when it was sent, without the wait for its turn; checks and requests that failed are

@@ -28,5 +28,5 @@ pub use run::{
     Event, HELD_VERSION, Hold, MAX_EVENTS, Proof, RunRecord, RunStatus, SPREAD_VERSION,
     SummedPasses, VERSION,
 };
-pub use segment::{BoundBy, Cursor, SegmentRecord};
+pub use segment::{BoundBy, Cursor, FoundPace, SegmentRecord};
 pub use sums::{BLOCK_SEGMENTS, BlockSum, Blocks, FullBlocks};

@@ -1,10 +1,12 @@
 //! A scenario, driven from its plan to its proof.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use backfill_core::engine::drive::Engine;
 use backfill_core::engine::planner::Planner;
 use backfill_core::engine::runs::Round;
 use backfill_core::engine::verifier::Verifier;
-use backfill_core::engine::worker::{Chunk, Worker};
+use backfill_core::engine::worker::{Chunk, LastPace, Worker};
 use backfill_core::pace::Share;
 use backfill_core::records::{Owner, RunStatus};
 use backfill_core::request::RequestedSettings;
@@ -54,6 +56,7 @@ pub async fn simulate(
         table: SimulatedTable::new(scenario.clone()),
         store: MemoryStore::new(transit),
         owner: Owner::from("the simulation"),
+        idle: Mutex::default(),
     };
     let begin = Instant::now();
     let snapshot = world.run(&request, driver).await?;
@@ -79,6 +82,8 @@ struct World {
     table: SimulatedTable,
     store: MemoryStore<Latency>,
     owner: Owner,
+    /// What processes of the function remember that wait for their next chunk.
+    idle: Mutex<Vec<Arc<LastPace>>>,
 }
 
 impl World {
@@ -130,6 +135,10 @@ impl World {
     }
 
     /// A chunk in a worker of its own, which is what a Lambda function is; true if the segment is done.
+    ///
+    /// Lambda reuses an execution environment if one is idle, and promises neither that nor which one (AWS Lambda Developer Guide,
+    /// "Understanding the Lambda execution environment lifecycle"). So it is any of those that are idle, and none is ever ended: a
+    /// child's next chunk comes within a second, and environments are kept for minutes.
     async fn chunk(&self, plan: &Round, segment: u32, trial: bool) -> Result<bool> {
         let chunk = Chunk {
             run_id: plan.run_id.clone(),
@@ -138,9 +147,18 @@ impl World {
             owner: self.owner.clone(),
             trial,
         };
-        let worker = self.worker(Share::OfWorker);
-        let report = worker.work(&chunk, None, &CancellationToken::new()).await?;
-        Ok(report.done)
+        let last = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            match idle.len() {
+                0 => Arc::default(),
+                idle_ones => idle.swap_remove(fastrand::usize(..idle_ones)),
+            }
+        };
+        let worker = self.worker(Share::OfWorker).going_on_from(&last);
+        let worked = worker.work(&chunk, None, &CancellationToken::new()).await;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(last);
+        Ok(worked?.done)
     }
 }
 

@@ -147,6 +147,12 @@ impl ReadAccess for SimulatedTable {
         })
     }
 
+    /// The wall clock goes with the virtual time: how old something is decides as it would in AWS.
+    fn now_ms(&self) -> u64 {
+        const BEGIN_MS: u64 = 1_800_000_000_000;
+        BEGIN_MS + (self.lock().now() * 1_000.0) as u64
+    }
+
     fn reader(&self, _change: SharedChange) -> SimulatedTable {
         self.clone()
     }

@@ -5,9 +5,10 @@
 //! first of them is tried alone (`trial`, `gate`) and looked at (`look`). One write is sent, and what became of it is noted for its
 //! page (`result`), by `segment`. What DynamoDB refuses for good is recorded (`rejection`), what it refuses without saying why is
 //! judged (`validity`), and what is checkpointed is told (`ledger`). What the segments of one process know
-//! of their run is in `shared`, and what they tell of themselves at once in `tally`.
+//! of their run is in `shared`, what they tell of themselves at once in `tally`, and the pace that they leave to others in `handed_on`.
 
 mod gate;
+mod handed_on;
 mod ledger;
 mod look;
 mod page;
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::gate::Gate;
+pub use self::handed_on::LastPace;
 use self::ledger::Ledger;
 pub use self::ledger::{FLUSH_PATIENCE, FLUSHES_PER_AGE};
 use self::rejection::Rejections;
@@ -48,7 +50,9 @@ use crate::engine::ownership::{self, load_near, require};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::pace::{Budget, Consistency, Pace, Share};
 use crate::ports::{SegmentStore, TableWriter as _, WriteAccess};
-use crate::records::{Counters, Cursor, Owner, RunRecord, SegmentRecord, likely_copy, shard_of};
+use crate::records::{
+    Counters, Cursor, FoundPace, Owner, RunRecord, SegmentRecord, likely_copy, shard_of,
+};
 use crate::request::Settings;
 use crate::{Error, ErrorKind, Result};
 
@@ -92,6 +96,8 @@ struct Course {
     until: Until,
     /// Segments of the pass that are known to be exhausted: never fewer than it has once counted.
     exhausted: AtomicU32,
+    /// Paces that were found before, that of its own place first.
+    paces: [Option<FoundPace>; 3],
 }
 
 /// Migrates segments of the tables of `access`, with checkpoints in `store`.
@@ -104,6 +110,7 @@ pub struct Worker<A, S> {
     shared: Shared,
     tally: Tally,
     gate: Gate,
+    last: Arc<LastPace>,
 }
 
 impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
@@ -118,7 +125,14 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             shared: Shared::default(),
             tally: Tally::default(),
             gate: Gate::default(),
+            last: Arc::default(),
         }
+    }
+
+    /// The same in a process that has worked on chunks before, and will on others.
+    pub fn going_on_from(mut self, last: &Arc<LastPace>) -> Self {
+        self.last = last.clone();
+        self
     }
 
     /// Begins to work on all segments of a round in this process. If it `needs_trial`, one item is tried at a time until one is shown
@@ -163,9 +177,10 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         refuse_foreign(chunk, &run)?;
         self.look_for_holds(&run).await?;
         let time_box = begin + Duration::from_secs(run.settings.time_box_seconds);
-        let course = Course {
+        let mut course = Course {
             begin,
             exhausted: AtomicU32::new(0),
+            paces: [None; 3],
             until: Until {
                 deadline: latest.map_or(time_box, |latest| latest.min(time_box)),
                 // Its own, so that it can stop itself without stopping others.
@@ -180,22 +195,21 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         record.count_cut_pages();
         // Of the other shards it learns at its first look: those that begin together would all read from all of them.
         let near = shard_of(chunk.segment, run.shards);
-        self.follow(&run, near..near + 1, &course.exhausted).await?;
-        self.budget.expect_items_of(run.item_bytes());
-        if let Some(read) = per_item(record.counters.consumed_rcu, record.counters.scanned) {
-            self.budget.learn(read);
-        }
-        if self.budget.is_shared() {
-            // It takes the place of a worker, or, alone in a further pass, that of the verification.
-            let is_alone = run.settings.workers() == 1 && run.pass > run.first_pass;
-            self.budget.follow(1, Consistency::of(is_alone));
-        }
+        let follow = self.follow(&run, near..near + 1, &course.exhausted);
+        let found = self.last.paces(&self.store, &run, &record);
+        let followed;
+        (followed, course.paces) = tokio::join!(follow, found);
+        followed?;
+        self.learn_from(&run, &record);
         let before = record.counters;
         let claimed = (record.cursor == Cursor::Exhausted, record.trial_passed);
         let ledger = Ledger::new(&run, chunk.segment, &before);
         let swept = self
             .sweep(chunk, &run, &mut record, course, &ledger, &quota)
             .await;
+        if self.budget.is_shared() {
+            self.last.note(&record);
+        }
         let done = record.cursor == Cursor::Exhausted;
         let is_saved = swept.is_ok();
         self.tell(&run, &ledger, &record, claimed, is_saved).await;
@@ -221,6 +235,19 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             cursor: record.cursor,
             counters: record.counters,
         })
+    }
+
+    /// Takes over what is known of the table, and the place of whoever has worked within the budget until now.
+    fn learn_from(&self, run: &RunRecord, record: &SegmentRecord) {
+        self.budget.expect_items_of(run.item_bytes());
+        if let Some(read) = per_item(record.counters.consumed_rcu, record.counters.scanned) {
+            self.budget.learn(read);
+        }
+        if self.budget.is_shared() {
+            // It takes the place of a worker, or, alone in a further pass, that of the verification.
+            let is_alone = run.settings.workers() == 1 && run.pass > run.first_pass;
+            self.budget.follow(1, Consistency::of(is_alone));
+        }
     }
 
     /// The record of the run, for work on a chunk. If all segments are worked on in this process, one that was read for another of
@@ -274,6 +301,24 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         }
     }
 
+    /// The pace of a segment that is claimed now: as it was in the first of these records that says something.
+    fn pace(
+        &self,
+        record: &SegmentRecord,
+        batch_size: usize,
+        recorded: [Option<FoundPace>; 3],
+        now_ms: u64,
+    ) -> Pace<'_> {
+        let counters = &record.counters;
+        let pace = Pace::new(
+            &self.budget,
+            batch_size,
+            per_item(counters.consumed_wcu, writes_paid(record)),
+            per_item(counters.consumed_rcu, counters.scanned),
+        );
+        pace.of_segment(record.segment, recorded.into_iter().flatten(), now_ms)
+    }
+
     /// Sweeps a claimed segment until `until`, or until the run is no longer ours.
     async fn sweep(
         &self,
@@ -284,19 +329,15 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             begin,
             until,
             exhausted,
+            paces,
         }: Course,
         ledger: &Ledger<'_>,
         quota: &Quota,
     ) -> Result<()> {
+        let now_ms = self.access.now_ms();
         let change = run.change();
         let writer = self.access.writer(change.clone(), run.settings.writer);
-        let pace = Pace::new(
-            &self.budget,
-            writer.batch_size(),
-            per_item(record.counters.consumed_wcu, writes_paid(record)),
-            per_item(record.counters.consumed_rcu, record.counters.scanned),
-        )
-        .of_segment(chunk.segment);
+        let pace = self.pace(record, writer.batch_size(), paces, now_ms);
         let sweep = Sweep {
             room: pace.room(),
             segment: Segment {
@@ -321,6 +362,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             rejections: Rejections::new(run),
             ledger,
             begin,
+            begin_ms: now_ms.saturating_sub(begin.elapsed().as_millis() as u64),
             worked_before: record.counters.worked_seconds,
         };
         let swept = sweep.run(record);

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::pace::TokenBucket;
 use crate::pace::retry::Until;
+use crate::records::FoundPace;
 
 /// The ceiling at the begin, in units per second, until the table throttles for the first time: a partition that has little
 /// left is not met with full force.
@@ -38,6 +39,11 @@ const FEW: f64 = 20.0;
 const MEASURE: Duration = Duration::from_secs(2);
 /// No ceiling is lower: units per second.
 const LEAST: f64 = 1.0;
+/// Nor does one begin higher by what a record says: units per second, a table's default quota.
+const MOST_RECORDED: f64 = 40_000.0;
+/// A ceiling that has gone up beyond its old limit is recorded as this many times what was accepted, if it is higher: as far as that
+/// it is used.
+const MOST_UNUSED: f64 = 2.0;
 
 /// The rate at which the table lets us, as far as we know: none until it throttles.
 #[derive(Debug)]
@@ -69,6 +75,19 @@ pub struct Found {
     accepted: f64,
     back: f64,
     at: Instant,
+}
+
+impl Found {
+    /// What a record says was found out; `None` if that was long ago, or in times to come, or cannot have been.
+    pub fn recorded(pace: &FoundPace, now_ms: u64) -> Option<Found> {
+        let age = Duration::from_millis(now_ms.abs_diff(pace.at_ms));
+        let can_be = pace.rate >= LEAST && pace.back >= 0.0;
+        (can_be && age.as_secs_f64() < COME_BACK_SECONDS).then(|| Found {
+            accepted: pace.rate.min(MOST_RECORDED),
+            back: pace.back.min(1.0),
+            at: Instant::now(),
+        })
+    }
 }
 
 /// What a request came to.
@@ -118,6 +137,12 @@ impl CeilingState {
         {
             self.answers.pop_front();
         }
+    }
+
+    /// Units a second that were accepted since the last cut, of the last seconds.
+    fn accepted_of_late(&self) -> f64 {
+        let units: f64 = self.answers.iter().map(|answer| answer.units).sum();
+        units / self.measured_since.elapsed().as_secs_f64().max(1.0)
     }
 
     /// Lowers the ceiling below what the table has accepted of late.
@@ -192,6 +217,27 @@ impl Ceiling {
             accepted: state.accepted_then,
             back: state.back + seconds / COME_BACK_SECONDS,
             at: Instant::now(),
+        })
+    }
+
+    /// What it has found out, for a record; `None` if the table has not throttled.
+    pub fn to_record(&self, now_ms: u64) -> Option<FoundPace> {
+        let state = self.lock();
+        state.cut?;
+        let seconds = state.changed.elapsed().as_secs_f64();
+        let back = state.back + seconds / COME_BACK_SECONDS;
+        let rate = match back < 1.0 {
+            true => state.accepted_then,
+            false => {
+                let used = state.accepted_of_late().max(state.accepted_then);
+                state.rate().min(used * MOST_UNUSED)
+            }
+        };
+        let rounded = |number: f64, by: f64| (number * by).round() / by;
+        Some(FoundPace {
+            rate: rounded(rate, 10.0),
+            back: rounded(back.min(1.0), 1_000.0),
+            at_ms: now_ms,
         })
     }
 

@@ -80,6 +80,21 @@ pub struct SegmentRecord {
     /// When the last checkpoint was made; milliseconds since 1970. 0 if there is none, or an earlier version has made it.
     #[serde(default)]
     pub saved_ms: u64,
+    /// The pace that it had found out by then; `None` if the table did not throttle, or an earlier version has made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<FoundPace>,
+}
+
+/// The rate at which the table lets a segment write, as far as throttling has shown it, for whoever goes on at its place. A pace that
+/// is wrong does no harm: it is only where the next one begins.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FoundPace {
+    /// Write units a second that the table has taken.
+    pub rate: f64,
+    /// How far it has come back to them since the table throttled: 1 is all the way.
+    pub back: f64,
+    /// When that was so; milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 impl SegmentRecord {
@@ -100,6 +115,7 @@ impl SegmentRecord {
             latency: Latencies::default(),
             counted_ahead: 0,
             saved_ms: 0,
+            pace: None,
         }
     }
 
@@ -219,6 +235,30 @@ mod tests {
             let read: SegmentRecord = serde_json::from_value(json).unwrap();
             assert_eq!(read.bound(), by);
         }
+    }
+
+    /// resume: a record without a pace is read, and so is one whose pace says more than this version knows; what there is none of is
+    /// not written.
+    #[test]
+    fn resume_from_records_with_a_pace_and_without() {
+        let mut record = record(Counters::default());
+        let earlier = serde_json::to_value(&record).unwrap();
+        assert!(earlier.get("pace").is_none());
+        let read: SegmentRecord = serde_json::from_value(earlier.clone()).unwrap();
+        assert_eq!(read, record);
+        record.pace = Some(FoundPace {
+            rate: 812.5,
+            back: 0.25,
+            at_ms: 1_800_000_000_000,
+        });
+        let mut now = serde_json::to_value(&record).unwrap();
+        now["pace"]["later"] = 1.into();
+        let read: SegmentRecord = serde_json::from_value(now).unwrap();
+        assert_eq!(read, record);
+        let mut none = earlier;
+        none["pace"] = serde_json::Value::Null;
+        let read: SegmentRecord = serde_json::from_value(none).unwrap();
+        assert_eq!(read.pace, None);
     }
 
     /// accounting: items that are rejected no longer move to what became of them, each counted one once, and the books balance.

@@ -20,10 +20,10 @@ const CELLS: [Which; 9] = [
     (8, 4.0, 4, 0.0, false, true),
 ];
 
-fn cell(which: Which) -> Cell {
+fn cell(driver: Driver, which: Which) -> Cell {
     let (partitions, workers, segments, live, table, budget) = which;
     let is_it = |cell: &Cell| {
-        cell.driver == Driver::InProcess
+        cell.driver == driver
             && (cell.partitions, cell.segments) == (partitions, segments)
             && (cell.workers - workers).abs() < 0.01
             && (cell.live - live).abs() < 0.01
@@ -39,7 +39,24 @@ fn cell(which: Which) -> Cell {
 #[test]
 fn polite_and_quick_in_a_process_on_tables_that_say_no() {
     for which in CELLS {
-        let cell = cell(which);
+        let cell = cell(Driver::InProcess, which);
+        let figures = cell.run(1).unwrap();
+        let what = format!("{figures:?} of {cell:?}");
+        assert!(figures.ratio < 1.3, "{what}");
+        assert!(figures.throttled < 0.02, "{what}");
+        assert!(figures.live_loss < 0.001, "{what}");
+    }
+}
+
+/// polite: a function begins at the pace that was found at its place, or by its process: small segments throttle as little as large
+/// ones.
+#[test]
+fn polite_in_functions_that_hand_their_pace_on() {
+    for which in [
+        (1, 2.0, 16, 0.0, false, false),
+        (4, 1.0, 16, 0.5, false, false),
+    ] {
+        let cell = cell(Driver::Lambda, which);
         let figures = cell.run(1).unwrap();
         let what = format!("{figures:?} of {cell:?}");
         assert!(figures.ratio < 1.3, "{what}");

@@ -231,7 +231,7 @@ fn value_to_json(value: Value) -> Option<Json> {
 
 #[cfg(test)]
 mod tests {
-    use backfill_core::records::{BoundBy, Counters, Cursor, Latencies, SegmentRecord};
+    use backfill_core::records::{BoundBy, Counters, Cursor, FoundPace, Latencies, SegmentRecord};
     use backfill_core::value::size::item_bytes;
 
     use super::*;
@@ -272,6 +272,11 @@ mod tests {
             latency,
             counted_ahead: 1_234,
             saved_ms: now_ms(),
+            pace: Some(FoundPace {
+                rate: 12_345.6,
+                back: 0.123,
+                at_ms: now_ms(),
+            }),
         }
     }
 

@@ -258,6 +258,7 @@ impl CheckpointTable {
             "latency",
             "counted_ahead",
             "saved_ms",
+            "pace",
             "expires_at",
             "generation",
             "checkpoints",
@@ -272,6 +273,7 @@ impl CheckpointTable {
             ("latency", to_attribute(&record.latency)),
             ("counted_ahead", number(record.counted_ahead)),
             ("saved_ms", number(record.saved_ms)),
+            ("pace", to_attribute(&record.pace)),
             ("expires_at", expires_at()),
             ("generation", number(record.generation)),
             ("checkpoints", number(record.counters.checkpoints)),
@@ -292,7 +294,7 @@ impl CheckpointTable {
                 "SET #cursor = :cursor, #trial_passed = :trial_passed, #bound_by = :bound_by, \
                  #bound_else = :bound_else, #throttled_by = :throttled_by, #counters = :counters, \
                  #latency = :latency, #counted_ahead = :counted_ahead, #saved_ms = :saved_ms, \
-                 #expires_at = :expires_at",
+                 #pace = :pace, #expires_at = :expires_at",
             )
         };
         match self.sender.call(&checkpoint).await {

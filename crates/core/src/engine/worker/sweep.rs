@@ -45,6 +45,8 @@ pub(super) struct Sweep<'a, R, W, S> {
     pub(super) rejections: Rejections<'a>,
     pub(super) ledger: &'a Ledger<'a>,
     pub(super) begin: Instant,
+    /// The same by the wall clock.
+    pub(super) begin_ms: u64,
     /// Seconds that earlier chunks have worked on the segment.
     pub(super) worked_before: f64,
 }
@@ -203,7 +205,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         }
         record.counters.checkpoints += 1;
         record.saved_ms = now_ms();
-        record.counters.worked_seconds = self.worked_before + self.begin.elapsed().as_secs_f64();
+        let worked = self.begin.elapsed();
+        record.pace = self
+            .segment
+            .pace
+            .found(self.begin_ms + worked.as_millis() as u64);
+        record.counters.worked_seconds = self.worked_before + worked.as_secs_f64();
         std::mem::replace(unsaved, Unsaved::since(Instant::now())).rejected
     }
 
