@@ -110,7 +110,7 @@ impl<'a> SegmentRoom<'a> {
 
     /// Waits for room for a page that evaluates as many items as are `wanted` now. A segment reads no further ahead than that: no
     /// more than these may still be to write. If nothing is, it does not wait. If fewer are wanted when there is room, the page
-    /// evaluates fewer; if more are, no more than it has waited for.
+    /// evaluates fewer; if more are, it evaluates them if there is room for these as well.
     pub async fn page(&self, wanted: impl Fn() -> u32) -> PageRoom<'_> {
         let items = wanted();
         self.until_at_most(items.into()).await;
@@ -120,11 +120,17 @@ impl<'a> SegmentRoom<'a> {
             () = self.until_at_most(0) => self.room.lock().held += expected,
             () = self.room.take(expected) => {}
         }
+        let wanted = wanted();
+        let further = f64::from(wanted.saturating_sub(items)) * self.room.lock().per_item;
+        let (most, further) = match self.room.try_take(further) {
+            true => (wanted, further),
+            false => (items, 0.0),
+        };
         PageRoom {
             segment: self,
-            most: items.min(wanted()),
+            most,
             items: 0,
-            bytes: expected,
+            bytes: expected + further,
         }
     }
 
@@ -268,13 +274,17 @@ mod tests {
         assert!(fourth.now_or_never().is_some());
     }
 
-    /// What a page waits for is what it has room for: it may be wanted smaller when it gets it, and is no larger if more is wanted.
+    /// A page may be wanted smaller or larger when it gets the room that it has waited for. It is larger only if there is room.
     #[tokio::test]
-    async fn a_page_is_no_larger_than_what_it_has_waited_for() {
-        let room = Room::new();
+    async fn a_page_is_no_larger_than_what_it_has_room_for() {
         let items = items(200);
-        let segment = SegmentRoom::new(&room);
-        for (now, expected) in [(200, 100), (40, 40)] {
+        for (now, others, expected) in [
+            (200, ROOM / 2.0, 200),
+            (200, ROOM - 40e3, 100),
+            (40, 0.0, 40),
+        ] {
+            let room = Room::new();
+            let segment = SegmentRoom::new(&room);
             let wanted = std::cell::Cell::new(100);
             let before = page(&segment, &items).await;
             let next = segment.page(|| wanted.get());
@@ -282,8 +292,17 @@ mod tests {
             assert!(next.as_mut().now_or_never().is_none(), "it waits");
             wanted.set(now);
             drop(before);
+            let held = {
+                let mut state = room.lock();
+                state.per_item = 300.0;
+                state.held = others;
+                state.held
+            };
             let next = next.now_or_never().expect("there is room");
             assert_eq!(next.most(), expected);
+            assert!(room.lock().held <= ROOM);
+            drop(next);
+            assert_eq!(room.lock().held, held);
         }
     }
 
