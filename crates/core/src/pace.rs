@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use self::bucket::TokenBucket;
 pub use self::budget::{Budget, REQUEST_SECONDS, Share};
 use self::budget::{LEAST_PAGE_UNITS, page_units};
-use self::ceiling::{Ceiling, Found, SETTLE_TOGETHER, START};
+use self::ceiling::{Ceiling, Found, START};
 pub use self::read_cost::{Consistency, bytes_of, units_of};
 use self::read_cost::{MOST_PER_ITEM, ReadCost, page_should_cost};
 use self::retry::{Until, retry_until};
@@ -175,7 +175,7 @@ impl<'a> Pace<'a> {
             self.writes.ceiling = Ceiling::go_on(&found);
         }
         if !self.budget.is_shared() {
-            self.writes.ceiling.settle_for(SETTLE_TOGETHER);
+            self.writes.ceiling.together();
         }
         self.segment = Some(segment);
         self
@@ -525,7 +525,8 @@ impl<'a> Turn<'a> {
         until: &Until,
     ) -> Option<Turn<'a>> {
         let begin = Instant::now();
-        let allowed = side.ceiling.take(taken, until).await;
+        let at_work = budget.at_work.load(Ordering::Relaxed);
+        let allowed = side.ceiling.take(taken, at_work, until).await;
         let throttled = begin.elapsed();
         let paid = allowed && bucket.take(taken, until).await;
         let waited = begin.elapsed();

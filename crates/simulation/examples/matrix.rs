@@ -22,7 +22,7 @@ fn main() {
     let wanted = arguments.next().unwrap_or_default();
     let cells: Vec<Cell> = cells()
         .into_iter()
-        .filter(|cell| name(cell).contains(&wanted))
+        .filter(|cell| wanted.split('&').all(|part| name(cell).contains(part)))
         .collect();
     let figures = run(&cells, seeds);
     println!("| cell | ratio: median | worst | throttled | recovery | live loss |");

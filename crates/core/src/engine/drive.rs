@@ -2,6 +2,7 @@
 //! (`statemachine/backfill.asl.json`) drives them in AWS.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -256,6 +257,8 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         let stop = stop.child_token();
         let lanes = OpenLanes::of(round);
         let workers = (round.max_concurrency as usize).min(round.segments.len());
+        let at_work = &self.worker.budget.at_work;
+        at_work.store(workers as u32, Ordering::Relaxed);
         let mut workers: FuturesUnordered<_> = (0..workers)
             .map(|worker| {
                 let (lanes, stop) = (&lanes, &stop);
@@ -268,6 +271,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                         {
                         }
                     }
+                    at_work.fetch_sub(1, Ordering::Relaxed);
                     Ok(())
                 }
             })

@@ -51,6 +51,8 @@ pub struct Budget {
     pub(super) room: Room,
     /// Segments of this process that are at work.
     pub segments: AtomicU32,
+    /// Workers of this process that go from segment to segment and are not done; 0 if each segment has a process of its own.
+    pub at_work: AtomicU32,
     /// What its segments have found out of the table.
     pub(super) found_rates: FoundRates,
     /// What an item costs to read, as far as this process knows.
@@ -73,6 +75,7 @@ impl Budget {
             requests: Semaphore::new(REQUESTS_IN_FLIGHT),
             room: Room::new(),
             segments: AtomicU32::new(0),
+            at_work: AtomicU32::new(0),
             found_rates: FoundRates::default(),
             read_cost: Mutex::new(ReadCost::Unknown),
             proven: Proven::nothing(),

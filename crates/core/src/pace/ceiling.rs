@@ -23,16 +23,25 @@ const BACK_OFF: f64 = 0.75;
 /// throttled writes as it makes while we make one. So live traffic loses the same small part, however fast we are and
 /// however many workers share a partition.
 const COME_BACK_UNITS: f64 = 4_000.0;
-/// The ceiling has come back after so many seconds at the latest.
+/// The ceiling has come back after so many seconds at the latest, since a limit may have been that of a moment.
 const COME_BACK_SECONDS: f64 = 60.0;
+/// The same in a process that sees when others have left room.
+const COME_BACK_SECONDS_TOGETHER: f64 = 120.0;
 /// If the table does not throttle at the old limit either, there is more room than before: the ceiling doubles in so many
 /// seconds.
 const MORE_IN: f64 = 15.0;
+/// Only the time counts in which the ceiling is used, or this part of it.
+const USED: f64 = 0.8;
+/// If others of the process have no work any more, and so many of them are left of those that there were, the ceiling rises beyond
+/// the old limit at once: what they leave is there for the others.
+const LEFT: f64 = 0.75;
+/// What was found so long ago says nothing.
+const REMEMBERED: Duration = Duration::from_secs(60);
 /// How long the table may need to recover after the ceiling was lowered.
 const SETTLE: Duration = Duration::from_millis(100);
 /// The same if others of the process lower theirs meanwhile, and go on at what was found: to follow each of them down took all far
 /// below the limit.
-pub const SETTLE_TOGETHER: Duration = Duration::from_millis(500);
+const SETTLE_TOGETHER: Duration = Duration::from_millis(500);
 /// So few items say little of what is accepted and of how much is throttled.
 const FEW: f64 = 20.0;
 /// Over how long the accepted rate is measured.
@@ -41,10 +50,6 @@ const MEASURE: Duration = Duration::from_secs(2);
 const LEAST: f64 = 1.0;
 /// Nor does one begin higher by what a record says: units per second, a table's default quota.
 const MOST_RECORDED: f64 = 40_000.0;
-/// A ceiling that has gone up beyond its old limit is recorded as this many times what was accepted, if it is higher: as far as that
-/// it is used.
-const MOST_UNUSED: f64 = 2.0;
-
 /// The rate at which the table lets us, as far as we know: none until it throttles.
 #[derive(Debug)]
 pub struct Ceiling {
@@ -57,13 +62,18 @@ pub struct Ceiling {
 struct CeilingState {
     /// The ceiling at the begin.
     start: f64,
+    come_back_seconds: f64,
     /// When the table throttled last, if it ever did, and the rate that it accepted then.
     cut: Option<Instant>,
     accepted_then: f64,
     /// How far the ceiling had come back at `changed`: 1 is all the way.
     back: f64,
-    /// When `back` was last computed; before the first cut, when the segment began.
+    /// Once it had, for how many seconds it has risen beyond the old limit.
+    risen: f64,
+    /// When those were last computed; before the first cut, when the segment began.
     changed: Instant,
+    /// Workers of the process that were at work when the ceiling last rose for those that were not any more, or most since then.
+    at_work: u32,
     /// What was answered, as far back as [`MEASURE`] and not beyond the last cut.
     answers: VecDeque<Answer>,
     measured_since: Instant,
@@ -82,7 +92,7 @@ impl Found {
     pub fn recorded(pace: &FoundPace, now_ms: u64) -> Option<Found> {
         let age = Duration::from_millis(now_ms.abs_diff(pace.at_ms));
         let can_be = pace.rate >= LEAST && pace.back >= 0.0;
-        (can_be && age.as_secs_f64() < COME_BACK_SECONDS).then(|| Found {
+        (can_be && age < REMEMBERED).then(|| Found {
             accepted: pace.rate.min(MOST_RECORDED),
             back: pace.back.min(1.0),
             at: Instant::now(),
@@ -105,11 +115,12 @@ impl CeilingState {
         if self.cut.is_none() {
             return self.start * (seconds / DOUBLES_IN).exp2();
         }
-        let t = self.back + seconds / COME_BACK_SECONDS - 1.0;
+        let t = self.back - 1.0;
         let curve = if t < 0.0 {
+            let t = (t + seconds / self.come_back_seconds).min(0.0);
             1.0 + (1.0 - BACK_OFF) * t * t * t
         } else {
-            (t * COME_BACK_SECONDS / MORE_IN).exp2()
+            (self.risen / MORE_IN).exp2()
         };
         (self.accepted_then * curve).max(LEAST)
     }
@@ -117,13 +128,12 @@ impl CeilingState {
     fn add(&mut self, answer: Answer) {
         let now = answer.at;
         if self.cut.is_some() {
-            let seconds = now.duration_since(self.changed).as_secs_f64() / COME_BACK_SECONDS;
-            let units = if self.back < 1.0 {
-                answer.units / COME_BACK_UNITS
+            let seconds = now.duration_since(self.changed).as_secs_f64();
+            if self.back < 1.0 {
+                self.back += (seconds / self.come_back_seconds).max(answer.units / COME_BACK_UNITS);
             } else {
-                0.0
-            };
-            self.back += seconds.max(units);
+                self.risen += seconds.min(answer.units / (USED * self.rate()));
+            }
             self.changed = now;
         }
         self.answers.push_back(answer);
@@ -139,10 +149,17 @@ impl CeilingState {
         }
     }
 
-    /// Units a second that were accepted since the last cut, of the last seconds.
-    fn accepted_of_late(&self) -> f64 {
-        let units: f64 = self.answers.iter().map(|answer| answer.units).sum();
-        units / self.measured_since.elapsed().as_secs_f64().max(1.0)
+    /// Takes note of how many of the process are at work: if it is fewer than before, there is more room.
+    fn note_at_work(&mut self, at_work: u32) {
+        if at_work == 0 || f64::from(at_work) > f64::from(self.at_work) * LEFT {
+            self.at_work = self.at_work.max(at_work);
+            return;
+        }
+        self.at_work = at_work;
+        if self.cut.is_some() && self.back < 1.0 {
+            self.back = 1.0;
+            self.changed = Instant::now();
+        }
     }
 
     /// Lowers the ceiling below what the table has accepted of late.
@@ -164,6 +181,7 @@ impl CeilingState {
         // A few throttled statements may be chance, many are not.
         self.accepted_then = (before * (items + FEW) / (items + FEW + throttles)).max(LEAST);
         self.back = 0.0;
+        self.risen = 0.0;
         self.changed = now;
         self.cut = Some(now);
         self.answers.clear();
@@ -179,9 +197,12 @@ impl Ceiling {
             bucket: TokenBucket::in_arrears(),
             state: Mutex::new(CeilingState {
                 start,
+                come_back_seconds: COME_BACK_SECONDS,
                 accepted_then: f64::INFINITY,
                 back: 1.0,
+                risen: 0.0,
                 changed: now,
+                at_work: 0,
                 cut: None,
                 answers: VecDeque::new(),
                 measured_since: now,
@@ -190,16 +211,17 @@ impl Ceiling {
         }
     }
 
-    /// Says how long it is not lowered again.
-    pub fn settle_for(&mut self, settle: Duration) {
-        self.settle = settle;
+    /// Says that others of the process are at work as well, of which it sees when they have no work any more.
+    pub fn together(&mut self) {
+        self.settle = SETTLE_TOGETHER;
+        self.lock().come_back_seconds = COME_BACK_SECONDS_TOGETHER;
     }
 
     /// The ceiling of whoever begins now where another one has found something out. What was found long ago says nothing.
     pub fn go_on(found: &Found) -> Self {
         let ceiling = Ceiling::from(START);
         let now = Instant::now();
-        if found.at.elapsed().as_secs_f64() < COME_BACK_SECONDS {
+        if found.at.elapsed() < REMEMBERED {
             let mut state = ceiling.lock();
             state.accepted_then = found.accepted;
             state.back = found.back;
@@ -212,31 +234,24 @@ impl Ceiling {
     pub fn found(&self) -> Option<Found> {
         let state = self.lock();
         state.cut?;
-        let seconds = state.changed.elapsed().as_secs_f64();
+        let has_come_back = state.back >= 1.0;
         Some(Found {
-            accepted: state.accepted_then,
-            back: state.back + seconds / COME_BACK_SECONDS,
+            accepted: match has_come_back {
+                true => state.rate(),
+                false => state.accepted_then,
+            },
+            back: state.back,
             at: Instant::now(),
         })
     }
 
     /// What it has found out, for a record; `None` if the table has not throttled.
     pub fn to_record(&self, now_ms: u64) -> Option<FoundPace> {
-        let state = self.lock();
-        state.cut?;
-        let seconds = state.changed.elapsed().as_secs_f64();
-        let back = state.back + seconds / COME_BACK_SECONDS;
-        let rate = match back < 1.0 {
-            true => state.accepted_then,
-            false => {
-                let used = state.accepted_of_late().max(state.accepted_then);
-                state.rate().min(used * MOST_UNUSED)
-            }
-        };
+        let found = self.found()?;
         let rounded = |number: f64, by: f64| (number * by).round() / by;
         Some(FoundPace {
-            rate: rounded(rate, 10.0),
-            back: rounded(back.min(1.0), 1_000.0),
+            rate: rounded(found.accepted, 10.0),
+            back: rounded(found.back.min(1.0), 1_000.0),
             at_ms: now_ms,
         })
     }
@@ -255,9 +270,15 @@ impl Ceiling {
         self.lock().rate()
     }
 
-    /// Waits until `units` are allowed and takes them; false if the time was over before.
-    pub async fn take(&self, units: f64, until: &Until) -> bool {
-        self.bucket.set_rate(self.rate());
+    /// Waits until `units` are allowed and takes them; false if the time was over before. So many of the process are at work; 0 if
+    /// that is not known.
+    pub async fn take(&self, units: f64, at_work: u32, until: &Until) -> bool {
+        let rate = {
+            let mut state = self.lock();
+            state.note_at_work(at_work);
+            state.rate()
+        };
+        self.bucket.set_rate(rate);
         self.bucket.take(units, until).await
     }
 
@@ -285,5 +306,60 @@ impl Ceiling {
         let rate = state.rate();
         drop(state);
         self.bucket.set_rate(rate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Sends at the ceiling for so long while so many of the process are at work, of which none
+    /// is throttled, and returns the ceiling.
+    async fn send(ceiling: &Ceiling, seconds: f64, at_work: u32) -> f64 {
+        let until = Until::after(Duration::from_secs_f64(seconds));
+        while !until.is_over() {
+            let units = ceiling.rate() / 50.0;
+            if ceiling.take(units, at_work, &until).await {
+                let sent = Instant::now();
+                sleep(Duration::from_millis(10)).await;
+                ceiling.answered(sent, units, units.ceil() as u64, 0);
+            }
+        }
+        ceiling.rate()
+    }
+
+    /// A ceiling that the table has just throttled at about its begin, of a process in which four are at work.
+    async fn throttled() -> Ceiling {
+        let mut ceiling = Ceiling::from(100.0);
+        ceiling.together();
+        send(&ceiling, 0.1, 4).await;
+        ceiling.answered(Instant::now(), 0.0, 0, 5);
+        ceiling
+    }
+
+    /// What others of the process leave is taken within seconds, and without them the old limit is kept to for long.
+    #[tokio::test(start_paused = true)]
+    async fn what_others_leave_is_taken() {
+        let [stay, leave, unknown] = [4, 3, 0].map(|at_work| async move {
+            let ceiling = throttled().await;
+            let found = ceiling.found().expect("the table has throttled").accepted;
+            assert!(ceiling.rate() < 0.8 * found);
+            send(&ceiling, 8.0, at_work).await / found
+        });
+        let (stay, leave, unknown) = (stay.await, leave.await, unknown.await);
+        assert!(stay < 1.0 && unknown < 1.0, "{stay}, {unknown}");
+        assert!(leave > 1.3, "{leave}");
+    }
+
+    /// polite: a ceiling that is not used does not rise beyond the old limit.
+    #[tokio::test(start_paused = true)]
+    async fn polite_what_is_not_used_does_not_rise() {
+        let ceiling = throttled().await;
+        let found = ceiling.found().expect("the table has throttled").accepted;
+        send(&ceiling, 0.2, 3).await;
+        sleep(Duration::from_secs(3_600)).await;
+        assert!(ceiling.rate() < 1.1 * found, "{}", ceiling.rate());
     }
 }
