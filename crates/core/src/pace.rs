@@ -5,6 +5,7 @@
 //! the segment faster and is halved by throttling; it finds the best rate whatever the latency of a request. The ceiling
 //! is a rate: throttling sets it below what the table has just accepted, at once, and from there it comes back slowly.
 
+mod beside;
 mod bucket;
 mod budget;
 mod ceiling;
@@ -175,7 +176,8 @@ impl<'a> Pace<'a> {
             self.writes.ceiling = Ceiling::go_on(&found);
         }
         if !self.budget.is_shared() {
-            self.writes.ceiling.together();
+            let others = self.budget.beside.clone();
+            self.writes.ceiling.together(others, segment);
         }
         self.segment = Some(segment);
         self
@@ -465,6 +467,7 @@ impl Drop for Pace<'_> {
     fn drop(&mut self) {
         self.budget.segments.fetch_sub(1, Ordering::Relaxed);
         if let Some(segment) = self.segment {
+            self.budget.beside.leave(segment);
             self.budget
                 .found_rates
                 .note(segment, self.writes.ceiling.found());

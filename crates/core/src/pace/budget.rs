@@ -2,10 +2,11 @@
 //! budget.
 
 use std::sync::atomic::AtomicU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use super::beside::Beside;
 use super::bucket::TokenBucket;
 use super::found_rates::FoundRates;
 use super::proven::Proven;
@@ -53,6 +54,8 @@ pub struct Budget {
     pub segments: AtomicU32,
     /// Workers of this process that go from segment to segment and are not done; 0 if each segment has a process of its own.
     pub at_work: AtomicU32,
+    /// What the table lets its segments write that are at work.
+    pub(super) beside: Arc<Beside>,
     /// What its segments have found out of the table.
     pub(super) found_rates: FoundRates,
     /// What an item costs to read, as far as this process knows.
@@ -76,6 +79,7 @@ impl Budget {
             room: Room::new(),
             segments: AtomicU32::new(0),
             at_work: AtomicU32::new(0),
+            beside: Arc::default(),
             found_rates: FoundRates::default(),
             read_cost: Mutex::new(ReadCost::Unknown),
             proven: Proven::nothing(),

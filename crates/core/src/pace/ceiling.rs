@@ -2,12 +2,13 @@
 //! it comes back slowly.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::pace::TokenBucket;
+use crate::pace::beside::Beside;
 use crate::pace::retry::Until;
 use crate::records::FoundPace;
 
@@ -35,6 +36,12 @@ const USED: f64 = 0.8;
 /// If others of the process have no work any more, and so many of them are left of those that there were, the ceiling rises beyond
 /// the old limit at once: what they leave is there for the others.
 const LEFT: f64 = 0.75;
+/// A ceiling comes back to the mean of those of the process, if that is higher, but to no more than so many times what was accepted.
+/// Without it nothing makes even what the first throttling has divided by chance: those that are behind rise as slowly as
+/// those that are ahead. (Multiplicative increase does not lead to equal parts: Chiu and Jain, 1989.)
+const HOPE: f64 = 2.0;
+/// If the table has not accepted so many times more than before, there was no more for it at its place: what it hopes for is halved.
+const HAS_RISEN: f64 = 1.1;
 /// What was found so long ago says nothing.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// How long the table may need to recover after the ceiling was lowered.
@@ -56,6 +63,8 @@ pub struct Ceiling {
     bucket: TokenBucket,
     state: Mutex<CeilingState>,
     settle: Duration,
+    /// What others of the process have found, and the number of the segment among them.
+    others: Option<(Arc<Beside>, u32)>,
 }
 
 #[derive(Debug)]
@@ -66,6 +75,9 @@ struct CeilingState {
     /// When the table throttled last, if it ever did, and the rate that it accepted then.
     cut: Option<Instant>,
     accepted_then: f64,
+    /// What the ceiling comes back to, and how many times what was accepted that may be.
+    goal: f64,
+    hope: f64,
     /// How far the ceiling had come back at `changed`: 1 is all the way.
     back: f64,
     /// Once it had, for how many seconds it has risen beyond the old limit.
@@ -83,6 +95,7 @@ struct CeilingState {
 #[derive(Debug, Clone)]
 pub struct Found {
     accepted: f64,
+    hope: f64,
     back: f64,
     at: Instant,
 }
@@ -94,6 +107,7 @@ impl Found {
         let can_be = pace.rate >= LEAST && pace.back >= 0.0;
         (can_be && age < REMEMBERED).then(|| Found {
             accepted: pace.rate.min(MOST_RECORDED),
+            hope: HOPE,
             back: pace.back.min(1.0),
             at: Instant::now(),
         })
@@ -116,13 +130,13 @@ impl CeilingState {
             return self.start * (seconds / DOUBLES_IN).exp2();
         }
         let t = self.back - 1.0;
-        let curve = if t < 0.0 {
+        let rate = if t < 0.0 {
             let t = (t + seconds / self.come_back_seconds).min(0.0);
-            1.0 + (1.0 - BACK_OFF) * t * t * t
+            self.goal + (self.goal - BACK_OFF * self.accepted_then) * t * t * t
         } else {
-            (self.risen / MORE_IN).exp2()
+            self.goal * (self.risen / MORE_IN).exp2()
         };
-        (self.accepted_then * curve).max(LEAST)
+        rate.max(LEAST)
     }
 
     fn add(&mut self, answer: Answer) {
@@ -162,8 +176,9 @@ impl CeilingState {
         }
     }
 
-    /// Lowers the ceiling below what the table has accepted of late.
-    fn cut(&mut self, now: Instant) {
+    /// Lowers the ceiling below what the table has accepted of late. `mean` says for that rate what the table accepts from one of
+    /// the process in the mean.
+    fn cut(&mut self, now: Instant, mean: impl Fn(f64) -> f64) {
         let sum = |of: fn(&Answer) -> f64| self.answers.iter().map(of).sum::<f64>();
         let measured = now.duration_since(self.measured_since).as_secs_f64();
         let items = sum(|answer| answer.items as f64);
@@ -179,7 +194,12 @@ impl CeilingState {
             None => rate.min(self.start),
         };
         // A few throttled statements may be chance, many are not.
-        self.accepted_then = (before * (items + FEW) / (items + FEW + throttles)).max(LEAST);
+        let accepted = (before * (items + FEW) / (items + FEW + throttles)).max(LEAST);
+        if self.cut.is_some() && accepted < HAS_RISEN * self.accepted_then {
+            self.hope = 1.0 + (self.hope - 1.0) / 2.0;
+        }
+        self.accepted_then = accepted;
+        self.goal = mean(accepted).clamp(accepted, self.hope * accepted);
         self.back = 0.0;
         self.risen = 0.0;
         self.changed = now;
@@ -199,6 +219,8 @@ impl Ceiling {
                 start,
                 come_back_seconds: COME_BACK_SECONDS,
                 accepted_then: f64::INFINITY,
+                goal: f64::INFINITY,
+                hope: HOPE,
                 back: 1.0,
                 risen: 0.0,
                 changed: now,
@@ -208,11 +230,14 @@ impl Ceiling {
                 measured_since: now,
             }),
             settle: SETTLE,
+            others: None,
         }
     }
 
-    /// Says that others of the process are at work as well, of which it sees when they have no work any more.
-    pub fn together(&mut self) {
+    /// Says that others of the process are at work as well as this segment: it sees what they have found, and when they have no work
+    /// any more.
+    pub fn together(&mut self, others: Arc<Beside>, segment: u32) {
+        self.others = Some((others, segment));
         self.settle = SETTLE_TOGETHER;
         self.lock().come_back_seconds = COME_BACK_SECONDS_TOGETHER;
     }
@@ -224,6 +249,8 @@ impl Ceiling {
         if found.at.elapsed() < REMEMBERED {
             let mut state = ceiling.lock();
             state.accepted_then = found.accepted;
+            state.goal = found.accepted;
+            state.hope = found.hope;
             state.back = found.back;
             state.cut = Some(now);
         }
@@ -240,6 +267,7 @@ impl Ceiling {
                 true => state.rate(),
                 false => state.accepted_then,
             },
+            hope: state.hope,
             back: state.back,
             at: Instant::now(),
         })
@@ -302,7 +330,10 @@ impl Ceiling {
         if throttles == 0 || !settled {
             return;
         }
-        state.cut(at);
+        state.cut(at, |accepted| match &self.others {
+            Some((others, segment)) => others.accepted(*segment, accepted),
+            None => accepted,
+        });
         let rate = state.rate();
         drop(state);
         self.bucket.set_rate(rate);
@@ -333,7 +364,7 @@ mod tests {
     /// A ceiling that the table has just throttled at about its begin, of a process in which four are at work.
     async fn throttled() -> Ceiling {
         let mut ceiling = Ceiling::from(100.0);
-        ceiling.together();
+        ceiling.together(Arc::default(), 0);
         send(&ceiling, 0.1, 4).await;
         ceiling.answered(Instant::now(), 0.0, 0, 5);
         ceiling
@@ -361,5 +392,61 @@ mod tests {
         send(&ceiling, 0.2, 3).await;
         sleep(Duration::from_secs(3_600)).await;
         assert!(ceiling.rate() < 1.1 * found, "{}", ceiling.rate());
+    }
+
+    /// Goes on for so many seconds against a limit of its own, and returns how often the ceiling was lowered in the second half.
+    async fn against(limit: f64, ceiling: &Ceiling, seconds: u64) -> u32 {
+        let (mut cuts, mut last) = (0, None);
+        let begin = Instant::now();
+        while begin.elapsed().as_secs() < seconds {
+            let units = ceiling.rate() / 20.0;
+            let sent = Instant::now();
+            sleep(Duration::from_millis(50)).await;
+            let accepted = units.min(limit / 20.0);
+            let throttles = (units - accepted).ceil() as u64;
+            ceiling.answered(sent, accepted, accepted as u64, throttles);
+            let cut = ceiling.lock().cut;
+            if cut != last && begin.elapsed().as_secs() >= seconds / 2 {
+                cuts += 1;
+            }
+            last = cut;
+        }
+        cuts
+    }
+
+    /// A ceiling of a process in which others are accepted this much, that begins at what it was accepted.
+    fn beside(others: f64, accepted: f64) -> Ceiling {
+        let rates = Arc::new(Beside::default());
+        for segment in 1..9 {
+            rates.accepted(segment, others);
+        }
+        let mut ceiling = Ceiling::from(accepted);
+        ceiling.together(rates, 0);
+        ceiling.answered(Instant::now(), 0.0, 0, 5);
+        ceiling
+    }
+
+    /// A segment of which little was accepted by chance comes up to the others of its process, and one that is alone does not for long.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_behind_comes_up_to_the_others() {
+        let beside_others = beside(1_000.0, 200.0);
+        let alone = beside(200.0, 200.0);
+        tokio::join!(
+            against(900.0, &beside_others, 30),
+            against(900.0, &alone, 30)
+        );
+        let (with, without) = (beside_others.rate(), alone.rate());
+        assert!(with > 600.0 && without < 350.0, "{with}, {without}");
+    }
+
+    /// polite: a segment whose place has less than the others' meets its limit no more often for what these have found.
+    #[tokio::test(start_paused = true)]
+    async fn polite_where_others_have_more() {
+        let beside_others = against(200.0, &beside(1_000.0, 200.0), 600).await;
+        let alone = against(200.0, &beside(200.0, 200.0), 600).await;
+        assert!(
+            beside_others <= alone + alone / 10 + 1,
+            "{beside_others}, {alone}"
+        );
     }
 }

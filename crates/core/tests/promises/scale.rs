@@ -119,13 +119,25 @@ async fn assert_summed(world: &World) {
         let (counters, exhausted) = by_records(world, &looked.run, pass.pass).await;
         let found = pass.counters;
         // Of what has a fraction the order of adding may show.
-        let rounded = |counters: Counters| Counters {
-            consumed_rcu: counters.consumed_rcu.round(),
-            consumed_wcu: counters.consumed_wcu.round(),
-            worked_seconds: counters.worked_seconds.round(),
+        let fractions = |counters: &Counters| {
+            let Counters {
+                consumed_rcu,
+                consumed_wcu,
+                worked_seconds,
+                ..
+            } = *counters;
+            [consumed_rcu, consumed_wcu, worked_seconds]
+        };
+        for (found, counted) in fractions(&found).into_iter().zip(fractions(&counters)) {
+            assert!((found - counted).abs() < 1e-6, "{found}, {counted}");
+        }
+        let whole = |counters: Counters| Counters {
+            consumed_rcu: 0.0,
+            consumed_wcu: 0.0,
+            worked_seconds: 0.0,
             ..counters
         };
-        assert_eq!(rounded(found), rounded(counters));
+        assert_eq!(whole(found), whole(counters));
         assert_eq!(pass.segments_exhausted, exhausted);
     }
 }
