@@ -13,69 +13,42 @@ mod found_rates;
 mod proven;
 mod read_cost;
 pub mod retry;
+mod review;
 mod room;
+mod side;
+mod turn;
 mod window;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{MutexGuard as TurnGuard, OwnedSemaphorePermit, SemaphorePermit};
-use tokio::time::Instant;
-
-use self::bucket::TokenBucket;
+use self::budget::page_units;
 pub use self::budget::{Budget, REQUEST_SECONDS, Share};
-use self::budget::{LEAST_PAGE_UNITS, page_units};
 use self::ceiling::{Ceiling, Found, START};
 pub use self::read_cost::{Consistency, bytes_of, units_of};
 use self::read_cost::{MOST_PER_ITEM, ReadCost, page_should_cost};
 use self::retry::{Until, retry_until};
+pub use self::review::Review;
 pub use self::room::{PageRoom, SegmentRoom};
+use self::side::{HEARSAY_ITEMS, Side};
+use self::turn::PageTurn;
+pub use self::turn::Turn;
 pub use self::window::MAX_WINDOW;
 use self::window::Window;
 use crate::ports::{LookBy, Page, PageRequest, TableReader, TableWriter};
-use crate::records::{BoundBy, FoundPace, Histogram, Latencies};
+use crate::records::FoundPace;
 use crate::value::size::write_units;
-use crate::{Error, ErrorKind, Item, Key, Result};
+use crate::{Item, Key, Result};
 
 /// A single write should take no more than this many seconds of the ceiling, which need not be as exact as the budget.
 const CEILING_REQUEST_SECONDS: f64 = 0.1;
-/// After such a page the next may hold more items, as if one cost this part of what it seemed to, and so on until a page costs
-/// more, or until they cost the least part. All are paid for by what an item has seemed to cost.
-const TRY_MORE: f64 = 0.8;
-const TRY_MOST: f64 = 0.2;
 /// Items of the first page under a budget of writes, until one has said what it costs.
 const UNWRITTEN_ITEMS: f64 = 25.0;
 /// Items of the first page under a budget of reads, until one has said what it costs.
 const UNREAD_ITEMS: u32 = 1;
-/// What others have said of a table counts as much as so many items.
-const HEARSAY_ITEMS: f64 = 25.0;
 /// The first page under a budget waits for no more than so long, if nobody knows what it costs.
 const UNKNOWN_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How a segment fared for a while.
-#[derive(Debug)]
-pub struct Review {
-    /// What bounded its rate.
-    pub bound_by: BoundBy,
-    /// Requests, and statements of batches, that the table throttled.
-    pub throttles: u64,
-    /// What the table said when it throttled last, with its reasons if it gave any; `None` if it did not throttle.
-    pub throttled_by: Option<String>,
-    /// How long the requests took that were answered.
-    pub latency: Latencies,
-}
-
-/// The time of requests since the last review, by what they waited for.
-#[derive(Debug, Default)]
-struct Usage {
-    budget: Duration,
-    /// For the ceiling, since the table has throttled.
-    throttled: Duration,
-    /// For the ceiling before that: a segment begins slowly.
-    starting: Duration,
-    service: Duration,
-}
 
 /// The pace of one segment, for its reads and its writes.
 #[derive(Debug)]
@@ -88,55 +61,6 @@ pub struct Pace<'a> {
     pending: Mutex<f64>,
     /// The segment, if others begin next to it.
     segment: Option<u32>,
-}
-
-/// What is known of one kind of request.
-#[derive(Debug)]
-struct Side {
-    ceiling: Ceiling,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    /// Units that an item costs.
-    per_item: f64,
-    /// Whether that was measured.
-    measured: bool,
-    /// Items of pages by which it was measured; of no matter once they are many.
-    items: f64,
-    /// The part of it by which the next page is cut: less than 1 if more may fit.
-    try_more: f64,
-    usage: Usage,
-    /// How long requests took since the last review.
-    latency: Histogram,
-    since: Instant,
-    throttles: u64,
-    /// What the table said when it throttled last.
-    throttled_by: Option<String>,
-}
-
-/// A request that may be sent now. It is to be ended by [`Turn::end`], [`Turn::end_write`], [`Turn::end_check`] or
-/// [`Turn::failed`]; if it is dropped, what was taken for it goes back.
-pub struct Turn<'a> {
-    bucket: &'a TokenBucket,
-    side: &'a Side,
-    window: Option<(&'a Window, OwnedSemaphorePermit)>,
-    page: Option<PageTurn<'a>>,
-    taken: f64,
-    items: usize,
-    sent: Instant,
-    waited: Duration,
-    ended: bool,
-    _request: SemaphorePermit<'a>,
-}
-
-/// What else belongs to the turn of a page.
-struct PageTurn<'a> {
-    budget: &'a Budget,
-    consistency: Consistency,
-    /// If it is the first page of all, until which the others wait.
-    _first: Option<TurnGuard<'a, ()>>,
 }
 
 impl<'a> Pace<'a> {
@@ -413,53 +337,8 @@ impl<'a> Pace<'a> {
 
     /// How the segment fared since this was last asked.
     pub fn review(&self) -> Review {
-        let (writes, write_throttles, write_throttled_by, elapsed) = self.writes.review();
-        let (reads, read_throttles, read_throttled_by, _) = self.reads.review();
-        let latency = Latencies {
-            writes: self.writes.take_latency(),
-            reads: self.reads.take_latency(),
-        };
         let at_once = self.window.writes() as u32;
-        let by = match (writes.bound(elapsed * at_once), reads.bound(elapsed)) {
-            // It waits for pages.
-            (BoundBy::None, BoundBy::Latency) => BoundBy::Reading,
-            (BoundBy::None, BoundBy::None) => {
-                let (of_writes, of_reads) = (writes.service / at_once.max(1), reads.service);
-                match (of_writes + of_reads) * 2 >= elapsed {
-                    _ if (of_writes + of_reads).is_zero() => BoundBy::None,
-                    true if of_reads > of_writes => BoundBy::Reading,
-                    true => BoundBy::Latency,
-                    false => BoundBy::None,
-                }
-            }
-            (BoundBy::None, of_reads) => of_reads,
-            (of_writes, _) => of_writes,
-        };
-        Review {
-            bound_by: by,
-            throttles: write_throttles + read_throttles,
-            throttled_by: write_throttled_by.or(read_throttled_by),
-            latency,
-        }
-    }
-}
-
-impl Usage {
-    /// What took most of the time that was there for these requests, if it took half of it.
-    fn bound(&self, available: Duration) -> BoundBy {
-        let used = self.budget + self.throttled + self.service;
-        let most = self.budget.max(self.throttled).max(self.service);
-        if self.starting > most && self.starting * 2 >= available {
-            BoundBy::Starting
-        } else if used.is_zero() || used * 2 < available || self.starting > most {
-            BoundBy::None
-        } else if self.throttled == most {
-            BoundBy::Throttled
-        } else if self.budget == most {
-            BoundBy::Budget
-        } else {
-            BoundBy::Latency
-        }
+        Review::of(self.writes.since_last(), self.reads.since_last(), at_once)
     }
 }
 
@@ -475,248 +354,11 @@ impl Drop for Pace<'_> {
     }
 }
 
-impl Side {
-    fn new(per_item: Option<f64>, otherwise: f64) -> Self {
-        Side {
-            ceiling: Ceiling::from(START),
-            known: Mutex::new(Known {
-                per_item: per_item.unwrap_or(otherwise),
-                measured: per_item.is_some(),
-                items: per_item.map_or(0.0, |_| HEARSAY_ITEMS),
-                try_more: 1.0,
-                usage: Usage::default(),
-                latency: Histogram::default(),
-                since: Instant::now(),
-                throttles: 0,
-                throttled_by: None,
-            }),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn per_item(&self) -> f64 {
-        self.lock().per_item
-    }
-
-    fn take_latency(&self) -> Histogram {
-        std::mem::take(&mut self.lock().latency)
-    }
-
-    fn review(&self) -> (Usage, u64, Option<String>, Duration) {
-        let mut known = self.lock();
-        let elapsed = known.since.elapsed();
-        known.since = Instant::now();
-        (
-            std::mem::take(&mut known.usage),
-            std::mem::take(&mut known.throttles),
-            known.throttled_by.take(),
-            elapsed,
-        )
-    }
-}
-
-impl<'a> Turn<'a> {
-    async fn wait(
-        side: &'a Side,
-        bucket: &'a TokenBucket,
-        budget: &'a Budget,
-        items: usize,
-        taken: f64,
-        until: &Until,
-    ) -> Option<Turn<'a>> {
-        let begin = Instant::now();
-        let at_work = budget.at_work.load(Ordering::Relaxed);
-        let allowed = side.ceiling.take(taken, at_work, until).await;
-        let throttled = begin.elapsed();
-        let paid = allowed && bucket.take(taken, until).await;
-        let waited = begin.elapsed();
-        {
-            let mut known = side.lock();
-            match side.ceiling.is_found() {
-                true => known.usage.throttled += throttled,
-                false => known.usage.starting += throttled,
-            }
-            known.usage.budget += waited - throttled;
-        }
-        if !paid {
-            return None;
-        }
-        let request = tokio::select! {
-            // Mostly there is one, and then no timer is set. That the time is not over was looked at before.
-            biased;
-            request = budget.requests.acquire() => request.ok(),
-            () = until.over() => None,
-        };
-        let Some(request) = request else {
-            bucket.settle(taken, 0.0);
-            return None;
-        };
-        Some(Turn {
-            bucket,
-            side,
-            window: None,
-            page: None,
-            taken,
-            items,
-            sent: Instant::now(),
-            // A request that waits for a connection says nothing of how many are best.
-            waited: begin.elapsed(),
-            ended: false,
-            _request: request,
-        })
-    }
-
-    /// Ends the turn of a read that was answered: this many items at a cost of this many capacity units.
-    pub fn end(self, items: u64, units: f64) {
-        if self.page.is_some() {
-            self.answered();
-        }
-        let times = self
-            .page
-            .as_ref()
-            .map_or(1.0, |page| page.consistency.times());
-        let cost = (items > 0 && units > 0.0).then(|| {
-            let cost = units / times / items as f64;
-            // What a page costs at least says only that as many fit, and perhaps more. Taken at its word it would make the
-            // next page smaller, at the same price, and so on down to single items.
-            let says_all = units > LEAST_PAGE_UNITS;
-            let believed = self.believed().unwrap_or(cost);
-            let mut known = self.side.lock();
-            match says_all {
-                true => known.try_more = 1.0,
-                false => known.try_more = (known.try_more * TRY_MORE).max(TRY_MOST),
-            }
-            if says_all { cost } else { cost.min(believed) }
-        });
-        self.over(units, 0, items, cost);
-    }
-
-    /// What an item of a page was believed to cost.
-    fn believed(&self) -> Option<f64> {
-        let known = self.side.lock();
-        if known.measured {
-            return Some(known.per_item);
-        }
-        self.page.as_ref()?.budget.read_cost().per_item()
-    }
-
-    /// Ends the turn of a write that was answered at a cost of this many capacity units. The table throttled so many of its
-    /// items, and refused so many for good: what those cost is not told, so they are paid for like any other.
-    pub fn end_write(self, units: f64, throttles: u64, rejected: u64) {
-        self.answered();
-        let items = (self.items as u64).saturating_sub(throttles);
-        let told = items > 0 && units > 0.0 && rejected == 0;
-        let cost = told.then(|| units / items as f64);
-        let untold = (self.side.per_item() - 1.0).max(0.0) * rejected as f64;
-        self.over(units + untold, throttles, items, cost);
-    }
-
-    /// Ends the turn of a check that was answered at a cost of this many capacity units. It says nothing of what writing an
-    /// item costs.
-    pub fn end_check(self, units: f64) {
-        self.over(units, 0, 0, None);
-    }
-
-    /// Ends the turn of a request that failed as a whole.
-    pub fn failed(self, error: &Error) {
-        match error.kind() {
-            ErrorKind::Throttled => {
-                self.side.lock().throttled_by = Some(error.to_string());
-                self.over(0.0, 1, 0, None);
-            }
-            // It may have been carried out, and its answer lost. What a conflict costs is not known.
-            ErrorKind::Unavailable | ErrorKind::ItemBusy => {
-                let taken = self.taken;
-                self.over(taken, 0, 0, None);
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes note of how long the answer took.
-    fn answered(&self) {
-        self.side.lock().latency.note(self.sent.elapsed());
-    }
-
-    /// Ends the turn. `cost` is what an item has cost, if that is known.
-    fn over(mut self, units: f64, throttles: u64, items: u64, cost: Option<f64>) {
-        self.ended = true;
-        let service = self.sent.elapsed();
-        self.bucket.settle(self.taken, units);
-        if let Some(page) = &self.page {
-            page.budget.proven.answered(units, throttles > 0);
-        }
-        let ceiling = &self.side.ceiling;
-        if throttles == 0 {
-            ceiling.settle(self.taken, units);
-        }
-        ceiling.answered(self.sent, units, items, throttles);
-        {
-            let mut known = self.side.lock();
-            known.usage.service += service;
-            known.throttles += throttles;
-            if let Some(cost) = cost {
-                // Single requests differ; what counts is what many cost. What few items have cost says little once more are
-                // known.
-                let weight = match (known.measured, &self.page) {
-                    (false, _) => 1.0,
-                    (true, None) => 0.2,
-                    (true, Some(_)) => (items as f64 / (known.items + items as f64)).max(0.2),
-                };
-                known.per_item += (cost - known.per_item) * weight;
-                known.measured = true;
-                known.items += items as f64;
-                if let Some(page) = &self.page {
-                    page.budget.learn(known.per_item);
-                }
-            }
-        }
-        if let Some((window, slot)) = self.window.take() {
-            window.end(slot, units, self.waited, service, throttles > 0);
-        }
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.bucket.settle(self.taken, 0.0);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio::time::Instant;
 
-    /// polite: whatever a segment waits for at its begin, it is not called throttled before the table has throttled it.
-    #[tokio::test(start_paused = true)]
-    async fn polite_is_called_throttled_only_where_the_table_has_throttled() {
-        let budget = Budget::new(Share::Whole);
-        let pace = Pace::new(&budget, 1, Some(400.0), None);
-        let until = Until::after(Duration::from_secs(3_600));
-        assert_eq!(pace.review().bound_by, BoundBy::None, "nothing was done");
-        for _ in 0..5 {
-            let turn = pace.write(1, &until).await.unwrap();
-            turn.end_write(400.0, 0, 0);
-        }
-        let review = pace.review();
-        assert_eq!((review.bound_by, review.throttles), (BoundBy::Starting, 0));
-        let mut throttled = 0;
-        for _ in 0..5 {
-            let turn = pace.write(1, &until).await.unwrap();
-            turn.failed(&Error::new(ErrorKind::Throttled, "slow down"));
-            throttled += 1;
-        }
-        let review = pace.review();
-        assert_eq!(
-            (review.bound_by, review.throttles),
-            (BoundBy::Throttled, throttled)
-        );
-    }
+    use super::*;
 
     /// polite: a segment goes on at a recorded pace of late, and at none that is old, of another clock or impossible. Whatever a record
     /// says, throttling sets the ceiling by what the table has just accepted.
@@ -769,93 +411,6 @@ mod tests {
             ceiling.answered(sent, 50.0, 50, 50);
         }
         assert!(ceiling.rate() < 500.0, "{}", ceiling.rate());
-    }
-
-    /// What a request took is counted from when it was sent, without the wait for its turn; checks and requests that failed are
-    /// not.
-    #[tokio::test(start_paused = true)]
-    async fn latencies_are_those_of_answered_pages_and_writes() {
-        let budget = Budget::new(Share::Whole);
-        budget.write.set_rate(1.0);
-        let pace = Pace::new(&budget, 1, Some(10.0), Some(1.0));
-        let until = Until::after(Duration::from_secs(3_600));
-        let begin = Instant::now();
-        let millis = Duration::from_millis;
-        for answer in [Ok(()), Err(ErrorKind::Throttled), Ok(())] {
-            let turn = pace.write(1, &until).await.unwrap();
-            tokio::time::sleep(millis(55)).await;
-            match answer {
-                Ok(()) => turn.end_write(10.0, 0, 0),
-                Err(kind) => turn.failed(&Error::new(kind, "no")),
-            }
-        }
-        assert!(begin.elapsed() > Duration::from_secs(10), "it has waited");
-        pace.check(1.0, &until).await.unwrap().end_check(1.0);
-        let page = pace.read(1, Consistency::Eventual, &until).await.unwrap();
-        tokio::time::sleep(millis(7)).await;
-        page.end(1, 0.5);
-        pace.look(1.0, &until).await.unwrap().end(1, 0.5);
-        let latency = pace.review().latency;
-        assert_eq!(
-            (latency.writes.requests(), latency.reads.requests()),
-            (2, 1)
-        );
-        let most = latency.writes.percentile(1.0).unwrap();
-        assert!((millis(55)..=millis(63)).contains(&most), "{most:?}");
-        let most = latency.reads.percentile(1.0).unwrap();
-        assert!((millis(7)..=millis(8)).contains(&most), "{most:?}");
-        assert!(pace.review().latency.is_empty(), "each is told once");
-    }
-
-    /// Without a limit and without throttling a segment is bound by the answers that it waits for: by pages if there is little to
-    /// write, by writes if there is much. If both are quick beside what else it does, by neither.
-    #[tokio::test(start_paused = true)]
-    async fn without_a_limit_it_is_said_which_answers_are_waited_for() {
-        let budget = Budget::new(Share::Whole);
-        let until = Until::after(Duration::from_secs(3_600));
-        for (read_ms, write_ms, else_ms, bound_by) in [
-            (50, 5, 10, BoundBy::Reading),
-            (5, 200, 10, BoundBy::Latency),
-            // Neither takes half of the time, and both together do.
-            (40, 30, 30, BoundBy::Reading),
-            (5, 5, 100, BoundBy::None),
-        ] {
-            let pace = Pace::new(&budget, 1, Some(1.0), Some(1.0));
-            for _ in 0..20 {
-                let read = pace.read(1, Consistency::Eventual, &until).await.unwrap();
-                tokio::time::sleep(Duration::from_millis(read_ms)).await;
-                read.end(1, 1.0);
-                let (one, other) = tokio::join!(pace.write(1, &until), pace.write(1, &until));
-                tokio::time::sleep(Duration::from_millis(write_ms)).await;
-                one.unwrap().end_write(1.0, 0, 0);
-                other.unwrap().end_write(1.0, 0, 0);
-                tokio::time::sleep(Duration::from_millis(else_ms)).await;
-            }
-            let review = pace.review();
-            let what = (read_ms, write_ms, else_ms);
-            assert_eq!(
-                (review.bound_by, review.throttles),
-                (bound_by, 0),
-                "{what:?}"
-            );
-        }
-    }
-
-    /// budget: what DynamoDB refuses for good is charged by the size of the item, which nobody tells. One unit is counted, and
-    /// the budget pays what items have cost.
-    #[tokio::test(start_paused = true)]
-    async fn budget_of_items_that_are_rejected() {
-        let budget = Budget::new(Share::Whole);
-        budget.write.set_rate(100.0);
-        let pace = Pace::new(&budget, 1, Some(40.0), None);
-        let until = Until::after(Duration::from_secs(3_600));
-        let begin = Instant::now();
-        for _ in 0..100 {
-            let turn = pace.write(1, &until).await.unwrap();
-            turn.end_write(1.0, 0, 1);
-        }
-        let seconds = begin.elapsed().as_secs_f64();
-        assert!((39.0..42.0).contains(&seconds), "{seconds}");
     }
 
     fn page_of(scanned: u64, consumed_rcu: f64) -> Page {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::pace::TokenBucket;
 use crate::pace::beside::Beside;
+use crate::pace::bucket::TokenBucket;
 use crate::pace::retry::Until;
 use crate::records::FoundPace;
 
