@@ -15,7 +15,7 @@ mod table;
 use std::future::Future;
 
 pub use driver::{Driver, simulate};
-pub use model::{Second, without_backfill};
+pub use model::Second;
 pub use report::Report;
 pub use scenario::Scenario;
 pub use store::{Latency, MemoryStore, Meter, Transit, Units};

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use backfill_core::Result;
 use backfill_core::request::RequestedSettings;
+use backfill_core::table::PARTITION_WRITES;
 
-use crate::{Driver, Report, Scenario, Second, in_virtual_time, simulate, without_backfill};
+use crate::{Driver, Report, Scenario, Second, in_virtual_time, simulate};
 
 /// Seconds of a sweep that are its begin and not its steady state.
 const BEGIN: usize = 5;
@@ -79,20 +80,34 @@ impl Cell {
         }
     }
 
+    /// Whether it can be seen that a limit stays unused: a budget may be below it, and live traffic of nine tenths uses it.
+    pub fn recovers(&self) -> bool {
+        self.max_wcu.is_none() && self.live < BACK
+    }
+
     /// Segments that are worked on at once.
     pub fn at_once(&self) -> u32 {
         ((f64::from(self.partitions) * self.workers) as u32).max(1)
     }
 
+    /// Write units a second that the table takes.
+    fn takes(&self) -> f64 {
+        let by_partitions = f64::from(self.partitions) * PARTITION_WRITES;
+        let by_table = self.table_wcu.map_or(f64::INFINITY, f64::from);
+        by_table.min(by_partitions)
+    }
+
+    /// Write units a second of live traffic.
+    fn live_wcu(&self) -> f64 {
+        self.live * self.takes()
+    }
+
     /// Write units a second that are there for us, of the table and of a partition.
     fn spare(&self) -> (f64, f64) {
-        let by_partitions = f64::from(self.partitions) * Scenario::default().partition_wcu;
-        let table = self.table_wcu.map_or(by_partitions, f64::from);
-        let live = self.live * table.min(by_partitions);
         let budget = self.max_wcu.map_or(f64::INFINITY, f64::from);
-        let partitions = f64::from(self.partitions);
-        let partition = (by_partitions - live) / partitions;
-        ((table - live).min(budget), partition)
+        let live = self.live_wcu();
+        let partition = PARTITION_WRITES - live / f64::from(self.partitions);
+        ((self.takes() - live).min(budget), partition)
     }
 
     /// Write units a second that can be made: no segment lies on two partitions at a time.
@@ -102,15 +117,13 @@ impl Cell {
     }
 
     fn scenario(&self, seed: u64) -> Scenario {
-        let by_partitions = f64::from(self.partitions) * Scenario::default().partition_wcu;
-        let table = self.table_wcu.map_or(by_partitions, f64::from);
         Scenario {
             items: (self.rate() * self.seconds) as u64,
             partitions: self.partitions,
             table_wcu: self.table_wcu.map_or(1e6, f64::from),
             table_rcu: 1e6,
             burst_seconds: self.burst,
-            live_wcu: self.live * table.min(by_partitions),
+            live_wcu: self.live_wcu(),
             latency: Duration::from_millis(self.latency_ms),
             seed,
             ..Scenario::default()
@@ -133,7 +146,7 @@ impl Cell {
             ratio: report.sweep_seconds * self.rate() / scenario.items as f64,
             throttled: throttled(&report),
             recovery: self.recovery(&report),
-            live_loss: live_loss(&report, &scenario),
+            live_loss: report.live_loss(&scenario),
         })
     }
 
@@ -144,7 +157,7 @@ impl Cell {
             .iter()
             .position(|second| second.throttles > 0);
         let last = report.seconds.len() - 1;
-        let (Some(first), true) = (first, self.max_wcu.is_none()) else {
+        let (Some(first), true) = (first, self.recovers()) else {
             return 0.0;
         };
         let seconds = &report.seconds[first..last.max(first)];
@@ -153,7 +166,7 @@ impl Cell {
             Some(limit) => longest_below(seconds, table, f64::from(limit), |second| second.wcu),
             None => {
                 let of = |n: usize| {
-                    longest_below(seconds, partition, 1_000.0, move |second| {
+                    longest_below(seconds, partition, PARTITION_WRITES, move |second| {
                         second.by_partition.get(n).copied().unwrap_or(0.0)
                     })
                 };
@@ -194,19 +207,6 @@ fn throttled(report: &Report) -> f64 {
     });
     let throttles = throttles as f64;
     throttles / (throttles + written).max(1.0)
-}
-
-fn live_loss(report: &Report, scenario: &Scenario) -> f64 {
-    let share =
-        |accepted: u64, throttled: u64| throttled as f64 / ((accepted + throttled) as f64).max(1.0);
-    let sum = |of: fn(&Second) -> u64| report.seconds.iter().map(of).sum();
-    let with = share(
-        sum(|second| second.live),
-        sum(|second| second.live_throttled),
-    );
-    let time = Duration::from_secs_f64(report.sweep_seconds);
-    let (accepted, throttled) = without_backfill(scenario, time);
-    with - share(accepted, throttled)
 }
 
 /// All cells: around the plain one, in both ways to drive a run.
@@ -269,6 +269,26 @@ pub fn cells() -> Vec<Cell> {
             ..PLAIN
         }));
     }
+    // A budget a little below and above what the partitions take; live traffic, partitions, workers a partition, segments a worker.
+    for (max_wcu, live, partitions, workers, segments) in [
+        (32_000, 0.0, 40, 1.0, 1),
+        (7_200, 0.0, 8, 1.0, 4),
+        (7_200, 0.0, 8, 4.0, 4),
+        (9_000, 0.0, 8, 2.0, 4),
+        (600, 0.9, 8, 2.0, 4),
+    ] {
+        cells.extend([InProcess, Lambda].map(|driver| Cell {
+            driver,
+            max_wcu: Some(max_wcu),
+            live,
+            partitions,
+            workers,
+            segments,
+            burst: 0.2,
+            seconds: if partitions == 40 { 15.0 } else { 30.0 },
+            ..PLAIN
+        }));
+    }
     // Live traffic, partitions, workers a partition, segments a worker, burst.
     for (live, partitions, workers, segments, burst) in [
         (0.5, 8, 1.0, 4, 0.2),
@@ -306,26 +326,6 @@ pub fn cells() -> Vec<Cell> {
             partitions: 4,
             table_wcu: Some(4_000),
             seconds: if live > 0.95 { 200.0 } else { 60.0 },
-            ..PLAIN
-        }));
-    }
-    // A budget a little below and above what the partitions take; live traffic, partitions, workers a partition, segments a worker.
-    for (max_wcu, live, partitions, workers, segments) in [
-        (32_000, 0.0, 40, 1.0, 1),
-        (7_200, 0.0, 8, 1.0, 4),
-        (7_200, 0.0, 8, 4.0, 4),
-        (9_000, 0.0, 8, 2.0, 4),
-        (600, 0.9, 8, 2.0, 4),
-    ] {
-        cells.extend([InProcess, Lambda].map(|driver| Cell {
-            driver,
-            max_wcu: Some(max_wcu),
-            live,
-            partitions,
-            workers,
-            segments,
-            burst: 0.2,
-            seconds: if partitions == 40 { 15.0 } else { 30.0 },
             ..PLAIN
         }));
     }

@@ -20,7 +20,8 @@ use crate::scenario::Scenario;
 
 pub use self::capacity::Limit;
 pub use self::seconds::Second;
-pub use self::traffic::without_backfill;
+pub(crate) use self::seconds::live_throttled;
+pub(crate) use self::traffic::throttled_without_us;
 
 /// The state of a table: which items are pending, and what its limits have left.
 pub struct Table {

@@ -1,10 +1,12 @@
 //! What is known of a run afterwards.
 
+use std::time::Duration;
+
 use backfill_core::pace::{Consistency, units_of};
 use backfill_core::view::cost::Use;
 use backfill_core::view::progress::Summary;
 
-use crate::model::Second;
+use crate::model::{Second, live_throttled, throttled_without_us};
 use crate::scenario::Scenario;
 use crate::store::Meter;
 
@@ -31,6 +33,20 @@ pub struct Report {
     pub with_verification: Vec<Second>,
     /// What the run has consumed of the checkpoint table.
     pub checkpoints: Meter,
+}
+
+impl Report {
+    /// The part of the live writes that were throttled during the sweep.
+    pub fn live_throttled(&self) -> f64 {
+        live_throttled(&self.seconds)
+    }
+
+    /// The part of the live writes that were throttled during the sweep beyond those that are without us. The scenario is that
+    /// of the run.
+    pub fn live_loss(&self, scenario: &Scenario) -> f64 {
+        let sweep = Duration::from_secs_f64(self.sweep_seconds);
+        self.live_throttled() - throttled_without_us(scenario, sweep)
+    }
 }
 
 /// The shortest time in which a run within this budget can end, and what bounds it.

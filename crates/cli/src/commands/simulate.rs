@@ -156,7 +156,7 @@ pub async fn simulate(args: SimulateArgs) -> Result<Ending> {
             segments: report.summary.segments,
             partitions: scenario.partitions,
             throttles: report.summary.throttles,
-            live_throttled: shown.live_throttled(),
+            live_throttled: report.live_throttled(),
             cost_usd: bill,
             wcu: report.seconds.iter().map(|second| second.wcu).collect(),
         });

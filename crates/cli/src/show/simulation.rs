@@ -24,13 +24,6 @@ pub struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// The part of the live writes that were throttled.
-    pub fn live_throttled(&self) -> f64 {
-        let sum = |of: fn(&Second) -> u64| self.report.seconds.iter().map(of).sum::<u64>();
-        let throttled = sum(|second| second.live_throttled);
-        throttled as f64 / (sum(|second| second.live) + throttled).max(1) as f64
-    }
-
     /// The plot, and the figures below it.
     pub fn text(&self) -> String {
         let Shown {
@@ -55,7 +48,7 @@ impl Shown<'_> {
         if scenario.live_wcu > 0.0 {
             lines.push(format!(
                 "  live      {:.3} % of live writes throttled",
-                100.0 * self.live_throttled()
+                100.0 * report.live_throttled()
             ));
         }
         let bill = words::bill(self.bill, self.prices);

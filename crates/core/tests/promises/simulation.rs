@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use backfill_core::request::{RequestedSettings, WriterKind};
-use backfill_simulation::{Driver, Report, Scenario, Second, Units, simulate, without_backfill};
+use backfill_simulation::{Driver, Report, Scenario, Second, Units, simulate};
 
 use crate::world::in_virtual_time;
 
@@ -297,16 +297,8 @@ fn polite_to_live_traffic_on_a_table_near_its_limit() {
             ..Scenario::default()
         };
         let report = run(scenario.clone(), settings(4, 4), Driver::Lambda);
-        let sum = |of: fn(&Second) -> u64| report.seconds.iter().map(of).sum::<u64>() as f64;
-        let share = |accepted: f64, throttled: f64| throttled / (accepted + throttled);
-        let with = share(
-            sum(|second| second.live),
-            sum(|second| second.live_throttled),
-        );
-        let time = Duration::from_secs_f64(report.sweep_seconds);
-        let (accepted, throttled) = without_backfill(&scenario, time);
-        let without = share(accepted as f64, throttled as f64);
-        assert!(with - without < 0.001, "{with} against {without}");
+        let (loss, all) = (report.live_loss(&scenario), report.live_throttled());
+        assert!(loss < 0.001, "{loss}, and {all} in all");
         assert!(report.summary.throttles > 0, "it has come near the limit");
         let rate = 150_000.0 / report.sweep_seconds;
         assert!(rate > 0.5 * (4_000.0 - live_wcu), "{rate}");

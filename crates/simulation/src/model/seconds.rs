@@ -21,6 +21,13 @@ pub struct Second {
     pub by_partition: Vec<f64>,
 }
 
+/// The part of the live writes that were throttled in these seconds.
+pub(crate) fn live_throttled(seconds: &[Second]) -> f64 {
+    let sum = |of: fn(&Second) -> u64| seconds.iter().map(of).sum::<u64>();
+    let throttled = sum(|second| second.live_throttled);
+    throttled as f64 / (sum(|second| second.live) + throttled).max(1) as f64
+}
+
 /// The seconds so far.
 #[derive(Default)]
 pub(crate) struct Seconds(Vec<Second>);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::capacity::Capacity;
-use super::seconds::{Second, Seconds};
+use super::seconds::{Seconds, live_throttled};
 use crate::scenario::Scenario;
 
 /// The application that writes to the table meanwhile.
@@ -45,8 +45,8 @@ impl LiveTraffic {
     }
 }
 
-/// Live writes that the same table accepts and throttles in this time while nothing else is going on.
-pub fn without_backfill(scenario: &Scenario, time: Duration) -> (u64, u64) {
+/// The part of the live writes that the same table throttles in this time while nothing else is going on.
+pub(crate) fn throttled_without_us(scenario: &Scenario, time: Duration) -> f64 {
     let mut seconds = Seconds::default();
     LiveTraffic::new(scenario).catch_up(
         time.as_secs_f64(),
@@ -54,9 +54,5 @@ pub fn without_backfill(scenario: &Scenario, time: Duration) -> (u64, u64) {
         &mut fastrand::Rng::with_seed(scenario.seed),
         &mut seconds,
     );
-    let sum = |of: fn(&Second) -> u64| seconds.all().iter().map(of).sum();
-    (
-        sum(|second| second.live),
-        sum(|second| second.live_throttled),
-    )
+    live_throttled(seconds.all())
 }
