@@ -346,7 +346,9 @@ impl Drop for Pace<'_> {
     fn drop(&mut self) {
         self.budget.segments.fetch_sub(1, Ordering::Relaxed);
         if let Some(segment) = self.segment {
-            self.budget.beside.leave(segment);
+            let ceiling = &self.writes.ceiling;
+            let rate = ceiling.is_found().then(|| ceiling.rate());
+            self.budget.beside.leave(segment, rate);
             self.budget
                 .found_rates
                 .note(segment, self.writes.ceiling.found());

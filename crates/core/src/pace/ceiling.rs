@@ -31,6 +31,11 @@ const COME_BACK_SECONDS_TOGETHER: f64 = 120.0;
 /// If the table does not throttle at the old limit either, there is more room than before: the ceiling doubles in so many
 /// seconds.
 const MORE_IN: f64 = 15.0;
+/// What others have left next to it is taken as fast as by doubling in so many seconds.
+const TAKES_IN: f64 = 1.0;
+/// That is taken only once the ceiling has come back by this part: it may meet the limit, which costs live traffic the same as each time
+/// that it is met, and that must be rare beside what is written.
+const TAKES_FROM: f64 = 0.5;
 /// Only the time counts in which the ceiling is used, or this part of it.
 const USED: f64 = 0.8;
 /// If others of the process have no work any more, and so many of them are left of those that there were, the ceiling rises beyond
@@ -82,6 +87,10 @@ struct CeilingState {
     back: f64,
     /// Once it had, for how many seconds it has risen beyond the old limit.
     risen: f64,
+    /// Units per second that others have left next to it, and that it has not gone for.
+    left: f64,
+    /// It is going for what others have left, up to this ceiling; 0 if it is not.
+    room: f64,
     /// When those were last computed; before the first cut, when the segment began.
     changed: Instant,
     /// Workers of the process that were at work when the ceiling last rose for those that were not any more, or most since then.
@@ -133,6 +142,8 @@ impl CeilingState {
         let rate = if t < 0.0 {
             let t = (t + seconds / self.come_back_seconds).min(0.0);
             self.goal + (self.goal - BACK_OFF * self.accepted_then) * t * t * t
+        } else if self.room > 0.0 {
+            (self.goal * (self.risen / TAKES_IN).exp2()).min(self.room)
         } else {
             self.goal * (self.risen / MORE_IN).exp2()
         };
@@ -147,6 +158,11 @@ impl CeilingState {
                 self.back += (seconds / self.come_back_seconds).max(answer.units / COME_BACK_UNITS);
             } else {
                 self.risen += seconds.min(answer.units / (USED * self.rate()));
+                if self.room > 0.0 && self.rate() >= self.room {
+                    self.goal = self.room;
+                    self.risen = 0.0;
+                    self.room = 0.0;
+                }
             }
             self.changed = now;
         }
@@ -176,6 +192,23 @@ impl CeilingState {
         }
     }
 
+    /// Takes note of what others have left next to it, and goes for it if it may.
+    fn note_left(&mut self, left: f64) {
+        if self.cut.is_none() {
+            return;
+        }
+        self.left += left;
+        if self.left == 0.0 || self.back < TAKES_FROM {
+            return;
+        }
+        let rate = self.rate();
+        self.room = self.room.max(rate).max(self.goal) + std::mem::take(&mut self.left);
+        self.goal = rate;
+        self.back = 1.0;
+        self.risen = 0.0;
+        self.changed = Instant::now();
+    }
+
     /// Lowers the ceiling below what the table has accepted of late. `mean` says for that rate what the table accepts from one of
     /// the process in the mean.
     fn cut(&mut self, now: Instant, mean: impl Fn(f64) -> f64) {
@@ -202,6 +235,9 @@ impl CeilingState {
         self.goal = mean(accepted).clamp(accepted, self.hope * accepted);
         self.back = 0.0;
         self.risen = 0.0;
+        // Whatever was left, there is no more.
+        self.left = 0.0;
+        self.room = 0.0;
         self.changed = now;
         self.cut = Some(now);
         self.answers.clear();
@@ -223,6 +259,8 @@ impl Ceiling {
                 hope: HOPE,
                 back: 1.0,
                 risen: 0.0,
+                left: 0.0,
+                room: 0.0,
                 changed: now,
                 at_work: 0,
                 cut: None,
@@ -237,6 +275,7 @@ impl Ceiling {
     /// Says that others of the process are at work as well as this segment: it sees what they have found, and when they have no work
     /// any more.
     pub fn together(&mut self, others: Arc<Beside>, segment: u32) {
+        others.join(segment);
         self.others = Some((others, segment));
         self.settle = SETTLE_TOGETHER;
         self.lock().come_back_seconds = COME_BACK_SECONDS_TOGETHER;
@@ -303,6 +342,9 @@ impl Ceiling {
     pub async fn take(&self, units: f64, at_work: u32, until: &Until) -> bool {
         let rate = {
             let mut state = self.lock();
+            if let Some((others, segment)) = &self.others {
+                state.note_left(others.left_next_to(*segment));
+            }
             state.note_at_work(at_work);
             state.rate()
         };
@@ -382,6 +424,37 @@ mod tests {
         let (stay, leave, unknown) = (stay.await, leave.await, unknown.await);
         assert!(stay < 1.0 && unknown < 1.0, "{stay}, {unknown}");
         assert!(leave > 1.3, "{leave}");
+    }
+
+    /// Of a process in which another segment next to it was accepted as much: what that leaves is taken within seconds, and if the
+    /// table throttles meanwhile, it is not. Returns what the ceiling was when the other one left, and seconds later.
+    async fn beside_one_that_leaves(throttles: u64) -> (f64, f64) {
+        let others = Arc::new(Beside::default());
+        let mut ceiling = Ceiling::from(100.0);
+        ceiling.together(others.clone(), 7);
+        others.join(8);
+        send(&ceiling, 0.1, 0).await;
+        ceiling.answered(Instant::now(), 0.0, 0, 5);
+        send(&ceiling, 40.0, 0).await;
+        others.leave(8, Some(ceiling.rate()));
+        let begin = ceiling.rate();
+        send(&ceiling, 1.0, 0).await;
+        ceiling.answered(Instant::now(), 0.0, 0, throttles);
+        (begin, send(&ceiling, 4.0, 0).await)
+    }
+
+    /// What a neighbour leaves is taken at once.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_neighbour_leaves_is_taken() {
+        let (begin, end) = beside_one_that_leaves(0).await;
+        assert!(end > 1.8 * begin, "{begin}, {end}");
+    }
+
+    /// polite: what a neighbour leaves is not gone for once the table has throttled again.
+    #[tokio::test(start_paused = true)]
+    async fn polite_what_a_neighbour_leaves_is_none_if_the_table_throttles() {
+        let (begin, end) = beside_one_that_leaves(5).await;
+        assert!(end < 1.2 * begin, "{begin}, {end}");
     }
 
     /// polite: a ceiling that is not used does not rise beyond the old limit.
