@@ -74,6 +74,11 @@ impl Window {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Items of a full write.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
     /// Full writes that may be in flight.
     pub fn writes(&self) -> usize {
         self.lock().limit / self.batch_size
