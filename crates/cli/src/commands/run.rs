@@ -70,13 +70,13 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
         let (to, json) = (&connection, args.json);
         return count::dry_run(&request, to, &checkpoints, description, &prices, json).await;
     }
-    let stored = before::stored(&request, &checkpoints).await?;
+    let (stored, looks) = before::look(&request, &checkpoints, &connection, description).await;
+    let stored = stored?;
     if let (Some(planned), Some(stored)) = (&planned, &stored) {
         planned.refuse_other_settings(&stored.settings)?;
     }
     before::refuse_other_writers(&request, stored.as_ref(), description)?;
-    before::require_alarm(&request, &connection).await?;
-    before::judge_predicate(&request, &connection, description).await?;
+    looks?;
     left::tell(&request, &connection, description).await?;
     let is_rehearsed = !args.no_rehearsal;
     if asks {

@@ -24,6 +24,22 @@ pub async fn stored(request: &Request, checkpoints: &CheckpointTable) -> Result<
     }
 }
 
+/// The run as it is stored, and whether the alarm is there and DynamoDB takes the predicate. These are reads of which none waits for
+/// another one's answer.
+pub async fn look(
+    request: &Request,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+    description: &TableDescription,
+) -> (Result<Option<RunRecord>>, Result<()>) {
+    let (stored, alarm, predicate) = tokio::join!(
+        stored(request, checkpoints),
+        require_alarm(request, connection),
+        judge_predicate(request, connection, description),
+    );
+    (stored, alarm.and(predicate))
+}
+
 /// Refuses a table with replicas before even the checkpoint table is created. A run that is there keeps what was said of it.
 pub fn refuse_other_writers(
     request: &Request,
