@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use self::budget::page_units;
 pub use self::budget::{Budget, REQUEST_SECONDS, Share};
-use self::ceiling::{Ceiling, Found, START};
+use self::ceiling::{Ceiling, Found, START, start_of};
 pub use self::read_cost::{Consistency, bytes_of, units_of};
 use self::read_cost::{MOST_PER_ITEM, ReadCost, page_should_cost};
 use self::retry::{Until, retry_until};
@@ -96,9 +96,10 @@ impl<'a> Pace<'a> {
         let mut recorded = recorded.filter_map(|pace| Found::recorded(&pace, now_ms));
         let found = self.budget.found_rates.next_to(segment);
         let found = found.or_else(|| recorded.next());
-        if let Some(found) = found {
-            self.writes.ceiling = Ceiling::go_on(&found);
-        }
+        self.writes.ceiling = match found {
+            Some(found) => Ceiling::go_on(&found),
+            None => Ceiling::from(start_of(self.budget.at_once())),
+        };
         if !self.budget.is_shared() {
             let others = self.budget.beside.clone();
             self.writes.ceiling.together(others, segment);
@@ -367,6 +368,23 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::request::RequestedSettings;
+
+    /// polite: the more segments begin at once, in a process or in as many functions, the lower each begins.
+    #[tokio::test(start_paused = true)]
+    async fn polite_however_many_begin_at_once() {
+        for (at_once, start) in [(1, 250.0), (8, 250.0), (16, 125.0), (1_000, 100.0)] {
+            for share in [Share::Whole, Share::OfWorker] {
+                let budget = Budget::new(share);
+                let mut settings = RequestedSettings::default().choose(0);
+                (settings.total_segments, settings.max_concurrency) = (at_once, at_once);
+                budget.set(&settings, 0);
+                budget.at_work.store(at_once, Ordering::Relaxed);
+                let pace = Pace::new(&budget, 25, None, None).of_segment(0, [], 0);
+                assert_eq!(pace.writes.ceiling.rate(), start, "{at_once}, {share:?}");
+            }
+        }
+    }
 
     /// polite: a segment goes on at a recorded pace of late, and at none that is old, of another clock or impossible. Whatever a record
     /// says, throttling sets the ceiling by what the table has just accepted.
@@ -388,7 +406,7 @@ mod tests {
         assert_eq!(figures, (812.3, 1.0, NOW_MS + 7));
         // Just after it was throttled it is below what the table took.
         let (rate, found) = begin(800.0, 0.0, NOW_MS);
-        assert!(close(rate, 600.0), "{rate}");
+        assert!(close(rate, 520.0), "{rate}");
         assert_eq!(found.unwrap().back, 0.0);
         for (rate, back, at_ms) in [
             (800.0, 1.0, 0),

@@ -1,7 +1,7 @@
 //! The run's budget in capacity units per second, and this process's share of it: all shares together stay within the
 //! budget.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -54,6 +54,8 @@ pub struct Budget {
     pub segments: AtomicU32,
     /// Workers of this process that go from segment to segment and are not done; 0 if each segment has a process of its own.
     pub at_work: AtomicU32,
+    /// Workers that divide the budget, each a process; 0 until a run's settings are known.
+    sharing: AtomicU32,
     /// What the table lets its segments write that are at work.
     pub(super) beside: Arc<Beside>,
     /// What its segments have found out of the table.
@@ -79,6 +81,7 @@ impl Budget {
             room: Room::new(),
             segments: AtomicU32::new(0),
             at_work: AtomicU32::new(0),
+            sharing: AtomicU32::new(0),
             beside: Arc::default(),
             found_rates: FoundRates::default(),
             read_cost: Mutex::new(ReadCost::Unknown),
@@ -142,6 +145,14 @@ impl Budget {
         true
     }
 
+    /// Segments that are worked on at once, by whichever process; 0 if that is not known.
+    pub(super) fn at_once(&self) -> u32 {
+        match self.share {
+            Share::Whole => self.at_work.load(Ordering::Relaxed),
+            Share::OfWorker => self.sharing.load(Ordering::Relaxed),
+        }
+    }
+
     /// Whether other processes use their share of the same budget.
     pub fn is_shared(&self) -> bool {
         self.share == Share::OfWorker
@@ -161,6 +172,7 @@ impl Budget {
             }
             .clamp(1, settings.at_once().max(1)),
         };
+        self.sharing.store(at_work, Ordering::Relaxed);
         let rate = |units: Option<u32>| {
             units.map_or(f64::INFINITY, |units| f64::from(units) / f64::from(at_work))
         };

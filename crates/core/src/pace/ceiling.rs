@@ -15,10 +15,16 @@ use crate::records::FoundPace;
 /// The ceiling at the begin, in units per second, until the table throttles for the first time: a partition that has little
 /// left is not met with full force.
 pub const START: f64 = 250.0;
+/// All that are at work at once begin with so many units per second together, if that is less,
+const START_TOGETHER: f64 = 2_000.0;
+/// and each with so many at least: what few items say of a table is little.
+const LEAST_START: f64 = 100.0;
 /// The ceiling doubles in so many seconds until the table throttles for the first time.
 const DOUBLES_IN: f64 = 0.1;
 /// Throttling sets the ceiling to this part of what the table has accepted last.
 const BACK_OFF: f64 = 0.75;
+/// The same of a segment that does not see what others find.
+const BACK_OFF_ALONE: f64 = 0.65;
 /// The ceiling comes back along the curve of CUBIC congestion control (RFC 9438), fast at first and slowly near the old
 /// limit, within so many units. It is counted in units, because to find the limit costs live traffic about as many
 /// throttled writes as it makes while we make one. So live traffic loses the same small part, however fast we are and
@@ -36,6 +42,12 @@ const TAKES_IN: f64 = 1.0;
 /// That is taken only once the ceiling has come back by this part: it may meet the limit, which costs live traffic the same as each time
 /// that it is met, and that must be rare beside what is written.
 const TAKES_FROM: f64 = 0.5;
+/// A segment that does not see when others leave rises as if it doubled at this rate in so many seconds, slowly at first and then
+/// faster: the time counts by its square. The rest of a partition whose other workers are done is taken so. One at a smaller
+/// rate takes longer, by the root, since to find the limit costs live traffic the same, whatever the rate.
+const MORE_IN_ALONE: f64 = 6.0;
+/// It takes no less than this.
+const LEAST_MORE_IN: f64 = 1.0;
 /// Only the time counts in which the ceiling is used, or this part of it.
 const USED: f64 = 0.8;
 /// If others of the process have no work any more, and so many of them are left of those that there were, the ceiling rises beyond
@@ -49,11 +61,12 @@ const HOPE: f64 = 2.0;
 const HAS_RISEN: f64 = 1.1;
 /// What was found so long ago says nothing.
 const REMEMBERED: Duration = Duration::from_secs(60);
-/// How long the table may need to recover after the ceiling was lowered.
-const SETTLE: Duration = Duration::from_millis(100);
-/// The same if others of the process lower theirs meanwhile, and go on at what was found: to follow each of them down took all far
-/// below the limit.
-const SETTLE_TOGETHER: Duration = Duration::from_millis(500);
+/// How long the table may need to recover after the ceiling was lowered. Others lower theirs meanwhile: to follow each of them down
+/// took all far below the limit.
+const SETTLE: Duration = Duration::from_millis(500);
+/// If less than this part of what a record says is accepted over so long, the record is wrong.
+const WRONG: f64 = 0.5;
+const WRONG_AFTER: f64 = 0.1;
 /// So few items say little of what is accepted and of how much is throttled.
 const FEW: f64 = 20.0;
 /// Over how long the accepted rate is measured.
@@ -67,7 +80,6 @@ const MOST_RECORDED: f64 = 40_000.0;
 pub struct Ceiling {
     bucket: TokenBucket,
     state: Mutex<CeilingState>,
-    settle: Duration,
     /// What others of the process have found, and the number of the segment among them.
     others: Option<(Arc<Beside>, u32)>,
 }
@@ -76,7 +88,10 @@ pub struct Ceiling {
 struct CeilingState {
     /// The ceiling at the begin.
     start: f64,
-    come_back_seconds: f64,
+    /// It does not see others.
+    is_alone: bool,
+    /// What it goes on from is what a record says.
+    is_hearsay: bool,
     /// When the table throttled last, if it ever did, and the rate that it accepted then.
     cut: Option<Instant>,
     accepted_then: f64,
@@ -107,6 +122,7 @@ pub struct Found {
     hope: f64,
     back: f64,
     at: Instant,
+    is_recorded: bool,
 }
 
 impl Found {
@@ -119,6 +135,7 @@ impl Found {
             hope: HOPE,
             back: pace.back.min(1.0),
             at: Instant::now(),
+            is_recorded: true,
         })
     }
 }
@@ -133,6 +150,29 @@ struct Answer {
 }
 
 impl CeilingState {
+    fn come_back_seconds(&self) -> f64 {
+        match self.is_alone {
+            true => COME_BACK_SECONDS,
+            false => COME_BACK_SECONDS_TOGETHER,
+        }
+    }
+
+    fn back_off(&self) -> f64 {
+        match self.is_alone {
+            true => BACK_OFF_ALONE,
+            false => BACK_OFF,
+        }
+    }
+
+    /// How often the ceiling has doubled since it rose beyond the old limit.
+    fn doublings(&self) -> f64 {
+        if !self.is_alone {
+            return self.risen / MORE_IN;
+        }
+        let more_in = MORE_IN_ALONE * (START / self.goal).sqrt();
+        (self.risen / more_in.max(LEAST_MORE_IN)).powi(2)
+    }
+
     fn rate(&self) -> f64 {
         let seconds = self.changed.elapsed().as_secs_f64();
         if self.cut.is_none() {
@@ -140,12 +180,12 @@ impl CeilingState {
         }
         let t = self.back - 1.0;
         let rate = if t < 0.0 {
-            let t = (t + seconds / self.come_back_seconds).min(0.0);
-            self.goal + (self.goal - BACK_OFF * self.accepted_then) * t * t * t
+            let t = (t + seconds / self.come_back_seconds()).min(0.0);
+            self.goal + (self.goal - self.back_off() * self.accepted_then) * t * t * t
         } else if self.room > 0.0 {
             (self.goal * (self.risen / TAKES_IN).exp2()).min(self.room)
         } else {
-            self.goal * (self.risen / MORE_IN).exp2()
+            self.goal * self.doublings().exp2()
         };
         rate.max(LEAST)
     }
@@ -155,7 +195,8 @@ impl CeilingState {
         if self.cut.is_some() {
             let seconds = now.duration_since(self.changed).as_secs_f64();
             if self.back < 1.0 {
-                self.back += (seconds / self.come_back_seconds).max(answer.units / COME_BACK_UNITS);
+                self.back +=
+                    (seconds / self.come_back_seconds()).max(answer.units / COME_BACK_UNITS);
             } else {
                 self.risen += seconds.min(answer.units / (USED * self.rate()));
                 if self.room > 0.0 && self.rate() >= self.room {
@@ -217,10 +258,16 @@ impl CeilingState {
         let items = sum(|answer| answer.items as f64);
         let throttles = sum(|answer| answer.throttles as f64);
         let rate = self.rate();
+        let seen = sum(|answer| answer.units) / measured.max(0.05);
         let before = match self.cut {
             // Just after a cut, or after a few items, too little is known of what the table accepts.
             _ if items >= FEW && (self.cut.is_none() || measured > 1.0) => {
-                rate.min(sum(|answer| answer.units) / measured.max(0.05))
+                self.is_hearsay = false;
+                rate.min(seen)
+            }
+            Some(_) if self.is_hearsay && measured >= WRONG_AFTER && seen < WRONG * rate => {
+                self.is_hearsay = false;
+                seen
             }
             // Long after it, the ceiling may have gone up to nowhere.
             Some(_) => rate.min(self.accepted_then.max(START)),
@@ -245,6 +292,11 @@ impl CeilingState {
     }
 }
 
+/// The ceiling at which a segment begins, if so many are at work at once; 0 if that is not known.
+pub fn start_of(at_once: u32) -> f64 {
+    (START_TOGETHER / f64::from(at_once)).clamp(LEAST_START, START)
+}
+
 impl Ceiling {
     /// The ceiling of whoever begins now at this rate, in units per second.
     pub fn from(start: f64) -> Self {
@@ -253,7 +305,8 @@ impl Ceiling {
             bucket: TokenBucket::in_arrears(),
             state: Mutex::new(CeilingState {
                 start,
-                come_back_seconds: COME_BACK_SECONDS,
+                is_alone: true,
+                is_hearsay: false,
                 accepted_then: f64::INFINITY,
                 goal: f64::INFINITY,
                 hope: HOPE,
@@ -267,7 +320,6 @@ impl Ceiling {
                 answers: VecDeque::new(),
                 measured_since: now,
             }),
-            settle: SETTLE,
             others: None,
         }
     }
@@ -277,8 +329,7 @@ impl Ceiling {
     pub fn together(&mut self, others: Arc<Beside>, segment: u32) {
         others.join(segment);
         self.others = Some((others, segment));
-        self.settle = SETTLE_TOGETHER;
-        self.lock().come_back_seconds = COME_BACK_SECONDS_TOGETHER;
+        self.lock().is_alone = false;
     }
 
     /// The ceiling of whoever begins now where another one has found something out. What was found long ago says nothing.
@@ -289,6 +340,7 @@ impl Ceiling {
             let mut state = ceiling.lock();
             state.accepted_then = found.accepted;
             state.goal = found.accepted;
+            state.is_hearsay = found.is_recorded;
             state.hope = found.hope;
             state.back = found.back;
             state.cut = Some(now);
@@ -309,6 +361,7 @@ impl Ceiling {
             hope: state.hope,
             back: state.back,
             at: Instant::now(),
+            is_recorded: state.is_hearsay,
         })
     }
 
@@ -368,7 +421,7 @@ impl Ceiling {
             throttles,
         });
         // What was sent before the last cut, or just after it, tells nothing new.
-        let settled = state.cut.is_none_or(|cut| sent >= cut + self.settle);
+        let settled = state.cut.is_none_or(|cut| sent >= cut + SETTLE);
         if throttles == 0 || !settled {
             return;
         }
