@@ -117,6 +117,9 @@ type Run = fn(&Embedded, &[u8]) -> dynoxide::Result<String>;
 macro_rules! calls {
     ($name:ident: altering $($altering:literal => $alter:ident,)* others $($call:literal => $method:ident,)*) => {
         match $name {
+            "BatchExecuteStatement" => Some(|database, body| {
+                run(body, |request| database.batch_execute_statement(request, || read(body)))
+            }),
             // These two have an eye on the segments.
             "CreateTable" => Some(|database, body| run(body, |request| database.create_table(request))),
             "Scan" => Some(|database, body| run(body, |request| database.scan(request))),
@@ -141,7 +144,6 @@ fn find(name: &str) -> Option<Run> {
         "UpdateTable" => update_table,
         "UpdateTimeToLive" => update_time_to_live,
         others
-        "BatchExecuteStatement" => batch_execute_statement,
         "BatchGetItem" => batch_get_item,
         "BatchWriteItem" => batch_write_item,
         "DeleteItem" => delete_item,
@@ -170,10 +172,14 @@ fn run<Q: DeserializeOwned, A: Serialize>(
     body: &[u8],
     call: impl FnOnce(Q) -> dynoxide::Result<A>,
 ) -> dynoxide::Result<String> {
-    let request = serde_json::from_slice(body).map_err(|error| misread(&error.to_string()))?;
-    let answer = call(request)?;
+    let answer = call(read(body)?)?;
     serde_json::to_string(&answer)
         .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+/// Reads the body of a request.
+fn read<Q: DeserializeOwned>(body: &[u8]) -> dynoxide::Result<Q> {
+    serde_json::from_slice(body).map_err(|error| misread(&error.to_string()))
 }
 
 /// What is wrong with a body that is JSON, but no request of its call. The database's types mark the kind of it in front.

@@ -10,23 +10,32 @@
 
 mod page;
 mod rows;
+mod stage;
 
 use std::mem;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use backfill_core::{Error, ErrorKind, Result};
 use dynoxide::Database;
+use dynoxide::actions::batch_execute_statement::{
+    BatchExecuteStatementRequest, BatchExecuteStatementResponse,
+};
 use dynoxide::actions::create_table::{CreateTableRequest, CreateTableResponse};
 use dynoxide::actions::scan::{ScanRequest, ScanResponse};
 use rusqlite::Connection;
 
 use self::page::Reach;
 pub use self::rows::Row;
+use self::stage::{Stage, Targets};
 
 /// Prepared statements that are kept: two for each of some tables that are scanned.
 const STATEMENTS: usize = 64;
+
+/// Bytes of a page in memory. SQLite looks through the list of all pages after a write that has moved some, so that few and
+/// large ones are better the more items there are.
+const PAGE_IN_MEMORY: u32 = 16 * 1024;
 
 /// The embedded database. Copies are the same database.
 #[derive(Clone)]
@@ -44,10 +53,15 @@ struct Shared {
     /// has begun to read or write, so that whatever may write is alone. In a file each reads what was written last, and
     /// only what changes a table is alone.
     gate: RwLock<()>,
-    /// A second connection, for what the database does not do.
+    /// How many calls have changed a table.
+    altered: AtomicU64,
+    /// A second connection, for what the database does not do. Whoever may write to a file has it, since SQLite lets others
+    /// wait by looking again and again.
     beside: Mutex<Connection>,
     /// Those that nobody reads with just now.
     readers: Mutex<Vec<Reader>>,
+    /// Those where nobody makes a batch just now.
+    stages: Mutex<Vec<Stage>>,
 }
 
 /// The same database once more, to read with: the database makes one call at a time, and most of a scan is no work of SQLite.
@@ -79,12 +93,16 @@ impl Embedded {
 
     /// Opens the database of this name for SQLite. Tables of a file that an earlier version made get the index now.
     fn named(name: String, in_memory: bool) -> dynoxide::Result<Embedded> {
+        let beside = connect(&name)?;
+        if in_memory {
+            // The first one to open it says so.
+            beside.pragma_update(None, "page_size", PAGE_IN_MEMORY)?;
+        }
         let database = Database::new(&name)?;
         // This is the one way to say that a write is done when the operating system has it, and not the disk: what a process
         // has written stays if it dies. A power cut may cost the file, and a rehearsal can be repeated. To wait for the disk
         // was a third of the time.
         database.enable_bulk_loading()?;
-        let beside = connect(&name)?;
         for table in database.table_stats()? {
             by_segment(&beside, &table.table_name)?;
         }
@@ -92,8 +110,10 @@ impl Embedded {
             name,
             in_memory,
             gate: RwLock::default(),
+            altered: AtomicU64::default(),
             beside: Mutex::new(beside),
             readers: Mutex::default(),
+            stages: Mutex::default(),
         };
         Ok(Embedded {
             database,
@@ -103,18 +123,7 @@ impl Embedded {
 
     /// Makes a call of the database that changes no table, but perhaps items.
     pub fn call<T>(&self, call: impl FnOnce(&Database) -> T) -> T {
-        let (_alone, _shared);
-        match self.shared.in_memory {
-            true => _alone = self.shared.alone(),
-            false => {
-                _shared = self
-                    .shared
-                    .gate
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner)
-            }
-        }
-        call(&self.database)
+        self.shared.write(|_| call(&self.database))
     }
 
     /// Makes a call of the database that changes a table.
@@ -123,6 +132,8 @@ impl Embedded {
         let result = call(&self.database);
         // They remember what tables were like.
         lock(&self.shared.readers).clear();
+        lock(&self.shared.stages).clear();
+        self.shared.altered.fetch_add(1, Ordering::Relaxed);
         result
     }
 
@@ -184,6 +195,25 @@ impl Embedded {
     }
 }
 
+impl Embedded {
+    /// Answers a batch of statements as the database does. Most batches of updates are made on a stage, and `again` reads the
+    /// request once more for those that are not.
+    pub fn batch_execute_statement(
+        &self,
+        request: BatchExecuteStatementRequest,
+        again: impl FnOnce() -> dynoxide::Result<BatchExecuteStatementRequest>,
+    ) -> dynoxide::Result<BatchExecuteStatementResponse> {
+        match self.shared.on_stage(request) {
+            Ok(Some(answer)) => Ok(answer),
+            // What has failed there is said by the call itself, if it fails, too.
+            Ok(None) | Err(_) => {
+                let request = again()?;
+                self.call(|database| database.batch_execute_statement(request))
+            }
+        }
+    }
+}
+
 impl Shared {
     /// Waits until nobody else is at the database.
     fn alone(&self) -> RwLockWriteGuard<'_, ()> {
@@ -191,10 +221,68 @@ impl Shared {
         self.gate.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until nobody is alone at the database.
+    fn open(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes what may write items, with the connection beside.
+    fn write<T>(&self, write: impl FnOnce(&mut Connection) -> T) -> T {
+        let (_alone, _open);
+        match self.in_memory {
+            true => _alone = self.alone(),
+            false => _open = self.open(),
+        }
+        write(&mut lock(&self.beside))
+    }
+
+    /// Makes a batch on a stage and writes what has become of its items; `None` if nothing has been written.
+    fn on_stage(
+        &self,
+        request: BatchExecuteStatementRequest,
+    ) -> dynoxide::Result<Option<BatchExecuteStatementResponse>> {
+        let Some(targets) = Targets::of(&request) else {
+            return Ok(None);
+        };
+        let table = targets.table.to_owned();
+        let (stage, altered, items) = loop {
+            let open = self.open();
+            let altered = self.altered.load(Ordering::Relaxed);
+            let idle = lock(&self.stages).pop();
+            if let Some(mut stage) = idle {
+                let items = stage.set(&targets, &request)?;
+                break (stage, altered, items);
+            }
+            drop(open);
+            // To open a connection may write.
+            let _alone = self.alone();
+            let stage = Stage::new(connect(&self.name)?)?;
+            lock(&self.stages).push(stage);
+        };
+        let made = match items {
+            Some(items) => stage.make(&table, items, request)?,
+            None => None,
+        };
+        self.write(|beside| {
+            // It remembers what tables were like.
+            if self.altered.load(Ordering::Relaxed) != altered {
+                return Ok(None);
+            }
+            lock(&self.stages).push(stage);
+            match made {
+                Some((answer, changes)) => {
+                    let is_written = stage::write(beside, &table, &changes)?;
+                    Ok(is_written.then_some(answer))
+                }
+                None => Ok(None),
+            }
+        })
+    }
+
     /// Reads by a reader that nobody else reads with.
     fn read<T>(&self, read: impl FnOnce(&Reader) -> T) -> dynoxide::Result<T> {
         loop {
-            let open = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+            let open = self.open();
             let idle = lock(&self.readers).pop();
             if let Some(reader) = idle {
                 let result = read(&reader);

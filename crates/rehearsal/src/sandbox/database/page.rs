@@ -112,7 +112,7 @@ impl Reach {
 }
 
 /// What the attributes of a table's key are called.
-struct Names {
+pub(super) struct Names {
     partition: String,
     sort: Option<String>,
 }
@@ -125,7 +125,7 @@ struct Place {
 
 impl Names {
     /// Of a key schema in DynamoDB's form.
-    fn of(key_schema: &str) -> Option<Names> {
+    pub(super) fn of(key_schema: &str) -> Option<Names> {
         let schema: Vec<Json> = serde_json::from_str(key_schema).ok()?;
         let named = |kind: &str| {
             let mut keys = schema.iter();
@@ -143,16 +143,20 @@ impl Names {
         self.partition == name || self.sort.as_deref() == Some(name)
     }
 
-    /// Where the item with these attributes of its key lies.
-    fn place(&self, key: &Key) -> Option<Place> {
-        let partition = key.get(&self.partition)?;
+    /// A key as the database writes it, by what it writes for each attribute of this name.
+    pub(super) fn written(&self, of: impl Fn(&str) -> Option<String>) -> Option<Written> {
         let sort = match &self.sort {
-            Some(name) => key.get(name)?.to_key_string()?,
+            Some(name) => of(name)?,
             None => String::new(),
         };
+        Some((of(&self.partition)?, sort))
+    }
+
+    /// Where the item with these attributes of its key lies.
+    fn place(&self, key: &Key) -> Option<Place> {
         Some(Place {
-            hash: compute_hash_prefix(partition),
-            key: (partition.to_key_string()?, sort),
+            hash: compute_hash_prefix(key.get(&self.partition)?),
+            key: self.written(|name| key.get(name)?.to_key_string())?,
         })
     }
 }
