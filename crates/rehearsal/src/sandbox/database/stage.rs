@@ -364,7 +364,7 @@ mod tests {
                 plain.create_table(of(&table)).unwrap();
                 embedded.create_table(of(&table)).unwrap();
                 make(&plain);
-                embedded.call(|database| make(database));
+                embedded.call(make);
                 for request in &batches {
                     let expected = text(plain.batch_execute_statement(of(request)));
                     assert_eq!(batch(&embedded, request), expected, "{request}");
@@ -385,7 +385,7 @@ mod tests {
             let embedded = Embedded::open(None).unwrap();
             let (table, _) = filled(has_index);
             embedded.create_table(of(&table)).unwrap();
-            embedded.call(|database| make(database));
+            embedded.call(make);
             let request: BatchExecuteStatementRequest = of(&batch_of(
                 &[0, 1],
                 r#"UPDATE "stuff" SET "a" = ?"#,
@@ -412,7 +412,7 @@ mod tests {
         for has_index in [false, true] {
             let (table, _) = filled(has_index);
             embedded.create_table(of(&table)).unwrap();
-            embedded.call(|database| make(database));
+            embedded.call(make);
             batch(&embedded, &change);
             if has_index {
                 let [_, index] = embedded.call(|database| all(database, true));
@@ -434,7 +434,7 @@ mod tests {
             let embedded = Embedded::open(place).unwrap();
             let (table, _) = filled(false);
             embedded.create_table(of(&table)).unwrap();
-            embedded.call(|database| make(database));
+            embedded.call(make);
             let count = r#"UPDATE "stuff" SET n = n + ?"#;
             let request = batch_of(&[0, 1, 2, 3], count, "", json!([{"N": "1"}]), json!([]));
             thread::scope(|scope| {
