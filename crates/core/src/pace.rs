@@ -49,6 +49,9 @@ const UNWRITTEN_ITEMS: f64 = 25.0;
 const UNREAD_ITEMS: u32 = 1;
 /// The first page under a budget waits for no more than so long, if nobody knows what it costs.
 const UNKNOWN_PATIENCE: Duration = Duration::from_secs(10);
+/// A segment of which nothing is known begins at this part of what others of the process have in the mean, if that is more than it would
+/// begin at otherwise: a partition that has less left than others is not met with full force.
+const PART_OF_OTHERS: f64 = 0.25;
 
 /// The pace of one segment, for its reads and its writes.
 #[derive(Debug)]
@@ -98,7 +101,7 @@ impl<'a> Pace<'a> {
         let found = found.or_else(|| recorded.next());
         self.writes.ceiling = match found {
             Some(found) => Ceiling::go_on(&found),
-            None => Ceiling::from(start_of(self.budget.at_once())),
+            None => self.begin(),
         };
         if !self.budget.is_shared() {
             let others = self.budget.beside.clone();
@@ -108,10 +111,27 @@ impl<'a> Pace<'a> {
         self
     }
 
+    /// The ceiling of a segment that nothing is known of. If the process has written elsewhere and the table has not throttled since, it
+    /// is near the others', and so is the window: doubling both from the very begin would cost each segment half a second.
+    fn begin(&mut self) -> Ceiling {
+        let at_once = self.budget.at_once();
+        let start = start_of(at_once);
+        let others = match self.budget.is_shared() {
+            true => 0.0,
+            false => self.budget.proven_writes.rate() / f64::from(at_once.max(1)),
+        };
+        if PART_OF_OTHERS * others <= start {
+            return Ceiling::from(start);
+        }
+        let writes = self.budget.last_window.load(Ordering::Relaxed);
+        self.window = Window::go_on(self.window.batch_size(), writes);
+        Ceiling::from(PART_OF_OTHERS * others)
+    }
+
     /// The pace of a count of so many segments at once: it begins at what as many segments begin at, or at the rate at which this
     /// process has read of late.
     pub fn of_count(budget: &'a Budget, at_once: usize) -> Self {
-        let start = budget.proven.rate().max(START * at_once as f64);
+        let start = budget.proven_reads.rate().max(START * at_once as f64);
         let mut pace = Pace::new(budget, 1, None, None);
         pace.reads.ceiling = Ceiling::from(start);
         pace
@@ -261,7 +281,6 @@ impl<'a> Pace<'a> {
         let turn = Turn::wait(side, bucket, self.budget, items as usize, units, until);
         let mut turn = turn.await?;
         turn.page = Some(PageTurn {
-            budget: self.budget,
             consistency,
             _first: first,
         });
@@ -356,6 +375,8 @@ impl Drop for Pace<'_> {
             let ceiling = &self.writes.ceiling;
             let rate = ceiling.is_found().then(|| ceiling.rate());
             self.budget.beside.leave(segment, rate);
+            let writes = self.window.writes();
+            self.budget.last_window.store(writes, Ordering::Relaxed);
             self.budget
                 .found_rates
                 .note(segment, self.writes.ceiling.found());
@@ -383,6 +404,31 @@ mod tests {
                 let pace = Pace::new(&budget, 25, None, None).of_segment(0, [], 0);
                 assert_eq!(pace.writes.ceiling.rate(), start, "{at_once}, {share:?}");
             }
+        }
+    }
+
+    /// A segment begins at a part of what the others of its process have, unless the table has throttled one of them since or other
+    /// processes are at work, too.
+    #[tokio::test(start_paused = true)]
+    async fn a_segment_begins_near_the_others_unless_the_table_has_throttled() {
+        for (share, throttles, start) in [
+            (Share::Whole, 0, 2_500.0),
+            (Share::Whole, 1, 250.0),
+            (Share::OfWorker, 0, 250.0),
+        ] {
+            let budget = Budget::new(share);
+            budget.at_work.store(4, Ordering::Relaxed);
+            for _ in 0..100 {
+                tokio::time::advance(Duration::from_millis(10)).await;
+                budget.proven_writes.answered(400.0, false);
+            }
+            budget.proven_writes.answered(400.0, throttles > 0);
+            let pace = Pace::new(&budget, 25, None, None).of_segment(1, [], 0);
+            let begun = pace.writes.ceiling.rate();
+            assert!(
+                (begun - start).abs() < 0.05 * start,
+                "{begun}, {share:?}, {throttles}"
+            );
         }
     }
 

@@ -1,7 +1,7 @@
 //! The run's budget in capacity units per second, and this process's share of it: all shares together stay within the
 //! budget.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -62,8 +62,11 @@ pub struct Budget {
     pub(super) found_rates: FoundRates,
     /// What an item costs to read, as far as this process knows.
     read_cost: Mutex<ReadCost>,
-    /// The rate at which this process has read.
-    pub(super) proven: Proven,
+    /// The rates at which this process has read and written.
+    pub(super) proven_reads: Proven,
+    pub(super) proven_writes: Proven,
+    /// Full writes in flight of the segment that ended last.
+    pub(super) last_window: AtomicUsize,
     /// Held by whoever reads the first page of all, so that the others know what theirs cost.
     pub(super) first_page: tokio::sync::Mutex<()>,
 }
@@ -85,7 +88,9 @@ impl Budget {
             beside: Arc::default(),
             found_rates: FoundRates::default(),
             read_cost: Mutex::new(ReadCost::Unknown),
-            proven: Proven::nothing(),
+            proven_reads: Proven::nothing(),
+            proven_writes: Proven::nothing(),
+            last_window: AtomicUsize::new(0),
             first_page: tokio::sync::Mutex::new(()),
         }
     }
@@ -131,7 +136,7 @@ impl Budget {
     /// Takes over from another one of the same process what that knows of the table, at which rate it has read, and what it may have
     /// read last, in this way; false if it has not been used within a budget.
     pub fn go_on_from(&self, other: &Budget, consistency: Consistency) -> bool {
-        self.proven.go_on_from(&other.proven);
+        self.proven_reads.go_on_from(&other.proven_reads);
         let rate = other.read.rate();
         if rate.is_infinite() {
             return false;

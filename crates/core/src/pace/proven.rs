@@ -1,4 +1,4 @@
-//! The rate at which a process has read from the table of late without being throttled, for whoever reads it next.
+//! The rate at which a process has read from the table, or written to it, of late without being throttled, for whoever does so next.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// Over how long the rate is measured.
 const MEASURE: Duration = Duration::from_millis(100);
 
-/// Units per second that all segments of a process have read together.
+/// Units per second that all segments of a process have read or written together.
 #[derive(Debug)]
 pub(super) struct Proven(Mutex<State>);
 
@@ -16,7 +16,7 @@ pub(super) struct Proven(Mutex<State>);
 struct State {
     /// The best rate since the table throttled last.
     rate: f64,
-    /// What was read since then, besides.
+    /// What was used since then, besides.
     units: f64,
     since: Instant,
 }

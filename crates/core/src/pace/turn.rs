@@ -27,6 +27,7 @@ pub struct Turn<'a> {
     pub(super) window: Option<(&'a Window, OwnedSemaphorePermit)>,
     pub(super) page: Option<PageTurn<'a>>,
     pub(super) taken: f64,
+    budget: &'a Budget,
     items: usize,
     sent: Instant,
     waited: Duration,
@@ -36,7 +37,6 @@ pub struct Turn<'a> {
 
 /// What else belongs to the turn of a page.
 pub struct PageTurn<'a> {
-    pub budget: &'a Budget,
     pub consistency: Consistency,
     /// If it is the first page of all, until which the others wait.
     pub _first: Option<TurnGuard<'a, ()>>,
@@ -84,6 +84,7 @@ impl<'a> Turn<'a> {
             window: None,
             page: None,
             taken,
+            budget,
             items,
             sent: Instant::now(),
             // A request that waits for a connection says nothing of how many are best.
@@ -124,7 +125,8 @@ impl<'a> Turn<'a> {
         if known.measured {
             return Some(known.per_item);
         }
-        self.page.as_ref()?.budget.read_cost().per_item()
+        self.page.as_ref()?;
+        self.budget.read_cost().per_item()
     }
 
     /// Ends the turn of a write that was answered at a cost of this many capacity units. The table throttled so many of its
@@ -170,9 +172,11 @@ impl<'a> Turn<'a> {
         self.ended = true;
         let service = self.sent.elapsed();
         self.bucket.settle(self.taken, units);
-        if let Some(page) = &self.page {
-            page.budget.proven.answered(units, throttles > 0);
-        }
+        let proven = match self.page {
+            Some(_) => &self.budget.proven_reads,
+            None => &self.budget.proven_writes,
+        };
+        proven.answered(units, throttles > 0);
         let ceiling = &self.side.ceiling;
         if throttles == 0 {
             ceiling.settle(self.taken, units);
@@ -193,8 +197,8 @@ impl<'a> Turn<'a> {
                 known.per_item += (cost - known.per_item) * weight;
                 known.measured = true;
                 known.items += items as f64;
-                if let Some(page) = &self.page {
-                    page.budget.learn(known.per_item);
+                if self.page.is_some() {
+                    self.budget.learn(known.per_item);
                 }
             }
         }

@@ -50,7 +50,12 @@ struct WindowState {
 impl Window {
     /// The window of a segment that begins now. A full write has `batch_size` items.
     pub fn new(batch_size: usize) -> Self {
-        let first = FIRST_WINDOW * batch_size;
+        Window::go_on(batch_size, 0)
+    }
+
+    /// The same behind a segment that had so many full writes in flight at its end.
+    pub fn go_on(batch_size: usize, writes: usize) -> Self {
+        let first = (writes / 2).max(FIRST_WINDOW) * batch_size;
         Window {
             batch_size,
             slots: Arc::new(Semaphore::new(first)),

@@ -50,6 +50,14 @@ fn a_run_reaches_its_rate_within_a_second() {
     }
 }
 
+/// Many segments take hardly longer than a few: none begins as if the others had found nothing out.
+#[test]
+fn many_segments_take_hardly_longer_than_a_few() {
+    let seconds = |segments| run(1_000_000, 1.0, segments, 8).sweep_seconds;
+    let (few, many) = (seconds(8), seconds(64));
+    assert!(many < 1.3 * few, "{few} s, {many} s");
+}
+
 /// A small table takes little more than the requests of its run, one after the other, and those of its verification.
 #[test]
 fn a_small_table_waits_for_nothing_but_its_requests() {
