@@ -237,16 +237,10 @@ impl<'a> Pace<'a> {
         SegmentRoom::new(&self.budget.room)
     }
 
-    /// Most items that a page should evaluate, so that what all segments of the process hold has room in memory: as many as fill
-    /// whole writes, if they fill one.
+    /// Most items that a page should evaluate, so that what all segments of the process hold has room in memory.
     pub fn items_in_memory(&self) -> u32 {
         let segments = self.budget.segments.load(Ordering::Relaxed);
-        let items = self.budget.room.most_items(segments);
-        match items % self.window.batch_size() as u32 {
-            // What does not fill one.
-            part if part == items => items,
-            part => items - part,
-        }
+        self.budget.room.most_items(segments)
     }
 
     /// Waits for the turn of a page of this many items; `None` if the time was over before. If nobody knows what an item costs,
@@ -544,20 +538,6 @@ mod tests {
         // A page ends with the item that fills 1 MB.
         let turn = pace.read(1_000, eventual, &until).await.unwrap();
         assert_eq!(turn.taken, 128.5);
-    }
-
-    /// However many segments share the memory, a page ends with a full write: a part of one takes the place of a whole among the
-    /// requests at once.
-    #[test]
-    fn pages_that_memory_bounds_are_whole_writes() {
-        let budget = Budget::new(Share::Whole);
-        let segments = [(); 64].map(|()| Pace::new(&budget, 25, None, None));
-        assert_eq!(budget.room.most_items(64), 312);
-        assert_eq!(segments[0].items_in_memory(), 300);
-        drop(segments);
-        // What does not fill one is read all the same.
-        let segments = [(); 64].map(|()| Pace::new(&budget, 400, None, None));
-        assert_eq!(segments[0].items_in_memory(), 312);
     }
 
     /// A worker with a small share and little time reads at least a page.
