@@ -115,13 +115,12 @@ impl<'a> Pace<'a> {
     /// is near the others', and so is the window: doubling both from the very begin would cost each segment half a second.
     fn begin(&mut self) -> Ceiling {
         let at_once = self.budget.at_once();
-        let start = start_of(at_once);
-        let others = match self.budget.is_shared() {
-            true => 0.0,
-            false => self.budget.proven_writes.rate() / f64::from(at_once.max(1)),
-        };
-        if PART_OF_OTHERS * others <= start {
-            return Ceiling::from(start);
+        if self.budget.is_shared() {
+            return Ceiling::from(start_of(at_once));
+        }
+        let others = self.budget.proven_writes.rate() / f64::from(at_once.max(1));
+        if PART_OF_OTHERS * others <= START {
+            return Ceiling::from(START);
         }
         let writes = self.budget.last_window.load(Ordering::Relaxed);
         self.window = Window::go_on(self.window.batch_size(), writes);
@@ -385,11 +384,11 @@ mod tests {
     use super::*;
     use crate::request::RequestedSettings;
 
-    /// polite: the more segments begin at once, in a process or in as many functions, the lower each begins.
+    /// polite: the more functions begin at once, the lower each does. Segments of one process see what the table says to the others.
     #[tokio::test(start_paused = true)]
     async fn polite_however_many_begin_at_once() {
         for (at_once, start) in [(1, 250.0), (8, 250.0), (16, 125.0), (1_000, 100.0)] {
-            for share in [Share::Whole, Share::OfWorker] {
+            for (share, start) in [(Share::Whole, START), (Share::OfWorker, start)] {
                 let budget = Budget::new(share);
                 let mut settings = RequestedSettings::default().choose(0);
                 (settings.total_segments, settings.max_concurrency) = (at_once, at_once);

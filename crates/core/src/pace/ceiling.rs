@@ -15,7 +15,7 @@ use crate::records::FoundPace;
 /// The ceiling at the begin, in units per second, until the table throttles for the first time: a partition that has little
 /// left is not met with full force.
 pub const START: f64 = 250.0;
-/// All that are at work at once begin with so many units per second together, if that is less,
+/// All functions that are at work at once begin with so many units per second together, if that is less,
 const START_TOGETHER: f64 = 2_000.0;
 /// and each with so many at least: what few items say of a table is little.
 const LEAST_START: f64 = 100.0;
@@ -292,7 +292,7 @@ impl CeilingState {
     }
 }
 
-/// The ceiling at which a segment begins, if so many are at work at once; 0 if that is not known.
+/// The ceiling at which a function begins, if so many are at work at once; 0 if that is not known.
 pub fn start_of(at_once: u32) -> f64 {
     (START_TOGETHER / f64::from(at_once)).clamp(LEAST_START, START)
 }

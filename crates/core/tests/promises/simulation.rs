@@ -540,7 +540,11 @@ fn segments_at_once_do_not_wait_for_each_others_pages() {
         run(scenario, settings(segments, at_once), Driver::InProcess).sweep_seconds
     };
     let free = [8, 64].map(|at_once| seconds(wide(400_000, 1_000), 64, at_once));
-    assert!(free[1] < 2.0 && free[0] > 3.0 * free[1], "{free:?}");
+    // Eight at once had taken 6 s as long as each segment began as if the others had found nothing out.
+    assert!(
+        free[1] < 2.0 && free[0] < 4.0 && free[0] > 1.5 * free[1],
+        "{free:?}"
+    );
     let sparse = Scenario {
         pending: 0.01,
         ..wide(1_000_000, 1_000)
