@@ -125,12 +125,25 @@ class Server:
         context = ssl._create_unverified_context()
         return http.client.HTTPSConnection(url.hostname, url.port, timeout=600, context=context)
 
+    def kept(self):
+        self.connection = self.connection or self.connect()
+        return self.connection
+
+    @staticmethod
+    def answer(connection, method, body, headers):
+        connection.request(method, "/", body, dict(headers))
+        return connection.getresponse()
+
     def ask(self, method, body=None, headers=(), connection=None):
         """An answer as JSON, over one kept connection if there is no other."""
-        if not connection:
-            connection = self.connection = self.connection or self.connect()
-        connection.request(method, "/", body, dict(headers))
-        response = connection.getresponse()
+        try:
+            response = self.answer(connection or self.kept(), method, body, headers)
+        except (ConnectionError, http.client.BadStatusLine):
+            # A server ends a connection over which nothing was asked for long.
+            if connection:
+                raise
+            self.connection = None
+            response = self.answer(self.kept(), method, body, headers)
         answer = response.read()
         if response.status != 200:
             raise BenchError(f"{self.command[0].name} answered {response.status}: {answer.decode(errors='replace')}")
