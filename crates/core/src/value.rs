@@ -1,6 +1,7 @@
 //! DynamoDB values, items and keys, with every digit and every type kept, and their two JSON forms: plain (`1`, `"a"`) and
 //! typed (`{"N":"1"}`).
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
@@ -158,6 +159,22 @@ impl Value {
         }
     }
 
+    /// The name of the type, as `attribute_type` and DynamoDB's JSON have it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::S(_) => "S",
+            Value::N(_) => "N",
+            Value::B(_) => "B",
+            Value::Bool(_) => "BOOL",
+            Value::Null(_) => "NULL",
+            Value::L(_) => "L",
+            Value::M(_) => "M",
+            Value::Ss(_) => "SS",
+            Value::Ns(_) => "NS",
+            Value::Bs(_) => "BS",
+        }
+    }
+
     /// Refuses what DynamoDB would refuse in any item, with the reason for a person: numbers beyond 38 digits or its
     /// range, empty or repeating sets, `{"NULL":false}`, nesting deeper than [`MAX_DEPTH`].
     pub fn check(&self) -> Result<(), String> {
@@ -185,6 +202,57 @@ impl Value {
             Value::M(map) => map.values().try_for_each(|v| v.check_at(depth + 1)),
             Value::S(_) | Value::B(_) | Value::Bool(_) | Value::Null(true) => Ok(()),
         }
+    }
+}
+
+/// True if two values are the same to DynamoDB's `=`: numbers by what they are worth, sets without their order, and so on inside lists
+/// and maps.
+pub fn is_equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::N(a), Value::N(b)) => is_same_number(a, b),
+        (Value::Ss(a), Value::Ss(b)) => is_same_set(a, b),
+        (Value::Bs(a), Value::Bs(b)) => is_same_set(a, b),
+        (Value::Ns(a), Value::Ns(b)) => {
+            let read = |set: &[String]| -> Result<Vec<Number>, String> {
+                set.iter().map(|number| read_number(number)).collect()
+            };
+            match (read(a), read(b)) {
+                (Ok(a), Ok(b)) => is_same_set(&a, &b),
+                _ => is_same_set(a, b),
+            }
+        }
+        (Value::L(a), Value::L(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_equal(a, b))
+        }
+        (Value::M(a), Value::M(b)) => {
+            let same = |((a, of_a), (b, of_b))| a == b && is_equal(of_a, of_b);
+            a.len() == b.len() && a.iter().zip(b).all(same)
+        }
+        _ => a == b,
+    }
+}
+
+fn is_same_number(a: &str, b: &str) -> bool {
+    a == b || matches!((read_number(a), read_number(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+fn is_same_set<T: Ord>(a: &[T], b: &[T]) -> bool {
+    fn sorted<T: Ord>(set: &[T]) -> Vec<&T> {
+        let mut members: Vec<&T> = set.iter().collect();
+        members.sort_unstable();
+        members
+    }
+    a.len() == b.len() && sorted(a) == sorted(b)
+}
+
+/// Which of two values DynamoDB finds the less: numbers by what they are worth, strings by their bytes in UTF-8, binary data by its
+/// bytes. `None` if they have no order: other types, or two of them.
+pub fn order(a: &Value, b: &Value) -> Option<Ordering> {
+    match (a, b) {
+        (Value::S(a), Value::S(b)) => Some(a.cmp(b)),
+        (Value::N(a), Value::N(b)) => Some(read_number(a).ok()?.cmp(&read_number(b).ok()?)),
+        (Value::B(a), Value::B(b)) => Some(a.cmp(b)),
+        _ => None,
     }
 }
 
@@ -307,13 +375,39 @@ fn check_set<T: Ord>(members: &[T]) -> Result<(), String> {
 }
 
 /// A number by what it is worth: equal numbers are equal, however they are written.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(PartialEq, Eq)]
 struct Number {
     negative: bool,
     /// The power of ten of the first digit.
     magnitude: i64,
-    /// The significant digits.
+    /// The significant digits, none of 0.
     digits: String,
+}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let sign = |number: &Number| match (number.digits.is_empty(), number.negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        };
+        let amount = |a: &Number, b: &Number| {
+            // Digits behind the same point: what is the beginning of the other is the less.
+            (a.magnitude, &a.digits).cmp(&(b.magnitude, &b.digits))
+        };
+        sign(self)
+            .cmp(&sign(other))
+            .then_with(|| match self.negative {
+                true => amount(other, self),
+                false => amount(self, other),
+            })
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// DynamoDB's numbers: up to 38 significant digits, magnitude 0 or 1E-130 to 9.99…E+125 (Supported data
@@ -449,5 +543,90 @@ mod tests {
         let nested = |levels| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         assert!(Value::from_plain_json(&nested(32)).is_ok());
         assert!(Value::from_plain_json(&nested(33)).is_err());
+    }
+
+    #[test]
+    fn equality_is_by_worth_and_sets_have_no_order() {
+        let value = |json: &str| serde_json::from_str::<Value>(json).unwrap();
+        for (a, b) in [
+            (r#"{"N":"1"}"#, r#"{"N":"+1.0"}"#),
+            (r#"{"N":"-0"}"#, r#"{"N":"0.00"}"#),
+            (r#"{"NS":["1","2e1"]}"#, r#"{"NS":["20","1.0"]}"#),
+            (r#"{"SS":["a","b"]}"#, r#"{"SS":["b","a"]}"#),
+            (r#"{"BS":["AQ==","Ag=="]}"#, r#"{"BS":["Ag==","AQ=="]}"#),
+            (
+                r#"{"L":[{"N":"1"},{"M":{"a":{"NS":["1","2"]}}}]}"#,
+                r#"{"L":[{"N":"1.0"},{"M":{"a":{"NS":["2","1"]}}}]}"#,
+            ),
+        ] {
+            assert!(
+                is_equal(&value(a), &value(b)) && is_equal(&value(b), &value(a)),
+                "{a} {b}"
+            );
+        }
+        for (a, b) in [
+            (r#"{"N":"1"}"#, r#"{"N":"10"}"#),
+            (r#"{"N":"1"}"#, r#"{"N":"-1"}"#),
+            (r#"{"N":"1"}"#, r#"{"S":"1"}"#),
+            (
+                r#"{"N":"12345678901234567890123456789012345678"}"#,
+                r#"{"N":"12345678901234567890123456789012345679"}"#,
+            ),
+            (r#"{"NS":["1"]}"#, r#"{"NS":["1","2"]}"#),
+            (
+                r#"{"L":[{"N":"1"},{"N":"2"}]}"#,
+                r#"{"L":[{"N":"2"},{"N":"1"}]}"#,
+            ),
+            (r#"{"L":[]}"#, r#"{"M":{}}"#),
+            (r#"{"M":{"a":{"N":"1"}}}"#, r#"{"M":{"b":{"N":"1"}}}"#),
+            (
+                r#"{"M":{"a":{"N":"1"}}}"#,
+                r#"{"M":{"a":{"N":"1"},"b":{"N":"1"}}}"#,
+            ),
+        ] {
+            assert!(
+                !is_equal(&value(a), &value(b)) && !is_equal(&value(b), &value(a)),
+                "{a} {b}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_order_of_their_worth() {
+        let rising = [
+            "-9e125",
+            "-101",
+            "-100.5",
+            "-100",
+            "-1.1",
+            "-1",
+            "-1e-130",
+            "0",
+            "1E-130",
+            "0.09",
+            "0.1",
+            "0.11",
+            "1",
+            "1.0000000000000000000000000000000000001",
+            "9.99",
+            "10",
+            "101",
+            "9e125",
+        ];
+        for (nth, a) in rising.iter().enumerate() {
+            for (other, b) in rising.iter().enumerate() {
+                let [a, b] = [a, b].map(|number| Value::N((*number).into()));
+                assert_eq!(order(&a, &b), Some(nth.cmp(&other)), "{a:?} {b:?}");
+            }
+        }
+        let [text, number] = [Value::S("1".into()), Value::N("1".into())];
+        assert_eq!(order(&text, &number), None);
+        assert_eq!(order(&Value::Bool(true), &Value::Bool(true)), None);
+        let [less, more] = ["\u{ff5e}", "\u{1f600}"].map(|text| Value::S(text.into()));
+        assert_eq!(
+            order(&less, &more),
+            Some(Ordering::Less),
+            "as in UTF-8, not UTF-16"
+        );
     }
 }
