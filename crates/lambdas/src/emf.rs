@@ -29,12 +29,13 @@ const fn metric(field: &'static str, name: &'static str, unit: &'static str) -> 
 }
 
 /// Every metric that there is. template.yaml names them.
-pub const METRICS: [Metric; 15] = [
+pub const METRICS: [Metric; 16] = [
     metric("scanned", "ItemsScanned", "Count"),
     metric("updated", "ItemsUpdated", "Count"),
     metric("raced", "ItemsRaced", "Count"),
     metric("vanished", "ItemsVanished", "Count"),
     metric("rejected", "ItemsRejected", "Count"),
+    metric("contended", "ItemsContended", "Count"),
     metric("consumed_wcu", "ConsumedWriteUnits", "Count"),
     metric("consumed_rcu", "ConsumedReadUnits", "Count"),
     metric("throttles", "Throttles", "Count"),

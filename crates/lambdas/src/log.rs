@@ -236,6 +236,7 @@ mod tests {
         let figures = Figures {
             done: Some(Counters {
                 scanned: 7,
+                contended: 1,
                 consumed_wcu: 2.5,
                 ..Counters::default()
             }),

@@ -245,12 +245,13 @@ async fn assert_history(segments: u32) {
     let table = Table::with_items(1).await;
     let (store, run) = table.planned(segments).await;
     let done = Counters {
-        scanned: 10,
-        matched: 9,
+        scanned: 13,
+        matched: 12,
         updated: 4,
         raced: 2,
         vanished: 2,
         rejected: 1,
+        contended: 3,
         consumed_rcu: 0.5,
         consumed_wcu: 12.25,
         throttles: 3,
@@ -386,8 +387,9 @@ async fn exhausted_of(
         record.counters = Counters {
             scanned: 10,
             matched: 10,
-            updated: 9,
+            updated: 7,
             rejected: 1,
+            contended: 2,
             consumed_rcu: 0.5,
             ..Counters::default()
         };

@@ -26,15 +26,16 @@ pub fn count(result: &Json, field: &str) -> u64 {
 /// accounting: every matched item is accounted for, in total and in each segment, and the sum is the total.
 #[track_caller]
 pub fn assert_accounted(result: &Json, segments: &[SegmentRecord]) {
-    let parts = ["updated", "raced", "vanished", "rejected"].map(|field| count(result, field));
+    let parts = ["updated", "raced", "vanished", "rejected", "contended"];
+    let parts = parts.map(|field| count(result, field));
     assert_eq!(
         count(result, "matched"),
         parts.iter().sum::<u64>(),
         "{result}"
     );
-    for SegmentRecord { counters, .. } in segments {
-        let parts = counters.updated + counters.raced + counters.vanished + counters.rejected;
-        assert_eq!(counters.matched, parts, "{counters:?}");
+    for SegmentRecord { counters: c, .. } in segments {
+        let parts = c.updated + c.raced + c.vanished + c.rejected + c.contended;
+        assert_eq!(c.matched, parts, "{c:?}");
     }
     let total: u64 = segments.iter().map(|s| s.counters.matched).sum();
     assert_eq!(total, count(result, "matched"), "{result}");

@@ -358,7 +358,7 @@ pub fn assert_accounted(counters: &Json, whose: impl Display) {
     let n = |field: &str| counters[field].as_u64().expect("a count");
     assert_eq!(
         n("matched"),
-        n("updated") + n("raced") + n("vanished") + n("rejected"),
+        n("updated") + n("raced") + n("vanished") + n("rejected") + n("contended"),
         "{whose}: {counters}"
     );
 }

@@ -19,7 +19,7 @@ pub fn assert_accounted(result: &Json) {
     let n = |field: &str| result[field].as_u64().expect("a count");
     assert_eq!(
         n("matched"),
-        n("updated") + n("raced") + n("vanished") + n("rejected"),
+        n("updated") + n("raced") + n("vanished") + n("rejected") + n("contended"),
         "{result}"
     );
     assert!(n("matched") <= n("scanned"), "{result}");

@@ -176,8 +176,12 @@ async fn refuse_another_table(run: &RunRecord, connection: &Connection) -> Resul
 fn text(run: &RunRecord, retried: Option<&Retried>, items: &[Rejected], place: &str) -> String {
     let mut lines = Vec::new();
     if let Some(retried) = retried {
+        let contended = match retried.contended {
+            0 => String::new(),
+            contended => format!(", {contended} contended"),
+        };
         lines.push(format!(
-            "tried again: {} updated, {} raced, {} vanished, {} rejected",
+            "tried again: {} updated, {} raced, {} vanished, {} rejected{contended}",
             retried.updated,
             retried.raced,
             retried.vanished,

@@ -192,6 +192,12 @@ impl Report {
         (!all.is_empty()).then(|| all.join(", "))
     }
 
+    /// Whether items were left to a later pass since their sources kept moving: only runs that compute values have any.
+    fn has_contended(&self) -> bool {
+        let mut passes = self.passes.iter();
+        passes.any(|pass| pass.counters.contended > 0)
+    }
+
     /// The spec as JSON.
     pub fn spec(&self) -> String {
         let json = serde_json::to_string_pretty(&self.run.spec).expect("a spec is plain data");

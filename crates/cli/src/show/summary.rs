@@ -86,12 +86,13 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices, checkpoint_tabl
     lines.extend([
         scanned_text(summary),
         format!(
-            "  matched   {} = {} updated + {} raced + {} vanished + {} rejected",
+            "  matched   {} = {} updated + {} raced + {} vanished + {} rejected{}",
             HumanCount(summary.matched),
             HumanCount(summary.updated),
             HumanCount(summary.raced),
             HumanCount(summary.vanished),
             HumanCount(summary.rejected),
+            words::contended(summary.contended),
         ),
     ]);
     if let Some(place) = place::words() {

@@ -48,14 +48,23 @@ pub fn about(time: Duration) -> String {
 /// Counters of one pass in a line.
 pub fn counters(counters: &Counters) -> String {
     format!(
-        "{} scanned, {} matched = {} updated + {} raced + {} vanished + {} rejected",
+        "{} scanned, {} matched = {} updated + {} raced + {} vanished + {} rejected{}",
         HumanCount(counters.scanned),
         HumanCount(counters.matched),
         HumanCount(counters.updated),
         HumanCount(counters.raced),
         HumanCount(counters.vanished),
         HumanCount(counters.rejected),
+        contended(counters.contended),
     )
+}
+
+/// The last term of what matched: only runs that compute values have such items.
+pub fn contended(items: u64) -> String {
+    match items {
+        0 => String::new(),
+        items => format!(" + {} contended", HumanCount(items)),
+    }
 }
 
 /// The bill behind a label of twelve columns: the sum, per million items if there were any, and in the next lines what is in it, of
@@ -237,6 +246,28 @@ pub fn fit(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// accounting: what a line adds up is what matched, and what no item became is named if every run may have it.
+    #[test]
+    fn accounting_in_a_line_adds_up() {
+        let mut all = Counters {
+            scanned: 9_000,
+            matched: 1_015,
+            updated: 1_000,
+            raced: 5,
+            vanished: 7,
+            rejected: 3,
+            ..Counters::default()
+        };
+        let without = counters(&all);
+        assert_eq!(
+            without,
+            "9,000 scanned, 1,015 matched = 1,000 updated + 5 raced + 7 vanished + 3 rejected"
+        );
+        (all.matched, all.contended) = (2_259, 1_244);
+        let with = without.replace("1,015", "2,259") + " + 1,244 contended";
+        assert_eq!(counters(&all), with);
+    }
 
     /// The cost stands in lines of 80 columns, and what is nothing is not named.
     #[test]

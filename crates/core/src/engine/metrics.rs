@@ -59,12 +59,13 @@ impl Figures {
         } = *self;
         let Counters {
             scanned,
-            // The sum of the next four.
+            // The sum of the next five.
             matched: _,
             updated,
             raced,
             vanished,
             rejected,
+            contended,
             consumed_rcu,
             consumed_wcu,
             throttles,
@@ -81,6 +82,8 @@ impl Figures {
             raced = done.then_some(raced),
             vanished = done.then_some(vanished),
             rejected = done.then_some(rejected),
+            // Only runs that compute values have any, and each figure that is reported is a metric that AWS bills.
+            contended = (contended > 0).then_some(contended),
             consumed_rcu = done.then_some(consumed_rcu),
             consumed_wcu = done.then_some(consumed_wcu),
             throttles = done.then_some(throttles),

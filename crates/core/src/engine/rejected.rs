@@ -46,6 +46,8 @@ pub struct Retried {
     pub raced: u64,
     /// Items that were deleted or have expired since.
     pub vanished: u64,
+    /// Items whose sources kept moving while their values were computed: they are left to the next pass.
+    pub contended: u64,
     /// Items that were refused again, with the reason of now.
     pub rejected: Vec<Rejected>,
 }
@@ -53,9 +55,13 @@ pub struct Retried {
 impl Retried {
     /// What came of it, for a person.
     fn sentence(&self) -> String {
+        let contended = match self.contended {
+            0 => String::new(),
+            contended => format!(", {contended} contended"),
+        };
         format!(
-            "{} of {} items that DynamoDB refused were tried again: {} updated, {} raced, {} vanished, {} refused again",
-            self.updated + self.raced + self.vanished + self.rejected.len() as u64,
+            "{} of {} items that DynamoDB refused were tried again: {} updated, {} raced, {} vanished, {} refused again{contended}",
+            self.updated + self.raced + self.vanished + self.contended + self.rejected.len() as u64,
             self.before,
             self.updated,
             self.raced,
@@ -231,6 +237,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         retried.updated += became.updated;
         retried.raced += became.raced;
         retried.vanished += became.vanished;
+        retried.contended += became.contended;
         retried.left -= mended.len() as u64;
         let seconds = begin.elapsed().as_secs_f64();
         self.close(run, record, became, seconds, &mended).await?;

@@ -473,6 +473,7 @@ fn log_end(chunk: &Chunk, record: &SegmentRecord, did: Counters, time: Duration)
         raced = did.raced,
         vanished = did.vanished,
         rejected = did.rejected,
+        contended = did.contended,
         throttles = did.throttles,
         consumed_wcu = did.consumed_wcu,
         consumed_rcu = did.consumed_rcu,

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 /// What became of the items of a segment, a pass or a run.
 ///
-/// `matched = updated + raced + vanished + rejected` (promise: accounting): an item counts as matched when its
-/// write is acknowledged, one way or another.
+/// `matched = updated + raced + vanished + rejected + contended` (promise: accounting): an item counts as matched when it is known
+/// what became of it in this pass.
+///
+/// A counter that an earlier version does not know is not written while it is 0, so records of runs that have no use for it stay
+/// as they were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counters {
     /// Items that the scan evaluated.
@@ -22,6 +25,10 @@ pub struct Counters {
     pub vanished: u64,
     /// Items whose update DynamoDB refuses for good.
     pub rejected: u64,
+    /// Items whose sources kept moving: a live writer changed them three times while a value was computed from them. They are left to
+    /// the next pass.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub contended: u64,
     /// Read capacity units, as DynamoDB reported them.
     pub consumed_rcu: f64,
     /// Write capacity units of the target table and its indexes, as DynamoDB reported them. If it reports none, as of a
@@ -38,6 +45,11 @@ pub struct Counters {
     pub checkpoints: u64,
 }
 
+/// Whether a counter is left out of a record, as earlier versions have none of it.
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl AddAssign for Counters {
     fn add_assign(&mut self, other: Counters) {
         // Written out as a pattern, so that a new counter cannot be forgotten here. Saturating, since a damaged record may say
@@ -49,6 +61,7 @@ impl AddAssign for Counters {
             raced,
             vanished,
             rejected,
+            contended,
             consumed_rcu,
             consumed_wcu,
             throttles,
@@ -61,6 +74,7 @@ impl AddAssign for Counters {
         self.raced = self.raced.saturating_add(raced);
         self.vanished = self.vanished.saturating_add(vanished);
         self.rejected = self.rejected.saturating_add(rejected);
+        self.contended = self.contended.saturating_add(contended);
         self.consumed_rcu += consumed_rcu;
         self.consumed_wcu += consumed_wcu;
         self.throttles = self.throttles.saturating_add(throttles);
@@ -81,6 +95,7 @@ impl Sub for Counters {
             raced: self.raced.saturating_sub(before.raced),
             vanished: self.vanished.saturating_sub(before.vanished),
             rejected: self.rejected.saturating_sub(before.rejected),
+            contended: self.contended.saturating_sub(before.contended),
             consumed_rcu: (self.consumed_rcu - before.consumed_rcu).max(0.0),
             consumed_wcu: (self.consumed_wcu - before.consumed_wcu).max(0.0),
             throttles: self.throttles.saturating_sub(before.throttles),
@@ -105,8 +120,9 @@ impl Counters {
     pub(crate) fn of_so_much_more(self, factor: f64) -> Counters {
         let about = |count: u64| (count as f64 * factor).round() as u64;
         let (updated, raced) = (about(self.updated), about(self.raced));
-        let (vanished, rejected) = (about(self.vanished), self.rejected);
-        let matched = [updated, raced, vanished, rejected];
+        let (vanished, contended) = (about(self.vanished), about(self.contended));
+        let rejected = self.rejected;
+        let matched = [updated, raced, vanished, rejected, contended];
         Counters {
             scanned: about(self.scanned),
             matched: matched.into_iter().fold(0, u64::saturating_add),
@@ -114,6 +130,7 @@ impl Counters {
             raced,
             vanished,
             rejected,
+            contended,
             consumed_rcu: self.consumed_rcu * factor,
             consumed_wcu: self.consumed_wcu * factor,
             throttles: about(self.throttles),
@@ -143,6 +160,51 @@ mod tests {
         let counters: Counters = serde_json::from_str(json).unwrap();
         let sum: Counters = [counters, counters].into_iter().sum();
         assert_eq!(sum.scanned, u64::MAX);
+    }
+
+    /// accounting: contended items are a term of every sum, of what was done, and of an estimate.
+    #[test]
+    fn accounting_of_contended_items_in_sums_and_estimates() {
+        let counters = Counters {
+            scanned: 20,
+            matched: 15,
+            updated: 5,
+            raced: 4,
+            vanished: 3,
+            rejected: 1,
+            contended: 2,
+            ..Counters::default()
+        };
+        let whole = |c: Counters| {
+            let terms = c.updated + c.raced + c.vanished + c.rejected + c.contended;
+            assert_eq!(c.matched, terms, "{c:?}");
+            c.contended
+        };
+        let sum: Counters = [counters, counters].into_iter().sum();
+        assert_eq!(whole(sum), 4);
+        assert_eq!(whole(sum - counters), 2);
+        assert_eq!(whole(counters.work()), 2);
+        assert_eq!(whole(counters.of_so_much_more(2.5)), 5);
+    }
+
+    /// resume: an earlier version has written none of it, and finds nothing that it does not know in records of runs that compute
+    /// nothing.
+    #[test]
+    fn resume_from_counters_that_know_no_contended_items() {
+        let earlier = r#"{"scanned":9,"matched":4,"updated":1,"raced":1,"vanished":1,"rejected":1,
+            "consumed_rcu":0.5,"consumed_wcu":4.0,"throttles":0,"worked_seconds":0.0,"checkpoints":0}"#;
+        let mut counters: Counters = serde_json::from_str(earlier).unwrap();
+        assert_eq!(counters.contended, 0);
+        let written = serde_json::to_value(counters).unwrap();
+        let earlier: serde_json::Value = serde_json::from_str(earlier).unwrap();
+        assert_eq!(written, earlier);
+        counters.contended = 7;
+        let written = serde_json::to_value(counters).unwrap();
+        assert_eq!(written["contended"], 7);
+        assert_eq!(
+            serde_json::from_value::<Counters>(written).unwrap(),
+            counters
+        );
     }
 
     /// What was done is a difference, and nothing if a damaged record has gone back. Time and checkpoints are no work.

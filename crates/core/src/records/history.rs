@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::records::Counters;
+use crate::records::counters::is_zero;
 
 /// Width of a bucket in milliseconds.
 pub const BUCKET_MS: u64 = 10_000;
@@ -73,6 +74,8 @@ struct Stored {
     raced: u64,
     vanished: u64,
     rejected: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    contended: u64,
     consumed_rcu: f64,
     consumed_wcu: f64,
     throttles: u64,
@@ -93,6 +96,7 @@ impl From<Stored> for HistoryBucket {
                 raced: stored.raced,
                 vanished: stored.vanished,
                 rejected: stored.rejected,
+                contended: stored.contended,
                 consumed_rcu: stored.consumed_rcu,
                 consumed_wcu: stored.consumed_wcu,
                 throttles: stored.throttles,
@@ -112,6 +116,7 @@ impl From<HistoryBucket> for Stored {
             raced,
             vanished,
             rejected,
+            contended,
             consumed_rcu,
             consumed_wcu,
             throttles,
@@ -131,6 +136,7 @@ impl From<HistoryBucket> for Stored {
             raced,
             vanished,
             rejected,
+            contended,
             consumed_rcu,
             consumed_wcu,
             throttles,
@@ -188,5 +194,43 @@ impl HistoryBucket {
         // Beyond that a damaged record would not be told to the millisecond.
         let to = (self.start_ms as f64).min(1e15) + offset;
         (to - length, to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// accounting: what a bucket holds is stored and read again, merged too; one of an earlier version has no contended items, and
+    /// one without any is stored as that version stores it.
+    #[test]
+    fn accounting_of_the_history_with_contended_items_and_without() {
+        let flush = |contended| Flush {
+            at_ms: 1_800_000_005_000,
+            seconds: 5.0,
+            done: Counters {
+                scanned: 10,
+                matched: 2 + contended,
+                updated: 2,
+                contended,
+                ..Counters::default()
+            },
+        };
+        let mut bucket = HistoryBucket::new(1, 1_800_000_000_000);
+        bucket.add(&flush(3));
+        let stored = serde_json::to_value(bucket).unwrap();
+        assert_eq!(stored["contended"], 3);
+        let read: HistoryBucket = serde_json::from_value(stored).unwrap();
+        assert_eq!(read, bucket);
+        let merged = HistoryBucket::merged([read, bucket]);
+        assert_eq!((merged[0].done.matched, merged[0].done.contended), (10, 6));
+        let mut none = HistoryBucket::new(1, 1_800_000_000_000);
+        none.add(&flush(0));
+        let stored = serde_json::to_value(none).unwrap();
+        assert!(stored.get("contended").is_none(), "{stored}");
+        assert_eq!(
+            serde_json::from_value::<HistoryBucket>(stored).unwrap(),
+            none
+        );
     }
 }

@@ -89,6 +89,7 @@ impl Ranges {
             raced,
             vanished,
             rejected,
+            contended,
             consumed_rcu,
             consumed_wcu,
             throttles,
@@ -102,6 +103,7 @@ impl Ranges {
             ("raced", raced),
             ("vanished", vanished),
             ("rejected", rejected),
+            ("contended", contended),
             ("throttles", throttles),
             ("checkpoints", checkpoints),
         ] {

@@ -133,8 +133,8 @@ impl SegmentRecord {
         };
     }
 
-    /// Moves items that are rejected no longer to what became of them, by these counters of updated, raced and vanished items;
-    /// so many others of the segment are still rejected. What no counter holds, since it was recorded just before a crash or on a
+    /// Moves items that are rejected no longer to what became of them, by these counters of updated, raced, vanished and
+    /// contended items; so many others of the segment are still rejected. What no counter holds, since it was recorded just before a crash or on a
     /// page that was cut off, counts only if it was changed now.
     pub(crate) fn move_rejected(&mut self, became: &Counters, left: u64) {
         let counters = &mut self.counters;
@@ -146,14 +146,16 @@ impl SegmentRecord {
         };
         let updated = take(became.updated);
         let (raced, vanished) = (take(became.raced), take(became.vanished));
+        let contended = take(became.contended);
         let uncounted = became.updated - updated;
-        counters.rejected -= updated + raced + vanished;
+        counters.rejected -= updated + raced + vanished + contended;
         *counters += Counters {
             scanned: uncounted,
             matched: uncounted,
             updated: became.updated,
             raced,
             vanished,
+            contended,
             ..Counters::default()
         };
         if self.cursor != Cursor::Exhausted {
@@ -264,21 +266,25 @@ mod tests {
     /// accounting: items that are rejected no longer move to what became of them, each counted one once, and the books balance.
     #[test]
     fn accounting_of_rejected_items_that_are_mended() {
-        let became = |updated, raced, vanished| Counters {
+        let became = |updated, raced, vanished, contended| Counters {
             updated,
             raced,
             vanished,
+            contended,
             ..Counters::default()
         };
-        // Counted before, records: what became of them and how many are left; then (matched, updated, raced, vanished, rejected).
+        // Counted before, records: what became of them and how many are left; then (matched, updated, raced, vanished, rejected,
+        // contended).
         for (rejected, became, left, then) in [
-            (5, became(3, 1, 1), 0, (15, 13, 1, 1, 0)),
-            (5, became(2, 0, 0), 3, (15, 12, 0, 0, 3)),
+            (5, became(3, 1, 1, 0), 0, (15, 13, 1, 1, 0, 0)),
+            (5, became(2, 0, 0, 0), 3, (15, 12, 0, 0, 3, 0)),
+            (5, became(1, 1, 0, 2), 1, (15, 11, 1, 0, 1, 2)),
             // Two records that no counter holds: one was mended when its page was read again, one is changed now.
-            (1, became(1, 1, 0), 1, (12, 11, 0, 0, 1)),
-            (1, became(2, 1, 0), 0, (12, 12, 0, 0, 0)),
+            (1, became(1, 1, 0, 0), 1, (12, 11, 0, 0, 1, 0)),
+            (1, became(2, 1, 0, 1), 0, (12, 12, 0, 0, 0, 0)),
             // A crash came between the books and the removal of the records.
-            (0, became(0, 3, 0), 0, (10, 10, 0, 0, 0)),
+            (0, became(0, 3, 0, 0), 0, (10, 10, 0, 0, 0, 0)),
+            (0, became(0, 0, 0, 3), 0, (10, 10, 0, 0, 0, 0)),
         ] {
             let mut record = record(Counters {
                 scanned: 20,
@@ -290,11 +296,19 @@ mod tests {
             record.move_rejected(&became, left);
             let c = record.counters;
             assert_eq!(
-                (c.matched, c.updated, c.raced, c.vanished, c.rejected),
+                (
+                    c.matched,
+                    c.updated,
+                    c.raced,
+                    c.vanished,
+                    c.rejected,
+                    c.contended
+                ),
                 then,
                 "{became:?}, {left}"
             );
-            assert_eq!(c.matched, c.updated + c.raced + c.vanished + c.rejected);
+            let terms = c.updated + c.raced + c.vanished + c.rejected + c.contended;
+            assert_eq!(c.matched, terms);
             assert!(c.matched <= c.scanned);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::engine::sums::{self, Summed};
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
@@ -39,6 +39,7 @@ pub struct PassProgress {
     /// What the table said when it throttled one of the segments last; `None` if it never did.
     pub throttled_by: Option<String>,
     /// Totals of the pass.
+    #[serde(serialize_with = "in_full")]
     pub counters: Counters,
     /// How long its requests took.
     #[serde(serialize_with = "latency::as_figures")]
@@ -52,6 +53,24 @@ pub struct PassProgress {
     /// When the last of the latter was added to the sums; milliseconds since 1970, 0 if there is none.
     #[serde(skip)]
     pub swept_ms: u64,
+}
+
+/// All counters, for programs: also those that a record leaves out while they are 0.
+fn in_full<S: Serializer>(counters: &Counters, to: S) -> std::result::Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct InFull {
+        #[serde(flatten)]
+        others: Counters,
+        contended: u64,
+    }
+    let (others, contended) = (
+        Counters {
+            contended: 0,
+            ..*counters
+        },
+        counters.contended,
+    );
+    InFull { others, contended }.serialize(to)
 }
 
 /// An exhausted segment, as the sums of its pass tell it.
@@ -139,6 +158,8 @@ pub struct Summary {
     pub vanished: u64,
     /// Items whose update DynamoDB refuses for good, each once.
     pub rejected: u64,
+    /// Items whose sources kept moving while values were computed from them; they were left to the next pass.
+    pub contended: u64,
     /// Items still pending by a strongly consistent count; null while no such count is complete.
     pub remaining: Option<u64>,
     /// Items that are not pending and lack this attribute, which the update sets, by eventually consistent reads; empty if the
@@ -186,6 +207,7 @@ impl Summary {
             raced: 0,
             vanished: 0,
             rejected: 0,
+            contended: 0,
             remaining: None,
             lacking: BTreeMap::new(),
             elapsed_seconds: 0.0,
@@ -564,6 +586,7 @@ impl Snapshot {
             raced: total.raced,
             vanished: total.vanished,
             rejected: total.rejected,
+            contended: total.contended,
             remaining: proof.map(|proof| proof.remaining),
             lacking: proof.map_or_else(BTreeMap::new, |proof| proof.lacking.clone()),
             elapsed_seconds: run.session_seconds(),
@@ -710,6 +733,29 @@ mod tests {
             let total = totals(&passes);
             assert_eq!((total.rejected, total.matched), (rejected, matched));
             assert_eq!(total.matched, total.updated + total.rejected);
+        }
+    }
+
+    /// accounting: contended items are a term of the totals, and programs see the figure also if it is 0.
+    #[test]
+    fn accounting_of_contended_items_in_the_result() {
+        for contended in [0, 4] {
+            let mut one = segment(0, 100);
+            one.counters.matched = 9 + contended;
+            (one.counters.updated, one.counters.rejected) = (8, 1);
+            one.counters.contended = contended;
+            let mut two = one.clone();
+            two.segment = 1;
+            let snapshot = pass(run(), vec![one, two]);
+            let summary = snapshot.summary(&Prices::default());
+            assert_eq!(summary.contended, 2 * contended);
+            let terms = summary.updated + summary.rejected + summary.contended;
+            assert_eq!(summary.matched, terms);
+            let json = serde_json::to_value(&snapshot.passes[0]).unwrap();
+            assert_eq!(json["counters"]["contended"], 2 * contended);
+            assert_eq!(json["counters"]["matched"], summary.matched);
+            let json = serde_json::to_value(&summary).unwrap();
+            assert_eq!(json["contended"], 2 * contended);
         }
     }
 

@@ -182,11 +182,12 @@ pub fn assert_accounted(counters: &Counters) {
         raced,
         vanished,
         rejected,
+        contended,
         ..
     } = *counters;
     assert_eq!(
         matched,
-        updated + raced + vanished + rejected,
+        updated + raced + vanished + rejected + contended,
         "{counters:?}"
     );
 }

@@ -263,6 +263,7 @@ mod tests {
                 raced: 12_345,
                 vanished: 12_345,
                 rejected: 1_234,
+                contended: 12_345,
                 consumed_rcu: 123_456_789.5,
                 consumed_wcu: 123_456_789.5,
                 throttles: 123_456,

@@ -20,7 +20,7 @@ use crate::onward::Onward;
 use crate::send::ProvideErrorMetadata as _;
 
 /// Counters by their attributes.
-fn counters(counters: &Counters) -> [(&'static str, Value); 11] {
+fn counters(counters: &Counters) -> [(&'static str, Value); 12] {
     // As a pattern, so that a new counter cannot be forgotten here.
     let Counters {
         scanned,
@@ -29,6 +29,7 @@ fn counters(counters: &Counters) -> [(&'static str, Value); 11] {
         raced,
         vanished,
         rejected,
+        contended,
         consumed_rcu,
         consumed_wcu,
         throttles,
@@ -42,6 +43,7 @@ fn counters(counters: &Counters) -> [(&'static str, Value); 11] {
         ("raced", number(raced)),
         ("vanished", number(vanished)),
         ("rejected", number(rejected)),
+        ("contended", number(contended)),
         ("consumed_rcu", number(consumed_rcu)),
         ("consumed_wcu", number(consumed_wcu)),
         ("throttles", number(throttles)),
@@ -163,6 +165,7 @@ fn read(table: &str, item: Item) -> Result<BlockSum> {
             "raced" => counters.raced = count()?,
             "vanished" => counters.vanished = count()?,
             "rejected" => counters.rejected = count()?,
+            "contended" => counters.contended = count()?,
             "consumed_rcu" => counters.consumed_rcu = units()?,
             "consumed_wcu" => counters.consumed_wcu = units()?,
             "throttles" => counters.throttles = count()?,
@@ -362,8 +365,9 @@ mod tests {
             counters: Counters {
                 scanned: 640,
                 matched: 640,
-                updated: 600,
+                updated: 590,
                 raced: 40,
+                contended: 10,
                 consumed_rcu: 32.5,
                 consumed_wcu: 640.0,
                 worked_seconds: 12.345,

@@ -231,6 +231,7 @@ async fn assert_figures(aws: &Aws, input: &Json, documents: &[&Json]) {
         ("ItemsRaced", total.raced),
         ("ItemsVanished", total.vanished),
         ("ItemsRejected", total.rejected),
+        ("ItemsContended", total.contended),
         ("Throttles", total.throttles),
         ("ItemsVerified", 120),
     ] {

@@ -195,16 +195,20 @@ fn proof(report: &Report) -> Markup {
     }
 }
 
+/// The heading of a figure that only runs which compute values have.
+const CONTENDED: &str = "Contended";
+
 /// Figures of a pass: heading, value.
 type Column = (&'static str, fn(&Counters) -> String);
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     ("Scanned", |c| HumanCount(c.scanned).to_string()),
     ("Matched", |c| HumanCount(c.matched).to_string()),
     ("Updated", |c| HumanCount(c.updated).to_string()),
     ("Raced", |c| HumanCount(c.raced).to_string()),
     ("Vanished", |c| HumanCount(c.vanished).to_string()),
     ("Rejected", |c| HumanCount(c.rejected).to_string()),
+    (CONTENDED, |c| HumanCount(c.contended).to_string()),
     ("Read units", |c| decimal(c.consumed_rcu)),
     ("Write units", |c| decimal(c.consumed_wcu)),
     ("Throttles", |c| HumanCount(c.throttles).to_string()),
@@ -212,6 +216,11 @@ const COLUMNS: [Column; 9] = [
 
 fn passes(report: &Report) -> Markup {
     let total = report.run.settings.total_segments;
+    let contended = report.has_contended();
+    let columns = || {
+        let shown = move |(name, _): &Column| contended || *name != CONTENDED;
+        COLUMNS.into_iter().filter(shown)
+    };
     html! {
         div.scroll {
             table.wide-table {
@@ -219,7 +228,7 @@ fn passes(report: &Report) -> Markup {
                     tr {
                         th scope="col" { "Pass" }
                         th.n scope="col" { "Segments" }
-                        @for (name, _) in COLUMNS { th.n scope="col" { (name) } }
+                        @for (name, _) in columns() { th.n scope="col" { (name) } }
                     }
                 }
                 tbody {
@@ -227,7 +236,7 @@ fn passes(report: &Report) -> Markup {
                         tr {
                             th scope="row" { (pass.pass) }
                             td.n { (HumanCount(pass.segments_exhausted.into())) " of " (HumanCount(total.into())) }
-                            @for (_, value) in COLUMNS { td.n { (value(&pass.counters)) } }
+                            @for (_, value) in columns() { td.n { (value(&pass.counters)) } }
                         }
                     }
                     @if report.passes.len() > 1 {
@@ -235,7 +244,7 @@ fn passes(report: &Report) -> Markup {
                             th scope="row" { "All" }
                             td {}
                             @let sum = totals(&report.passes);
-                            @for (_, value) in COLUMNS { td.n { (value(&sum)) } }
+                            @for (_, value) in columns() { td.n { (value(&sum)) } }
                         }
                     }
                 }
@@ -243,7 +252,9 @@ fn passes(report: &Report) -> Markup {
         }
         p.soft {
             "Matched = updated by this run + raced (a live writer was first) + vanished (deleted meanwhile) + rejected (DynamoDB \
-             refuses the update for good)."
+             refuses the update for good)"
+            @if contended { " + contended (a live writer changed the item again and again while its value was computed)" }
+            "."
             @if report.passes.len() > 1 {
                 " Of all passes together an item that was refused in several counts once."
             }

@@ -65,20 +65,27 @@ fn proof(doc: &mut Document, report: &Report) {
 fn passes(doc: &mut Document, report: &Report) {
     doc.heading(2, "Passes");
     let total = report.run.settings.total_segments;
+    let contended = report.has_contended();
     let mut rows: Vec<Vec<String>> = report
         .passes
         .iter()
         .map(|pass| {
             let segments = format!("{} of {}", count(pass.segments_exhausted), count(total));
-            pass_row(pass.pass.to_string(), segments, &pass.counters)
+            pass_row(pass.pass.to_string(), segments, &pass.counters, contended)
         })
         .collect();
     if report.passes.len() > 1 {
         let sum = totals(&report.passes);
-        rows.push(pass_row("all".into(), String::new(), &sum));
+        rows.push(pass_row("all".into(), String::new(), &sum, contended));
     }
+    let became = match contended {
+        true => "Raced | Vanished | Rejected | Contended",
+        false => "Raced | Vanished | Rejected",
+    };
     doc.table(
-        "Pass | Segments | Scanned | Matched | Updated | Raced | Vanished | Rejected | Read units | Write units | Throttles",
+        &format!(
+            "Pass | Segments | Scanned | Matched | Updated | {became} | Read units | Write units | Throttles"
+        ),
         rows,
     );
     if let Some(unread) = unread_text(report.summary.segments_unread) {
@@ -98,7 +105,8 @@ fn passes(doc: &mut Document, report: &Report) {
     }
 }
 
-fn pass_row(name: String, segments: String, c: &Counters) -> Vec<String> {
+/// A row of the table of passes, with the counter that only runs which compute values have if so asked.
+fn pass_row(name: String, segments: String, c: &Counters, contended: bool) -> Vec<String> {
     let mut row = vec![name, segments];
     row.extend(
         [
@@ -106,6 +114,7 @@ fn pass_row(name: String, segments: String, c: &Counters) -> Vec<String> {
         ]
         .map(count),
     );
+    row.extend(contended.then(|| count(c.contended)));
     row.extend([
         decimal(c.consumed_rcu),
         decimal(c.consumed_wcu),

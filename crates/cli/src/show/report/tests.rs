@@ -27,6 +27,7 @@ fn counters(scanned: u64, updated: u64, rejected: u64) -> Counters {
         raced: 2,
         vanished: 1,
         rejected,
+        contended: 0,
         consumed_rcu: scanned as f64 * 0.0366,
         consumed_wcu: updated as f64,
         throttles: 4,
@@ -298,6 +299,32 @@ fn the_outcome_of_every_state() {
         }
     }
     insta::assert_snapshot!("outcomes", text);
+}
+
+/// Contended items have a column, a term and a word of what they are if there are any, and none of it if there are not.
+#[test]
+fn contended_items_are_shown_if_there_are_any() {
+    let mut report = report(RunStatus::Succeeded);
+    let shown = |report: &Report| {
+        let (html, markdown) = (html::render(report).unwrap(), markdown::render(report));
+        let found = [&html, &markdown].map(|text| text.contains("Contended"));
+        (found, html.contains("+ contended"), markdown, html)
+    };
+    let (found, explained, ..) = shown(&report);
+    assert_eq!((found, explained), ([false, false], false));
+    let counters = &mut report.passes[1].counters;
+    (counters.matched, counters.contended) = (counters.matched + 4_321, 4_321);
+    let (found, explained, markdown, html) = shown(&report);
+    assert_eq!((found, explained), ([true, true], true));
+    let headings = "| Rejected | Contended | Read units |";
+    assert!(markdown.contains(headings), "{markdown}");
+    for row in ["| 1 | 20 of 20 |", "| 2 | 20 of 20 |", "| all |"] {
+        let line = markdown.lines().find(|line| line.starts_with(row));
+        let line = line.unwrap_or_else(|| panic!("{row}: {markdown}"));
+        let expected = if row.starts_with("| 1") { "0" } else { "4,321" };
+        assert_eq!(line.split('|').nth(9).map(str::trim), Some(expected));
+    }
+    assert_eq!(html.matches("<td class=\"n\">4,321</td>").count(), 2);
 }
 
 /// What was proven is not that no item lacks the attribute: how many do all the same stands beside it, and what is not known is

@@ -170,6 +170,9 @@ impl View {
             let rejected = format!(", {} rejected", HumanCount(total.rejected));
             became.push(Span::styled(rejected, self.fg(Color::Red)));
         }
+        if total.contended > 0 {
+            became.push(format!(", {} contended", HumanCount(total.contended)).into());
+        }
         fact("", became, width)
     }
 
