@@ -38,6 +38,7 @@ pub const CRATES: &[Crate] = &[
         layers: &[
             &["text"],
             &["error", "value", "table", "clock"],
+            &["compute"],
             &["change"],
             &["request"],
             &["records"],

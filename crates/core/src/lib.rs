@@ -11,6 +11,7 @@
 
 pub mod change;
 pub mod clock;
+pub mod compute;
 pub mod engine;
 mod error;
 pub mod pace;

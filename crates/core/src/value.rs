@@ -148,13 +148,25 @@ impl Value {
         Ok(value)
     }
 
-    /// True if the values are the same to DynamoDB as keys: 1 and 1.0 are.
+    /// True if the values are the same to DynamoDB, as its `=` has it: numbers are compared by what they are worth (1 and 1.0 are the
+    /// same), sets without an order, and both in lists and maps as well.
     pub fn is_same(&self, other: &Value) -> bool {
         match (self, other) {
-            (Value::N(a), Value::N(b)) => match (read_number(a), read_number(b)) {
-                (Ok(a), Ok(b)) => a == b,
-                _ => a == b,
-            },
+            (Value::N(a), Value::N(b)) => a == b || worth(a) == worth(b),
+            (Value::Ss(a), Value::Ss(b)) => sorted(a) == sorted(b),
+            (Value::Bs(a), Value::Bs(b)) => sorted(a) == sorted(b),
+            (Value::Ns(a), Value::Ns(b)) => {
+                sorted(a.iter().map(worth)) == sorted(b.iter().map(worth))
+            }
+            (Value::L(a), Value::L(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same(b))
+            }
+            (Value::M(a), Value::M(b)) => {
+                let is_same = |((name, a), (other, b)): ((&String, &Value), (&String, &Value))| {
+                    name == other && a.is_same(b)
+                };
+                a.len() == b.len() && a.iter().zip(b).all(is_same)
+            }
             _ => self == other,
         }
     }
@@ -203,46 +215,6 @@ impl Value {
             Value::S(_) | Value::B(_) | Value::Bool(_) | Value::Null(true) => Ok(()),
         }
     }
-}
-
-/// True if two values are the same to DynamoDB's `=`: numbers by what they are worth, sets without their order, and so on inside lists
-/// and maps.
-pub fn is_equal(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::N(a), Value::N(b)) => is_same_number(a, b),
-        (Value::Ss(a), Value::Ss(b)) => is_same_set(a, b),
-        (Value::Bs(a), Value::Bs(b)) => is_same_set(a, b),
-        (Value::Ns(a), Value::Ns(b)) => {
-            let read = |set: &[String]| -> Result<Vec<Number>, String> {
-                set.iter().map(|number| read_number(number)).collect()
-            };
-            match (read(a), read(b)) {
-                (Ok(a), Ok(b)) => is_same_set(&a, &b),
-                _ => is_same_set(a, b),
-            }
-        }
-        (Value::L(a), Value::L(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_equal(a, b))
-        }
-        (Value::M(a), Value::M(b)) => {
-            let same = |((a, of_a), (b, of_b))| a == b && is_equal(of_a, of_b);
-            a.len() == b.len() && a.iter().zip(b).all(same)
-        }
-        _ => a == b,
-    }
-}
-
-fn is_same_number(a: &str, b: &str) -> bool {
-    a == b || matches!((read_number(a), read_number(b)), (Ok(a), Ok(b)) if a == b)
-}
-
-fn is_same_set<T: Ord>(a: &[T], b: &[T]) -> bool {
-    fn sorted<T: Ord>(set: &[T]) -> Vec<&T> {
-        let mut members: Vec<&T> = set.iter().collect();
-        members.sort_unstable();
-        members
-    }
-    a.len() == b.len() && sorted(a) == sorted(b)
 }
 
 /// Which of two values DynamoDB finds the less: numbers by what they are worth, strings by their bytes in UTF-8, binary data by its
@@ -374,14 +346,25 @@ fn check_set<T: Ord>(members: &[T]) -> Result<(), String> {
     Ok(())
 }
 
+fn sorted<T: Ord>(members: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut members: Vec<T> = members.into_iter().collect();
+    members.sort_unstable();
+    members
+}
+
+/// What a number is worth; a text that is none stands for itself.
+fn worth(text: &String) -> Result<Number, &String> {
+    read_number(text).map_err(|_| text)
+}
+
 /// A number by what it is worth: equal numbers are equal, however they are written.
 #[derive(PartialEq, Eq)]
-struct Number {
-    negative: bool,
+pub(crate) struct Number {
+    pub(crate) negative: bool,
     /// The power of ten of the first digit.
-    magnitude: i64,
-    /// The significant digits, none of 0.
-    digits: String,
+    pub(crate) magnitude: i64,
+    /// The significant digits, the first and the last of which are not 0; empty for 0.
+    pub(crate) digits: String,
 }
 
 impl Ord for Number {
@@ -412,7 +395,7 @@ impl PartialOrd for Number {
 
 /// DynamoDB's numbers: up to 38 significant digits, magnitude 0 or 1E-130 to 9.99…E+125 (Supported data
 /// types and naming rules in Amazon DynamoDB, Number).
-fn read_number(text: &str) -> Result<Number, String> {
+pub(crate) fn read_number(text: &str) -> Result<Number, String> {
     let wrong = || format!("{text:?} is not a number");
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -560,7 +543,7 @@ mod tests {
             ),
         ] {
             assert!(
-                is_equal(&value(a), &value(b)) && is_equal(&value(b), &value(a)),
+                value(a).is_same(&value(b)) && value(b).is_same(&value(a)),
                 "{a} {b}"
             );
         }
@@ -585,7 +568,7 @@ mod tests {
             ),
         ] {
             assert!(
-                !is_equal(&value(a), &value(b)) && !is_equal(&value(b), &value(a)),
+                !value(a).is_same(&value(b)) && !value(b).is_same(&value(a)),
                 "{a} {b}"
             );
         }

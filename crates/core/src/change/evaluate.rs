@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::expression::Language;
 use super::grammar::{self, Comparator, Operand, Test};
 use super::syntax::check_words;
-use crate::value::{Bytes, Item, Value, is_equal, order};
+use crate::value::{Bytes, Item, Value, order};
 
 /// A condition or filter expression, read once to be evaluated on many items.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +53,7 @@ fn holds(test: &Test, item: &Item) -> bool {
         },
         Test::In(value, list) => get(value).is_some_and(|value| {
             let mut list = list.iter().filter_map(get);
-            list.any(|one| is_equal(&value, &one))
+            list.any(|one| value.is_same(&one))
         }),
         Test::Exists(path) => path.get(item).is_some(),
         Test::IsType(value, kind) => match (get(value).as_deref(), get(kind).as_deref()) {
@@ -101,8 +101,8 @@ fn compare(left: &Value, comparator: Comparator, right: &Value) -> bool {
     let is_ordered =
         |is_right: fn(std::cmp::Ordering) -> bool| order(left, right).is_some_and(is_right);
     match comparator {
-        Comparator::Equal => is_equal(left, right),
-        Comparator::Unequal => !is_equal(left, right),
+        Comparator::Equal => left.is_same(right),
+        Comparator::Unequal => !left.is_same(right),
         Comparator::Less => is_ordered(|order| order.is_lt()),
         Comparator::LessOrEqual => is_ordered(|order| order.is_le()),
         Comparator::Greater => is_ordered(|order| order.is_gt()),
@@ -118,10 +118,10 @@ fn contains(value: &Value, part: &Value) -> bool {
         (Value::Ss(set), Value::S(member)) => set.contains(member),
         (Value::Ns(set), Value::N(_)) => {
             let mut members = set.iter().cloned().map(Value::N);
-            members.any(|member| is_equal(&member, part))
+            members.any(|member| member.is_same(part))
         }
         (Value::Bs(set), Value::B(member)) => set.contains(member),
-        (Value::L(list), member) => list.iter().any(|one| is_equal(one, member)),
+        (Value::L(list), member) => list.iter().any(|one| one.is_same(member)),
         _ => false,
     }
 }

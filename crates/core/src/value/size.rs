@@ -9,7 +9,8 @@ pub fn item_bytes(item: &Item) -> u64 {
         .sum()
 }
 
-fn value_bytes(value: &Value) -> u64 {
+/// Bytes of a value, by the same rules.
+pub(crate) fn value_bytes(value: &Value) -> u64 {
     match value {
         Value::S(text) => text.len() as u64,
         Value::N(digits) => number_bytes(digits),

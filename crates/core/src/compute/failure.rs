@@ -1,0 +1,66 @@
+//! Why a value cannot be computed.
+
+use std::fmt;
+
+use super::Path;
+use crate::text::printable;
+
+/// Longest part of an item's value in a message, in characters: enough to know it again.
+const MOST_SHOWN: usize = 40;
+
+/// Why the value of one item cannot be computed. Displayed as a sentence: `number: "abc" is not a number`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The function that failed; `None` if a source is missing, or if the value as a whole cannot be stored.
+    pub function: Option<String>,
+    /// What is wrong, for a person, on one line.
+    pub reason: String,
+    /// The source that the item lacks, if that is the reason.
+    pub missing: Option<Path>,
+}
+
+impl Failure {
+    pub(super) fn of(function: &str, reason: impl Into<String>) -> Failure {
+        Failure {
+            function: Some(function.to_owned()),
+            reason: reason.into(),
+            missing: None,
+        }
+    }
+
+    pub(super) fn of_the_whole(reason: impl Into<String>) -> Failure {
+        Failure {
+            function: None,
+            reason: reason.into(),
+            missing: None,
+        }
+    }
+
+    pub(super) fn missing(path: &Path) -> Failure {
+        Failure {
+            function: None,
+            reason: format!("{path} is missing"),
+            missing: Some(path.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.function {
+            Some(function) => write!(f, "{function}: {}", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A text of an item or of a template as it may stand in a message: in quotes, short, on one line.
+pub(super) fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(MOST_SHOWN).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    format!("\"{}\"", printable(&short))
+}
