@@ -24,6 +24,7 @@ impl Scenario {
             update: String::new(),
             names: BTreeMap::new(),
             values: Item::new(),
+            compute: None,
         };
         let mut keys = KeySchema {
             hash: KeyAttribute::new("id", KeyType::S),

@@ -5,6 +5,7 @@
 //! is.
 
 mod evaluate;
+pub mod compute;
 pub mod expression;
 pub mod grammar;
 mod lacks;
@@ -17,6 +18,7 @@ mod syntax;
 mod verbs;
 
 pub use self::evaluate::Parsed;
+pub use self::compute::{Compute, Mode};
 pub use self::lacks::lacking_text;
 pub use self::pair::Pair;
 pub use self::seam::{Change, Condition, GuardedUpdate, Lacks, Seen, SharedChange, Sweep};

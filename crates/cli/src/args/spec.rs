@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backfill_core::change::expression::shown_name;
+use backfill_core::change::expression::{shown_name, unquoted};
 use backfill_core::request::Parts;
 use backfill_core::{Error, Item, Request, Result, Value};
 use backfill_rehearsal::admin::Placeholders;
@@ -324,22 +324,6 @@ pub fn typed_name(text: &str) -> std::result::Result<TypedName, String> {
             Err(format!("expected a name, got {rest} behind {name}"))
         }
     }
-}
-
-/// The name in quotes at the beginning, and what is behind it; `None` if it begins without.
-///
-/// Errors: quotes that are no JSON, for a person: whoever has typed them means no part of the name by them.
-fn unquoted(text: &str) -> std::result::Result<Option<(String, &str)>, String> {
-    if !text.starts_with('"') {
-        return Ok(None);
-    }
-    let mut quoted = serde_json::Deserializer::from_str(text).into_iter::<String>();
-    let Some(Ok(name)) = quoted.next() else {
-        return Err(format!(
-            "a name in quotes is a JSON text, in which \\\\ is a backslash, \\\" a quote and \\n the end of a line, got {text}"
-        ));
-    };
-    Ok(Some((name, &text[quoted.byte_offset()..])))
 }
 
 /// A value in plain JSON.

@@ -58,6 +58,7 @@ pub async fn find(
         values: (request.spec.values.clone().into_iter())
             .filter(|(placeholder, _)| used(placeholder))
             .collect(),
+        compute: None,
     };
     let looked = Looked::at(&which, request, connection, description, usize::MAX).await?;
     let items = looked.keys.len() as u32;

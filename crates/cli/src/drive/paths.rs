@@ -104,6 +104,7 @@ async fn item_with(
                 Members::Numbered => "L",
             }),
         )]),
+        compute: None,
     };
     let looked = Looked::at(&has_it, request, connection, description, 1).await?;
     Ok(looked.keys.into_iter().next())

@@ -123,6 +123,22 @@ pub fn shown_name(name: &str) -> Cow<'_, str> {
     Cow::Owned(format!("\"{}\"", printable(&visible_json(inside))))
 }
 
+/// The name in quotes at the beginning of what somebody has typed, and what is behind it; `None` if that begins without.
+///
+/// Errors: quotes that are no JSON, for a person: whoever has typed them means no part of the name by them.
+pub fn unquoted(text: &str) -> Result<Option<(String, &str)>, String> {
+    if !text.starts_with('"') {
+        return Ok(None);
+    }
+    let mut quoted = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    let Some(Ok(name)) = quoted.next() else {
+        return Err(format!(
+            "a name in quotes is a JSON text, in which \\\\ is a backslash, \\\" a quote and \\n the end of a line, got {text}"
+        ));
+    };
+    Ok(Some((name, &text[quoted.byte_offset()..])))
+}
+
 /// The attribute to which a name would lead if it were a path: `a` of `a.b` and of `a[0]`. `None` if it looks like no path.
 pub fn root_of_path(name: &str) -> Option<&str> {
     let end = name.find(['.', '['])?;

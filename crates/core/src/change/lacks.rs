@@ -98,8 +98,11 @@ fn sweep(spec: &Spec, keys: &KeySchema, attributes: &[String]) -> Sweep {
 
 impl Spec {
     /// Attributes that `U` sets and that an item may lack though `P` does not hold for it, since `P` asks for more: a count of `P`
-    /// says nothing of such items.
+    /// says nothing of such items. None of those that are computed: what an item lacks for them is seen where they are computed anew.
     pub fn may_be_lacking(&self) -> Vec<String> {
+        if self.compute.is_some() {
+            return Vec::new();
+        }
         let name_of = |word: &str| self.attribute_of(word).to_owned();
         let asked_for: BTreeSet<String> = alternatives(&self.pending)
             .filter_map(|alternative| match words(alternative)[..] {
@@ -151,6 +154,7 @@ mod tests {
             update: update.into(),
             names: BTreeMap::from([("#a".to_owned(), "a".to_owned())]),
             values: Item::new(),
+            compute: None,
         }
     }
 

@@ -174,6 +174,7 @@ mod tests {
             update: update.into(),
             names: BTreeMap::new(),
             values: BTreeMap::new(),
+            compute: None,
         };
         Pair::new(&spec, &keys())
     }

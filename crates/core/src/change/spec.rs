@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::compute::{Compute, Mode, always, target_name, target_value};
 use super::expression::{
     LONGEST_GUARD, MAX_LENGTH, OURS, check_enclosed, placeholders, resolved, shown_name,
     update_targets,
@@ -31,6 +32,10 @@ pub struct Spec {
     /// `:value` → value, for `P` and `U`.
     #[serde(default)]
     pub values: Item,
+    /// The values that are computed for each item, if any are. `P`, `U` and the names of its targets follow from it, and `values`
+    /// does not hold what is computed. If that is to converge, an item is pending only if a target also differs from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compute: Option<Compute>,
 }
 
 impl Spec {
@@ -39,9 +44,14 @@ impl Spec {
     /// Errors: `InvalidInput`, which names the field.
     pub fn check(&self) -> Result<()> {
         check_table_name(&self.table).map_err(|m| Error::invalid("table", m))?;
+        if let Some(compute) = &self.compute {
+            compute.check(self)?;
+        }
         self.check_expressions()?;
         self.check_names()?;
-        self.check_placeholders("values", ':', self.values.keys())?;
+        let computed = self.compute.as_ref().map(Compute::values);
+        let defined = self.values.keys().chain(computed.iter().flatten());
+        self.check_placeholders("values", ':', defined)?;
         for (placeholder, attribute) in &self.names {
             if attribute.is_empty() {
                 return Err(Error::invalid(
@@ -145,7 +155,7 @@ impl Spec {
             let attribute = self.attribute_of(target);
             if keys.names().any(|key| key == attribute) {
                 return Err(Error::invalid(
-                    Spec::field_of(target),
+                    self.field_of(target),
                     format!(
                         "{} is a key attribute of table {}, and DynamoDB cannot change a key; \
                          name another attribute",
@@ -170,9 +180,24 @@ impl Spec {
         format!("{}-{}", self.table, &self.fingerprint()[..8])
     }
 
-    /// `P` as it is, with names and values in the place of placeholders.
+    /// What makes an item pending, for a person: `P` with names and values in the place of placeholders, and if what is computed is to
+    /// converge, that a target has another value.
     pub fn predicate(&self) -> String {
-        resolved(&self.pending, |placeholder| self.meaning(placeholder))
+        let meaning = |placeholder: &str| self.meaning(placeholder);
+        let pending = resolved(&self.pending, meaning);
+        let converges = |compute: &&Compute| compute.mode == Mode::Converge;
+        let Some(compute) = self.compute.as_ref().filter(converges) else {
+            return pending;
+        };
+        let differs = (0..compute.targets.len())
+            .map(|nth| format!("{} <> {}", target_name(nth), target_value(nth)));
+        let differs: Vec<String> = differs.map(|it| resolved(&it, meaning)).collect();
+        let is_always = self.pending == always();
+        match &differs[..] {
+            several if is_always => several.join(" OR "),
+            [one] => format!("{pending} AND {one}"),
+            several => format!("{pending} AND ({})", several.join(" OR ")),
+        }
     }
 
     /// The attribute that a name or `#name` in an expression means.
@@ -183,9 +208,17 @@ impl Spec {
     /// What a placeholder means, for a person; `None` if it is not defined.
     fn meaning(&self, placeholder: &str) -> Option<String> {
         let value = |value| serde_json::to_string(value).expect("a value is plain data");
-        let name = self.names.get(placeholder);
-        name.map(|name| printable(&shown_name(name)))
-            .or_else(|| Some(printable(&value(self.values.get(placeholder)?))))
+        let template = |template| serde_json::to_string(template).expect("a text is plain data");
+        if let Some(name) = self.names.get(placeholder) {
+            return Some(printable(&shown_name(name)));
+        }
+        let computed = self.compute.as_ref();
+        let computed = computed.and_then(|compute| compute.template_of(placeholder));
+        let shown = computed.map(template);
+        Some(printable(&match shown {
+            Some(template) => template,
+            None => value(self.values.get(placeholder)?),
+        }))
     }
 
     /// The spec in one line, for messages that must show two specs side by side.
@@ -194,7 +227,7 @@ impl Spec {
         let described = format!(
             "{} where {}",
             resolved(&self.update, meaning),
-            resolved(&self.pending, meaning)
+            self.predicate()
         );
         one_line(&described).into_owned()
     }
@@ -251,6 +284,7 @@ mod tests {
             update: update.into(),
             names: BTreeMap::new(),
             values: BTreeMap::new(),
+            compute: None,
         }
     }
 

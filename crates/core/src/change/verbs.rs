@@ -58,6 +58,7 @@ impl Verb {
                 update: String::new(),
                 names: BTreeMap::new(),
                 values: BTreeMap::new(),
+                compute: None,
             },
         };
         let written = match self {
@@ -271,6 +272,7 @@ impl Spec {
                 update: String::new(),
                 names: BTreeMap::new(),
                 values: BTreeMap::new(),
+                compute: None,
             },
         };
         // What is wrong with it says the check of the spec.
@@ -281,6 +283,10 @@ impl Spec {
     /// The attributes of a verb whose names look like paths, each with its verb and the attribute to which the path would
     /// lead. Nobody has said which of the two is meant.
     pub fn path_like(&self) -> Vec<(&'static str, &str, &str)> {
+        if self.compute.is_some() {
+            // A target is never a path, and a source always is one.
+            return Vec::new();
+        }
         let names = self.names.iter();
         names
             .filter_map(|(placeholder, name)| match verb_of(placeholder)? {
@@ -290,13 +296,19 @@ impl Spec {
             .collect()
     }
 
-    /// The field of a request that has brought this target of the update: a verb, or the update itself.
-    pub(super) fn field_of(target: &str) -> &'static str {
-        verb_of(target).map_or("update", |(verb, _)| verb)
+    /// The field of a request that has brought this target of the update: a verb, what is computed, or the update itself.
+    pub(super) fn field_of(&self, target: &str) -> &'static str {
+        match &self.compute {
+            Some(_) => "compute",
+            None => verb_of(target).map_or("update", |(verb, _)| verb),
+        }
     }
 
     /// The items that a verb leaves alone because it would have to overwrite something; `None` if there can be none.
     pub fn left_alone(&self) -> Option<LeftAlone> {
+        if self.compute.is_some() {
+            return None;
+        }
         let find = |word: &str| {
             let sigils = [AS_GIVEN, AS_SAID].into_iter();
             let mut placeholders = sigils.map(|sigil| format!("{sigil}{word}"));

@@ -96,5 +96,6 @@ fn records_of(table: &str) -> Spec {
             .map(|(name, attribute)| (name.to_owned(), attribute.to_owned()))
             .collect(),
         values,
+        compute: None,
     }
 }

@@ -98,6 +98,7 @@ mod tests {
             update: "SET a = :v".into(),
             names: BTreeMap::new(),
             values: Item::from([(":v".to_owned(), Value::N("1".into()))]),
+            compute: None,
         };
         let change = spec.change(&KeySchema {
             hash: KeyAttribute::new("id", KeyType::S),
