@@ -35,8 +35,9 @@ const RENAMED: [(&str, &str); 4] = [
 ];
 
 /// Fields of a request that are flags of the same name.
-const SAME: [&str; 9] = [
-    "table", "set", "remove", "rename", "copy", "append", "add", "pending", "update",
+const SAME: [&str; 11] = [
+    "table", "set", "remove", "rename", "copy", "append", "add", "compute", "mode", "pending",
+    "update",
 ];
 
 /// Every field of a request with its flag.

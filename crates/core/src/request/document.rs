@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::settings::{RequestedSettings, WriterKind, settings};
-use crate::change::expression::Language;
-use crate::change::reserved::aliased;
-use crate::change::{Verb, check_words};
+use crate::change::expression::{Language, root_of_path, shown_name, unquoted};
+use crate::change::reserved::{aliased, undefined};
+use crate::change::{Compute, Mode, Verb, check_words};
+use crate::compute::LANGUAGE;
 use crate::value::{Item, Value, distinct};
 use crate::{Error, Result, Spec};
 
@@ -77,6 +78,10 @@ macro_rules! document {
             append: BTreeMap<String, &'a RawValue>,
             #[serde(default, borrow, deserialize_with = "distinct")]
             add: BTreeMap<String, &'a RawValue>,
+            #[serde(default, deserialize_with = "distinct")]
+            compute: BTreeMap<String, String>,
+            mode: Option<Mode>,
+            language: Option<u32>,
             pending: Option<String>,
             update: Option<String>,
             #[serde(default, deserialize_with = "distinct")]
@@ -122,6 +127,12 @@ pub struct Parts {
     pub append: Item,
     /// The set to add to → the member, or a list of members.
     pub add: Item,
+    /// The attribute to compute → the template of its value.
+    pub compute: BTreeMap<String, String>,
+    /// Which items get a computed value.
+    pub mode: Option<Mode>,
+    /// The version of the language of the templates.
+    pub language: Option<u32>,
     /// The names of all these that are said to be those of top-level attributes, even if they look like paths.
     pub top_level: BTreeSet<String>,
     /// `P` of the general form.
@@ -151,6 +162,9 @@ impl Parts {
             copy: document.copy,
             append: Item::new(),
             add: Item::new(),
+            compute: BTreeMap::new(),
+            mode: document.mode,
+            language: document.language,
             top_level: BTreeSet::new(),
             pending: document.pending,
             update: document.update,
@@ -158,6 +172,9 @@ impl Parts {
             values: document.values_typed,
             settings,
         };
+        for (typed, template) in document.compute {
+            parts.read_target(&typed, template)?;
+        }
         for (field, plain, typed) in [
             ("set", document.set, &mut parts.set),
             ("append", document.append, &mut parts.append),
@@ -176,6 +193,28 @@ impl Parts {
             }
         }
         Ok(parts)
+    }
+
+    /// Takes an attribute to compute as it stands in a document: in quotes of its own if it looks like a path.
+    fn read_target(&mut self, typed: &str, template: String) -> Result<()> {
+        let wrong = |why| Err(Error::invalid("compute", why));
+        let name = match unquoted(typed) {
+            Err(why) => return wrong(why),
+            Ok(None) => typed.to_owned(),
+            Ok(Some((name, ""))) => {
+                self.top_level.insert(name.clone());
+                name
+            }
+            Ok(Some((name, rest))) => {
+                let name = shown_name(&name);
+                return wrong(format!("expected a name, got {rest} behind {name}"));
+            }
+        };
+        let shown = shown_name(&name).into_owned();
+        match self.compute.insert(name, template) {
+            None => Ok(()),
+            Some(_) => wrong(format!("{shown} is given twice; give it once")),
+        }
     }
 
     /// The verb that is given, if one is.
@@ -227,7 +266,73 @@ impl Parts {
             Error::invalid("table", "expected the name of the table, such as stuff")
         })?;
         let verb = self.verb()?;
-        let spec = match (verb, self.pending, self.update) {
+        let spec = match self.compute.is_empty() {
+            false => self.computed(table, verb.as_ref())?,
+            true => self.written(table, verb)?,
+        };
+        spec.check()?;
+        self.settings.check()?;
+        Ok(Request {
+            spec,
+            settings: self.settings,
+        })
+    }
+
+    /// The spec whose values are computed.
+    fn computed(&mut self, table: String, verb: Option<&Verb>) -> Result<Spec> {
+        if let Some(verb) = verb {
+            let why = format!(
+                "give either `{}` or `compute`, each a run of its own",
+                verb.name()
+            );
+            return Err(Error::invalid("compute", why));
+        }
+        if self.update.is_some() {
+            let why = "beside `compute` it follows from the templates; leave it out";
+            return Err(Error::invalid("update", why));
+        }
+        let is_path = |name: &&String| root_of_path(name).is_some();
+        let mut paths = self.compute.keys().filter(is_path);
+        if let Some(path) = paths.find(|name| !self.top_level.contains(*name)) {
+            let quoted = shown_name(path);
+            return Err(Error::invalid(
+                "compute",
+                format!(
+                    "{quoted} looks like a path, and what is computed is an attribute at the top level of an item; for one of that name \
+                     put it into quotes of its own: '{quoted}=…' on the command line, {{{}:\"…\"}} in a spec file",
+                    serde_json::Value::from(typed_target(path))
+                ),
+            ));
+        }
+        let mut names = std::mem::take(&mut self.names);
+        let pending = match self.pending.take() {
+            None => None,
+            Some(pending) => Some(typed_condition(&pending, &mut names)?),
+        };
+        let mode = self.mode.unwrap_or(match pending {
+            Some(_) => Mode::Replace,
+            None => Mode::Missing,
+        });
+        let compute = Compute {
+            language: self.language.unwrap_or(LANGUAGE),
+            mode,
+            targets: std::mem::take(&mut self.compute),
+        };
+        compute.pair(table, pending, names, std::mem::take(&mut self.values))
+    }
+
+    /// The spec of a verb, or of a pair as it was typed.
+    fn written(&mut self, table: String, verb: Option<Verb>) -> Result<Spec> {
+        for (field, is_given) in [
+            ("mode", self.mode.is_some()),
+            ("language", self.language.is_some()),
+        ] {
+            if is_given {
+                let why = "it belongs to `compute`, and there is none";
+                return Err(Error::invalid(field, why));
+            }
+        }
+        match (verb, self.pending.take(), self.update.take()) {
             (Some(verb), None, None) => {
                 if !self.names.is_empty() || !self.values.is_empty() {
                     return Err(Error::invalid(
@@ -238,50 +343,37 @@ impl Parts {
                         ),
                     ));
                 }
-                verb.pair(table, &self.top_level)?
+                verb.pair(table, &self.top_level)
             }
             (None, Some(pending), Some(update)) => typed_pair(Spec {
                 table,
                 pending,
                 update,
-                names: self.names,
-                values: self.values,
-            })?,
-            (None, None, None) => {
-                return Err(Error::invalid(
-                    "set",
-                    "expected what to set, such as {\"test\":1}, or another of `remove`, `rename`, `copy`, `append` and \
-                     `add`, or `pending` together with `update`",
-                ));
-            }
-            (None, Some(_), None) => {
-                return Err(Error::invalid(
-                    "update",
-                    "expected beside `pending`, such as \"SET a = :v\" with `values` for :v: what makes it false",
-                ));
-            }
-            (None, None, Some(_)) => {
-                return Err(Error::invalid(
-                    "pending",
-                    "expected beside `update`, such as \"attribute_not_exists(a)\": what the update makes false",
-                ));
-            }
-            (Some(verb), ..) => {
-                return Err(Error::invalid(
-                    verb.name(),
-                    format!(
-                        "give either `{}`, or `pending` and `update`, not both",
-                        verb.name()
-                    ),
-                ));
-            }
-        };
-        spec.check()?;
-        self.settings.check()?;
-        Ok(Request {
-            spec,
-            settings: self.settings,
-        })
+                names: std::mem::take(&mut self.names),
+                values: std::mem::take(&mut self.values),
+                compute: None,
+            }),
+            (None, None, None) => Err(Error::invalid(
+                "set",
+                "expected what to set, such as {\"test\":1}, or another of `remove`, `rename`, `copy`, `append`, `add` and \
+                 `compute`, or `pending` together with `update`",
+            )),
+            (None, Some(_), None) => Err(Error::invalid(
+                "update",
+                "expected beside `pending`, such as \"SET a = :v\" with `values` for :v: what makes it false",
+            )),
+            (None, None, Some(_)) => Err(Error::invalid(
+                "pending",
+                "expected beside `update`, such as \"attribute_not_exists(a)\": what the update makes false",
+            )),
+            (Some(verb), ..) => Err(Error::invalid(
+                verb.name(),
+                format!(
+                    "give either `{}`, or `pending` and `update`, not both",
+                    verb.name()
+                ),
+            )),
+        }
     }
 }
 
@@ -304,6 +396,31 @@ fn typed_pair(typed: Spec) -> Result<Spec> {
     })
 }
 
+/// A predicate as it was typed, with a placeholder for each reserved word in it; `names` gets what they mean.
+///
+/// Errors: as those of [`typed_pair`].
+fn typed_condition(typed: &str, names: &mut BTreeMap<String, String>) -> Result<String> {
+    let wrong = |field: &str, why| Err(Error::invalid(field, why));
+    if let Err(why) = check_words(typed, Language::Condition) {
+        return wrong("pending", why);
+    }
+    match undefined(typed, names) {
+        Some(name) => wrong(
+            "names",
+            format!("{name} is used in an expression but not defined"),
+        ),
+        None => Ok(aliased(typed, Language::Condition, names)),
+    }
+}
+
+/// An attribute to compute as it stands in a document: in quotes of its own if it could be taken for something else.
+fn typed_target(name: &str) -> String {
+    match root_of_path(name).is_some() || name.starts_with('"') {
+        true => serde_json::Value::from(name).to_string(),
+        false => name.to_owned(),
+    }
+}
+
 impl Request {
     /// Reads and checks a spec file or an execution input.
     ///
@@ -312,29 +429,61 @@ impl Request {
         Parts::from_json(json, "input")?.build()
     }
 
-    /// The request as an execution input: JSON with `pending` and `update` in the place of `set`, and every value typed.
+    /// The request as an execution input: JSON with `pending` and `update` in the place of a verb, and every value typed. What is
+    /// computed stays as it is.
     pub fn to_json(&self) -> String {
         #[derive(Serialize)]
         struct Out<'a> {
             table: &'a str,
-            pending: &'a str,
-            update: &'a str,
             #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-            names: &'a BTreeMap<String, String>,
+            compute: BTreeMap<String, &'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            mode: Option<Mode>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            language: Option<u32>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pending: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            update: Option<&'a str>,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            names: BTreeMap<String, String>,
             #[serde(skip_serializing_if = "BTreeMap::is_empty")]
             values_typed: &'a Item,
             #[serde(flatten)]
             settings: &'a RequestedSettings,
         }
-        serde_json::to_string(&Out {
-            table: &self.spec.table,
-            pending: &self.spec.pending,
-            update: &self.spec.update,
-            names: &self.spec.names,
-            values_typed: &self.spec.values,
-            settings: &self.settings,
-        })
-        .expect("a request is plain data")
+        let spec = &self.spec;
+        let out = match &spec.compute {
+            None => Out {
+                table: &spec.table,
+                compute: BTreeMap::new(),
+                mode: None,
+                language: None,
+                pending: Some(&spec.pending),
+                update: Some(&spec.update),
+                names: spec.names.clone(),
+                values_typed: &spec.values,
+                settings: &self.settings,
+            },
+            Some(compute) => {
+                let (pending, names, values_typed) = compute.given(spec);
+                let targets = compute.targets.iter();
+                Out {
+                    table: &spec.table,
+                    compute: targets
+                        .map(|(name, template)| (typed_target(name), template.as_str()))
+                        .collect(),
+                    mode: Some(compute.mode),
+                    language: Some(compute.language),
+                    pending,
+                    update: None,
+                    names,
+                    values_typed,
+                    settings: &self.settings,
+                }
+            }
+        };
+        serde_json::to_string(&out).expect("a request is plain data")
     }
 
     /// The id of the run that this request starts or resumes: the one given, else one made from table and spec. A dry run
@@ -350,6 +499,8 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -395,6 +546,206 @@ mod tests {
         let canary = Request::from_json(canary).unwrap();
         assert_eq!(canary.settings.only_segments, Some(vec![3, 0]));
         assert_eq!(Request::from_json(&canary.to_json()).unwrap(), canary);
+    }
+
+    #[test]
+    fn what_is_computed_is_read_by_its_mode() {
+        let spec = |json: &str| {
+            let request =
+                Request::from_json(json).unwrap_or_else(|error| panic!("{json}: {error}"));
+            assert_eq!(Request::from_json(&request.to_json()).unwrap(), request);
+            request.spec
+        };
+        let missing = spec(r#"{"table":"stuff","compute":{"gsi1pk":"${tenant}#${status}"}}"#);
+        let of = |spec: &Spec| spec.compute.as_ref().map(|compute| compute.mode);
+        assert_eq!(of(&missing), Some(Mode::Missing));
+        let same = r#"{"table":"stuff","compute":{"gsi1pk":"${tenant}#${status}"},"mode":"missing","language":1}"#;
+        assert_eq!(spec(same).fingerprint(), missing.fingerprint());
+        let converge = same.replace("missing", "converge");
+        assert_ne!(spec(&converge).fingerprint(), missing.fingerprint());
+        // A predicate says that something is replaced, and may hold a reserved word.
+        let replace = spec(
+            r#"{"table":"stuff","compute":{"ttl":"${ttl|number}"},"pending":"attribute_type(ttl, :s)","values":{":s":"S"}}"#,
+        );
+        assert_eq!(of(&replace), Some(Mode::Replace));
+        assert_eq!(replace.pending, "attribute_type(#ttl, :s)");
+        let names = [("#t0", "ttl"), ("#ttl", "ttl")];
+        let names = names.map(|(name, attribute)| (name.to_owned(), attribute.to_owned()));
+        assert_eq!(replace.names, names.into());
+        let quoted = spec(r#"{"table":"stuff","compute":{"\"a.b\"":"${a.b}"}}"#);
+        assert_eq!(quoted.targets(), ["a.b"]);
+        assert!(quoted.path_like().is_empty());
+    }
+
+    #[test]
+    fn what_does_not_go_with_a_computed_value_is_refused_by_field() {
+        for (rest, why) in [
+            (
+                r#""set":{"b":1}"#,
+                "compute: give either `set` or `compute`",
+            ),
+            (
+                r#""remove":["b"]"#,
+                "compute: give either `remove` or `compute`",
+            ),
+            (
+                r#""update":"SET b = :v""#,
+                "update: beside `compute` it follows",
+            ),
+            (
+                r#""pending":"b = c","update":"SET b = :v""#,
+                "update: beside `compute` it follows",
+            ),
+            (r#""mode":"replace""#, "mode: replace needs `pending`"),
+            (
+                r#""mode":"missing","pending":"b = c""#,
+                "pending: in `mode` missing it follows",
+            ),
+            (
+                r#""mode":"converge","pending":"b = c""#,
+                "pending: in `mode` converge it follows",
+            ),
+            (
+                r#""mode":"sometimes""#,
+                "mode: unknown variant `sometimes`, expected one of `missing`, `replace`, `converge`",
+            ),
+            (
+                r#""language":2"#,
+                "language: the templates are in version 2 of the language, and this program knows version 1",
+            ),
+            (
+                r##""names":{"#x":"y"}"##,
+                "names: beside `compute` it belongs to `pending`",
+            ),
+            (
+                r#""values":{":x":1}"#,
+                "values: beside `compute` it belongs to `pending`",
+            ),
+            (
+                r#""pending":"b = :x""#,
+                "values: :x is used in an expression but not defined",
+            ),
+            (
+                r##""pending":"b = #x""##,
+                "names: #x is used in an expression but not defined",
+            ),
+            (
+                r#""pending":"b = c","values":{":x":1}"#,
+                "values: :x is used neither",
+            ),
+            (
+                r#""pending":"b = :t0""#,
+                "values: :t0 is a placeholder of `compute`",
+            ),
+            (
+                r##""pending":"#t0 = c","names":{"#t0":"b"}"##,
+                "names: #t0 is a placeholder of `compute`",
+            ),
+            (
+                r##""pending":"b = c","names":{"#t0":"b"}"##,
+                "names: #t0 is a placeholder of `compute`",
+            ),
+            (
+                r#""pending":"b = c) OR (d = e""#,
+                "pending: a closing parenthesis",
+            ),
+            (
+                r#""pending":"now() > b""#,
+                "pending: DynamoDB has no function now",
+            ),
+        ] {
+            let json = format!(r#"{{"table":"stuff","compute":{{"a":"${{b}}"}},{rest}}}"#);
+            let refused = Request::from_json(&json).expect_err(&json).to_string();
+            assert!(refused.starts_with(why), "{json}: {refused}");
+        }
+        for (compute, why) in [
+            (r#"{"a.b":"${c}"}"#, r#"compute: "a.b" looks like a path"#),
+            (r#"{"a[0]":"${c}"}"#, r#"compute: "a[0]" looks like a path"#),
+            (
+                r#"{"\"a":"${c}"}"#,
+                "compute: a name in quotes is a JSON text",
+            ),
+            (
+                r#"{"\"a\"b":"${c}"}"#,
+                "compute: expected a name, got b behind a",
+            ),
+            (
+                r#"{"\"a\"":"${c}","a":"${c}"}"#,
+                "compute: a is given twice",
+            ),
+            (
+                r#"{"a":"${c}","a":"${d}"}"#,
+                r#"compute: "a" is given twice"#,
+            ),
+            (r#"{"a":1}"#, "compute.a: invalid type"),
+            (r#"{"":"${c}"}"#, "compute: an attribute needs a name"),
+            (r#"{"a":"${"}"#, "compute.a: "),
+        ] {
+            let json = format!(r#"{{"table":"stuff","compute":{compute}}}"#);
+            let refused = Request::from_json(&json).expect_err(&json).to_string();
+            assert!(refused.starts_with(why), "{json}: {refused}");
+        }
+        for (field, given) in [("mode", r#""converge""#), ("language", "1")] {
+            for change in [
+                r#""set":{"a":1}"#,
+                r#""pending":"a = b","update":"SET a = c""#,
+            ] {
+                let json = format!(r#"{{"table":"stuff",{change},"{field}":{given}}}"#);
+                let refused = Request::from_json(&json).expect_err(&json).to_string();
+                let why = format!("{field}: it belongs to `compute`");
+                assert!(refused.starts_with(&why), "{json}: {refused}");
+            }
+        }
+    }
+
+    /// Names of attributes: such as anybody has, and such as could be taken for something else.
+    fn attribute() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-z]{1,6}",
+            Just("status".to_owned()),
+            Just("a.b".to_owned()),
+            Just("a[0]".to_owned()),
+            Just("\"".to_owned()),
+            any::<String>().prop_filter("a name", |name| !name.is_empty()),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is to be computed, from whatever, in each mode: what a start sends is what was asked for.
+        #[test]
+        fn what_is_computed_survives_the_way_through_an_execution_input(
+            targets in prop::collection::btree_map(attribute(), prop::collection::vec(attribute(), 1..4), 1..4),
+            mode in 0..3_usize,
+            named in attribute(),
+        ) {
+            let mode = Mode::named(Mode::NAMES[mode]).unwrap();
+            let part = |name: &String| format!("${{{}}}", serde_json::Value::from(name.as_str()));
+            let template = |names: &Vec<String>| names.iter().map(part).collect::<Vec<_>>().join("#");
+            let templates = targets.iter().map(|(name, names)| (name.clone(), template(names)));
+            let mut parts = Parts {
+                table: Some("stuff".into()),
+                compute: templates.collect(),
+                top_level: targets.keys().cloned().collect(),
+                mode: Some(mode),
+                ..Parts::default()
+            };
+            if mode == Mode::Replace {
+                parts.pending = Some("attribute_type(#x, :x) AND status = :x".into());
+                parts.names = [("#x".to_owned(), named)].into();
+                parts.values = [(":x".to_owned(), Value::S("S".into()))].into();
+            }
+            let reads_itself = targets.values().flatten().any(|name| targets.contains_key(name));
+            match parts.build() {
+                Ok(request) => {
+                    prop_assert_eq!(&Request::from_json(&request.to_json()).unwrap(), &request);
+                    let stored = serde_json::to_string(&request.spec).unwrap();
+                    prop_assert_eq!(&serde_json::from_str::<Spec>(&stored).unwrap(), &request.spec);
+                    let computed = request.spec.compute.as_ref().unwrap();
+                    prop_assert!(computed.targets.keys().eq(targets.keys()));
+                }
+                Err(error) => prop_assert!(reads_itself && mode != Mode::Replace, "{}", error),
+            }
+        }
     }
 
     #[test]
