@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use backfill_core::change::Mode;
 use backfill_core::change::expression::{shown_name, unquoted};
 use backfill_core::request::Parts;
 use backfill_core::{Error, Item, Request, Result, Value};
 use backfill_rehearsal::admin::Placeholders;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde::de::IgnoredAny;
 
 use super::given::{over, read_file};
@@ -42,7 +44,14 @@ pub struct SpecArgs {
     /// Add a text, a number, or a list of them, to this set; without the set there is a new one.
     #[arg(long, value_name = "SET=VALUE")]
     add: Option<String>,
-    /// Condition expression that is true for an item still to be migrated (with --update).
+    /// Compute this attribute from the item: key='${tenant}#${status|lower}'; repeatable.
+    #[arg(long, value_name = "ATTR=TEMPLATE")]
+    compute: Vec<String>,
+    /// Which items get a computed value: those that lack it and have every source, those of --pending, or those that have
+    /// another [default: missing; replace with --pending].
+    #[arg(long, value_parser = PossibleValuesParser::new(Mode::NAMES))]
+    mode: Option<String>,
+    /// Condition expression that is true for an item still to be migrated (with --update or --compute).
     #[arg(long, value_name = "EXPR")]
     pending: Option<String>,
     /// Update expression that makes it false.
@@ -73,6 +82,8 @@ impl SpecArgs {
             copy,
             append,
             add,
+            compute,
+            mode,
             pending,
             update,
             placeholders:
@@ -83,8 +94,8 @@ impl SpecArgs {
                 },
             spec,
         } = self;
-        let texts = [rename, copy, append, add, pending, update];
-        let lists = [set, set_typed, remove, value, value_typed, name];
+        let texts = [rename, copy, append, add, mode, pending, update];
+        let lists = [set, set_typed, remove, compute, value, value_typed, name];
         spec.is_some()
             || texts.into_iter().any(Option::is_some)
             || lists.into_iter().any(|list| !list.is_empty())
@@ -119,6 +130,7 @@ impl SpecArgs {
             None => Parts::default(),
         };
         self.read_verbs(&mut parts)?;
+        self.read_computed(&mut parts)?;
         let placeholders = self.placeholders.read()?;
         parts.values.extend(placeholders.values);
         parts.names.extend(placeholders.names);
@@ -187,6 +199,22 @@ impl SpecArgs {
         Ok(())
     }
 
+    /// Puts what is to be computed over that of a file.
+    fn read_computed(&self, parts: &mut Parts) -> Result<()> {
+        let mut given = BTreeMap::new();
+        for argument in &self.compute {
+            let (name, template) =
+                name_before(parts, "compute", argument, "key='${tenant}#${status}'")?;
+            let earlier = given.insert(name.clone(), template.to_owned());
+            once("compute", &shown_name(&name), earlier)?;
+        }
+        parts.compute.extend(given);
+        if let Some(mode) = self.mode.as_deref().and_then(Mode::named) {
+            parts.mode = Some(mode);
+        }
+        Ok(())
+    }
+
     /// What of a spec file no flag replaces.
     fn spec_file(&self, path: &Path, json: &str, settings: &SettingsArgs) -> typed::SpecFile {
         let fields: BTreeMap<String, IgnoredAny> = serde_json::from_str(json).unwrap_or_default();
@@ -200,6 +228,8 @@ impl SpecArgs {
             "copy" => self.copy.is_some(),
             "append" => self.append.is_some(),
             "add" => self.add.is_some(),
+            "compute" => !self.compute.is_empty(),
+            "mode" => self.mode.is_some(),
             setting => settings.gives(setting),
         };
         typed::SpecFile {

@@ -4,6 +4,7 @@ pub const PLAN: &str = r"Examples:
   backfill plan --table stuff --set test=1
   backfill plan --table stuff --set test=1 --max-wcu 500 --pages 100
   backfill plan --stack-name backfill --table stuff --set test=1
+  backfill plan --table orders --compute 'gsi1pk=${tenant}#${status|lower}'
   backfill plan --table stuff --set test=1 --max-wcu 500 --out plan.json
   backfill plan --spec orders.json --profile prod --json";
 
@@ -18,6 +19,7 @@ pub const RUN: &str = r"Examples:
   backfill run --plan plan.json
   backfill run --table orders --pending 'attribute_not_exists(gross)' \
       --update 'SET gross = price + :tax' --value ':tax=5'
+  backfill run --table orders --compute 'gsi1pk=${tenant}#${status|lower}' --dry-run
   backfill run --spec orders.json --profile prod --json";
 
 pub const VERIFY: &str = r"Examples:
