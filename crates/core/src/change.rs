@@ -6,6 +6,7 @@
 
 mod evaluate;
 pub mod compute;
+mod computed;
 pub mod expression;
 pub mod grammar;
 mod lacks;
@@ -21,7 +22,9 @@ pub use self::evaluate::Parsed;
 pub use self::compute::{Compute, Mode};
 pub use self::lacks::lacking_text;
 pub use self::pair::Pair;
-pub use self::seam::{Change, Condition, GuardedUpdate, Lacks, Seen, SharedChange, Sweep};
+pub use self::seam::{
+    Change, Condition, GuardedUpdate, Lacks, Made, Seen, SharedChange, Sweep, Weighed,
+};
 pub use self::spec::{Spec, check_table_name};
 pub(crate) use self::syntax::check_words;
 pub use self::verbs::{LeftAlone, Verb};

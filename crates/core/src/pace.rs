@@ -481,6 +481,7 @@ mod tests {
     fn page_of(scanned: u64, consumed_rcu: f64) -> Page {
         Page {
             pending: Vec::new(),
+            different: Vec::new(),
             scanned,
             next: None,
             consumed_rcu,

@@ -7,12 +7,13 @@
 
 use std::future::Future;
 
-use crate::change::{Seen, SharedChange};
+use crate::change::{Change, Seen, SharedChange, Weighed};
 use crate::clock::now_ms;
 use crate::records::{BlockSum, CountNote, Flush, FullBlocks, HistoryBucket};
 use crate::records::{Rejected, RunRecord, SegmentRecord};
 use crate::request::WriterKind;
 use crate::table::TableDescription;
+use crate::value::packed::PackedKey;
 use crate::value::size::{check_units, read_units};
 use crate::{Error, Item, Key, Result};
 
@@ -29,19 +30,49 @@ pub struct PageRequest<'a> {
     pub limit: u32,
     /// True for strongly consistent reads, which cost twice the read units.
     pub consistent: bool,
+    /// What is asked for.
+    pub asks: Asks,
+}
+
+/// What a page of the table is read for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Asks {
+    /// The items that are pending, with what their update is made from: [`Change::sweep`](crate::change::Change::sweep).
+    #[default]
+    Sweep,
+    /// What every item counts as: [`Change::proof`](crate::change::Change::proof). Of an item the key comes back and nothing else.
+    Proof,
 }
 
 /// One Scan response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// The items for which `P` holds, in scan order. May be empty though `next` is there.
+    /// The items that are pending, in scan order. May be empty though `next` is there.
     pub pending: Vec<Seen>,
+    /// The keys of items that are not pending and whose value is not what their sources give now; only of a proof.
+    pub different: Vec<PackedKey>,
     /// Items evaluated, pending or not.
     pub scanned: u64,
     /// LastEvaluatedKey; `None` is the end of the segment, and nothing else is.
     pub next: Option<Key>,
     /// Read capacity units of the page, as DynamoDB reported them.
     pub consumed_rcu: f64,
+}
+
+impl Page {
+    /// Takes the items of a proof, as [`Change::proof`] has brought them along, for what they count as.
+    pub fn weigh(&mut self, change: &dyn Change, items: Vec<Item>) {
+        for item in items {
+            match change.weigh(&item) {
+                Weighed::Pending => self.pending.push(change.keys().key_of(&item).into()),
+                Weighed::Different => {
+                    let key = change.keys().key_of(&item);
+                    self.different.push(PackedKey::from(&key));
+                }
+                Weighed::Done => {}
+            }
+        }
+    }
 }
 
 /// One Scan response about items that are not pending and lack what the update sets ([`Change::lacks`](crate::change::Change::lacks)).
@@ -66,11 +97,29 @@ pub enum Outcome {
     Raced,
     /// The item is gone.
     Vanished,
-    /// DynamoDB refuses this update on this item for good, with this reason.
+    /// The item is there and pending, and what the update was made from has changed meanwhile: nothing was written. This is the
+    /// item as it was then, for an update to be made from once more.
+    Moved(Box<Seen>),
+    /// What the update is made from changed again and again while it was made: the item is left to the next pass.
+    Contended,
+    /// Nothing can be made of this item, or DynamoDB refuses this update on it for good, with this reason.
     Rejected(String),
     /// DynamoDB refuses this update on this item for good, in words that do not say whether it would refuse that of every
     /// item. Whoever knows whether it has accepted one knows more.
     Unclear(String),
+}
+
+impl Outcome {
+    /// What it means that the guard of an update has failed on this item, which is gone if it is `None`.
+    pub fn of_failed_guard(change: &dyn Change, item: &Seen, now: Option<Item>) -> Outcome {
+        let Some(now) = now else {
+            return Outcome::Vanished;
+        };
+        match change.moved(item, now) {
+            Some(seen) => Outcome::Moved(Box::new(seen)),
+            None => Outcome::Raced,
+        }
+    }
 }
 
 /// An acknowledged write of one item.

@@ -23,9 +23,7 @@ mod transact_write_items;
 mod update_item;
 mod update_time_to_live;
 
-pub(crate) use batch_execute_statement::{
-    BatchExecuteStatement, BatchExecuted, BatchStatement, StatementError,
-};
+pub(crate) use batch_execute_statement::{BatchExecuteStatement, BatchStatement, StatementError};
 pub use create_table::CreateTable;
 pub(crate) use delete_item::DeleteItem;
 pub use describe_alarms::{DescribeAlarms, DescribedAlarms};

@@ -1,9 +1,11 @@
 //! What updates and statements that DynamoDB refuses mean, and what they cost.
 
+use backfill_core::change::{Change, Seen};
 use backfill_core::ports::{Outcome, Write};
 use backfill_core::value::measured::ItemBytes;
-use backfill_core::value::size::write_units;
-use backfill_core::{Error, ErrorKind, Result};
+use backfill_core::value::size::{item_bytes, write_units};
+use backfill_core::{Error, ErrorKind, Item, Result};
+use serde::de::DeserializeOwned;
 
 use crate::calls::{CONDITION_FAILED, ConditionFailed, StatementError};
 use crate::failure::failure;
@@ -16,17 +18,60 @@ pub(crate) const STATEMENT_CONDITION_FAILED: &str = "ConditionalCheckFailed";
 /// Write units of a statement or an update that DynamoDB carried out and that it has not charged more for.
 pub(crate) const LEAST_UNITS: f64 = 1.0;
 
-/// Write units of a condition that failed on an item of this size, or on none.
-pub(crate) fn failed_condition_units(item: Option<ItemBytes>) -> f64 {
-    item.map_or(LEAST_UNITS, |item| write_units(item.0))
+/// What is kept of an item that a failed condition brings along.
+pub(crate) trait Found: DeserializeOwned {
+    /// Bytes of the item.
+    fn bytes(&self) -> u64;
+
+    /// What became of the update that was to be made from `item`.
+    fn outcome(self, change: &dyn Change, item: &Seen) -> Outcome;
+}
+
+/// Of a change that is made from nothing of the item. That the item is there, and how large it is, is all that matters of it.
+impl Found for ItemBytes {
+    fn bytes(&self) -> u64 {
+        self.0
+    }
+
+    fn outcome(self, _change: &dyn Change, _item: &Seen) -> Outcome {
+        Outcome::Raced
+    }
+}
+
+/// Of a change that is made from the item.
+impl Found for Item {
+    fn bytes(&self) -> u64 {
+        item_bytes(self)
+    }
+
+    fn outcome(self, change: &dyn Change, item: &Seen) -> Outcome {
+        Outcome::of_failed_guard(change, item, Some(self))
+    }
+}
+
+/// What the failed guard of an update means, by the item that is there.
+pub(crate) fn of_failed_guard<I: Found>(
+    change: &dyn Change,
+    item: &Seen,
+    found: Option<I>,
+) -> Outcome {
+    match found {
+        Some(found) => found.outcome(change, item),
+        None => Outcome::Vanished,
+    }
+}
+
+/// Write units of a condition that failed on this item, or on none.
+pub(crate) fn failed_condition_units(item: Option<&impl Found>) -> f64 {
+    item.map_or(LEAST_UNITS, |item| write_units(item.bytes()))
 }
 
 /// Write units of a statement that failed, if the batch reports none: a failed condition costs what writing the item that is
 /// there would; what DynamoDB refuses for the item's sake costs as much, but does not bring it along. Others were not carried
 /// out.
-pub(crate) fn units_of_error(error: &StatementError) -> f64 {
+pub(crate) fn units_of_error(error: &StatementError<impl Found>) -> f64 {
     match error.code.as_str() {
-        STATEMENT_CONDITION_FAILED => failed_condition_units(error.item),
+        STATEMENT_CONDITION_FAILED => failed_condition_units(error.item.as_ref()),
         "ItemCollectionSizeLimitExceeded" | "ValidationError" => LEAST_UNITS,
         _ => 0.0,
     }
@@ -41,18 +86,20 @@ const OTHERS_AT_WORK: [&str; 3] = [
 ];
 
 /// What a refused update means. DynamoDB reports no capacity with an error: see [`failed_condition_units`].
-pub(crate) fn refused(table: &str, error: SdkError) -> Result<Write> {
+pub(crate) fn refused<I: Found>(
+    change: &dyn Change,
+    item: &Seen,
+    error: SdkError,
+) -> Result<Write> {
+    let table = change.table();
     let message = error.message().unwrap_or_default();
     let mut consumed_wcu = LEAST_UNITS;
     let outcome = match error.code() {
         Some(CONDITION_FAILED) => {
-            let failed = details::<ConditionFailed<ItemBytes>>(&error);
-            let item = failed.and_then(|failed| failed.item);
-            consumed_wcu = failed_condition_units(item);
-            match item {
-                Some(_) => Outcome::Raced,
-                None => Outcome::Vanished,
-            }
+            let failed = details::<ConditionFailed<I>>(&error);
+            let found = failed.and_then(|failed| failed.item);
+            consumed_wcu = failed_condition_units(found.as_ref());
+            of_failed_guard(change, item, found)
         }
         Some(code @ "ItemCollectionSizeLimitExceededException") => {
             Outcome::Rejected(match error.message() {
@@ -83,7 +130,8 @@ pub(crate) fn refused(table: &str, error: SdkError) -> Result<Write> {
 
 #[cfg(test)]
 mod tests {
-    use backfill_core::{Item, Key};
+    use backfill_core::table::{KeyAttribute, KeySchema, KeyType};
+    use backfill_core::{Key, Request};
 
     use super::*;
     use crate::calls::UpdateItem;
@@ -98,7 +146,13 @@ mod tests {
         );
         let sender = answered(400, None, body.leak()).await;
         let error = sender.call(&update).await.unwrap_err();
-        Ok(refused("stuff", error)?.outcome)
+        let change = Request::from_json(r#"{"table":"stuff","set":{"test":1}}"#);
+        let change = change.unwrap().spec.change(&KeySchema {
+            hash: KeyAttribute::new("id", KeyType::S),
+            range: None,
+        });
+        let seen = Seen::from(key.clone());
+        Ok(refused::<ItemBytes>(&*change, &seen, error)?.outcome)
     }
 
     #[tokio::test]

@@ -1,30 +1,34 @@
 //! The target table: pages of pending keys, the guarded updates.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backfill_core::change::partiql::{BATCH_SIZE, BoundStatement};
 use backfill_core::change::{Seen, SharedChange, Sweep};
 use backfill_core::ports::{
-    Alarm, Batch, LackingPage, Look, LookBy, Outcome, Page, PageRequest, ReadAccess, TableReader,
-    TableWriter, Write, WriteAccess,
+    Alarm, Asks, Batch, LackingPage, Look, LookBy, Outcome, Page, PageRequest, ReadAccess,
+    TableReader, TableWriter, Write, WriteAccess,
 };
 use backfill_core::request::{WriterKind, WrittenBy};
 use backfill_core::table::TableDescription;
+use backfill_core::value::measured::ItemBytes;
 use backfill_core::value::size::write_units;
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
 
 use crate::alarms::alarm;
 use crate::calls::{
-    ALL_OLD, BatchExecuteStatement, BatchExecuted, BatchStatement, Scan, ScanOfKeys, Scanned,
-    StatementError, TOTAL, UpdateItem,
+    ALL_OLD, BatchExecuteStatement, BatchStatement, Scan, ScanOfKeys, Scanned, StatementError,
+    TOTAL, UpdateItem,
 };
 use crate::connection::Connection;
 use crate::description::describe;
 use crate::failure::{failure, failure_of_code, items_of};
 use crate::looks::{self, Looks};
 use crate::onward::Onward;
-use crate::outcome::{LEAST_UNITS, STATEMENT_CONDITION_FAILED, refused, units_of_error};
+use crate::outcome::{
+    Found, LEAST_UNITS, STATEMENT_CONDITION_FAILED, of_failed_guard, refused, units_of_error,
+};
 use crate::refusal::Refusal;
 use crate::send::{ProvideErrorMetadata as _, ReadCall, ReadSender, SdkError, Sender};
 use crate::trouble::{Trouble, What};
@@ -153,15 +157,28 @@ impl WriteAccess for ReadWrite {
 
 impl TableReader for Reader {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
-        let sweep = self.change.sweep();
+        let change = &*self.change;
         // For most changes a sweep brings nothing but keys, which then need not be taken apart.
-        if self.change.reads().is_empty() {
-            let scanned = self.scan(sweep, request, ScanOfKeys).await?;
-            self.page_of(scanned, Seen::from)
-        } else {
-            let scanned = self.scan(sweep, request, |scan| scan).await?;
-            self.page_of(scanned, |item| Seen::new(self.change.keys(), item))
+        if change.reads().is_empty() {
+            let scanned = self.scan(change.sweep(), request, ScanOfKeys).await?;
+            let (items, mut page) = self.taken_apart(scanned)?;
+            page.pending = items.into_iter().map(Seen::from).collect();
+            return Ok(page);
         }
+        let sweep = match request.asks {
+            Asks::Sweep => change.sweep(),
+            Asks::Proof => change.proof(),
+        };
+        let scanned = self.scan(sweep, request, |scan| scan).await?;
+        let (items, mut page) = self.taken_apart(scanned)?;
+        match request.asks {
+            Asks::Sweep => {
+                let seen = items.into_iter().map(|item| change.seen(item));
+                page.pending = seen.filter(|item| change.is_pending(item)).collect();
+            }
+            Asks::Proof => page.weigh(change, items),
+        }
+        Ok(page)
     }
 
     async fn lacking(&self, request: PageRequest<'_>) -> Result<LackingPage> {
@@ -190,15 +207,17 @@ impl Reader {
         format!("scanning table {}", self.change.table())
     }
 
-    /// The page that a Scan has answered with.
-    fn page_of<I>(&self, scanned: Scanned<I>, seen: impl Fn(I) -> Seen) -> Result<Page> {
+    /// The items that a Scan has answered with, and the page that they are of.
+    fn taken_apart<I>(&self, scanned: Scanned<I>) -> Result<(Vec<I>, Page)> {
         let items = items_of(|| self.doing(), scanned.items)?;
-        Ok(Page {
-            pending: items.into_iter().map(seen).collect(),
+        let page = Page {
+            pending: Vec::new(),
+            different: Vec::new(),
             scanned: scanned.scanned_count,
             next: scanned.last_evaluated_key,
             consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
-        })
+        };
+        Ok((items, page))
     }
 
     /// One Scan, sent as this call.
@@ -269,13 +288,12 @@ impl TableWriter for Writer {
     }
 
     async fn update_batch(&self, items: &[Seen]) -> Result<Batch> {
-        let statements: std::result::Result<Vec<_>, _> = items
-            .iter()
-            .map(|item| self.change.statement(item))
-            .collect();
-        match statements {
-            Ok(statements) if self.takes_batches() => self.execute(statements).await,
-            _ => self.update_one(items).await,
+        if !self.takes_batches() {
+            return self.update_one(items).await;
+        }
+        match self.change.reads().is_empty() {
+            true => self.execute::<ItemBytes>(items).await,
+            false => self.execute::<Item>(items).await,
         }
     }
 
@@ -340,31 +358,84 @@ impl Writer {
     }
 
     /// One BatchExecuteStatement. A statement that a batch cannot settle is left with an error; UpdateItem has more to
-    /// say of it, such as the reasons for throttling.
-    async fn execute(&self, statements: Vec<BoundStatement<'_>>) -> Result<Batch> {
-        let doing = format!("updating table {}", self.change.table());
-        let count = statements.len();
+    /// say of it, such as the reasons for throttling. So is an item of which PartiQL cannot say what its guard does.
+    async fn execute<I: Found>(&self, items: &[Seen]) -> Result<Batch> {
+        let change = &*self.change;
+        let doing = format!("updating table {}", change.table());
+        let made: Vec<_> = items.iter().map(|item| change.make(item)).collect();
+        let bound = items.iter().zip(&made).map(|(item, made)| match made {
+            Ok(made) => match change.statement(item, made) {
+                Ok(statement) => Stated::Sent(item, statement),
+                Err(why) => Stated::Settled(Err(left_open(why))),
+            },
+            Err(why) => Stated::Settled(Ok(Outcome::Rejected(why.clone()))),
+        });
+        let mut stated: Vec<Stated<'_>> = bound.collect();
+        let statements = stated.iter_mut().filter_map(|stated| match stated {
+            Stated::Sent(_, statement) => Some(BatchStatement {
+                statement: &statement.text,
+                parameters: std::mem::take(&mut statement.parameters),
+                // Tells an item that a live writer has set from one that is gone, and what the failure cost; it costs nothing itself.
+                return_values_on_condition_check_failure: ALL_OLD,
+            }),
+            Stated::Settled(_) => None,
+        });
         let batch = BatchExecuteStatement {
-            statements: statements
-                .into_iter()
-                .map(|statement| BatchStatement {
-                    statement: statement.text,
-                    parameters: statement.parameters,
-                    // Tells an item that a live writer has set from one that is gone, and what the failure cost; it costs nothing itself.
-                    return_values_on_condition_check_failure: ALL_OLD,
-                })
-                .collect(),
+            statements: statements.collect(),
             return_consumed_capacity: TOTAL,
+            found: PhantomData::<fn() -> I>,
         };
-        let executed = match self.sender.call(&batch).await {
+        let count = batch.statements.len();
+        let answer = match count {
+            0 => Answer::none(),
+            _ => self.send_batch(&doing, &batch).await?,
+        };
+        drop(batch);
+        let Answer {
+            responses,
+            consumed_wcu,
+        } = answer;
+        if responses.len() != count {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "{doing}: a batch of {count} statements has {} answers",
+                    responses.len()
+                ),
+            ));
+        }
+        let mut responses = responses.into_iter();
+        let outcomes = stated.into_iter().map(|stated| match stated {
+            Stated::Settled(outcome) => outcome,
+            Stated::Sent(item, _) => match responses.next() {
+                Some(Ok(None)) => Ok(Outcome::Updated),
+                Some(Ok(Some(error))) => self.refused_statement(&doing, item, error),
+                Some(Err(error)) => Err(error),
+                None => Err(left_open("it has no answer")),
+            },
+        });
+        Ok(Batch {
+            outcomes: outcomes.collect(),
+            consumed_wcu,
+        })
+    }
+
+    /// Sends a batch of at least one statement.
+    async fn send_batch<I: Found>(
+        &self,
+        doing: &str,
+        batch: &BatchExecuteStatement<'_, I>,
+    ) -> Result<Answer<I>> {
+        let count = batch.statements.len();
+        let executed = match self.sender.call(batch).await {
             Ok(executed) => executed,
             // Up to 25 items of 400 KB come back, and JSON may be several times as long: one by one they fit. What was written,
             // that item's own UpdateItem finds so.
             Err(error) if is_too_long(&error) => {
-                let left_open =
-                    || Error::new(ErrorKind::Unavailable, "the batch's answer is too long");
-                return Ok(Batch {
-                    outcomes: (0..count).map(|_| Err(left_open())).collect(),
+                return Ok(Answer {
+                    responses: (0..count)
+                        .map(|_| Err(left_open("the batch's answer is too long")))
+                        .collect(),
                     consumed_wcu: count as f64 * write_units(MAX_ITEM_BYTES),
                 });
             }
@@ -377,65 +448,50 @@ impl Writer {
                             | "ValidationException"
                     )
                 );
-                let error = failure(&doing, error);
+                let error = failure(doing, error);
                 if !refused {
                     return Err(error);
                 }
                 // Nothing was written. UpdateItem, which is to come for each, says whether that is allowed.
                 self.distrust_batches(&error.to_string());
-                let left_open = || Error::new(ErrorKind::InvalidSpec, error.to_string());
-                return Ok(Batch {
-                    outcomes: (0..count).map(|_| Err(left_open())).collect(),
+                let open = || Error::new(ErrorKind::InvalidSpec, error.to_string());
+                return Ok(Answer {
+                    responses: (0..count).map(|_| Err(open())).collect(),
                     consumed_wcu: 0.0,
                 });
             }
         };
-        self.outcomes(executed, count)
-    }
-
-    /// What became of so many statements.
-    fn outcomes(&self, executed: BatchExecuted, count: usize) -> Result<Batch> {
-        let doing = format!("updating table {}", self.change.table());
-        if executed.responses.len() != count {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                format!(
-                    "{doing}: a batch of {count} statements has {} answers",
-                    executed.responses.len()
-                ),
-            ));
-        }
-        let mut outcomes = Vec::with_capacity(count);
-        let mut units = 0.0;
-        for response in executed.responses {
-            units += response.error.as_ref().map_or(LEAST_UNITS, units_of_error);
-            outcomes.push(match response.error {
-                None => Ok(Outcome::Updated),
-                Some(error) => self.refused_statement(&doing, error),
-            });
-        }
+        let responses = executed.responses.into_iter();
+        let responses: Vec<_> = responses.map(|response| Ok(response.error)).collect();
+        let units = |response: &Result<Option<StatementError<I>>>| match response {
+            Ok(Some(error)) => units_of_error(error),
+            _ => LEAST_UNITS,
+        };
         // The total holds what failed statements cost too. It is missing if none succeeded, though they cost the same.
         let reported = executed.consumed_capacity.filter(|all| !all.is_empty());
-        Ok(Batch {
-            outcomes,
-            consumed_wcu: reported.map_or(units, |tables| {
-                tables.iter().map(|table| table.capacity_units).sum()
-            }),
+        Ok(Answer {
+            consumed_wcu: match reported {
+                Some(tables) => tables.iter().map(|table| table.capacity_units).sum(),
+                None => responses.iter().map(units).sum(),
+            },
+            responses,
         })
     }
 
     /// What the error of one statement means (API reference, BatchStatementError).
-    fn refused_statement(&self, doing: &str, error: StatementError) -> Result<Outcome> {
+    fn refused_statement<I: Found>(
+        &self,
+        doing: &str,
+        seen: &Seen,
+        error: StatementError<I>,
+    ) -> Result<Outcome> {
         let StatementError {
             code,
             message,
             item,
         } = error;
         match code.as_str() {
-            STATEMENT_CONDITION_FAILED => Ok(match item {
-                Some(_) => Outcome::Raced,
-                None => Outcome::Vanished,
-            }),
+            STATEMENT_CONDITION_FAILED => Ok(of_failed_guard(&*self.change, seen, item)),
             "ItemCollectionSizeLimitExceeded" => Ok(Outcome::Rejected(message)),
             "ValidationError" if Refusal::by(&message) == Refusal::OfTheItem => {
                 Ok(Outcome::Rejected(message))
@@ -453,10 +509,20 @@ impl Writer {
 
     /// One UpdateItem, and the item after it if `show` asks for it.
     async fn send(&self, item: &Seen, show: Option<&str>) -> Result<(Write, Option<Item>)> {
-        let table = self.change.table();
-        let guarded = self.change.update(item);
+        let change = &*self.change;
+        let made = match change.make(item) {
+            Ok(made) => made,
+            Err(why) => {
+                let write = Write {
+                    outcome: Outcome::Rejected(why),
+                    consumed_wcu: 0.0,
+                };
+                return Ok((write, None));
+            }
+        };
+        let guarded = change.update(item, &made);
         let update = UpdateItem {
-            table_name: table,
+            table_name: change.table(),
             key: &item.key,
             update_expression: &guarded.update,
             condition_expression: Some(guarded.condition.as_str()),
@@ -469,7 +535,13 @@ impl Writer {
         };
         let updated = match self.sender.call(&update).await {
             Ok(updated) => updated,
-            Err(error) => return Ok((refused(table, error)?, None)),
+            Err(error) => {
+                let write = match change.reads().is_empty() {
+                    true => refused::<ItemBytes>(change, item, error),
+                    false => refused::<Item>(change, item, error),
+                };
+                return Ok((write?, None));
+            }
         };
         let write = Write {
             outcome: Outcome::Updated,
@@ -477,6 +549,35 @@ impl Writer {
         };
         Ok((write, updated.attributes))
     }
+}
+
+/// One item of a batch.
+enum Stated<'a> {
+    /// Its statement goes with the batch.
+    Sent(&'a Seen, BoundStatement<'a>),
+    /// It does not.
+    Settled(Result<Outcome>),
+}
+
+/// What a batch has answered.
+struct Answer<I> {
+    /// One for each statement, in their order: what is wrong with it, if anything is.
+    responses: Vec<Result<Option<StatementError<I>>>>,
+    consumed_wcu: f64,
+}
+
+impl<I> Answer<I> {
+    fn none() -> Self {
+        Answer {
+            responses: Vec::new(),
+            consumed_wcu: 0.0,
+        }
+    }
+}
+
+/// The error of an item that is left to its own UpdateItem.
+fn left_open(why: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, why)
 }
 
 /// True if the answer was longer than what is read of one.
@@ -506,13 +607,14 @@ mod tests {
             without_batches: WithoutBatches::default(),
             looks: Looks::default(),
         };
+        let seen = Seen::from(Key(Item::new()));
         let refused = |code: &str, message: &str| {
-            let error = StatementError {
+            let error = StatementError::<ItemBytes> {
                 code: code.into(),
                 message: message.into(),
                 item: None,
             };
-            writer.refused_statement("updating", error)
+            writer.refused_statement("updating", &seen, error)
         };
         let words = "Number overflow. Attempting to store a number …";
         assert_eq!(

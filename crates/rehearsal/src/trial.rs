@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use backfill_core::change::{Change, Seen};
+use backfill_core::change::{Change, Made, Seen};
 use backfill_core::survey::{IndexFacts, Rehearsal, Tried, misfits};
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType};
 use backfill_core::value::Bytes;
@@ -55,7 +55,12 @@ fn read_update(change: &dyn Change) -> Result<()> {
     };
     let keys = std::iter::once(&change.keys().hash).chain(&change.keys().range);
     let nobody: Item = keys.map(|key| (key.name.clone(), value(key))).collect();
-    match database.update_item(update(change, &nobody)?) {
+    let seen = change.seen(nobody);
+    // What is computed for each item is ours, and reads well.
+    let Ok(made) = change.make(&seen) else {
+        return Ok(());
+    };
+    match database.update_item(update(change, &seen, &made)?) {
         Err(DynoxideError::ValidationException(message)) => match message.find(UNREADABLE) {
             Some(at) => Err(Error::invalid("update", advised(&message[at..]))),
             // What else it may say is for DynamoDB to judge, and it does with the first page that is read.
@@ -103,7 +108,19 @@ fn try_on_copies(
             });
             continue;
         }
-        let after = match database.update_item(update(change, &item)?) {
+        let seen = change.seen(item.clone());
+        let made = match change.make(&seen) {
+            Ok(made) => made,
+            Err(why) => {
+                tried.push(Tried {
+                    before: item,
+                    after: Err(why),
+                    is_extinguished: true,
+                });
+                continue;
+            }
+        };
+        let after = match database.update_item(update(change, &seen, &made)?) {
             Ok(answer) => Ok(convert(&answer.attributes.unwrap_or_default())?),
             Err(DynoxideError::ConditionalCheckFailedException(..)) => {
                 Err("it is not pending there".into())
@@ -175,9 +192,8 @@ fn definition(keys: &KeySchema, indexes: &[IndexFacts]) -> Result<CreateTableReq
     convert(&table)
 }
 
-fn update(change: &dyn Change, item: &Item) -> Result<UpdateItemRequest> {
-    let seen = Seen::new(change.keys(), item.clone());
-    let guarded = change.update(&seen);
+fn update(change: &dyn Change, seen: &Seen, made: &Made) -> Result<UpdateItemRequest> {
+    let guarded = change.update(seen, made);
     let values = &guarded.values;
     Ok(UpdateItemRequest {
         table_name: TABLE.into(),
@@ -216,7 +232,11 @@ fn still_pending(database: &Database, change: &dyn Change) -> Result<Vec<Key>> {
             })
             .map_err(failed)?;
         for item in page.items.iter().flatten() {
-            keys.push(change.keys().key_of(&convert(item)?));
+            let item: Item = convert(item)?;
+            let key = change.keys().key_of(&item);
+            if change.is_pending(&change.seen(item)) {
+                keys.push(key);
+            }
         }
         after = page.last_evaluated_key;
         if after.is_none() {

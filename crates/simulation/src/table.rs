@@ -75,6 +75,7 @@ impl State {
         let now = self.now();
         let read = self.table.page(page, now).map_err(throttled)?;
         Ok(Page {
+            different: Vec::new(),
             pending: read
                 .pending
                 .into_iter()

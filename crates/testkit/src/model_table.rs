@@ -516,7 +516,10 @@ impl TableReader for ModelAccess {
         let pending = found.iter().filter(|(_, item)| is_pending(names, item));
         let page = Page {
             scanned: found.len() as u64,
-            pending: pending.map(|(key, item)| self.seen(key, item)).collect(),
+            pending: pending
+                .map(|(_, item)| self.change.seen(item.clone()))
+                .collect(),
+            different: Vec::new(),
             next,
             consumed_rcu: if request.consistent { 1.0 } else { 0.5 },
         };
@@ -601,16 +604,6 @@ impl ModelAccess {
         Ok((found, next))
     }
 
-    /// The item as a sweep brings it along.
-    fn seen(&self, key: &Key, item: &Item) -> Seen {
-        let read = self.change.reads().iter();
-        let read = read.filter_map(|name| Some((name.clone(), item.get(name)?.clone())));
-        Seen {
-            key: key.into(),
-            read: read.collect(),
-        }
-    }
-
     /// The guarded update on the state itself, and the item after it.
     fn apply(&self, seen: &Seen) -> Result<(Outcome, Option<Item>)> {
         let key = &seen.key.to_key();
@@ -626,7 +619,8 @@ impl ModelAccess {
             return Ok((refusal?, None));
         }
         if !state.useless_update {
-            apply(&self.change.update(seen), &mut item);
+            let made = self.change.make(seen).expect("it can be computed");
+            apply(&self.change.update(seen, &made), &mut item);
         }
         state.set(&at, Some(item.clone()));
         *state.updates.entry(key.clone()).or_default() += 1;

@@ -1,7 +1,7 @@
 //! no-gap: what a page and a look at an item bring.
 
 use backfill_core::ports::TableWriter as _;
-use backfill_core::ports::{LookBy, Outcome, PageRequest, ReadAccess as _, TableReader as _};
+use backfill_core::ports::{Asks, LookBy, Outcome, PageRequest, ReadAccess as _, TableReader as _};
 use backfill_core::request::WriterKind;
 use backfill_core::{ErrorKind, Key};
 use backfill_dynamodb::ReadOnly;
@@ -69,6 +69,7 @@ async fn no_gap_between_pages_and_segments() {
                     after: after.as_ref(),
                     limit,
                     consistent: true,
+                    asks: Asks::Sweep,
                 };
                 let page = reader.page(request).await.unwrap();
                 assert!(page.scanned <= u64::from(limit));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backfill_core::ports::{Outcome, PageRequest, ReadAccess as _, TableReader as _};
+use backfill_core::ports::{Asks, Outcome, PageRequest, ReadAccess as _, TableReader as _};
 use backfill_core::{Item, Key, Spec, Value};
 use backfill_dynamodb::ReadOnly;
 use backfill_e2e::convert::to_item;
@@ -133,6 +133,7 @@ async fn assert_filtered(
         after: None,
         limit: 100,
         consistent: true,
+        asks: Asks::Sweep,
     };
     let reader = ReadOnly(table.connection.clone()).reader(spec.change(&table.keys));
     let page = reader.page(request).await.unwrap();

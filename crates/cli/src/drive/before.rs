@@ -3,7 +3,7 @@
 
 use backfill_core::engine::{holds, planner};
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
-use backfill_core::ports::{PageRequest, ReadAccess as _, TableReader as _};
+use backfill_core::ports::{Asks, PageRequest, ReadAccess as _, TableReader as _};
 use backfill_core::records::{RunRecord, RunStatus};
 use backfill_core::request::NONE;
 use backfill_core::table::TableDescription;
@@ -80,6 +80,7 @@ pub async fn judge_predicate(
         after: None,
         limit: 1,
         consistent: false,
+        asks: Asks::Sweep,
     };
     retry(&Until::after(PATIENCE), || reader.page(first_item)).await?;
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backfill_core::pace::retry::{PATIENCE, Until, retry_until};
 use backfill_core::pace::{Budget, Consistency, Pace, Share, Turn};
-use backfill_core::ports::{Page, PageRequest, ReadAccess as _, TableReader};
+use backfill_core::ports::{Asks, Page, PageRequest, ReadAccess as _, TableReader};
 use backfill_core::survey::{ITEMS_PER_PAGE, segments_to_sample};
 use backfill_core::table::TableDescription;
 use backfill_core::{Error, ErrorKind, Key, Request, Result, Spec};
@@ -80,6 +80,7 @@ impl Looked {
                 after: place.after.as_ref(),
                 limit: pace.items_per_read(place.left, Consistency::Eventual),
                 consistent: false,
+                asks: Asks::Sweep,
             };
             let page = page(&reader, &pace, request, &which.table).await?;
             looked.items += page.scanned;

@@ -195,6 +195,17 @@ impl Guard {
         Guard(format!("attribute_exists({partition_key}) AND ({pending})"))
     }
 
+    /// The same, and each of these conditions besides. It only becomes narrower: none of them is an alternative.
+    pub(super) fn and(&self, conditions: &[String]) -> Guard {
+        let mut guard = self.0.clone();
+        for condition in conditions {
+            guard.push_str(" AND (");
+            guard.push_str(condition);
+            guard.push(')');
+        }
+        Guard(guard)
+    }
+
     /// The condition expression.
     pub fn as_str(&self) -> &str {
         &self.0

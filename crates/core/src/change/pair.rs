@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::computed::Computed;
 use super::expression::{Guard, OURS, not_pending, placeholders};
 use super::partiql::{BoundStatement, Statement};
-use super::seam::{Change, Condition, GuardedUpdate, Lacks, Seen, SharedChange, Sweep};
+use super::seam::{Change, Condition, GuardedUpdate, Lacks, Made, Seen, SharedChange, Sweep};
 use super::spec::Spec;
 use crate::Item;
 use crate::table::KeySchema;
@@ -32,30 +33,31 @@ pub struct Pair {
     partiql: Result<Statement, String>,
 }
 
+/// Names and values of a spec that some expressions use.
+fn used_by(spec: &Spec, expressions: &[&str]) -> (BTreeMap<String, String>, Item) {
+    let used: BTreeSet<&str> = expressions.iter().flat_map(|e| placeholders(e)).collect();
+    let (mut names, mut values) = (spec.names.clone(), spec.values.clone());
+    names.retain(|name, _| used.contains(name.as_str()));
+    values.retain(|name, _| used.contains(name.as_str()));
+    (names, values)
+}
+
+impl Condition {
+    /// A condition by the placeholders of a spec.
+    pub(super) fn of(expression: &str, spec: &Spec) -> Condition {
+        let (names, values) = used_by(spec, &[expression]);
+        Condition {
+            expression: expression.to_owned(),
+            names,
+            values,
+        }
+    }
+}
+
 impl Pair {
     /// The pair of `spec` on a table with these keys.
     pub fn new(spec: &Spec, keys: &KeySchema) -> Pair {
-        let used_by = |expressions: &[&str]| -> (BTreeMap<String, String>, Item) {
-            let used: BTreeSet<&str> = expressions.iter().flat_map(|e| placeholders(e)).collect();
-            (
-                spec.names
-                    .iter()
-                    .filter(|(name, _)| used.contains(name.as_str()))
-                    .map(|(name, attribute)| (name.clone(), attribute.clone()))
-                    .collect(),
-                spec.values
-                    .iter()
-                    .filter(|(name, _)| used.contains(name.as_str()))
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect(),
-            )
-        };
-        let (names, values) = used_by(&[&spec.pending]);
-        let pending = Condition {
-            expression: spec.pending.clone(),
-            names,
-            values,
-        };
+        let pending = Condition::of(&spec.pending, spec);
         let key_names: BTreeMap<String, String> = keys
             .names()
             .enumerate()
@@ -66,7 +68,7 @@ impl Pair {
             names.insert(partition_key.clone(), keys.hash.name.clone());
             names
         };
-        let (write_names, write_values) = used_by(&[&spec.pending, &spec.update]);
+        let (write_names, write_values) = used_by(spec, &[&spec.pending, &spec.update]);
         Pair {
             table: spec.table.clone(),
             keys: keys.clone(),
@@ -93,10 +95,45 @@ impl Pair {
     }
 }
 
+impl Pair {
+    /// What stands for `spec` under another predicate than it says, on a table with these keys.
+    pub(super) fn guarding(spec: &Spec, pending: &Condition, keys: &KeySchema) -> Pair {
+        let mut names = spec.names.clone();
+        names.extend(pending.names.clone());
+        let guarding = Spec {
+            table: spec.table.clone(),
+            pending: pending.expression.clone(),
+            update: spec.update.clone(),
+            names,
+            values: pending.values.clone(),
+            compute: None,
+        };
+        Pair {
+            fingerprint: spec.fingerprint(),
+            ..Pair::new(&guarding, keys)
+        }
+    }
+
+    /// The condition of every write.
+    pub(super) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// `#name` → attribute, of the guard.
+    pub(super) fn guard_names(&self) -> BTreeMap<String, String> {
+        let mut names = self.pending.names.clone();
+        names.insert(format!("#{OURS}key0"), self.keys.hash.name.clone());
+        names
+    }
+}
+
 impl Spec {
     /// The change that this spec is on a table with these keys.
     pub fn change(&self, keys: &KeySchema) -> SharedChange {
-        Arc::new(Pair::new(self, keys))
+        match &self.compute {
+            None => Arc::new(Pair::new(self, keys)),
+            Some(compute) => Arc::new(Computed::new(self, compute, keys)),
+        }
     }
 }
 
@@ -133,7 +170,7 @@ impl Change for Pair {
         &[]
     }
 
-    fn update<'a>(&'a self, _item: &'a Seen) -> GuardedUpdate<'a> {
+    fn update<'a>(&'a self, _item: &'a Seen, _made: &'a Made) -> GuardedUpdate<'a> {
         GuardedUpdate {
             update: Cow::Borrowed(&self.update),
             condition: Cow::Borrowed(&self.guard),
@@ -142,7 +179,11 @@ impl Change for Pair {
         }
     }
 
-    fn statement<'a>(&'a self, item: &'a Seen) -> Result<BoundStatement<'a>, &'a str> {
+    fn statement<'a>(
+        &'a self,
+        item: &'a Seen,
+        _made: &'a Made,
+    ) -> Result<BoundStatement<'a>, &'a str> {
         match &self.partiql {
             Ok(statement) => Ok(statement.bind(&item.key)),
             Err(why) => Err(why),
@@ -189,7 +230,8 @@ mod tests {
         assert_eq!(change.sweep.names["#backfill_key1"], "created");
         assert!(change.sweep.values.is_empty(), "the filter names no value");
         let seen = Seen::from(Key(Item::new()));
-        let update = change.update(&seen);
+        let made = Made::default();
+        let update = change.update(&seen, &made);
         assert_eq!(update.update, "SET #s0 = :s0");
         assert_eq!(
             update.condition.as_str(),

@@ -8,7 +8,10 @@
 //! `if_not_exists` are not documented for PartiQL. A statement may name each key attribute but once, so the predicate may
 //! name none. A spec with one of these is written by UpdateItem.
 
+use std::borrow::Cow;
+
 use super::expression::{MAX_DEPTH, is_bare_name, tokens};
+use super::seam::Condition;
 use crate::table::KeySchema;
 use crate::text::printable;
 use crate::value::packed::{PackedKey, ValueRef};
@@ -82,7 +85,7 @@ impl Statement {
     pub fn bind<'a>(&'a self, key: &'a PackedKey) -> BoundStatement<'a> {
         let of_key = self.key.iter().filter_map(|name| key.get(name));
         BoundStatement {
-            text: &self.text,
+            text: Cow::Borrowed(&self.text),
             parameters: self
                 .before_key
                 .iter()
@@ -94,11 +97,132 @@ impl Statement {
     }
 }
 
+/// `UPDATE … SET <each target> WHERE <full key> AND (<P>) AND <each watched attribute as it was read>`, of which the values differ
+/// from item to item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watching {
+    /// The text before what is watched.
+    text: String,
+    /// The text for items that have all that is watched.
+    of_all: String,
+    key: Vec<String>,
+    /// Parameters of `P`, after those of the key.
+    after_key: Vec<Value>,
+    /// The watched attributes, in quotes.
+    watched: Vec<String>,
+}
+
+impl Watching {
+    /// The statement that sets these targets of items that are pending, by attributes at the top level. An error says what PartiQL
+    /// cannot express, for a person.
+    pub fn new(
+        table: &str,
+        pending: Option<&Condition>,
+        keys: &KeySchema,
+        targets: &[&str],
+        watched: &[&str],
+    ) -> Result<Watching, String> {
+        let spec = Spec {
+            table: table.to_owned(),
+            pending: pending.map_or_else(String::new, |pending| pending.expression.clone()),
+            update: String::new(),
+            names: pending.map_or_else(Default::default, |pending| pending.names.clone()),
+            values: pending.map_or_else(Default::default, |pending| pending.values.clone()),
+            compute: None,
+        };
+        let mut condition = Translation::new(&spec, keys, &spec.pending);
+        if pending.is_some() {
+            condition.alternatives()?;
+        }
+        if let Some(rest) = condition.rest.first() {
+            return Err(format!("{rest} in the predicate"));
+        }
+        let mut text = format!("UPDATE {}", quoted(table)?);
+        for target in targets {
+            text.push_str(&format!(" SET {} = ?", quoted(target)?));
+        }
+        let key: Vec<String> = keys.names().map(str::to_owned).collect();
+        let of_key = key.iter().map(|name| Ok(format!("{} = ?", quoted(name)?)));
+        let of_key = of_key.collect::<Result<Vec<String>, String>>()?;
+        text.push_str(&format!(" WHERE {}", of_key.join(" AND ")));
+        if pending.is_some() {
+            text.push_str(&format!(" AND ({})", condition.text));
+        }
+        let watched = watched.iter().map(|name| quoted(name));
+        let watched = watched.collect::<Result<Vec<String>, String>>()?;
+        let conditions: String = watched
+            .iter()
+            .map(|name| format!(" AND {name} = ?"))
+            .collect();
+        let of_all = format!("{text}{conditions}");
+        let operators = condition.operators + 2 * (key.len() + watched.len());
+        if operators > MAX_OPERATORS {
+            return Err(format!("a condition of {operators} operators"));
+        }
+        // If one is missing, its condition is longer.
+        let longest = of_all.len() + watched.len() * " IS MISSING".len();
+        if longest > MAX_STATEMENT {
+            return Err(format!("a statement of {longest} characters"));
+        }
+        Ok(Watching {
+            text,
+            of_all,
+            key,
+            after_key: condition.parameters,
+            watched,
+        })
+    }
+
+    /// The statement for the item with this key: the values of the targets, and what was read of each watched attribute. Equality is
+    /// the same in both languages for texts, numbers, bytes and truth values; an item that has others is for UpdateItem.
+    pub fn bind<'a>(
+        &'a self,
+        key: &'a PackedKey,
+        targets: impl Iterator<Item = ValueRef<'a>>,
+        watched: impl Iterator<Item = Option<&'a Value>> + Clone,
+    ) -> Result<BoundStatement<'a>, &'static str> {
+        let is_known = |value: &Value| {
+            matches!(
+                value,
+                Value::S(_) | Value::N(_) | Value::B(_) | Value::Bool(_)
+            )
+        };
+        if !watched.clone().flatten().all(is_known) {
+            return Err("a comparison with NULL, a set, a list or a map");
+        }
+        let text = match watched.clone().all(|value| value.is_some()) {
+            true => Cow::Borrowed(self.of_all.as_str()),
+            false => {
+                let mut text = self.text.clone();
+                for (name, value) in self.watched.iter().zip(watched.clone()) {
+                    text.push_str(" AND ");
+                    text.push_str(name);
+                    text.push_str(if value.is_some() {
+                        " = ?"
+                    } else {
+                        " IS MISSING"
+                    });
+                }
+                Cow::Owned(text)
+            }
+        };
+        let of_key = self.key.iter().filter_map(|name| key.get(name));
+        Ok(BoundStatement {
+            text,
+            parameters: targets
+                .chain(of_key)
+                .chain(self.after_key.iter().map(ValueRef::from))
+                .chain(watched.flatten().map(ValueRef::from))
+                .collect(),
+        })
+    }
+}
+
 /// A statement for one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoundStatement<'a> {
     /// The text, with a `?` for each parameter.
-    pub text: &'a str,
+    pub text: Cow<'a, str>,
     /// The parameters in the order of the text.
     pub parameters: Vec<ValueRef<'a>>,
 }

@@ -17,9 +17,11 @@ pub type SharedChange = Arc<dyn Change>;
 
 /// What is done to the items of one table, made ready for the table's keys.
 ///
-/// Every implementation keeps two promises. After [`Change::update`] took effect, [`Change::pending`] is false for the
-/// item; the trial holds it to that. The update's condition is false for an item that is gone or no longer pending
-/// (promises: never-resurrect, never-overwrite).
+/// Every implementation keeps two promises. After [`Change::update`] took effect, the item is no longer pending; the trial
+/// holds it to that. The update's condition is false for an item that is gone or no longer pending (promises: never-resurrect,
+/// never-overwrite), and for one of which something has changed that the update was made from (promise: computed).
+///
+/// Whether an item is pending DynamoDB says by [`Change::pending`], and what DynamoDB cannot say [`Change::is_pending`] adds.
 pub trait Change: fmt::Debug + Send + Sync {
     /// The name of the table.
     fn table(&self) -> &str;
@@ -30,41 +32,102 @@ pub trait Change: fmt::Debug + Send + Sync {
     /// A text that is equal for equal changes of one table, and else another.
     fn fingerprint(&self) -> &str;
 
-    /// The condition that is true for an item still to be migrated: `P`.
+    /// The condition that is true for an item still to be migrated: `P`. It may be true for others as well, of which
+    /// [`Change::is_pending`] is not.
     fn pending(&self) -> &Condition;
 
-    /// The condition that is true if nothing is pending under a key: the item is gone, or `P` does not hold. The trial
+    /// The condition that is true if `P` holds for nothing under a key: the item is gone, or `P` does not hold. The trial
     /// asks it.
     fn not_pending(&self) -> &Condition;
 
-    /// What sweeps and counts ask of the table.
+    /// What sweeps ask of the table.
     fn sweep(&self) -> &Sweep;
+
+    /// Whether an item for which `P` holds is pending, by what was read of it.
+    fn is_pending(&self, _item: &Seen) -> bool {
+        true
+    }
+
+    /// What the verification asks of the table: every item that [`Change::weigh`] has something to say of.
+    fn proof(&self) -> &Sweep {
+        self.sweep()
+    }
+
+    /// What an item counts as that [`Change::proof`] has brought along.
+    fn weigh(&self, _item: &Item) -> Weighed {
+        Weighed::Pending
+    }
+
+    /// Whether [`Change::weigh`] tells items whose value is not what their sources give now.
+    fn tells_different(&self) -> bool {
+        false
+    }
 
     /// What a count asks besides: how many items that are not pending lack what the update sets. `None` if that is none, by the
     /// condition itself.
     fn lacks(&self) -> Option<&Lacks>;
 
-    /// The attributes beside the key that [`Change::update`] must know of an item. Pages of a sweep carry them.
+    /// The attributes that [`Change::make`] must know of an item, by their names at the top level. Pages of a sweep carry them.
     fn reads(&self) -> &[String];
 
-    /// What is written to this item, under which guard.
-    fn update<'a>(&'a self, item: &'a Seen) -> GuardedUpdate<'a>;
+    /// What is known of an item after the sweep, or after an answer that has brought it along whole.
+    fn seen(&self, item: Item) -> Seen {
+        Seen::new(self.keys(), item)
+    }
 
-    /// [`Change::update`] as a PartiQL statement. An error says what PartiQL cannot express, for a person, and is the same
-    /// for every item.
-    fn statement<'a>(&'a self, item: &'a Seen) -> Result<BoundStatement<'a>, &'a str>;
+    /// Makes what is to be written to this item. An error says why nothing can be made of it, for a person: it is rejected, and
+    /// nothing is written.
+    fn make(&self, _item: &Seen) -> Result<Made, String> {
+        Ok(Made::default())
+    }
+
+    /// What is written to this item, under which guard, of what was made of it.
+    fn update<'a>(&'a self, item: &'a Seen, made: &'a Made) -> GuardedUpdate<'a>;
+
+    /// [`Change::update`] as a PartiQL statement. An error says what PartiQL cannot express of this item, for a person.
+    fn statement<'a>(
+        &'a self,
+        item: &'a Seen,
+        made: &'a Made,
+    ) -> Result<BoundStatement<'a>, &'a str>;
+
+    /// The item to make the update from once more, if the guard has failed because what it was made from has changed meanwhile, and
+    /// it is pending still. `now` is the whole item that the guard was held against.
+    fn moved(&self, _item: &Seen, _now: Item) -> Option<Seen> {
+        None
+    }
 
     /// Why no item's update can be sent in PartiQL; `None` if it can.
     fn why_no_statement(&self) -> Option<&str>;
 }
 
 /// An item as a sweep saw it: it was pending then.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The item's primary key.
     pub key: PackedKey,
     /// The attributes of [`Change::reads`] that the item has.
     pub read: Item,
+}
+
+/// What was made of one item. A change that writes the same to all items makes nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Made {
+    /// Attribute → the value that it gets.
+    pub set: Item,
+    /// The attributes that are removed.
+    pub remove: Vec<String>,
+}
+
+/// What an item counts as in a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weighed {
+    /// It is still to be migrated.
+    Pending,
+    /// It is not pending, and its value is not what its sources give now.
+    Different,
+    /// Nothing is to be said of it.
+    Done,
 }
 
 impl Seen {
@@ -107,7 +170,7 @@ impl From<Key> for Seen {
 
 /// An expression with the placeholders that it uses, and no others: DynamoDB refuses a request that defines one
 /// without using it ("Value provided in ExpressionAttributeNames unused in expressions").
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condition {
     /// A condition or filter expression.
     pub expression: String,
@@ -122,7 +185,7 @@ pub struct Condition {
 pub struct Sweep {
     /// The filter expression: `P`.
     pub filter: String,
-    /// The projection expression: the key attributes and [`Change::reads`].
+    /// The projection expression: the key attributes, and what of [`Change::reads`] is needed.
     pub projection: String,
     /// `#name` → attribute, for `filter` and `projection`.
     pub names: BTreeMap<String, String>,

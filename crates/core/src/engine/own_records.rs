@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::pace::retry::{Until, retry};
-use crate::ports::{CheckpointReader, PageRequest, ReadAccess, TableReader as _};
+use crate::ports::{Asks, CheckpointReader, PageRequest, ReadAccess, TableReader as _};
 use crate::records::{is_key_of_records, places};
 use crate::table::TableDescription;
 use crate::{Error, ErrorKind, Item, Request, Result, Spec, Value};
@@ -49,6 +49,7 @@ pub(super) async fn refuse_records<A: ReadAccess>(
         after: None,
         limit: LOOK_AT,
         consistent: false,
+        asks: Asks::Sweep,
     };
     let page = retry(&Until::after(LOOK_PATIENCE), || reader.page(first)).await;
     let has_records = match page {

@@ -8,7 +8,6 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::change::{Seen, SharedChange};
 use crate::clock::now_ms;
 use crate::engine::drive::Engine;
 use crate::engine::ownership;
@@ -219,6 +218,8 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                 Outcome::Updated => became.updated += 1,
                 Outcome::Raced => became.raced += 1,
                 Outcome::Vanished => became.vanished += 1,
+                // Left to the next pass, as a sweep leaves it.
+                Outcome::Contended | Outcome::Moved(_) => became.contended += 1,
                 // It was refused before as one of many that were not.
                 Outcome::Rejected(reason) | Outcome::Unclear(reason) => {
                     let item = Rejected {
@@ -308,7 +309,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             }));
         };
         let should_cost = write_units(item_bytes(&found));
-        let seen = seen(&run.change(), found);
+        let seen = run.change().seen(found);
         let written = retry_until(
             until,
             || pace.check(should_cost, until),
@@ -354,12 +355,4 @@ async fn look<T: TableWriter>(
     let should_cost = read_units(bytes as u64);
     pace.look_at(writer, &item.key, LookBy::Page, should_cost, until)
         .await
-}
-
-/// What a page would have carried of this item.
-fn seen(change: &SharedChange, item: Item) -> Seen {
-    let mut seen = Seen::new(change.keys(), item);
-    let reads = change.reads();
-    seen.read.retain(|name, _| reads.contains(name));
-    seen
 }

@@ -343,7 +343,8 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
             segment: Segment {
                 segment: chunk.segment,
                 total_segments: run.settings.total_segments,
-                reader: self.access.reader(change),
+                reader: self.access.reader(change.clone()),
+                change,
                 pace,
                 writer,
                 until,

@@ -19,7 +19,7 @@ use crate::engine::planner::preview;
 use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_until};
 use crate::pace::{Budget, Consistency, Pace, Share, Turn};
-use crate::ports::{CheckpointReader, PageRequest, ReadAccess};
+use crate::ports::{Asks, CheckpointReader, PageRequest, ReadAccess};
 use crate::records::{Owner, RunRecord};
 use crate::request::{Settings, WrittenBy};
 use crate::table::{KeySchema, TableDescription, average_bytes, explain_segments};
@@ -360,6 +360,7 @@ async fn sampled<A: SurveyAccess, C, R>(
             after: None,
             limit,
             consistent: false,
+            asks: Asks::Sweep,
         };
         let until = Until::after(PATIENCE);
         let read = read_page(with.access, change, &pace, page, &until).await?;
@@ -436,6 +437,7 @@ pub async fn rehearse<A: SurveyAccess, R: Rehearsal>(
             after: None,
             limit: pace.items_per_read(LEAST_ITEMS, Consistency::Eventual),
             consistent: false,
+            asks: Asks::Sweep,
         };
         let Some(read) = read_page(access, &*change, &pace, page, &until).await? else {
             break;

@@ -1,8 +1,10 @@
 //! BatchExecuteStatement: what is asked and what is answered.
 
+use std::marker::PhantomData;
+
 use backfill_core::text;
-use backfill_core::value::measured::ItemBytes;
 use backfill_core::value::packed::ValueRef;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::quick::Quick;
@@ -13,14 +15,17 @@ use crate::send::Call;
 /// ([API_BatchExecuteStatement](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html)).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct BatchExecuteStatement<'a> {
+pub(crate) struct BatchExecuteStatement<'a, I> {
     pub(crate) statements: Vec<BatchStatement<'a>>,
     pub(crate) return_consumed_capacity: Option<&'a str>,
+    /// What is kept of items that conditions were held against.
+    #[serde(skip)]
+    pub(crate) found: PhantomData<fn() -> I>,
 }
 
-impl Call for BatchExecuteStatement<'_> {
+impl<I: DeserializeOwned> Call for BatchExecuteStatement<'_, I> {
     const OPERATION: &'static str = "BatchExecuteStatement";
-    type Answer = BatchExecuted;
+    type Answer = BatchExecuted<I>;
 
     /// The statements of a batch differ in their parameters. What they have in common is written as JSON once.
     fn body(&self) -> serde_json::Result<Vec<u8>> {
@@ -53,7 +58,7 @@ impl Call for BatchExecuteStatement<'_> {
         Ok(body)
     }
 
-    fn read_quickly(json: &str) -> Option<BatchExecuted> {
+    fn read_quickly(json: &str) -> Option<BatchExecuted<I>> {
         let mut json = Quick::new(json);
         let (mut responses, mut consumed) = (None, None);
         json.object(|json, name| {
@@ -73,13 +78,13 @@ impl Call for BatchExecuteStatement<'_> {
 }
 
 /// Most statements succeed, and are all told by the same few bytes: they are read but once.
-fn read_responses(json: &mut Quick<'_>) -> Option<Vec<StatementResponse>> {
+fn read_responses<I: DeserializeOwned>(json: &mut Quick<'_>) -> Option<Vec<StatementResponse<I>>> {
     let mut success = None;
     json.array(|json| {
         if success.is_some_and(|success| json.takes(success)) {
             return Some(StatementResponse { error: None });
         }
-        let (response, text) = json.value_and_text::<StatementResponse>()?;
+        let (response, text) = json.value_and_text::<StatementResponse<I>>()?;
         // Nothing but an object ends for sure where this one has ended.
         if response.error.is_none() && text.starts_with('{') {
             success = Some(text);
@@ -139,34 +144,37 @@ impl BatchStatement<'_> {
 
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct BatchExecuted {
+#[serde(bound(deserialize = "I: DeserializeOwned"))]
+pub(crate) struct BatchExecuted<I> {
     /// One for each statement, in their order.
-    pub(crate) responses: Vec<StatementResponse>,
+    pub(crate) responses: Vec<StatementResponse<I>>,
     /// Write units by table, those of failed statements included. Missing if no statement succeeded.
     pub(crate) consumed_capacity: Option<Vec<Capacity>>,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct StatementResponse {
-    pub(crate) error: Option<StatementError>,
+#[serde(bound(deserialize = "I: DeserializeOwned"))]
+pub(crate) struct StatementResponse<I> {
+    pub(crate) error: Option<StatementError<I>>,
 }
 
 /// API reference, BatchStatementError.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct StatementError {
+#[serde(bound(deserialize = "I: DeserializeOwned"))]
+pub(crate) struct StatementError<I> {
     #[serde(default, deserialize_with = "text::deserialize")]
     pub(crate) code: String,
     #[serde(default, deserialize_with = "text::deserialize")]
     pub(crate) message: String,
-    /// The item that the condition was held against. That it is there, and how large it is, is all that matters of it.
-    pub(crate) item: Option<ItemBytes>,
+    /// What is kept of the item that the condition was held against.
+    pub(crate) item: Option<I>,
 }
 
 #[cfg(test)]
 mod tests {
-    use backfill_core::Value;
+    use backfill_core::{Item, Value};
 
     use super::*;
 
@@ -184,6 +192,7 @@ mod tests {
         let mut batch = BatchExecuteStatement {
             statements: Vec::new(),
             return_consumed_capacity: Some("TOTAL"),
+            found: PhantomData::<fn() -> Item>,
         };
         let others = [
             statement(update, vec![text, odd]),

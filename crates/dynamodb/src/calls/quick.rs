@@ -96,6 +96,7 @@ impl<'a> Quick<'a> {
 
 #[cfg(test)]
 mod tests {
+    use backfill_core::value::measured::ItemBytes;
     use std::fmt::Debug;
 
     use serde::de::DeserializeOwned;
@@ -198,7 +199,7 @@ mod tests {
             r#"{"Responses":[]}"#,
         ];
         for batch in batches {
-            let (is_quick, others) = compared::<BatchExecuteStatement<'_>>(batch);
+            let (is_quick, others) = compared::<BatchExecuteStatement<'_, ItemBytes>>(batch);
             assert!(is_quick && others > 0, "{batch}: {others}");
         }
     }

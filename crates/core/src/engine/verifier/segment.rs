@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::clock::now_ms;
 use crate::pace::retry::{Until, retry_until};
 use crate::pace::{Consistency, Pace, Turn};
-use crate::ports::{LackingPage, Page, PageRequest, TableReader};
+use crate::ports::{Asks, LackingPage, Page, PageRequest, TableReader};
 use crate::records::{CountNote, Cursor};
 use crate::{Error, ErrorKind, Key, Result};
 
@@ -160,6 +160,7 @@ impl<R: TableReader> Counting<'_, R> {
             after: cursor.start_key(),
             limit: self.pace.items_per_read(PAGE_LIMIT, consistency),
             consistent: consistency == Consistency::Strong,
+            asks: Asks::Proof,
         }
     }
 

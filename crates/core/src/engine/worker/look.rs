@@ -6,7 +6,7 @@ use super::segment::Segment;
 use crate::change::Seen;
 use crate::pace::Consistency;
 use crate::pace::retry::retry_until;
-use crate::ports::{LookBy, PageRequest, SegmentStore, TableReader, TableWriter};
+use crate::ports::{Asks, LookBy, PageRequest, SegmentStore, TableReader, TableWriter};
 use crate::value::packed::PackedKey;
 use crate::{Item, Key, Result};
 
@@ -32,9 +32,9 @@ pub(super) struct Place<'p> {
 /// What a look has found.
 #[derive(Debug)]
 pub(super) enum Looked {
-    /// `P` does not hold for the item, or it is gone.
+    /// The item is not pending, or it is gone.
     NotPending,
-    /// `P` holds for the item, which is this.
+    /// The item is pending, and it is this.
     Pending(Item),
     /// The look says nothing: live writers were at the item, or at its place.
     Nothing,
@@ -85,7 +85,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             LookBy::Check => result.counters.consumed_wcu += units,
             LookBy::Query | LookBy::Page => result.counters.consumed_rcu += units,
         }
+        // What DynamoDB cannot say of it is said here.
+        let is_pending = |item: &Item| self.change.is_pending(&self.change.seen(item.clone()));
         Ok(Some(match (item, by) {
+            (Some(item), _) if !is_pending(&item) => Looked::NotPending,
             (Some(item), _) => Looked::Pending(item),
             (None, LookBy::Page) => Looked::Nothing,
             (None, _) => Looked::NotPending,
@@ -111,6 +114,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 after: after.as_ref(),
                 limit: place.limit,
                 consistent: true,
+                asks: Asks::Sweep,
             };
             // It teaches the pace nothing: part of that page is written already.
             let page = retry_until(

@@ -1,6 +1,8 @@
 //! One page of a segment: its pending items are written, several batches at once. Every write that was begun is waited for,
 //! so the page knows what became of each item.
 
+use std::borrow::Cow;
+
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::Mutex;
 
@@ -40,6 +42,47 @@ pub(super) struct Read<'a> {
     pub(super) limit: u32,
     /// Its room in memory.
     pub(super) room: PageRoom<'a>,
+}
+
+/// How often an update is made once more from an item that has moved.
+const MADE_AGAIN: u32 = 3;
+
+/// A write that has cost nothing that anybody knows of.
+fn refused(outcome: Outcome) -> Write {
+    Write {
+        outcome,
+        consumed_wcu: 0.0,
+    }
+}
+
+/// Sends the update of an item, and once more from what has become of it if it has moved, three times at most: then it is contended.
+/// What all of these have cost is that of the last one.
+pub(super) async fn until_it_rests<T>(
+    item: &Seen,
+    send: impl AsyncFn(&Seen) -> Result<Option<(Write, T)>>,
+) -> Result<Option<(Write, T)>> {
+    let mut item = Cow::Borrowed(item);
+    let mut consumed_wcu = 0.0;
+    for again in 0.. {
+        let Some((write, told)) = send(&item).await? else {
+            break;
+        };
+        consumed_wcu += write.consumed_wcu;
+        let outcome = match write.outcome {
+            Outcome::Moved(now) if again < MADE_AGAIN => {
+                item = Cow::Owned(*now);
+                continue;
+            }
+            Outcome::Moved(_) => Outcome::Contended,
+            outcome => outcome,
+        };
+        let write = Write {
+            outcome,
+            consumed_wcu,
+        };
+        return Ok(Some((write, told)));
+    }
+    Ok(None)
 }
 
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
@@ -163,9 +206,13 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         let (mut open, mut invalid) = (Vec::new(), Vec::new());
         for (i, outcome) in batch.outcomes.into_iter().enumerate() {
             let settled = match outcome {
+                Ok(Outcome::Moved(now)) => {
+                    open.push((i, Cow::Owned(*now)));
+                    Ok(None)
+                }
                 Ok(outcome) => self.judge(&items[i], outcome).await.map(Some),
                 Err(error) => {
-                    open.push(i);
+                    open.push((i, Cow::Borrowed(&items[i])));
                     if error.kind() == ErrorKind::InvalidSpec {
                         invalid.push((i, error));
                     }
@@ -174,7 +221,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             };
             result.outcomes.push(settled);
         }
-        self.settle_alone(items, open, &mut result).await;
+        self.settle_alone(open, &mut result).await;
         for (i, error) in invalid {
             if matches!(result.outcomes[i], Ok(Some(Outcome::Updated))) {
                 // What the item was refused for, it was refused for as a statement.
@@ -198,7 +245,8 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         let mut has_compared = self.has_compared.lock().await;
         if !std::mem::replace(&mut *has_compared, true) {
             rest = &raced[1..];
-            self.settle_alone(items, vec![first], result).await;
+            let alone = vec![(first, Cow::Borrowed(&items[first]))];
+            self.settle_alone(alone, result).await;
             if matches!(result.outcomes[first], Ok(Some(Outcome::Updated))) {
                 self.writer.distrust_batches(&format!(
                     "a batch did not update the item with key {}, and UpdateItem did; PartiQL seems to mean something \
@@ -209,14 +257,15 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         }
         drop(has_compared);
         if self.writer.batch_size() == 1 {
-            self.settle_alone(items, rest.to_vec(), result).await;
+            let rest = rest.iter().map(|&i| (i, Cow::Borrowed(&items[i])));
+            self.settle_alone(rest.collect(), result).await;
         }
     }
 
-    /// Sends each of these items by its own UpdateItem, and takes over what becomes of it.
-    async fn settle_alone(&self, items: &[Seen], which: Vec<usize>, result: &mut BatchResult) {
+    /// Sends each of these items, with its place in the request, by its own UpdateItem, and takes over what becomes of it.
+    async fn settle_alone(&self, which: Vec<(usize, Cow<'_, Seen>)>, result: &mut BatchResult) {
         let mut alone = stream::iter(which)
-            .map(|i| async move { (i, self.write_alone(&items[i]).await) })
+            .map(|(i, item)| async move { (i, self.write_alone(item).await) })
             .buffer_unordered(MAX_WINDOW);
         while let Some((i, written)) = alone.next().await {
             result.outcomes[i] = written.map(|write| {
@@ -227,22 +276,24 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         }
     }
 
-    /// Sends one guarded update by itself. `None`: not begun, or not acknowledged before the time was over.
-    async fn write_alone(&self, item: &Seen) -> Result<Option<Write>> {
-        let written = self.attempt(1, || self.writer.update(item)).await;
-        let write = match written {
-            Ok(Some(write)) => Write {
-                outcome: self.judge(item, write.outcome).await?,
-                ..write
-            },
-            Ok(None) => return Ok(None),
-            Err(error) => Write {
-                outcome: unless_busy(error)
-                    .map_err(|error| error.context(format!("key {}", item.key)))?,
-                consumed_wcu: 0.0,
-            },
+    /// Sends one guarded update by itself, and once more from what has become of the item as long as that may help. `None`: not
+    /// begun, or not acknowledged before the time was over.
+    async fn write_alone(&self, item: Cow<'_, Seen>) -> Result<Option<Write>> {
+        let of_key = |error: Error| error.context(format!("key {}", item.key));
+        let send = async |seen: &Seen| {
+            let written = self.attempt(1, || self.writer.update(seen)).await;
+            Ok(match written {
+                Ok(Some(write)) => Some((write, ())),
+                Ok(None) => None,
+                Err(error) => Some((refused(unless_busy(error)?), ())),
+            })
         };
-        Ok(Some(write))
+        let written = until_it_rests(&item, send).await;
+        let Some((write, ())) = written.map_err(of_key)? else {
+            return Ok(None);
+        };
+        let outcome = self.judge(&item, write.outcome).await?;
+        Ok(Some(Write { outcome, ..write }))
     }
 
     async fn judge(&self, item: &Seen, outcome: Outcome) -> Result<Outcome> {

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::gate::Gate;
 use super::result::PageResult;
 use super::validity::Validity;
+use crate::change::SharedChange;
 use crate::clock::now_ms;
 use crate::engine::canary::Quota;
 use crate::pace::Pace;
@@ -25,6 +26,7 @@ pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Segment<'a, R, W, S> {
     pub(super) segment: u32,
     pub(super) total_segments: u32,
+    pub(super) change: SharedChange,
     pub(super) reader: R,
     pub(super) writer: W,
     pub(super) pace: Pace<'a>,
@@ -81,8 +83,10 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             }
             Ok(Some(Outcome::Raced)) => counters.raced += 1,
             Ok(Some(Outcome::Vanished)) => counters.vanished += 1,
+            // What has moved is tried again before it comes here.
+            Ok(Some(Outcome::Contended | Outcome::Moved(_))) => counters.contended += 1,
             Ok(Some(Outcome::Rejected(reason) | Outcome::Unclear(reason))) => {
-                tracing::info!(%key, reason, "DynamoDB refuses this item's update for good");
+                tracing::info!(%key, reason, "this item's update is refused for good");
                 counters.rejected += 1;
                 result.rejected.push(Rejected {
                     segment: self.segment,

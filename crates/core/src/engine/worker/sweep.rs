@@ -16,7 +16,7 @@ use super::trial::{Trial, Trying};
 use crate::clock::now_ms;
 use crate::pace::retry::{Until, retry, retry_until};
 use crate::pace::{Consistency, SegmentRoom};
-use crate::ports::{PageRequest, SegmentStore, TableReader, TableWriter};
+use crate::ports::{Asks, PageRequest, SegmentStore, TableReader, TableWriter};
 use crate::records::{Cursor, Rejected, RunRecord, SegmentRecord};
 use crate::request::Settings;
 use crate::{Error, Result};
@@ -231,6 +231,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
             after: cursor.start_key(),
             limit,
             consistent: false,
+            asks: Asks::Sweep,
         };
         let read = retry_until(
             &self.segment.until,

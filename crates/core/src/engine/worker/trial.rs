@@ -5,6 +5,7 @@ use tokio::sync::Mutex;
 
 use super::gate::{Admission, First};
 use super::look::{Looked, Place};
+use super::page::until_it_rests;
 use super::result::PageResult;
 use super::segment::Segment;
 use super::validity::unless_busy;
@@ -223,7 +224,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 let error = Error::new(
                     ErrorKind::TooManyRejected,
                     format!(
-                        "DynamoDB refuses the update of each of the first {HOPELESS} items for good, such as that of key \
+                        "the update of each of the first {HOPELESS} items is refused for good, such as that of key \
                          {}: {}; change update, or pending so that it leaves such items out",
                         last.key, last.reason
                     ),
@@ -241,7 +242,8 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// nothing. What is still pending is compared with what was written: a live writer may have come in between.
     async fn write_and_try(&self, item: &Seen, place: Place<'_>, result: &mut PageResult) {
         let key = &item.key;
-        let shown = self.attempt(1, || self.writer.update_and_show(item)).await;
+        let send = async |seen: &Seen| self.attempt(1, || self.writer.update_and_show(seen)).await;
+        let shown = until_it_rests(item, send).await;
         let (outcome, written) = match shown {
             Ok(Some((write, written))) => {
                 result.counters.consumed_wcu += write.consumed_wcu;

@@ -1,0 +1,473 @@
+//! Values that are computed from the item itself. A write of one says under which sources it was computed: its guard is that of
+//! the pair, and that every source is what was read.
+//!
+//! So a value of ours always was that of the sources which stood beside it at the moment of the write (promise: computed). What has
+//! moved meanwhile fails the guard, and is computed again from the item that the failure brings along.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::compute::{Compute, Mode};
+use super::expression::OURS;
+use super::pair::Pair;
+use super::partiql::{BoundStatement, Watching};
+use super::seam::{Change, Condition, GuardedUpdate, Lacks, Made, Seen, Sweep, Weighed};
+use super::spec::{Spec, check_value};
+use crate::compute::{LANGUAGE, Path, Template, is_same};
+use crate::table::KeySchema;
+use crate::value::packed::ValueRef;
+use crate::{Item, Value};
+
+/// Targets that get what their templates give, on one table.
+#[derive(Debug)]
+pub struct Computed {
+    /// Predicate, keys and guard. In [`Mode::Converge`] its predicate says that there is something to compute from, and no more.
+    pair: Pair,
+    mode: Mode,
+    targets: Vec<Target>,
+    /// What an item must have for anything to be computed.
+    required: Vec<Path>,
+    /// What the guard compares with what was read.
+    watched: Vec<Watched>,
+    /// The top-level attributes that a sweep brings along.
+    reads: Vec<String>,
+    sweep: Sweep,
+    proof: Sweep,
+    /// `#name` → attribute, of the guard.
+    guard_names: BTreeMap<String, String>,
+    partiql: Result<Watching, String>,
+}
+
+/// An attribute that is set, and what gives its value.
+#[derive(Debug)]
+struct Target {
+    attribute: String,
+    /// Its placeholder, and that of its value.
+    name: String,
+    value: String,
+    /// An error says why nothing can be computed here.
+    template: Result<Template, String>,
+}
+
+/// What the guard compares.
+#[derive(Debug)]
+struct Watched {
+    path: Path,
+    /// The path in an expression.
+    expression: String,
+    /// The placeholder of what was read.
+    value: String,
+}
+
+/// The placeholders of a path: its expression, and each `#name` → attribute.
+fn placed(kind: &str, nth: usize, path: &Path) -> (String, Vec<(String, String)>) {
+    let names = path.names().iter().enumerate();
+    let names: Vec<(String, String)> = names
+        .map(|(depth, name)| (format!("#{OURS}{kind}{nth}_{depth}"), name.clone()))
+        .collect();
+    let expression: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+    (expression.join("."), names)
+}
+
+/// The paths of which none lies within another, in order: DynamoDB takes no two that overlap.
+fn outermost(paths: impl IntoIterator<Item = Path>) -> Vec<Path> {
+    let all: BTreeSet<Path> = paths.into_iter().collect();
+    let is_within = |path: &Path| all.iter().any(|other| other != path && other.covers(path));
+    all.iter()
+        .filter(|path| !is_within(path))
+        .cloned()
+        .collect()
+}
+
+/// The sweep that brings the key and these paths along.
+fn sweep(filter: &Condition, keys: &KeySchema, paths: &[Path]) -> Sweep {
+    let mut names = filter.names.clone();
+    let mut projection = Vec::new();
+    for (i, key) in keys.names().enumerate() {
+        let name = format!("#{OURS}key{i}");
+        projection.push(name.clone());
+        names.insert(name, key.to_owned());
+    }
+    for (i, path) in paths.iter().enumerate() {
+        let (expression, of_path) = placed("of", i, path);
+        projection.push(expression);
+        names.extend(of_path);
+    }
+    Sweep {
+        filter: filter.expression.clone(),
+        projection: projection.join(", "),
+        names,
+        values: filter.values.clone(),
+    }
+}
+
+impl Computed {
+    /// The change that `spec`, which computes this, is on a table with these keys.
+    pub fn new(spec: &Spec, compute: &Compute, keys: &KeySchema) -> Computed {
+        let targets: Vec<Target> = targets(compute).collect();
+        let sources = || {
+            targets
+                .iter()
+                .filter_map(|target| target.template.as_ref().ok())
+        };
+        let sources = || sources().flat_map(Template::sources);
+        let is_key = |path: &Path| keys.names().any(|key| key == path.names()[0]);
+        let required = sources().filter(|source| source.required && !is_key(&source.path));
+        let required: BTreeSet<Path> = required.map(|source| source.path.clone()).collect();
+        let required: Vec<Path> = required.into_iter().collect();
+        let of_targets = || {
+            targets
+                .iter()
+                .map(|target| Path::attribute(&target.attribute))
+        };
+        let read = sources().map(|source| source.path.clone());
+        let read = read.chain(of_targets().filter(|_| compute.mode == Mode::Converge));
+        let read = outermost(read.filter(|path| !is_key(path)));
+        let all = outermost(read.iter().cloned().chain(of_targets()));
+        let there = exist(&required, keys);
+        let pending = match compute.mode {
+            Mode::Missing => missing(&targets, &there, &required),
+            Mode::Converge => there.clone(),
+            Mode::Replace => Condition::of(&spec.pending, spec),
+        };
+        let pair = Pair::guarding(spec, &pending, keys);
+        let mut guard_names = pair.guard_names();
+        let mut watched = Vec::new();
+        for (i, path) in read.iter().enumerate() {
+            let (expression, names) = placed("of", i, path);
+            guard_names.extend(names);
+            watched.push(Watched {
+                path: path.clone(),
+                expression,
+                value: format!(":{OURS}of{i}"),
+            });
+        }
+        let attributes: BTreeSet<&String> = sources()
+            .map(|source| &source.path.names()[0])
+            .chain(read.iter().map(|path| &path.names()[0]))
+            .collect();
+        Computed {
+            mode: compute.mode,
+            reads: attributes.into_iter().cloned().collect(),
+            sweep: sweep(&pending, keys, &read),
+            proof: match compute.mode {
+                Mode::Replace => sweep(&pending, keys, &[]),
+                Mode::Missing | Mode::Converge => sweep(&there, keys, &all),
+            },
+            partiql: partiql(spec, compute, &pending, keys, &targets, &watched),
+            pair,
+            targets,
+            required,
+            watched,
+            guard_names,
+        }
+    }
+
+    /// Whether a target has another value than what was made of its item.
+    fn differs(&self, item: &Item, made: &Made) -> bool {
+        let is_there = |(name, value): (&String, &Value)| {
+            item.get(name).is_some_and(|now| is_same(now, value))
+        };
+        !made.set.iter().all(is_there) || made.remove.iter().any(|name| item.contains_key(name))
+    }
+
+    /// Whether everything is there that is needed.
+    fn has_sources(&self, item: &Item) -> bool {
+        self.required.iter().all(|path| path.get(item).is_some())
+    }
+
+    fn lacks_target(&self, item: &Item) -> bool {
+        let mut targets = self.targets.iter();
+        targets.any(|target| !item.contains_key(&target.attribute))
+    }
+
+    /// Computes the values of an item.
+    fn compute(&self, item: &Item) -> Result<Made, String> {
+        let mut made = Made::default();
+        for target in &self.targets {
+            let of_target = |why: &dyn std::fmt::Display| {
+                let name = super::expression::shown_name(&target.attribute);
+                format!("{name} cannot be computed: {why}")
+            };
+            let template = target.template.as_ref().map_err(|why| of_target(why))?;
+            let value = template.evaluate(item).map_err(|why| of_target(&why))?;
+            check_value(&value).map_err(|why| of_target(&why))?;
+            made.set.insert(target.attribute.clone(), value);
+        }
+        Ok(made)
+    }
+
+    /// The update of what was made, with the names that it uses and no others.
+    fn update_of(&self, made: &Made) -> (String, Vec<(String, String)>) {
+        let mut names = Vec::new();
+        let mut set = Vec::new();
+        let mut remove = Vec::new();
+        for target in &self.targets {
+            let (name, value) = (&target.name, &target.value);
+            if made.set.contains_key(&target.attribute) {
+                set.push(match (self.mode, self.targets.len()) {
+                    // Of several that one is missing says nothing of the others.
+                    (Mode::Missing, 2..) => format!("{name} = if_not_exists({name}, {value})"),
+                    _ => format!("{name} = {value}"),
+                });
+            } else if made.remove.contains(&target.attribute) {
+                remove.push(name.as_str());
+            } else {
+                continue;
+            }
+            names.push((name.clone(), target.attribute.clone()));
+        }
+        let mut update = String::new();
+        for (section, parts) in [("SET ", set.join(", ")), ("REMOVE ", remove.join(", "))] {
+            if !parts.is_empty() {
+                let space = if update.is_empty() { "" } else { " " };
+                update.push_str(&format!("{space}{section}{parts}"));
+            }
+        }
+        (update, names)
+    }
+}
+
+/// What is computed, with placeholders.
+fn targets(compute: &Compute) -> impl Iterator<Item = Target> {
+    compute.targets.iter().enumerate().map(|(i, (attribute, text))| Target {
+        attribute: attribute.clone(),
+        name: format!("#{OURS}t{i}"),
+        value: format!(":{OURS}t{i}"),
+        template: match compute.language {
+            LANGUAGE => Template::parse(text),
+            other => Err(format!(
+                "it is written in version {other} of the language, and this program knows version {LANGUAGE}"
+            )),
+        },
+    })
+}
+
+/// That each of these is there. If none is asked for, that the item is.
+fn exist(paths: &[Path], keys: &KeySchema) -> Condition {
+    let mut condition = Condition::default();
+    let mut parts = Vec::new();
+    for (i, path) in paths.iter().enumerate() {
+        let (expression, names) = placed("in", i, path);
+        parts.push(format!("attribute_exists({expression})"));
+        condition.names.extend(names);
+    }
+    if parts.is_empty() {
+        let key = format!("#{OURS}key0");
+        parts.push(format!("attribute_exists({key})"));
+        condition.names.insert(key, keys.hash.name.clone());
+    }
+    condition.expression = parts.join(" AND ");
+    condition
+}
+
+/// That one of the targets is missing, and everything is there that is needed.
+fn missing(targets: &[Target], there: &Condition, required: &[Path]) -> Condition {
+    let mut condition = Condition::default();
+    let lacks = targets.iter().map(|target| {
+        let (name, attribute) = (target.name.clone(), target.attribute.clone());
+        condition.names.insert(name, attribute);
+        format!("attribute_not_exists({})", target.name)
+    });
+    let lacks: Vec<String> = lacks.collect();
+    condition.expression = match &lacks[..] {
+        [one] => one.clone(),
+        several => format!("({})", several.join(" OR ")),
+    };
+    if !required.is_empty() {
+        condition.names.extend(there.names.clone());
+        condition.expression += &format!(" AND {}", there.expression);
+    }
+    condition
+}
+
+/// The statement by which batches set the targets.
+fn partiql(
+    spec: &Spec,
+    compute: &Compute,
+    pending: &Condition,
+    keys: &KeySchema,
+    targets: &[Target],
+    watched: &[Watched],
+) -> Result<Watching, String> {
+    if compute.mode == Mode::Missing && targets.len() > 1 {
+        return Err("if_not_exists in the update".into());
+    }
+    let of_watched = watched.iter().map(|watched| match watched.path.names() {
+        [name] => Ok(name.as_str()),
+        _ => Err(format!("the value inside a map at {}", watched.path)),
+    });
+    let watched = of_watched.collect::<Result<Vec<&str>, String>>()?;
+    let targets: Vec<&str> = targets
+        .iter()
+        .map(|target| target.attribute.as_str())
+        .collect();
+    // That an item is there a statement asks by its key.
+    let names_key = |name: &String| keys.names().any(|key| key == name);
+    let is_of_key = compute.mode != Mode::Replace && pending.names.values().all(names_key);
+    let pending = (!is_of_key).then_some(pending);
+    Watching::new(&spec.table, pending, keys, &targets, &watched)
+}
+
+impl Change for Computed {
+    fn table(&self) -> &str {
+        self.pair.table()
+    }
+
+    fn keys(&self) -> &KeySchema {
+        self.pair.keys()
+    }
+
+    fn fingerprint(&self) -> &str {
+        self.pair.fingerprint()
+    }
+
+    fn pending(&self) -> &Condition {
+        self.pair.pending()
+    }
+
+    fn not_pending(&self) -> &Condition {
+        self.pair.not_pending()
+    }
+
+    fn sweep(&self) -> &Sweep {
+        &self.sweep
+    }
+
+    fn is_pending(&self, item: &Seen) -> bool {
+        match self.mode {
+            Mode::Missing | Mode::Replace => true,
+            // What cannot be computed stays pending, and is rejected.
+            Mode::Converge => match self.compute(&item.read) {
+                Ok(made) => self.differs(&item.read, &made),
+                Err(_) => true,
+            },
+        }
+    }
+
+    fn proof(&self) -> &Sweep {
+        &self.proof
+    }
+
+    fn weigh(&self, item: &Item) -> Weighed {
+        if self.mode == Mode::Replace {
+            return Weighed::Pending;
+        }
+        if !self.has_sources(item) {
+            return Weighed::Done;
+        }
+        if self.mode == Mode::Missing && self.lacks_target(item) {
+            return Weighed::Pending;
+        }
+        let is_different = match self.compute(item) {
+            Ok(made) => self.differs(item, &made),
+            Err(_) => true,
+        };
+        match (is_different, self.mode) {
+            (false, _) => Weighed::Done,
+            (true, Mode::Converge) => Weighed::Pending,
+            (true, _) => Weighed::Different,
+        }
+    }
+
+    fn tells_different(&self) -> bool {
+        self.mode != Mode::Replace
+    }
+
+    fn lacks(&self) -> Option<&Lacks> {
+        self.pair.lacks()
+    }
+
+    fn reads(&self) -> &[String] {
+        &self.reads
+    }
+
+    fn seen(&self, item: Item) -> Seen {
+        let is_read = |name: &str| self.reads.iter().any(|read| read == name);
+        let of_keys = self.keys().names().filter(|name| is_read(name));
+        let of_keys = of_keys.filter_map(|name| Some((name.to_owned(), item.get(name)?.clone())));
+        let of_keys: Vec<(String, Value)> = of_keys.collect();
+        let mut seen = Seen::new(self.keys(), item);
+        seen.read.retain(|name, _| is_read(name));
+        seen.read.extend(of_keys);
+        seen
+    }
+
+    fn make(&self, item: &Seen) -> Result<Made, String> {
+        self.compute(&item.read)
+    }
+
+    fn update<'a>(&'a self, item: &'a Seen, made: &'a Made) -> GuardedUpdate<'a> {
+        let mut values = self.pair.pending().values.clone();
+        let mut conditions = Vec::with_capacity(self.watched.len());
+        for watched in &self.watched {
+            let Watched {
+                expression, value, ..
+            } = watched;
+            conditions.push(match watched.path.get(&item.read) {
+                Some(read) => {
+                    values.insert(value.clone(), read.clone());
+                    format!("{expression} = {value}")
+                }
+                None => format!("attribute_not_exists({expression})"),
+            });
+        }
+        let (update, of_targets) = self.update_of(made);
+        let mut names = self.guard_names.clone();
+        names.extend(of_targets);
+        for target in &self.targets {
+            if let Some(made) = made.set.get(&target.attribute) {
+                values.insert(target.value.clone(), made.clone());
+            }
+        }
+        GuardedUpdate {
+            update: Cow::Owned(update),
+            condition: Cow::Owned(self.pair.guard().and(&conditions)),
+            names: Cow::Owned(names),
+            values: Cow::Owned(values),
+        }
+    }
+
+    fn statement<'a>(
+        &'a self,
+        item: &'a Seen,
+        made: &'a Made,
+    ) -> Result<BoundStatement<'a>, &'a str> {
+        let statement = self.partiql.as_ref().map_err(String::as_str)?;
+        if made.set.len() < self.targets.len() {
+            return Err("an attribute that is left as it is");
+        }
+        let of_targets = self
+            .targets
+            .iter()
+            .filter_map(|target| made.set.get(&target.attribute));
+        let watched = self
+            .watched
+            .iter()
+            .map(|watched| watched.path.get(&item.read));
+        statement.bind(&item.key, of_targets.map(ValueRef::from), watched)
+    }
+
+    fn why_no_statement(&self) -> Option<&str> {
+        self.partiql.as_ref().err().map(String::as_str)
+    }
+
+    fn moved(&self, item: &Seen, now: Item) -> Option<Seen> {
+        let is_left =
+            |watched: &Watched| match (watched.path.get(&item.read), watched.path.get(&now)) {
+                (Some(read), Some(now)) => is_same(read, now),
+                (read, now) => read.is_none() && now.is_none(),
+            };
+        // What was compared is as it was read, so it is the predicate that failed.
+        if self.watched.iter().all(is_left) || !self.has_sources(&now) {
+            return None;
+        }
+        let is_done = match self.mode {
+            Mode::Missing => !self.lacks_target(&now),
+            Mode::Converge => !self.is_pending(&self.seen(now.clone())),
+            // If it is the predicate, the guard says so once more.
+            Mode::Replace => false,
+        };
+        (!is_done).then(|| self.seen(now))
+    }
+}
