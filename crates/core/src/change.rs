@@ -4,9 +4,9 @@
 //! else of it, so another kind of change needs no other loop. [`Pair`], made from a [`Spec`], is the one kind that there
 //! is.
 
-mod evaluate;
 pub mod compute;
 mod computed;
+mod evaluate;
 pub mod expression;
 pub mod grammar;
 mod lacks;
@@ -18,8 +18,8 @@ mod spec;
 mod syntax;
 mod verbs;
 
-pub use self::evaluate::Parsed;
 pub use self::compute::{Compute, Mode};
+pub use self::evaluate::Parsed;
 pub use self::lacks::lacking_text;
 pub use self::pair::Pair;
 pub use self::seam::{

@@ -2,6 +2,7 @@
 //! of it, page by page and key by key.
 
 mod accounting;
+mod computed;
 mod languages;
 mod never;
 mod no_gap;

@@ -471,3 +471,265 @@ impl Change for Computed {
         (!is_done).then(|| self.seen(now))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{KeyAttribute, KeyType};
+
+    fn keys() -> KeySchema {
+        KeySchema {
+            hash: KeyAttribute::new("id", KeyType::S),
+            range: Some(KeyAttribute::new("created", KeyType::N)),
+        }
+    }
+
+    fn computed(mode: Mode, targets: &[(&str, &str)]) -> Computed {
+        let targets = targets
+            .iter()
+            .map(|(name, text)| (name.to_string(), text.to_string()));
+        let compute = Compute::new(mode, targets.collect());
+        let replaces = mode == Mode::Replace;
+        let spec = compute.clone().pair(
+            "stuff",
+            replaces.then(|| "attribute_type(ttl, :s)".to_owned()),
+            BTreeMap::new(),
+            match replaces {
+                true => Item::from([(":s".to_owned(), text("S"))]),
+                false => Item::new(),
+            },
+        );
+        Computed::new(&spec.unwrap(), &compute, &keys())
+    }
+
+    fn text(text: &str) -> Value {
+        Value::S(text.into())
+    }
+
+    /// An item with this key and these attributes besides.
+    fn item(attributes: &[(&str, Value)]) -> Item {
+        let mut item = Item::from([
+            ("id".to_owned(), text("a")),
+            ("created".to_owned(), Value::N("1".into())),
+        ]);
+        item.extend(
+            attributes
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.clone())),
+        );
+        item
+    }
+
+    /// computed: the guard of a write compares each source with what it was computed from.
+    #[test]
+    fn computed_under_the_guard_of_what_was_read() {
+        let change = computed(Mode::Missing, &[("gsi", "${tenant}#${status|lower}")]);
+        assert_eq!(
+            change.sweep.filter,
+            "attribute_not_exists(#backfill_t0) AND attribute_exists(#backfill_in0_0) AND attribute_exists(#backfill_in1_0)"
+        );
+        assert_eq!(
+            change.sweep.projection,
+            "#backfill_key0, #backfill_key1, #backfill_of0_0, #backfill_of1_0"
+        );
+        let seen = change.seen(item(&[
+            ("tenant", text("t1")),
+            ("status", text("NEW")),
+            ("payload", text("large")),
+        ]));
+        assert_eq!(seen.read.len(), 2, "the sources alone: {seen:?}");
+        let made = change.make(&seen).unwrap();
+        let update = change.update(&seen, &made);
+        assert_eq!(update.update, "SET #backfill_t0 = :backfill_t0");
+        assert_eq!(
+            update.condition.as_str(),
+            "attribute_exists(#backfill_key0) AND (attribute_not_exists(#backfill_t0) AND \
+             attribute_exists(#backfill_in0_0) AND attribute_exists(#backfill_in1_0)) AND \
+             (#backfill_of0_0 = :backfill_of0) AND (#backfill_of1_0 = :backfill_of1)"
+        );
+        assert_eq!(
+            *update.values,
+            Item::from([
+                (":backfill_of0".to_owned(), text("NEW")),
+                (":backfill_of1".to_owned(), text("t1")),
+                (":backfill_t0".to_owned(), text("t1#new")),
+            ])
+        );
+        let used = format!("{} {}", update.update, update.condition.as_str());
+        let used: BTreeSet<&str> = super::super::expression::placeholders(&used)
+            .into_iter()
+            .collect();
+        let defined = update.names.keys().chain(update.values.keys());
+        assert_eq!(used, defined.map(String::as_str).collect::<BTreeSet<_>>());
+        let statement = change.statement(&seen, &made).unwrap();
+        assert_eq!(
+            statement.text,
+            r#"UPDATE "stuff" SET "gsi" = ? WHERE "id" = ? AND "created" = ? AND ("gsi" IS MISSING AND "status" IS NOT MISSING AND "tenant" IS NOT MISSING) AND "status" = ? AND "tenant" = ?"#
+        );
+        assert_eq!(statement.parameters.len(), 5);
+    }
+
+    /// computed: a source that need not be there is compared, too: that it is still missing.
+    #[test]
+    fn computed_under_the_guard_of_what_was_missing() {
+        let change = computed(Mode::Missing, &[("name", r#"${nick|default("nobody")}"#)]);
+        let seen = change.seen(item(&[]));
+        let made = change.make(&seen).unwrap();
+        assert_eq!(made.set["name"], text("nobody"));
+        let update = change.update(&seen, &made);
+        let guard = update.condition.as_str();
+        assert!(
+            guard.ends_with("AND (attribute_not_exists(#backfill_of0_0))"),
+            "{guard}"
+        );
+        let statement = change.statement(&seen, &made).unwrap();
+        assert!(
+            statement.text.ends_with(r#" AND "nick" IS MISSING"#),
+            "{}",
+            statement.text
+        );
+    }
+
+    /// only-U: of several targets those that are there stay, and what PartiQL cannot say of an item is for UpdateItem.
+    #[test]
+    fn several_targets_and_sources_of_every_kind() {
+        let change = computed(Mode::Missing, &[("a", "${id}"), ("b", "${m.x|size}")]);
+        assert_eq!(change.reads, ["id", "m"]);
+        let inside = Value::M(BTreeMap::from([("x".to_owned(), text("abc"))]));
+        let seen = change.seen(item(&[("m", inside)]));
+        assert_eq!(seen.key.to_key().0.len(), 2);
+        let made = change.make(&seen).unwrap();
+        assert_eq!(made.set["a"], text("a"));
+        let update = change.update(&seen, &made);
+        assert_eq!(
+            update.update,
+            "SET #backfill_t0 = if_not_exists(#backfill_t0, :backfill_t0), \
+             #backfill_t1 = if_not_exists(#backfill_t1, :backfill_t1)"
+        );
+        let guard = update.condition.as_str();
+        assert!(
+            guard.ends_with(" AND (#backfill_of0_0.#backfill_of0_1 = :backfill_of0)"),
+            "{guard}"
+        );
+        assert!(!guard.contains("created"), "a key cannot change: {guard}");
+        assert!(change.why_no_statement().is_some());
+        let change = computed(Mode::Missing, &[("n", "${list|size}")]);
+        let seen = change.seen(item(&[("list", Value::L(vec![text("x")]))]));
+        let made = change.make(&seen).unwrap();
+        change.statement(&seen, &made).unwrap_err();
+    }
+
+    /// What a failed guard means, by the item that it brings along.
+    #[test]
+    fn what_has_moved_is_made_again_and_what_is_done_is_not() {
+        let was = [("s", text("a"))];
+        let cases: [(&str, &[(&str, Value)], Option<&str>); 5] = [
+            (
+                "as it was: the predicate has failed",
+                &[("s", text("a"))],
+                None,
+            ),
+            ("another source", &[("s", text("B"))], Some("b")),
+            (
+                "another writer was first",
+                &[("s", text("B")), ("x", text("live"))],
+                None,
+            ),
+            ("nothing to compute from", &[], None),
+            ("another type", &[("s", Value::Bool(true))], Some("")),
+        ];
+        let change = computed(Mode::Missing, &[("x", "${s|lower}")]);
+        let seen = change.seen(item(&was));
+        for (what, now, made) in cases {
+            let moved = change.moved(&seen, item(now));
+            let again = moved.map(|seen| match change.make(&seen) {
+                Ok(made) => made.set["x"].clone(),
+                Err(_) => text(""),
+            });
+            assert_eq!(again, made.map(text), "{what}");
+        }
+        let change = computed(Mode::Converge, &[("x", "${s|lower}")]);
+        let seen = change.seen(item(&[("s", text("A")), ("x", text("old"))]));
+        let moved = |now: &[(&str, Value)]| change.moved(&seen, item(now)).is_some();
+        assert!(!moved(&[("s", text("A")), ("x", text("old"))]));
+        assert!(
+            moved(&[("s", text("A")), ("x", text("other"))]),
+            "the target moved"
+        );
+        assert!(
+            !moved(&[("s", text("A")), ("x", text("a"))]),
+            "it is what it should be"
+        );
+        assert!(moved(&[("s", text("C")), ("x", text("a"))]));
+    }
+
+    /// proof: what an item counts as, in each mode.
+    #[test]
+    fn proof_of_values_by_mode() {
+        use Weighed::{Different, Done, Pending};
+        let cases: [(&[(&str, Value)], [Weighed; 2]); 6] = [
+            (&[("s", text("A"))], [Pending, Pending]),
+            (&[("s", text("A")), ("x", text("a"))], [Done, Done]),
+            (&[("s", text("A")), ("x", text("b"))], [Different, Pending]),
+            (&[("x", text("b"))], [Done, Done]),
+            (&[], [Done, Done]),
+            (
+                &[("s", Value::Null(true)), ("x", text("b"))],
+                [Different, Pending],
+            ),
+        ];
+        for (attributes, expected) in cases {
+            for (mode, expected) in [Mode::Missing, Mode::Converge].into_iter().zip(expected) {
+                let change = computed(mode, &[("x", "${s|lower}")]);
+                assert_eq!(
+                    change.weigh(&item(attributes)),
+                    expected,
+                    "{mode:?} {attributes:?}"
+                );
+                assert!(change.tells_different());
+            }
+        }
+        let change = computed(Mode::Replace, &[("ttl", "${ttl|number}")]);
+        assert_eq!(change.sweep.filter, "attribute_type(ttl, :s)");
+        assert!(!change.tells_different());
+        let seen = change.seen(item(&[("ttl", text("17"))]));
+        let made = change.make(&seen).unwrap();
+        let update = change.update(&seen, &made);
+        assert_eq!(update.values[":backfill_t0"], Value::N("17".into()));
+        assert_eq!(update.values[":backfill_of0"], text("17"));
+        assert_eq!(update.values[":s"], text("S"));
+        let why = change
+            .make(&change.seen(item(&[("ttl", text("soon"))])))
+            .unwrap_err();
+        assert!(
+            why.contains("ttl") && why.contains("number") && why.contains("soon"),
+            "{why}"
+        );
+    }
+
+    /// computed: a converge change is pending for what differs alone, and its guard holds the target, too.
+    #[test]
+    fn converging_watches_the_target() {
+        let change = computed(Mode::Converge, &[("x", "${s|lower}")]);
+        assert_eq!(change.sweep.filter, "attribute_exists(#backfill_in0_0)");
+        let is_pending =
+            |attributes: &[(&str, Value)]| change.is_pending(&change.seen(item(attributes)));
+        assert!(is_pending(&[("s", text("A"))]));
+        assert!(is_pending(&[("s", text("A")), ("x", text("b"))]));
+        assert!(!is_pending(&[("s", text("A")), ("x", text("a"))]));
+        let seen = change.seen(item(&[("s", text("A")), ("x", text("b"))]));
+        let made = change.make(&seen).unwrap();
+        let update = change.update(&seen, &made);
+        let guard = update.condition.as_str();
+        assert!(
+            guard.ends_with(
+                "(#backfill_of0_0 = :backfill_of0) AND (#backfill_of1_0 = :backfill_of1)"
+            ),
+            "{guard}"
+        );
+        assert_eq!(update.values[":backfill_of1"], text("b"));
+        // One whose target is its own source is compared once.
+        let own = computed(Mode::Converge, &[("s", "${s|lower}")]);
+        assert_eq!(own.watched.len(), 1);
+    }
+}
