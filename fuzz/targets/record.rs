@@ -120,7 +120,10 @@ fn go_on_with(verification: Verification) {
         }
     });
     match end {
-        Ok(end) => assert!(end.done && end.samples.len() <= 10),
+        Ok(end) => {
+            let different = end.told_different().map_or(0, |found| found.samples.len());
+            assert!(end.done && end.samples.len() <= 10 && different <= 5);
+        }
         Err(refusal) => assert_is_a_clear_sentence(&refusal.report()),
     }
 }

@@ -4,6 +4,7 @@
 
 mod count_note;
 mod counters;
+mod different;
 mod history;
 mod latency;
 mod owner;
@@ -16,6 +17,7 @@ mod sums;
 
 pub use count_note::CountNote;
 pub use counters::Counters;
+pub use different::Different;
 pub use history::{BUCKET_MS, Flush, HistoryBucket};
 pub use latency::{Histogram, Latencies};
 pub use owner::{ExecutionArn, Owner, Process};

@@ -132,6 +132,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
                 pass = conclusion.pass,
                 status = ?conclusion.status,
                 remaining = conclusion.remaining,
+                different = conclusion.different,
                 "answer: {}",
                 conclusion.message
             ),

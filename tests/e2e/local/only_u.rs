@@ -29,7 +29,7 @@ async fn only_u_changes_and_proof_is_given() {
     assert_eq!(
         fields,
         "run_id table status passes segments segments_unread scanned matched updated raced vanished rejected contended remaining \
-          lacking elapsed_seconds sessions total_seconds consumed_rcu consumed_wcu throttles latency max_wcu max_rcu held cost_usd samples region account endpoint"
+          lacking different different_samples elapsed_seconds sessions total_seconds consumed_rcu consumed_wcu throttles latency max_wcu max_rcu held cost_usd samples region account endpoint"
             .split(' ')
             .collect()
     );

@@ -43,6 +43,10 @@ struct Verified {
     samples: Vec<Key>,
     /// Items that the predicate leaves out and that lack this attribute, which the update sets.
     lacking: BTreeMap<String, u64>,
+    /// Items that have another value than their sources give now; null if that was not counted.
+    different: Option<u64>,
+    /// Up to five keys of such items.
+    different_samples: Vec<Key>,
     consumed_rcu: f64,
     elapsed_seconds: f64,
 }
@@ -59,11 +63,14 @@ pub async fn verify(args: VerifyArgs) -> Result<Ending> {
     say!("{}", counted.sentence(&request, &connection));
     let ending = counted.ending();
     if args.json {
+        let (different, different_samples) = counted.different();
         print::json(&place::with(&Verified {
             remaining: counted.remaining(),
             table: request.spec.table,
             scanned: counted.verification.scanned,
             lacking: counted.verification.told_lacking(),
+            different,
+            different_samples,
             consumed_rcu: counted.verification.all_rcu(),
             samples: counted.verification.samples,
             elapsed_seconds: counted.elapsed_seconds,

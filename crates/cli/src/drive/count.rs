@@ -12,7 +12,7 @@ use backfill_core::survey::DEFAULT_PAGES;
 use backfill_core::table::TableDescription;
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::Summary;
-use backfill_core::{Request, Result, printable};
+use backfill_core::{Key, Request, Result, printable};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadOnly};
 
 use crate::budget;
@@ -81,6 +81,14 @@ impl Counted {
             .then_some(self.verification.remaining)
     }
 
+    /// How many items have another value than their sources give now, `None` if they were not counted, and keys of some.
+    pub fn different(&self) -> (Option<u64>, Vec<Key>) {
+        let different = self.verification.told_different().cloned();
+        different.map_or((None, Vec::new()), |found| {
+            (Some(found.items), found.samples)
+        })
+    }
+
     /// What the count means as exit code.
     pub fn ending(&self) -> Ending {
         match self.remaining() {
@@ -112,6 +120,9 @@ impl Counted {
         }
         if let Some(lacking) = lacking_text(&self.verification.told_lacking()) {
             text.push_str(&format!("\n{lacking}"));
+        }
+        if let Some(different) = self.verification.told_different() {
+            text.push_str(&format!("\n{}", different.sentence()));
         }
         text
     }
@@ -157,6 +168,7 @@ pub async fn dry_run(
         ending => (RunStatus::Succeeded, ending),
     };
     if json {
+        let (different, different_samples) = counted.different();
         print::json(&place::with(&Summary {
             segments: counted.segments,
             scanned: counted.verification.scanned,
@@ -164,6 +176,8 @@ pub async fn dry_run(
             elapsed_seconds: counted.elapsed_seconds,
             consumed_rcu: counted.verification.all_rcu(),
             lacking: counted.verification.told_lacking(),
+            different,
+            different_samples,
             samples: counted.verification.samples,
             ..Summary::without_records(request, status)
         }));

@@ -115,6 +115,8 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices, checkpoint_tabl
         lines.push(format!("            {key}"));
     }
     lines.extend(lacking_text(&summary.lacking).map(|text| format!("  lacking   {text}")));
+    let different = summary.told_different();
+    lines.extend(different.map(|found| format!("  different {}", found.sentence())));
     lines.push(format!(
         "  capacity  {:.1} read units, {:.1} write units; {}; throttled {} times",
         summary.consumed_rcu,
@@ -129,4 +131,36 @@ pub fn text(run: &RunRecord, summary: &Summary, prices: &Prices, checkpoint_tabl
     let time = words::time_of(summary, |seconds| format!("{seconds:.1} s"));
     lines.push(format!("  time      {time}"));
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::show::samples::{pass, run, segment};
+    use backfill_core::Key;
+    use backfill_core::Value;
+
+    /// What only runs that compute values have is shown if there is any of it.
+    #[test]
+    fn a_run_that_computes_values_tells_more() {
+        let prices = Prices::default();
+        let snapshot = pass(run(), vec![segment(0, 1_000)]);
+        let mut summary = snapshot.summary(&prices);
+        let before = text(&snapshot.run, &summary, &prices, "checkpoints");
+        assert!(!before.contains("contended") && !before.contains("different"));
+        (summary.matched, summary.contended) = (503, 3);
+        summary.different = Some(12);
+        let key = Key([("id".to_owned(), Value::S("item-7".into()))].into());
+        summary.different_samples = vec![key.clone()];
+        let text = text(&snapshot.run, &summary, &prices, "checkpoints");
+        for line in [
+            "  matched   503 = 500 updated + 0 raced + 0 vanished + 0 rejected + 3 contended"
+                .to_owned(),
+            format!(
+                "  different 12 items have another value than their sources give now, such as {key}"
+            ),
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{text}");
+        }
+    }
 }

@@ -24,6 +24,9 @@ pub struct Conclusion {
     pub remaining: u64,
     /// Up to ten keys of items that remain.
     pub samples: Vec<Key>,
+    /// Items that have another value than their sources give now; `None` if they were not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub different: Option<u64>,
     /// What the count came to and what follows, for a person.
     pub message: String,
 }
@@ -41,6 +44,7 @@ impl Conclusion {
             pass,
             remaining: verification.remaining,
             samples: verification.samples.clone(),
+            different: verification.told_different().map(|found| found.items),
             message: record.message.clone(),
         }
     }
@@ -144,18 +148,20 @@ fn what_follows(record: &RunRecord, count: &Verification) -> Consequence {
     let samples = samples.join(", ");
     let lacking = lacking_text(&count.told_lacking());
     let lacking = lacking.map_or_else(String::new, |text| format!("; {text}"));
+    let different = count.told_different();
+    let different = different.map_or_else(String::new, |found| format!("; {}", found.sentence()));
     let (status, run, pass, message) = if record.settings.dry_run {
         let run = match remaining {
             0 => RunStatus::Succeeded,
             _ => RunStatus::Incomplete,
         };
         let message = format!(
-            "dry run: {remaining} of {scanned} items are pending, by a strongly consistent count{lacking}"
+            "dry run: {remaining} of {scanned} items are pending, by a strongly consistent count{lacking}{different}"
         );
         (ConclusionStatus::Succeeded, run, pass, message)
     } else if remaining == 0 {
         let message = format!(
-            "nothing is pending: a strongly consistent count over {scanned} items came to 0{lacking}"
+            "nothing is pending: a strongly consistent count over {scanned} items came to 0{lacking}{different}"
         );
         let succeeded = ConclusionStatus::Succeeded;
         (succeeded, RunStatus::Succeeded, pass, message)
@@ -209,6 +215,7 @@ fn note_conclusion(
         scanned: count.scanned,
         samples: count.samples.clone(),
         lacking: count.told_lacking(),
+        different: count.told_different().cloned(),
         at_ms: now_ms(),
     });
     record.revision += 1;
@@ -220,12 +227,64 @@ mod tests {
     use super::*;
     use crate::Request;
     use crate::engine::planner::new_run;
+    use crate::records::Different;
     use crate::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 
-    /// proof: a run succeeds by a complete count of 0 and by nothing else; the passes that it was granted bound the rest.
+    fn run_of(json: &str) -> RunRecord {
+        let request = Request::from_json(json).unwrap();
+        new_run(&request, &table(), &"somebody".into())
+    }
+
+    /// proof: items that have another value than their sources give now stand beside the count: in what follows, in its message and
+    /// in the record. They change no verdict, and none is told that was not counted.
     #[test]
-    fn what_follows_from_a_count_is_success_another_pass_or_the_end() {
-        let table = TableDescription {
+    fn proof_tells_other_values_beside_the_count() {
+        let key = Key(crate::Item::from([(
+            "id".to_owned(),
+            crate::Value::S("a".into()),
+        )]));
+        let found = Different {
+            items: 12,
+            samples: vec![key.clone()],
+        };
+        for (dry_run, different, says) in [
+            (false, Some(found.clone()), "; 12 items have another value"),
+            (true, Some(found), "; 12 items have another value"),
+            (
+                false,
+                Some(Different::default()),
+                "; no item has another value",
+            ),
+            (false, None, "came to 0"),
+        ] {
+            let json = format!(r#"{{"table":"stuff","set":{{"a":1}},"dry_run":{dry_run}}}"#);
+            let mut record = run_of(&json);
+            let count = Verification {
+                scanned: 30,
+                done: true,
+                different: different.clone(),
+                ..Verification::new(8)
+            };
+            let consequence = what_follows(&record, &count);
+            assert_eq!(consequence.run, RunStatus::Succeeded);
+            note_conclusion(&mut record, consequence, &"somebody".into(), &count).unwrap();
+            let told = record.message.contains("another value");
+            assert!(record.message.contains(says), "{}", record.message);
+            assert_eq!(told, different.is_some());
+            assert_eq!(record.proof.as_ref().unwrap().different, different);
+            let status = ConclusionStatus::Succeeded;
+            let concluded = Conclusion::new(status, 1, &record, &count);
+            let items = different.as_ref().map(|found| found.items);
+            assert_eq!(concluded.different, items);
+            // An earlier version finds nothing in the record that it has no word for, if nothing was counted.
+            let stored = serde_json::to_value(&record).unwrap();
+            assert_eq!(stored["proof"].get("different").is_some(), told);
+            assert_eq!(serde_json::from_value::<RunRecord>(stored).unwrap(), record);
+        }
+    }
+
+    fn table() -> TableDescription {
+        TableDescription {
             status: "ACTIVE".into(),
             replicas: Vec::new(),
             is_strong_everywhere: false,
@@ -241,7 +300,12 @@ mod tests {
                 max_read_units: None,
             },
             indexes: Vec::new(),
-        };
+        }
+    }
+
+    /// proof: a run succeeds by a complete count of 0 and by nothing else; the passes that it was granted bound the rest.
+    #[test]
+    fn what_follows_from_a_count_is_success_another_pass_or_the_end() {
         let (next_pass, succeeded) = (ConclusionStatus::NextPass, ConclusionStatus::Succeeded);
         for (dry_run, pass, remaining, status, run, pass_then, says) in [
             (false, 1, 0, succeeded, RunStatus::Succeeded, 1, "came to 0"),
@@ -261,8 +325,7 @@ mod tests {
             let json = format!(
                 r#"{{"table":"stuff","set":{{"a":1}},"dry_run":{dry_run},"max_passes":3}}"#
             );
-            let request = Request::from_json(&json).unwrap();
-            let mut record = new_run(&request, &table, &"somebody".into());
+            let mut record = run_of(&json);
             record.pass = pass;
             let count = Verification {
                 remaining,

@@ -28,7 +28,7 @@ use crate::pace::Pace;
 use crate::pace::retry::Until;
 use crate::pace::{Budget, Consistency, Share, bytes_of};
 use crate::ports::{CountNotes, ReadAccess, TableReader};
-use crate::records::{CountNote, Cursor, Owner, RunRecord};
+use crate::records::{CountNote, Cursor, Different, Owner, RunRecord};
 use crate::{Error, ErrorKind, Key, Result};
 
 /// Segments counted at the same time.
@@ -42,7 +42,7 @@ const NOTING: Duration = Duration::from_secs(2);
 /// Most segments that a verification needs: with [`SEGMENTS_AT_ONCE`] in work, more would only add requests.
 const MAX_VERIFY_SEGMENTS: u32 = 256;
 
-/// A verification: how far it has come and what it has found. Its size is bounded (at most eight cursors and ten sample
+/// A verification: how far it has come and what it has found. Its size is bounded (at most eight cursors and fifteen sample
 /// keys), so it fits into the state of an execution.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verification {
@@ -65,6 +65,10 @@ pub struct Verification {
     /// Items for which `P` does not hold and that lack what the update sets; `None` if there are none by `P` itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacking: Option<Lacking>,
+    /// Items that have another value than their sources give now; `None` if that is not counted
+    /// ([`Verification::telling_different`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub different: Option<Different>,
     /// Seconds that it has taken.
     #[serde(default)]
     pub seconds: f64,
@@ -95,6 +99,16 @@ impl Verification {
         }
     }
 
+    /// The same, which also counts how many items have another value than their sources give now if the change tells them apart
+    /// (`is_told`). One that was begun without does not.
+    pub fn telling_different(self, is_told: bool) -> Verification {
+        let begun = self.next_segment > 0;
+        Verification {
+            different: Different::go_on(self.different, is_told, begun),
+            ..self
+        }
+    }
+
     /// Read capacity units of all that was read.
     pub fn all_rcu(&self) -> f64 {
         let lacking = self.lacking.as_ref();
@@ -105,6 +119,11 @@ impl Verification {
     pub fn told_lacking(&self) -> BTreeMap<String, u64> {
         let lacking = self.lacking.as_ref().filter(|_| self.done);
         lacking.map_or_else(BTreeMap::new, Lacking::told)
+    }
+
+    /// How many items have another value than their sources give now, and some of them; `None` if that was not counted to the end.
+    pub fn told_different(&self) -> Option<&Different> {
+        self.different.as_ref().filter(|_| self.done)
     }
 
     /// There will be no number of what items lack, and no segment is open for it.
@@ -161,6 +180,14 @@ impl Verification {
             return wrong(format!(
                 "{} samples; expected at most {MAX_SAMPLES}",
                 self.samples.len()
+            ));
+        }
+        let different = self.different.as_ref();
+        let samples = different.map_or(0, |different| different.samples.len());
+        if samples > Different::MOST_SAMPLES {
+            return wrong(format!(
+                "{samples} samples of other values; expected at most {}",
+                Different::MOST_SAMPLES
             ));
         }
         Ok(())
@@ -258,6 +285,7 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
             total_segments = counted.total_segments,
             scanned = counted.scanned,
             remaining = counted.remaining,
+            different = counted.different.as_ref().map(|found| found.items),
             consumed_rcu = counted.all_rcu(),
             seconds = counted.seconds,
             "the verification has come this far"
@@ -383,6 +411,9 @@ pub async fn count<R: TableReader>(
         if let Some(lacking) = &mut verification.lacking {
             lacking.add(&count.again, lacks);
         }
+        if let Some(different) = &mut verification.different {
+            different.add(count.different);
+        }
         let room = MAX_SAMPLES - verification.samples.len();
         verification
             .samples
@@ -414,6 +445,53 @@ pub async fn count<R: TableReader>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What an earlier version has begun has no number of other values, and no number is told before the end.
+    #[test]
+    fn other_values_are_told_of_a_whole_count_alone() {
+        let begins = Verification::new(4).telling_different(true);
+        assert_eq!(begins.different, Some(Different::default()));
+        assert_eq!(begins.told_different(), None);
+        let found = Different {
+            items: 12,
+            samples: vec![Key([].into())],
+        };
+        let mut going = Verification {
+            next_segment: 2,
+            different: Some(found.clone()),
+            ..begins
+        };
+        // As it goes through Step Functions.
+        let state = serde_json::to_string(&going).unwrap();
+        let back: Verification = serde_json::from_str(&state).unwrap();
+        assert_eq!(back.telling_different(true), going);
+        going.done = true;
+        assert_eq!(going.told_different(), Some(&found));
+        going.different = None;
+        let state = serde_json::to_value(&going).unwrap();
+        assert!(state.get("different").is_none(), "{state}");
+        assert_eq!(going.clone().telling_different(true), going);
+        assert_eq!(
+            Verification::new(4).telling_different(false).different,
+            None
+        );
+    }
+
+    /// A state that has more keys than fit is refused.
+    #[test]
+    fn more_keys_of_other_values_than_there_can_be_are_refused() {
+        for (keys, is_refused) in [(5, false), (6, true)] {
+            let samples = vec![Key([].into()); keys];
+            let state = Verification {
+                different: Some(Different { items: 6, samples }),
+                ..Verification::new(4)
+            };
+            let refused = state.check().map_err(|error| error.to_string());
+            assert_eq!(refused.is_err(), is_refused, "{refused:?}");
+            let says = |why: String| why.contains("6 samples of other values");
+            assert!(refused.err().is_none_or(says));
+        }
+    }
 
     #[test]
     fn a_state_that_no_verification_can_be_in_is_refused() {

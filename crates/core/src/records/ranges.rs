@@ -197,6 +197,8 @@ impl RunRecord {
             for lacking in proof.lacking.values() {
                 ranges.counted("proof.lacking", *lacking)?;
             }
+            let different = proof.different.as_ref();
+            ranges.counted("proof.different", different.map_or(0, |found| found.items))?;
         }
         ranges.measured("earlier_seconds", self.earlier_seconds)?;
         ranges.measured("verification_rcu", self.verification_rcu)?;

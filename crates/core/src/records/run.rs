@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::SharedChange;
 use crate::clock::now_ms;
-use crate::records::Owner;
+use crate::records::{Different, Owner};
 use crate::request::{RequestedSettings, Settings};
 use crate::table::{KeySchema, average_bytes};
 use crate::{Error, ErrorKind, Key, Request, Result, Spec, text};
@@ -167,6 +167,10 @@ pub struct Proof {
     /// holds nothing if `P` leaves out none of them, or if they were not counted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lacking: BTreeMap<String, u64>,
+    /// Items that have another value than their sources give now, by the same reads; `None` if they were not counted, as of a
+    /// change that computes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub different: Option<Different>,
     /// When the count was complete; milliseconds since 1970.
     pub at_ms: u64,
 }

@@ -9,8 +9,8 @@ use crate::pace::retry::{PATIENCE, Until, retry, retry_each};
 use crate::ports::CheckpointReader;
 use crate::records::BoundBy;
 use crate::records::{
-    BlockSum, Blocks, CountNote, Counters, Cursor, Hold, Latencies, Owner, RunRecord, RunStatus,
-    SegmentRecord, SummedPasses,
+    BlockSum, Blocks, CountNote, Counters, Cursor, Different, Hold, Latencies, Owner, RunRecord,
+    RunStatus, SegmentRecord, SummedPasses,
 };
 use crate::value::Key;
 use crate::view::cost::{Bill, Prices, Use};
@@ -165,6 +165,9 @@ pub struct Summary {
     /// Items that are not pending and lack this attribute, which the update sets, by eventually consistent reads; empty if the
     /// predicate leaves out none of them, or if they are not counted.
     pub lacking: BTreeMap<String, u64>,
+    /// Items that have another value than their sources give now, by the count of `remaining`; null if they were not counted, as of
+    /// a run that computes nothing.
+    pub different: Option<u64>,
     /// Seconds of the current or last execution.
     pub elapsed_seconds: f64,
     /// Executions since the run started over; all figures but `elapsed_seconds` are of all of them.
@@ -187,11 +190,19 @@ pub struct Summary {
     pub held: Option<Hold>,
     /// Up to ten keys of items that remain, in DynamoDB's JSON.
     pub samples: Vec<Key>,
+    /// Up to five keys of items that have another value than their sources give now, in DynamoDB's JSON.
+    pub different_samples: Vec<Key>,
     /// What the run has cost so far, in USD.
     pub cost_usd: Bill,
 }
 
 impl Summary {
+    /// Items that have another value than their sources give now; `None` if they were not counted.
+    pub fn told_different(&self) -> Option<Different> {
+        let samples = self.different_samples.clone();
+        self.different.map(|items| Different { items, samples })
+    }
+
     /// The summary of a run of which nothing is known but its state; all of its counters are 0.
     pub fn without_records(request: &Request, status: RunStatus) -> Summary {
         Summary {
@@ -210,6 +221,7 @@ impl Summary {
             contended: 0,
             remaining: None,
             lacking: BTreeMap::new(),
+            different: None,
             elapsed_seconds: 0.0,
             sessions: 0,
             total_seconds: 0.0,
@@ -221,6 +233,7 @@ impl Summary {
             max_rcu: request.settings.max_rcu,
             held: None,
             samples: Vec::new(),
+            different_samples: Vec::new(),
             cost_usd: Bill::default(),
         }
     }
@@ -573,6 +586,7 @@ impl Snapshot {
         let total = totals(&self.passes);
         // A count made before a later pass began says nothing about now.
         let proof = run.proof.as_ref().filter(|_| run.status.is_finished());
+        let different = proof.and_then(|proof| proof.different.as_ref());
         Summary {
             run_id: run.run_id.clone(),
             table: run.spec.table.clone(),
@@ -589,6 +603,7 @@ impl Snapshot {
             contended: total.contended,
             remaining: proof.map(|proof| proof.remaining),
             lacking: proof.map_or_else(BTreeMap::new, |proof| proof.lacking.clone()),
+            different: different.map(|different| different.items),
             elapsed_seconds: run.session_seconds(),
             sessions: run.sessions,
             total_seconds: run.earlier_seconds + run.session_seconds(),
@@ -600,6 +615,8 @@ impl Snapshot {
             max_rcu: run.settings.max_rcu,
             held: run.hold.clone(),
             samples: proof.map_or_else(Vec::new, |proof| proof.samples.clone()),
+            different_samples: different
+                .map_or_else(Vec::new, |different| different.samples.clone()),
             cost_usd: self.used().bill(prices),
         }
     }
@@ -670,6 +687,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::records::Proof;
 
     /// A run of 40 segments that has just begun.
     fn run() -> RunRecord {
@@ -756,6 +774,46 @@ mod tests {
             assert_eq!(json["counters"]["matched"], summary.matched);
             let json = serde_json::to_value(&summary).unwrap();
             assert_eq!(json["contended"], 2 * contended);
+        }
+    }
+
+    /// proof: the result has the number of other values and their keys, null and none if they were not counted; and nothing of a
+    /// count that is no longer valid.
+    #[test]
+    fn proof_in_the_result_tells_other_values() {
+        let found = Different {
+            items: 12,
+            samples: vec![Key([("id".to_owned(), crate::Value::S("a".into()))].into())],
+        };
+        for (status, different, told) in [
+            (RunStatus::Succeeded, Some(found.clone()), true),
+            (RunStatus::Succeeded, None, false),
+            (RunStatus::Running, Some(found), false),
+        ] {
+            let mut run = run();
+            run.status = status;
+            run.proof = Some(Proof {
+                remaining: 0,
+                scanned: 40,
+                samples: Vec::new(),
+                lacking: BTreeMap::new(),
+                different: different.clone(),
+                at_ms: 1,
+            });
+            let summary = pass(run, Vec::new()).summary(&Prices::default());
+            assert_eq!(summary.told_different(), different.filter(|_| told));
+            let json = serde_json::to_value(&summary).unwrap();
+            let expected = match told {
+                true => (
+                    serde_json::json!(12),
+                    serde_json::json!([{"id": {"S": "a"}}]),
+                ),
+                false => (serde_json::Value::Null, serde_json::json!([])),
+            };
+            assert_eq!(
+                (json["different"].clone(), json["different_samples"].clone()),
+                expected
+            );
         }
     }
 

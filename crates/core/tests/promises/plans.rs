@@ -6,7 +6,7 @@ use backfill_core::engine::runs::{Failure, Round};
 use backfill_core::engine::verifier::{Lacking, OpenSegment, Verification};
 use backfill_core::engine::worker::CHUNKS_PER_CHILD;
 use backfill_core::ports::{CheckpointReader as _, SegmentStore as _};
-use backfill_core::records::{BlockSum, Cursor, RunStatus, SegmentRecord};
+use backfill_core::records::{BlockSum, Cursor, Different, RunStatus, SegmentRecord};
 use backfill_core::{ErrorKind, Key, Request, Value};
 use backfill_testkit::Faults;
 use tokio::time::Instant;
@@ -299,7 +299,11 @@ fn plans_of_many_segments_fit_into_the_state_of_an_execution() {
                         lacking: Some(Cursor::After(key.clone())),
                     })
                     .collect(),
-                samples: vec![key; 10],
+                samples: vec![key.clone(); 10],
+                different: Some(Different {
+                    items: u64::MAX,
+                    samples: vec![key; Different::MOST_SAMPLES],
+                }),
                 lacking: Some(Lacking {
                     counts: (0..8).map(|i| (format!("{i:255}"), u64::MAX)).collect(),
                     ..Lacking::default()

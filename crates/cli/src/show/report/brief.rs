@@ -1,7 +1,7 @@
 //! How a run came out, in a few sentences; and what proves it.
 
 use backfill_core::change::lacking_text;
-use backfill_core::records::{Proof, RunStatus};
+use backfill_core::records::{Different, Proof, RunStatus};
 use backfill_core::view::latency::Latency;
 use backfill_core::view::progress::PassProgress;
 use indicatif::HumanCount;
@@ -116,7 +116,7 @@ impl Report {
         };
         Brief {
             verdict: Verdict::Proven,
-            headline: headline + &lacking(proof),
+            headline: headline + &besides(proof),
             advice: self.advice_on_what_lies_outside(proof),
         }
     }
@@ -146,7 +146,7 @@ impl Report {
     }
 
     fn incomplete(&self, proof: &Proof) -> Brief {
-        let (counted, lacking) = (counted(proof), lacking(proof));
+        let (counted, besides) = (counted(proof), besides(proof));
         let remaining = self.summary.remaining.unwrap_or_default();
         let items = items_of(remaining, &self.run.spec.table);
         let remaining = HumanCount(remaining);
@@ -155,7 +155,7 @@ impl Report {
                 verdict: Verdict::Open,
                 headline: format!(
                     "{items} to be migrated: {counted} {remaining} pending. This was a dry run: nothing was \
-                     written.{lacking}"
+                     written.{besides}"
                 ),
                 advice: Vec::new(),
             },
@@ -163,7 +163,7 @@ impl Report {
                 verdict: Verdict::NotComplete,
                 headline: format!(
                     "NOT complete: {items} still to be migrated. The passes are used up, and {counted} {remaining} \
-                     pending.{lacking}"
+                     pending.{besides}"
                 ),
                 advice: self.advice_if_items_remain(),
             },
@@ -298,13 +298,16 @@ fn counted(proof: &Proof) -> String {
     )
 }
 
-/// A further sentence about the items that the predicate leaves out; nothing if they were not counted.
-fn lacking(proof: &Proof) -> String {
-    let Some(text) = lacking_text(&proof.lacking) else {
-        return String::new();
+/// Further sentences about the items that the predicate leaves out, and about those that have another value than their sources give
+/// now; nothing of what was not counted.
+fn besides(proof: &Proof) -> String {
+    let different = proof.different.as_ref().map(Different::sentence);
+    let texts = [lacking_text(&proof.lacking), different];
+    let sentence = |text: String| {
+        let (first, rest) = text.split_at(1);
+        format!(" {}{rest}.", first.to_uppercase())
     };
-    let (first, rest) = text.split_at(1);
-    format!(" {}{rest}.", first.to_uppercase())
+    texts.into_iter().flatten().map(sentence).collect()
 }
 
 /// "0, 3 and 7".

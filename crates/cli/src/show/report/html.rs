@@ -192,6 +192,12 @@ fn proof(report: &Report) -> Markup {
                 @for key in &report.summary.samples { (key) "\n" }
             }
         }
+        @if !report.summary.different_samples.is_empty() {
+            p { "Some of the items that have another value than their sources give now:" }
+            pre {
+                @for key in &report.summary.different_samples { (key) "\n" }
+            }
+        }
     }
 }
 

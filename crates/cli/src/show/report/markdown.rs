@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use backfill_core::Key;
 use backfill_core::records::{Counters, Event};
 use backfill_core::text::visible;
 use backfill_core::view::progress::totals;
@@ -57,8 +58,15 @@ fn brief(doc: &mut Document, report: &Report) {
 fn proof(doc: &mut Document, report: &Report) {
     doc.heading(2, "Proof");
     doc.paragraph(&text(&report.proof()));
-    for key in &report.summary.samples {
-        let _ = writeln!(doc.0, "- {}", code(&key.to_string()));
+    let list = |doc: &mut Document, keys: &[Key]| {
+        for key in keys {
+            let _ = writeln!(doc.0, "- {}", code(&key.to_string()));
+        }
+    };
+    list(doc, &report.summary.samples);
+    if !report.summary.different_samples.is_empty() {
+        doc.paragraph("Some of the items that have another value than their sources give now:");
+        list(doc, &report.summary.different_samples);
     }
 }
 

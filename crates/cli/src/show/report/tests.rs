@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backfill_core::records::{BoundBy, Counters, Event, Flush, Latencies, Proof};
+use backfill_core::records::{BoundBy, Counters, Different, Event, Flush, Latencies, Proof};
 use backfill_core::view::cost::Bill;
 use backfill_core::view::progress::{SegmentProgress, Snapshot, SweptSegment};
 use backfill_core::{Key, Value};
@@ -83,6 +83,7 @@ fn record(status: RunStatus) -> RunRecord {
         scanned: 40_123,
         samples: Vec::new(),
         lacking: BTreeMap::new(),
+        different: None,
         at_ms: START + 1_325_000,
     });
     run
@@ -325,6 +326,41 @@ fn contended_items_are_shown_if_there_are_any() {
         assert_eq!(line.split('|').nth(9).map(str::trim), Some(expected));
     }
     assert_eq!(html.matches("<td class=\"n\">4,321</td>").count(), 2);
+}
+
+/// Items that have another value than their sources give now stand beside the proof, by number and by keys, if they were counted.
+#[test]
+fn other_values_stand_beside_the_proof() {
+    let shown = |items: Option<u64>| {
+        let mut report = report(RunStatus::Succeeded);
+        let key = Key([("id".to_owned(), Value::S("item-7".into()))].into());
+        let different = items.map(|items| Different {
+            items,
+            samples: vec![key; items.min(1) as usize],
+        });
+        report.summary.different = items;
+        let samples = different.as_ref().map(|found| found.samples.clone());
+        report.summary.different_samples = samples.unwrap_or_default();
+        report.run.proof.as_mut().unwrap().different = different;
+        let texts = [html::render(&report).unwrap(), markdown::render(&report)];
+        (report.brief().headline, texts)
+    };
+    let (headline, texts) = shown(Some(12));
+    let says = "found 0 that do. 12 items have another value than their sources give now, such as ";
+    assert!(headline.contains(says), "{headline}");
+    for text in texts {
+        assert!(text.contains("12 items have another value"), "{text}");
+        let list = "Some of the items that have another value than their sources give now:";
+        let (_, behind) = text.split_once(list).unwrap_or_else(|| panic!("{text}"));
+        assert!(behind.contains("item-7"), "{text}");
+    }
+    let (headline, texts) = shown(Some(0));
+    let says = "found 0 that do. No item has another value than its sources give now.";
+    assert!(headline.ends_with(says), "{headline}");
+    assert!(!texts.iter().any(|text| text.contains("Some of the items")));
+    let (headline, texts) = shown(None);
+    assert!(!headline.contains("value"), "{headline}");
+    assert!(!texts.iter().any(|text| text.contains("another value")));
 }
 
 /// What was proven is not that no item lacks the attribute: how many do all the same stands beside it, and what is not known is

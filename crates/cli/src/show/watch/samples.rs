@@ -216,6 +216,7 @@ fn succeeded() -> RunRecord {
         scanned: 5_016_000,
         samples: vec![],
         lacking: std::collections::BTreeMap::new(),
+        different: None,
         at_ms: BEGIN_MS + 7_500_000,
     });
     succeeded.events = vec![event(7_501, "status", "running", "succeeded")];

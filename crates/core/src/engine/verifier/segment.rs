@@ -11,7 +11,7 @@ use crate::clock::now_ms;
 use crate::pace::retry::{Until, retry_until};
 use crate::pace::{Consistency, Pace, Turn};
 use crate::ports::{Asks, LackingPage, Page, PageRequest, TableReader};
-use crate::records::{CountNote, Cursor};
+use crate::records::{CountNote, Cursor, Different};
 use crate::{Error, ErrorKind, Key, Result};
 
 /// Most items evaluated per page. It is above what 1 MB holds of most tables, since nothing is written per page.
@@ -109,6 +109,8 @@ pub(super) struct SegmentCount {
     pub(super) scanned: u64,
     pub(super) remaining: u64,
     pub(super) samples: Vec<Key>,
+    /// Those that have another value than their sources give now.
+    pub(super) different: Different,
     pub(super) consumed_rcu: f64,
     /// The second count; its `next` says nothing.
     pub(super) again: LackingPage,
@@ -122,6 +124,7 @@ impl<R: TableReader> Counting<'_, R> {
             scanned: 0,
             remaining: 0,
             samples: Vec::new(),
+            different: Different::default(),
             consumed_rcu: 0.0,
             again: LackingPage::default(),
         };
