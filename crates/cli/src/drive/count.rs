@@ -53,7 +53,8 @@ impl Counted {
         let budget = Budget::new(Share::Whole);
         budget.set(&settings, 0);
         budget.expect_items_of(description.item_bytes());
-        let verification = Verification::new(settings.total_segments);
+        let verification =
+            Verification::new(settings.total_segments).telling_different(change.tells_different());
         let sum = CountSum::from(&verification);
         let counting = count(&reader, change.lacks(), verification, &budget, &until, &sum);
         let doing = format!("counting table {}", request.spec.table);

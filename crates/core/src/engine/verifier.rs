@@ -307,6 +307,7 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
             self.holds.look(&self.access, &run, 1).await
         };
         let from = Verification { held: None, ..from };
+        let from = from.telling_different(change.tells_different());
         let sum = CountSum::from(&from);
         let mut counting = std::pin::pin!(count(
             &reader,

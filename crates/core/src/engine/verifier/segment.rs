@@ -188,6 +188,9 @@ impl<R: TableReader> Counting<'_, R> {
             self.sum.add(&page);
             count.scanned += page.scanned;
             count.remaining += page.pending.len() as u64;
+            count
+                .different
+                .note(page.different.iter().map(|key| key.to_key()));
             count.consumed_rcu += page.consumed_rcu;
             let room = MAX_SAMPLES - count.samples.len();
             let found = page.pending.into_iter().map(|item| item.key.to_key());
