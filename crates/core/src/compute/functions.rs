@@ -13,7 +13,7 @@ use super::failure::shown;
 use crate::Value;
 use crate::value::size::value_bytes;
 
-use Kind::{Any, Map, Number, Text, Whole, Word};
+use Kind::{Any, Divisor, Map, Number, Text, Whole, Word};
 pub(super) use call::{Arguments, Bounded, MOST_BYTES, Trouble, expected, plain_digits, too_large};
 use call::{type_of, whole};
 
@@ -69,6 +69,8 @@ enum Kind {
     Whole(i64, i64),
     /// A number.
     Number,
+    /// A number other than 0.
+    Divisor,
     /// A map.
     Map,
     /// Whatever it is.
@@ -115,6 +117,10 @@ impl Kind {
                 (is_right, format!("a whole number from {least} to {most}"))
             }
             (Number, value) => (matches!(value, Value::N(_)), "a number".into()),
+            (Divisor, value) => {
+                let is_right = matches!(value, Value::N(digits) if whole(digits) != Some(0));
+                (is_right, "a number other than 0".into())
+            }
             (Map, value) => (
                 matches!(value, Value::M(_)),
                 "a table such as {\"a\": \"b\"}".into(),
@@ -429,7 +435,7 @@ pub const FUNCTIONS: &[Function] = &[
             result: r#"{"N":"19.99"}"#,
         },
         parameters: &[
-            one("number", Number),
+            one("number", Divisor),
             perhaps("places", PLACES),
             perhaps("how", ROUNDING),
         ],
@@ -443,7 +449,7 @@ pub const FUNCTIONS: &[Function] = &[
             item: r#"{"id":{"N":"-7"}}"#,
             result: r#"{"N":"3"}"#,
         },
-        parameters: &[one("number", Number)],
+        parameters: &[one("number", Divisor)],
         apply: Apply::Always(numbers::modulo),
     },
     Function {
