@@ -11,6 +11,7 @@ mod times;
 use super::decimal::Rounding;
 use super::failure::shown;
 use crate::Value;
+use crate::text::printable;
 use crate::value::size::value_bytes;
 
 use Kind::{Any, Divisor, Map, Number, Text, Whole, Word};
@@ -130,7 +131,9 @@ impl Kind {
         match (is_right, value) {
             (true, _) => Ok(()),
             (false, Value::S(text)) => Err(format!("expected {expected}, got {}", shown(text))),
-            (false, Value::N(digits)) => Err(format!("expected {expected}, got {digits}")),
+            (false, Value::N(digits)) => {
+                Err(format!("expected {expected}, got {}", printable(digits)))
+            }
             (false, other) => Err(format!("expected {expected}, got {}", type_of(other))),
         }
     }

@@ -31,7 +31,7 @@ const EVERYTHING: &str = r#"{
     "ss": {"SS": ["b", "a"]}, "ns": {"NS": ["10", "9.50", "-1"]}, "bs": {"BS": ["/w==", "AA=="]},
     "max": {"N": "99999999999999999999999999999999999999"}, "38": {"N": "1.2345678901234567890123456789012345678"},
     "one": {"S": "1"}, "ntext": {"S": "0012.50"}, "no": {"S": "abc"}, "iso": {"S": "2026-01-31T12:00:00.250+01:00"},
-    "big": {"N": "1e125"}, "zero": {"N": "0.0"}, "word": {"S": "true"}, "a b": {"S": "odd"}, "true": {"S": "named so"}
+    "big": {"N": "1e125"}, "twice": {"L": [{"N": "1.0"}, {"N": "-2"}, {"N": "1"}]}, "twob": {"L": [{"B": "AQ=="}, {"B": "AQ=="}]}, "zero": {"N": "0.0"}, "long": {"S": "999999999999999999999999999999999999999"}, "word": {"S": "true"}, "a b": {"S": "odd"}, "true": {"S": "named so"}
 }"#;
 
 /// What a template gives for [`EVERYTHING`]: a value in DynamoDB's JSON, or why it gives none.
@@ -435,6 +435,12 @@ fn conversions() {
     check(&[
         ("${ntext|number}", Ok(r#"{"N":"12.5"}"#)),
         ("${n|number}", Ok(r#"{"N":"12.5"}"#)),
+        (
+            "${long|number}",
+            Err(
+                "number: 999999999999999999999999999999999999999 has more than the 38 significant digits that DynamoDB stores",
+            ),
+        ),
         ("${t|number}", Ok(r#"{"N":"1"}"#)),
         ("${no|number}", Err("number: \"abc\" is not a number")),
         ("${e|number}", Err("number: an empty text is not a number")),
@@ -487,6 +493,8 @@ fn members() {
         ("${n|set}", Ok(r#"{"NS":["12.5"]}"#)),
         (r#"${csv|split(",")|set}"#, Ok(r#"{"SS":["","a","b","c"]}"#)),
         ("${b|list|set}", Ok(r#"{"BS":["AAH/"]}"#)),
+        ("${twice|set}", Ok(r#"{"NS":["-2","1"]}"#)),
+        ("${twob|set}", Ok(r#"{"BS":["AQ=="]}"#)),
         ("${le|set}", Err("set: a set may not be empty")),
         (
             "${l|set}",
@@ -604,6 +612,44 @@ fn what_is_missing_is_stood_in_for_or_said() {
         (failure.function.as_deref(), failure.missing),
         (Some("lower"), None)
     );
+}
+
+/// What people ask for, as templates.
+#[test]
+fn everyday_wishes() {
+    let item = item(
+        r#"{"pk": {"S": "acme"}, "status": {"S": "Open"}, "name": {"S": "Ada King Lovelace"}, "expires": {"S": "2026-01-31T12:00:00.9Z"},
+            "price": {"S": "12.50"}, "tags": {"L": [{"S": "b"}, {"S": "a"}, {"S": "b"}]}, "email": {"S": "ada@example.org"},
+            "data": {"M": {"b": {"NS": ["2", "1.0"]}, "a": {"NULL": true}}}}"#,
+    );
+    for (text, expected) in [
+        ("${pk}#${status|lower}", r#"{"S":"acme#open"}"#),
+        (
+            "${expires|epoch|round(0, \"floor\")}",
+            r#"{"N":"1769860800"}"#,
+        ),
+        ("${price|number}", r#"{"N":"12.5"}"#),
+        (
+            "${nickname|default(${email})}",
+            r#"{"S":"ada@example.org"}"#,
+        ),
+        ("${pk}#${email|shard(10, 2)}", r#"{"S":"acme#04"}"#),
+        ("USER#${pk}", r#"{"S":"USER#acme"}"#),
+        ("${tags|set}", r#"{"SS":["a","b"]}"#),
+        ("${name|split(\" \", 0)}", r#"{"S":"Ada"}"#),
+        ("${name|split(\" \", -1)}", r#"{"S":"Lovelace"}"#),
+        ("${data|json}", r#"{"S":"{\"a\":null,\"b\":[1,2]}"}"#),
+        (
+            "${data|json|sha256}",
+            r#"{"S":"ee743f2fa2570a1b5e3270cc405d0456b983ba03ab9cb27552fc6c1a720183c7"}"#,
+        ),
+    ] {
+        assert_eq!(
+            template(text).evaluate(&item),
+            Ok(value(expected)),
+            "{text}"
+        );
+    }
 }
 
 /// Each source once, and whether anything stands in for it.
