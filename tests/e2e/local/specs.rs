@@ -271,6 +271,138 @@ async fn a_refusal_names_the_flag_or_the_field_whichever_was_used() {
     Ended::run(database.backfill("run").arg("--spec").arg(&path)).expect_code(0);
 }
 
+/// What cannot be computed is refused before there is any record, in the words of whoever gave it.
+/// Long because it is a table of cases.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_computed_is_refused_by_its_flag_or_field() {
+    let database = things(json!([{"id": {"S": "a"}, "b": {"S": "x"}}])).await;
+    let before = read_all(&database.client, "things", KEYS).await;
+    for (flags, why) in [
+        (
+            &["--compute", "a"][..],
+            "compute: expected NAME=VALUE, such as key='${tenant}#${status}'",
+        ),
+        (&["--compute", "a=${b"], "compute.a: "),
+        (&["--compute", "a b=${b"], "compute.\"a b\": "),
+        (
+            &["--compute", "a=${b}", "--compute", "a=${c}"],
+            "compute: a is given twice",
+        ),
+        (
+            &["--compute", "\"a=${b}"],
+            "compute: a name in quotes is a JSON text",
+        ),
+        (
+            &["--compute", "a.b=${c}"],
+            r#"compute: "a.b" looks like a path, and what is computed is an attribute at the top level of an item; for one of that name put it into quotes of its own: '"a.b"=…' on the command line"#,
+        ),
+        (
+            &["--compute", "id=${b}"],
+            "compute: id is a key attribute of table things",
+        ),
+        (
+            &["--compute", "a=same"],
+            "compute: no template has a source, such as ${tenant}; to give every item the same value, use --set",
+        ),
+        (
+            &["--compute", "b=${b|lower}"],
+            "compute.b: b is a source of itself, and in --mode missing an item that has it is not pending; give --mode converge, or --mode \
+             replace with --pending",
+        ),
+        (
+            &["--compute", "a=${b}", "--set", "c=1"],
+            "compute: give either --set or --compute, each a run of its own",
+        ),
+        (
+            &["--compute", "a=${b}", "--update", "REMOVE c"],
+            "update: beside --compute it follows from the templates",
+        ),
+        (
+            &["--compute", "a=${b}", "--mode", "replace"],
+            "mode: replace needs --pending",
+        ),
+        (
+            &[
+                "--compute",
+                "a=${b}",
+                "--mode",
+                "converge",
+                "--pending",
+                "b = c",
+            ],
+            "pending: in --mode converge it follows from the templates; leave it out, or give --mode replace",
+        ),
+        (
+            &["--compute", "a=${b}", "--name", "#n=c"],
+            "name: beside --compute it belongs to --pending",
+        ),
+        (
+            &["--compute", "a=${b}", "--pending", "c = :v"],
+            "value: :v is used in an expression but not defined",
+        ),
+        (
+            &["--compute", "a=${b}", "--pending", "c = :t0"],
+            "value: :t0 is a placeholder of --compute",
+        ),
+        (
+            &["--set", "a=1", "--mode", "converge"],
+            "mode: it belongs to --compute, and there is none",
+        ),
+    ] {
+        for command in ["run", "verify", "plan"] {
+            let mut command = database.backfill(&format!("{command} --table things"));
+            let refused = Ended::run(command.args(flags)).expect_code(2).stderr;
+            let why = format!("error: {why}");
+            assert!(refused.starts_with(&why), "{flags:?}: {refused}");
+        }
+    }
+    let mut odd = database.backfill("run --table things --compute a=${b} --mode sometimes");
+    let odd = Ended::run(&mut odd).expect_code(2).stderr;
+    assert!(odd.contains("missing, replace, converge"), "{odd}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("things.json");
+    let file = format!("spec file {}: ", path.display());
+    for (rest, flags, why) in [
+        (
+            r#""compute":{"a.b":"${c}"}"#,
+            &[][..],
+            format!("{file}compute: \"a.b\" looks like a path"),
+        ),
+        (
+            r#""compute":{"a":"${c}"},"mode":"all""#,
+            &[],
+            format!("{file}mode: unknown variant `all`"),
+        ),
+        (
+            r#""compute":{"a":"${c}"},"language":2"#,
+            &[],
+            format!("{file}language: the templates are in version 2"),
+        ),
+        (
+            r#""compute":{"a":"${c}"}"#,
+            &["--pending", "c = b", "--mode", "missing"],
+            "pending: in --mode missing it follows".to_owned(),
+        ),
+        (
+            r#""compute":{"a":"${c}"},"mode":"converge""#,
+            &["--set", "c=1"],
+            format!("{file}compute: give either `set` or `compute`"),
+        ),
+    ] {
+        std::fs::write(&path, format!(r#"{{"table":"things",{rest}}}"#)).unwrap();
+        let mut command = database.backfill("run");
+        let refused = Ended::run(command.arg("--spec").arg(&path).args(flags)).expect_code(2);
+        let why = format!("error: {why}");
+        assert!(
+            refused.stderr.starts_with(&why),
+            "{rest} {flags:?}: {refused:?}"
+        );
+    }
+    assert_eq!(database.table_names().await, ["things"]);
+    assert_eq!(read_all(&database.client, "things", KEYS).await, before);
+}
+
 /// Names that DynamoDB reserves are typed like any other, in flags, files and the update of one item; who has given them
 /// placeholders already has the run that they had.
 #[tokio::test(flavor = "multi_thread")]

@@ -248,6 +248,40 @@ mod tests {
         assert!(refused.to_string().contains(line), "{refused}");
     }
 
+    /// Predicate and update do not hold a template, and still a changed one is said.
+    #[test]
+    fn another_template_is_another_spec() {
+        let spec = |template: &str, mode: &str| {
+            let json =
+                format!(r#"{{"table":"stuff","compute":{{"a":"{template}"}},"mode":"{mode}"}}"#);
+            Request::from_json(&json).unwrap().spec
+        };
+        let mut kept = kept();
+        kept.spec = spec("${b}", "converge");
+        let found = |asked: &Spec| -> Vec<(String, String, String)> {
+            let found = kept.differences_of_request(Some(asked), &RequestedSettings::default());
+            found
+                .into_iter()
+                .map(|it| (it.what, it.planned, it.now))
+                .collect()
+        };
+        assert_eq!(found(&kept.spec), []);
+        let planned = r#"SET a = "${b}" where attribute_exists(b) AND a <> "${b}""#;
+        for (other, now) in [
+            (
+                spec("${b}!", "converge"),
+                r#"SET a = "${b}!" where attribute_exists(b) AND a <> "${b}!""#,
+            ),
+            (
+                spec("${b}", "missing"),
+                r#"SET a = "${b}" where attribute_not_exists(a) AND attribute_exists(b)"#,
+            ),
+        ] {
+            let expected = ("spec".to_owned(), planned.to_owned(), now.to_owned());
+            assert_eq!(found(&other), [expected]);
+        }
+    }
+
     #[test]
     fn a_run_may_be_as_it_was_when_it_was_planned_anew() {
         let before = Request::from_json(r#"{"table":"stuff","set":{"test":1},"max_wcu":300}"#);

@@ -295,6 +295,25 @@ pub(super) mod tests {
         assert!(refused(&no_run).starts_with("max_wcu: expected 1"));
     }
 
+    #[test]
+    fn what_is_computed_is_kept_and_cannot_be_edited() {
+        let asked = r#"{"table":"stuff","compute":{"key":"${a}#${b}"}}"#;
+        let kept = KeptPlan {
+            spec: Request::from_json(asked).unwrap().spec,
+            ..kept()
+        };
+        let kept = kept.sealed();
+        let json = serde_json::to_string(&kept).unwrap();
+        assert_eq!(KeptPlan::from_json(&json).unwrap(), kept);
+        let edited = refused(&json.replace("${a}#${b}", "${a}-${b}"));
+        assert!(edited.contains("somebody has edited it"), "{edited}");
+        let mut other = kept;
+        other.spec.update = "REMOVE #t0".into();
+        let other = refused(&serde_json::to_string(&other.sealed()).unwrap());
+        let why = "compute: predicate and update are not those that follow from it";
+        assert!(other.starts_with(why), "{other}");
+    }
+
     fn refused(json: &str) -> String {
         KeptPlan::from_json(json).unwrap_err().to_string()
     }
