@@ -20,7 +20,8 @@ const OF_UPDATES: [&str; 2] = ["if_not_exists", "list_append"];
 const INSTEAD: [(&[&str], &str); 10] = [
     (
         &["concat", "string_concat", "join", "format"],
-        "no expression joins texts; if the text is the same for all items, give it as a value; else let the application write it",
+        "no expression joins texts; if the text is the same for all items, give it as a value; else have it computed by `compute`, such as \
+         ${tenant}#${status}",
     ),
     (
         &[
@@ -64,8 +65,7 @@ const INSTEAD: [(&[&str], &str); 10] = [
             "upper", "lower", "trim", "substr", "replace", "split", "to_", "cast", "convert",
             "parse", "str", "int", "round", "abs",
         ],
-        "no value is converted; let the application write the new form beside the old one, or give each value a run of its own: \
-         a predicate a = :old and an update SET a = :new",
+        "no value is converted; have the new form computed by `compute`, such as ${a|lower}",
     ),
     (
         &["type", "typeof"],
@@ -85,7 +85,7 @@ pub fn check_words(expression: &str, language: Language) -> Result<(), String> {
         let (before, token, next) = (nth.checked_sub(1).map_or("", at), at(nth), at(nth + 1));
         let why = match (token, next) {
             ("|", "|") => {
-                "|| is no operator of DynamoDB's: no expression joins texts; if the text is the same for all items, give it as a value; else let the application write it"
+                "|| is no operator of DynamoDB's: no expression joins texts; if the text is the same for all items, give it as a value; else have it computed by `compute`, such as ${tenant}#${status}"
             }
             ("&", "&") => "&& is no operator of DynamoDB's: it is written AND",
             ("!", "=") => "!= is no operator of DynamoDB's: it is written <>",
@@ -94,7 +94,7 @@ pub fn check_words(expression: &str, language: Language) -> Result<(), String> {
             }
             ("!", _) => "! is no operator of DynamoDB's: it is written NOT",
             ("*" | "/" | "%", _) => {
-                "an update adds and subtracts, and neither multiplies nor divides; let the application write such a value, or give each value a run of its own"
+                "an update adds and subtracts, and neither multiplies nor divides; have such a value computed by `compute`, such as ${price|mul(${count})}"
             }
             ("'" | "\"", _) => {
                 "a text cannot stand in an expression: put :v in its place, and the text into `values`; a name that is no word gets a #n, by `names`"
