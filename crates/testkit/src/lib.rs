@@ -6,6 +6,7 @@
 mod faults;
 mod model_table;
 mod store_transit;
+mod update;
 #[cfg(feature = "wire")]
 pub mod wire;
 
@@ -13,3 +14,4 @@ pub use backfill_simulation::in_virtual_time;
 pub use faults::Faults;
 pub use model_table::{LiveWriter, ModelTable};
 pub use store_transit::{ModelStore, StoreTransit};
+pub use update::apply as apply_update;

@@ -1,18 +1,19 @@
 //! The model of a table: items in hash order, segments as slices of the hash space, pages of random size.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use backfill_core::change::expression::placeholders;
+use backfill_core::change::grammar::Update;
 use backfill_core::change::partiql::BATCH_SIZE;
-use backfill_core::change::{GuardedUpdate, Seen, SharedChange};
+use backfill_core::change::{GuardedUpdate, Parsed, Seen, SharedChange, Sweep};
 use backfill_core::clock::now_ms;
 use backfill_core::ports::{
-    Alarm, AlarmState, Batch, LackingPage, Look, LookBy, Outcome, Page, PageRequest, ReadAccess,
-    TableReader, TableWriter, Write, WriteAccess,
+    Alarm, AlarmState, Asks, Batch, LackingPage, Look, LookBy, Outcome, Page, PageRequest,
+    ReadAccess, TableReader, TableWriter, Write, WriteAccess,
 };
 use backfill_core::records::Cursor;
 use backfill_core::request::WriterKind;
@@ -23,6 +24,7 @@ use backfill_core::{Error, ErrorKind, Item, Key, Result, Spec, Value};
 use tokio::time::Instant;
 
 use crate::faults::Faults;
+use crate::update::apply;
 
 /// For how long an eventually consistent read may miss a change: "usually within one second or less" (developer
 /// guide, Read consistency).
@@ -34,7 +36,7 @@ const STALE_AT_MOST: usize = 200;
 /// Where an item lies: by the hash of its partition key, as in DynamoDB.
 type Position = (u64, Key);
 
-/// A table whose items are migrated by specs of the form [`Spec::set_missing`].
+/// A table whose items are migrated: conditions and updates mean in it what they mean in DynamoDB.
 #[derive(Clone)]
 pub struct ModelTable {
     state: Arc<Mutex<State>>,
@@ -56,6 +58,8 @@ struct State {
     busy: BTreeMap<Key, Instant>,
     /// Our writes that took effect, by key.
     updates: BTreeMap<Key, u64>,
+    /// Of a change that is made from the item: each item before and after a write of ours that took effect.
+    made_over: Vec<(Item, Item)>,
     /// Items that pages have evaluated.
     evaluated: u64,
     /// Pages that were not read strongly consistent.
@@ -97,10 +101,50 @@ struct State {
     clock: Option<(u64, Instant)>,
 }
 
-/// The model table as seen through one spec.
+/// The model table as seen through one change.
 pub struct ModelAccess {
     table: ModelTable,
     change: SharedChange,
+    /// The filter of the change's sweep, of its proof, and of the sweep for what items lack.
+    filter: Parsed,
+    proof: Parsed,
+    lacks: Option<Parsed>,
+    /// What was written last: most changes write the same to every item.
+    written: Mutex<Option<Written>>,
+}
+
+/// A guarded update, read.
+struct Written {
+    of: GuardedUpdate<'static>,
+    guard: Parsed,
+    update: Update,
+}
+
+impl Written {
+    fn new(of: &GuardedUpdate<'_>) -> Written {
+        let guard = Parsed::new(of.condition.as_str(), &of.names, &of.values);
+        let update = Update::new(&of.update, &of.names, &of.values);
+        Written {
+            of: GuardedUpdate {
+                update: Cow::Owned(of.update.clone().into_owned()),
+                condition: Cow::Owned(of.condition.clone().into_owned()),
+                names: Cow::Owned(of.names.clone().into_owned()),
+                values: Cow::Owned(of.values.clone().into_owned()),
+            },
+            guard: guard.unwrap_or_else(|why| panic!("the guard is no condition: {why}")),
+            update: update.unwrap_or_else(|why| panic!("it is no update: {why}")),
+        }
+    }
+}
+
+fn filter_of(sweep: &Sweep) -> Parsed {
+    let filter = Parsed::new(&sweep.filter, &sweep.names, &sweep.values);
+    filter.unwrap_or_else(|why| panic!("the filter is no condition: {why}"))
+}
+
+fn pending_of(spec: &Spec) -> Parsed {
+    let pending = Parsed::new(&spec.pending, &spec.names, &spec.values);
+    pending.unwrap_or_else(|why| panic!("the predicate is no condition: {why}"))
 }
 
 impl State {
@@ -149,6 +193,11 @@ fn key_of(id: u64) -> Key {
     ]))
 }
 
+fn key_of_item(item: &Item) -> Key {
+    let of_key = ["id", "created"].map(|name| (name.to_owned(), item[name].clone()));
+    Key(of_key.into())
+}
+
 fn position(key: &Key) -> Position {
     let mut hasher = DefaultHasher::new();
     key.0.get("id").hash(&mut hasher);
@@ -159,48 +208,38 @@ fn segment_of(position: &Position, total: u32) -> u32 {
     ((u128::from(position.0) * u128::from(total)) >> 64) as u32
 }
 
-/// Whether one of the names that the predicate uses is missing.
-fn is_pending(names: &BTreeMap<String, String>, item: &Item) -> bool {
-    names.values().any(|name| !item.contains_key(name))
-}
-
-/// The names that the predicate of a spec uses.
-fn names_of_pending(spec: &Spec) -> BTreeMap<String, String> {
-    let used = placeholders(&spec.pending);
-    let mut names = spec.names.clone();
-    names.retain(|name, _| used.contains(&name.as_str()));
-    names
-}
-
-/// Sets what is missing: each `#name` has its `:name`, but for the key that the guard names.
-fn apply(update: &GuardedUpdate<'_>, item: &mut Item) {
-    for (placeholder, name) in &*update.names {
-        if let Some(value) = update.values.get(&placeholder.replace('#', ":")) {
-            item.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-    }
-}
-
 impl ModelTable {
     /// A table `stuff` with the items 0 to `count`; of each ten, two have a value for `test`.
     pub fn new(faults: Faults, count: u64) -> Self {
-        let table = ModelTable {
-            state: Arc::default(),
-            faults,
-        };
-        let mut state = table.state.lock().unwrap();
-        for id in 0..count {
-            let key = key_of(id);
-            let mut item = key.0.clone();
+        let item = |id| {
+            let mut item = key_of(id).0;
             item.insert("payload".into(), Value::S(format!("original {id}")));
             item.insert("tags".into(), Value::Ss(vec!["a".into(), "b".into()]));
             if id % 10 >= 8 {
                 item.insert("test".into(), Value::S("set before".into()));
             }
-            state.items.insert(position(&key), item);
+            item
+        };
+        ModelTable::of(faults, (0..count).map(item))
+    }
+
+    /// A table `stuff` with these items, each with a key of [`ModelTable::key`].
+    pub fn of(faults: Faults, items: impl IntoIterator<Item = Item>) -> Self {
+        let items = items.into_iter();
+        let items = items.map(|item| (position(&key_of_item(&item)), item));
+        let items = items.collect();
+        ModelTable {
+            state: Arc::new(Mutex::new(State {
+                items,
+                ..State::default()
+            })),
+            faults,
         }
-        drop(state);
-        table
+    }
+
+    /// The key of the item of this number: `id` and `created`.
+    pub fn key(id: u64) -> Key {
+        key_of(id)
     }
 
     /// The update of these items is refused for good.
@@ -334,17 +373,19 @@ impl ModelTable {
 
     /// Number of items that the spec still has to migrate.
     pub fn count_pending(&self, spec: &Spec) -> u64 {
-        let (state, names) = (self.state.lock().unwrap(), names_of_pending(spec));
-        state
-            .items
-            .values()
-            .filter(|item| is_pending(&names, item))
-            .count() as u64
+        let (state, pending) = (self.state.lock().unwrap(), pending_of(spec));
+        let items = state.items.values();
+        items.filter(|item| pending.holds(item)).count() as u64
     }
 
     /// Our writes that took effect, by key.
     pub fn updates(&self) -> BTreeMap<Key, u64> {
         self.state.lock().unwrap().updates.clone()
+    }
+
+    /// Each item before and after a write of ours that took effect, of changes that are made from the item.
+    pub fn made_over(&self) -> Vec<(Item, Item)> {
+        self.state.lock().unwrap().made_over.clone()
     }
 
     /// Pages so far that were not read strongly consistent.
@@ -365,7 +406,7 @@ impl ModelTable {
         total: u32,
         cursor: &Cursor,
     ) -> Vec<Key> {
-        let (state, names) = (self.state.lock().unwrap(), names_of_pending(spec));
+        let (state, pending) = (self.state.lock().unwrap(), pending_of(spec));
         state
             .items
             .iter()
@@ -375,7 +416,7 @@ impl ModelTable {
                 Cursor::After(key) => **at <= position(key),
                 Cursor::Exhausted => true,
             })
-            .filter(|(_, item)| is_pending(&names, item))
+            .filter(|(_, item)| pending.holds(item))
             .filter(|((_, key), _)| !state.is_refused(key) && !state.mended.contains(key))
             .map(|((_, key), _)| key.clone())
             .collect()
@@ -401,14 +442,9 @@ pub struct LiveWriter {
 impl LiveWriter {
     /// Does this many operations, each after a random virtual time of up to `every`.
     pub async fn work(self, operations: u64, every: Duration) {
-        let mut random = fastrand::Rng::with_seed(self.seed);
-        for n in 0..operations {
-            tokio::time::sleep(every.mul_f64(random.f64())).await;
-            let key = key_of(random.u64(..self.ids));
-            let at = position(&key);
-            let mut state = self.table.state.lock().unwrap();
-            let mut item = state.items.get(&at).cloned();
-            match (random.u8(..5), &mut item) {
+        let creates_pending = self.creates_pending;
+        let operation = |random: &mut fastrand::Rng, n: u64, item: &mut Option<Item>| {
+            match (random.u8(..5), &mut *item) {
                 (0, Some(item)) => {
                     item.insert("test".into(), Value::S(format!("live {n}")));
                 }
@@ -417,14 +453,56 @@ impl LiveWriter {
                 }
                 (2, item) => *item = None,
                 (3, item) => {
-                    let mut new = key.0.clone();
+                    let mut new = Item::new();
                     new.insert("payload".into(), Value::S(format!("new {n}")));
-                    if !self.creates_pending || random.bool() {
+                    if !creates_pending || random.bool() {
                         new.insert("test".into(), Value::S(format!("new {n}")));
                     }
                     *item = Some(new);
                 }
-                _ => continue,
+                _ => return false,
+            }
+            true
+        };
+        self.write(operations, every, operation).await;
+    }
+
+    /// As [`LiveWriter::work`], but an operation is what this function does to an item: it gets the random numbers of the writer,
+    /// the number of the operation, and the item; `None` if there is none, or if there is to be none. What it leaves as it was is
+    /// not written. An item that it creates gets its key.
+    pub async fn work_by(
+        self,
+        operations: u64,
+        every: Duration,
+        operation: impl Fn(&mut fastrand::Rng, u64, &mut Option<Item>),
+    ) {
+        let operation = |random: &mut fastrand::Rng, n: u64, item: &mut Option<Item>| {
+            let before = item.clone();
+            operation(random, n, item);
+            *item != before
+        };
+        self.write(operations, every, operation).await;
+    }
+
+    /// Does operations that say whether they write what they leave.
+    async fn write(
+        self,
+        operations: u64,
+        every: Duration,
+        operation: impl Fn(&mut fastrand::Rng, u64, &mut Option<Item>) -> bool,
+    ) {
+        let mut random = fastrand::Rng::with_seed(self.seed);
+        for n in 0..operations {
+            tokio::time::sleep(every.mul_f64(random.f64())).await;
+            let key = key_of(random.u64(..self.ids));
+            let at = position(&key);
+            let mut state = self.table.state.lock().unwrap();
+            let mut item = state.items.get(&at).cloned();
+            if !operation(&mut random, n, &mut item) {
+                continue;
+            }
+            if let Some(item) = &mut item {
+                item.extend(key.0.clone());
             }
             state.set(&at, item.clone());
             state.history.insert(key, item);
@@ -496,6 +574,10 @@ impl ReadAccess for ModelTable {
     fn reader(&self, change: SharedChange) -> ModelAccess {
         ModelAccess {
             table: self.clone(),
+            filter: filter_of(change.sweep()),
+            proof: filter_of(change.proof()),
+            lacks: change.lacks().map(|lacks| filter_of(&lacks.sweep)),
+            written: Mutex::default(),
             change,
         }
     }
@@ -512,17 +594,25 @@ impl WriteAccess for ModelTable {
 impl TableReader for ModelAccess {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
         let (found, next) = self.evaluated(request).await?;
-        let names = &self.change.pending().names;
-        let pending = found.iter().filter(|(_, item)| is_pending(names, item));
-        let page = Page {
+        let mut page = Page {
             scanned: found.len() as u64,
-            pending: pending
-                .map(|(_, item)| self.change.seen(item.clone()))
-                .collect(),
+            pending: Vec::new(),
             different: Vec::new(),
             next,
             consumed_rcu: if request.consistent { 1.0 } else { 0.5 },
         };
+        let items = found.into_iter().map(|(_, item)| item);
+        match request.asks {
+            Asks::Sweep => {
+                let seen = items.filter(|item| self.filter.holds(item));
+                let seen = seen.map(|item| self.change.seen(item));
+                page.pending = seen.filter(|item| self.change.is_pending(item)).collect();
+            }
+            Asks::Proof => {
+                let found = items.filter(|item| self.proof.holds(item));
+                page.weigh(&*self.change, found.collect());
+            }
+        }
         self.table.faults.after().await?;
         Ok(page)
     }
@@ -536,12 +626,11 @@ impl TableReader for ModelAccess {
             .lacks()
             .expect("what the update sets is asked for");
         let (found, next) = self.evaluated(request).await?;
-        let names = &self.change.pending().names;
-        let outside = || found.iter().filter(|(_, item)| !is_pending(names, item));
+        let filter = self.lacks.as_ref();
+        let is_found = |item: &Item| filter.is_some_and(|filter| filter.holds(item));
         let lacking = |name| {
-            outside()
-                .filter(|(_, item)| !item.contains_key(name))
-                .count()
+            let lack = |item: &Item| is_found(item) && !item.contains_key(name);
+            found.iter().filter(|(_, item)| lack(item)).count()
         };
         let page = LackingPage {
             lacking: lacks
@@ -609,18 +698,40 @@ impl ModelAccess {
         let key = &seen.key.to_key();
         let mut state = self.table.state.lock().unwrap();
         let at = position(key);
-        let Some(mut item) = state.items.get(&at).cloned() else {
-            return Ok((Outcome::Vanished, None));
+        let found = state.items.get(&at);
+        let is_there = found.is_some();
+        let before = found.cloned();
+        let mut item = before.clone().unwrap_or_default();
+        let mut written = self.written.lock().unwrap();
+        let made = match self.change.make(seen) {
+            Ok(made) => made,
+            Err(why) => return Ok((Outcome::Rejected(why), None)),
         };
-        if !is_pending(&self.change.pending().names, &item) {
-            return Ok((Outcome::Raced, None));
+        let update = self.change.update(seen, &made);
+        let written = match &mut *written {
+            Some(written) if written.of == update => written,
+            other => other.insert(Written::new(&update)),
+        };
+        // As in DynamoDB it is the condition alone that keeps an update from making an item that is gone.
+        match (written.guard.holds(&item), is_there) {
+            (true, _) => item.extend(key.0.clone()),
+            (false, is_there) => {
+                let now = is_there.then_some(item);
+                return Ok((Outcome::of_failed_guard(&*self.change, seen, now), None));
+            }
         }
         if let Some(refusal) = state.refusal(key) {
             return Ok((refusal?, None));
         }
-        if !state.useless_update {
-            let made = self.change.make(seen).expect("it can be computed");
-            apply(&self.change.update(seen, &made), &mut item);
+        if !state.useless_update
+            && let Err(why) = apply(&written.update, &mut item)
+        {
+            return Ok((Outcome::Rejected(why), None));
+        }
+        if !self.change.reads().is_empty() {
+            state
+                .made_over
+                .extend(before.map(|before| (before, item.clone())));
         }
         state.set(&at, Some(item.clone()));
         *state.updates.entry(key.clone()).or_default() += 1;
@@ -724,12 +835,99 @@ impl TableWriter for ModelAccess {
         }
         let item = state.items.get(&position(key));
         let consumed = by.units(item.map_or(0, item_bytes));
-        let pending = |item: &&Item| is_pending(&self.change.pending().names, item);
+        let pending = |item: &&Item| self.filter.holds(item);
         Ok(Look {
             item: item
                 .filter(|item| by == LookBy::Page || pending(item))
                 .cloned(),
             consumed: Some(consumed),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_virtual_time;
+
+    /// The pending items of the table, by its pages.
+    async fn pending(access: &ModelAccess) -> Vec<Seen> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let request = PageRequest {
+                segment: 0,
+                total_segments: 1,
+                after: after.as_ref(),
+                limit: 100,
+                consistent: true,
+                asks: Asks::Sweep,
+            };
+            let page = access.page(request).await.unwrap();
+            found.extend(page.pending);
+            after = page.next;
+            if after.is_none() {
+                return found;
+            }
+        }
+    }
+
+    #[test]
+    fn conditions_and_updates_mean_what_they_say() {
+        let total = |id, total: &str| {
+            let mut item = ModelTable::key(id).0;
+            item.insert("total".into(), Value::N(total.into()));
+            item
+        };
+        let spec = |update: &str| Spec {
+            table: "stuff".into(),
+            pending: "total < :ten".into(),
+            update: update.into(),
+            names: BTreeMap::new(),
+            values: Item::from([(":ten".into(), Value::N("10".into()))]),
+            compute: None,
+        };
+        in_virtual_time(1, async {
+            let items = [
+                total(0, "9.0"),
+                total(1, "1e1"),
+                total(2, "-3"),
+                total(3, "5"),
+            ];
+            let table = ModelTable::of(Faults::none(1), items);
+            let keys = table.describe("stuff").await.unwrap().keys;
+            let access = |update| table.writer(spec(update).change(&keys), WriterKind::default());
+            let adds = access("SET total = total + :ten");
+            let seen = pending(&adds).await;
+            assert_eq!(seen.len(), 3);
+            table.delete(2);
+            let writer = LiveWriter {
+                table: table.clone(),
+                seed: 1,
+                ids: 1,
+                creates_pending: true,
+            };
+            let live = |_: &mut fastrand::Rng, n: u64, item: &mut Option<Item>| {
+                let item = item.get_or_insert_default();
+                item.insert("total".into(), Value::N((n + 20).to_string()));
+            };
+            writer.work_by(2, Duration::ZERO, live).await;
+            let mut outcomes = BTreeMap::new();
+            for item in &seen {
+                let outcome = adds.update(item).await.unwrap().outcome;
+                outcomes.insert(item.key.to_key(), outcome);
+            }
+            let by_id = [0, 2, 3].map(|id| outcomes[&key_of(id)].clone());
+            assert_eq!(by_id, [Outcome::Raced, Outcome::Vanished, Outcome::Updated]);
+            let left = [total(0, "21"), total(1, "1e1"), total(3, "15")];
+            let expected = left.map(|item| (key_of_item(&item), item));
+            assert_eq!(table.items(), BTreeMap::from(expected));
+            assert_eq!(table.history()[&key_of(0)], Some(total(0, "21")));
+
+            let refused = ModelTable::of(Faults::none(1), [total(0, "1")]);
+            let change = spec("SET total = missing").change(&keys);
+            let refused = refused.writer(change, WriterKind::default());
+            let outcome = refused.update(&key_of(0).into()).await.unwrap().outcome;
+            assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+        });
     }
 }
