@@ -3,6 +3,7 @@
 
 mod accounting;
 mod computed;
+mod expressions;
 mod languages;
 mod never;
 mod no_gap;
