@@ -8,6 +8,9 @@ use crate::text::printable;
 /// Longest part of an item's value in a message, in characters: enough to know it again.
 const MOST_SHOWN: usize = 40;
 
+/// Longest path in a message, in characters: an attribute's name may have 64 KB, and a record has no room for it.
+const MOST_OF_A_PATH: usize = 200;
+
 /// Why the value of one item cannot be computed. Displayed as a sentence: `number: "abc" is not a number`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -39,7 +42,7 @@ impl Failure {
     pub(super) fn missing(path: &Path) -> Failure {
         Failure {
             function: None,
-            reason: format!("{path} is missing"),
+            reason: format!("{} is missing", shortened(&path.to_string())),
             missing: Some(path.clone()),
         }
     }
@@ -55,6 +58,15 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// A path as it may stand in a message: all of most, and the begin of one that is very long.
+pub(super) fn shortened(path: &str) -> String {
+    let mut short: String = path.chars().take(MOST_OF_A_PATH).collect();
+    if short.len() < path.len() {
+        short.push('…');
+    }
+    short
+}
 
 /// A text of an item or of a template as it may stand in a message: in quotes, short, on one line.
 pub(super) fn shown(text: &str) -> String {

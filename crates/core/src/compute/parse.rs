@@ -16,7 +16,7 @@ use winnow::prelude::*;
 use winnow::stream::Stream;
 use winnow::token::take_while;
 
-use super::failure::shown;
+use super::failure::{shortened, shown};
 use super::functions::{FUNCTIONS, Function};
 use super::parts::{Argument, Head, Part, Piece, Step};
 use super::path::{Path, WORDS, begins_a_name, is_of_a_name};
@@ -346,10 +346,10 @@ fn argument(input: &mut &str, depth: usize) -> Parsed<(usize, Argument)> {
         Some(c) if begins_a_name(c) => {
             let word = take_while(1.., is_of_a_name).parse_next(input)?;
             if !WORDS.contains(&word) {
-                return refuse(
-                    begin,
-                    format!("an attribute is written ${{{word}}} here, and a text \"{word}\""),
-                );
+                return refuse(begin, {
+                    let word = shortened(word);
+                    format!("an attribute is written ${{{word}}} here, and a text \"{word}\"")
+                });
             }
             Argument::Literal(json(word, begin)?)
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::failure::Failure;
+use super::failure::{Failure, shortened};
 use super::functions::{Arguments, Function, Trouble};
 use super::path::Path;
 use crate::value::{Item, Value};
@@ -89,7 +89,7 @@ impl Part {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.head {
-            Head::Source(path) => path.fmt(f),
+            Head::Source(path) => f.write_str(&shortened(&path.to_string())),
             Head::Literal(_) => f.write_str("a literal"),
         }
     }

@@ -920,6 +920,25 @@ fn a_result_is_one_that_dynamodb_stores() {
 }
 
 #[test]
+fn a_long_name_is_shortened_in_messages() {
+    let name = "a".repeat(3_000);
+    let of =
+        |text: String| template(&text).evaluate(&Item::from([(name.clone(), Value::Bool(true))]));
+    let missing = of(format!("${{x{name}}}")).unwrap_err();
+    let wrong = of(format!("${{{name}}}!")).unwrap_err();
+    for said in [
+        missing.to_string(),
+        wrong.to_string(),
+        Template::parse(&format!("${{x|add({name})}}")).unwrap_err(),
+        Template::parse(&format!("${{x|{name}}}")).unwrap_err(),
+        Template::parse(&format!("${{x|add({})}}", "1".repeat(3_000))).unwrap_err(),
+    ] {
+        assert!(said.chars().count() < 600, "{said}");
+    }
+    assert_eq!(missing.missing.unwrap().names()[0].len(), 3_001);
+}
+
+#[test]
 fn a_template_is_its_text() {
     let text = r#"${a|default("x")}$$"#;
     let parsed = template(text);
