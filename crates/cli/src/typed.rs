@@ -40,6 +40,9 @@ const SAME: [&str; 11] = [
     "update",
 ];
 
+/// Fields of a request that only a file can have.
+const OF_FILES: [&str; 1] = ["language"];
+
 /// Every field of a request with its flag.
 fn fields() -> impl Iterator<Item = (&'static str, &'static str)> {
     let settings = SETTINGS.iter().map(|setting| {
@@ -113,7 +116,8 @@ fn subject(message: &str) -> Option<(usize, &'static str, &'static str)> {
     let mut places = std::iter::once(0).chain(contexts);
     places.find_map(|at| {
         let rest = &message[at..];
-        fields().find_map(|(field, flag)| {
+        let of_files = OF_FILES.into_iter().map(|field| (field, field));
+        fields().chain(of_files).find_map(|(field, flag)| {
             let behind = rest.strip_prefix(field)?;
             let is_whole = behind.starts_with(": ") || behind.starts_with('.');
             is_whole.then_some((at, field, flag))

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::expression::{
     LONGEST_GUARD, MAX_LENGTH, check_enclosed, placeholders, shown_name, without_outer_parentheses,
 };
-use super::spec::Spec;
 use crate::compute::{LANGUAGE, Path, Source, Template};
 use crate::value::Item;
 use crate::{Error, Result};
@@ -79,6 +78,13 @@ pub fn target_value(nth: usize) -> String {
     format!(":t{nth}")
 }
 
+/// What follows from [`Compute`] for a spec.
+pub(super) struct Derived {
+    pub pending: String,
+    pub update: String,
+    pub names: BTreeMap<String, String>,
+}
+
 impl Compute {
     /// What is computed in the language of this version.
     pub fn new(mode: Mode, targets: BTreeMap<String, String>) -> Compute {
@@ -110,16 +116,16 @@ impl Compute {
         parsed.collect()
     }
 
-    /// The spec of which this is a part. `pending`, `names` and `values` are an operator's, of which only replacing has any.
+    /// Predicate, update and names that follow from it. `pending`, `names` and `values` are an operator's, of which only replacing has
+    /// any.
     ///
     /// Errors: `InvalidInput`, which names the field.
-    pub fn pair(
-        self,
-        table: impl Into<String>,
+    pub(super) fn derive(
+        &self,
         pending: Option<String>,
         mut names: BTreeMap<String, String>,
-        values: Item,
-    ) -> Result<Spec> {
+        values: &Item,
+    ) -> Result<Derived> {
         let templates = self.templates()?;
         self.check_targets()?;
         self.check_sources(&templates)?;
@@ -165,51 +171,12 @@ impl Compute {
                 pending
             }
         };
-        let update = self.update();
         names.extend(of_targets);
-        Ok(Spec {
-            table: table.into(),
+        Ok(Derived {
             pending,
-            update,
+            update: self.update(),
             names,
-            values,
-            compute: Some(self),
         })
-    }
-
-    /// Refuses a spec with this part whose other parts are not those that follow from it.
-    ///
-    /// Errors: `InvalidInput`, which names the field.
-    pub(super) fn check(&self, spec: &Spec) -> Result<()> {
-        let (pending, names, values) = self.given(spec);
-        let pending = pending.map(str::to_owned);
-        let follows = self
-            .clone()
-            .pair(&spec.table, pending, names, values.clone())?;
-        match follows == *spec {
-            true => Ok(()),
-            false => Err(Error::invalid(
-                "compute",
-                "predicate and update are not those that follow from it; leave them out",
-            )),
-        }
-    }
-
-    /// What an operator has given of the spec of which this is a part: predicate, names and values.
-    pub(crate) fn given<'a>(
-        &self,
-        spec: &'a Spec,
-    ) -> (Option<&'a str>, BTreeMap<String, String>, &'a Item) {
-        let pending = (self.mode == Mode::Replace).then_some(spec.pending.as_str());
-        let mut names = spec.names.clone();
-        match pending {
-            Some(_) => {
-                let ours: BTreeSet<String> = (0..self.targets.len()).map(target_name).collect();
-                names.retain(|name, _| !ours.contains(name));
-            }
-            None => names.clear(),
-        }
-        (pending, names, &spec.values)
     }
 
     /// The template whose value this placeholder is; `None` if it is none of ours.
@@ -414,8 +381,8 @@ pub(super) fn always() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Value;
     use crate::table::{KeyAttribute, KeySchema, KeyType};
+    use crate::{Spec, Value};
 
     const KEY: (&str, &str) = ("gsi1pk", "${tenant}#${status}");
     const INNER: (&str, &str) = ("b", "${a.b}#${tenant}");

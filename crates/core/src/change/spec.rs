@@ -45,7 +45,7 @@ impl Spec {
     pub fn check(&self) -> Result<()> {
         check_table_name(&self.table).map_err(|m| Error::invalid("table", m))?;
         if let Some(compute) = &self.compute {
-            compute.check(self)?;
+            self.check_derived(compute)?;
         }
         self.check_expressions()?;
         self.check_names()?;
@@ -64,6 +64,37 @@ impl Spec {
             check_value(value).map_err(|m| Error::invalid(&format!("values.{placeholder}"), m))?;
         }
         Ok(())
+    }
+
+    /// Refuses predicate, update and names that are not those that follow from what is computed.
+    ///
+    /// Errors: `InvalidInput`, which names the field.
+    fn check_derived(&self, compute: &Compute) -> Result<()> {
+        let (pending, names) = self.given_beside(compute);
+        let values = self.values.clone();
+        let pending = pending.map(str::to_owned);
+        let follows = compute.clone().pair(&self.table, pending, names, values)?;
+        match follows == *self {
+            true => Ok(()),
+            false => Err(Error::invalid(
+                "compute",
+                "predicate and update are not those that follow from it; leave them out",
+            )),
+        }
+    }
+
+    /// Predicate and names that an operator has given beside what is computed. All values are an operator's.
+    pub(crate) fn given_beside(
+        &self,
+        compute: &Compute,
+    ) -> (Option<&str>, BTreeMap<String, String>) {
+        if compute.mode != Mode::Replace {
+            return (None, BTreeMap::new());
+        }
+        let ours: BTreeSet<String> = (0..compute.targets.len()).map(target_name).collect();
+        let mut names = self.names.clone();
+        names.retain(|name, _| !ours.contains(name));
+        (Some(&self.pending), names)
     }
 
     /// Refuses a `#name` that is used and not defined, or the other way round.
@@ -230,6 +261,29 @@ impl Spec {
             self.predicate()
         );
         one_line(&described).into_owned()
+    }
+}
+
+impl Compute {
+    /// The spec of which this is a part. `pending`, `names` and `values` are an operator's, of which only replacing has any.
+    ///
+    /// Errors: `InvalidInput`, which names the field.
+    pub fn pair(
+        self,
+        table: impl Into<String>,
+        pending: Option<String>,
+        names: BTreeMap<String, String>,
+        values: Item,
+    ) -> Result<Spec> {
+        let derived = self.derive(pending, names, &values)?;
+        Ok(Spec {
+            table: table.into(),
+            pending: derived.pending,
+            update: derived.update,
+            names: derived.names,
+            values,
+            compute: Some(self),
+        })
     }
 }
 

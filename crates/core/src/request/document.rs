@@ -466,7 +466,7 @@ impl Request {
                 settings: &self.settings,
             },
             Some(compute) => {
-                let (pending, names, values_typed) = compute.given(spec);
+                let (pending, names) = spec.given_beside(compute);
                 let targets = compute.targets.iter();
                 Out {
                     table: &spec.table,
@@ -478,7 +478,7 @@ impl Request {
                     pending,
                     update: None,
                     names,
-                    values_typed,
+                    values_typed: &spec.values,
                     settings: &self.settings,
                 }
             }
@@ -577,6 +577,7 @@ mod tests {
         assert!(quoted.path_like().is_empty());
     }
 
+    /// Long because it is a table of cases.
     #[test]
     fn what_does_not_go_with_a_computed_value_is_refused_by_field() {
         for (rest, why) in [
