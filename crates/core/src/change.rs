@@ -6,6 +6,7 @@
 
 pub mod compute;
 mod computed;
+mod computing;
 mod evaluate;
 pub mod expression;
 pub mod grammar;
@@ -19,6 +20,7 @@ mod syntax;
 mod verbs;
 
 pub use self::compute::{Compute, Mode};
+pub use self::computing::{Computing, Unmade, Unsettled};
 pub use self::evaluate::Parsed;
 pub use self::lacks::lacking_text;
 pub use self::pair::Pair;

@@ -77,16 +77,17 @@ impl SurveyAccess for ReadOnly {
     }
 
     async fn sample_page(&self, change: &dyn Change, request: PageRequest<'_>) -> Result<ReadPage> {
-        let pending = change.pending();
+        // Without a filter a page takes the same read units.
+        let asked = change.sample();
         let scan = Scan {
             table_name: change.table(),
             segment: Some(request.segment),
             total_segments: Some(request.total_segments),
             exclusive_start_key: request.after,
             limit: Some(request.limit),
-            filter_expression: Some(&pending.expression),
-            expression_attribute_names: Some(&pending.names),
-            expression_attribute_values: Some(&pending.values),
+            filter_expression: asked.map(|asked| asked.expression.as_str()),
+            expression_attribute_names: asked.map(|asked| &asked.names),
+            expression_attribute_values: asked.map(|asked| &asked.values),
             return_consumed_capacity: TOTAL,
             ..Scan::default()
         };
@@ -95,7 +96,7 @@ impl SurveyAccess for ReadOnly {
         let scanned = scanned.map_err(|error| failure(&doing(), error))?;
         Ok(ReadPage {
             scanned: scanned.scanned_count,
-            pending: items_of(doing, scanned.items)?,
+            items: items_of(doing, scanned.items)?,
             consumed_rcu: scanned.consumed_capacity.map_or(0.0, |c| c.capacity_units),
             is_whole_segment: scanned.last_evaluated_key.is_none(),
         })

@@ -305,6 +305,95 @@ async fn a_plan_says_first_which_values_an_update_overwrites() {
     );
 }
 
+/// Orders of which three have no status, two have no number as their price, and one has the values already.
+fn orders() -> Vec<Item> {
+    (0..60)
+        .map(|n| {
+            let mut item = Item::from([
+                ("id".to_owned(), Value::S(format!("order-{n:02}"))),
+                ("created".to_owned(), Value::N(n.to_string())),
+                ("tenant".to_owned(), Value::S("acme".into())),
+                ("price".to_owned(), Value::S(format!("{n}.50"))),
+                ("qty".to_owned(), Value::N("2".into())),
+            ]);
+            let status = if n % 10 == 0 { "NEW" } else { "OPEN" };
+            item.insert("status".into(), Value::S(status.into()));
+            match n {
+                7 | 8 => drop(item.insert("price".into(), Value::S("on request".into()))),
+                9 => drop(item.insert("price".into(), Value::N("9".into()))),
+                20..23 => drop(item.remove("status")),
+                30 => {
+                    item.insert("gsi1pk".into(), Value::S("acme#old".into()));
+                    item.insert("total".into(), Value::N("61".into()));
+                }
+                _ => {}
+            }
+            item
+        })
+        .collect()
+}
+
+/// What is computed is shown from what, and what cannot be computed comes first; sources that items lack are counted, and how the key
+/// of an index is spread. Converging to what is another value each time is refused before anything is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_of_computed_values_as_people_see_it() {
+    let database = Embedded::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table.json");
+    let definition = json!({
+        "TableName": "stuff", "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}, {"AttributeName": "created", "AttributeType": "N"},
+            {"AttributeName": "gsi1pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "created", "KeyType": "RANGE"}],
+        "GlobalSecondaryIndexes": [{"IndexName": "ByStatus", "Projection": {"ProjectionType": "KEYS_ONLY"},
+            "KeySchema": [{"AttributeName": "gsi1pk", "KeyType": "HASH"}]}],
+    });
+    std::fs::write(&table, definition.to_string()).unwrap();
+    let create = format!("table create --file {}", table.display());
+    end_of(database.backfill(&create)).await.expect_code(0);
+    tables::put_all(&database.client, "stuff", &orders()).await;
+    let before = read_all(&database.client, "stuff", STUFF_KEYS).await;
+    let computed = |command: &str, more: &[&str]| {
+        let mut plan = database.backfill(&format!("{command} --table stuff"));
+        for compute in [
+            "gsi1pk=${tenant}#${status|lower}",
+            "total=${price|number|mul(${qty})}",
+        ] {
+            plan.args(["--compute", compute]);
+        }
+        plan.args(more);
+        plan
+    };
+    let shown = end_of(computed("plan", &[])).await.expect_code(3);
+    insta::assert_snapshot!("plan-computed", masked(&shown.stdout, &database.endpoint));
+    let schema = end_of(backfill_as_typed(["schema", "plan"])).await;
+    let schema = schema.expect_code(0).json();
+    let plan = end_of(computed("plan", &["--json"]))
+        .await
+        .expect_code(3)
+        .json();
+    assert_is_of(&plan, &schema, &schema, "plan");
+    assert_eq!(plan["warnings"][0]["code"], "cannot_be_computed");
+
+    // What differs is pending as well if it is to converge.
+    let converge = end_of(computed("plan", &["--mode", "converge", "--json"])).await;
+    let converge = converge.expect_code(3).json();
+    let pending = |plan: &Json| plan["sample"]["pending"].as_u64().unwrap();
+    assert_eq!((pending(&plan), pending(&converge)), (56, 57));
+    for command in ["plan", "run"] {
+        let mut growing = database.backfill(&format!("{command} --table stuff --mode converge"));
+        growing.args(["--compute", "tenant=${tenant}x"]);
+        let refused = end_of(growing).await.expect_code(2);
+        let why = "error: mode: to converge, a value must stay what it is once it is written, and tenant does not: item ";
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+    assert_eq!(
+        read_all(&database.client, "stuff", STUFF_KEYS).await,
+        before
+    );
+    assert_eq!(database.table_names().await, ["stuff"]);
+}
+
 /// An index whose key the update sets to another type refuses every update: the trial has the table's indexes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_warns_of_indexes_that_refuse_the_update() {

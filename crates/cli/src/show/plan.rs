@@ -1,5 +1,8 @@
 //! What `backfill plan` shows: what a run would do to a table, before it does.
 
+mod computed;
+mod entry;
+
 use std::collections::BTreeSet;
 
 use anstream::adapter::strip_str;
@@ -16,13 +19,11 @@ use backfill_core::{Item, Key, Value, printable};
 use indicatif::HumanCount;
 use serde::Serialize;
 
+use self::entry::entry;
 use crate::show::advice::Advised;
 use crate::show::runs::gone_run;
 use crate::show::{lines, words};
 use crate::typed;
-
-/// Longest value that is shown of the example's attributes.
-const LONGEST_VALUE: usize = 60;
 
 /// A plan for people.
 pub struct Shown<'a> {
@@ -181,6 +182,16 @@ impl Shown<'_> {
                 100.0 * sample.share.high
             ),
         });
+        lines.push(self.sample_line());
+        if let Some(computed) = &sample.computed {
+            lines.extend(computed::lines(computed, sample));
+        }
+        lines.extend(self.example_lines());
+        lines
+    }
+
+    fn sample_line(&self) -> String {
+        let sample = &self.plan.sample;
         let size = match sample.pending_bytes {
             None => String::new(),
             Some(size) if sample.whole_table => format!(", pending ones {:.0}", size.value),
@@ -189,7 +200,7 @@ impl Shown<'_> {
                 size.value, size.low, size.high
             ),
         };
-        lines.push(format!(
+        format!(
             "  sample    {} of {} items in random segments, {:.1} read units{}",
             words::plural(sample.pages, "page", "pages"),
             HumanCount(sample.items),
@@ -198,9 +209,7 @@ impl Shown<'_> {
                 0.0 => String::new(),
                 bytes => format!("; an item has {bytes:.0} bytes{size}"),
             }
-        ));
-        lines.extend(self.example_lines());
-        lines
+        )
     }
 
     /// Up to three items before and after, attribute by attribute.
@@ -222,11 +231,15 @@ impl Shown<'_> {
         let Key(key) = self.plan.table.keys.key_of(before);
         let bytes = words::plural(item_bytes(before) as u32, "byte", "bytes");
         let mut lines = vec![format!("  example   {}, {bytes}", plain(&key))];
+        let is_changed = |name: &str| sorted(before.get(name)) != sorted(after.get(name));
+        if let Some(computed) = &self.plan.sample.computed {
+            lines.extend(computed::lines_of_sources(computed, before, is_changed));
+        }
         let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         let mut same = 0;
         for name in names {
             match (before.get(name), after.get(name)) {
-                (old, new) if sorted(old) == sorted(new) => same += 1,
+                _ if !is_changed(name) => same += 1,
                 (old, new) => {
                     lines.extend(old.map(|value| diff_line('-', AnsiColor::Red, name, value)));
                     lines.extend(new.map(|value| diff_line('+', AnsiColor::Green, name, value)));
@@ -276,16 +289,7 @@ impl Shown<'_> {
             format!("  capacity  {}", capacity_text(table)),
             format!("  class     {}", table.class),
         ];
-        for (index, cost) in table.indexes.iter().zip(&self.plan.forecast.indexes) {
-            lines.push(format!(
-                "  index     {}; {}",
-                index_text(index),
-                match cost.units_per_item {
-                    0.0 => "the update does not touch it".to_owned(),
-                    units => format!("{units:.1} write units more for each item"),
-                }
-            ));
-        }
+        lines.extend(self.index_lines());
         lines.push(format!(
             "  stream    {}",
             match &table.stream {
@@ -321,6 +325,27 @@ impl Shown<'_> {
                 list_text(&tags.collect::<Vec<_>>())
             })
         ));
+        lines
+    }
+
+    /// Each index, and what becomes of it.
+    fn index_lines(&self) -> Vec<String> {
+        let table = &self.plan.table;
+        let mut lines = Vec::new();
+        for (index, cost) in table.indexes.iter().zip(&self.plan.forecast.indexes) {
+            lines.push(format!(
+                "  index     {}; {}",
+                index_text(index),
+                match cost.units_per_item {
+                    0.0 => "the update does not touch it".to_owned(),
+                    units => format!("{units:.1} write units more for each item"),
+                }
+            ));
+            let computed = self.plan.sample.computed.iter();
+            let after = computed.flat_map(|it| it.indexes.iter());
+            let after = after.filter(|after| after.index == index.name);
+            lines.extend(after.flat_map(|it| computed::lines_of_index(it, self.plan)));
+        }
         lines
     }
 
@@ -483,14 +508,7 @@ fn heading(text: &str) -> String {
 
 fn diff_line(sign: char, color: AnsiColor, name: &str, value: &Value) -> String {
     let style = Style::new().fg_color(Some(color.into()));
-    let item = Item::from([(name.to_owned(), value.clone())]);
-    let json = serde_json::to_string(&PlainItem(&item)).expect("items are plain data");
-    // Without the braces of the object.
-    let mut text = json[1..json.len() - 1].to_owned();
-    if text.chars().count() > LONGEST_VALUE {
-        text = text.chars().take(LONGEST_VALUE).chain(['…']).collect();
-    }
-    let text = printable(&text);
+    let text = entry(name, value);
     format!("            {style}{sign} {text}{style:#}")
 }
 
@@ -582,6 +600,7 @@ fn index_text(index: &IndexFacts) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::entry::LONGEST_VALUE;
     use super::*;
 
     #[test]

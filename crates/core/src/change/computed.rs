@@ -4,16 +4,19 @@
 //! So a value of ours always was that of the sources which stood beside it at the moment of the write (promise: computed). What has
 //! moved meanwhile fails the guard, and is computed again from the item that the failure brings along.
 
+mod told;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compute::{Compute, Mode};
+use super::computing::{Computing, Unmade};
 use super::expression::OURS;
 use super::pair::Pair;
 use super::partiql::{BoundStatement, Watching};
 use super::seam::{Change, Condition, GuardedUpdate, Lacks, Made, Seen, Sweep, Weighed};
 use super::spec::{Spec, check_value};
-use crate::compute::{LANGUAGE, Path, Template, is_same};
+use crate::compute::{Failure, LANGUAGE, Path, Template, is_same};
 use crate::table::KeySchema;
 use crate::value::packed::ValueRef;
 use crate::{Item, Value};
@@ -182,16 +185,24 @@ impl Computed {
     }
 
     /// Computes the values of an item.
-    fn compute(&self, item: &Item) -> Result<Made, String> {
+    fn compute(&self, item: &Item) -> Result<Made, Unmade> {
         let mut made = Made::default();
         for target in &self.targets {
-            let of_target = |why: &dyn std::fmt::Display| {
-                let name = super::expression::shown_name(&target.attribute);
-                format!("{name} cannot be computed: {why}")
+            let of_target = |why| Unmade {
+                target: target.attribute.clone(),
+                why,
             };
-            let template = target.template.as_ref().map_err(|why| of_target(why))?;
-            let value = template.evaluate(item).map_err(|why| of_target(&why))?;
-            check_value(&value).map_err(|why| of_target(&why))?;
+            let of_whole = |reason| {
+                of_target(Failure {
+                    function: None,
+                    reason,
+                    missing: None,
+                })
+            };
+            let template = target.template.as_ref();
+            let template = template.map_err(|why| of_whole(why.clone()))?;
+            let value = template.evaluate(item).map_err(of_target)?;
+            check_value(&value).map_err(of_whole)?;
             made.set.insert(target.attribute.clone(), value);
         }
         Ok(made)
@@ -349,6 +360,18 @@ impl Change for Computed {
         &self.proof
     }
 
+    fn sample(&self) -> Option<&Condition> {
+        match self.mode {
+            Mode::Replace => Some(self.pair.pending()),
+            // What is not pending for want of a source has something to say of the templates, too.
+            Mode::Missing | Mode::Converge => None,
+        }
+    }
+
+    fn computing(&self) -> Option<&dyn Computing> {
+        Some(self)
+    }
+
     fn weigh(&self, item: &Item) -> Weighed {
         if self.mode == Mode::Replace {
             return Weighed::Pending;
@@ -394,7 +417,7 @@ impl Change for Computed {
     }
 
     fn make(&self, item: &Seen) -> Result<Made, String> {
-        self.compute(&item.read)
+        self.compute(&item.read).map_err(|why| why.to_string())
     }
 
     fn update<'a>(&'a self, item: &'a Seen, made: &'a Made) -> GuardedUpdate<'a> {

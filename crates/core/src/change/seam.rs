@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::computing::Computing;
 use super::expression::Guard;
 use super::partiql::BoundStatement;
 use crate::table::KeySchema;
@@ -69,6 +70,16 @@ pub trait Change: fmt::Debug + Send + Sync {
 
     /// The attributes that [`Change::make`] must know of an item, by their names at the top level. Pages of a sweep carry them.
     fn reads(&self) -> &[String];
+
+    /// By which condition a sample of the table asks for whole items; `None` if it needs those as well for which `P` does not hold.
+    fn sample(&self) -> Option<&Condition> {
+        Some(self.pending())
+    }
+
+    /// This change, if it computes values from the item. A plan asks it which, and what cannot be computed.
+    fn computing(&self) -> Option<&dyn Computing> {
+        None
+    }
 
     /// What is known of an item after the sweep, or after an answer that has brought it along whole.
     fn seen(&self, item: Item) -> Seen {

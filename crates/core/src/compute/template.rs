@@ -71,6 +71,29 @@ impl Template {
         &self.sources
     }
 
+    /// The sources that it joins just as they are, with text between each two that has neither letters, digits nor spaces, as the parts
+    /// of a key have it, such as `${tenant}#${status}`; `None` if it does anything else.
+    pub(crate) fn joined(&self) -> Option<Vec<&Path>> {
+        let mut joined = Vec::new();
+        let mut is_between = false;
+        for piece in &self.pieces {
+            match piece {
+                Piece::Part(Part {
+                    head: Head::Source(path),
+                    steps,
+                }) if steps.is_empty() && is_between == !joined.is_empty() => {
+                    joined.push(path);
+                    is_between = false;
+                }
+                Piece::Text(text) if text.chars().all(|c| c.is_ascii_punctuation()) => {
+                    is_between = !joined.is_empty();
+                }
+                _ => return None,
+            }
+        }
+        Some(joined)
+    }
+
     /// The value for an item: the same for the same sources, of at most 400 KB, and one that DynamoDB stores.
     ///
     /// Errors: the function that fails and why, or the source that is missing.

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::computed;
 use super::forecast::Tried;
+use crate::compute::Path;
 use crate::value::size::item_bytes;
 use crate::{Item, Key};
 
@@ -21,7 +23,7 @@ const MAX_HOLDER_BYTES: u64 = 4 * 1024 * 1024;
 pub(super) struct Unusual {
     smallest: Option<(u64, Item)>,
     largest: Option<(u64, Item)>,
-    /// One item for each set of attribute names.
+    /// One item of each kind.
     kinds: BTreeMap<Vec<String>, Item>,
     /// Items with a value where the update writes.
     holders: Vec<Item>,
@@ -31,8 +33,8 @@ pub(super) struct Unusual {
 }
 
 impl Unusual {
-    /// Looks at an item of the sample. `targets` are the attributes that the update writes.
-    pub fn look_at(&mut self, item: &Item, targets: &[String]) {
+    /// Looks at an item of the sample. `targets` are the attributes that the update writes; items of one `kind` are alike.
+    pub fn look_at(&mut self, item: &Item, targets: &[String], kind: Vec<String>) {
         let bytes = item_bytes(item);
         if self
             .smallest
@@ -45,8 +47,7 @@ impl Unusual {
             self.largest = Some((bytes, item.clone()));
         }
         if self.kinds.len() < MAX_KINDS {
-            let names: Vec<String> = item.keys().cloned().collect();
-            self.kinds.entry(names).or_insert_with(|| item.clone());
+            self.kinds.entry(kind).or_insert_with(|| item.clone());
         }
         // Each attribute has its share: in a rename most items have the old name, and few the new one.
         let share = MAX_HOLDERS / targets.len().max(1);
@@ -107,6 +108,29 @@ pub(super) fn diverse<'a>(tried: impl Iterator<Item = &'a Tried>) -> Vec<&'a Tri
     chosen
 }
 
+/// Up to three of the items that the update was accepted for, whose sources are as unlike each other as there are: the first one with
+/// the fewest bytes, and twice the one that is least like those. Always the same ones of the same items.
+pub(super) fn diverse_in<'a>(
+    sources: &[Path],
+    tried: impl Iterator<Item = &'a Tried>,
+) -> Vec<&'a Tried> {
+    let mut left: Vec<&Tried> = tried.filter(|tried| tried.after.is_ok()).collect();
+    let mut chosen: Vec<&Tried> = Vec::new();
+    while chosen.len() < 3 && !left.is_empty() {
+        let unlike = |tried: &Tried| {
+            let of_one = |other: &&Tried| computed::distance(sources, &tried.before, &other.before);
+            let nearest = chosen.iter().map(of_one).reduce(f64::min);
+            nearest.unwrap_or_else(|| -(item_bytes(&tried.before) as f64))
+        };
+        // Of equals the first one.
+        let places = (0..left.len()).rev();
+        let next = places.max_by(|&a, &b| unlike(left[a]).total_cmp(&unlike(left[b])));
+        let next = next.map(|at| left.remove(at));
+        chosen.extend(next);
+    }
+    chosen
+}
+
 /// The part of the attributes of two items that only one of them has, 0 to 1 (Jaccard distance).
 fn distance(a: &Item, b: &Item) -> f64 {
     let shared = a.keys().filter(|name| b.contains_key(*name)).count();
@@ -128,6 +152,10 @@ mod tests {
                 .map(|(name, bytes)| ((*name).to_owned(), text(*bytes))),
         );
         item
+    }
+
+    fn look_at(unusual: &mut Unusual, item: &Item, targets: &[String]) {
+        unusual.look_at(item, targets, item.keys().cloned().collect());
     }
 
     fn id(item: &Item) -> Key {
@@ -171,7 +199,7 @@ mod tests {
         let targets = ["land".to_owned()];
         for n in 0..1_000_usize {
             let land: &[(&str, usize)] = if n >= 600 { &[("land", 5)] } else { &[] };
-            unusual.look_at(&item(&format!("{n:04}"), land), &targets);
+            look_at(&mut unusual, &item(&format!("{n:04}"), land), &targets);
         }
         let kept = unusual.without(BTreeSet::from([id(&item("0600", &[]))]), id);
         let holders = kept.iter().filter(|item| item.contains_key("land")).count();
@@ -185,14 +213,15 @@ mod tests {
                 0 => &[("country", 2), ("land", 2)],
                 _ => &[("country", 2)],
             };
-            renamed.look_at(&item(&format!("{n:04}"), others), &both);
+            look_at(&mut renamed, &item(&format!("{n:04}"), others), &both);
         }
         let kept = renamed.holders.iter();
         let with_land = kept.filter(|item| item.contains_key("land")).count();
         assert_eq!(with_land, 50);
         let mut large = Unusual::default();
         for n in 0..20_usize {
-            large.look_at(&item(&n.to_string(), &[("land", 399_000)]), &targets);
+            let item = item(&n.to_string(), &[("land", 399_000)]);
+            look_at(&mut large, &item, &targets);
         }
         assert_eq!(large.holders.len(), 10, "4 MiB");
     }

@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use super::facts::{Billing, TableFacts};
-use super::sample::{Interval, Sample};
+use super::interval::Interval;
+use super::sample::Sample;
 use super::sizes::{index_units, update_units};
 use crate::Item;
 use crate::pace::{Consistency, units_of};
@@ -57,6 +58,8 @@ pub enum Limit {
     ReadBudget,
     /// The write capacity of an index, by its name.
     Index(String),
+    /// The write capacity of the partition of an index that gets most of what is computed, by the index's name.
+    IndexPartition(String),
 }
 
 /// A bound of the rate, and how long the sweep takes at least because of it.
@@ -165,12 +168,15 @@ impl Forecast {
         // Not those of a run that pauses after so many items: the figures are those of the whole table.
         let at_once = f64::from(settings.total_segments.min(settings.max_concurrency));
         forecast.bounds = forecast.found_bounds(facts, settings, partitions.min(at_once));
+        forecast.bounds.extend(forecast.hot_keys(facts, sample));
+        let longest_first = |a: &Bound, b: &Bound| b.seconds.total_cmp(&a.seconds);
+        forecast.bounds.sort_by(longest_first);
         forecast.sweep_seconds = forecast.bounds[0].seconds;
         forecast.cost_usd = forecast.used(facts, settings, at_once).bill(prices);
         forecast
     }
 
-    /// Everything that bounds the rate, the longest first. So many partitions are written to at the same time.
+    /// What bounds the rate, whatever is computed. So many partitions are written to at the same time.
     fn found_bounds(
         &self,
         facts: &TableFacts,
@@ -221,7 +227,29 @@ impl Forecast {
                 bounds.push(bound(limit, name, cost.write_units / units));
             }
         }
-        bounds.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        bounds
+    }
+
+    /// Bounds by the most frequent value that is computed for the partition key of each global index.
+    fn hot_keys(&self, facts: &TableFacts, sample: &Sample) -> Vec<Bound> {
+        let mut bounds = Vec::new();
+        let computed = sample.computed.iter().flat_map(|it| &it.indexes);
+        for index in computed {
+            let costs = facts.indexes.iter().zip(&self.indexes);
+            let cost = costs.filter(|(facts, _)| !facts.local);
+            let cost = cost.map(|(_, cost)| cost).find(|it| it.name == index.index);
+            let key = index.keys.iter().find(|key| key.is_partition);
+            if let (Some(cost), Some(key)) = (cost, key) {
+                bounds.push(Bound {
+                    limit: Limit::IndexPartition(index.index.clone()),
+                    by: format!(
+                        "1,000 write units/s for the most frequent key of index {}",
+                        index.index
+                    ),
+                    seconds: cost.write_units * key.share.value / PARTITION_WRITES,
+                });
+            }
+        }
         bounds
     }
 

@@ -71,7 +71,7 @@ fn unfit(key: &KeyAttribute, value: &Value, most: usize) -> Option<String> {
 }
 
 /// The name of a value's type in DynamoDB's JSON.
-fn type_of(value: &Value) -> &'static str {
+pub(super) fn type_of(value: &Value) -> &'static str {
     match value {
         Value::S(_) => "S",
         Value::N(_) => "N",

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::examples::{Unusual, diverse};
+use super::computed::{is_pending, refuse_unsettled, shape};
+use super::examples::{Unusual, diverse, diverse_in};
 use super::facts::{Concurrency, Fact, IndexFacts, OtherRun, TableFacts};
 use super::forecast::{Forecast, Tried};
 use super::sample::{
@@ -14,6 +15,7 @@ use super::sample::{
 };
 use super::warnings::{Known, Warning, warnings};
 use crate::change::Change;
+use crate::compute::Path;
 use crate::engine::holds::held_now;
 use crate::engine::planner::preview;
 use crate::engine::verifier::Verification;
@@ -49,7 +51,7 @@ pub trait SurveyAccess: Send + Sync {
         keys: &KeySchema,
     ) -> impl Future<Output = Result<TableFacts>> + Send;
 
-    /// One page of a sample by eventually consistent reads, with its pending items whole.
+    /// One page of a sample by eventually consistent reads, with the items for which [`Change::sample`] asks, whole.
     ///
     /// Errors: those of a scan; retryable ones are for the caller to retry.
     fn sample_page(
@@ -170,7 +172,7 @@ impl Plan {
     /// Looks at the table, samples it, and tries the change on items of the sample.
     ///
     /// Errors: whatever the table refuses; `Throttled` if it throttles the sample for long; `InvalidInput`, naming `pause_when`, if
-    /// there is no such alarm.
+    /// there is no such alarm, and naming `mode` if converging to what is computed would not end.
     pub async fn make<A: SurveyAccess + ReadAccess, C: CheckpointReader, R: Rehearsal>(
         request: &Request,
         description: &TableDescription,
@@ -211,6 +213,7 @@ impl Plan {
             forecast: &forecast,
             settings: &settings,
             targets: &targets,
+            computing: change.computing(),
             held: &held,
             others: with.others,
             concurrency: with.concurrency.as_ref(),
@@ -242,9 +245,13 @@ impl Plan {
     }
 
     /// Up to three sampled items for which the update was accepted, as unlike each other as there are: the smallest, the largest, and
-    /// the one with the fewest attributes in common with these.
+    /// the one with the fewest attributes in common with these. If values are computed, those whose sources are most unlike.
     pub fn examples(&self) -> Vec<&Tried> {
-        diverse(self.tried.iter().chain(&self.also_tried))
+        let tried = self.tried.iter().chain(&self.also_tried);
+        match &self.sample.computed {
+            None => diverse(tried),
+            Some(computed) => diverse_in(&computed.paths(), tried),
+        }
     }
 
     /// The plan with exact figures in the place of estimates, by a count of the whole table.
@@ -349,6 +356,9 @@ async fn sampled<A: SurveyAccess, C, R>(
     let pace = Pace::new(&budget, 1, None, None);
     // Some of each page, and more than are tried: of many a page nothing is pending.
     let examples = (2 * MAX_TRIED).div_ceil(with.pages as usize) + 1;
+    let computed = change.computing();
+    let sources = computed.map_or_else(Vec::new, |computed| computed.sources());
+    let sources: Vec<Path> = sources.into_iter().map(|source| source.path).collect();
     let mut pages = Vec::new();
     let mut unusual = Unusual::default();
     for segment in segments {
@@ -371,18 +381,23 @@ async fn sampled<A: SurveyAccess, C, R>(
             );
             Error::new(ErrorKind::Throttled, why)
         })?;
-        for item in &read.pending {
-            unusual.look_at(item, targets);
+        refuse_unsettled(change, &read.items)?;
+        for item in read.items.iter().filter(|item| is_pending(change, item)) {
+            let kind = match change.computing() {
+                None => item.keys().cloned().collect(),
+                Some(_) => shape(&sources, item),
+            };
+            unusual.look_at(item, targets, kind);
         }
-        let (keys, indexes) = (change.keys(), &facts.indexes);
-        pages.push(SampledPage::new(read, keys, indexes, targets, examples));
+        let indexes = &facts.indexes;
+        pages.push(SampledPage::new(read, change, indexes, targets, examples));
         with.sampled.fetch_add(1, Ordering::Relaxed);
     }
     let examples = spread(&pages, examples);
     let key_of = |item: &Item| change.keys().key_of(item);
     let known = examples.iter().map(key_of).collect();
     Ok(Sampled {
-        sample: Sample::new(&pages, total_segments),
+        sample: Sample::of(change, &facts.indexes, &pages, total_segments),
         unusual: unusual.without(known, key_of),
         examples,
     })
@@ -414,7 +429,8 @@ async fn read_page<A: SurveyAccess>(
 /// Tries the update of a request on copies of the first few pending items that small pages of the table bring, and says what
 /// became of them: nothing if none of these pages has a pending item, or if the read budget lets none be read in ten seconds.
 ///
-/// Errors: those of a scan; those of [`Rehearsal::try_change`].
+/// Errors: those of a scan; those of [`Rehearsal::try_change`]; `InvalidInput`, naming `mode`, if converging to what is computed would
+/// not end.
 pub async fn rehearse<A: SurveyAccess, R: Rehearsal>(
     request: &Request,
     description: &TableDescription,
@@ -442,7 +458,9 @@ pub async fn rehearse<A: SurveyAccess, R: Rehearsal>(
         let Some(read) = read_page(access, &*change, &pace, page, &until).await? else {
             break;
         };
-        items.extend(read.pending);
+        refuse_unsettled(&*change, &read.items)?;
+        let pending = |item: &Item| is_pending(&*change, item);
+        items.extend(read.items.into_iter().filter(pending));
         if items.len() >= MAX_TRIED {
             break;
         }
@@ -491,7 +509,7 @@ mod tests {
             let scanned = self.0.min(request.limit);
             Ok(ReadPage {
                 scanned: scanned.into(),
-                pending: Vec::new(),
+                items: Vec::new(),
                 consumed_rcu: f64::from((scanned * 300).div_ceil(4_096).max(1)) / 2.0,
                 is_whole_segment: scanned < request.limit,
             })

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::computed::{ComputedPage, ComputedSample, is_pending};
 use super::facts::{IndexFacts, TableFacts};
+use super::interval::Interval;
 use super::misfits::{Misfit, misfits};
+use crate::change::Change;
 use crate::pace::{Consistency, bytes_of};
 use crate::request::Settings;
-use crate::table::{KeySchema, MAX_SEGMENTS};
+use crate::table::MAX_SEGMENTS;
 use crate::value::size::item_bytes;
 use crate::{Item, Key};
 
@@ -23,85 +26,13 @@ pub const ITEMS_PER_PAGE: u32 = 250;
 /// Least items of a page, until one has said what an item costs to read.
 pub const LEAST_ITEMS: u32 = 25;
 
-/// Quantile of the normal distribution for two-sided confidence of 95 %.
-const Z: f64 = 1.96;
-
-/// An estimate and the interval in which the truth lies with 95 % confidence.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Interval {
-    /// The estimate itself.
-    pub value: f64,
-    /// The lower end of the interval.
-    pub low: f64,
-    /// The upper end of the interval.
-    pub high: f64,
-}
-
-impl Interval {
-    pub(super) fn exactly(value: f64) -> Interval {
-        Interval {
-            value,
-            low: value,
-            high: value,
-        }
-    }
-
-    pub(super) fn times(self, factor: f64) -> Interval {
-        Interval {
-            value: self.value * factor,
-            low: self.low * factor,
-            high: self.high * factor,
-        }
-    }
-
-    /// The interval of a part, 0 to 1, of `n` independent draws: Wilson's score interval. It stays within 0 to 1 and says
-    /// something of a part of which nothing was drawn (E. B. Wilson, Journal of the American Statistical Association 22,
-    /// 1927).
-    fn of_part(part: f64, n: f64) -> Interval {
-        if n <= 0.0 {
-            return Interval {
-                value: 0.0,
-                low: 0.0,
-                high: 1.0,
-            };
-        }
-        let z2 = Z * Z;
-        let center = (part + z2 / (2.0 * n)) / (1.0 + z2 / n);
-        let half = Z / (1.0 + z2 / n)
-            * (part * (1.0 - part) / n + z2 / (4.0 * n * n))
-                .max(0.0)
-                .sqrt();
-        Interval {
-            value: part,
-            low: (center - half).clamp(0.0, part),
-            high: (center + half).clamp(part, 1.0),
-        }
-    }
-
-    /// The interval of a population's mean, by a sample of it; `None` if the sample is empty.
-    fn of_mean(sample: &[f64]) -> Option<Interval> {
-        let n = sample.len() as f64;
-        if sample.is_empty() {
-            return None;
-        }
-        let mean = sample.iter().sum::<f64>() / n;
-        let variance = sample.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        let half = Z * (variance / n).sqrt();
-        Some(Interval {
-            value: mean,
-            low: (mean - half).max(0.0),
-            high: mean + half,
-        })
-    }
-}
-
 /// A page of a sample as it was read: the first items of a segment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReadPage {
     /// Items evaluated, pending or not.
     pub scanned: u64,
-    /// The items for which `P` holds, whole.
-    pub pending: Vec<Item>,
+    /// The items that the change asks a sample for ([`Change::sample`]), whole.
+    pub items: Vec<Item>,
     /// Read capacity units, as DynamoDB reported them.
     pub consumed_rcu: f64,
     /// True if nothing of the segment is left.
@@ -113,14 +44,16 @@ pub struct ReadPage {
 pub struct SampledPage {
     /// Items evaluated, pending or not.
     pub scanned: u64,
-    /// Bytes of each item for which `P` holds.
+    /// Bytes of each pending item.
     pub pending: Vec<u64>,
-    /// How pending items do not fit indexes.
+    /// How pending items do not fit indexes, by what stands in them, or by what is computed for them.
     pub misfits: Vec<Misfit>,
     /// How many pending items have each attribute that the update writes; nothing of those that none has.
     pub holders: BTreeMap<String, u64>,
     /// Some of the pending items, whole.
     pub examples: Vec<Item>,
+    /// What the items say of the values that are computed; `None` if none are.
+    pub computed: Option<ComputedPage>,
     /// Read capacity units, as DynamoDB reported them.
     pub consumed_rcu: f64,
     /// True if nothing of the segment is left.
@@ -128,16 +61,21 @@ pub struct SampledPage {
 }
 
 impl SampledPage {
-    /// What is to be kept of a page of a table with these keys and indexes: so many items whole, and figures of the others.
-    /// `targets` are the attributes that the update writes.
+    /// What is to be kept of a page of a table with these indexes: so many items whole, and figures of the others. `targets` are
+    /// the attributes that the update writes.
     pub(super) fn new(
         page: ReadPage,
-        keys: &KeySchema,
+        change: &dyn Change,
         indexes: &[IndexFacts],
         targets: &[String],
         examples: usize,
     ) -> SampledPage {
-        let items = &page.pending;
+        let keys = change.keys();
+        let computed = change.computing();
+        let computed = computed.map(|it| ComputedPage::new(it, keys, indexes, &page.items));
+        let (computed, will_not_fit) = computed.unzip();
+        let items = page.items.into_iter();
+        let items: Vec<Item> = items.filter(|item| is_pending(change, item)).collect();
         let mut holders = BTreeMap::new();
         for target in targets {
             let count = items
@@ -154,9 +92,13 @@ impl SampledPage {
             misfits: items
                 .iter()
                 .flat_map(|item| misfits(keys, indexes, item))
+                // What stands where a value is computed is replaced.
+                .filter(|it| computed.is_none() || !targets.contains(&it.attribute))
+                .chain(will_not_fit.into_iter().flatten())
                 .collect(),
             holders,
-            examples: page.pending.into_iter().take(examples).collect(),
+            examples: items.into_iter().take(examples).collect(),
+            computed,
             consumed_rcu: page.consumed_rcu,
             is_whole_segment: page.is_whole_segment,
         }
@@ -177,7 +119,7 @@ pub struct Sample {
     pub pages: u32,
     /// Items evaluated, pending or not.
     pub items: u64,
-    /// Items for which `P` holds.
+    /// Pending items.
     pub pending: u64,
     /// True if the sample is the table: the figures are no estimates, but for what live traffic does.
     pub whole_table: bool,
@@ -191,6 +133,8 @@ pub struct Sample {
     pub misfits: Vec<IndexMisfits>,
     /// Pending items that have a value already where the update writes, by attribute.
     pub holders: Vec<Holders>,
+    /// What it says of the values that are computed; null if none are.
+    pub computed: Option<ComputedSample>,
     /// Read capacity units of the sample.
     pub consumed_rcu: f64,
 }
@@ -262,23 +206,35 @@ fn by_index(pages: &[SampledPage], interval: impl Fn(&[u64]) -> Interval) -> Vec
 }
 
 impl Sample {
-    /// The sample of these pages, each of another one of `segments` segments.
+    /// The sample of these pages of a table with these indexes, each of another one of `segments` segments.
+    pub fn of(
+        change: &dyn Change,
+        indexes: &[IndexFacts],
+        pages: &[SampledPage],
+        segments: u32,
+    ) -> Sample {
+        let sample = Sample::new(pages, segments);
+        let of_pages: Vec<_> = pages.iter().filter_map(|it| it.computed.as_ref()).collect();
+        let scanned: Vec<u64> = pages.iter().map(|page| page.scanned).collect();
+        let drawn = |counts: &[u64], totals: &[u64]| drawn(counts, totals, sample.whole_table);
+        let computed = change.computing();
+        Sample {
+            computed: computed.map(|it| {
+                ComputedSample::new(it, (change.keys(), indexes), &of_pages, &scanned, &drawn)
+            }),
+            ..sample
+        }
+    }
+
+    /// The sample of these pages, each of another one of `segments` segments, without what is computed.
     pub fn new(pages: &[SampledPage], segments: u32) -> Sample {
         let items: u64 = pages.iter().map(|page| page.scanned).sum();
         let pending: u64 = pages.iter().map(|page| page.pending.len() as u64).sum();
         let whole_table =
             pages.len() == segments as usize && pages.iter().all(|page| page.is_whole_segment);
         // The part of the items that these are, page by page.
-        let interval = |counts: &[u64]| {
-            let share = counts.iter().sum::<u64>() as f64 / items.max(1) as f64;
-            match whole_table {
-                true => Interval::exactly(share),
-                false => {
-                    let effect = design_effect(pages, counts, share);
-                    Interval::of_part(share, items as f64 / effect)
-                }
-            }
-        };
+        let scanned: Vec<u64> = pages.iter().map(|page| page.scanned).collect();
+        let interval = |counts: &[u64]| drawn(counts, &scanned, whole_table);
         let by_page: Vec<u64> = pages.iter().map(|page| page.pending.len() as u64).collect();
         let sizes: Vec<f64> = pages
             .iter()
@@ -294,6 +250,7 @@ impl Sample {
             share: interval(&by_page),
             misfits: by_index(pages, interval),
             holders: by_attribute(pages, interval),
+            computed: None,
             item_bytes: match items {
                 0 => 0.0,
                 items => bytes_of(consumed_rcu, Consistency::Eventual) / items as f64,
@@ -324,19 +281,29 @@ impl Sample {
     }
 }
 
+/// The part that these items of each page are of so many of each page, 0 to 1; exact of the whole table.
+fn drawn(counts: &[u64], totals: &[u64], whole_table: bool) -> Interval {
+    let all: u64 = totals.iter().sum();
+    let share = counts.iter().sum::<u64>() as f64 / all.max(1) as f64;
+    match whole_table {
+        true => Interval::exactly(share),
+        false => Interval::of_part(share, all as f64 / design_effect(totals, counts, share)),
+    }
+}
+
 /// The factor by which the share of items that are counted by page varies more from page to page than independent draws would,
 /// at least 1. Neighbours may be of one collection, written at one time (L. Kish, Survey Sampling, 1965).
-fn design_effect(pages: &[SampledPage], counts: &[u64], share: f64) -> f64 {
-    let items: f64 = pages.iter().map(|page| page.scanned as f64).sum();
+fn design_effect(totals: &[u64], counts: &[u64], share: f64) -> f64 {
+    let items = totals.iter().sum::<u64>() as f64;
     let binomial = share * (1.0 - share) / items;
-    let n = pages.len() as f64;
+    let n = totals.len() as f64;
     if n < 2.0 || items == 0.0 || binomial == 0.0 {
         return 1.0;
     }
-    let squares: f64 = pages
+    let squares: f64 = totals
         .iter()
         .zip(counts)
-        .map(|(page, &count)| (count as f64 - share * page.scanned as f64).powi(2))
+        .map(|(&total, &count)| (count as f64 - share * total as f64).powi(2))
         .sum();
     let of_ratio = n / (n - 1.0) * squares / (items * items);
     (of_ratio / binomial).max(1.0)

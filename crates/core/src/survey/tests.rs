@@ -9,7 +9,7 @@ use crate::{Item, Key, Value};
 use crate::request::RequestedSettings;
 use crate::table::{KeyAttribute, KeyType};
 
-fn item(json: &str) -> Item {
+pub(super) fn item(json: &str) -> Item {
     match Value::from_plain_json(json).unwrap() {
         Value::M(item) => item,
         _ => panic!("{json}"),
@@ -23,7 +23,7 @@ fn keys() -> KeySchema {
     }
 }
 
-fn index(keys: &[&str], projection: Projection) -> IndexFacts {
+pub(super) fn index(keys: &[&str], projection: Projection) -> IndexFacts {
     IndexFacts {
         name: "by".into(),
         local: false,
@@ -80,6 +80,7 @@ fn page(scanned: u64, pending: u64) -> SampledPage {
         misfits: Vec::new(),
         holders: Default::default(),
         examples: Vec::new(),
+        computed: None,
         consumed_rcu: 10.0,
         is_whole_segment: false,
     }
@@ -117,6 +118,7 @@ fn warned_of(
         forecast,
         settings,
         targets,
+        computing: None,
         held: &[],
         others: &[],
         concurrency: None,
@@ -420,6 +422,7 @@ fn warnings_have_one_order_whatever_they_are_found_by() {
         forecast: &Forecast::new(&facts, &sample, &tried, &settings, &[], &prices),
         settings: &settings,
         targets: &["test".to_owned()],
+        computing: None,
         held: &["it is night".to_owned()],
         others: &[OtherRun {
             run_id: "other".into(),

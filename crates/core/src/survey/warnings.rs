@@ -3,6 +3,7 @@
 //! other runs ([`other_runs`]) and of the concurrency for workers ([`concurrency_warnings`]) is told without a plan, too.
 
 mod capacity;
+mod computed;
 mod copies;
 mod held;
 mod lambda;
@@ -18,13 +19,17 @@ pub use self::warning::{Advice, Known, Warning};
 type Look = fn(&Known<'_>) -> Vec<Warning>;
 
 /// Every warning, in the order in which they are shown.
-const LOOKS: [Look; 23] = [
+const LOOKS: [Look; 27] = [
+    computed::cannot_be_computed,
+    computed::sources_are_missing,
     sample::values_are_lost,
     held::held_now,
     others::of_plan,
     sample::items_do_not_fit_an_index,
     sample::update_refused,
     sample::update_does_not_extinguish,
+    computed::index_would_be_hot,
+    computed::index_can_have_the_sources,
     safety::no_point_in_time_recovery,
     capacity::no_read_budget,
     capacity::provisioned_capacity_too_low,

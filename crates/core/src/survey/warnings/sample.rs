@@ -1,6 +1,7 @@
 //! What the sample and the update tried on it say.
 
 use super::warning::{Advice, Known, OVERWRITTEN, REMOVED, Warning, warn};
+use crate::Item;
 use crate::survey::forecast::Tried;
 use crate::survey::losses::{Losses, losses};
 use crate::survey::misfits::misfits;
@@ -41,10 +42,13 @@ pub(super) fn values_are_lost(known: &Known<'_>) -> Vec<Warning> {
             false => (
                 OVERWRITTEN,
                 "overwrites",
-                format!(
-                    "if they are to stay, leave such items out of pending, as by AND attribute_not_exists({attribute}), or write \
-                     if_not_exists({attribute}, …)"
-                ),
+                match known.computing {
+                    Some(_) => "if they are to stay, give mode missing".to_owned(),
+                    None => format!(
+                        "if they are to stay, leave such items out of pending, as by AND attribute_not_exists({attribute}), or write \
+                         if_not_exists({attribute}, …)"
+                    ),
+                },
             ),
             true => (
                 REMOVED,
@@ -89,9 +93,13 @@ pub(super) fn items_do_not_fit_an_index(known: &Known<'_>) -> Vec<Warning> {
              {index}, such as item {example}, whose {attribute} {why}",
             sample.items
         );
-        let mut advice = vec![Advice::Do(
-            "mend them, or change pending so that it leaves such items out; else the run lists them as rejected".into(),
-        )];
+        let advice = match known.targets.contains(attribute) && known.computing.is_some() {
+            true => "change the template of that attribute; else the run lists them as rejected",
+            false => {
+                "mend them, or change pending so that it leaves such items out; else the run lists them as rejected"
+            }
+        };
+        let mut advice = vec![Advice::Do(advice.into())];
         if in_table.value > f64::from(known.settings.max_rejected) {
             advice.push(Advice::Set("max_rejected", in_table.high.ceil() as u64));
         }
@@ -101,10 +109,13 @@ pub(super) fn items_do_not_fit_an_index(known: &Known<'_>) -> Vec<Warning> {
 }
 
 pub(super) fn update_refused(known: &Known<'_>) -> Vec<Warning> {
-    // That an item does not fit an index is another warning.
+    // That an item does not fit an index is another warning, and so is what cannot be computed.
     let fits = |tried: &&Tried| {
         let facts = known.facts;
-        misfits(&facts.keys, &facts.indexes, &tried.before).is_empty()
+        let fits = |item: &Item| misfits(&facts.keys, &facts.indexes, item).is_empty();
+        let computed = known.computing.map(|it| it.after(&tried.before));
+        let is_computed = computed.is_none_or(|after| after.is_ok_and(|after| fits(&after)));
+        fits(&tried.before) && is_computed
     };
     let mut refusals = known
         .all_tried()

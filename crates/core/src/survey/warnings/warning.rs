@@ -1,5 +1,6 @@
 //! A warning, its advice as data, and what warnings are found by.
 
+use crate::change::Computing;
 use crate::request::Settings;
 use crate::survey::facts::{Concurrency, Fact, OtherRun, TableFacts};
 use crate::survey::forecast::{Forecast, Tried};
@@ -78,6 +79,8 @@ pub struct Known<'a> {
     pub settings: &'a Settings,
     /// Attributes that the change writes.
     pub targets: &'a [String],
+    /// The change, if it computes values.
+    pub computing: Option<&'a dyn Computing>,
     /// What would hold the run if it began now, each in words for a person.
     pub held: &'a [String],
     /// Other runs that go on on the table.

@@ -1,0 +1,113 @@
+//! What a change by templates tells whoever looks at items before a run.
+
+use super::Computed;
+use crate::Item;
+use crate::change::compute::Mode;
+use crate::change::computing::{Computing, Unmade, Unsettled};
+use crate::change::seam::{Change as _, Weighed};
+use crate::compute::{Source, is_same};
+
+impl Computing for Computed {
+    fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn targets(&self) -> Vec<&str> {
+        let targets = self.targets.iter();
+        targets.map(|target| target.attribute.as_str()).collect()
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        let mut all: Vec<Source> = Vec::new();
+        let templates = self.targets.iter();
+        let templates = templates.filter_map(|target| target.template.as_ref().ok());
+        for source in templates.flat_map(|template| template.sources()) {
+            match all.iter_mut().find(|known| known.path == source.path) {
+                Some(known) => known.required |= source.required,
+                None => all.push(source.clone()),
+            }
+        }
+        all
+    }
+
+    fn joined(&self) -> Vec<(&str, Vec<&str>)> {
+        let joined = self.targets.iter().filter_map(|target| {
+            let joined = target.template.as_ref().ok()?.joined()?;
+            let of_top = joined.into_iter().map(|path| match path.names() {
+                [name] => Some(name.as_str()),
+                _ => None,
+            });
+            let of_top: Vec<&str> = of_top.collect::<Option<_>>()?;
+            (of_top.len() > 1).then_some((target.attribute.as_str(), of_top))
+        });
+        joined.collect()
+    }
+
+    fn is_pending_whole(&self, item: &Item) -> bool {
+        self.weigh(item) == Weighed::Pending
+    }
+
+    fn after(&self, item: &Item) -> Result<Item, Unmade> {
+        let made = self.compute(item)?;
+        let mut after = item.clone();
+        after.retain(|name, _| !made.remove.contains(name));
+        for (name, value) in made.set {
+            // Of several targets those that are there keep their value.
+            if self.mode != Mode::Missing || !after.contains_key(&name) {
+                after.insert(name, value);
+            }
+        }
+        Ok(after)
+    }
+
+    fn is_different(&self, item: &Item) -> bool {
+        let made = self.compute(item);
+        self.has_sources(item) && made.is_ok_and(|made| self.differs(item, &made))
+    }
+
+    fn unsettled(&self, item: &Item) -> Option<Unsettled> {
+        let made = self.compute(item).ok()?;
+        let again = self.compute(&self.after(item).ok()?).ok();
+        made.set.into_iter().find_map(|(target, first)| {
+            let then = again.as_ref().and_then(|again| again.set.get(&target));
+            let stays = then.is_some_and(|then| is_same(then, &first));
+            let then = then.cloned();
+            (!stays).then_some(Unsettled {
+                target,
+                first,
+                then,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::table::{KeyAttribute, KeySchema, KeyType};
+    use crate::{Item, Request, Value};
+
+    #[test]
+    fn failures_of_one_kind_differ_in_what_is_quoted_of_an_item() {
+        let json = r#"{"table":"stuff","compute":{"a b":"${c|number}"}}"#;
+        let spec = Request::from_json(json).unwrap().spec;
+        let change = spec.change(&KeySchema {
+            hash: KeyAttribute::new("id", KeyType::S),
+            range: None,
+        });
+        let computed = change.computing().unwrap();
+        let failure = |c| {
+            computed
+                .after(&Item::from([("c".to_owned(), c)]))
+                .unwrap_err()
+        };
+        let [one, other] = ["x", "y"].map(|text| failure(Value::S(text.into())));
+        assert!(
+            one.to_string()
+                .starts_with(r#""a b" cannot be computed: number: "x""#),
+            "{one}"
+        );
+        assert_ne!(one.to_string(), other.to_string());
+        assert_eq!(one.kind(), other.kind());
+        assert_ne!(one.kind(), failure(Value::Null(true)).kind());
+    }
+}
