@@ -193,8 +193,8 @@ class Database(Server):
 class Stub(Server):
     """The stub: it costs next to nothing, and its requests take as long as is said."""
 
-    def __init__(self, items, log, latency_ms, tls=False):
-        flags = ["--items", items, "--latency-ms", latency_ms]
+    def __init__(self, items, log, latency_ms, tls=False, more=()):
+        flags = ["--items", items, "--latency-ms", latency_ms, *more]
         if tls:
             certificate = log.with_suffix(".pem")
             flags += ["--tls", certificate]

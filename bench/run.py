@@ -62,7 +62,7 @@ class Bench:
         record = {"part": self.part, "round": turn, **record}
         self.write(record)
         what = [f"{self.part} {turn}:"]
-        shown = ("client", "items", "latency_ms", "tls", "segments", "at_once", "in_file", "seeds")
+        shown = ("client", "items", "latency_ms", "tls", "item_size", "segments", "at_once", "in_file", "seeds")
         what += [f"{field} {record[field]}" for field in shown if record.get(field) not in (None, False)]
         if "cpu_seconds" in record:
             what.append(

@@ -4,6 +4,6 @@ Each is a module with `measure(bench)`, which keeps records; `goals(records)`, t
 `section(records)`, its section of the results.
 """
 
-from parts import contenders, growth, matrix, sandbox, sizes, stub
+from parts import computed, contenders, growth, matrix, sandbox, sizes, stub
 
-PARTS = {module.__name__.rpartition(".")[2]: module for module in (contenders, sizes, stub, growth, matrix, sandbox)}
+PARTS = {module.__name__.rpartition(".")[2]: module for module in (contenders, sizes, stub, computed, growth, matrix, sandbox)}

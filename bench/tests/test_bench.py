@@ -7,6 +7,7 @@ from pathlib import Path
 import run
 from measuring import number
 from parts import PARTS
+from parts.computed import CASES as COMPUTED, ITEMS as COMPUTED_ITEMS, LARGE as LARGE_ITEM
 from parts.contenders import CONTENDERS, ITEMS, SLOW, SLOW_ITEMS
 from parts.growth import CASES, ramp_and_tail
 from parts.sandbox import CASES as SANDBOXES, DEMO_ITEMS, LARGE
@@ -43,6 +44,9 @@ def of_every_part():
         for key in ("f", "bare"):
             records += [measurement("sizes", key, items, turn) for items in SIZES]
             records += [measurement("stub", key, turn=turn, latency_ms=ms, tls=tls) for ms, tls in STUBS]
+        for client, item_size, at_once in COMPUTED:
+            more = {"item_size": item_size, "at_once": at_once, "answered_bytes": 30_000_000 + (item_size == LARGE_ITEM)}
+            records.append(measurement("computed", client.key, turn=turn, **more))
     for items, segments, at_once in CASES:
         more = {"segments": segments, "at_once": at_once, "requests": 60_000, "ramp": 0.9, "tail": 0.07}
         records.append(measurement("growth", items=items, **more))
@@ -72,7 +76,7 @@ class Page(unittest.TestCase):
             self.assertLessEqual(set(filter(None, (args.only or "").split(","))), {c.key for c in CONTENDERS}, line)
 
     def test_it_says_what_the_parts_say_of_sizes(self):
-        for items in (STUB_ITEMS, *SIZES, *(items for items, _ in SANDBOXES)):
+        for items in (STUB_ITEMS, COMPUTED_ITEMS, *SIZES, *(items for items, _ in SANDBOXES)):
             self.assertIn(f"{items:,}", README)
         self.assertIn(f"{max(segments or 0 for _, segments, _ in CASES):,} segments", README)
 
@@ -89,6 +93,8 @@ class Results(unittest.TestCase):
             self.assertIn(f"| {' | '.join(row)} |", text)
         same_work = "to that of the bare client for the same work"
         self.assertIn(f"| client CPU of (f), on the stub at 10 ms, {same_work} | at most 1.6 times | 1.25 times | met |", text)
+        computed = "client CPU of a computed value to that of the same for all"
+        self.assertIn(f"| {computed}, 64 segments at once | at most 2 times | 1.00 times | met |", text)
         self.assertIn(f"| rate of (f) {same_work}, 1,000,000 items | at least 85 % | 90 % | met |", text)
 
     def test_a_part_alone_has_results_and_is_not_the_whole(self):

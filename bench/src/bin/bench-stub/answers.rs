@@ -9,7 +9,7 @@ use backfill_simulation::model::{Limit, Table, Updated};
 use serde_json::{Map, Value as Json, json};
 
 use crate::expressions::Filter;
-use crate::items::{push_key, whole};
+use crate::items::push_key;
 use crate::requests::{Asked, Reader, Scan, Shown, Update};
 
 /// How the table is billed, which decides by which error it throttles.
@@ -169,8 +169,8 @@ impl Stub {
 
     /// The item as it is: `pending`, or with the attribute.
     fn item(&self, index: u64, pending: bool) -> Map<String, Json> {
-        let set = (!pending).then_some(self.reader.attribute.as_str());
-        whole(index, self.scenario.item_bytes, set)
+        let form = &self.reader.form;
+        form.whole(index, self.scenario.item_bytes, pending)
     }
 
     /// A request that is throttled. The names of the reasons are those of ThrottlingReason (API reference).
@@ -265,14 +265,14 @@ impl Stub {
     }
 
     fn push_shown(&self, json: &mut Vec<u8>, index: u64, is_pending: bool, shown: &Shown) {
-        if matches!(shown, Shown::Key) {
-            return push_key(json, index);
+        match shown {
+            Shown::Key => push_key(json, index),
+            Shown::Only(names) => self.reader.form.push_only(json, names, index, is_pending),
+            Shown::Whole => {
+                let item = Json::from(self.item(index, is_pending));
+                json.extend_from_slice(item.to_string().as_bytes());
+            }
         }
-        let mut item = self.item(index, is_pending);
-        if let Shown::Only(attributes) = shown {
-            item.retain(|name, _| attributes.contains(name));
-        }
-        json.extend_from_slice(Json::from(item).to_string().as_bytes());
     }
 
     fn get(&self, item: Option<u64>, consistent: bool, capacity: bool) -> Answer {
@@ -444,11 +444,17 @@ fn canceled(reason: Json) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::items::Form;
 
     const ITEMS: u64 = 100;
 
     fn stub(scenario: Scenario, billing: Billing) -> Stub {
-        let reader = Reader::new("stuff".into(), "test".into(), scenario.items);
+        stub_of(scenario, billing, None)
+    }
+
+    fn stub_of(scenario: Scenario, billing: Billing, computed: Option<&str>) -> Stub {
+        let form = Form::new("test".into(), computed).unwrap();
+        let reader = Reader::new("stuff".into(), form, scenario.items);
         Stub::new(reader, scenario, billing)
     }
 
@@ -467,6 +473,22 @@ mod tests {
         };
         let stub = stub(scenario, billing);
         // The table's own limit begins with nothing.
+        stub.now();
+        std::thread::sleep(Duration::from_millis(2));
+        stub
+    }
+
+    /// A table that takes whatever comes.
+    fn ample(computed: Option<&str>) -> Stub {
+        let scenario = Scenario {
+            items: ITEMS,
+            partition_rcu: 1e9,
+            partition_wcu: 1e9,
+            table_rcu: 1e9,
+            table_wcu: 1e9,
+            ..Scenario::default()
+        };
+        let stub = stub_of(scenario, Billing::OnDemand, computed);
         stub.now();
         std::thread::sleep(Duration::from_millis(2));
         stub
@@ -576,17 +598,7 @@ mod tests {
 
     #[test]
     fn a_table_is_swept_and_counted() {
-        let scenario = Scenario {
-            items: ITEMS,
-            partition_rcu: 1e9,
-            partition_wcu: 1e9,
-            table_rcu: 1e9,
-            table_wcu: 1e9,
-            ..Scenario::default()
-        };
-        let stub = stub(scenario, Billing::OnDemand);
-        stub.now();
-        std::thread::sleep(Duration::from_millis(2));
+        let stub = ample(None);
         let mut request = json!({
             "TableName": "stuff",
             "FilterExpression": "attribute_not_exists(test)",
@@ -618,6 +630,70 @@ mod tests {
         assert_eq!(counted["Count"], 0);
         assert_eq!(counted["ScannedCount"], ITEMS);
         assert_eq!(counted.get("Items"), None);
+    }
+
+    /// A write whose value does not follow from its item, or whose guard is of another, is refused.
+    #[test]
+    fn a_computed_value_is_shown_and_has_to_follow_from_its_item() {
+        let stub = ample(Some("${tenant}#${status|lower}"));
+        let mut request = json!({
+            "TableName": "stuff",
+            "FilterExpression": "attribute_not_exists(#t) AND attribute_exists(#s)",
+            "ProjectionExpression": "id, created, #s, tenant",
+            "ExpressionAttributeNames": {"#t": "test", "#s": "status"},
+        });
+        let (_, page) = asked(&stub, "Scan", &request);
+        let items = page["Items"].as_array().unwrap();
+        assert_eq!(items.len() as u64, ITEMS);
+        let statement = |item: &Json, value: &Json| {
+            json!({
+                "Statement": "UPDATE \"stuff\" SET \"test\" = ? WHERE \"id\" = ? AND \"created\" = ? AND (\"test\" IS MISSING AND \"status\" IS NOT MISSING) AND \"status\" = ? AND \"tenant\" = ?",
+                "Parameters": [value, item["id"], item["created"], item["status"], item["tenant"]],
+            })
+        };
+        let value = |item: &Json| {
+            let text = |name: &str| item[name]["S"].as_str().unwrap();
+            json!({"S": format!("{}#{}", text("tenant"), text("status").to_lowercase())})
+        };
+        let written: Vec<Json> = items
+            .iter()
+            .map(|item| statement(item, &value(item)))
+            .collect();
+        let read = |body: &Json| {
+            let body = body.to_string();
+            stub.reader.read("BatchExecuteStatement", body.as_bytes())
+        };
+        assert!(read(&json!({"Statements": [statement(&items[0], &value(&items[1]))]})).is_err());
+        let mut moved = items[0].clone();
+        moved["status"] = json!({"S": "lost"});
+        assert!(read(&json!({"Statements": [statement(&moved, &value(&items[0]))]})).is_err());
+        for batch in written.chunks(25) {
+            let (status, answer) = asked(
+                &stub,
+                "BatchExecuteStatement",
+                &json!({"Statements": batch}),
+            );
+            assert_eq!((status, answer["Responses"][0].get("Error")), (200, None));
+        }
+        assert_eq!(stub.pending(), 0);
+        let unguarded = |value: Json| {
+            let body = json!({
+                "TableName": "stuff",
+                "Key": key(3),
+                "UpdateExpression": "SET test = :t",
+                "ExpressionAttributeValues": {":t": value},
+            });
+            stub.reader.read("UpdateItem", body.to_string().as_bytes())
+        };
+        assert!(unguarded(value(&items[3])).is_ok());
+        assert!(unguarded(json!({"N": "1"})).is_err());
+        request["FilterExpression"] = "attribute_exists(#s)".into();
+        request["ProjectionExpression"] = "id, #s, tenant, #t".into();
+        let (_, page) = asked(&stub, "Scan", &request);
+        for (item, before) in page["Items"].as_array().unwrap().iter().zip(items) {
+            assert_eq!(item["test"], value(before));
+        }
+        assert_eq!(page["Count"], ITEMS);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the items look like: made by their index and nowhere stored.
 
+use backfill_core::compute::Template;
 use backfill_core::value::size::item_bytes;
 use backfill_core::{Item, Value};
 use serde_json::{Map, Value as Json, json};
@@ -7,6 +8,121 @@ use serde_json::{Map, Value as Json, json};
 /// Names of the key attributes.
 pub const ID: &str = "id";
 pub const CREATED: &str = "created";
+/// An attribute that all items have.
+const STATUS: &str = "status";
+/// What values are computed from. Items have both if any is.
+pub const SOURCES: [&str; 2] = [STATUS, "tenant"];
+
+/// What items are like.
+pub struct Form {
+    /// The attribute that pending items lack.
+    pub attribute: String,
+    /// What the attribute is computed by; 1 for all without it.
+    template: Option<Template>,
+}
+
+impl Form {
+    /// An error says why values cannot be computed by this template.
+    pub fn new(attribute: String, computed: Option<&str>) -> Result<Form, String> {
+        let template = computed.map(Template::parse).transpose()?;
+        let form = Form {
+            attribute,
+            template,
+        };
+        // What some thousand items have is all that there is.
+        (0..5_000).try_for_each(|index| form.evaluated(index).map(|_| ()))?;
+        Ok(form)
+    }
+
+    /// What an item has of [`SOURCES`], in their order; nothing if nothing is computed.
+    pub fn sources(&self, index: u64) -> Option<[String; 2]> {
+        self.template.as_ref().map(|_| sources(index))
+    }
+
+    /// Whether its items have [`SOURCES`].
+    pub fn has_sources(&self) -> bool {
+        self.template.is_some()
+    }
+
+    fn evaluated(&self, index: u64) -> Result<Value, String> {
+        let Some(template) = &self.template else {
+            return Ok(Value::N("1".to_owned()));
+        };
+        let of_source = |(name, text): (&str, String)| (name.to_owned(), Value::S(text));
+        let item: Item = SOURCES
+            .into_iter()
+            .zip(sources(index))
+            .map(of_source)
+            .collect();
+        template.evaluate(&item).map_err(|why| why.to_string())
+    }
+
+    /// What the attribute of this item has to be: what it was computed from.
+    pub fn value(&self, index: u64) -> Option<Value> {
+        self.template.as_ref()?;
+        self.evaluated(index).ok()
+    }
+
+    /// Appends the attributes of an item that have these names.
+    pub fn push_only(&self, json: &mut Vec<u8>, names: &[String], index: u64, is_pending: bool) {
+        let mut begin = b'{';
+        for name in names {
+            let value = match name.as_str() {
+                ID => Value::S(id(index)),
+                CREATED => Value::N(halves(index).1.to_string()),
+                name if name == self.attribute && !is_pending => match self.evaluated(index) {
+                    Ok(value) => value,
+                    Err(_) => continue,
+                },
+                name => match self.text(index, name) {
+                    Some(text) => Value::S(text),
+                    None => continue,
+                },
+            };
+            json.push(std::mem::replace(&mut begin, b','));
+            // Neither has anything that a writer of JSON could fail at.
+            let _ = serde_json::to_writer(&mut *json, name);
+            json.push(b':');
+            let _ = serde_json::to_writer(&mut *json, &value);
+        }
+        if begin == b'{' {
+            json.push(begin);
+        }
+        json.push(b'}');
+    }
+
+    /// An attribute that every item has beside its key.
+    fn text(&self, index: u64, name: &str) -> Option<String> {
+        match self.sources(index) {
+            Some(texts) => {
+                let at = SOURCES.iter().position(|source| *source == name)?;
+                texts.into_iter().nth(at)
+            }
+            None => (name == STATUS).then(|| "shipped".to_owned()),
+        }
+    }
+
+    /// A whole item of so many bytes, or of as few as it can have.
+    pub fn whole(&self, index: u64, bytes: u64, is_pending: bool) -> Map<String, Json> {
+        let mut names: Vec<String> = [ID, CREATED]
+            .into_iter()
+            .chain(SOURCES)
+            .map(str::to_owned)
+            .collect();
+        names.push(self.attribute.clone());
+        let mut json = Vec::new();
+        self.push_only(&mut json, &names, index, is_pending);
+        let item: Item = serde_json::from_slice(&json).unwrap_or_default();
+        let mut whole: Map<String, Json> = serde_json::from_slice(&json).unwrap_or_default();
+        let note = "note";
+        if let Some(rest) = bytes.checked_sub(item_bytes(&item) + note.len() as u64) {
+            let words = "left with the neighbour, who asks you to ring twice; ";
+            let text: String = words.chars().cycle().take(rest as usize).collect();
+            whole.insert(note.to_owned(), json!({"S": text}));
+        }
+        whole
+    }
+}
 
 /// A bijection of 64 bits that leaves no order to be seen (the finalizer of SplitMix64).
 fn mixed(mut z: u64) -> u64 {
@@ -74,32 +190,14 @@ pub fn index_of(key_id: &str, key_created: &str, items: u64) -> Option<u64> {
     (index < items && is_it()).then_some(index)
 }
 
-/// A whole item of so many bytes, or of as few as it can have.
-pub fn whole(index: u64, bytes: u64, set: Option<&str>) -> Map<String, Json> {
-    let (id, created) = (id(index), halves(index).1.to_string());
-    let (status, note) = ("shipped", "note");
-    let mut item = Item::from([
-        (ID.to_owned(), Value::S(id.clone())),
-        (CREATED.to_owned(), Value::N(created.clone())),
-        ("status".to_owned(), Value::S(status.to_owned())),
-    ]);
-    if let Some(attribute) = set {
-        item.insert(attribute.to_owned(), Value::N("1".to_owned()));
-    }
-    let mut json = Map::from_iter([
-        (ID.to_owned(), json!({"S": id})),
-        (CREATED.to_owned(), json!({"N": created})),
-        ("status".to_owned(), json!({"S": status})),
-    ]);
-    if let Some(rest) = bytes.checked_sub(item_bytes(&item) + note.len() as u64) {
-        let words = "left with the neighbour, who asks you to ring twice; ";
-        let text: String = words.chars().cycle().take(rest as usize).collect();
-        json.insert(note.to_owned(), json!({"S": text}));
-    }
-    if let Some(attribute) = set {
-        json.insert(attribute.to_owned(), json!({"N": "1"}));
-    }
-    json
+/// What an item's value is computed from: one of three, and one of a thousand.
+fn sources(index: u64) -> [String; 2] {
+    let bits = mixed(index);
+    let status = ["SHIPPED", "Packed", "open"][(bits % 3) as usize];
+    [
+        status.to_owned(),
+        format!("tenant-{:03}", (bits >> 32) % 1_000),
+    ]
 }
 
 #[cfg(test)]
@@ -107,6 +205,47 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    fn form(computed: Option<&str>) -> Form {
+        Form::new("test".into(), computed).unwrap()
+    }
+
+    #[test]
+    fn what_is_computed_follows_from_what_is_shown() {
+        let form = form(Some("${tenant}#${status|lower}"));
+        let names = ["id", "status", "test", "tenant", "other"].map(str::to_owned);
+        let mut seen = BTreeSet::new();
+        for index in 0..3_000 {
+            let shown = |is_pending| {
+                let mut json = Vec::new();
+                form.push_only(&mut json, &names, index, is_pending);
+                serde_json::from_slice::<Json>(&json).unwrap()
+            };
+            let (pending, done) = (shown(true), shown(false));
+            let text = |name: &str| done[name]["S"].as_str().unwrap().to_owned();
+            let expected = format!("{}#{}", text("tenant"), text("status").to_lowercase());
+            assert_eq!(text("test"), expected);
+            assert_eq!(form.value(index), Some(Value::S(expected.clone())));
+            assert_eq!(form.sources(index), Some([text("status"), text("tenant")]));
+            assert_eq!(pending.get("test"), None);
+            assert_eq!(pending.as_object().unwrap().len(), 3);
+            seen.insert(expected);
+        }
+        assert!(seen.len() > 1_000, "{}", seen.len());
+        let mut json = Vec::new();
+        form.push_only(&mut json, &names[4..], 7, true);
+        assert_eq!(json, b"{}");
+    }
+
+    #[test]
+    fn what_cannot_be_computed_of_these_items_is_refused() {
+        for template in ["${", "${gone}", "${status|number}"] {
+            assert!(
+                Form::new("test".into(), Some(template)).is_err(),
+                "{template}"
+            );
+        }
+    }
 
     #[test]
     fn an_item_is_found_by_its_key_and_by_no_other() {
@@ -123,7 +262,7 @@ mod tests {
             assert_eq!(index_of(id, created, items), there);
             assert_eq!(index_of(id, "1600000000000", items), None);
             assert_eq!(index_of(&id.replace('-', ""), created, items), None);
-            let whole = whole(index, 300, None);
+            let whole = form(None).whole(index, 300, true);
             assert_eq!(whole["id"], key["id"]);
             assert_eq!(whole["created"], key["created"]);
             ids.insert(id.to_owned());
@@ -135,10 +274,14 @@ mod tests {
 
     #[test]
     fn an_item_is_as_large_as_it_is_counted() {
-        for (bytes, set) in [(300, None), (300, Some("test")), (5_000, None)] {
-            let item: Item = serde_json::from_value(whole(7, bytes, set).into()).unwrap();
-            assert_eq!(item_bytes(&item), bytes, "{set:?}");
+        for form in [form(None), form(Some("${tenant}"))] {
+            for (bytes, is_pending) in [(300, true), (300, false), (5_000, true)] {
+                let whole = form.whole(7, bytes, is_pending);
+                let item: Item = serde_json::from_value(whole.into()).unwrap();
+                assert_eq!(item_bytes(&item), bytes, "{is_pending}");
+                assert_eq!(item.contains_key("test"), !is_pending);
+            }
+            assert!(!form.whole(7, 10, true).contains_key("note"));
         }
-        assert!(!whole(7, 10, None).contains_key("note"));
     }
 }

@@ -27,6 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::answers::{Billing, Stub};
 use crate::inner::Inner;
+use crate::items::Form;
 use crate::requests::Reader;
 use crate::server::{Server, acceptor};
 
@@ -43,6 +44,10 @@ struct Args {
     /// The attribute that pending items lack.
     #[arg(long, default_value = "test")]
     attribute: String,
+    /// What the attribute's values are computed by, from status and tenant: a write of another value is refused. Without this any value
+    /// will do, and items have no tenant.
+    #[arg(long, value_name = "TEMPLATE")]
+    computed: Option<String>,
     /// Bytes of an item.
     #[arg(long, default_value_t = 300)]
     item_size: u64,
@@ -159,11 +164,14 @@ fn run(args: &Args) -> Result<()> {
         false => Billing::OnDemand,
     };
     let units = (scenario.table_rcu, scenario.table_wcu);
-    let reader = Reader::new(args.table.clone(), args.attribute.clone(), args.items);
+    let form = Form::new(args.attribute.clone(), args.computed.as_deref());
+    let form = form.map_err(|why| format!("--computed: {why}"))?;
+    let reader = Reader::new(args.table.clone(), form, args.items);
     let server = Arc::new(Server {
         inner: Inner::start(&args.table, billing, units)?,
         stub: Stub::new(reader, scenario, billing),
         requests: AtomicU64::new(0),
+        answered_bytes: AtomicU64::new(0),
     });
     let tls = args.tls.as_deref().map(acceptor).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

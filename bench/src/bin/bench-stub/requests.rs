@@ -4,12 +4,15 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
+use backfill_core::Value;
 use backfill_simulation::model::PageOf;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::expressions::{Filter, Names, Statement, check, filter, guard, projection, statement};
-use crate::items::index_of;
+use crate::expressions::{
+    Filter, Names, Statement, check, filter, guard, projection, set, statement,
+};
+use crate::items::{Form, SOURCES, index_of};
 
 /// Distinct statements that are remembered at most.
 const MOST_STATEMENTS: usize = 1_000;
@@ -113,9 +116,13 @@ struct Fields<'a> {
     #[serde(borrow)]
     condition_expression: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    update_expression: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     projection_expression: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     expression_attribute_names: Names<'a>,
+    #[serde(borrow, default)]
+    expression_attribute_values: HashMap<Cow<'a, str>, &'a RawValue>,
     select: Option<Cow<'a, str>>,
     return_values: Option<Cow<'a, str>>,
     return_values_on_condition_check_failure: Option<Cow<'a, str>>,
@@ -160,8 +167,7 @@ fn wants_capacity(field: &Option<Cow<'_, str>>) -> bool {
 /// Reads requests for one table.
 pub struct Reader {
     pub table: String,
-    /// The attribute that pending items lack.
-    pub attribute: String,
+    pub form: Form,
     pub items: u64,
     /// Statements by their text as it stands in JSON.
     statements: RwLock<HashMap<Box<str>, Option<Statement>>>,
@@ -174,10 +180,10 @@ fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
 }
 
 impl Reader {
-    pub fn new(table: String, attribute: String, items: u64) -> Reader {
+    pub fn new(table: String, form: Form, items: u64) -> Reader {
         Reader {
             table,
-            attribute,
+            form,
             items,
             statements: RwLock::default(),
         }
@@ -241,7 +247,7 @@ impl Reader {
                 consistent: fields.consistent_read,
             },
             filter: match &fields.filter_expression {
-                Some(text) => filter(text, names, &self.attribute)?,
+                Some(text) => filter(text, names, &self.form)?,
                 None => Filter::All,
             },
             count: is(&fields.select, "COUNT"),
@@ -253,12 +259,46 @@ impl Reader {
         })
     }
 
+    /// Makes sure that what is set follows from what the item has, and that this is what its sources are compared with.
+    fn follows(&self, index: u64, set: &str, compared: [Option<&str>; 2]) -> Result<(), String> {
+        let set: Value = parsed(set.as_bytes())?;
+        if self.form.value(index).as_ref() != Some(&set) {
+            let attribute = &self.form.attribute;
+            return Err(format!(
+                "bench-stub: {attribute} of item {index} does not follow from its sources"
+            ));
+        }
+        let sources = self.form.sources(index).into_iter().flatten();
+        for ((name, has), said) in SOURCES.iter().zip(sources).zip(compared) {
+            let Some(said) = said else { continue };
+            let said: S = parsed(said.as_bytes())?;
+            if said.text != has {
+                return Err(format!("bench-stub: item {index} has another {name}"));
+            }
+        }
+        Ok(())
+    }
+
     fn update(&self, fields: &Fields) -> Result<Update, String> {
-        if let Some(text) = &fields.condition_expression {
-            guard(text, &fields.expression_attribute_names, &self.attribute)?;
+        let (names, values) = (
+            &fields.expression_attribute_names,
+            &fields.expression_attribute_values,
+        );
+        let compared = match &fields.condition_expression {
+            Some(text) => guard(text, names, &self.form)?,
+            None => Vec::new(),
+        };
+        let item = self.item(fields)?;
+        if let (Some(index), true) = (item, self.form.has_sources()) {
+            let text = fields.update_expression.as_deref().unwrap_or_default();
+            let set = set(text, names, &self.form)?;
+            let value = |name: &str| values.get(name).map_or("null", |raw| raw.get());
+            let of = |at: usize| compared.iter().find(|(source, _)| *source == at);
+            let of = |at: usize| of(at).map(|(_, name)| value(name));
+            self.follows(index, value(&set), [of(0), of(1)])?;
         }
         Ok(Update {
-            item: self.item(fields)?,
+            item,
             guarded: fields.condition_expression.is_some(),
             new: is(&fields.return_values, "ALL_NEW"),
             old: is(&fields.return_values_on_condition_check_failure, "ALL_OLD"),
@@ -280,7 +320,7 @@ impl Reader {
             return Ok(None);
         }
         let text = fields.condition_expression.as_deref().unwrap_or_default();
-        check(text, &fields.expression_attribute_names, &self.attribute)?;
+        check(text, &fields.expression_attribute_names, &self.form)?;
         Ok(Some(Asked::Check {
             item: self.item(&fields)?,
             old: is(&fields.return_values_on_condition_check_failure, "ALL_OLD"),
@@ -309,7 +349,12 @@ impl Reader {
             let parameter = |n: usize| one.parameters.get(n).map_or("null", |raw| raw.get());
             let id: S = parsed(parameter(of.id).as_bytes())?;
             let created: N = parsed(parameter(of.created).as_bytes())?;
-            items.push(index_of(&id.text, &created.text, self.items));
+            let item = index_of(&id.text, &created.text, self.items);
+            if let (Some(index), true) = (item, self.form.has_sources()) {
+                let compared = of.sources.map(|source| source.map(parameter));
+                self.follows(index, parameter(of.value), compared)?;
+            }
+            items.push(item);
         }
         let mut seen: Vec<u64> = items.iter().copied().flatten().collect();
         seen.sort_unstable();
@@ -334,7 +379,7 @@ impl Reader {
         }
         drop(known);
         let text: Cow<str> = parsed(raw.get().as_bytes())?;
-        let new = statement(&text, &self.table, &self.attribute)?;
+        let new = statement(&text, &self.table, &self.form)?;
         let mut known = self
             .statements
             .write()

@@ -28,6 +28,8 @@ pub struct Server {
     pub inner: Inner,
     /// Requests until now, of all kinds and for all tables.
     pub requests: AtomicU64,
+    /// Bytes of the bodies of all answers to them.
+    pub answered_bytes: AtomicU64,
 }
 
 /// What speaks TLS with a certificate made for it. That of the authority that has signed it goes into this file.
@@ -91,6 +93,7 @@ impl Server {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let is_report = request.method() == Method::GET;
         let (status, body) = match self.answer(request).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -99,6 +102,8 @@ impl Server {
                 (500, format!(r#"{{"__type":"{error}"}}"#).into_bytes())
             }
         };
+        let bytes = if is_report { 0 } else { body.len() as u64 };
+        self.answered_bytes.fetch_add(bytes, Ordering::Relaxed);
         let crc = crc32fast::hash(&body);
         let mut response = Response::new(Full::from(body));
         *response.status_mut() = status.try_into().unwrap_or_default();
@@ -115,6 +120,7 @@ impl Server {
         if parts.method == Method::GET {
             let mut report = self.stub.report();
             report["requests"] = self.requests.load(Ordering::Relaxed).into();
+            report["answered_bytes"] = self.answered_bytes.load(Ordering::Relaxed).into();
             return Ok((200, report.to_string().into_bytes()));
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
