@@ -15,10 +15,13 @@ fn before() -> Json {
     json!({
         "a": {"total": {"N": "150"}, "custmer": {"S": "Ada"}, "legacy": {"N": "1"}, "placed": {"N": "1000"}, "ttl": {"N": "9"},
             "status": {"S": "open"}, "country": {"S": "UK"}, "note": {"S": ""},
-            "address": {"M": {"city": {"S": "Bonn"}}}, "tags": {"SS": ["draft", "x"]}, "customer": {"S": "C1"}},
+            "address": {"M": {"city": {"S": "Bonn"}}}, "tags": {"SS": ["draft", "x"]}, "customer": {"S": "C1"},
+            "tenant": {"S": "t1"}, "mail": {"S": " Ada@Example.org"}, "until": {"S": "2026-01-31T12:00:00.5+01:00"},
+            "weight": {"S": "0012.50"}, "nick": {"S": "Countess"}, "seen": {"L": [{"S": "b"}, {"S": "a"}, {"S": "b"}]},
+            "full": {"S": "Ada King Lovelace"}},
         "b": {"total": {"N": "20"}, "custmer": {"S": "Bob"}, "legacy_flag": {"BOOL": true}, "status": {"S": "paid"},
             "country": {"S": "DE"}, "note": {"NULL": true}, "history": {"L": [{"S": "made"}]}, "tags": {"SS": ["draft"]},
-            "currency": {"S": "USD"}},
+            "currency": {"S": "USD"}, "tenant": {"S": "t2"}, "gsi1pk": {"S": "of a live writer"}, "weight": {"N": "7"}},
         "c": {},
     })
 }
@@ -110,6 +113,46 @@ fn recipes() -> Vec<(&'static str, Json)> {
             "fill the key of a new index",
             json!({"a": {"by_customer": text("C1")}}),
         ),
+        (
+            "fill a composite key of an index",
+            json!({"a": {"gsi1pk": text("t1#open")}}),
+        ),
+        (
+            "keep a lower-case copy for searching",
+            json!({"a": {"mail_lower": text("ada@example.org")}}),
+        ),
+        (
+            "turn a date into an expiry time (TTL)",
+            json!({"a": {"expires": {"N": "1769857200"}}}),
+        ),
+        (
+            "turn a text into a number, in place",
+            json!({"a": {"weight": {"N": "12.5"}}}),
+        ),
+        (
+            "take another attribute as the default",
+            json!({"a": {"shown": text("Countess")}, "b": {"shown": text("Bob")}, "c": {"shown": text("nobody")}}),
+        ),
+        (
+            "spread a hot key by the suffix of a shard",
+            json!({"a": {"by_status": text("open#3")}, "b": {"by_status": text("paid#1")}}),
+        ),
+        (
+            "give the copy of a key a prefix",
+            json!({"a": {"pk": text("ORDER#a")}, "b": {"pk": text("ORDER#b")}, "c": {"pk": text("ORDER#c")}}),
+        ),
+        (
+            "turn a list into a set, in place",
+            json!({"a": {"seen": {"SS": ["a", "b"]}}}),
+        ),
+        (
+            "split a full name",
+            json!({"a": {"first": text("Ada"), "last": text("Lovelace")}}),
+        ),
+        (
+            "add a checksum",
+            json!({"a": {"digest": text("cfe00dde46ef942601ffafb9e2825e802858b460e586b8305b344c1eb826357d")}}),
+        ),
     ]
 }
 
@@ -151,7 +194,7 @@ async fn every_recipe_does_what_it_says() {
     };
     let found: Vec<&str> = sections.iter().map(|(heading, _)| *heading).collect();
     assert_eq!(found, headings(&recipes));
-    assert_eq!(found.len(), 20);
+    assert_eq!(found.len(), 30);
     // A table of its own for each, side by side.
     let tried = sections
         .into_iter()
