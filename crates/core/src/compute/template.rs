@@ -81,7 +81,7 @@ impl Template {
                 Piece::Part(Part {
                     head: Head::Source(path),
                     steps,
-                }) if steps.is_empty() && is_between == !joined.is_empty() => {
+                }) if steps.is_empty() && is_between != joined.is_empty() => {
                     joined.push(path);
                     is_between = false;
                 }
