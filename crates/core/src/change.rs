@@ -30,3 +30,18 @@ pub use self::seam::{
 pub use self::spec::{Spec, check_table_name};
 pub(crate) use self::syntax::check_words;
 pub use self::verbs::{LeftAlone, Verb};
+
+use std::sync::Arc;
+
+use self::computed::Computed;
+use crate::table::KeySchema;
+
+impl Spec {
+    /// The change that this spec is on a table with these keys.
+    pub fn change(&self, keys: &KeySchema) -> SharedChange {
+        match &self.compute {
+            None => Arc::new(Pair::new(self, keys)),
+            Some(compute) => Arc::new(Computed::new(self, compute, keys)),
+        }
+    }
+}

@@ -108,6 +108,7 @@ fn some<A: serde::Serialize, B: serde::de::DeserializeOwned>(
 }
 
 /// Values of all ten types, of each some that are alike.
+/// Long because it is a list of values.
 fn values() -> Vec<Value> {
     let s = |s: &str| Value::S(s.into());
     let n = |n: &str| Value::N(n.into());

@@ -316,8 +316,11 @@ fn partiql(
     // That an item is there a statement asks by its key.
     let names_key = |name: &String| keys.names().any(|key| key == name);
     let is_of_key = compute.mode != Mode::Replace && pending.names.values().all(names_key);
-    let pending = (!is_of_key).then_some(pending);
-    Watching::new(&spec.table, pending, keys, &targets, &watched)
+    let mut of_pending = Pair::spec_of(spec, pending);
+    if is_of_key {
+        of_pending.pending.clear();
+    }
+    Watching::new(&of_pending, keys, &targets, &watched)
 }
 
 impl Change for Computed {

@@ -3,12 +3,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::computed::Computed;
 use super::expression::{Guard, OURS, not_pending, placeholders};
 use super::partiql::{BoundStatement, Statement};
-use super::seam::{Change, Condition, GuardedUpdate, Lacks, Made, Seen, SharedChange, Sweep};
+use super::seam::{Change, Condition, GuardedUpdate, Lacks, Made, Seen, Sweep};
 use super::spec::Spec;
 use crate::Item;
 use crate::table::KeySchema;
@@ -98,19 +96,24 @@ impl Pair {
 impl Pair {
     /// What stands for `spec` under another predicate than it says, on a table with these keys.
     pub(super) fn guarding(spec: &Spec, pending: &Condition, keys: &KeySchema) -> Pair {
+        let guarding = Pair::spec_of(spec, pending);
+        Pair {
+            fingerprint: spec.fingerprint(),
+            ..Pair::new(&guarding, keys)
+        }
+    }
+
+    /// A spec with another predicate than it has, and all else as it is.
+    pub(super) fn spec_of(spec: &Spec, pending: &Condition) -> Spec {
         let mut names = spec.names.clone();
         names.extend(pending.names.clone());
-        let guarding = Spec {
+        Spec {
             table: spec.table.clone(),
             pending: pending.expression.clone(),
             update: spec.update.clone(),
             names,
             values: pending.values.clone(),
             compute: None,
-        };
-        Pair {
-            fingerprint: spec.fingerprint(),
-            ..Pair::new(&guarding, keys)
         }
     }
 
@@ -124,16 +127,6 @@ impl Pair {
         let mut names = self.pending.names.clone();
         names.insert(format!("#{OURS}key0"), self.keys.hash.name.clone());
         names
-    }
-}
-
-impl Spec {
-    /// The change that this spec is on a table with these keys.
-    pub fn change(&self, keys: &KeySchema) -> SharedChange {
-        match &self.compute {
-            None => Arc::new(Pair::new(self, keys)),
-            Some(compute) => Arc::new(Computed::new(self, compute, keys)),
-        }
     }
 }
 

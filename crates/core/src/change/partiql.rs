@@ -11,7 +11,6 @@
 use std::borrow::Cow;
 
 use super::expression::{MAX_DEPTH, is_bare_name, tokens};
-use super::seam::Condition;
 use crate::table::KeySchema;
 use crate::text::printable;
 use crate::value::packed::{PackedKey, ValueRef};
@@ -113,31 +112,23 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// The statement that sets these targets of items that are pending, by attributes at the top level. An error says what PartiQL
-    /// cannot express, for a person.
+    /// The statement that sets these targets of items for which the spec's predicate holds, or of any if it says nothing, by attributes
+    /// at the top level. An error says what PartiQL cannot express, for a person.
     pub fn new(
-        table: &str,
-        pending: Option<&Condition>,
+        spec: &Spec,
         keys: &KeySchema,
         targets: &[&str],
         watched: &[&str],
     ) -> Result<Watching, String> {
-        let spec = Spec {
-            table: table.to_owned(),
-            pending: pending.map_or_else(String::new, |pending| pending.expression.clone()),
-            update: String::new(),
-            names: pending.map_or_else(Default::default, |pending| pending.names.clone()),
-            values: pending.map_or_else(Default::default, |pending| pending.values.clone()),
-            compute: None,
-        };
-        let mut condition = Translation::new(&spec, keys, &spec.pending);
-        if pending.is_some() {
+        let mut condition = Translation::new(spec, keys, &spec.pending);
+        let asks = !spec.pending.is_empty();
+        if asks {
             condition.alternatives()?;
         }
         if let Some(rest) = condition.rest.first() {
             return Err(format!("{rest} in the predicate"));
         }
-        let mut text = format!("UPDATE {}", quoted(table)?);
+        let mut text = format!("UPDATE {}", quoted(&spec.table)?);
         for target in targets {
             text.push_str(&format!(" SET {} = ?", quoted(target)?));
         }
@@ -145,7 +136,7 @@ impl Watching {
         let of_key = key.iter().map(|name| Ok(format!("{} = ?", quoted(name)?)));
         let of_key = of_key.collect::<Result<Vec<String>, String>>()?;
         text.push_str(&format!(" WHERE {}", of_key.join(" AND ")));
-        if pending.is_some() {
+        if asks {
             text.push_str(&format!(" AND ({})", condition.text));
         }
         let watched = watched.iter().map(|name| quoted(name));

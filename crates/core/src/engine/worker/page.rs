@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use super::look::Place;
 use super::result::PageResult;
-use super::segment::Segment;
+use super::segment::{Segment, until_it_rests};
 use super::trial::Trying;
 use super::validity::unless_busy;
 use crate::change::Seen;
@@ -44,45 +44,12 @@ pub(super) struct Read<'a> {
     pub(super) room: PageRoom<'a>,
 }
 
-/// How often an update is made once more from an item that has moved.
-const MADE_AGAIN: u32 = 3;
-
 /// A write that has cost nothing that anybody knows of.
 fn refused(outcome: Outcome) -> Write {
     Write {
         outcome,
         consumed_wcu: 0.0,
     }
-}
-
-/// Sends the update of an item, and once more from what has become of it if it has moved, three times at most: then it is contended.
-/// What all of these have cost is that of the last one.
-pub(super) async fn until_it_rests<T>(
-    item: &Seen,
-    send: impl AsyncFn(&Seen) -> Result<Option<(Write, T)>>,
-) -> Result<Option<(Write, T)>> {
-    let mut item = Cow::Borrowed(item);
-    let mut consumed_wcu = 0.0;
-    for again in 0.. {
-        let Some((write, told)) = send(&item).await? else {
-            break;
-        };
-        consumed_wcu += write.consumed_wcu;
-        let outcome = match write.outcome {
-            Outcome::Moved(now) if again < MADE_AGAIN => {
-                item = Cow::Owned(*now);
-                continue;
-            }
-            Outcome::Moved(_) => Outcome::Contended,
-            outcome => outcome,
-        };
-        let write = Write {
-            outcome,
-            consumed_wcu,
-        };
-        return Ok(Some((write, told)));
-    }
-    Ok(None)
 }
 
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {

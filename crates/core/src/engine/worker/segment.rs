@@ -1,5 +1,6 @@
 //! A claimed segment: one write is sent when its turn has come, and what became of the item is noted whatever happens.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::sync::Mutex;
 use super::gate::Gate;
 use super::result::PageResult;
 use super::validity::Validity;
-use crate::change::SharedChange;
+use crate::change::{Seen, SharedChange};
 use crate::clock::now_ms;
 use crate::engine::canary::Quota;
 use crate::pace::Pace;
@@ -21,6 +22,9 @@ use crate::{Error, ErrorKind, Item, Result};
 /// How long a checkpoint, and before it the records of rejected items, are tried again, also beyond the time box. A
 /// caller with a hard end (Lambda) must leave this much time for each between `latest` and that end.
 pub const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often an update is made once more from an item that has moved.
+const MADE_AGAIN: u32 = 3;
 
 /// A segment that is worked on until `until`.
 pub(super) struct Segment<'a, R, W, S> {
@@ -115,6 +119,36 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         result.failure.get_or_insert(error);
         self.cut_off(result);
     }
+}
+
+/// Sends the update of an item, and once more from what has become of it if it has moved, three times at most: then it is contended.
+/// What all of these have cost is that of the last one.
+pub(super) async fn until_it_rests<T>(
+    item: &Seen,
+    send: impl AsyncFn(&Seen) -> Result<Option<(Write, T)>>,
+) -> Result<Option<(Write, T)>> {
+    let mut item = Cow::Borrowed(item);
+    let mut consumed_wcu = 0.0;
+    for again in 0.. {
+        let Some((write, told)) = send(&item).await? else {
+            break;
+        };
+        consumed_wcu += write.consumed_wcu;
+        let outcome = match write.outcome {
+            Outcome::Moved(now) if again < MADE_AGAIN => {
+                item = Cow::Owned(*now);
+                continue;
+            }
+            Outcome::Moved(_) => Outcome::Contended,
+            outcome => outcome,
+        };
+        let write = Write {
+            outcome,
+            consumed_wcu,
+        };
+        return Ok(Some((write, told)));
+    }
+    Ok(None)
 }
 
 /// An answer to a write.

@@ -5,9 +5,8 @@ use tokio::sync::Mutex;
 
 use super::gate::{Admission, First};
 use super::look::{Looked, Place};
-use super::page::until_it_rests;
 use super::result::PageResult;
-use super::segment::Segment;
+use super::segment::{Segment, until_it_rests};
 use super::validity::unless_busy;
 use crate::change::Seen;
 use crate::ports::{SegmentStore, TableReader, TableWriter};
