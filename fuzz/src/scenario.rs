@@ -25,6 +25,7 @@ impl Scenario {
             names: BTreeMap::new(),
             values: Item::new(),
             compute: None,
+            code: None,
         };
         let mut keys = KeySchema {
             hash: KeyAttribute::new("id", KeyType::S),

@@ -35,9 +35,9 @@ const RENAMED: [(&str, &str); 4] = [
 ];
 
 /// Fields of a request that are flags of the same name.
-const SAME: [&str; 11] = [
-    "table", "set", "remove", "rename", "copy", "append", "add", "compute", "mode", "pending",
-    "update",
+const SAME: [&str; 12] = [
+    "table", "set", "remove", "rename", "copy", "append", "add", "compute", "mode", "code",
+    "pending", "update",
 ];
 
 /// Fields of a request that only a file can have.

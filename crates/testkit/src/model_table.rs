@@ -885,6 +885,7 @@ mod tests {
             names: BTreeMap::new(),
             values: Item::from([(":ten".into(), Value::N("10".into()))]),
             compute: None,
+            code: None,
         };
         in_virtual_time(1, async {
             let items = [

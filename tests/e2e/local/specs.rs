@@ -216,7 +216,7 @@ async fn a_refusal_names_the_flag_or_the_field_whichever_was_used() {
         ),
         (
             &["--table", "things"],
-            "set: expected what to set, such as {\"test\":1}, or another of --remove, --rename, --copy, --append, --add and --compute, or --pending together with --update",
+            "set: expected what to set, such as {\"test\":1}, or another of --remove, --rename, --copy, --append, --add, --compute and --code, or --pending together with --update",
         ),
         (
             &["--table", "things", "--pending", "a = b"],

@@ -51,6 +51,9 @@ pub struct SpecArgs {
     /// another [default: missing; replace with --pending].
     #[arg(long, value_parser = PossibleValuesParser::new(Mode::NAMES))]
     mode: Option<String>,
+    /// Let code of this program make what is written to each item: the name by which it was registered.
+    #[arg(long, value_name = "NAME")]
+    code: Option<String>,
     /// Condition expression that is true for an item still to be migrated (with --update or --compute).
     #[arg(long, value_name = "EXPR")]
     pending: Option<String>,
@@ -84,6 +87,7 @@ impl SpecArgs {
             add,
             compute,
             mode,
+            code,
             pending,
             update,
             placeholders:
@@ -94,7 +98,7 @@ impl SpecArgs {
                 },
             spec,
         } = self;
-        let texts = [rename, copy, append, add, mode, pending, update];
+        let texts = [rename, copy, append, add, mode, code, pending, update];
         let lists = [set, set_typed, remove, compute, value, value_typed, name];
         spec.is_some()
             || texts.into_iter().any(Option::is_some)
@@ -136,6 +140,11 @@ impl SpecArgs {
         parts.names.extend(placeholders.names);
         let own = &mut parts.settings;
         over(&mut parts.table, &self.table);
+        if self.code.is_some() {
+            // The version in the file is that of the code in the file.
+            parts.code_fingerprint = None;
+        }
+        over(&mut parts.code, &self.code);
         over(&mut parts.pending, &self.pending);
         over(&mut parts.update, &self.update);
         settings.over(own)?;
@@ -230,6 +239,7 @@ impl SpecArgs {
             "add" => self.add.is_some(),
             "compute" => !self.compute.is_empty(),
             "mode" => self.mode.is_some(),
+            "code" | "code_fingerprint" => self.code.is_some(),
             setting => settings.gives(setting),
         };
         typed::SpecFile {

@@ -59,6 +59,7 @@ pub async fn find(
             .filter(|(placeholder, _)| used(placeholder))
             .collect(),
         compute: None,
+        code: None,
     };
     let looked = Looked::at(&which, request, connection, description, usize::MAX).await?;
     let items = looked.keys.len() as u32;

@@ -105,6 +105,7 @@ async fn item_with(
             }),
         )]),
         compute: None,
+        code: None,
     };
     let looked = Looked::at(&has_it, request, connection, description, 1).await?;
     Ok(looked.keys.into_iter().next())

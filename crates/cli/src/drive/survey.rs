@@ -53,8 +53,8 @@ pub async fn plan(
 /// Refuses an update that cannot be read, on a table with any keys, before anything is sent. The deployed functions have no embedded
 /// database, so this is for whoever starts them as well.
 pub fn read_update(spec: &Spec) -> Result<()> {
-    if spec.compute.is_some() {
-        // Nobody has typed it: it follows from the templates, and those have been read.
+    if spec.makes_values() {
+        // Nobody has typed it: it follows from templates, which have been read, or from code.
         return Ok(());
     }
     let keys = KeySchema {

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// Most bytes of an attribute's name ("An attribute name must be at least one character long, but no greater than 64 KB in size",
 /// Quotas in Amazon DynamoDB, Attributes).
-const LONGEST_NAME: usize = 64 * 1024 - 1;
+pub(super) const LONGEST_NAME: usize = 64 * 1024 - 1;
 
 /// Bytes that the guard of a write adds to a path that it looks at, at most: `attribute_not_exists(…)`, or `… = :value`, behind an
 /// `AND`.
@@ -22,6 +22,11 @@ const GUARD_OF_PATH: usize = " AND attribute_not_exists()".len();
 
 /// Bytes of a placeholder in such a path, with the point before it, at most.
 const GUARD_OF_NAME: usize = ".#backfill_path000".len();
+
+/// Bytes that the guard of a write adds to look at a path of so many names, at most.
+pub(super) const fn guard_of(names: usize) -> usize {
+    GUARD_OF_PATH + names * GUARD_OF_NAME
+}
 
 /// Attributes whose values are computed for each item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,11 +191,6 @@ impl Compute {
         found.map(|(_, template)| template.as_str())
     }
 
-    /// The placeholders of the values that are computed.
-    pub(super) fn values(&self) -> Vec<String> {
-        (0..self.targets.len()).map(target_value).collect()
-    }
-
     fn check_targets(&self) -> Result<()> {
         if self.targets.is_empty() {
             return Err(Error::invalid(
@@ -283,9 +283,9 @@ impl Compute {
     fn check_length(&self, pending: &str, sources: &[Source]) -> Result<()> {
         let of_sources = sources
             .iter()
-            .map(|source| GUARD_OF_PATH + source.path.names().len() * GUARD_OF_NAME);
+            .map(|source| guard_of(source.path.names().len()));
         let of_targets = match self.mode {
-            Mode::Converge => self.targets.len() * (GUARD_OF_PATH + GUARD_OF_NAME),
+            Mode::Converge => self.targets.len() * guard_of(1),
             Mode::Missing | Mode::Replace => 0,
         };
         let guard = LONGEST_GUARD + of_sources.sum::<usize>() + of_targets;

@@ -9,14 +9,15 @@ mod told;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compute::{Compute, Mode};
-use super::computing::{Computing, Unmade};
+use super::compute::Mode;
+use super::computing::Computing;
 use super::expression::OURS;
+use super::maker::Maker;
 use super::pair::Pair;
 use super::partiql::{BoundStatement, Watching};
 use super::seam::{Change, Condition, GuardedUpdate, Lacks, Made, Seen, Sweep, Weighed};
-use super::spec::{Spec, check_value};
-use crate::compute::{Failure, LANGUAGE, Path, Template, is_same};
+use super::spec::Spec;
+use crate::compute::{Path, is_same};
 use crate::table::KeySchema;
 use crate::value::packed::ValueRef;
 use crate::{Item, Value};
@@ -27,6 +28,7 @@ pub struct Computed {
     /// Predicate, keys and guard. In [`Mode::Converge`] its predicate says that there is something to compute from, and no more.
     pair: Pair,
     mode: Mode,
+    maker: Maker,
     targets: Vec<Target>,
     /// What an item must have for anything to be computed.
     required: Vec<Path>,
@@ -41,15 +43,13 @@ pub struct Computed {
     partiql: Result<Watching, String>,
 }
 
-/// An attribute that is set, and what gives its value.
+/// An attribute that is set or removed.
 #[derive(Debug)]
 struct Target {
     attribute: String,
     /// Its placeholder, and that of its value.
     name: String,
     value: String,
-    /// An error says why nothing can be computed here.
-    template: Result<Template, String>,
 }
 
 /// What the guard compares.
@@ -105,15 +105,11 @@ fn sweep(filter: &Condition, keys: &KeySchema, paths: &[Path]) -> Sweep {
 }
 
 impl Computed {
-    /// The change that `spec`, which computes this, is on a table with these keys.
-    pub fn new(spec: &Spec, compute: &Compute, keys: &KeySchema) -> Computed {
-        let targets: Vec<Target> = targets(compute).collect();
-        let sources = || {
-            targets
-                .iter()
-                .filter_map(|target| target.template.as_ref().ok())
-        };
-        let sources = || sources().flat_map(Template::sources);
+    /// The change that `spec`, whose values this makes, is on a table with these keys.
+    pub(super) fn new(spec: &Spec, mode: Mode, maker: Maker, keys: &KeySchema) -> Computed {
+        let targets = targets(&maker);
+        let all_sources = maker.sources();
+        let sources = || all_sources.iter();
         let is_key = |path: &Path| keys.names().any(|key| key == path.names()[0]);
         let required = sources().filter(|source| source.required && !is_key(&source.path));
         let required: BTreeSet<Path> = required.map(|source| source.path.clone()).collect();
@@ -124,11 +120,11 @@ impl Computed {
                 .map(|target| Path::attribute(&target.attribute))
         };
         let read = sources().map(|source| source.path.clone());
-        let read = read.chain(of_targets().filter(|_| compute.mode == Mode::Converge));
+        let read = read.chain(of_targets().filter(|_| mode == Mode::Converge));
         let read = outermost(read.filter(|path| !is_key(path)));
         let all = outermost(read.iter().cloned().chain(of_targets()));
         let there = exist(&required, keys);
-        let pending = match compute.mode {
+        let pending = match mode {
             Mode::Missing => missing(&targets, &there, &required),
             Mode::Converge => there.clone(),
             Mode::Replace => Condition::of(&spec.pending, spec),
@@ -150,15 +146,16 @@ impl Computed {
             .chain(read.iter().map(|path| &path.names()[0]))
             .collect();
         Computed {
-            mode: compute.mode,
+            mode,
             reads: attributes.into_iter().cloned().collect(),
             sweep: sweep(&pending, keys, &read),
-            proof: match compute.mode {
+            proof: match mode {
                 Mode::Replace => sweep(&pending, keys, &[]),
                 Mode::Missing | Mode::Converge => sweep(&there, keys, &all),
             },
-            partiql: partiql(spec, compute, &pending, keys, &targets, &watched),
+            partiql: partiql(spec, mode, &pending, keys, &targets, &watched),
             pair,
+            maker,
             targets,
             required,
             watched,
@@ -182,30 +179,6 @@ impl Computed {
     fn lacks_target(&self, item: &Item) -> bool {
         let mut targets = self.targets.iter();
         targets.any(|target| !item.contains_key(&target.attribute))
-    }
-
-    /// Computes the values of an item.
-    fn compute(&self, item: &Item) -> Result<Made, Unmade> {
-        let mut made = Made::default();
-        for target in &self.targets {
-            let of_target = |why| Unmade {
-                target: target.attribute.clone(),
-                why,
-            };
-            let of_whole = |reason| {
-                of_target(Failure {
-                    function: None,
-                    reason,
-                    missing: None,
-                })
-            };
-            let template = target.template.as_ref();
-            let template = template.map_err(|why| of_whole(why.clone()))?;
-            let value = template.evaluate(item).map_err(of_target)?;
-            check_value(&value).map_err(of_whole)?;
-            made.set.insert(target.attribute.clone(), value);
-        }
-        Ok(made)
     }
 
     /// The update of what was made, with the names that it uses and no others.
@@ -239,19 +212,15 @@ impl Computed {
     }
 }
 
-/// What is computed, with placeholders.
-fn targets(compute: &Compute) -> impl Iterator<Item = Target> {
-    compute.targets.iter().enumerate().map(|(i, (attribute, text))| Target {
-        attribute: attribute.clone(),
+/// What is set, with placeholders.
+fn targets(maker: &Maker) -> Vec<Target> {
+    let targets = maker.targets().into_iter().enumerate();
+    let targets = targets.map(|(i, attribute)| Target {
+        attribute,
         name: format!("#{OURS}t{i}"),
         value: format!(":{OURS}t{i}"),
-        template: match compute.language {
-            LANGUAGE => Template::parse(text),
-            other => Err(format!(
-                "it is written in version {other} of the language, and this program knows version {LANGUAGE}"
-            )),
-        },
-    })
+    });
+    targets.collect()
 }
 
 /// That each of these is there. If none is asked for, that the item is.
@@ -295,13 +264,13 @@ fn missing(targets: &[Target], there: &Condition, required: &[Path]) -> Conditio
 /// The statement by which batches set the targets.
 fn partiql(
     spec: &Spec,
-    compute: &Compute,
+    mode: Mode,
     pending: &Condition,
     keys: &KeySchema,
     targets: &[Target],
     watched: &[Watched],
 ) -> Result<Watching, String> {
-    if compute.mode == Mode::Missing && targets.len() > 1 {
+    if mode == Mode::Missing && targets.len() > 1 {
         return Err("if_not_exists in the update".into());
     }
     let of_watched = watched.iter().map(|watched| match watched.path.names() {
@@ -315,7 +284,7 @@ fn partiql(
         .collect();
     // That an item is there a statement asks by its key.
     let names_key = |name: &String| keys.names().any(|key| key == name);
-    let is_of_key = compute.mode != Mode::Replace && pending.names.values().all(names_key);
+    let is_of_key = mode != Mode::Replace && pending.names.values().all(names_key);
     let mut of_pending = Pair::spec_of(spec, pending);
     if is_of_key {
         of_pending.pending.clear();
@@ -352,7 +321,7 @@ impl Change for Computed {
         match self.mode {
             Mode::Missing | Mode::Replace => true,
             // What cannot be computed stays pending, and is rejected.
-            Mode::Converge => match self.compute(&item.read) {
+            Mode::Converge => match self.maker.make(&item.read) {
                 Ok(made) => self.differs(&item.read, &made),
                 Err(_) => true,
             },
@@ -385,7 +354,7 @@ impl Change for Computed {
         if self.mode == Mode::Missing && self.lacks_target(item) {
             return Weighed::Pending;
         }
-        let is_different = match self.compute(item) {
+        let is_different = match self.maker.make(item) {
             Ok(made) => self.differs(item, &made),
             Err(_) => true,
         };
@@ -420,7 +389,7 @@ impl Change for Computed {
     }
 
     fn make(&self, item: &Seen) -> Result<Made, String> {
-        self.compute(&item.read).map_err(|why| why.to_string())
+        self.maker.make(&item.read).map_err(|why| why.to_string())
     }
 
     fn update<'a>(&'a self, item: &'a Seen, made: &'a Made) -> GuardedUpdate<'a> {
@@ -501,6 +470,7 @@ impl Change for Computed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::Compute;
     use crate::table::{KeyAttribute, KeyType};
 
     fn keys() -> KeySchema {
@@ -525,7 +495,7 @@ mod tests {
                 false => Item::new(),
             },
         );
-        Computed::new(&spec.unwrap(), &compute, &keys())
+        Computed::new(&spec.unwrap(), mode, Maker::of_templates(&compute), &keys())
     }
 
     fn text(text: &str) -> Value {

@@ -42,8 +42,8 @@ pub trait Computing: fmt::Debug {
 /// Why nothing can be made of an item. Displayed as a sentence: `total cannot be computed: number: "abc" is not a number`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmade {
-    /// The attribute whose value cannot be computed.
-    pub target: String,
+    /// The attribute whose value cannot be computed; `None` if code makes all of them at once, whose reason names it.
+    pub target: Option<String>,
     /// The function, if it is one that fails, and the reason.
     pub why: Failure,
 }
@@ -57,14 +57,20 @@ impl Unmade {
         let parts = own.map(|(nth, part)| if nth % 2 == 0 { part } else { "…" });
         let parts: Vec<&str> = parts.collect();
         // The name of the target may be quoted as well.
-        format!("{}\n{}", self.target, parts.join("\""))
+        format!(
+            "{}\n{}",
+            self.target.as_deref().unwrap_or_default(),
+            parts.join("\"")
+        )
     }
 }
 
 impl fmt::Display for Unmade {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = shown_name(&self.target);
-        write!(f, "{name} cannot be computed: {}", self.why)
+        match &self.target {
+            Some(target) => write!(f, "{} cannot be computed: {}", shown_name(target), self.why),
+            None => write!(f, "{}", self.why),
+        }
     }
 }
 

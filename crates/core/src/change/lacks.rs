@@ -100,7 +100,7 @@ impl Spec {
     /// Attributes that `U` sets and that an item may lack though `P` does not hold for it, since `P` asks for more: a count of `P`
     /// says nothing of such items. None of those that are computed: what an item lacks for them is seen where they are computed anew.
     pub fn may_be_lacking(&self) -> Vec<String> {
-        if self.compute.is_some() {
+        if self.makes_values() {
             return Vec::new();
         }
         let name_of = |word: &str| self.attribute_of(word).to_owned();
@@ -155,6 +155,7 @@ mod tests {
             names: BTreeMap::from([("#a".to_owned(), "a".to_owned())]),
             values: Item::new(),
             compute: None,
+            code: None,
         }
     }
 

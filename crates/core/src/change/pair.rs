@@ -114,6 +114,7 @@ impl Pair {
             names,
             values: pending.values.clone(),
             compute: None,
+            code: None,
         }
     }
 
@@ -209,6 +210,7 @@ mod tests {
             names: BTreeMap::new(),
             values: BTreeMap::new(),
             compute: None,
+            code: None,
         };
         Pair::new(&spec, &keys())
     }

@@ -191,6 +191,16 @@ pub struct Condition {
     pub values: Item,
 }
 
+/// An expression without placeholders.
+impl From<&str> for Condition {
+    fn from(expression: &str) -> Self {
+        Condition {
+            expression: expression.to_owned(),
+            ..Condition::default()
+        }
+    }
+}
+
 /// What a Scan asks: a filter, and the attributes to bring along.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sweep {

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::code::{Code, Coded, wrong};
 use super::compute::{Compute, Mode, always, target_name, target_value};
 use super::expression::{
-    LONGEST_GUARD, MAX_LENGTH, OURS, check_enclosed, placeholders, resolved, shown_name,
+    LONGEST_GUARD, Language, MAX_LENGTH, OURS, check_enclosed, placeholders, resolved, shown_name,
     update_targets,
 };
-use super::syntax::check_update;
+use super::reserved::{aliased, undefined};
+use super::seam::Condition;
+use super::syntax::{check_update, check_words};
 use crate::table::KeySchema;
 use crate::text::{one_line, printable, sha256};
 use crate::value::Item;
@@ -36,6 +39,9 @@ pub struct Spec {
     /// does not hold what is computed. If that is to converge, an item is pending only if a target also differs from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compute: Option<Compute>,
+    /// The code that makes what is written to each item, if code does. `P`, `U` and their placeholders are what it says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Coded>,
 }
 
 impl Spec {
@@ -47,10 +53,21 @@ impl Spec {
         if let Some(compute) = &self.compute {
             self.check_derived(compute)?;
         }
+        if let Some(code) = &self.code {
+            self.check_code(code)?;
+        }
+        self.check_pair()
+    }
+
+    /// Refuses a pair that could not work on any table, wherever it comes from.
+    fn check_pair(&self) -> Result<()> {
         self.check_expressions()?;
         self.check_names()?;
-        let computed = self.compute.as_ref().map(Compute::values);
-        let defined = self.values.keys().chain(computed.iter().flatten());
+        let made: Vec<String> = match self.makes_values() {
+            true => (0..self.targets().len()).map(target_value).collect(),
+            false => Vec::new(),
+        };
+        let defined = self.values.keys().chain(&made);
         self.check_placeholders("values", ':', defined)?;
         for (placeholder, attribute) in &self.names {
             if attribute.is_empty() {
@@ -79,6 +96,43 @@ impl Spec {
             false => Err(Error::invalid(
                 "compute",
                 "predicate and update are not those that follow from it; leave them out",
+            )),
+        }
+    }
+
+    /// Whether what is written is made for each item, by templates or by code.
+    pub fn makes_values(&self) -> bool {
+        self.compute.is_some() || self.code.is_some()
+    }
+
+    /// The spec of a change that the code of this name makes, in the version that this program has.
+    ///
+    /// Errors: `InvalidInput`, naming `code`, if there is none, or none of this version.
+    pub fn of_code(coded: Coded, table: impl Into<String>) -> Result<Spec> {
+        let code = coded.code()?;
+        Spec::derived(&*code, coded, table)
+    }
+
+    /// Refuses a spec whose code this program does not have, or not in its version.
+    ///
+    /// Errors: `InvalidInput`, naming `code`.
+    pub fn require_code(&self) -> Result<()> {
+        match &self.code {
+            Some(coded) => coded.code().map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a spec whose code is not that of this program, or whose other parts are not those that follow from it.
+    ///
+    /// Errors: `InvalidInput`, naming `code`.
+    fn check_code(&self, coded: &Coded) -> Result<()> {
+        match Spec::of_code(coded.clone(), &self.table)? == *self {
+            true => Ok(()),
+            false => Err(wrong(
+                &coded.name,
+                "predicate and update are not those of the code that this program has; whoever changes the code gives it another \
+                 fingerprint",
             )),
         }
     }
@@ -245,7 +299,10 @@ impl Spec {
         }
         let computed = self.compute.as_ref();
         let computed = computed.and_then(|compute| compute.template_of(placeholder));
+        let coded = self.code.as_ref();
+        let coded = coded.filter(|_| !self.values.contains_key(placeholder));
         let shown = computed.map(template);
+        let shown = shown.or_else(|| coded.map(Coded::to_string));
         Some(printable(&match shown {
             Some(template) => template,
             None => value(self.values.get(placeholder)?),
@@ -283,7 +340,54 @@ impl Compute {
             names: derived.names,
             values,
             compute: Some(self),
+            code: None,
         })
+    }
+}
+
+impl Spec {
+    /// What follows from what code says of itself, on a table.
+    ///
+    /// Errors: `InvalidInput`, naming `code`.
+    pub(super) fn derived(code: &dyn Code, coded: Coded, table: impl Into<String>) -> Result<Spec> {
+        let of_code = |error: Error| wrong(code.name(), error);
+        let Condition {
+            expression,
+            mut names,
+            values,
+        } = code.pending();
+        check_words(&expression, Language::Condition).map_err(|why| wrong(code.name(), why))?;
+        if let Some(name) = undefined(&expression, &names) {
+            let why = format!("{name} is used in its predicate but not defined");
+            return Err(wrong(code.name(), why));
+        }
+        let pending = aliased(&expression, Language::Condition, &mut names);
+        let targets = code.writes();
+        let mut set = Vec::with_capacity(targets.len());
+        for (nth, target) in targets.into_iter().enumerate() {
+            let (name, value) = (target_name(nth), target_value(nth));
+            let is_used = placeholders(&pending)
+                .iter()
+                .any(|used| [name.as_str(), value.as_str()].contains(used));
+            if is_used || names.insert(name.clone(), target).is_some() {
+                let why = format!(
+                    "{name} and {value} are placeholders for what it writes; give those of its predicate other names"
+                );
+                return Err(wrong(code.name(), why));
+            }
+            set.push(format!("{name} = {value}"));
+        }
+        let spec = Spec {
+            table: table.into(),
+            pending,
+            update: format!("SET {}", set.join(", ")),
+            names,
+            values,
+            compute: None,
+            code: Some(coded),
+        };
+        spec.check_pair().map_err(of_code)?;
+        Ok(spec)
     }
 }
 
@@ -339,6 +443,7 @@ mod tests {
             names: BTreeMap::new(),
             values: BTreeMap::new(),
             compute: None,
+            code: None,
         }
     }
 

@@ -59,6 +59,7 @@ impl Verb {
                 names: BTreeMap::new(),
                 values: BTreeMap::new(),
                 compute: None,
+                code: None,
             },
         };
         let written = match self {
@@ -273,6 +274,7 @@ impl Spec {
                 names: BTreeMap::new(),
                 values: BTreeMap::new(),
                 compute: None,
+                code: None,
             },
         };
         // What is wrong with it says the check of the spec.
@@ -283,7 +285,7 @@ impl Spec {
     /// The attributes of a verb whose names look like paths, each with its verb and the attribute to which the path would
     /// lead. Nobody has said which of the two is meant.
     pub fn path_like(&self) -> Vec<(&'static str, &str, &str)> {
-        if self.compute.is_some() {
+        if self.makes_values() {
             // A target is never a path, and a source always is one.
             return Vec::new();
         }
@@ -298,15 +300,16 @@ impl Spec {
 
     /// The field of a request that has brought this target of the update: a verb, what is computed, or the update itself.
     pub(super) fn field_of(&self, target: &str) -> &'static str {
-        match &self.compute {
-            Some(_) => "compute",
-            None => verb_of(target).map_or("update", |(verb, _)| verb),
+        match (&self.compute, &self.code) {
+            (Some(_), _) => "compute",
+            (_, Some(_)) => "code",
+            (None, None) => verb_of(target).map_or("update", |(verb, _)| verb),
         }
     }
 
     /// The items that a verb leaves alone because it would have to overwrite something; `None` if there can be none.
     pub fn left_alone(&self) -> Option<LeftAlone> {
-        if self.compute.is_some() {
+        if self.makes_values() {
             return None;
         }
         let find = |word: &str| {

@@ -98,5 +98,6 @@ fn records_of(table: &str) -> Spec {
             .collect(),
         values,
         compute: None,
+        code: None,
     }
 }

@@ -243,14 +243,15 @@ pub fn held_elsewhere(run: &RunRecord) -> Error {
 ///
 /// Errors: `RunMismatch` if the stored run has another spec or another number of segments, or is a dry run and this is
 /// none; `ActiveElsewhere` if somebody else holds it; `NotRunning` if the operator has stopped it since `owner` began it;
-/// `InvalidInput` if a segment that is picked out does not exist, or if a table with replicas is not said to be written in one
-/// region only.
+/// `InvalidInput` if a segment that is picked out does not exist, if a table with replicas is not said to be written in one
+/// region only, or if the run is made by code that this program does not have.
 pub fn preview(
     stored: Option<RunRecord>,
     request: &Request,
     description: &TableDescription,
     owner: &Owner,
 ) -> Result<RunRecord> {
+    request.spec.require_code()?;
     let record = match stored {
         None => new_run(request, description, owner),
         Some(stored) => Continuation::new(stored, request, description, owner)?.record()?,

@@ -199,7 +199,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         let writer = self
             .worker
             .access
-            .writer(run.change(), WriterKind::UpdateItem);
+            .writer(run.change()?, WriterKind::UpdateItem);
         let (mut became, mut mended) = (Counters::default(), Vec::new());
         let all = items.len();
         let mut failure = None;
@@ -309,7 +309,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             }));
         };
         let should_cost = write_units(item_bytes(&found));
-        let seen = run.change().seen(found);
+        let seen = run.change()?.seen(found);
         let written = retry_until(
             until,
             || pace.check(should_cost, until),

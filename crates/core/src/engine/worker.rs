@@ -335,7 +335,7 @@ impl<A: WriteAccess, S: SegmentStore> Worker<A, S> {
         quota: &Quota,
     ) -> Result<()> {
         let now_ms = self.access.now_ms();
-        let change = run.change();
+        let change = run.change()?;
         let writer = self.access.writer(change.clone(), run.settings.writer);
         let pace = self.pace(record, writer.batch_size(), paces, now_ms);
         let sweep = Sweep {

@@ -382,8 +382,11 @@ impl RunRecord {
     }
 
     /// What the run does to the items of its table.
-    pub fn change(&self) -> SharedChange {
-        self.spec.change(&self.keys)
+    ///
+    /// Errors: `InvalidInput`, naming `code`, if code makes it that this program does not have, or not in the version of the run.
+    pub fn change(&self) -> Result<SharedChange> {
+        self.spec.require_code()?;
+        Ok(self.spec.change(&self.keys))
     }
 
     /// Number of passes begun since the run last started over.

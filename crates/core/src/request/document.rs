@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::settings::{RequestedSettings, WriterKind, settings};
 use crate::change::expression::{Language, root_of_path, shown_name, unquoted};
 use crate::change::reserved::{aliased, undefined};
-use crate::change::{Compute, Mode, Verb, check_words};
+use crate::change::{Coded, Compute, Mode, Verb, check_words};
 use crate::compute::LANGUAGE;
 use crate::value::{Item, Value, distinct};
 use crate::{Error, Result, Spec};
@@ -82,6 +82,8 @@ macro_rules! document {
             compute: BTreeMap<String, String>,
             mode: Option<Mode>,
             language: Option<u32>,
+            code: Option<String>,
+            code_fingerprint: Option<String>,
             pending: Option<String>,
             update: Option<String>,
             #[serde(default, deserialize_with = "distinct")]
@@ -133,6 +135,10 @@ pub struct Parts {
     pub mode: Option<Mode>,
     /// The version of the language of the templates.
     pub language: Option<u32>,
+    /// The code that makes what is written to each item, by its name.
+    pub code: Option<String>,
+    /// The version of that code. If it is left out, it is that of this program.
+    pub code_fingerprint: Option<String>,
     /// The names of all these that are said to be those of top-level attributes, even if they look like paths.
     pub top_level: BTreeSet<String>,
     /// `P` of the general form.
@@ -165,6 +171,8 @@ impl Parts {
             compute: BTreeMap::new(),
             mode: document.mode,
             language: document.language,
+            code: document.code,
+            code_fingerprint: document.code_fingerprint,
             top_level: BTreeSet::new(),
             pending: document.pending,
             update: document.update,
@@ -266,9 +274,10 @@ impl Parts {
             Error::invalid("table", "expected the name of the table, such as stuff")
         })?;
         let verb = self.verb()?;
-        let spec = match self.compute.is_empty() {
-            false => self.computed(table, verb.as_ref())?,
-            true => self.written(table, verb)?,
+        let spec = match (self.code.take(), self.compute.is_empty()) {
+            (Some(name), _) => self.coded(name, table, verb.as_ref())?,
+            (None, false) => self.computed(table, verb.as_ref())?,
+            (None, true) => self.written(table, verb)?,
         };
         spec.check()?;
         self.settings.check()?;
@@ -321,14 +330,40 @@ impl Parts {
         compute.pair(table, pending, names, std::mem::take(&mut self.values))
     }
 
-    /// The spec of a verb, or of a pair as it was typed.
-    fn written(&mut self, table: String, verb: Option<Verb>) -> Result<Spec> {
-        for (field, is_given) in [
+    /// The spec of code, which says all of it.
+    fn coded(&mut self, name: String, table: String, verb: Option<&Verb>) -> Result<Spec> {
+        let others = [
+            ("compute", !self.compute.is_empty()),
             ("mode", self.mode.is_some()),
             ("language", self.language.is_some()),
+            ("pending", self.pending.is_some()),
+            ("update", self.update.is_some()),
+            ("names", !self.names.is_empty()),
+            ("values", !self.values.is_empty()),
+        ];
+        let mut others = others.into_iter().filter(|(_, is_given)| *is_given);
+        let other = others.next().map(|(field, _)| field);
+        if let Some(other) = verb.map(Verb::name).or(other) {
+            let why =
+                format!("it says itself what is pending and what is written; leave `{other}` out");
+            return Err(Error::invalid("code", why));
+        }
+        let coded = match self.code_fingerprint.take() {
+            Some(fingerprint) => Coded { name, fingerprint },
+            None => Coded::named(&name)?,
+        };
+        Spec::of_code(coded, table)
+    }
+
+    /// The spec of a verb, or of a pair as it was typed.
+    fn written(&mut self, table: String, verb: Option<Verb>) -> Result<Spec> {
+        for (field, of, is_given) in [
+            ("mode", "compute", self.mode.is_some()),
+            ("language", "compute", self.language.is_some()),
+            ("code_fingerprint", "code", self.code_fingerprint.is_some()),
         ] {
             if is_given {
-                let why = "it belongs to `compute`, and there is none";
+                let why = format!("it belongs to `{of}`, and there is none");
                 return Err(Error::invalid(field, why));
             }
         }
@@ -352,11 +387,12 @@ impl Parts {
                 names: std::mem::take(&mut self.names),
                 values: std::mem::take(&mut self.values),
                 compute: None,
+                code: None,
             }),
             (None, None, None) => Err(Error::invalid(
                 "set",
-                "expected what to set, such as {\"test\":1}, or another of `remove`, `rename`, `copy`, `append`, `add` and \
-                 `compute`, or `pending` together with `update`",
+                "expected what to set, such as {\"test\":1}, or another of `remove`, `rename`, `copy`, `append`, `add`, \
+                 `compute` and `code`, or `pending` together with `update`",
             )),
             (None, Some(_), None) => Err(Error::invalid(
                 "update",
@@ -421,6 +457,32 @@ fn typed_target(name: &str) -> String {
     }
 }
 
+/// A request as JSON.
+#[derive(Serialize)]
+struct Written<'a> {
+    table: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    compute: BTreeMap<String, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<Mode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code_fingerprint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    names: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    values_typed: &'a Item,
+    #[serde(flatten)]
+    settings: &'a RequestedSettings,
+}
+
 impl Request {
     /// Reads and checks a spec file or an execution input.
     ///
@@ -430,58 +492,51 @@ impl Request {
     }
 
     /// The request as an execution input: JSON with `pending` and `update` in the place of a verb, and every value typed. What is
-    /// computed stays as it is.
+    /// computed stays as it is, and code is named with its version.
     pub fn to_json(&self) -> String {
-        #[derive(Serialize)]
-        struct Out<'a> {
-            table: &'a str,
-            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-            compute: BTreeMap<String, &'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            mode: Option<Mode>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            language: Option<u32>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            pending: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            update: Option<&'a str>,
-            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-            names: BTreeMap<String, String>,
-            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-            values_typed: &'a Item,
-            #[serde(flatten)]
-            settings: &'a RequestedSettings,
-        }
         let spec = &self.spec;
-        let out = match &spec.compute {
-            None => Out {
-                table: &spec.table,
-                compute: BTreeMap::new(),
-                mode: None,
-                language: None,
-                pending: Some(&spec.pending),
-                update: Some(&spec.update),
-                names: spec.names.clone(),
-                values_typed: &spec.values,
-                settings: &self.settings,
-            },
-            Some(compute) => {
+        let nothing = Item::new();
+        let plain = Written {
+            table: &spec.table,
+            compute: BTreeMap::new(),
+            mode: None,
+            language: None,
+            code: None,
+            code_fingerprint: None,
+            pending: None,
+            update: None,
+            names: BTreeMap::new(),
+            values_typed: &nothing,
+            settings: &self.settings,
+        };
+        let out = match (&spec.compute, &spec.code) {
+            (Some(compute), _) => {
                 let (pending, names) = spec.given_beside(compute);
                 let targets = compute.targets.iter();
-                Out {
-                    table: &spec.table,
+                Written {
                     compute: targets
                         .map(|(name, template)| (typed_target(name), template.as_str()))
                         .collect(),
                     mode: Some(compute.mode),
                     language: Some(compute.language),
                     pending,
-                    update: None,
                     names,
                     values_typed: &spec.values,
-                    settings: &self.settings,
+                    ..plain
                 }
             }
+            (None, Some(code)) => Written {
+                code: Some(&code.name),
+                code_fingerprint: Some(&code.fingerprint),
+                ..plain
+            },
+            (None, None) => Written {
+                pending: Some(&spec.pending),
+                update: Some(&spec.update),
+                names: spec.names.clone(),
+                values_typed: &spec.values,
+                ..plain
+            },
         };
         serde_json::to_string(&out).expect("a request is plain data")
     }
@@ -502,6 +557,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::change::{Code, Condition, Made, register};
 
     #[test]
     fn a_placeholder_that_nobody_defined_means_no_reserved_word() {
@@ -575,6 +631,78 @@ mod tests {
         let quoted = spec(r#"{"table":"stuff","compute":{"\"a.b\"":"${a.b}"}}"#);
         assert_eq!(quoted.targets(), ["a.b"]);
         assert!(quoted.path_like().is_empty());
+    }
+
+    /// Marks an item that has a name.
+    struct Marked;
+
+    impl Code for Marked {
+        fn name(&self) -> &str {
+            "marked"
+        }
+
+        fn fingerprint(&self) -> String {
+            "of today".into()
+        }
+
+        fn reads(&self) -> Vec<String> {
+            vec!["name".into()]
+        }
+
+        fn writes(&self) -> Vec<String> {
+            vec!["mark".into()]
+        }
+
+        fn pending(&self) -> Condition {
+            "attribute_not_exists(mark)".into()
+        }
+
+        fn change(&self, _: &Item) -> std::result::Result<Made, String> {
+            Err("nothing is changed here".into())
+        }
+    }
+
+    #[test]
+    fn code_is_named_and_says_the_rest_itself() {
+        register(Marked).unwrap();
+        let read = |rest: &str| {
+            Request::from_json(&format!(r#"{{"table":"stuff","code":"marked"{rest}}}"#))
+        };
+        let request = read("").unwrap();
+        let code = request.spec.code.as_ref().unwrap();
+        assert_eq!((&*code.name, &*code.fingerprint), ("marked", "of today"));
+        assert_eq!(request.spec.pending, "attribute_not_exists(mark)");
+        // A function with another version of it says so.
+        let json = request.to_json();
+        assert!(json.contains(r#""code_fingerprint":"of today""#), "{json}");
+        assert_eq!(Request::from_json(&json).unwrap(), request);
+        let other = Request::from_json(&json.replace("today", "yesterday"));
+        let why = other.unwrap_err().to_string();
+        assert!(why.contains("version of yesterday is asked for"), "{why}");
+        for (rest, field) in [
+            (r#","set":{"a":1}"#, "set"),
+            (r#","remove":["a"]"#, "remove"),
+            (r#","compute":{"a":"${b}"}"#, "compute"),
+            (r#","mode":"converge""#, "mode"),
+            (r#","language":1"#, "language"),
+            (r#","pending":"attribute_exists(a)""#, "pending"),
+            (r#","update":"REMOVE a""#, "update"),
+            (r##","names":{"#a":"b"}"##, "names"),
+            (r#","values":{":a":1}"#, "values"),
+        ] {
+            let why = read(rest).unwrap_err().to_string();
+            let expected = format!("leave `{field}` out");
+            assert!(
+                why.starts_with("code: ") && why.ends_with(&expected),
+                "{why}"
+            );
+        }
+        let alone = r#"{"table":"stuff","set":{"a":1},"code_fingerprint":"1"}"#;
+        let why = Request::from_json(alone).unwrap_err().to_string();
+        assert!(
+            why.starts_with("code_fingerprint: it belongs to `code`"),
+            "{why}"
+        );
     }
 
     /// Long because it is a table of cases.

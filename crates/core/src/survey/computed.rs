@@ -303,8 +303,8 @@ pub struct SourceSample {
 /// Items for which an attribute cannot be computed, for one reason.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Failures {
-    /// The attribute.
-    pub attribute: String,
+    /// The attribute; null if code makes all of them at once.
+    pub attribute: Option<String>,
     /// The function that fails; null if a source is missing, or if the whole is no value.
     pub function: Option<String>,
     /// The reason, for the item that is named.
@@ -636,7 +636,8 @@ mod tests {
         let [failures] = &computed.failures[..] else {
             panic!("{computed:?}")
         };
-        assert_eq!((&*failures.attribute, failures.of.items), ("total", 3));
+        let of_total = (failures.attribute.as_deref(), failures.of.items);
+        assert_eq!(of_total, (Some("total"), 3));
         assert_eq!(failures.function.as_deref(), Some("number"));
         assert!(failures.reason.contains("about 0"), "{failures:?}");
         assert_eq!(failures.example, Key(item(r#"{"id":"0"}"#)));

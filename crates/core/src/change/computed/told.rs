@@ -19,26 +19,25 @@ impl Computing for Computed {
 
     fn sources(&self) -> Vec<Source> {
         let mut all: Vec<Source> = Vec::new();
-        let templates = self.targets.iter();
-        let templates = templates.filter_map(|target| target.template.as_ref().ok());
-        for source in templates.flat_map(|template| template.sources()) {
+        for source in self.maker.sources() {
             match all.iter_mut().find(|known| known.path == source.path) {
                 Some(known) => known.required |= source.required,
-                None => all.push(source.clone()),
+                None => all.push(source),
             }
         }
         all
     }
 
     fn joined(&self) -> Vec<(&str, Vec<&str>)> {
-        let joined = self.targets.iter().filter_map(|target| {
-            let joined = target.template.as_ref().ok()?.joined()?;
+        let joined = self.maker.templates().iter();
+        let joined = joined.filter_map(|(target, template)| {
+            let joined = template.as_ref().ok()?.joined()?;
             let of_top = joined.into_iter().map(|path| match path.names() {
                 [name] => Some(name.as_str()),
                 _ => None,
             });
             let of_top: Vec<&str> = of_top.collect::<Option<_>>()?;
-            (of_top.len() > 1).then_some((target.attribute.as_str(), of_top))
+            (of_top.len() > 1).then_some((target.as_str(), of_top))
         });
         joined.collect()
     }
@@ -48,7 +47,7 @@ impl Computing for Computed {
     }
 
     fn after(&self, item: &Item) -> Result<Item, Unmade> {
-        let made = self.compute(item)?;
+        let made = self.maker.make(item)?;
         let mut after = item.clone();
         after.retain(|name, _| !made.remove.contains(name));
         for (name, value) in made.set {
@@ -61,13 +60,13 @@ impl Computing for Computed {
     }
 
     fn is_different(&self, item: &Item) -> bool {
-        let made = self.compute(item);
+        let made = self.maker.make(item);
         self.has_sources(item) && made.is_ok_and(|made| self.differs(item, &made))
     }
 
     fn unsettled(&self, item: &Item) -> Option<Unsettled> {
-        let made = self.compute(item).ok()?;
-        let again = self.compute(&self.after(item).ok()?).ok();
+        let made = self.maker.make(item).ok()?;
+        let again = self.maker.make(&self.after(item).ok()?).ok();
         made.set.into_iter().find_map(|(target, first)| {
             let then = again.as_ref().and_then(|again| again.set.get(&target));
             let stays = then.is_some_and(|then| is_same(then, &first));

@@ -99,6 +99,7 @@ mod tests {
             names: BTreeMap::new(),
             values: Item::from([(":v".to_owned(), Value::N("1".into()))]),
             compute: None,
+            code: None,
         };
         let change = spec.change(&KeySchema {
             hash: KeyAttribute::new("id", KeyType::S),

@@ -73,9 +73,10 @@ fn reason(failures: &Failures) -> String {
     } = failures;
     let function = function.as_ref();
     let function = function.map_or_else(String::new, |function| format!("{function}: "));
+    let attribute = attribute.as_ref();
+    let attribute = attribute.map_or_else(String::new, |name| format!("{} by ", shown_name(name)));
     format!(
-        "{} by {function}{reason} ({}, such as item {example})",
-        shown_name(attribute),
+        "{attribute}{function}{reason} ({}, such as item {example})",
         match of.items {
             1 => "1 item".to_owned(),
             items => format!("{items} items"),
