@@ -99,6 +99,7 @@ pub const CRATES: &[Crate] = &[
             &["show"],
             &["args", "drive"],
             &["commands"],
+            &["bin"],
         ],
         never: &[("args", "drive"), ("args", "show"), ("drive", "args")],
         ..PLAIN

@@ -1,17 +1,5 @@
-//! The planner function: starts and resumes runs, lists open segments, concludes passes, records failures, and says how long a run
-//! that is held has to wait. It reads table descriptions, alarms, and a few items to see that they are no records of runs, and
-//! writes run records; it cannot write to a target table.
+//! The planner function, as it is released: without code of anybody.
 
-use backfill_core::engine::planner::Planner;
-use backfill_core::step_functions::Ask;
-use backfill_dynamodb::ReadOnly;
-
-fn main() -> Result<(), lambda_runtime::Error> {
-    backfill_lambdas::serve(async |setup, ask: Ask, _latest| {
-        let planner = Planner::new(
-            ReadOnly(setup.connection.clone()),
-            setup.checkpoints.clone(),
-        );
-        planner.answer(ask).await
-    })
+fn main() -> backfill_lambdas::Ended {
+    backfill_lambdas::planner()
 }

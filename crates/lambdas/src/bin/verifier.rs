@@ -1,17 +1,5 @@
-//! The verifier function: counts what is still pending. It holds nothing that could write to a table.
+//! The verifier function, as it is released: without code of anybody.
 
-use backfill_core::engine::verifier::{Verifier, VerifyRequest};
-use backfill_dynamodb::ReadOnly;
-use tokio_util::sync::CancellationToken;
-
-fn main() -> Result<(), lambda_runtime::Error> {
-    backfill_lambdas::serve(async |setup, request: VerifyRequest, latest| {
-        let verifier = Verifier::new(
-            ReadOnly(setup.connection.clone()),
-            setup.checkpoints.clone(),
-        );
-        verifier
-            .verify(request, Some(latest), &CancellationToken::new())
-            .await
-    })
+fn main() -> backfill_lambdas::Ended {
+    backfill_lambdas::verifier()
 }

@@ -1,4 +1,5 @@
-//! The operator's command. What it can be asked for is listed by `Command`, and each has a file of its own in `commands`.
+//! The operator's command, as a library: a program that has code of its own for `--code` is this command, too ([`main_with`]). What it can
+//! be asked for is listed by `Command`, and each has a file of its own in `commands`.
 
 /// Prints lines for people, as `eprintln!` would, by [`show::print::say`].
 macro_rules! say {
@@ -123,7 +124,7 @@ enum Command {
 }
 
 /// Our own warnings. Those of the libraries say in many lines what our errors say in one.
-const DEFAULT_LOG: &str = "off,backfill=warn,backfill_core=warn,backfill_dynamodb=warn";
+const DEFAULT_LOG: &str = "off,backfill_cli=warn,backfill_core=warn,backfill_dynamodb=warn";
 
 /// The command line. A heading of clap's goes on to all flags behind it; here only those of a group stand under one.
 fn command() -> clap::Command {
@@ -147,7 +148,20 @@ fn command() -> clap::Command {
     })
 }
 
-fn main() -> ExitCode {
+/// The whole command: takes up the code that `register` registers, reads the arguments of this process, and does what they ask for.
+/// Returns the exit code of the process.
+///
+/// ```no_run
+/// use backfill_core::change::{Code, register};
+///
+/// fn command(code: impl Code) -> std::process::ExitCode {
+///     backfill_cli::main_with(|| register(code))
+/// }
+/// ```
+pub fn main_with(register: impl FnOnce() -> backfill_core::Result<()>) -> ExitCode {
+    if let Err(error) = register() {
+        return end(Err(error));
+    }
     if let Some(asked) = completions::Asked::by_a_script() {
         return end(asked.answer(command()));
     }
