@@ -12,6 +12,7 @@ mod evaluate;
 pub mod expression;
 pub mod grammar;
 mod lacks;
+mod made;
 mod maker;
 mod pair;
 pub mod partiql;

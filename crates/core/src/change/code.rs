@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::expression::shown_name;
-use super::seam::{Condition, Made};
+use super::made::{Condition, Made};
 use crate::text::printable;
 use crate::{Error, Item, Result};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::code::{Code, Coded, insert, wrong};
 use super::compute::{LONGEST_NAME, guard_of};
 use super::expression::{LONGEST_GUARD, MAX_LENGTH, shown_name};
-use super::seam::Made;
+use super::made::Made;
 use super::spec::{Spec, check_value};
 use crate::{Item, Result};
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::computing::Computing;
 use super::expression::Guard;
+pub use super::made::{Condition, Made};
 use super::partiql::BoundStatement;
 use crate::table::KeySchema;
 use crate::value::packed::PackedKey;
@@ -121,15 +122,6 @@ pub struct Seen {
     pub read: Item,
 }
 
-/// What was made of one item. A change that writes the same to all items makes nothing.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Made {
-    /// Attribute → the value that it gets.
-    pub set: Item,
-    /// The attributes that are removed.
-    pub remove: Vec<String>,
-}
-
 /// What an item counts as in a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weighed {
@@ -176,28 +168,6 @@ impl From<PackedKey> for Seen {
 impl From<Key> for Seen {
     fn from(key: Key) -> Self {
         PackedKey::from(&key).into()
-    }
-}
-
-/// An expression with the placeholders that it uses, and no others: DynamoDB refuses a request that defines one
-/// without using it ("Value provided in ExpressionAttributeNames unused in expressions").
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Condition {
-    /// A condition or filter expression.
-    pub expression: String,
-    /// Each `#name` that the expression uses → attribute.
-    pub names: BTreeMap<String, String>,
-    /// Each `:value` that the expression uses → value.
-    pub values: Item,
-}
-
-/// An expression without placeholders.
-impl From<&str> for Condition {
-    fn from(expression: &str) -> Self {
-        Condition {
-            expression: expression.to_owned(),
-            ..Condition::default()
-        }
     }
 }
 

@@ -10,8 +10,8 @@ use super::expression::{
     LONGEST_GUARD, Language, MAX_LENGTH, OURS, check_enclosed, placeholders, resolved, shown_name,
     update_targets,
 };
+use super::made::Condition;
 use super::reserved::{aliased, undefined};
-use super::seam::Condition;
 use super::syntax::{check_update, check_words};
 use crate::table::KeySchema;
 use crate::text::{one_line, printable, sha256};
