@@ -3,6 +3,7 @@
 //! every wait is virtual under `tokio::time::pause`. With the feature `wire` also the line between real processes and a real
 //! database, where the same goes wrong in real time.
 
+pub mod code;
 mod faults;
 mod model_table;
 mod store_transit;
