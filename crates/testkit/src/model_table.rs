@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use backfill_core::change::grammar::Update;
 use backfill_core::change::partiql::BATCH_SIZE;
-use backfill_core::change::{GuardedUpdate, Parsed, Seen, SharedChange, Sweep};
+use backfill_core::change::{GuardedUpdate, Made, Parsed, Seen, SharedChange, Sweep};
 use backfill_core::clock::now_ms;
 use backfill_core::ports::{
     Alarm, AlarmState, Asks, Batch, LackingPage, Look, LookBy, Outcome, Page, PageRequest,
@@ -32,6 +32,9 @@ const STALE: Duration = Duration::from_secs(1);
 
 /// Changes that are kept for stale reads, about.
 const STALE_AT_MOST: usize = 200;
+
+/// What a live writer does to an item at a certain moment; to `None` if there is none, or is to be none.
+type Strike = Box<dyn FnMut(&mut Option<Item>) + Send>;
 
 /// Where an item lies: by the hash of its partition key, as in DynamoDB.
 type Position = (u64, Key);
@@ -76,6 +79,10 @@ struct State {
     distrusted: bool,
     /// What live writers left behind, by key: the item, or `None` if they deleted it.
     history: BTreeMap<Key, Option<Item>>,
+    /// What live writers do to items right before writes of ours, and how often still.
+    strikes: BTreeMap<Key, (u32, Strike)>,
+    /// Updates of ours that have arrived, by key, whether they took effect or not.
+    arrived: BTreeMap<Key, u64>,
     /// Items that somebody else has in a transaction whenever the trial checks them.
     busy_at_checks: BTreeSet<Key>,
     /// Until then every check of the trial is throttled.
@@ -170,6 +177,22 @@ impl State {
         } else {
             None
         }
+    }
+
+    /// A write of ours arrives: whoever waits for it strikes first.
+    fn arrives(&mut self, key: &Key, at: &Position) {
+        *self.arrived.entry(key.clone()).or_default() += 1;
+        let Some((times @ 1.., strike)) = self.strikes.get_mut(key) else {
+            return;
+        };
+        *times -= 1;
+        let mut item = self.items.get(at).cloned();
+        strike(&mut item);
+        if let Some(item) = &mut item {
+            item.extend(key.0.clone());
+        }
+        self.set(at, item.clone());
+        self.history.insert(key.clone(), item);
     }
 
     /// Puts or removes an item.
@@ -275,6 +298,23 @@ impl ModelTable {
     pub fn delete(&self, id: u64) {
         let at = position(&key_of(id));
         self.state.lock().unwrap().set(&at, None);
+    }
+
+    /// A live writer does this to an item right before each of our next writes of it, so many times.
+    pub fn strike_before_writes(
+        &self,
+        id: u64,
+        times: u32,
+        strike: impl FnMut(&mut Option<Item>) + Send + 'static,
+    ) {
+        let strike: Strike = Box::new(strike);
+        let mut state = self.state.lock().unwrap();
+        state.strikes.insert(key_of(id), (times, strike));
+    }
+
+    /// Our updates that have arrived, by key, whether they took effect or not.
+    pub fn arrived(&self) -> BTreeMap<Key, u64> {
+        self.state.lock().unwrap().arrived.clone()
     }
 
     /// From now on updates leave the predicate true.
@@ -693,21 +733,18 @@ impl ModelAccess {
         Ok((found, next))
     }
 
-    /// The guarded update on the state itself, and the item after it.
-    fn apply(&self, seen: &Seen) -> Result<(Outcome, Option<Item>)> {
+    /// The guarded update, with what was made of the item, on the state itself, and the item after it.
+    fn apply(&self, seen: &Seen, made: &Made) -> Result<(Outcome, Option<Item>)> {
         let key = &seen.key.to_key();
         let mut state = self.table.state.lock().unwrap();
         let at = position(key);
+        state.arrives(key, &at);
         let found = state.items.get(&at);
         let is_there = found.is_some();
         let before = found.cloned();
         let mut item = before.clone().unwrap_or_default();
         let mut written = self.written.lock().unwrap();
-        let made = match self.change.make(seen) {
-            Ok(made) => made,
-            Err(why) => return Ok((Outcome::Rejected(why), None)),
-        };
-        let update = self.change.update(seen, &made);
+        let update = self.change.update(seen, made);
         let written = match &mut *written {
             Some(written) if written.of == update => written,
             other => other.insert(Written::new(&update)),
@@ -755,6 +792,15 @@ impl TableWriter for ModelAccess {
     async fn update_batch(&self, items: &[Seen]) -> Result<Batch> {
         let distinct: BTreeSet<Key> = items.iter().map(|item| item.key.to_key()).collect();
         assert!(items.len() <= BATCH_SIZE && distinct.len() == items.len());
+        let made: Vec<_> = items.iter().map(|item| self.change.make(item)).collect();
+        if made.iter().all(|made| made.is_err()) {
+            // Nothing is left to send.
+            let rejected = made.into_iter().filter_map(|made| made.err());
+            return Ok(Batch {
+                outcomes: rejected.map(|why| Ok(Outcome::Rejected(why))).collect(),
+                consumed_wcu: 0.0,
+            });
+        }
         let faults = &self.table.faults;
         faults.before().await?;
         faults.check_access()?;
@@ -767,7 +813,14 @@ impl TableWriter for ModelAccess {
             outcomes: Vec::new(),
             consumed_wcu: 0.0,
         };
-        for item in items {
+        for (item, made) in items.iter().zip(made) {
+            let made = match made {
+                Ok(made) => made,
+                Err(why) => {
+                    batch.outcomes.push(Ok(Outcome::Rejected(why)));
+                    continue;
+                }
+            };
             // A crash may come between two statements: a batch is not atomic.
             if let Err(error) = faults.statement().await {
                 batch.outcomes.push(Err(error));
@@ -775,7 +828,7 @@ impl TableWriter for ModelAccess {
             }
             let applied = match blind {
                 true => Ok((Outcome::Raced, None)),
-                false => self.apply(item),
+                false => self.apply(item, &made),
             };
             batch.outcomes.push(match applied {
                 // What a statement is refused for in unknown words, it is refused for as invalid.
@@ -795,9 +848,19 @@ impl TableWriter for ModelAccess {
     }
 
     async fn update_and_show(&self, item: &Seen) -> Result<(Write, Option<Item>)> {
+        let made = match self.change.make(item) {
+            Ok(made) => made,
+            Err(why) => {
+                let write = Write {
+                    outcome: Outcome::Rejected(why),
+                    consumed_wcu: 0.0,
+                };
+                return Ok((write, None));
+            }
+        };
         self.table.faults.before().await?;
         self.table.faults.check_access()?;
-        let (outcome, shown) = self.apply(item)?;
+        let (outcome, shown) = self.apply(item, &made)?;
         self.table.faults.after().await?;
         let write = Write {
             outcome,
