@@ -255,7 +255,9 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                 Err(error) => Some((refused(unless_busy(error)?), ())),
             })
         };
-        let written = until_it_rests(&item, send).await;
+        // An item of its own is what a batch has found in place of the one that was read.
+        let made_again = u32::from(matches!(item, Cow::Owned(_)));
+        let written = until_it_rests(&item, made_again, send).await;
         let Some((write, ())) = written.map_err(of_key)? else {
             return Ok(None);
         };

@@ -242,7 +242,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     async fn write_and_try(&self, item: &Seen, place: Place<'_>, result: &mut PageResult) {
         let key = &item.key;
         let send = async |seen: &Seen| self.attempt(1, || self.writer.update_and_show(seen)).await;
-        let shown = until_it_rests(item, send).await;
+        let shown = until_it_rests(item, 0, send).await;
         let (outcome, written) = match shown {
             Ok(Some((write, written))) => {
                 result.counters.consumed_wcu += write.consumed_wcu;
