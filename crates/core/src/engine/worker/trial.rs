@@ -220,11 +220,21 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             if in_vain.is_some_and(hopeless)
                 && let Some(last) = result.rejected.last()
             {
+                let (what, change) = match self.change.reads() {
+                    [] => (
+                        "the update of each of the first {} items is refused for good",
+                        "update, or pending",
+                    ),
+                    _ => (
+                        "none of the first {} items gets a value",
+                        "compute, or the predicate",
+                    ),
+                };
+                let what = what.replace("{}", &HOPELESS.to_string());
                 let error = Error::new(
                     ErrorKind::TooManyRejected,
                     format!(
-                        "the update of each of the first {HOPELESS} items is refused for good, such as that of key \
-                         {}: {}; change update, or pending so that it leaves such items out",
+                        "{what}, such as that of key {}: {}; change {change} so that it leaves such items out",
                         last.key, last.reason
                     ),
                 );
