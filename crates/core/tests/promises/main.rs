@@ -2,6 +2,7 @@
 //! model table: random pages, random faults, live writers, and a crash at every step. All in virtual time.
 
 mod accounting;
+mod computed;
 mod held;
 mod honest_end;
 mod no_gap;

@@ -9,9 +9,10 @@ use backfill_core::records::RunStatus;
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::snapshot;
 use backfill_core::{Error, ErrorKind, Item, Key, Request, Value};
-use backfill_testkit::{Faults, LiveWriter};
+use backfill_testkit::{Faults, LiveWriter, ModelTable};
 use tokio_util::sync::CancellationToken;
 
+use crate::computed::Case;
 use crate::world::{World, assert_accounted};
 
 /// Seeds of faults.
@@ -20,6 +21,11 @@ const SEEDS: u64 = 1_000;
 /// Tables with live writers, and operations on each.
 const TABLES: u64 = 500;
 const OPERATIONS: u64 = 2_000;
+
+/// Seeds of faults for computed values, by each of their cases in turn; tables of theirs with live writers, and operations on each.
+const COMPUTED_SEEDS: u64 = 250;
+const COMPUTED_TABLES: u64 = 100;
+const COMPUTED_OPERATIONS: u64 = 1_000;
 
 /// Each of these seeds, or the one that the environment names. Says which one failed.
 fn for_each_seed(seeds: u64, case: impl Fn(u64)) {
@@ -203,6 +209,105 @@ fn never_overwrite_and_never_resurrect_in_a_million_live_operations() {
                 });
                 assert_eq!(after.get(&key), expected.as_ref(), "{key}");
             }
+        });
+    });
+}
+
+/// computed, and all promises but those about live writers, after each of these seeds: values are computed in every mode, and of some
+/// items nothing can be computed.
+#[test]
+fn computed_values_hold_under_faults_of_250_seeds() {
+    for_each_seed(COMPUTED_SEEDS, |seed| {
+        backfill_testkit::in_virtual_time(seed, async {
+            let case = Case::ALL[seed as usize % Case::ALL.len()];
+            let mut random = fastrand::Rng::with_seed(seed);
+            let items = random.u64(..100);
+            let settings = format!(
+                r#","total_segments":{},"max_concurrency":{},"max_passes":2,"time_box_seconds":{}"#,
+                if seed % 20 == 7 {
+                    random.u32(65..81)
+                } else {
+                    random.u32(1..9)
+                },
+                random.u32(1..5),
+                random.u64(1..30),
+            );
+            let (refuse, lose_reply) = (0.3 * random.f64(), 0.1 * random.f64());
+            let faults = Faults::worst(seed, refuse, lose_reply);
+            let poison: Vec<u64> = (0..items).filter(|_| random.u8(..20) == 0).collect();
+            let spoilt: Vec<u64> = poison.iter().copied().filter(|_| random.bool()).collect();
+            let world = case.world_with_spoilt(faults, items, &spoilt, &settings);
+            let before = world.table.items();
+            let of_poison = poison.iter().map(|id| &before[&ModelTable::key(*id)]);
+            let refused = of_poison.filter(|item| case.is_found(item)).count();
+            world.table.poison(poison);
+
+            let status = run_to_the_end(&world, &mut random).await;
+            world.faults.calm_down();
+            case.assert_computed(&world);
+            assert_accounted(&world.counters().await);
+            if refused == 0 {
+                assert_eq!(status, RunStatus::Succeeded);
+            } else {
+                assert_eq!(status, RunStatus::Incomplete);
+                let rejected = world.rejected(&world.record().await).await;
+                assert_eq!(rejected.len(), refused);
+                world.table.mend();
+                let mender = LiveWriter {
+                    table: world.table.clone(),
+                    seed,
+                    ids: items,
+                    creates_pending: true,
+                };
+                let mend = |_: &mut fastrand::Rng, _: u64, item: &mut Option<Item>| {
+                    case.mend(item.as_mut().expect("nothing is deleted"));
+                };
+                mender.work_by(2_000, Duration::ZERO, mend).await;
+                let again = world.retry_rejected().await.unwrap();
+                assert_eq!(again.updated, refused as u64);
+                assert_accounted(&world.counters().await);
+            }
+            let counters = world.counters().await;
+            assert_eq!((counters.rejected, counters.contended), (0, 0));
+            case.assert_migrated(&world, &before);
+            case.assert_proven(&world).await;
+            let updates = world.table.updates();
+            assert!(updates.values().all(|&count| count == 1));
+            assert!(counters.updated <= updates.len() as u64);
+        });
+    });
+}
+
+/// computed, never-overwrite, never-resurrect, only-U, proof: live operations that change sources, set and remove targets, delete and
+/// create items, beside runs that fail, die, and are taken over.
+#[test]
+fn computed_from_what_stood_beside_it_in_100000_live_operations() {
+    for_each_seed(COMPUTED_TABLES, |seed| {
+        backfill_testkit::in_virtual_time(seed, async {
+            let case = Case::ALL[seed as usize % Case::ALL.len()];
+            let mut random = fastrand::Rng::with_seed(seed);
+            let settings = format!(
+                r#","total_segments":{},"max_passes":100,"time_box_seconds":{}"#,
+                random.u32(1..9),
+                random.u64(1..30)
+            );
+            let faults = Faults::worst(seed, 0.1 * random.f64(), 0.05 * random.f64());
+            let world = case.live_world(faults, 80, &settings);
+            let before = world.table.items();
+            let every = Duration::from_millis(20);
+            let work = case.work(world.table.clone(), !seed, 120, COMPUTED_OPERATIONS, every);
+            let live = tokio::spawn(work);
+            while !live.is_finished() {
+                run_to_the_end(&world, &mut random).await;
+            }
+            live.await.unwrap();
+            // The last run meets a quiet table.
+            world.faults.calm_down();
+            let ended = run_to_the_end(&world, &mut random).await;
+            assert_eq!(ended, RunStatus::Succeeded);
+            case.assert_migrated(&world, &before);
+            case.assert_proven(&world).await;
+            assert_accounted(&world.counters().await);
         });
     });
 }

@@ -54,11 +54,15 @@ impl World {
 
     fn with(faults: Faults, table: ModelTable, store: ModelStore, settings: &str) -> World {
         let json = format!(r#"{{"table":"stuff","set":{{"test":1}}{settings}}}"#);
+        World::of(faults, table, store, Request::from_json(&json).unwrap())
+    }
+
+    pub fn of(faults: Faults, table: ModelTable, store: ModelStore, request: Request) -> World {
         World {
             faults,
             table,
             store,
-            request: Request::from_json(&json).unwrap(),
+            request,
             runs: AtomicU32::new(0),
         }
     }
