@@ -107,7 +107,7 @@ fn meaning(text: &str, form: &Form) -> Option<Meaning> {
             Filter::Pending
         } else if of("attribute_exists", attribute) || value_of(attribute).is_some() {
             Filter::Done
-        } else if is_there(&ID) || form.has_sources() && SOURCES.iter().any(|name| is_there(name)) {
+        } else if is_there(&ID) || form.has_sources() && SOURCES.iter().any(is_there) {
             continue;
         } else {
             let found = SOURCES.iter().enumerate();

@@ -473,6 +473,9 @@ mod tests {
     use crate::change::Compute;
     use crate::table::{KeyAttribute, KeyType};
 
+    /// Attributes of an item, beside its key.
+    type Attributes<'a> = &'a [(&'a str, Value)];
+
     fn keys() -> KeySchema {
         KeySchema {
             hash: KeyAttribute::new("id", KeyType::S),
@@ -619,7 +622,7 @@ mod tests {
     #[test]
     fn what_has_moved_is_made_again_and_what_is_done_is_not() {
         let was = [("s", text("a"))];
-        let cases: [(&str, &[(&str, Value)], Option<&str>); 5] = [
+        let cases: [(&str, Attributes<'_>, Option<&str>); 5] = [
             (
                 "as it was: the predicate has failed",
                 &[("s", text("a"))],
@@ -663,7 +666,7 @@ mod tests {
     #[test]
     fn proof_of_values_by_mode() {
         use Weighed::{Different, Done, Pending};
-        let cases: [(&[(&str, Value)], [Weighed; 2]); 6] = [
+        let cases: [(Attributes<'_>, [Weighed; 2]); 6] = [
             (&[("s", text("A"))], [Pending, Pending]),
             (&[("s", text("A")), ("x", text("a"))], [Done, Done]),
             (&[("s", text("A")), ("x", text("b"))], [Different, Pending]),

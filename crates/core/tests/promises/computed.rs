@@ -254,7 +254,7 @@ impl Case {
             2 | 3 => insert("s", live),
             4 => insert("n", of_n),
             5 => insert("m", of_m),
-            6 if n % 2 == 0 => insert("nick", live),
+            6 if n.is_multiple_of(2) => insert("nick", live),
             6 => _ = there.remove("nick"),
             7 => insert("t", live),
             8 => _ = there.remove("t"),
