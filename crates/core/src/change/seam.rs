@@ -136,11 +136,11 @@ pub enum Weighed {
 impl Seen {
     /// Takes an item of a sweep's answer apart into the key attributes and all others.
     pub fn new(keys: &KeySchema, mut item: Item) -> Seen {
-        let key = keys.names().filter_map(|name| item.remove_entry(name));
-        Seen {
-            key: PackedKey::from(&Key(key.collect())),
-            read: item,
+        let key = PackedKey::of_item(keys.names(), &item);
+        for name in keys.names() {
+            item.remove(name);
         }
+        Seen { key, read: item }
     }
 
     /// Bytes that it takes in memory, about.

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{BASE64, Bytes, Value};
+use super::{BASE64, Bytes, Item, Value};
 use crate::Key;
 
 /// The primary key of one item. Its JSON is that of a [`Key`], and it is displayed like one; equal keys are equal.
@@ -57,6 +57,21 @@ impl PackedKey {
             packer.attribute(kind, name.as_bytes(), value);
         }
         Some(PackedKey(Form::Packed(packer.packed.into_boxed_slice())))
+    }
+
+    /// The key that an item has if its attributes are these, as far as it has them.
+    pub fn of_item<'a>(names: impl Iterator<Item = &'a str>, item: &Item) -> PackedKey {
+        let of_key = names.filter_map(|name| Some((name, item.get(name)?)));
+        let mut of_key: Vec<(&str, &Value)> = of_key.collect();
+        of_key.sort_unstable_by_key(|(name, _)| *name);
+        let lent: Vec<(&str, ValueRef<'_>)> = of_key
+            .iter()
+            .map(|(name, value)| (*name, ValueRef::from(*value)))
+            .collect();
+        PackedKey::of_sorted(&lent).unwrap_or_else(|| {
+            let owned = |(name, value): (&str, &Value)| (name.to_owned(), value.clone());
+            PackedKey::from(&Key(of_key.into_iter().map(owned).collect()))
+        })
     }
 
     /// The value of the key attribute with this name.
@@ -377,7 +392,6 @@ impl Serialize for ValueRef<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Item;
 
     fn key(json: &str) -> Key {
         serde_json::from_str(json).unwrap()
@@ -399,6 +413,12 @@ mod tests {
             let packed = PackedKey::from(&key);
             assert_eq!(packed.to_key(), key);
             assert_eq!(packed.to_string(), key.to_string());
+            let mut item = key.0.clone();
+            item.insert("zz".to_owned(), Value::Null(true));
+            let names = || key.0.keys().map(String::as_str);
+            assert_eq!(PackedKey::of_item(names(), &item), packed);
+            let others = names().collect::<Vec<_>>().into_iter().rev();
+            assert_eq!(PackedKey::of_item(others.chain(["gone"]), &item), packed);
             let written = serde_json::to_string(&packed).unwrap();
             assert_eq!(written, serde_json::to_string(&key).unwrap());
             for (name, value) in &key.0 {

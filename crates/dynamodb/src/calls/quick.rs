@@ -84,6 +84,21 @@ impl<'a> Quick<'a> {
         Some(self.value_and_text()?.0)
     }
 
+    /// A value that this reads, or else as serde reads it.
+    pub(super) fn quickly_or_value<T: Deserialize<'a>>(
+        &mut self,
+        quickly: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let mut ahead = Quick { rest: self.rest };
+        match quickly(&mut ahead) {
+            Some(value) => {
+                self.rest = ahead.rest;
+                Some(value)
+            }
+            None => self.value(),
+        }
+    }
+
     /// A value as serde reads it, and its JSON.
     pub(super) fn value_and_text<T: Deserialize<'a>>(&mut self) -> Option<(T, &'a str)> {
         let mut values = serde_json::Deserializer::from_str(self.rest).into_iter();
@@ -101,7 +116,7 @@ mod tests {
 
     use serde::de::DeserializeOwned;
 
-    use crate::calls::{BatchExecuteStatement, ScanOfKeys};
+    use crate::calls::{BatchExecuteStatement, Scan, ScanOfKeys};
     use crate::send::Call;
 
     /// What changes an answer most.
@@ -189,8 +204,20 @@ mod tests {
             r#"{"Items":[],"ScannedCount":0,"LastEvaluatedKey":null}"#,
             r#"{"Count":7,"ScannedCount":9}"#,
         ];
-        for page in pages.map(|page| page.replace("\\u007f", "\u{7f}")) {
+        for page in pages.iter().map(|page| page.replace("\\u007f", "\u{7f}")) {
             let (is_quick, others) = compared::<ScanOfKeys<'_>>(&page);
+            assert!(is_quick && others > 0, "{page}: {others}");
+        }
+        let items = [
+            r#"{"Count":2,"Items":[{"id":{"S":"a"},"b":{"BOOL":false}},{},{"n":{"N":"2"},"t":{"S":"\"ä\""},"l":{"L":[{"S":"x"},{"NULL":true}]}}],"ScannedCount":3}"#,
+            r#"{"Items":[{"b":{"B":"AQ=="},"m":{"M":{"a":{"BOOL":true}}},"s":{"SS":["x"]},"id":{"S":""}}],"LastEvaluatedKey":{"id":{"S":"x"}},"ScannedCount":1}"#,
+        ];
+        for page in pages
+            .iter()
+            .map(|page| page.replace("\\u007f", "\u{7f}"))
+            .chain(items.map(String::from))
+        {
+            let (is_quick, others) = compared::<Scan<'_>>(&page);
             assert!(is_quick && others > 0, "{page}: {others}");
         }
         let batches = [
@@ -221,6 +248,14 @@ mod tests {
             "",
         ] {
             assert_eq!(ScanOfKeys::read_quickly(page), None, "{page}");
+        }
+        for page in [
+            r#"{"Items":[{"id":{"S":"a"},"id":{"S":"b"}}],"ScannedCount":1}"#,
+            r#"{"Items":[{"id":{"S":"a","N":"1"}}],"ScannedCount":1}"#,
+            r#"{"Items":[{"id":{"BOOL":"true"}}],"ScannedCount":1}"#,
+            r#"{"Items":[{"i\u0064":{"S":"a"}}],"ScannedCount":1}"#,
+        ] {
+            assert_eq!(Scan::read_quickly(page), None, "{page}");
         }
     }
 }

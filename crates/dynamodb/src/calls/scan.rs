@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use backfill_core::value::packed::{PackedKey, ValueRef};
-use backfill_core::{Item, Key};
+use backfill_core::{Item, Key, Value};
 use serde::{Deserialize, Serialize};
 
 use super::quick::Quick;
@@ -57,6 +57,10 @@ pub struct Scan<'a> {
 impl Call for Scan<'_> {
     const OPERATION: &'static str = "Scan";
     type Answer = Scanned;
+
+    fn read_quickly(json: &str) -> Option<Scanned> {
+        read_page(json, read_item)
+    }
 }
 
 impl ReadCall for Scan<'_> {}
@@ -71,29 +75,68 @@ impl Call for ScanOfKeys<'_> {
     type Answer = Scanned<PackedKey>;
 
     fn read_quickly(json: &str) -> Option<Scanned<PackedKey>> {
-        let mut json = Quick::new(json);
-        let (mut items, mut count, mut scanned) = (None, None, None);
-        let (mut last, mut consumed) = (None, None);
-        json.object(|json, name| {
-            match name {
-                "Items" if items.is_none() => items = Some(json.array(read_key)?),
-                "Count" if count.is_none() => count = Some(json.value()?),
-                "ScannedCount" if scanned.is_none() => scanned = Some(json.value()?),
-                "LastEvaluatedKey" if last.is_none() => last = Some(json.value()?),
-                "ConsumedCapacity" if consumed.is_none() => consumed = Some(json.value()?),
-                _ => return None,
-            }
-            Some(())
-        })?;
-        json.end()?;
-        Some(Scanned {
-            items,
-            count: count.flatten(),
-            scanned_count: scanned?,
-            last_evaluated_key: last.flatten(),
-            consumed_capacity: consumed.flatten(),
-        })
+        read_page(json, read_key)
     }
+}
+
+/// A page of which this reads each item.
+fn read_page<'a, I>(
+    json: &'a str,
+    item: impl FnMut(&mut Quick<'a>) -> Option<I>,
+) -> Option<Scanned<I>> {
+    let mut json = Quick::new(json);
+    let mut read_item = Some(item);
+    let (mut items, mut count, mut scanned) = (None, None, None);
+    let (mut last, mut consumed) = (None, None);
+    json.object(|json, name| {
+        match name {
+            "Items" => items = Some(json.array(read_item.take()?)?),
+            "Count" if count.is_none() => count = Some(json.value()?),
+            "ScannedCount" if scanned.is_none() => scanned = Some(json.value()?),
+            "LastEvaluatedKey" if last.is_none() => last = Some(json.value()?),
+            "ConsumedCapacity" if consumed.is_none() => consumed = Some(json.value()?),
+            _ => return None,
+        }
+        Some(())
+    })?;
+    json.end()?;
+    Some(Scanned {
+        items,
+        count: count.flatten(),
+        scanned_count: scanned?,
+        last_evaluated_key: last.flatten(),
+        consumed_capacity: consumed.flatten(),
+    })
+}
+
+/// An item. Texts, numbers and truth values are most of what others are computed from; what else there is, serde reads.
+fn read_item(json: &mut Quick<'_>) -> Option<Item> {
+    let mut item = Item::new();
+    if json.takes("{}") {
+        return Some(item);
+    }
+    json.object(|json, name| {
+        let value = json.quickly_or_value(read_scalar)?;
+        // Which of two is meant serde says.
+        item.insert(name.to_owned(), value).is_none().then_some(())
+    })?;
+    Some(item)
+}
+
+fn read_scalar(json: &mut Quick<'_>) -> Option<Value> {
+    for (truth, value) in [(r#"{"BOOL":true}"#, true), (r#"{"BOOL":false}"#, false)] {
+        if json.takes(truth) {
+            return Some(Value::Bool(value));
+        }
+    }
+    let value = if json.takes(r#"{"S":""#) {
+        Value::S(json.rest_of_text()?.to_owned())
+    } else {
+        json.take(r#"{"N":""#)?;
+        Value::N(json.rest_of_text()?.to_owned())
+    };
+    json.take("}")?;
+    Some(value)
 }
 
 /// A key of strings and numbers.
