@@ -2,6 +2,7 @@
 //! processes that are killed, stopped and frozen. Everything random follows from a seed, which is printed if a test
 //! fails; `FAULT_SEED=7` replays that one alone, and `FAULT_SEED=100..200` tries others.
 
+mod computed;
 mod execution;
 mod honest_end;
 mod kills;

@@ -20,8 +20,9 @@ use crate::trial::{Blow, CHECKPOINTS, assert_accounted};
 const ITEMS: u64 = 1_500;
 
 /// Backfills that are started over and over on one table while it lives.
-struct Torture {
-    database: Embedded,
+pub struct Torture {
+    /// Where they meet the table.
+    endpoint: String,
     until: Instant,
     random: Mutex<Rng>,
     /// Processes by what became of them.
@@ -29,12 +30,28 @@ struct Torture {
 }
 
 impl Torture {
-    fn start(&self, arguments: &str) -> AtWork {
-        AtWork::start(self.database.backfill(arguments))
+    pub fn new(endpoint: &str, until: Instant, seed: u64) -> Torture {
+        Torture {
+            endpoint: endpoint.to_owned(),
+            until,
+            random: Mutex::new(Rng::with_seed(seed)),
+            ends: Mutex::default(),
+        }
+    }
+
+    /// How many processes ended in which way.
+    pub fn ends(&self) -> BTreeMap<&'static str, u64> {
+        self.ends.lock().unwrap().clone()
+    }
+
+    pub fn start(&self, arguments: &str) -> AtWork {
+        let mut command = backfill(arguments.split_whitespace());
+        command.args(["--endpoint-url", &self.endpoint]);
+        AtWork::start(command)
     }
 
     /// Starts a backfill until the time is over, and deals most of its processes a blow.
-    async fn go_on(&self, arguments: &str) {
+    pub async fn go_on(&self, arguments: &str) {
         while Instant::now() < self.until {
             let (moment, blow) = {
                 let mut random = self.random.lock().unwrap();
@@ -90,12 +107,7 @@ async fn never_overwrite_and_never_resurrect_under_torture() {
     println!("seed {seed}");
     let until = Instant::now() + Duration::from_secs(seconds);
     let writers = live_writers(&database, until, seed).await;
-    let torture = Arc::new(Torture {
-        database,
-        until,
-        random: Mutex::new(Rng::with_seed(seed)),
-        ends: Mutex::default(),
-    });
+    let torture = Arc::new(Torture::new(&database.endpoint, until, seed));
     let run = |name: &str, set: &str| format!("run --table stuff --json --run-id {name} {set}");
     let last: Vec<_> = BACKFILLS.iter().map(|(name, set)| run(name, set)).collect();
     let mut backfills = last.clone();
@@ -122,13 +134,13 @@ async fn never_overwrite_and_never_resurrect_under_torture() {
         assert_accounted(&result, format_args!("seed {seed}"));
         assert_eq!(result["remaining"], 0, "{result}");
     }
-    let after = read_all(&torture.database.client, "stuff", STUFF_KEYS).await;
+    let after = read_all(&database.client, "stuff", STUFF_KEYS).await;
     for writer in &at_the_end {
         writer.check(&after);
     }
     let of = |count: fn(&Writer) -> u64| at_the_end.iter().map(count).sum::<u64>();
     let (writes, met) = (of(|writer| writer.writes), of(|writer| writer.met));
-    let ends = torture.ends.lock().unwrap();
+    let ends = torture.ends();
     println!(
         "{writes} live operations in {seconds} s, {met} of which met a backfill's work; {} of {ITEMS} items left",
         after.len()
@@ -163,7 +175,7 @@ async fn live_writers(database: &Embedded, until: Instant, seed: u64) -> Vec<Joi
 }
 
 /// Seconds of the torture, and of the soak beside it.
-fn torture_seconds() -> u64 {
+pub fn torture_seconds() -> u64 {
     std::env::var("TORTURE_SECONDS").map_or(60, |seconds| {
         seconds.parse().expect("TORTURE_SECONDS is a number")
     })
