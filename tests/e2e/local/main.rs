@@ -2,6 +2,7 @@
 //! its name.
 
 mod checkpoint_table;
+mod computed;
 mod connection;
 mod credentials;
 mod damaged;
