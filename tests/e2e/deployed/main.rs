@@ -8,6 +8,7 @@
 mod acceptance;
 mod accounting;
 mod budget;
+mod computed;
 mod deployments;
 mod held;
 mod honest_end;
