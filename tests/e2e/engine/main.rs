@@ -3,6 +3,7 @@
 
 mod accounting;
 mod budget;
+mod computed;
 mod global;
 mod line;
 mod memory;
