@@ -41,17 +41,55 @@ use std::sync::Arc;
 
 use self::computed::Computed;
 use self::maker::Maker;
-use crate::table::KeySchema;
+use crate::table::{KeyAttribute, KeySchema, KeyType};
+use crate::{Error, Result};
 
 impl Spec {
     /// The change that this spec is on a table with these keys.
     pub fn change(&self, keys: &KeySchema) -> SharedChange {
+        match self.computed(keys) {
+            Some(computed) => Arc::new(computed),
+            None => Arc::new(Pair::new(self, keys)),
+        }
+    }
+
+    /// The same, if it makes what it writes from each item.
+    fn computed(&self, keys: &KeySchema) -> Option<Computed> {
         let (mode, maker) = match (&self.compute, &self.code) {
             (Some(compute), _) => (compute.mode, Maker::of_templates(compute)),
             // Its predicate is its own.
             (None, Some(_)) => (Mode::Replace, Maker::of_code(self)),
-            (None, None) => return Arc::new(Pair::new(self, keys)),
+            (None, None) => return None,
         };
-        Arc::new(Computed::new(self, mode, maker, keys))
+        Some(Computed::new(self, mode, maker, keys))
+    }
+
+    /// Refuses what would not fit into the requests of a run.
+    ///
+    /// Errors: `InvalidInput`, naming `compute` or `code`.
+    pub(crate) fn check_lengths(&self) -> Result<()> {
+        // Whatever the keys are called, a placeholder stands for each.
+        let keys = KeySchema {
+            hash: KeyAttribute::new("", KeyType::S),
+            range: Some(KeyAttribute::new("", KeyType::S)),
+        };
+        let longest = self
+            .computed(&keys)
+            .map(|computed| computed.longest_expression());
+        match longest {
+            Some(longest) if longest > expression::MAX_LENGTH => Err(Error::invalid(
+                if self.code.is_some() {
+                    "code"
+                } else {
+                    "compute"
+                },
+                format!(
+                    "its targets, its sources and its predicate make an expression of {longest} bytes, and DynamoDB takes {}; compute \
+                     fewer in one run",
+                    expression::MAX_LENGTH
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 }

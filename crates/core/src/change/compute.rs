@@ -9,6 +9,7 @@ use super::expression::{
     LONGEST_GUARD, MAX_LENGTH, check_enclosed, placeholders, shown_name, without_outer_parentheses,
 };
 use crate::compute::{LANGUAGE, Path, Source, Template};
+use crate::table::KeySchema;
 use crate::value::Item;
 use crate::{Error, Result};
 
@@ -182,6 +183,27 @@ impl Compute {
             update: self.update(),
             names,
         })
+    }
+
+    /// Refuses a source inside a key attribute, which is no map.
+    ///
+    /// Errors: `InvalidInput`, which names the target.
+    pub(super) fn check_against(&self, keys: &KeySchema) -> Result<()> {
+        for (target, template) in self.templates()? {
+            let inside = template.sources().iter().find(|source| {
+                let names = source.path.names();
+                names.len() > 1 && keys.names().any(|key| key == names[0])
+            });
+            if let Some(source) = inside {
+                let why = format!(
+                    "{} leads into a key attribute, which is a text, a number or bytes; name the attribute alone, and take a part of it \
+                     by a function",
+                    source.path
+                );
+                return Err(wrong(target, why));
+            }
+        }
+        Ok(())
     }
 
     /// The template whose value this placeholder is; `None` if it is none of ours.

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::compute::Mode;
 use super::computing::Computing;
+use super::evaluate::Parsed;
 use super::expression::OURS;
 use super::maker::Maker;
 use super::pair::Pair;
@@ -41,6 +42,8 @@ pub struct Computed {
     /// `#name` → attribute, of the guard.
     guard_names: BTreeMap<String, String>,
     partiql: Result<Watching, String>,
+    /// An operator's predicate, or that of code; `None` if it cannot be read here.
+    predicate: Option<Parsed>,
 }
 
 /// An attribute that is set or removed.
@@ -120,7 +123,8 @@ impl Computed {
                 .map(|target| Path::attribute(&target.attribute))
         };
         let read = sources().map(|source| source.path.clone());
-        let read = read.chain(of_targets().filter(|_| mode == Mode::Converge));
+        // A value that is there is a live writer's as long as nobody says otherwise: what is replaced is what was seen.
+        let read = read.chain(of_targets().filter(|_| mode != Mode::Missing));
         let read = outermost(read.filter(|path| !is_key(path)));
         let all = outermost(read.iter().cloned().chain(of_targets()));
         let there = exist(&required, keys);
@@ -154,6 +158,12 @@ impl Computed {
                 Mode::Missing | Mode::Converge => sweep(&there, keys, &all),
             },
             partiql: partiql(spec, mode, &pending, keys, &targets, &watched),
+            predicate: match mode {
+                Mode::Replace => {
+                    Parsed::new(&pending.expression, &pending.names, &pending.values).ok()
+                }
+                Mode::Missing | Mode::Converge => None,
+            },
             pair,
             maker,
             targets,
@@ -161,6 +171,26 @@ impl Computed {
             watched,
             guard_names,
         }
+    }
+
+    /// Bytes of the longest expression that any of its requests may have.
+    pub(super) fn longest_expression(&self) -> usize {
+        // That something is missing takes more words than what it is like.
+        let absent = self.watched.iter();
+        let absent = absent.map(|watched| format!("attribute_not_exists({})", watched.expression));
+        let absent: Vec<String> = absent.collect();
+        let mut made = Made::default();
+        for target in &self.targets {
+            made.set.insert(target.attribute.clone(), Value::Null(true));
+        }
+        let expressions = [
+            self.pair.guard().and(&absent).as_str().len(),
+            self.update_of(&made).0.len(),
+            self.pair.not_pending().expression.len(),
+            self.sweep.projection.len(),
+            self.proof.projection.len(),
+        ];
+        expressions.into_iter().max().unwrap_or_default()
     }
 
     /// Whether a target has another value than what was made of its item.
@@ -370,7 +400,11 @@ impl Change for Computed {
     }
 
     fn lacks(&self) -> Option<&Lacks> {
-        self.pair.lacks()
+        match self.mode {
+            // Items without a source are not pending, and lack the target all the same.
+            Mode::Missing => self.pair.lacks(),
+            Mode::Replace | Mode::Converge => None,
+        }
     }
 
     fn reads(&self) -> &[String] {
@@ -447,6 +481,14 @@ impl Change for Computed {
         self.partiql.as_ref().err().map(String::as_str)
     }
 
+    fn is_still_pending(&self, item: &Item) -> bool {
+        match (self.mode, &self.predicate) {
+            (Mode::Replace, Some(predicate)) => predicate.holds(item),
+            (Mode::Replace, None) => true,
+            (Mode::Missing | Mode::Converge, _) => self.weigh(item) == Weighed::Pending,
+        }
+    }
+
     fn moved(&self, item: &Seen, now: Item) -> Option<Seen> {
         let is_left =
             |watched: &Watched| match (watched.path.get(&item.read), watched.path.get(&now)) {
@@ -460,8 +502,11 @@ impl Change for Computed {
         let is_done = match self.mode {
             Mode::Missing => !self.lacks_target(&now),
             Mode::Converge => !self.is_pending(&self.seen(now.clone())),
-            // If it is the predicate, the guard says so once more.
-            Mode::Replace => false,
+            // A predicate that cannot be read here DynamoDB says once more, of what can be made.
+            Mode::Replace => match &self.predicate {
+                Some(predicate) => !predicate.holds(&now),
+                None => self.maker.make(&self.seen(now.clone()).read).is_err(),
+            },
         };
         (!is_done).then(|| self.seen(now))
     }
@@ -660,6 +705,42 @@ mod tests {
             "it is what it should be"
         );
         assert!(moved(&[("s", text("C")), ("x", text("a"))]));
+    }
+
+    /// accounting: what no longer is what an operator's predicate says was somebody else's, also if nothing can be made of it any more.
+    #[test]
+    fn what_was_replaced_by_another_has_not_moved() {
+        let change = computed(Mode::Replace, &[("ttl", "${ttl|epoch}")]);
+        let seen = change.seen(item(&[("ttl", text("2026-01-31"))]));
+        let done = item(&[("ttl", Value::N("1769817600".into()))]);
+        assert!(change.make(&change.seen(done.clone())).is_err());
+        assert!(!change.is_still_pending(&done));
+        assert_eq!(change.moved(&seen, done), None);
+        let moved = item(&[("ttl", text("2026-02-01"))]);
+        assert!(change.is_still_pending(&moved));
+        assert!(change.moved(&seen, moved).is_some());
+    }
+
+    /// never-overwrite: of what is replaced, a target that is no source is what was seen, too.
+    #[test]
+    fn never_overwrite_a_target_that_a_predicate_does_not_name() {
+        let change = computed(
+            Mode::Replace,
+            &[("old", "${ttl}"), ("ttl", "${ttl|number}")],
+        );
+        let seen = change.seen(item(&[("ttl", text("17"))]));
+        let made = change.make(&seen).unwrap();
+        let update = change.update(&seen, &made);
+        let guard = update.condition.as_str();
+        assert!(
+            guard.contains("(attribute_not_exists(#backfill_of0_0))"),
+            "{guard}"
+        );
+        assert!(
+            change
+                .moved(&seen, item(&[("ttl", text("17")), ("old", text("live"))]))
+                .is_some()
+        );
     }
 
     /// proof: what an item counts as, in each mode.

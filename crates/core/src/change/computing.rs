@@ -31,7 +31,7 @@ pub trait Computing: fmt::Debug {
     /// Errors: the first target that cannot be computed, and why.
     fn after(&self, item: &Item) -> Result<Item, Unmade>;
 
-    /// True if a target has another value than the item's sources give, and that can be computed.
+    /// True if a target has another value than the item's sources give, as a verification counts it.
     fn is_different(&self, item: &Item) -> bool;
 
     /// What would not stay in this item: converging would write it again and again. `None` of an item whose values stay, and of one

@@ -82,8 +82,12 @@ fn check(code: &dyn Code) -> Result<()> {
 /// Errors: why not, for a person.
 pub fn make(code: &dyn Code, writes: &[String], item: &Item) -> std::result::Result<Made, String> {
     let of_code = |why: &dyn fmt::Display| format!("code {}: {why}", code.name());
+    // What it does not read it must not rest on: the guard does not compare it for its sake.
+    let reads = code.reads();
+    let mut read = item.clone();
+    read.retain(|name, _| reads.contains(name));
     // Functions are built so that a panic ends their process, and nothing is caught there.
-    let made = catch_unwind(AssertUnwindSafe(|| code.change(item)));
+    let made = catch_unwind(AssertUnwindSafe(|| code.change(&read)));
     let made = made.map_err(|panic| of_code(&format!("it panicked: {}", said(&*panic))))?;
     let made = made.map_err(|why| of_code(&why))?;
     let of_attribute = |name: &String, why: &str| of_code(&format!("{} {why}", shown_name(name)));
@@ -217,11 +221,11 @@ mod tests {
              attribute_exists(name)"
         );
         let change = spec.change(&keys());
-        assert_eq!(change.reads(), ["id", "name"]);
+        assert_eq!(change.reads(), ["id", "lower", "name", "upper"]);
         assert_eq!(
             change.sweep().projection,
-            "#backfill_key0, #backfill_of0_0",
-            "the key and what is read, and nothing else"
+            "#backfill_key0, #backfill_of0_0, #backfill_of1_0, #backfill_of2_0",
+            "the key, what is read and what is written, and nothing else"
         );
         let seen = change.seen(item(&[("name", text("x")), ("other", text("y"))]));
         assert_eq!(seen.read, item(&[("name", text("x"))]));
@@ -235,10 +239,13 @@ mod tests {
         let pending = "attribute_exists(#backfill_key0) AND (attribute_not_exists(#upper) AND attribute_exists(#name))";
         assert_eq!(
             guard,
-            format!("{pending} AND (#backfill_of0_0 = :backfill_of0)")
+            format!(
+                "{pending} AND (attribute_not_exists(#backfill_of0_0)) AND (#backfill_of1_0 = :backfill_of1) AND \
+                 (attribute_not_exists(#backfill_of2_0))"
+            )
         );
         assert_eq!(update.values[":backfill_t0"], text("X"));
-        assert_eq!(update.values[":backfill_of0"], text("x"));
+        assert_eq!(update.values[":backfill_of1"], text("x"));
         // Whoever was first keeps what they wrote; what has moved is made again.
         assert!(change.moved(&seen, item(&[("name", text("x"))])).is_none());
         let moved = change.moved(&seen, item(&[("name", text("z"))])).unwrap();

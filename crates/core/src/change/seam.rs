@@ -50,6 +50,12 @@ pub trait Change: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether a whole item, as an answer has brought it along, is pending, as far as that can be said here: what cannot, is for the
+    /// guard.
+    fn is_still_pending(&self, _item: &Item) -> bool {
+        true
+    }
+
     /// What the verification asks of the table: every item that [`Change::weigh`] has something to say of.
     fn proof(&self) -> &Sweep {
         self.sweep()

@@ -113,12 +113,23 @@ impl Spec {
         Spec::derived(&*code, coded, table)
     }
 
-    /// Refuses a spec whose code this program does not have, or not in its version.
+    /// Refuses a spec whose code this program does not have, or not in its version, and one in another version of the language.
     ///
-    /// Errors: `InvalidInput`, naming `code`.
+    /// Errors: `InvalidInput`, naming `code` or `language`.
     pub fn require_code(&self) -> Result<()> {
+        self.require_language()?;
         match &self.code {
             Some(coded) => coded.code().map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a spec in another version of the language than this program knows: what its predicate means is not known either.
+    ///
+    /// Errors: `InvalidInput`, naming `language`.
+    pub fn require_language(&self) -> Result<()> {
+        match &self.compute {
+            Some(compute) => compute.templates().map(drop),
             None => Ok(()),
         }
     }
@@ -236,6 +247,9 @@ impl Spec {
     ///
     /// Errors: `InvalidInput`, which names the attribute.
     pub fn check_against(&self, keys: &KeySchema) -> Result<()> {
+        if let Some(compute) = &self.compute {
+            compute.check_against(keys)?;
+        }
         for target in update_targets(&self.update) {
             let attribute = self.attribute_of(target);
             if keys.names().any(|key| key == attribute) {

@@ -8,16 +8,18 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::change::Seen;
 use crate::clock::now_ms;
 use crate::engine::drive::Engine;
 use crate::engine::ownership;
 use crate::engine::steering::RateChange;
 use crate::engine::verifier::{Verification, VerifyRequest};
-use crate::engine::worker::{CHECKPOINT_PATIENCE, unless_busy};
+use crate::engine::worker::{CHECKPOINT_PATIENCE, unless_busy, until_it_rests};
 use crate::pace::Pace;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each, retry_until};
 use crate::ports::{
-    CountNotes, LookBy, Outcome, ReadAccess, RunStore, SegmentStore, TableWriter, WriteAccess,
+    CountNotes, LookBy, Outcome, ReadAccess, RunStore, SegmentStore, TableWriter, Write,
+    WriteAccess,
 };
 use crate::records::{Counters, Flush, Owner, Rejected, RunRecord, RunStatus, SegmentRecord};
 use crate::request::WriterKind;
@@ -309,11 +311,43 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             }));
         };
         let should_cost = write_units(item_bytes(&found));
-        let seen = run.change()?.seen(found);
+        let change = run.change()?;
+        // Whoever has mended it by hand was first. Nothing need be made of it, and perhaps nothing can be.
+        if !change.is_still_pending(&found) {
+            return Ok(Some(Tried {
+                outcome: Outcome::Raced,
+                consumed_wcu: 0.0,
+                consumed_rcu,
+            }));
+        }
+        let send = async |seen: &Seen| {
+            let written = self
+                .send_again(writer, seen, should_cost, pace, until)
+                .await;
+            Ok(written.map_err(of_item)?.map(|write| (write, ())))
+        };
+        let written = until_it_rests(&change.seen(found), 0, send).await?;
+        Ok(written.map(|(write, ())| Tried {
+            outcome: write.outcome,
+            consumed_wcu: write.consumed_wcu,
+            consumed_rcu,
+        }))
+    }
+
+    /// Sends the update of an item that should cost so much, when its turn has come. `None`: not begun, or not acknowledged before it
+    /// was stopped.
+    async fn send_again<T: TableWriter>(
+        &self,
+        writer: &T,
+        seen: &Seen,
+        should_cost: f64,
+        pace: &Pace<'_>,
+        until: &Until,
+    ) -> Result<Option<Write>> {
         let written = retry_until(
             until,
             || pace.check(should_cost, until),
-            async |turn| match writer.update(&seen).await {
+            async |turn| match writer.update(seen).await {
                 Ok(write) => {
                     // What a refused update costs is not told: it is paid for like any other.
                     turn.end_check(match write.outcome {
@@ -330,16 +364,13 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                 }
             },
         );
-        let (outcome, consumed_wcu) = match written.await {
-            Ok(Some(write)) => (write.outcome, write.consumed_wcu),
-            Ok(None) => return Ok(None),
-            Err(error) => (unless_busy(error).map_err(of_item)?, 0.0),
-        };
-        Ok(Some(Tried {
-            outcome,
-            consumed_wcu,
-            consumed_rcu,
-        }))
+        match written.await {
+            Err(error) => Ok(Some(Write {
+                outcome: unless_busy(error)?,
+                consumed_wcu: 0.0,
+            })),
+            written => written,
+        }
     }
 }
 

@@ -300,6 +300,7 @@ impl<A: ReadAccess, S: CountNotes> Verifier<A, S> {
         from: Verification,
         until: &Until,
     ) -> Result<Verification> {
+        run.spec.require_language()?;
         // A predicate can be counted without the code that makes it false.
         let change = run.spec.change(&run.keys);
         let reader = self.access.reader(change.clone());

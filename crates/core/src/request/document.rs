@@ -280,6 +280,7 @@ impl Parts {
             (None, true) => self.written(table, verb)?,
         };
         spec.check()?;
+        spec.check_lengths()?;
         self.settings.check()?;
         Ok(Request {
             spec,
@@ -558,6 +559,45 @@ mod tests {
 
     use super::*;
     use crate::change::{Code, Condition, Made, register};
+
+    /// What is sent is measured, whatever a spec says: a run must not find out by its first write.
+    #[test]
+    fn what_would_not_fit_into_a_request_is_refused_in_every_mode() {
+        let sources = |count: usize| {
+            let names = (0..count).map(|n| format!("${{a{n}}}"));
+            names.collect::<String>()
+        };
+        let template = |count| json(&format!("x{}", sources(count)));
+        let missing = |count| {
+            format!(
+                r#"{{"table":"stuff","compute":{{"t":{}}}}}"#,
+                template(count)
+            )
+        };
+        Request::from_json(&missing(45)).unwrap();
+        let refused = |request: &str| {
+            let error = Request::from_json(request).unwrap_err().to_string();
+            assert!(
+                error.starts_with("compute: ") && error.contains("bytes"),
+                "{error}"
+            );
+        };
+        refused(&missing(54));
+        refused(&format!(
+            r#"{{"table":"stuff","compute":{{"t":"${{t}}"}},"mode":"replace","pending":"attribute_exists({})"}}"#,
+            "t".repeat(4_000)
+        ));
+        let targets = (0..90).map(|n| format!(r#""t{n}":"${{s}}""#));
+        let targets: Vec<String> = targets.collect();
+        refused(&format!(
+            r#"{{"table":"stuff","compute":{{{}}}}}"#,
+            targets.join(",")
+        ));
+    }
+
+    fn json(text: &str) -> String {
+        serde_json::to_string(text).unwrap()
+    }
 
     #[test]
     fn a_placeholder_that_nobody_defined_means_no_reserved_word() {

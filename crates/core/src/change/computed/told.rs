@@ -4,8 +4,16 @@ use super::Computed;
 use crate::Item;
 use crate::change::compute::Mode;
 use crate::change::computing::{Computing, Unmade, Unsettled};
-use crate::change::seam::{Change as _, Weighed};
+use crate::change::made::Made;
+use crate::change::seam::Change as _;
 use crate::compute::{Source, is_same};
+
+impl Computed {
+    /// What a run would make of this item, which reads no more of it than it says.
+    fn made_of_whole(&self, item: &Item) -> Result<Made, Unmade> {
+        self.maker.make(&self.seen(item.clone()).read)
+    }
+}
 
 impl Computing for Computed {
     fn mode(&self) -> Mode {
@@ -43,11 +51,11 @@ impl Computing for Computed {
     }
 
     fn is_pending_whole(&self, item: &Item) -> bool {
-        self.weigh(item) == Weighed::Pending
+        self.is_still_pending(item)
     }
 
     fn after(&self, item: &Item) -> Result<Item, Unmade> {
-        let made = self.maker.make(item)?;
+        let made = self.made_of_whole(item)?;
         let mut after = item.clone();
         after.retain(|name, _| !made.remove.contains(name));
         for (name, value) in made.set {
@@ -60,13 +68,17 @@ impl Computing for Computed {
     }
 
     fn is_different(&self, item: &Item) -> bool {
-        let made = self.maker.make(item);
-        self.has_sources(item) && made.is_ok_and(|made| self.differs(item, &made))
+        self.has_sources(item)
+            && match self.made_of_whole(item) {
+                Ok(made) => self.differs(item, &made),
+                // As a verification has it: what is there is not what its sources give.
+                Err(_) => self.mode == Mode::Missing && !self.lacks_target(item),
+            }
     }
 
     fn unsettled(&self, item: &Item) -> Option<Unsettled> {
-        let made = self.maker.make(item).ok()?;
-        let again = self.maker.make(&self.after(item).ok()?).ok();
+        let made = self.made_of_whole(item).ok()?;
+        let again = self.made_of_whole(&self.after(item).ok()?).ok();
         made.set.into_iter().find_map(|(target, first)| {
             let then = again.as_ref().and_then(|again| again.set.get(&target));
             let stays = then.is_some_and(|then| is_same(then, &first));

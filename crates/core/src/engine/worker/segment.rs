@@ -123,7 +123,7 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
 
 /// Sends the update of an item, and once more from what has become of it if it has moved, three times at most: then it is contended.
 /// Of these so many are over: it was `made_again` by whoever sent it before. What all of these have cost is that of the last one.
-pub(super) async fn until_it_rests<T>(
+pub(in crate::engine) async fn until_it_rests<T>(
     item: &Seen,
     made_again: u32,
     send: impl AsyncFn(&Seen) -> Result<Option<(Write, T)>>,
