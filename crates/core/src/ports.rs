@@ -64,10 +64,13 @@ impl Page {
     pub fn weigh(&mut self, change: &dyn Change, items: Vec<Item>) {
         for item in items {
             match change.weigh(&item) {
-                Weighed::Pending => self.pending.push(change.keys().key_of(&item).into()),
+                Weighed::Pending => {
+                    let key = PackedKey::of_item(change.keys().names(), &item);
+                    self.pending.push(key.into());
+                }
                 Weighed::Different => {
-                    let key = change.keys().key_of(&item);
-                    self.different.push(PackedKey::from(&key));
+                    let key = PackedKey::of_item(change.keys().names(), &item);
+                    self.different.push(key);
                 }
                 Weighed::Done => {}
             }

@@ -20,7 +20,7 @@ use super::seam::{Change, Condition, GuardedUpdate, Lacks, Made, Seen, Sweep, We
 use super::spec::Spec;
 use crate::compute::{Path, is_same};
 use crate::table::KeySchema;
-use crate::value::packed::ValueRef;
+use crate::value::packed::{PackedKey, ValueRef};
 use crate::{Item, Value};
 
 /// Targets that get what their templates give, on one table.
@@ -193,14 +193,6 @@ impl Computed {
         expressions.into_iter().max().unwrap_or_default()
     }
 
-    /// Whether a target has another value than what was made of its item.
-    fn differs(&self, item: &Item, made: &Made) -> bool {
-        let is_there = |(name, value): (&String, &Value)| {
-            item.get(name).is_some_and(|now| is_same(now, value))
-        };
-        !made.set.iter().all(is_there) || made.remove.iter().any(|name| item.contains_key(name))
-    }
-
     /// Whether everything is there that is needed.
     fn has_sources(&self, item: &Item) -> bool {
         self.required.iter().all(|path| path.get(item).is_some())
@@ -351,10 +343,7 @@ impl Change for Computed {
         match self.mode {
             Mode::Missing | Mode::Replace => true,
             // What cannot be computed stays pending, and is rejected.
-            Mode::Converge => match self.maker.make(&item.read) {
-                Ok(made) => self.differs(&item.read, &made),
-                Err(_) => true,
-            },
+            Mode::Converge => self.maker.differs(&item.read),
         }
     }
 
@@ -384,11 +373,7 @@ impl Change for Computed {
         if self.mode == Mode::Missing && self.lacks_target(item) {
             return Weighed::Pending;
         }
-        let is_different = match self.maker.make(item) {
-            Ok(made) => self.differs(item, &made),
-            Err(_) => true,
-        };
-        match (is_different, self.mode) {
+        match (self.maker.differs(item), self.mode) {
             (false, _) => Weighed::Done,
             (true, Mode::Converge) => Weighed::Pending,
             (true, _) => Weighed::Different,
@@ -412,14 +397,10 @@ impl Change for Computed {
     }
 
     fn seen(&self, item: Item) -> Seen {
-        let is_read = |name: &str| self.reads.iter().any(|read| read == name);
-        let of_keys = self.keys().names().filter(|name| is_read(name));
-        let of_keys = of_keys.filter_map(|name| Some((name.to_owned(), item.get(name)?.clone())));
-        let of_keys: Vec<(String, Value)> = of_keys.collect();
-        let mut seen = Seen::new(self.keys(), item);
-        seen.read.retain(|name, _| is_read(name));
-        seen.read.extend(of_keys);
-        seen
+        let mut read = item;
+        let key = PackedKey::of_item(self.keys().names(), &read);
+        read.retain(|name, _| self.reads.iter().any(|read| read == name));
+        Seen { key, read }
     }
 
     fn make(&self, item: &Seen) -> Result<Made, String> {

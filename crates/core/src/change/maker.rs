@@ -8,8 +8,8 @@ use super::computing::Unmade;
 use super::made::Made;
 use super::registered;
 use super::spec::{Spec, check_value};
-use crate::Item;
-use crate::compute::{Failure, LANGUAGE, Path, Source, Template};
+use crate::compute::{Failure, LANGUAGE, Path, Source, Template, is_same};
+use crate::{Item, Value};
 
 /// What makes of an item what is written to it.
 #[derive(Debug)]
@@ -84,32 +84,66 @@ impl Maker {
     ///
     /// Errors: the first attribute that cannot be computed, and why.
     pub(super) fn make(&self, item: &Item) -> Result<Made, Unmade> {
-        let unmade = |target: Option<&String>, why| Unmade {
-            target: target.cloned(),
-            why,
-        };
-        let of_whole = |reason| Failure {
-            function: None,
-            reason,
-            missing: None,
-        };
         let targets = match self {
             Maker::Templates(targets) => targets,
             Maker::Code(writes, code) => {
                 let code = code.as_ref().map_err(String::clone);
                 let made = code.and_then(|code| registered::make(&**code, writes, item));
-                return made.map_err(|why| unmade(None, of_whole(why)));
+                return made.map_err(|why| Unmade {
+                    target: None,
+                    why: of_whole(why),
+                });
             }
         };
-        let mut made = Made::default();
-        for (attribute, template) in targets {
-            let of_target = |why| unmade(Some(attribute), why);
-            let template = template.as_ref();
-            let template = template.map_err(|why| of_target(of_whole(why.clone())))?;
-            let value = template.evaluate(item).map_err(of_target)?;
-            check_value(&value).map_err(|why| of_target(of_whole(why)))?;
-            made.set.insert(attribute.clone(), value);
+        let computed = targets.iter().map(|target| computed(target, item));
+        Ok(Made {
+            set: computed.collect::<Result<_, _>>()?,
+            remove: Vec::new(),
+        })
+    }
+
+    /// Whether an attribute has another value than this would make of its item. What cannot be made is another. Of templates nothing is
+    /// put together for it: a verification asks of every item of a table.
+    pub(super) fn differs(&self, item: &Item) -> bool {
+        let has = |(name, value): (&String, &Value)| {
+            item.get(name).is_some_and(|now| is_same(now, value))
+        };
+        match self {
+            Maker::Templates(targets) => targets.iter().any(|target| {
+                let (name, _) = target;
+                let is_it = |value| has((name, &value));
+                !item.contains_key(name)
+                    || !computed(target, item).is_ok_and(|(_, value)| is_it(value))
+            }),
+            Maker::Code(..) => !self.make(item).is_ok_and(|made| {
+                made.set.iter().all(has) && !made.remove.iter().any(|name| item.contains_key(name))
+            }),
         }
-        Ok(made)
+    }
+}
+
+/// An attribute with the value that its template gives.
+fn computed(
+    (attribute, template): &(String, Result<Template, String>),
+    item: &Item,
+) -> Result<(String, Value), Unmade> {
+    let of_target = |why| Unmade {
+        target: Some(attribute.clone()),
+        why,
+    };
+    let of_whole = |reason| of_target(of_whole(reason));
+    let template = template.as_ref();
+    let template = template.map_err(|why| of_whole(why.clone()))?;
+    let value = template.evaluate(item).map_err(of_target)?;
+    check_value(&value).map_err(of_whole)?;
+    Ok((attribute.clone(), value))
+}
+
+/// A failure of no single function.
+fn of_whole(reason: String) -> Failure {
+    Failure {
+        function: None,
+        reason,
+        missing: None,
     }
 }

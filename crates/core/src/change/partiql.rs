@@ -197,15 +197,14 @@ impl Watching {
                 Cow::Owned(text)
             }
         };
-        let of_key = self.key.iter().filter_map(|name| key.get(name));
-        Ok(BoundStatement {
-            text,
-            parameters: targets
-                .chain(of_key)
-                .chain(self.after_key.iter().map(ValueRef::from))
-                .chain(watched.flatten().map(ValueRef::from))
-                .collect(),
-        })
+        // How many these are, their iterators do not say.
+        let most = self.key.len() + self.after_key.len() + 2 * self.watched.len() + 1;
+        let mut parameters = Vec::with_capacity(most);
+        parameters.extend(targets);
+        parameters.extend(self.key.iter().filter_map(|name| key.get(name)));
+        parameters.extend(self.after_key.iter().map(ValueRef::from));
+        parameters.extend(watched.flatten().map(ValueRef::from));
+        Ok(BoundStatement { text, parameters })
     }
 }
 

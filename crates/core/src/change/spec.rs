@@ -16,7 +16,7 @@ use super::syntax::{check_update, check_words};
 use crate::table::KeySchema;
 use crate::text::{one_line, printable, sha256};
 use crate::value::Item;
-use crate::value::size::item_bytes;
+use crate::value::size::value_bytes;
 use crate::{Error, Result, Value};
 
 /// What is to be done to which table. `P` is [`Spec::pending`], `U` is [`Spec::update`].
@@ -411,7 +411,7 @@ const MAX_ITEM: u64 = 400 * 1024;
 /// Refuses a value that no item can hold, with the reason for a person.
 pub(crate) fn check_value(value: &Value) -> std::result::Result<(), String> {
     value.check()?;
-    match item_bytes(&Item::from([(String::new(), value.clone())])) {
+    match value_bytes(value) {
         bytes if bytes > MAX_ITEM => Err(format!(
             "a value of {bytes} bytes; expected less than the {MAX_ITEM} that an item may have in DynamoDB"
         )),

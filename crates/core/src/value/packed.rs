@@ -61,15 +61,11 @@ impl PackedKey {
 
     /// The key that an item has if its attributes are these, as far as it has them.
     pub fn of_item<'a>(names: impl Iterator<Item = &'a str>, item: &Item) -> PackedKey {
-        let of_key = names.filter_map(|name| Some((name, item.get(name)?)));
-        let mut of_key: Vec<(&str, &Value)> = of_key.collect();
+        let of_key = names.filter_map(|name| Some((name, ValueRef::from(item.get(name)?))));
+        let mut of_key: Vec<(&str, ValueRef<'_>)> = of_key.collect();
         of_key.sort_unstable_by_key(|(name, _)| *name);
-        let lent: Vec<(&str, ValueRef<'_>)> = of_key
-            .iter()
-            .map(|(name, value)| (*name, ValueRef::from(*value)))
-            .collect();
-        PackedKey::of_sorted(&lent).unwrap_or_else(|| {
-            let owned = |(name, value): (&str, &Value)| (name.to_owned(), value.clone());
+        PackedKey::of_sorted(&of_key).unwrap_or_else(|| {
+            let owned = |(name, value): (&str, ValueRef<'_>)| (name.to_owned(), value.to_value());
             PackedKey::from(&Key(of_key.into_iter().map(owned).collect()))
         })
     }

@@ -68,12 +68,11 @@ impl Computing for Computed {
     }
 
     fn is_different(&self, item: &Item) -> bool {
-        self.has_sources(item)
-            && match self.made_of_whole(item) {
-                Ok(made) => self.differs(item, &made),
-                // As a verification has it: what is there is not what its sources give.
-                Err(_) => self.mode == Mode::Missing && !self.lacks_target(item),
-            }
+        let is_told = match self.mode {
+            Mode::Missing => !self.lacks_target(item),
+            Mode::Replace | Mode::Converge => true,
+        };
+        is_told && self.has_sources(item) && self.maker.differs(item)
     }
 
     fn unsettled(&self, item: &Item) -> Option<Unsettled> {
