@@ -16,4 +16,5 @@ pub mod stub;
 pub mod tables;
 pub mod terminal;
 pub mod tls;
+pub mod visits;
 pub mod wire;

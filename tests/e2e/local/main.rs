@@ -5,6 +5,7 @@ mod checkpoint_table;
 mod computed;
 mod connection;
 mod credentials;
+mod custom;
 mod damaged;
 mod gone;
 mod held;
