@@ -20,6 +20,7 @@ CARGO ?= cargo
 # Where the end-to-end tests find what `sam deploy` is to put into the stand-in for AWS, and the functions for arm64.
 SAM_BUILD_DIR := target/sam
 SAM_BUILD_DIR_ARM64 := target/sam-arm64
+SAM_BUILD_DIR_CUSTOM := target/sam-custom
 
 # sam and cargo find cargo-lambda and cargo-zigbuild by the PATH, and sam asks for a region even if it needs none.
 WITH_SAM := env PATH="$(CURDIR)/.tools/sam/bin:$$PATH" AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0
@@ -41,8 +42,8 @@ SOAK_SECONDS ?= 600
 
 CARGO_DENY := .tools/cargo-deny/bin/cargo-deny --locked
 
-.PHONY: check test bench tools clean lint quick definition-check deny safety advisories template-check lambdas lambdas-arm64 commands \
-	bills dist acceptance-units bench-units all-tests fuzz soak
+.PHONY: check test bench tools clean lint quick definition-check deny safety advisories template-check lambdas lambdas-arm64 \
+	lambdas-custom commands bills dist acceptance-units bench-units all-tests fuzz soak
 
 check: lint quick definition-check safety deny
 
@@ -113,6 +114,14 @@ lambdas-arm64:
 		tools/elf arm64 dynamic $(SAM_BUILD_DIR_ARM64)/*/bootstrap && \
 		$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR_ARM64)'
 
+# The functions of examples/custom-change, for tests: built quickly, since nobody measures them, and without what a debugger needs, as
+# the programs would be too large for Lambda.
+lambdas-custom:
+	tools/install sam
+	SAM_BUILD_MODE=debug CARGO_PROFILE_DEV_DEBUG=0 $(SAM) build --build-dir $(SAM_BUILD_DIR_CUSTOM) \
+		--parameter-overrides Architecture=x86_64 FunctionsFolder=examples/custom-change FunctionsBinary=custom-functions
+	tools/elf x86_64 dynamic $(SAM_BUILD_DIR_CUSTOM)/*/bootstrap
+
 # The command as a static program, for every Linux of a machine.
 commands:
 	tools/install sam
@@ -130,6 +139,7 @@ dist: lambdas lambdas-arm64 commands bills
 # Every program is built before the first test starts one of them.
 all-tests:
 	$(MAKE) dist DIST=target/dist COMMAND_PROFILE=trial
+	$(MAKE) lambdas-custom
 	$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR)
 	tools/install ministack moto aws acceptance browser
 	# The table of hosts is what AWS publishes; if this differs, botocore was renewed: write it anew, and look at the difference.

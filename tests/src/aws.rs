@@ -14,5 +14,5 @@ pub use machine::{Execution, Machine, eventually};
 pub use running::{Running, run_to_end};
 pub use stack::{
     Aws, CHECKPOINTS, STACK, Table, assert_same, deployed, input, run_id, second_interpreter, tool,
-    with_deployments, with_one_worker, with_roles_enforced,
+    with_custom_functions, with_deployments, with_one_worker, with_roles_enforced,
 };

@@ -9,6 +9,7 @@ mod acceptance;
 mod accounting;
 mod budget;
 mod computed;
+mod custom;
 mod deployments;
 mod held;
 mod honest_end;

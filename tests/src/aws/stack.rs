@@ -50,6 +50,8 @@ static STRICT: LazyLock<Aws> = LazyLock::new(|| {
 
 static CHANGING: LazyLock<Aws> = LazyLock::new(|| Aws::start("changing", false, &[]));
 
+static CUSTOM: LazyLock<Aws> = LazyLock::new(|| Aws::start("custom", false, &[]));
+
 static MOTO: LazyLock<Moto> = LazyLock::new(|| Moto::start(&AWS));
 
 static NARROW: LazyLock<Aws> = LazyLock::new(|| Aws::start("narrow", false, &[]));
@@ -71,6 +73,11 @@ pub fn with_roles_enforced(case: impl AsyncFnOnce(&'static Aws)) {
 /// Runs a case against a deployment of its own, which it may change.
 pub fn with_deployments(case: impl AsyncFnOnce(&'static Aws)) {
     CHANGING.run(case);
+}
+
+/// Runs a case against a deployment of its own, whose functions have the code of `examples/custom-change`.
+pub fn with_custom_functions(case: impl AsyncFnOnce(&'static Aws)) {
+    CUSTOM.run(case);
 }
 
 /// Runs a case against the same functions, with the state machine in moto.
@@ -121,6 +128,7 @@ impl Aws {
         let dist = dist().filter(|_| name == "deployed");
         match &dist {
             Some(dist) => deploy_from(dist, &endpoint, &folder),
+            None if name == "custom" => deploy(&endpoint, &folder, &built_custom(), parameters),
             None => deploy(&endpoint, &folder, &built(), parameters),
         }
         // Without Rust's target for it the command is not there, which `make dist` has said.
@@ -211,7 +219,12 @@ impl Aws {
     /// `backfill` at another endpoint than the server's own.
     pub fn backfill_at(&self, endpoint: &str, arguments: &str) -> Command {
         let program = self.command.clone().unwrap_or_else(command::binary);
-        let mut command = command::backfill_of(&program, arguments.split_whitespace());
+        self.backfill_of(&program, endpoint, arguments)
+    }
+
+    /// The same of another build of the command.
+    pub fn backfill_of(&self, program: &Path, endpoint: &str, arguments: &str) -> Command {
+        let mut command = command::backfill_of(program, arguments.split_whitespace());
         command.args(["--endpoint-url", endpoint]);
         // Ends with the servers, whatever becomes of us.
         command.process_group(self.server.group());
@@ -476,10 +489,20 @@ pub(super) fn start_ministack(folder: &Folder, enforce_roles: bool) -> Option<(u
 
 /// The template of what `make lambdas` has built.
 fn built() -> PathBuf {
-    let built = command::root().join("target/sam/template.yaml");
+    built_by("lambdas", "target/sam")
+}
+
+/// The template of what `make lambdas-custom` has built.
+fn built_custom() -> PathBuf {
+    built_by("lambdas-custom", "target/sam-custom")
+}
+
+/// The template of what this target of make has built, in this folder.
+fn built_by(target: &str, folder: &str) -> PathBuf {
+    let built = command::root().join(folder).join("template.yaml");
     assert!(
         built.exists(),
-        "{} is missing: run make lambdas",
+        "{} is missing: run make {target}",
         built.display()
     );
     built
