@@ -114,8 +114,8 @@ lambdas-arm64:
 		tools/elf arm64 dynamic $(SAM_BUILD_DIR_ARM64)/*/bootstrap && \
 		$${PYTHON:-python3} bench/lambda_start.py --sizes-only --check $(SAM_BUILD_DIR_ARM64)'
 
-# The functions of examples/custom-change, for tests: built quickly, since nobody measures them, and without what a debugger needs, as
-# the programs would be too large for Lambda.
+# The functions of examples/custom-change, for tests: built quickly, since nobody measures them, and without what a debugger needs, which
+# is most of such a program.
 lambdas-custom:
 	tools/install sam
 	SAM_BUILD_MODE=debug CARGO_PROFILE_DEV_DEBUG=0 $(SAM) build --build-dir $(SAM_BUILD_DIR_CUSTOM) \
