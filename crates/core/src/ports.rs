@@ -13,6 +13,7 @@ use crate::records::{BlockSum, CountNote, Flush, FullBlocks, HistoryBucket};
 use crate::records::{Rejected, RunRecord, SegmentRecord};
 use crate::request::WriterKind;
 use crate::table::TableDescription;
+use crate::value::few::Attributes;
 use crate::value::packed::PackedKey;
 use crate::value::size::{check_units, read_units};
 use crate::{Error, Item, Key, Result};
@@ -61,7 +62,7 @@ pub struct Page {
 
 impl Page {
     /// Takes the items of a proof, as [`Change::proof`] has brought them along, for what they count as.
-    pub fn weigh(&mut self, change: &dyn Change, items: Vec<Item>) {
+    pub fn weigh<I: Attributes>(&mut self, change: &dyn Change, items: Vec<I>) {
         for item in items {
             match change.weigh(&item) {
                 Weighed::Pending => {

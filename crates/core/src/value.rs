@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::text::visible_json;
 
+pub mod few;
 pub mod measured;
 pub mod packed;
 pub mod size;

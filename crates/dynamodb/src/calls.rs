@@ -38,8 +38,8 @@ pub(crate) use get_item::GetItem;
 pub use list_tags_of_resource::{Tag, list_tags};
 pub(crate) use put_item::PutItem;
 pub use query::{Queried, Query};
-pub(crate) use scan::ScanOfKeys;
 pub use scan::{Scan, Scanned};
+pub(crate) use scan::{ScanOfFew, ScanOfKeys};
 pub use shapes::Capacity;
 pub(crate) use shapes::{ALL_OLD, CONDITION_FAILED, ConditionFailed, TOTAL};
 pub(crate) use transact_write_items::{

@@ -18,8 +18,8 @@ use backfill_core::{Error, ErrorKind, Item, Key, Result};
 
 use crate::alarms::alarm;
 use crate::calls::{
-    ALL_OLD, BatchExecuteStatement, BatchStatement, Scan, ScanOfKeys, Scanned, StatementError,
-    TOTAL, UpdateItem,
+    ALL_OLD, BatchExecuteStatement, BatchStatement, Scan, ScanOfFew, ScanOfKeys, Scanned,
+    StatementError, TOTAL, UpdateItem,
 };
 use crate::connection::Connection;
 use crate::description::describe;
@@ -169,7 +169,7 @@ impl TableReader for Reader {
             Asks::Sweep => change.sweep(),
             Asks::Proof => change.proof(),
         };
-        let scanned = self.scan(sweep, request, |scan| scan).await?;
+        let scanned = self.scan(sweep, request, ScanOfFew).await?;
         let (items, mut page) = self.taken_apart(scanned)?;
         match request.asks {
             Asks::Sweep => {

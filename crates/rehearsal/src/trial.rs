@@ -55,7 +55,7 @@ fn read_update(change: &dyn Change) -> Result<()> {
     };
     let keys = std::iter::once(&change.keys().hash).chain(&change.keys().range);
     let nobody: Item = keys.map(|key| (key.name.clone(), value(key))).collect();
-    let seen = change.seen(nobody);
+    let seen = change.seen(nobody.into());
     // What is computed for each item is ours, and reads well.
     let Ok(made) = change.make(&seen) else {
         return Ok(());
@@ -108,7 +108,7 @@ fn try_on_copies(
             });
             continue;
         }
-        let seen = change.seen(item.clone());
+        let seen = change.seen(item.clone().into());
         let made = match change.make(&seen) {
             Ok(made) => made,
             Err(why) => {
@@ -234,7 +234,7 @@ fn still_pending(database: &Database, change: &dyn Change) -> Result<Vec<Key>> {
         for item in page.items.iter().flatten() {
             let item: Item = convert(item)?;
             let key = change.keys().key_of(&item);
-            if change.is_pending(&change.seen(item)) {
+            if change.is_pending(&change.seen(item.into())) {
                 keys.push(key);
             }
         }

@@ -130,7 +130,7 @@ fn hold_guard(
     let key = Key([(KEY.to_owned(), Value::S("a".into()))].into());
     item.extend(key.0.clone());
     after.extend(key.0);
-    let seen = change.seen(item.clone());
+    let seen = change.seen(item.clone().into());
     let update = change.update(&seen, made);
     let guard = Parsed::new(update.condition.as_str(), &update.names, &update.values);
     let guard = guard.unwrap_or_else(|why| panic!("the guard cannot be read: {why}"));

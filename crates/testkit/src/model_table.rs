@@ -645,7 +645,7 @@ impl TableReader for ModelAccess {
         match request.asks {
             Asks::Sweep => {
                 let seen = items.filter(|item| self.filter.holds(item));
-                let seen = seen.map(|item| self.change.seen(item));
+                let seen = seen.map(|item| self.change.seen(item.into()));
                 page.pending = seen.filter(|item| self.change.is_pending(item)).collect();
             }
             Asks::Proof => {

@@ -4,8 +4,9 @@
 use backfill_core::change::{Seen, SharedChange};
 use backfill_core::ports::{Asks, Outcome, PageRequest, ReadAccess as _, TableReader as _};
 use backfill_core::ports::{TableWriter as _, WriteAccess as _};
+use backfill_core::value::few::{Attributes as _, Few};
 use backfill_core::value::with_sorted_sets;
-use backfill_core::{Item, Spec, Value};
+use backfill_core::{Spec, Value};
 use backfill_dynamodb::{ReadOnly, ReadWrite};
 use backfill_e2e::convert::to_item;
 use backfill_e2e::tables::stuff;
@@ -99,7 +100,7 @@ async fn computed_from_sources_of_every_type_that_move() {
             };
             assert_eq!(now.key, item.key);
             let there = &before[&item.key.to_key()];
-            assert_eq!(now.read.get("s"), there.get("s"));
+            assert_eq!(now.read.attribute("s"), there.get("s"));
             assert_eq!(now.read.len(), usize::from(there.contains_key("s")));
         }
         assert_eq!(table.items().await, before, "nothing was written");
@@ -171,7 +172,9 @@ async fn computed_items_of_every_fate_by_both_writers() {
         for (i, fate) in &fates {
             match (i, fate) {
                 (1, Outcome::Vanished) | (2 | 5, Outcome::Raced) => {}
-                (3, Outcome::Moved(now)) => assert_eq!(now.read["s"], text("other")),
+                (3, Outcome::Moved(now)) => {
+                    assert_eq!(now.read.attribute("s"), Some(&text("other")))
+                }
                 (4, Outcome::Rejected(why)) => {
                     assert!(why.contains("x cannot be computed: lower"), "{why}");
                 }
@@ -232,6 +235,6 @@ async fn proof_of_values_on_a_page() {
         assert_eq!(which(found), pending, "{mode}");
         let found = page.different.iter().map(|key| key.to_key()).collect();
         assert_eq!(which(found), different, "{mode}");
-        assert!(page.pending.iter().all(|item| item.read == Item::new()));
+        assert!(page.pending.iter().all(|item| item.read == Few::default()));
     }
 }

@@ -20,6 +20,7 @@ use super::seam::{Change, Condition, GuardedUpdate, Lacks, Made, Seen, Sweep, We
 use super::spec::Spec;
 use crate::compute::{Path, is_same};
 use crate::table::KeySchema;
+use crate::value::few::{Attributes, Few};
 use crate::value::packed::{PackedKey, ValueRef};
 use crate::{Item, Value};
 
@@ -194,13 +195,13 @@ impl Computed {
     }
 
     /// Whether everything is there that is needed.
-    fn has_sources(&self, item: &Item) -> bool {
+    fn has_sources(&self, item: &dyn Attributes) -> bool {
         self.required.iter().all(|path| path.get(item).is_some())
     }
 
-    fn lacks_target(&self, item: &Item) -> bool {
+    fn lacks_target(&self, item: &dyn Attributes) -> bool {
         let mut targets = self.targets.iter();
-        targets.any(|target| !item.contains_key(&target.attribute))
+        targets.any(|target| item.attribute(&target.attribute).is_none())
     }
 
     /// The update of what was made, with the names that it uses and no others.
@@ -363,7 +364,7 @@ impl Change for Computed {
         Some(self)
     }
 
-    fn weigh(&self, item: &Item) -> Weighed {
+    fn weigh(&self, item: &dyn Attributes) -> Weighed {
         if self.mode == Mode::Replace {
             return Weighed::Pending;
         }
@@ -396,10 +397,9 @@ impl Change for Computed {
         &self.reads
     }
 
-    fn seen(&self, item: Item) -> Seen {
-        let mut read = item;
-        let key = PackedKey::of_item(self.keys().names(), &read);
-        read.retain(|name, _| self.reads.iter().any(|read| read == name));
+    fn seen(&self, item: Few) -> Seen {
+        let key = PackedKey::of_item(self.keys().names(), &item);
+        let read = item.only(|name| self.reads.iter().any(|read| read == name));
         Seen { key, read }
     }
 
@@ -482,14 +482,17 @@ impl Change for Computed {
         }
         let is_done = match self.mode {
             Mode::Missing => !self.lacks_target(&now),
-            Mode::Converge => !self.is_pending(&self.seen(now.clone())),
+            Mode::Converge => !self.is_pending(&self.seen(now.clone().into())),
             // A predicate that cannot be read here DynamoDB says once more, of what can be made.
             Mode::Replace => match &self.predicate {
                 Some(predicate) => !predicate.holds(&now),
-                None => self.maker.make(&self.seen(now.clone()).read).is_err(),
+                None => self
+                    .maker
+                    .make(&self.seen(now.clone().into()).read)
+                    .is_err(),
             },
         };
-        (!is_done).then(|| self.seen(now))
+        (!is_done).then(|| self.seen(now.into()))
     }
 }
 
@@ -545,6 +548,10 @@ mod tests {
         item
     }
 
+    fn swept(change: &Computed, item: Item) -> Seen {
+        change.seen(item.into())
+    }
+
     /// computed: the guard of a write compares each source with what it was computed from.
     #[test]
     fn computed_under_the_guard_of_what_was_read() {
@@ -557,11 +564,14 @@ mod tests {
             change.sweep.projection,
             "#backfill_key0, #backfill_key1, #backfill_of0_0, #backfill_of1_0"
         );
-        let seen = change.seen(item(&[
-            ("tenant", text("t1")),
-            ("status", text("NEW")),
-            ("payload", text("large")),
-        ]));
+        let seen = swept(
+            &change,
+            item(&[
+                ("tenant", text("t1")),
+                ("status", text("NEW")),
+                ("payload", text("large")),
+            ]),
+        );
         assert_eq!(seen.read.len(), 2, "the sources alone: {seen:?}");
         let made = change.make(&seen).unwrap();
         let update = change.update(&seen, &made);
@@ -598,7 +608,7 @@ mod tests {
     #[test]
     fn computed_under_the_guard_of_what_was_missing() {
         let change = computed(Mode::Missing, &[("name", r#"${nick|default("nobody")}"#)]);
-        let seen = change.seen(item(&[]));
+        let seen = swept(&change, item(&[]));
         let made = change.make(&seen).unwrap();
         assert_eq!(made.set["name"], text("nobody"));
         let update = change.update(&seen, &made);
@@ -621,7 +631,7 @@ mod tests {
         let change = computed(Mode::Missing, &[("a", "${id}"), ("b", "${m.x|size}")]);
         assert_eq!(change.reads, ["id", "m"]);
         let inside = Value::M(BTreeMap::from([("x".to_owned(), text("abc"))]));
-        let seen = change.seen(item(&[("m", inside)]));
+        let seen = swept(&change, item(&[("m", inside)]));
         assert_eq!(seen.key.to_key().0.len(), 2);
         let made = change.make(&seen).unwrap();
         assert_eq!(made.set["a"], text("a"));
@@ -639,7 +649,7 @@ mod tests {
         assert!(!guard.contains("created"), "a key cannot change: {guard}");
         assert!(change.why_no_statement().is_some());
         let change = computed(Mode::Missing, &[("n", "${list|size}")]);
-        let seen = change.seen(item(&[("list", Value::L(vec![text("x")]))]));
+        let seen = swept(&change, item(&[("list", Value::L(vec![text("x")]))]));
         let made = change.make(&seen).unwrap();
         change.statement(&seen, &made).unwrap_err();
     }
@@ -664,7 +674,7 @@ mod tests {
             ("another type", &[("s", Value::Bool(true))], Some("")),
         ];
         let change = computed(Mode::Missing, &[("x", "${s|lower}")]);
-        let seen = change.seen(item(&was));
+        let seen = swept(&change, item(&was));
         for (what, now, made) in cases {
             let moved = change.moved(&seen, item(now));
             let again = moved.map(|seen| match change.make(&seen) {
@@ -674,7 +684,7 @@ mod tests {
             assert_eq!(again, made.map(text), "{what}");
         }
         let change = computed(Mode::Converge, &[("x", "${s|lower}")]);
-        let seen = change.seen(item(&[("s", text("A")), ("x", text("old"))]));
+        let seen = swept(&change, item(&[("s", text("A")), ("x", text("old"))]));
         let moved = |now: &[(&str, Value)]| change.moved(&seen, item(now)).is_some();
         assert!(!moved(&[("s", text("A")), ("x", text("old"))]));
         assert!(
@@ -692,9 +702,9 @@ mod tests {
     #[test]
     fn what_was_replaced_by_another_has_not_moved() {
         let change = computed(Mode::Replace, &[("ttl", "${ttl|epoch}")]);
-        let seen = change.seen(item(&[("ttl", text("2026-01-31"))]));
+        let seen = change.seen(item(&[("ttl", text("2026-01-31"))]).into());
         let done = item(&[("ttl", Value::N("1769817600".into()))]);
-        assert!(change.make(&change.seen(done.clone())).is_err());
+        assert!(change.make(&change.seen(done.clone().into())).is_err());
         assert!(!change.is_still_pending(&done));
         assert_eq!(change.moved(&seen, done), None);
         let moved = item(&[("ttl", text("2026-02-01"))]);
@@ -709,7 +719,7 @@ mod tests {
             Mode::Replace,
             &[("old", "${ttl}"), ("ttl", "${ttl|number}")],
         );
-        let seen = change.seen(item(&[("ttl", text("17"))]));
+        let seen = change.seen(item(&[("ttl", text("17"))]).into());
         let made = change.make(&seen).unwrap();
         let update = change.update(&seen, &made);
         let guard = update.condition.as_str();
@@ -753,14 +763,14 @@ mod tests {
         let change = computed(Mode::Replace, &[("ttl", "${ttl|number}")]);
         assert_eq!(change.sweep.filter, "attribute_type(ttl, :s)");
         assert!(!change.tells_different());
-        let seen = change.seen(item(&[("ttl", text("17"))]));
+        let seen = swept(&change, item(&[("ttl", text("17"))]));
         let made = change.make(&seen).unwrap();
         let update = change.update(&seen, &made);
         assert_eq!(update.values[":backfill_t0"], Value::N("17".into()));
         assert_eq!(update.values[":backfill_of0"], text("17"));
         assert_eq!(update.values[":s"], text("S"));
         let why = change
-            .make(&change.seen(item(&[("ttl", text("soon"))])))
+            .make(&swept(&change, item(&[("ttl", text("soon"))])))
             .unwrap_err();
         assert!(
             why.contains("ttl") && why.contains("number") && why.contains("soon"),
@@ -774,11 +784,11 @@ mod tests {
         let change = computed(Mode::Converge, &[("x", "${s|lower}")]);
         assert_eq!(change.sweep.filter, "attribute_exists(#backfill_in0_0)");
         let is_pending =
-            |attributes: &[(&str, Value)]| change.is_pending(&change.seen(item(attributes)));
+            |attributes: &[(&str, Value)]| change.is_pending(&swept(&change, item(attributes)));
         assert!(is_pending(&[("s", text("A"))]));
         assert!(is_pending(&[("s", text("A")), ("x", text("b"))]));
         assert!(!is_pending(&[("s", text("A")), ("x", text("a"))]));
-        let seen = change.seen(item(&[("s", text("A")), ("x", text("b"))]));
+        let seen = swept(&change, item(&[("s", text("A")), ("x", text("b"))]));
         let made = change.make(&seen).unwrap();
         let update = change.update(&seen, &made);
         let guard = update.condition.as_str();

@@ -8,8 +8,9 @@ use super::computing::Unmade;
 use super::made::Made;
 use super::registered;
 use super::spec::{Spec, check_value};
+use crate::Value;
 use crate::compute::{Failure, LANGUAGE, Path, Source, Template, is_same};
-use crate::{Item, Value};
+use crate::value::few::Attributes;
 
 /// What makes of an item what is written to it.
 #[derive(Debug)]
@@ -83,12 +84,12 @@ impl Maker {
     /// Makes what is written to an item.
     ///
     /// Errors: the first attribute that cannot be computed, and why.
-    pub(super) fn make(&self, item: &Item) -> Result<Made, Unmade> {
+    pub(super) fn make(&self, item: &dyn Attributes) -> Result<Made, Unmade> {
         let targets = match self {
             Maker::Templates(targets) => targets,
             Maker::Code(writes, code) => {
                 let code = code.as_ref().map_err(String::clone);
-                let made = code.and_then(|code| registered::make(&**code, writes, item));
+                let made = code.and_then(|code| registered::make(&**code, writes, &item.whole()));
                 return made.map_err(|why| Unmade {
                     target: None,
                     why: of_whole(why),
@@ -104,19 +105,23 @@ impl Maker {
 
     /// Whether an attribute has another value than this would make of its item. What cannot be made is another. Of templates nothing is
     /// put together for it: a verification asks of every item of a table.
-    pub(super) fn differs(&self, item: &Item) -> bool {
+    pub(super) fn differs(&self, item: &dyn Attributes) -> bool {
         let has = |(name, value): (&String, &Value)| {
-            item.get(name).is_some_and(|now| is_same(now, value))
+            item.attribute(name).is_some_and(|now| is_same(now, value))
         };
         match self {
             Maker::Templates(targets) => targets.iter().any(|target| {
                 let (name, _) = target;
                 let is_it = |value| has((name, &value));
-                !item.contains_key(name)
+                item.attribute(name).is_none()
                     || !computed(target, item).is_ok_and(|(_, value)| is_it(value))
             }),
             Maker::Code(..) => !self.make(item).is_ok_and(|made| {
-                made.set.iter().all(has) && !made.remove.iter().any(|name| item.contains_key(name))
+                made.set.iter().all(has)
+                    && made
+                        .remove
+                        .iter()
+                        .all(|name| item.attribute(name).is_none())
             }),
         }
     }
@@ -125,7 +130,7 @@ impl Maker {
 /// An attribute with the value that its template gives.
 fn computed(
     (attribute, template): &(String, Result<Template, String>),
-    item: &Item,
+    item: &dyn Attributes,
 ) -> Result<(String, Value), Unmade> {
     let of_target = |why| Unmade {
         target: Some(attribute.clone()),

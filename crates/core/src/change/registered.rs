@@ -227,8 +227,8 @@ mod tests {
             "#backfill_key0, #backfill_of0_0, #backfill_of1_0, #backfill_of2_0",
             "the key, what is read and what is written, and nothing else"
         );
-        let seen = change.seen(item(&[("name", text("x")), ("other", text("y"))]));
-        assert_eq!(seen.read, item(&[("name", text("x"))]));
+        let seen = change.seen(item(&[("name", text("x")), ("other", text("y"))]).into());
+        assert_eq!(seen.read, item(&[("name", text("x"))]).into());
         let made = change.make(&seen).unwrap();
         let update = change.update(&seen, &made);
         assert_eq!(
@@ -250,7 +250,7 @@ mod tests {
         assert!(change.moved(&seen, item(&[("name", text("x"))])).is_none());
         let moved = change.moved(&seen, item(&[("name", text("z"))])).unwrap();
         assert_eq!(change.make(&moved).unwrap().set["upper"], text("Z"));
-        let without = change.seen(item(&[]));
+        let without = change.seen(item(&[]).into());
         assert!(
             change
                 .make(&without)
@@ -412,7 +412,9 @@ mod tests {
         );
         // Nothing is written to an item by code that is not there.
         let change = theirs.change(&keys());
-        let why = change.make(&Seen::new(&keys(), item(&[]))).unwrap_err();
+        let why = change
+            .make(&Seen::new(&keys(), item(&[]).into()))
+            .unwrap_err();
         assert!(why.contains("version 2 is asked for"), "{why}");
         let key = Spec::of_code(of("1"), "stuff").unwrap();
         let keys = KeySchema {

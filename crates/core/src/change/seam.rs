@@ -10,8 +10,8 @@ use super::expression::Guard;
 pub use super::made::{Condition, Made};
 use super::partiql::BoundStatement;
 use crate::table::KeySchema;
+use crate::value::few::{Attributes, Few};
 use crate::value::packed::PackedKey;
-use crate::value::size::item_bytes;
 use crate::{Item, Key};
 
 /// A change that readers, writers and records of a process share.
@@ -62,7 +62,7 @@ pub trait Change: fmt::Debug + Send + Sync {
     }
 
     /// What an item counts as that [`Change::proof`] has brought along.
-    fn weigh(&self, _item: &Item) -> Weighed {
+    fn weigh(&self, _item: &dyn Attributes) -> Weighed {
         Weighed::Pending
     }
 
@@ -89,7 +89,7 @@ pub trait Change: fmt::Debug + Send + Sync {
     }
 
     /// What is known of an item after the sweep, or after an answer that has brought it along whole.
-    fn seen(&self, item: Item) -> Seen {
+    fn seen(&self, item: Few) -> Seen {
         Seen::new(self.keys(), item)
     }
 
@@ -125,7 +125,7 @@ pub struct Seen {
     /// The item's primary key.
     pub key: PackedKey,
     /// The attributes of [`Change::reads`] that the item has.
-    pub read: Item,
+    pub read: Few,
 }
 
 /// What an item counts as in a verification.
@@ -141,22 +141,16 @@ pub enum Weighed {
 
 impl Seen {
     /// Takes an item of a sweep's answer apart into the key attributes and all others.
-    pub fn new(keys: &KeySchema, mut item: Item) -> Seen {
+    pub fn new(keys: &KeySchema, item: Few) -> Seen {
         let key = PackedKey::of_item(keys.names(), &item);
-        for name in keys.names() {
-            item.remove(name);
-        }
-        Seen { key, read: item }
+        let is_of_key = |name: &str| keys.names().any(|key| key == name);
+        let read = item.only(|name| !is_of_key(name));
+        Seen { key, read }
     }
 
     /// Bytes that it takes in memory, about.
     pub(crate) fn bytes(&self) -> usize {
-        let read = match self.read.len() {
-            0 => 0,
-            // Nodes of a map have room for eleven, and what is allocated has a head.
-            entries => 640 + 64 * entries + item_bytes(&self.read) as usize,
-        };
-        size_of::<Seen>() + self.key.heap_bytes() + read
+        size_of::<Seen>() + self.key.heap_bytes() + self.read.heap_bytes()
     }
 }
 
@@ -165,7 +159,7 @@ impl From<PackedKey> for Seen {
     fn from(key: PackedKey) -> Self {
         Seen {
             key,
-            read: Item::new(),
+            read: Few::default(),
         }
     }
 }

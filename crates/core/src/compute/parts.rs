@@ -6,7 +6,8 @@ use std::fmt;
 use super::failure::{Failure, shortened};
 use super::functions::{Arguments, Function, Trouble};
 use super::path::Path;
-use crate::value::{Item, Value};
+use crate::value::Value;
+use crate::value::few::Attributes;
 
 /// One piece of a template.
 #[derive(Clone)]
@@ -65,7 +66,7 @@ type Found<'a> = Result<Cow<'a, Value>, Stop>;
 
 impl Part {
     /// The value that it gives for an item.
-    pub(super) fn evaluate<'a>(&'a self, item: &'a Item) -> Found<'a> {
+    pub(super) fn evaluate<'a>(&'a self, item: &'a dyn Attributes) -> Found<'a> {
         let mut found: Found<'a> = match &self.head {
             Head::Literal(value) => Ok(Cow::Borrowed(value)),
             Head::Source(path) => match path.get(item) {
@@ -96,7 +97,7 @@ impl fmt::Display for Part {
 }
 
 impl Step {
-    fn apply(&self, value: &Value, item: &Item) -> Result<Value, Stop> {
+    fn apply(&self, value: &Value, item: &dyn Attributes) -> Result<Value, Stop> {
         let name = self.function.name;
         let fails = |why: String| Stop::Fails(Failure::of(name, why));
         let mut arguments = Vec::with_capacity(self.arguments.len());
@@ -120,7 +121,7 @@ impl Step {
     }
 
     /// The first argument that is there; if none is, what was lacking before.
-    fn stand_in<'a>(&'a self, lack: Failure, item: &'a Item) -> Found<'a> {
+    fn stand_in<'a>(&'a self, lack: Failure, item: &'a dyn Attributes) -> Found<'a> {
         for argument in &self.arguments {
             match argument {
                 Argument::Literal(value) => return Ok(Cow::Borrowed(value)),

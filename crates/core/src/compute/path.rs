@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::text::visible_json;
-use crate::value::{Item, Value};
+use crate::value::Value;
+use crate::value::few::Attributes;
 
 /// The names that lead from an item to a value in it: an attribute, and the names within its maps. At least one. Displayed as a
 /// template has it: `a.b`, or `"odd name".b`.
@@ -27,11 +28,11 @@ impl Path {
     }
 
     /// The value at the path; `None` if a name is not there, or stands in something that is no map.
-    pub fn get<'a>(&self, item: &'a Item) -> Option<&'a Value> {
+    pub fn get<'a>(&self, item: &'a dyn Attributes) -> Option<&'a Value> {
         let (attribute, within) = self.0.split_first()?;
         within
             .iter()
-            .try_fold(item.get(attribute)?, |value, name| match value {
+            .try_fold(item.attribute(attribute)?, |value, name| match value {
                 Value::M(map) => map.get(name),
                 _ => None,
             })
@@ -80,6 +81,7 @@ impl fmt::Display for Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Item;
 
     fn path(names: &[&str]) -> Path {
         Path::of_names(names.iter().map(|name| (*name).to_owned()).collect()).unwrap()

@@ -7,8 +7,9 @@ use super::functions::{Bounded, MOST_BYTES, expected, plain_digits, too_large};
 use super::parse::pieces_of;
 use super::parts::{Argument, Head, Part, Piece, Stop};
 use super::path::Path;
+use crate::value::Value;
+use crate::value::few::Attributes;
 use crate::value::size::value_bytes;
-use crate::value::{Item, Value};
 
 /// Longest text of a template, in bytes.
 pub const MAX_LENGTH: usize = 4_096;
@@ -97,7 +98,7 @@ impl Template {
     /// The value for an item: the same for the same sources, of at most 400 KB, and one that DynamoDB stores.
     ///
     /// Errors: the function that fails and why, or the source that is missing.
-    pub fn evaluate(&self, item: &Item) -> Result<Value, Failure> {
+    pub fn evaluate(&self, item: &dyn Attributes) -> Result<Value, Failure> {
         if let [Piece::Part(part)] = self.pieces.as_slice() {
             let value = part.evaluate(item).map_err(Stop::into_failure)?;
             if value_bytes(&value) > MOST_BYTES as u64 {

@@ -326,7 +326,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                 .await;
             Ok(written.map_err(of_item)?.map(|write| (write, ())))
         };
-        let written = until_it_rests(&change.seen(found), 0, send).await?;
+        let written = until_it_rests(&change.seen(found.into()), 0, send).await?;
         Ok(written.map(|(write, ())| Tried {
             outcome: write.outcome,
             consumed_wcu: write.consumed_wcu,

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{BASE64, Bytes, Item, Value};
+use super::few::Attributes;
+use super::{BASE64, Bytes, Value};
 use crate::Key;
 
 /// The primary key of one item. Its JSON is that of a [`Key`], and it is displayed like one; equal keys are equal.
@@ -60,8 +61,8 @@ impl PackedKey {
     }
 
     /// The key that an item has if its attributes are these, as far as it has them.
-    pub fn of_item<'a>(names: impl Iterator<Item = &'a str>, item: &Item) -> PackedKey {
-        let of_key = names.filter_map(|name| Some((name, ValueRef::from(item.get(name)?))));
+    pub fn of_item<'a>(names: impl Iterator<Item = &'a str>, item: &dyn Attributes) -> PackedKey {
+        let of_key = names.filter_map(|name| Some((name, ValueRef::from(item.attribute(name)?))));
         let mut of_key: Vec<(&str, ValueRef<'_>)> = of_key.collect();
         of_key.sort_unstable_by_key(|(name, _)| *name);
         PackedKey::of_sorted(&of_key).unwrap_or_else(|| {
@@ -388,6 +389,7 @@ impl Serialize for ValueRef<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Item;
 
     fn key(json: &str) -> Key {
         serde_json::from_str(json).unwrap()

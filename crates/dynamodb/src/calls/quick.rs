@@ -116,7 +116,7 @@ mod tests {
 
     use serde::de::DeserializeOwned;
 
-    use crate::calls::{BatchExecuteStatement, Scan, ScanOfKeys};
+    use crate::calls::{BatchExecuteStatement, ScanOfFew, ScanOfKeys};
     use crate::send::Call;
 
     /// What changes an answer most.
@@ -217,7 +217,7 @@ mod tests {
             .map(|page| page.replace("\\u007f", "\u{7f}"))
             .chain(items.map(String::from))
         {
-            let (is_quick, others) = compared::<Scan<'_>>(&page);
+            let (is_quick, others) = compared::<ScanOfFew<'_>>(&page);
             assert!(is_quick && others > 0, "{page}: {others}");
         }
         let batches = [
@@ -255,7 +255,7 @@ mod tests {
             r#"{"Items":[{"id":{"BOOL":"true"}}],"ScannedCount":1}"#,
             r#"{"Items":[{"i\u0064":{"S":"a"}}],"ScannedCount":1}"#,
         ] {
-            assert_eq!(Scan::read_quickly(page), None, "{page}");
+            assert_eq!(ScanOfFew::read_quickly(page), None, "{page}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backfill_core::value::few::Few;
 use backfill_core::value::packed::{PackedKey, ValueRef};
 use backfill_core::{Item, Key, Value};
 use serde::{Deserialize, Serialize};
@@ -57,13 +58,25 @@ pub struct Scan<'a> {
 impl Call for Scan<'_> {
     const OPERATION: &'static str = "Scan";
     type Answer = Scanned;
+}
 
-    fn read_quickly(json: &str) -> Option<Scanned> {
+impl ReadCall for Scan<'_> {}
+
+/// A Scan whose projection is a few attributes: what is answered takes little memory.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(transparent)]
+pub(crate) struct ScanOfFew<'a>(pub(crate) Scan<'a>);
+
+impl Call for ScanOfFew<'_> {
+    const OPERATION: &'static str = Scan::OPERATION;
+    type Answer = Scanned<Few>;
+
+    fn read_quickly(json: &str) -> Option<Scanned<Few>> {
         read_page(json, read_item)
     }
 }
 
-impl ReadCall for Scan<'_> {}
+impl ReadCall for ScanOfFew<'_> {}
 
 /// A Scan whose projection is the primary key: what is answered takes little memory.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -109,18 +122,21 @@ fn read_page<'a, I>(
     })
 }
 
+/// Most attributes that most projections bring along.
+const MOST_OFTEN: usize = 4;
+
 /// An item. Texts, numbers and truth values are most of what others are computed from; what else there is, serde reads.
-fn read_item(json: &mut Quick<'_>) -> Option<Item> {
-    let mut item = Item::new();
+fn read_item(json: &mut Quick<'_>) -> Option<Few> {
     if json.takes("{}") {
-        return Some(item);
+        return Some(Few::default());
     }
+    let mut attributes = Vec::with_capacity(MOST_OFTEN);
     json.object(|json, name| {
-        let value = json.quickly_or_value(read_scalar)?;
-        // Which of two is meant serde says.
-        item.insert(name.to_owned(), value).is_none().then_some(())
+        attributes.push((name.to_owned(), json.quickly_or_value(read_scalar)?));
+        Some(())
     })?;
-    Some(item)
+    // Which of two with the same name is meant serde says.
+    Few::new(attributes)
 }
 
 fn read_scalar(json: &mut Quick<'_>) -> Option<Value> {

@@ -11,7 +11,7 @@ use crate::compute::{Source, is_same};
 impl Computed {
     /// What a run would make of this item, which reads no more of it than it says.
     fn made_of_whole(&self, item: &Item) -> Result<Made, Unmade> {
-        self.maker.make(&self.seen(item.clone()).read)
+        self.maker.make(&self.seen(item.clone().into()).read)
     }
 }
 

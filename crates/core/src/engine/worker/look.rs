@@ -86,7 +86,10 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             LookBy::Query | LookBy::Page => result.counters.consumed_rcu += units,
         }
         // What DynamoDB cannot say of it is said here.
-        let is_pending = |item: &Item| self.change.is_pending(&self.change.seen(item.clone()));
+        let is_pending = |item: &Item| {
+            self.change
+                .is_pending(&self.change.seen(item.clone().into()))
+        };
         Ok(Some(match (item, by) {
             (Some(item), _) if !is_pending(&item) => Looked::NotPending,
             (Some(item), _) => Looked::Pending(item),
