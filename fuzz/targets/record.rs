@@ -39,7 +39,7 @@ fuzz_target!(|text: &str| {
             assert_is_a_clear_sentence(&refusal.report());
         }
         run.spec.describe();
-        run.change();
+        let _ = run.change();
     }
     round_trip::<Verification>(text);
     if let Some(request) = round_trip::<VerifyRequest>(text) {
@@ -87,6 +87,7 @@ impl TableReader for Pending {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
         assert!(request.segment < request.total_segments);
         Ok(Page {
+            different: Vec::new(),
             pending: vec![backfill_core::Key([].into()).into()],
             scanned: 1,
             next: None,

@@ -38,10 +38,10 @@ pub struct PageRequest<'a> {
 /// What a page of the table is read for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Asks {
-    /// The items that are pending, with what their update is made from: [`Change::sweep`](crate::change::Change::sweep).
+    /// The items that are pending, with what their update is made from: [`Change::sweep`].
     #[default]
     Sweep,
-    /// What every item counts as: [`Change::proof`](crate::change::Change::proof). Of an item the key comes back and nothing else.
+    /// What every item counts as: [`Change::proof`]. Of an item the key comes back and nothing else.
     Proof,
 }
 
@@ -79,7 +79,7 @@ impl Page {
     }
 }
 
-/// One Scan response about items that are not pending and lack what the update sets ([`Change::lacks`](crate::change::Change::lacks)).
+/// One Scan response about items that are not pending and lack what the update sets ([`Change::lacks`]).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LackingPage {
     /// How many of them lack each of [`Lacks::attributes`](crate::change::Lacks::attributes), in that order.
@@ -214,7 +214,7 @@ pub trait TableWriter: Send + Sync {
     /// Errors: those of the request as a whole; retryable ones are for the caller to retry.
     fn update_batch(&self, items: &[Seen]) -> impl Future<Output = Result<Batch>> + Send;
 
-    /// Applies [`Change::update`](crate::change::Change::update) to the item if its condition holds at that moment. If the
+    /// Applies [`Change::update`] to the item if its condition holds at that moment. If the
     /// condition fails, or DynamoDB refuses the item for good, that is an [`Outcome`].
     ///
     /// Errors: those of an update; retryable ones are for the caller to retry.
