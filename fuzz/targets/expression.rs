@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use backfill_core::change::expression::{
     MAX_LENGTH, check_enclosed, placeholders, update_targets, without_outer_parentheses,
 };
-use backfill_core::change::{Seen, Sweep};
+use backfill_core::change::{Made, Seen, Sweep};
 use backfill_core::{Item, Key};
 use backfill_fuzz::scenario::Scenario;
 use backfill_fuzz::{assert_is_a_clear_sentence, encloses_the_rest};
@@ -43,7 +43,8 @@ fuzz_target!(|text: &str| {
     let change = spec.change(&keys);
     let (sweep, not_pending) = (change.sweep(), change.not_pending());
     let seen = Seen::from(Key(Item::new()));
-    let update = change.update(&seen);
+    let made = Made::default();
+    let update = change.update(&seen, &made);
     assert_eq!(sweep.filter, spec.pending);
     assert_eq!(update.update, spec.update);
     // The predicate is one operand beside the guard: nothing in it ends the parentheses around it.
