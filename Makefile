@@ -145,7 +145,7 @@ all-tests:
 	# The table of hosts is what AWS publishes; if this differs, botocore was renewed: write it anew, and look at the difference.
 	.tools/moto/bin/python crates/dynamodb/src/hosts/from_botocore.py | diff crates/dynamodb/src/hosts/table.txt -
 	$(CARGO) build --workspace --all-targets --locked
-	DIST=$(CURDIR)/target/dist $(CARGO) test --workspace --locked
+	DIST=$(CURDIR)/target/dist $(CARGO) test --workspace --locked --no-fail-fast
 
 fuzz:
 	CARGO="$(CARGO)" fuzz/run $(FUZZ_SECONDS)
