@@ -106,7 +106,9 @@ pub enum Outcome {
     Moved(Box<Seen>),
     /// What the update is made from changed again and again while it was made: the item is left to the next pass.
     Contended,
-    /// Nothing can be made of this item, or DynamoDB refuses this update on it for good, with this reason.
+    /// Nothing can be made of this item, for this reason: no request was sent.
+    Unmade(String),
+    /// DynamoDB refuses this update on this item for good, with this reason.
     Rejected(String),
     /// DynamoDB refuses this update on this item for good, in words that do not say whether it would refuse that of every
     /// item. Whoever knows whether it has accepted one knows more.

@@ -368,7 +368,7 @@ impl Writer {
                 Ok(statement) => Stated::Sent(item, statement),
                 Err(why) => Stated::Settled(Err(left_open(why))),
             },
-            Err(why) => Stated::Settled(Ok(Outcome::Rejected(why.clone()))),
+            Err(why) => Stated::Settled(Ok(Outcome::Unmade(why.clone()))),
         });
         let mut stated: Vec<Stated<'_>> = bound.collect();
         let statements = stated.iter_mut().filter_map(|stated| match stated {
@@ -514,7 +514,7 @@ impl Writer {
             Ok(made) => made,
             Err(why) => {
                 let write = Write {
-                    outcome: Outcome::Rejected(why),
+                    outcome: Outcome::Unmade(why),
                     consumed_wcu: 0.0,
                 };
                 return Ok((write, None));

@@ -797,7 +797,7 @@ impl TableWriter for ModelAccess {
             // Nothing is left to send.
             let rejected = made.into_iter().filter_map(|made| made.err());
             return Ok(Batch {
-                outcomes: rejected.map(|why| Ok(Outcome::Rejected(why))).collect(),
+                outcomes: rejected.map(|why| Ok(Outcome::Unmade(why))).collect(),
                 consumed_wcu: 0.0,
             });
         }
@@ -817,7 +817,7 @@ impl TableWriter for ModelAccess {
             let made = match made {
                 Ok(made) => made,
                 Err(why) => {
-                    batch.outcomes.push(Ok(Outcome::Rejected(why)));
+                    batch.outcomes.push(Ok(Outcome::Unmade(why)));
                     continue;
                 }
             };
@@ -852,7 +852,7 @@ impl TableWriter for ModelAccess {
             Ok(made) => made,
             Err(why) => {
                 let write = Write {
-                    outcome: Outcome::Rejected(why),
+                    outcome: Outcome::Unmade(why),
                     consumed_wcu: 0.0,
                 };
                 return Ok((write, None));

@@ -175,7 +175,7 @@ async fn computed_items_of_every_fate_by_both_writers() {
                 (3, Outcome::Moved(now)) => {
                     assert_eq!(now.read.attribute("s"), Some(&text("other")))
                 }
-                (4, Outcome::Rejected(why)) => {
+                (4, Outcome::Unmade(why)) => {
                     assert!(why.contains("x cannot be computed: lower"), "{why}");
                 }
                 (_, Outcome::Updated) if *i > 5 || *i == 0 => {}

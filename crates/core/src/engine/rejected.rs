@@ -72,13 +72,6 @@ impl Retried {
     }
 }
 
-/// What became of an item that was tried again, and what that has cost.
-struct Tried {
-    outcome: Outcome,
-    consumed_wcu: f64,
-    consumed_rcu: f64,
-}
-
 impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Engine<R, W, S> {
     /// Tries the update on the rejected items of a run's current pass again, one after the other, on behalf of `owner`, who
     /// holds the run meanwhile: it has ended, or its owner of that name (`dead`) is known to have. At this rate from now on.
@@ -206,24 +199,23 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         let all = items.len();
         let mut failure = None;
         for item in items {
-            let tried = match self.try_item(run, &writer, &item, pace, until).await {
-                Ok(Some(tried)) => tried,
+            let tried = self.try_item(run, &writer, &item, pace, until, &mut became);
+            let outcome = match tried.await {
+                Ok(Some(outcome)) => outcome,
                 Ok(None) => break,
                 Err(error) => {
                     failure = Some(error);
                     break;
                 }
             };
-            became.consumed_wcu += tried.consumed_wcu;
-            became.consumed_rcu += tried.consumed_rcu;
-            match tried.outcome {
+            match outcome {
                 Outcome::Updated => became.updated += 1,
                 Outcome::Raced => became.raced += 1,
                 Outcome::Vanished => became.vanished += 1,
                 // Left to the next pass, as a sweep leaves it.
                 Outcome::Contended | Outcome::Moved(_) => became.contended += 1,
                 // It was refused before as one of many that were not.
-                Outcome::Rejected(reason) | Outcome::Unclear(reason) => {
+                Outcome::Unmade(reason) | Outcome::Rejected(reason) | Outcome::Unclear(reason) => {
                     let item = Rejected {
                         reason,
                         at_ms: now_ms(),
@@ -283,8 +275,8 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         Ok(())
     }
 
-    /// Reads one item, which says what it costs to write, and tries its update. `None`: not begun, or not acknowledged before it
-    /// was stopped.
+    /// Reads one item, which says what it costs to write, and tries its update; what both have cost is added to `spent`, whatever
+    /// comes of it. `None`: not begun, or not acknowledged before it was stopped.
     async fn try_item<T: TableWriter>(
         &self,
         run: &RunRecord,
@@ -292,7 +284,8 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         item: &Rejected,
         pace: &Pace<'_>,
         until: &Until,
-    ) -> Result<Option<Tried>> {
+        spent: &mut Counters,
+    ) -> Result<Option<Outcome>> {
         let of_item = |error: Error| {
             error.context(format!(
                 "table {}, trying key {} again",
@@ -303,22 +296,15 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         let Some((found, consumed_rcu)) = looked.map_err(of_item)? else {
             return Ok(None);
         };
+        spent.consumed_rcu += consumed_rcu;
         let Some(found) = found else {
-            return Ok(Some(Tried {
-                outcome: Outcome::Vanished,
-                consumed_wcu: 0.0,
-                consumed_rcu,
-            }));
+            return Ok(Some(Outcome::Vanished));
         };
         let should_cost = write_units(item_bytes(&found));
         let change = run.change()?;
         // Whoever has mended it by hand was first. Nothing need be made of it, and perhaps nothing can be.
         if !change.is_still_pending(&found) {
-            return Ok(Some(Tried {
-                outcome: Outcome::Raced,
-                consumed_wcu: 0.0,
-                consumed_rcu,
-            }));
+            return Ok(Some(Outcome::Raced));
         }
         let send = async |seen: &Seen| {
             let written = self
@@ -326,12 +312,9 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                 .await;
             Ok(written.map_err(of_item)?.map(|write| (write, ())))
         };
-        let written = until_it_rests(&change.seen(found.into()), 0, send).await?;
-        Ok(written.map(|(write, ())| Tried {
-            outcome: write.outcome,
-            consumed_wcu: write.consumed_wcu,
-            consumed_rcu,
-        }))
+        let seen = change.seen(found.into());
+        let written = until_it_rests(&seen, 0, &mut spent.consumed_wcu, send).await?;
+        Ok(written.map(|(outcome, ())| outcome))
     }
 
     /// Sends the update of an item that should cost so much, when its turn has come. `None`: not begun, or not acknowledged before it
@@ -354,6 +337,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
                         Outcome::Rejected(_) | Outcome::Unclear(_) => {
                             write.consumed_wcu.max(should_cost)
                         }
+                        // Of what nothing can be made nothing was sent, and it has cost nothing.
                         _ => write.consumed_wcu,
                     });
                     Ok(write)

@@ -129,6 +129,17 @@ impl<'a> Turn<'a> {
         self.budget.read_cost().per_item()
     }
 
+    /// The turn of all items but so many, of which nothing was sent. If that is all of them the turn is over (`None`): what it took is
+    /// given back, and it says nothing of what writes cost.
+    pub fn without(mut self, unsent: u64) -> Option<Turn<'a>> {
+        self.items = self.items.saturating_sub(unsent as usize);
+        if unsent > 0 && self.items == 0 {
+            self.side.ceiling.settle(self.taken, 0.0);
+            return None;
+        }
+        Some(self)
+    }
+
     /// Ends the turn of a write that was answered at a cost of this many capacity units. The table throttled so many of its
     /// items, and refused so many for good: what those cost is not told, so they are paid for like any other.
     pub fn end_write(self, units: f64, throttles: u64, rejected: u64) {
@@ -236,5 +247,30 @@ mod tests {
         }
         let seconds = begin.elapsed().as_secs_f64();
         assert!((39.0..42.0).contains(&seconds), "{seconds}");
+    }
+
+    /// budget: an item of which nothing can be made is never sent, so the budget does not pay for it, and what the others cost is
+    /// what is learnt.
+    #[tokio::test(start_paused = true)]
+    async fn budget_of_items_that_are_not_sent() {
+        let budget = Budget::new(Share::Whole);
+        budget.write.set_rate(100.0);
+        let pace = Pace::new(&budget, 25, Some(40.0), None);
+        let until = Until::after(Duration::from_secs(3_600));
+        let begin = Instant::now();
+        for _ in 0..1_000 {
+            let turn = pace.write(1, &until).await.unwrap();
+            assert!(turn.without(1).is_none());
+        }
+        let seconds = begin.elapsed().as_secs_f64();
+        assert!(seconds < 1.0, "{seconds}");
+        for _ in 0..25 {
+            let turn = pace.write(2, &until).await.unwrap();
+            let turn = turn.without(1).expect("one was sent");
+            turn.end_write(40.0, 0, 0);
+        }
+        let seconds = begin.elapsed().as_secs_f64();
+        assert!((9.0..12.0).contains(&seconds), "{seconds}");
+        assert!((pace.writes.per_item() - 40.0).abs() < 1e-9);
     }
 }

@@ -232,20 +232,25 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Sends each of these items, with its place in the request, by its own UpdateItem, and takes over what becomes of it.
     async fn settle_alone(&self, which: Vec<(usize, Cow<'_, Seen>)>, result: &mut BatchResult) {
         let mut alone = stream::iter(which)
-            .map(|(i, item)| async move { (i, self.write_alone(item).await) })
+            .map(|(i, item)| async move {
+                let mut consumed_wcu = 0.0;
+                let outcome = self.write_alone(item, &mut consumed_wcu).await;
+                (i, outcome, consumed_wcu)
+            })
             .buffer_unordered(MAX_WINDOW);
-        while let Some((i, written)) = alone.next().await {
-            result.outcomes[i] = written.map(|write| {
-                let write = write?;
-                result.consumed_wcu += write.consumed_wcu;
-                Some(write.outcome)
-            });
+        while let Some((i, outcome, consumed_wcu)) = alone.next().await {
+            result.outcomes[i] = outcome;
+            result.consumed_wcu += consumed_wcu;
         }
     }
 
     /// Sends one guarded update by itself, and once more from what has become of the item as long as that may help. `None`: not
-    /// begun, or not acknowledged before the time was over.
-    async fn write_alone(&self, item: Cow<'_, Seen>) -> Result<Option<Write>> {
+    /// begun, or not acknowledged before the time was over. What it has cost is added to `consumed_wcu`.
+    async fn write_alone(
+        &self,
+        item: Cow<'_, Seen>,
+        consumed_wcu: &mut f64,
+    ) -> Result<Option<Outcome>> {
         let of_key = |error: Error| error.context(format!("key {}", item.key));
         let send = async |seen: &Seen| {
             let written = self.attempt(1, || self.writer.update(seen)).await;
@@ -257,12 +262,11 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
         };
         // An item of its own is what a batch has found in place of the one that was read.
         let made_again = u32::from(matches!(item, Cow::Owned(_)));
-        let written = until_it_rests(&item, made_again, send).await;
-        let Some((write, ())) = written.map_err(of_key)? else {
+        let written = until_it_rests(&item, made_again, consumed_wcu, send).await;
+        let Some((outcome, ())) = written.map_err(of_key)? else {
             return Ok(None);
         };
-        let outcome = self.judge(&item, write.outcome).await?;
-        Ok(Some(Write { outcome, ..write }))
+        self.judge(&item, outcome).await.map(Some)
     }
 
     async fn judge(&self, item: &Seen, outcome: Outcome) -> Result<Outcome> {

@@ -58,8 +58,10 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             || self.pace.write(items, &self.until),
             async |turn| match write().await {
                 Ok(written) => {
-                    let (units, throttles) = (written.consumed_wcu(), written.throttles());
-                    turn.end_write(units, throttles, written.rejected());
+                    if let Some(turn) = turn.without(written.unmade()) {
+                        let (units, throttles) = (written.consumed_wcu(), written.throttles());
+                        turn.end_write(units, throttles, written.rejected());
+                    }
                     Ok(written)
                 }
                 Err(error) => {
@@ -89,7 +91,9 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             Ok(Some(Outcome::Vanished)) => counters.vanished += 1,
             // What has moved is tried again before it comes here.
             Ok(Some(Outcome::Contended | Outcome::Moved(_))) => counters.contended += 1,
-            Ok(Some(Outcome::Rejected(reason) | Outcome::Unclear(reason))) => {
+            Ok(Some(
+                Outcome::Unmade(reason) | Outcome::Rejected(reason) | Outcome::Unclear(reason),
+            )) => {
                 tracing::info!(%key, reason, "this item's update is refused for good");
                 counters.rejected += 1;
                 result.rejected.push(Rejected {
@@ -122,19 +126,20 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
 }
 
 /// Sends the update of an item, and once more from what has become of it if it has moved, three times at most: then it is contended.
-/// Of these so many are over: it was `made_again` by whoever sent it before. What all of these have cost is that of the last one.
+/// Of these so many are over: it was `made_again` by whoever sent it before. What each has cost is added to `consumed_wcu`, whatever
+/// comes of the next.
 pub(in crate::engine) async fn until_it_rests<T>(
     item: &Seen,
     made_again: u32,
+    consumed_wcu: &mut f64,
     send: impl AsyncFn(&Seen) -> Result<Option<(Write, T)>>,
-) -> Result<Option<(Write, T)>> {
+) -> Result<Option<(Outcome, T)>> {
     let mut item = Cow::Borrowed(item);
-    let mut consumed_wcu = 0.0;
     for again in made_again.. {
         let Some((write, told)) = send(&item).await? else {
             break;
         };
-        consumed_wcu += write.consumed_wcu;
+        *consumed_wcu += write.consumed_wcu;
         let outcome = match write.outcome {
             Outcome::Moved(now) if again < MADE_AGAIN => {
                 item = Cow::Owned(*now);
@@ -143,11 +148,7 @@ pub(in crate::engine) async fn until_it_rests<T>(
             Outcome::Moved(_) => Outcome::Contended,
             outcome => outcome,
         };
-        let write = Write {
-            outcome,
-            consumed_wcu,
-        };
-        return Ok(Some((write, told)));
+        return Ok(Some((outcome, told)));
     }
     Ok(None)
 }
@@ -159,11 +160,18 @@ pub(super) trait Written {
     fn throttles(&self) -> u64;
     /// How many parts of it DynamoDB refuses for good.
     fn rejected(&self) -> u64;
+    /// How many parts of it were not sent.
+    fn unmade(&self) -> u64;
 }
 
 /// Whether it tells nothing of what it cost. What the words of a refusal mean is judged later.
 fn is_rejected(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Rejected(_) | Outcome::Unclear(_))
+}
+
+/// Whether nothing was sent.
+fn is_unmade(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Unmade(_))
 }
 
 impl Written for Write {
@@ -178,6 +186,10 @@ impl Written for Write {
     fn rejected(&self) -> u64 {
         is_rejected(&self.outcome).into()
     }
+
+    fn unmade(&self) -> u64 {
+        is_unmade(&self.outcome).into()
+    }
 }
 
 impl Written for (Write, Option<Item>) {
@@ -191,6 +203,10 @@ impl Written for (Write, Option<Item>) {
 
     fn rejected(&self) -> u64 {
         self.0.rejected()
+    }
+
+    fn unmade(&self) -> u64 {
+        self.0.unmade()
     }
 }
 
@@ -208,11 +224,53 @@ impl Written for Batch {
         let rejected = |outcome: &&Result<Outcome>| outcome.as_ref().is_ok_and(is_rejected);
         self.outcomes.iter().filter(rejected).count() as u64
     }
+
+    fn unmade(&self) -> u64 {
+        let unmade = |outcome: &&Result<Outcome>| outcome.as_ref().is_ok_and(is_unmade);
+        self.outcomes.iter().filter(unmade).count() as u64
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Key;
+
+    /// accounting: what the tries before have cost is counted, also if the time is over, or one fails, before the item rests.
+    #[tokio::test]
+    async fn accounting_of_an_item_that_moves_until_the_end() {
+        let item = || Seen::from(PackedKey::from(&Key(Item::new())));
+        let moved = || Write {
+            outcome: Outcome::Moved(Box::new(item())),
+            consumed_wcu: 2.0,
+        };
+        for (sent, spent, rests) in [
+            (1, 2.0, None),
+            (2, 4.0, None),
+            (4, 8.0, Some(Outcome::Contended)),
+        ] {
+            for fails in [false, true] {
+                let tries = std::cell::Cell::new(0);
+                let send = async |_: &Seen| {
+                    tries.set(tries.get() + 1);
+                    match (tries.get() > sent, fails) {
+                        (false, _) => Ok(Some((moved(), ()))),
+                        (true, false) => Ok(None),
+                        (true, true) => Err(Error::new(ErrorKind::Internal, "odd")),
+                    }
+                };
+                let mut consumed_wcu = 0.0;
+                let ended = until_it_rests(&item(), 0, &mut consumed_wcu, send).await;
+                assert_eq!(consumed_wcu, spent);
+                match (fails && rests.is_none(), ended) {
+                    (true, ended) => assert!(ended.is_err()),
+                    (false, ended) => {
+                        assert_eq!(ended.unwrap().map(|(outcome, ())| outcome), rests)
+                    }
+                }
+            }
+        }
+    }
 
     /// budget: what is refused says nothing of what an item costs, in whichever words it is refused.
     #[test]

@@ -252,12 +252,9 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     async fn write_and_try(&self, item: &Seen, place: Place<'_>, result: &mut PageResult) {
         let key = &item.key;
         let send = async |seen: &Seen| self.attempt(1, || self.writer.update_and_show(seen)).await;
-        let shown = until_it_rests(item, 0, send).await;
+        let shown = until_it_rests(item, 0, &mut result.counters.consumed_wcu, send).await;
         let (outcome, written) = match shown {
-            Ok(Some((write, written))) => {
-                result.counters.consumed_wcu += write.consumed_wcu;
-                (self.validity.judge(write.outcome).await, written)
-            }
+            Ok(Some((outcome, written))) => (self.validity.judge(outcome).await, written),
             Ok(None) => return self.take(result, key, Ok(None)),
             Err(error) => (unless_busy(error), None),
         };
