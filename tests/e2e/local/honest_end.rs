@@ -71,7 +71,9 @@ async fn no_secrets_in_logs() {
     // Every item has something in `visits` to which 1 cannot be added, so all are refused.
     let ended = Ended::run(command.env("RUST_LOG", "info")).expect_code(3);
     assert!(
-        ended.stderr.contains("refuses this item's update"),
+        ended
+            .stderr
+            .contains("this item's update is refused for good"),
         "{}",
         ended.stderr
     );
