@@ -91,7 +91,7 @@ enum Command {
     /// Cancel a run for good, wherever it runs.
     #[command(after_help = examples::CANCEL)]
     Cancel(args::OneRunArgs),
-    /// List the items that DynamoDB refused for good, and try them again.
+    /// List the items that could not be updated, and try them again.
     #[command(after_help = examples::REJECTED)]
     Rejected(rejected::RejectedArgs),
     /// Write a report of a run, as HTML or Markdown, from its durable records.

@@ -29,7 +29,7 @@ pub enum ErrorKind {
     AccessDenied,
     /// The update left the first migrated item pending.
     UpdateDoesNotExtinguish,
-    /// DynamoDB refuses the update of more items than the operator puts up with.
+    /// More items cannot be updated than the operator puts up with.
     TooManyRejected,
     /// Another worker has claimed the segment since; this one may not move the checkpoint.
     Fenced,

@@ -379,7 +379,7 @@ pub trait CheckpointReader: Send + Sync {
     fn count_note(&self, run: &RunRecord)
     -> impl Future<Output = Result<Option<CountNote>>> + Send;
 
-    /// The items of one pass under one shard that DynamoDB refuses, in no particular order; strongly consistent.
+    /// The items of one pass under one shard that cannot be updated, in no particular order; strongly consistent.
     fn rejected(
         &self,
         run: &RunRecord,

@@ -1,5 +1,5 @@
 //! Everything durable: whatever a rerun, a status or a takeover needs stands here and nowhere else. A run has one run record,
-//! a segment record per segment and pass, a history, the items that DynamoDB refuses, and a note of how far a count has come; a large
+//! a segment record per segment and pass, a history, the items that cannot be updated, and a note of how far a count has come; a large
 //! one has copies of its run record besides. All runs of a table of records are on one list.
 
 mod count_note;

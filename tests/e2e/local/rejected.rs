@@ -1,4 +1,4 @@
-//! Items that DynamoDB refuses, tried again: the books of the run balance, and it ends.
+//! Items that cannot be updated, tried again: the books of the run balance, and it ends.
 
 use std::time::Instant;
 
@@ -73,7 +73,7 @@ async fn accounting_and_proof_after_rejected_items_are_mended() {
     assert!(
         report
             .stdout
-            .contains("NOT complete: DynamoDB refuses the update of 20 items of table stuff"),
+            .contains("NOT complete: 20 items of table stuff cannot be updated"),
         "{}",
         report.stdout
     );

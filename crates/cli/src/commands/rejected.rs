@@ -1,4 +1,4 @@
-//! `backfill rejected`: the items that DynamoDB refused for good, and another try at them.
+//! `backfill rejected`: the items that could not be updated, and another try at them.
 
 use backfill_core::engine::planner::describe;
 use backfill_core::engine::rejected::Retried;

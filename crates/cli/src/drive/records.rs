@@ -102,7 +102,7 @@ fn no_such_run(run_id: &str, checkpoints: &CheckpointTable, connection: &Connect
     )
 }
 
-/// The items that DynamoDB refuses in the current pass of a run, in no particular order.
+/// The items that cannot be updated in the current pass of a run, in no particular order.
 pub async fn rejected(run: &RunRecord, checkpoints: &CheckpointTable) -> Result<Vec<Rejected>> {
     let under = |shard| checkpoints.rejected(run, run.pass, shard);
     let rejected = retry_each(&Until::after(PATIENCE), 0..run.shards, under).await?;

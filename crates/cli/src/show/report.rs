@@ -42,7 +42,7 @@ pub struct Report {
     pub prices: Prices,
     /// What the workers noted in all passes.
     pub history: Vec<HistoryBucket>,
-    /// Items of the current pass that DynamoDB refuses, at most [`MOST_REJECTED`], by segment and time.
+    /// Items of the current pass that cannot be updated, at most [`MOST_REJECTED`], by segment and time.
     pub rejected: Vec<Rejected>,
     /// How many such items there are in the current pass.
     pub rejected_count: usize,

@@ -1,4 +1,4 @@
-//! The items that DynamoDB refused for good are tried again, under the guard of the run and within its budget, and no others.
+//! The items that could not be updated are tried again, under the guard of the run and within its budget, and no others.
 //! What becomes of them moves in the books of the run, and if none is left, the run is verified.
 
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ pub struct Retried {
     pub vanished: u64,
     /// Items whose sources kept moving while their values were computed: they are left to the next pass.
     pub contended: u64,
-    /// Items that were refused again, with the reason of now.
+    /// Items that are rejected again, with the reason of now.
     pub rejected: Vec<Rejected>,
 }
 
@@ -61,7 +61,7 @@ impl Retried {
             contended => format!(", {contended} contended"),
         };
         format!(
-            "{} of {} items that DynamoDB refused were tried again: {} updated, {} raced, {} vanished, {} refused again{contended}",
+            "{} of {} rejected items were tried again: {} updated, {} raced, {} vanished, {} rejected again{contended}",
             self.updated + self.raced + self.vanished + self.contended + self.rejected.len() as u64,
             self.before,
             self.updated,

@@ -23,7 +23,7 @@ pub struct Counters {
     pub raced: u64,
     /// Items that were deleted or had expired between scan and write.
     pub vanished: u64,
-    /// Items whose update DynamoDB refuses for good.
+    /// Items that cannot be updated: DynamoDB refuses the update for good, or no value can be made of them.
     pub rejected: u64,
     /// Items whose sources kept moving: a live writer changed them three times while a value was computed from them. They are left to
     /// the next pass.

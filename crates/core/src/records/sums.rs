@@ -51,7 +51,7 @@ pub struct BlockSum {
     pub block: u32,
     /// Its segments that are in the sum, by their places, with the items that each has scanned.
     pub segments: Vec<(u8, u64)>,
-    /// Items that DynamoDB refuses, by the places of the segments that have any.
+    /// Items that cannot be updated, by the places of the segments that have any.
     pub rejected: Vec<(u8, u64)>,
     /// Totals.
     pub counters: Counters,

@@ -80,7 +80,7 @@ pub struct SweptSegment {
     pub segment: u32,
     /// Items that scans evaluated.
     pub scanned: u64,
-    /// Items whose update DynamoDB refuses for good.
+    /// Items that cannot be updated.
     pub rejected: u64,
 }
 
@@ -156,7 +156,7 @@ pub struct Summary {
     pub raced: u64,
     /// Items that were deleted or had expired between scan and write.
     pub vanished: u64,
-    /// Items whose update DynamoDB refuses for good, each once.
+    /// Items that cannot be updated, each once.
     pub rejected: u64,
     /// Items whose sources kept moving while values were computed from them; they were left to the next pass.
     pub contended: u64,

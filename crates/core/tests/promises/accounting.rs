@@ -112,7 +112,7 @@ fn accounting_of_rejected_items_one_by_one() {
         let now = world.record().await;
         assert_eq!((now.status, &now.proof), (RunStatus::Incomplete, &None));
         assert_eq!(now.owner, run.owner);
-        assert!(now.message.contains("1 refused again"), "{}", now.message);
+        assert!(now.message.contains("1 rejected again"), "{}", now.message);
         let moved = |event: &&backfill_core::records::Event| event.what == "rejected";
         let moved = now.events.iter().find(moved).unwrap();
         assert_eq!((moved.old.as_str(), moved.new.as_str()), ("3", "1"));

@@ -4,7 +4,7 @@
 //! | attribute | holds |
 //! |---|---|
 //! | `s0` to `s63` | items that the segment in this place has scanned: it is in the sum |
-//! | `x0` to `x63` | items of it that DynamoDB refuses, if any |
+//! | `x0` to `x63` | items of it that cannot be updated, if any |
 //! | `scanned`, `matched`, … | totals |
 //! | `w17`, `r17` | writes and reads whose time was in this bucket |
 //!

@@ -51,7 +51,7 @@ impl Report {
             (RunStatus::Incomplete, None) if self.rejected_count > 0 => Brief {
                 verdict: Verdict::NotComplete,
                 headline: format!(
-                    "NOT complete: DynamoDB refuses the update of {} of table {table}. What is pending was not counted since others \
+                    "NOT complete: {} of table {table} cannot be updated. What is pending was not counted since others \
                      were mended.",
                     items(self.rejected_count as u64)
                 ),
@@ -218,8 +218,8 @@ impl Report {
         if self.rejected_count > 0 {
             advice.push((
                 format!(
-                    "DynamoDB refuses the update of {} for good, each with its reason below. Fix them, or change the \
-                     spec so that it leaves them out; then try these again:",
+                    "{} cannot be updated, each with its reason below. Fix them, or change the spec \
+                     so that it leaves them out; then try these again:",
                     items(self.rejected_count as u64)
                 ),
                 Some(self.command("rejected") + " --retry"),

@@ -257,8 +257,8 @@ fn passes(report: &Report) -> Markup {
             }
         }
         p.soft {
-            "Matched = updated by this run + raced (a live writer was first) + vanished (deleted meanwhile) + rejected (DynamoDB \
-             refuses the update for good)"
+            "Matched = updated by this run + raced (a live writer was first) + vanished (deleted meanwhile) + rejected (cannot be \
+             updated)"
             @if contended { " + contended (a live writer changed the item again and again while its value was computed)" }
             "."
             @if report.passes.len() > 1 {

@@ -1,4 +1,4 @@
-//! The items that DynamoDB refuses for good: each is recorded before it is counted, and a pass with more of them than the
+//! The items that cannot be updated: each is recorded before it is counted, and a pass with more of them than the
 //! operator puts up with ends.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,8 +80,8 @@ impl<'a> Rejections<'a> {
             Error::new(
                 ErrorKind::TooManyRejected,
                 format!(
-                    "DynamoDB refuses the update of {count} items for good, more than max_rejected = {max}, such as that of \
-                     key {}: {}; run {run_id} has a record of each",
+                    "{count} items cannot be updated, more than max_rejected = {max}, such as that of key {}: {}; run {run_id} has a \
+                     record of each",
                     last.key, last.reason
                 ),
             )
