@@ -1,7 +1,7 @@
 //! `backfill rejected`: the items that could not be updated, and another try at them.
 
 use backfill_core::engine::planner::describe;
-use backfill_core::engine::rejected::Retried;
+use backfill_core::engine::rejected::{RETRY_CONTENDED, Retried};
 use backfill_core::engine::steering::RateChange;
 use backfill_core::records::{Rejected, RunRecord, RunStatus};
 use backfill_core::request::RequestedSettings;
@@ -178,7 +178,7 @@ fn text(run: &RunRecord, retried: Option<&Retried>, items: &[Rejected], place: &
     if let Some(retried) = retried {
         let contended = match retried.contended {
             0 => String::new(),
-            contended => format!(", {contended} contended"),
+            contended => format!(", {contended} contended; {RETRY_CONTENDED}"),
         };
         lines.push(format!(
             "tried again: {} updated, {} raced, {} vanished, {} rejected{contended}",

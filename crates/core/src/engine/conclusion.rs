@@ -173,10 +173,18 @@ fn what_follows(record: &RunRecord, count: &Verification) -> Consequence {
         let next_pass = ConclusionStatus::NextPass;
         (next_pass, RunStatus::Running, next, message)
     } else {
+        let makes_values = record.spec.compute.is_some() || record.spec.code.is_some();
+        let contended = match makes_values {
+            true => {
+                " or, if items were contended, for one that changes again and again what their values are made from, and wait \
+                 until it is quiet,"
+            }
+            false => ",",
+        };
         let message = format!(
             "{remaining} items are still pending after {} passes, such as {samples}; if they are among the rejected ones \
-             (backfill rejected), mend them and try these again, and else look for a writer that makes items pending again, \
-             then start the run again for further passes",
+             (backfill rejected), mend them and try these again, and else look for a writer that makes items pending \
+             again{contended} then start the run again for further passes",
             record.passes()
         );
         let incomplete = ConclusionStatus::Incomplete;
@@ -300,6 +308,31 @@ mod tests {
                 max_read_units: None,
             },
             indexes: Vec::new(),
+        }
+    }
+
+    /// honest-end: if items remain, the writers to look for are named. Only a run that makes its values from the item has contended
+    /// ones.
+    #[test]
+    fn honest_end_names_the_writers_to_look_for() {
+        for (what, is_computed) in [
+            (r#""set":{"a":1}"#, false),
+            (r#""compute":{"a":"${b}"}"#, true),
+        ] {
+            let json = format!(r#"{{"table":"stuff",{what},"max_passes":1}}"#);
+            let count = Verification {
+                remaining: 3,
+                scanned: 9,
+                ..Verification::new(8)
+            };
+            let message = what_follows(&run_of(&json), &count).message;
+            let of_all = "a writer that makes items pending again";
+            assert!(message.contains(of_all), "{message}");
+            let of_sources =
+                "if items were contended, for one that changes again and again what their values";
+            assert_eq!(message.contains(of_sources), is_computed, "{message}");
+            let last = "then start the run again for further passes";
+            assert!(message.ends_with(last), "{message}");
         }
     }
 

@@ -53,12 +53,16 @@ pub struct Retried {
     pub rejected: Vec<Rejected>,
 }
 
+/// What is to be done about contended items: they have lost their record as rejected ones, so that another try would not see them.
+pub const RETRY_CONTENDED: &str =
+    "start the run again while nothing changes what the values of the contended ones are made from";
+
 impl Retried {
     /// What came of it, for a person.
     fn sentence(&self) -> String {
         let contended = match self.contended {
             0 => String::new(),
-            contended => format!(", {contended} contended"),
+            contended => format!(", {contended} contended; {RETRY_CONTENDED}"),
         };
         format!(
             "{} of {} rejected items were tried again: {} updated, {} raced, {} vanished, {} rejected again{contended}",
@@ -370,4 +374,30 @@ async fn look<T: TableWriter>(
     let should_cost = read_units(bytes as u64);
     pace.look_at(writer, &item.key, LookBy::Page, should_cost, until)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Contended items have lost their record, so the sentence says what finds them; it says nothing of it if there are none.
+    #[test]
+    fn what_came_of_another_try_says_what_to_do_about_contended_items() {
+        let sentence = |contended| {
+            let retried = Retried {
+                before: 3,
+                updated: 1,
+                contended,
+                ..Retried::default()
+            };
+            retried.sentence()
+        };
+        assert_eq!(
+            sentence(2),
+            format!(
+                "3 of 3 rejected items were tried again: 1 updated, 0 raced, 0 vanished, 0 rejected again, 2 contended; {RETRY_CONTENDED}"
+            )
+        );
+        assert!(sentence(0).ends_with("0 rejected again"));
+    }
 }

@@ -226,7 +226,23 @@ impl Report {
             ));
         }
         let remaining = self.summary.remaining.unwrap_or_default();
-        if remaining > self.rejected_count as u64 {
+        let is_more_than_rejected = remaining > self.rejected_count as u64;
+        let contended = self.passes.last().map_or(0, |pass| pass.counters.contended);
+        if contended > 0 && (is_more_than_rejected || self.run.proof.is_none()) {
+            let (was, value) = match contended {
+                1 => ("was", "its value is"),
+                _ => ("were", "their values are"),
+            };
+            advice.push((
+                format!(
+                    "{} {was} contended in the last pass: a live writer kept changing what {value} made from. Find that writer, and \
+                     start the run again while it is quiet.",
+                    items(contended)
+                ),
+                None,
+            ));
+        }
+        if is_more_than_rejected {
             advice.push((
                 "Items came into the table, or back into the state of before, behind the run: see that every writer sets the \
                  attribute. Then start it again, which begins a new pass."

@@ -328,6 +328,35 @@ fn contended_items_are_shown_if_there_are_any() {
     assert_eq!(html.matches("<td class=\"n\">4,321</td>").count(), 2);
 }
 
+/// What is to be done about contended items stands in the advice if some may remain, and only then.
+#[test]
+fn contended_items_that_may_remain_come_with_advice() {
+    let advice = |status: RunStatus, contended: u64, rejected: usize| {
+        let mut report = report(status);
+        report.passes[1].counters.contended = contended;
+        report.rejected_count = rejected;
+        let advice = report.brief().advice.into_iter();
+        let advice: Vec<String> = advice.map(|(what, _)| what).collect();
+        advice.join("\n")
+    };
+    let told = advice(RunStatus::Incomplete, 4_321, 0);
+    let says = "4,321 items were contended in the last pass: a live writer kept changing what their values are made from. Find that \
+                writer, and start the run again while it is quiet.";
+    assert!(told.contains(says), "{told}");
+    let one = advice(RunStatus::Incomplete, 1, 0);
+    let says = "1 item was contended in the last pass: a live writer kept changing what its value is made from.";
+    assert!(one.contains(says), "{one}");
+    for (status, contended, rejected) in [
+        (RunStatus::Incomplete, 0, 0),
+        // All that remain are rejected.
+        (RunStatus::Incomplete, 3, 60),
+        (RunStatus::Succeeded, 3, 0),
+    ] {
+        let told = advice(status, contended, rejected);
+        assert!(!told.contains("contended"), "{told}");
+    }
+}
+
 /// Items that have another value than their sources give now stand beside the proof, by number and by keys, if they were counted.
 #[test]
 fn other_values_stand_beside_the_proof() {
