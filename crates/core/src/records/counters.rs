@@ -25,8 +25,8 @@ pub struct Counters {
     pub vanished: u64,
     /// Items that cannot be updated: DynamoDB refuses the update for good, or no value can be made of them.
     pub rejected: u64,
-    /// Items whose sources kept moving: a live writer changed them three times while a value was computed from them. They are left to
-    /// the next pass.
+    /// Items whose sources kept moving: a value was computed from them four times, and a live writer changed them each time. They
+    /// are left to the next pass.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub contended: u64,
     /// Read capacity units, as DynamoDB reported them.
