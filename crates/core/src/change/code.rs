@@ -43,7 +43,8 @@ pub trait Code: Send + Sync + 'static {
 
     /// Makes what is to be written to an item, which has those attributes of [`Code::reads`] that it has in the table.
     ///
-    /// Errors: why nothing can be made of this item, for a person. The run lists it as rejected, and writes nothing to it.
+    /// Errors: why nothing can be made of this item, for a person. The run lists it as rejected, and writes nothing to it. What is the
+    /// item's own stands between double quotes in the reason, so that it is left out of records and logs.
     fn change(&self, item: &Item) -> std::result::Result<Made, String>;
 }
 
