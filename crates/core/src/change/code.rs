@@ -31,8 +31,8 @@ pub trait Code: Send + Sync + 'static {
     /// `1`. A run goes on only with the version that it was begun with.
     fn fingerprint(&self) -> String;
 
-    /// The attributes that the code is given of an item, by their names at the top level. A sweep reads these and the key, and the
-    /// guard of a write compares them, key attributes aside.
+    /// The attributes that the code is given of an item, by their names at the top level. A sweep reads these, the key and those of
+    /// [`Code::writes`], and the guard of a write compares them, key attributes aside.
     fn reads(&self) -> Vec<String>;
 
     /// The attributes that the code may set or remove, by their names at the top level: at least one, and no key attribute.
