@@ -1,6 +1,7 @@
 //! What an operator asks for: a spec, and the settings of its run, both checked before anything is written.
 
 mod document;
+mod execution_input;
 mod hours;
 mod settings;
 mod written_by;
