@@ -53,7 +53,9 @@ pub(super) fn cannot_be_computed(known: &Known<'_>) -> Vec<Warning> {
         reasons.join("; ")
     );
     let mut advice = vec![Advice::Do(
-        "give the templates a way for such values, or mend these items; else the run lists them as rejected".into(),
+        "give the templates a way for such values, such as a literal at the end of coalesce, or mend these items; else the run \
+         lists them as rejected"
+            .into(),
     )];
     let in_table = computed.failed.share.times(known.forecast.items as f64);
     if in_table.value > f64::from(known.settings.max_rejected) {
