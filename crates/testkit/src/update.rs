@@ -77,7 +77,7 @@ enum Write<'a> {
 }
 
 /// Refuses two paths of which one leads into the other.
-fn check_overlaps(update: &Update) -> Result<(), String> {
+pub(crate) fn check_overlaps(update: &Update) -> Result<(), String> {
     let mut paths: Vec<&Path> = update.remove.iter().collect();
     paths.extend(update.set.iter().map(|(path, _)| path));
     let of_sets = update.add.iter().chain(&update.delete);

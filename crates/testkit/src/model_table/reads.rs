@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Mutex;
 
-use backfill_core::change::{Parsed, SharedChange};
+use backfill_core::change::SharedChange;
 use backfill_core::clock::now_ms;
 use backfill_core::ports::{Alarm, Asks, LackingPage, Page, PageRequest, ReadAccess, TableReader};
 use backfill_core::table::{KeyAttribute, KeySchema, KeyType, TableDescription};
 use backfill_core::{Error, ErrorKind, Item, Key, Result};
 use tokio::time::Instant;
 
-use super::expressions::{Written, filter_of};
+use super::expressions::{Asked, Written};
 use super::state::{Position, STALE, position, segment_of};
 use super::table::ModelTable;
 
@@ -19,10 +19,10 @@ use super::table::ModelTable;
 pub struct ModelAccess {
     pub(super) table: ModelTable,
     pub(super) change: SharedChange,
-    /// The filter of the change's sweep, of its proof, and of the sweep for what items lack.
-    pub(super) filter: Parsed,
-    pub(super) proof: Parsed,
-    pub(super) lacks: Option<Parsed>,
+    /// What the change's sweep asks, its proof, and the sweep for what items lack.
+    pub(super) sweep: Asked,
+    pub(super) proof: Asked,
+    pub(super) lacks: Option<Asked>,
     /// What was written last: most changes write the same to every item.
     pub(super) written: Mutex<Option<Written>>,
 }
@@ -91,9 +91,9 @@ impl ReadAccess for ModelTable {
     fn reader(&self, change: SharedChange) -> ModelAccess {
         ModelAccess {
             table: self.clone(),
-            filter: filter_of(change.sweep()),
-            proof: filter_of(change.proof()),
-            lacks: change.lacks().map(|lacks| filter_of(&lacks.sweep)),
+            sweep: Asked::new(change.sweep()),
+            proof: Asked::new(change.proof()),
+            lacks: change.lacks().map(|lacks| Asked::new(&lacks.sweep)),
             written: Mutex::default(),
             change,
         }
@@ -113,12 +113,13 @@ impl TableReader for ModelAccess {
         let items = found.into_iter().map(|(_, item)| item);
         match request.asks {
             Asks::Sweep => {
-                let seen = items.filter(|item| self.filter.holds(item));
-                let seen = seen.map(|item| self.change.seen(item.into()));
+                let seen = items.filter(|item| self.sweep.finds(item));
+                let seen = seen.map(|item| self.change.seen(self.sweep.brings(&item).into()));
                 page.pending = seen.filter(|item| self.change.is_pending(item)).collect();
             }
             Asks::Proof => {
-                let found = items.filter(|item| self.proof.holds(item));
+                let found = items.filter(|item| self.proof.finds(item));
+                let found = found.map(|item| self.proof.brings(&item));
                 page.weigh(&*self.change, found.collect());
             }
         }
@@ -135,11 +136,16 @@ impl TableReader for ModelAccess {
             .lacks()
             .expect("what the update sets is asked for");
         let (found, next) = self.evaluated(request).await?;
-        let filter = self.lacks.as_ref();
-        let is_found = |item: &Item| filter.is_some_and(|filter| filter.holds(item));
+        let scanned = found.len() as u64;
+        let asked = self.lacks.as_ref();
+        let brought = |(_, item): &(Key, Item)| {
+            let asked = asked.filter(|asked| asked.finds(item))?;
+            Some(asked.brings(item))
+        };
+        let found: Vec<Item> = found.iter().filter_map(brought).collect();
         let lacking = |name| {
-            let lack = |item: &Item| is_found(item) && !item.contains_key(name);
-            found.iter().filter(|(_, item)| lack(item)).count()
+            let lack = found.iter().filter(|item| !item.contains_key(name));
+            lack.count()
         };
         let page = LackingPage {
             lacking: lacks
@@ -147,7 +153,7 @@ impl TableReader for ModelAccess {
                 .iter()
                 .map(|name| lacking(name) as u64)
                 .collect(),
-            scanned: found.len() as u64,
+            scanned,
             next,
             consumed_rcu: if request.consistent { 1.0 } else { 0.5 },
         };

@@ -192,7 +192,7 @@ impl TableWriter for ModelAccess {
         }
         let item = state.items.get(&position(key));
         let consumed = by.units(item.map_or(0, item_bytes));
-        let pending = |item: &&Item| self.filter.holds(item);
+        let pending = |item: &&Item| self.sweep.finds(item);
         Ok(Look {
             item: item
                 .filter(|item| by == LookBy::Page || pending(item))
