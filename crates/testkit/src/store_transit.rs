@@ -55,7 +55,8 @@ impl Transit for StoreTransit {
             segment, cursor, ..
         } = checkpoint;
         let total = run.settings.total_segments;
-        let passed = table.pending_behind(&run.spec, *segment, total, cursor);
+        let change = run.change().expect("this process has begun the run");
+        let passed = table.pending_behind(&*change, *segment, total, cursor);
         assert!(passed.is_empty(), "the checkpoint has passed {passed:?}");
     }
 

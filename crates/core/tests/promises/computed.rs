@@ -174,7 +174,7 @@ impl Case {
     }
 
     /// A table with so many items, and a run that no live writer disturbs. A crash leaves no gap: the store holds each checkpoint
-    /// against the table, if the predicate alone says what is pending.
+    /// against the table.
     pub fn world(self, faults: Faults, items: u64, settings: &str) -> World {
         self.world_with_spoilt(faults, items, &[], settings)
     }
@@ -195,10 +195,7 @@ impl Case {
             item
         };
         let table = ModelTable::of(faults.clone(), (0..items).map(item));
-        let store = match self.converges() {
-            true => ModelStore::new(faults.clone()),
-            false => ModelStore::new(StoreTransit::with_witness(faults.clone(), &table)),
-        };
+        let store = ModelStore::new(StoreTransit::with_witness(faults.clone(), &table));
         World::of(faults, table, store, self.request(settings))
     }
 

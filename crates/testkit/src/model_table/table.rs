@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use backfill_core::change::Change;
 use backfill_core::records::Cursor;
 use backfill_core::{Item, Key, Spec, Value};
 
-use super::expressions::pending_of;
+use super::expressions::{Asked, pending_of};
 use super::state::{State, key_of, key_of_item, position, segment_of};
 use crate::faults::Faults;
 
@@ -108,15 +109,18 @@ impl ModelTable {
         self.state.lock().unwrap().alarm_asked
     }
 
-    /// Keys of pending items that a cursor claims to have passed.
+    /// Keys of items pending by this change that a cursor claims to have passed. What is pending is said of the whole item, whatever
+    /// a sweep has brought along of it.
     pub fn pending_behind(
         &self,
-        spec: &Spec,
+        change: &dyn Change,
         segment: u32,
         total: u32,
         cursor: &Cursor,
     ) -> Vec<Key> {
-        let (state, pending) = (self.state.lock().unwrap(), pending_of(spec));
+        let (state, asked) = (self.state.lock().unwrap(), Asked::new(change.sweep()));
+        let is_pending =
+            |item: &Item| asked.finds(item) && change.is_pending(&change.seen(item.clone().into()));
         state
             .items
             .iter()
@@ -126,8 +130,8 @@ impl ModelTable {
                 Cursor::After(key) => **at <= position(key),
                 Cursor::Exhausted => true,
             })
-            .filter(|(_, item)| pending.holds(item))
             .filter(|((_, key), _)| !state.is_refused(key) && !state.mended.contains(key))
+            .filter(|(_, item)| is_pending(item))
             .map(|((_, key), _)| key.clone())
             .collect()
     }
