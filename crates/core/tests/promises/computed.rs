@@ -439,6 +439,54 @@ fn strike(case: Case, world: &World, id: u64, times: u32) {
 /// Ids that are pending in every case.
 const PENDING: [u64; 4] = [1, 2, 3, 13];
 
+/// computed, proof: of a map and a value inside it, a sweep brings along the map, and the guard compares it, since DynamoDB takes no two
+/// paths of which one leads into the other.
+#[test]
+fn computed_from_a_map_and_a_value_inside_it() {
+    let expected = |item: &Item| match &item["m"] {
+        Value::M(inside) => match &inside["x"] {
+            Value::S(x) => text(format!("{x}/{}", inside.len())),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    for mode in ["missing", "converge"] {
+        for times in [0, 1] {
+            in_virtual_time(async {
+                let faults = Faults::none(5);
+                let item = |id| {
+                    let mut item = ModelTable::key(id).0;
+                    let inside = [("x", text("x".repeat(id as usize % 5))), ("y", number(id))];
+                    let inside = inside.map(|(name, value)| (name.to_owned(), value));
+                    item.insert("m".into(), Value::M(inside.into()));
+                    item
+                };
+                let table = ModelTable::of(faults.clone(), (0..30).map(item));
+                let json = format!(
+                    r#"{{"table":"stuff","compute":{{"t":"${{m.x}}/${{m|size}}"}},"mode":"{mode}","total_segments":2,"max_passes":1}}"#
+                );
+                let request = Request::from_json(&json).unwrap();
+                let world = World::of(faults.clone(), table, ModelStore::new(faults), request);
+                for id in PENDING {
+                    // The value inside stays as it was.
+                    world.table.strike_before_writes(id, times, |item| {
+                        if let Some(Value::M(inside)) = item.as_mut().unwrap().get_mut("m") {
+                            inside.insert("z".into(), number(1));
+                        }
+                    });
+                }
+                assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded, "{mode}");
+                let items = world.table.items();
+                let wrong = items.values().find(|item| item["t"] != expected(item));
+                assert_eq!(wrong, None, "{mode} {times}");
+                let seen = summary(&world).await;
+                assert_eq!((seen.remaining, seen.different), (Some(0), Some(0)));
+                assert_eq!(world.counters().await.updated, 30, "{mode} {times}");
+            });
+        }
+    }
+}
+
 /// computed, accounting: what has moved is computed again from what is there, three times, in the same pass, wherever in its segment
 /// the item is and however it is written. What moves a fourth time is contended in segments, sums and run, and the next pass
 /// migrates it.
