@@ -354,6 +354,12 @@ impl<'a> Pace<'a> {
         self.writes.ceiling.to_record(now_ms)
     }
 
+    /// What an item is believed to cost to write.
+    #[cfg(test)]
+    pub(crate) fn units_per_write(&self) -> f64 {
+        self.writes.per_item()
+    }
+
     /// How the segment fared since this was last asked.
     pub fn review(&self) -> Review {
         let at_once = self.window.writes() as u32;

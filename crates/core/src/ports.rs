@@ -143,6 +143,9 @@ pub struct Batch {
     /// What became of each item, in the order of the request. An error leaves its item open: the item's own update has the
     /// last word.
     pub outcomes: Vec<Result<Outcome>>,
+    /// Items of which an update went out with the request. Nothing was sent of the others: nothing can be made of them, or they are
+    /// left to their own updates.
+    pub sent: usize,
     /// Write capacity units of the whole request, indexes and failed conditions included.
     pub consumed_wcu: f64,
 }

@@ -347,11 +347,13 @@ impl Writer {
             let left_open = || Error::new(ErrorKind::InvalidSpec, "batches are not possible");
             return Ok(Batch {
                 outcomes: items.iter().map(|_| Err(left_open())).collect(),
+                sent: 0,
                 consumed_wcu: 0.0,
             });
         };
         let write = self.update(item).await?;
         Ok(Batch {
+            sent: usize::from(!matches!(write.outcome, Outcome::Unmade(_))),
             outcomes: vec![Ok(write.outcome)],
             consumed_wcu: write.consumed_wcu,
         })
@@ -416,6 +418,7 @@ impl Writer {
         });
         Ok(Batch {
             outcomes: outcomes.collect(),
+            sent: count,
             consumed_wcu,
         })
     }

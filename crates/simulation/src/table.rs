@@ -209,6 +209,7 @@ impl TableWriter for SimulatedWriter {
             let write = self.update(item).await?;
             return Ok(Batch {
                 outcomes: vec![Ok(write.outcome)],
+                sent: 1,
                 consumed_wcu: write.consumed_wcu,
             });
         }
@@ -216,6 +217,7 @@ impl TableWriter for SimulatedWriter {
         let mut state = self.table.lock();
         let mut batch = Batch {
             outcomes: Vec::with_capacity(items.len()),
+            sent: items.len(),
             consumed_wcu: 0.0,
         };
         for item in items {

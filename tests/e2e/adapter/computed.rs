@@ -2,12 +2,18 @@
 //! writers.
 
 use backfill_core::change::{Seen, SharedChange};
+use backfill_core::engine::drive::Engine;
+use backfill_core::engine::planner::Planner;
+use backfill_core::engine::verifier::Verifier;
+use backfill_core::engine::worker::Worker;
+use backfill_core::pace::Share;
 use backfill_core::ports::{Asks, Outcome, PageRequest, ReadAccess as _, TableReader as _};
-use backfill_core::ports::{TableWriter as _, WriteAccess as _};
+use backfill_core::ports::{CheckpointReader as _, TableWriter as _, WriteAccess as _};
+use backfill_core::records::{Owner, RunStatus};
 use backfill_core::value::few::{Attributes as _, Few};
 use backfill_core::value::with_sorted_sets;
-use backfill_core::{Spec, Value};
-use backfill_dynamodb::{ReadOnly, ReadWrite};
+use backfill_core::{Request, Spec, Value};
+use backfill_dynamodb::{CheckpointTable, ReadOnly, ReadWrite};
 use backfill_e2e::convert::to_item;
 use backfill_e2e::tables::stuff;
 use serde_json::json;
@@ -192,6 +198,71 @@ async fn computed_items_of_every_fate_by_both_writers() {
         results.push((fates, items));
     }
     assert_eq!(results[0], results[1]);
+}
+
+/// accounting: a batch says how many of its items it has sent, which are those that a statement says the same of as an update.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_items_that_a_batch_leaves_open() {
+    let set = Value::Ss(vec!["a".into(), "b".into()]);
+    let text = Value::S("two".into());
+    // A number has no size.
+    let number = Value::N("1".into());
+    let table = Table::with_items(0).await;
+    for i in 0..24 {
+        let source = match i {
+            0..5 => &text,
+            5..22 => &set,
+            _ => &number,
+        };
+        put(&table, i, Some(source), None).await;
+    }
+    let change = spec(r#"{"table":"stuff","compute":{"x":"${s|size}"}}"#).change(&table.keys);
+    let writer = ReadWrite::new(table.connection.clone()).writer(change.clone(), KINDS[0]);
+    let mut seen = swept(&table, &change).await;
+    seen.sort_by_key(|item| match item.read.attribute("s") {
+        Some(Value::S(_)) => 0,
+        Some(Value::Ss(_)) => 1,
+        _ => 2,
+    });
+    for (items, sent) in [(0..24, 5), (4..22, 1), (5..24, 0), (22..23, 0)] {
+        let batch = writer.update_batch(&seen[items.clone()]).await.unwrap();
+        assert_eq!(batch.sent, sent, "{items:?}: {:?}", batch.outcomes);
+        assert_eq!(batch.consumed_wcu > 0.0, sent > 0);
+    }
+    let writer = ReadWrite::new(table.connection.clone()).writer(change, KINDS[1]);
+    for (item, sent) in [(10, 1), (22, 0)] {
+        let batch = writer.update_batch(&seen[item..=item]).await.unwrap();
+        assert_eq!(batch.sent, sent, "by UpdateItem: {:?}", batch.outcomes);
+    }
+}
+
+/// accounting, budget: items that no batch can hold are written by a request each, and no other request is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounting_of_requests_if_no_item_goes_out_in_a_batch() {
+    let table = Table::with_items(0).await;
+    for i in 0..60 {
+        let set = Value::Ss(vec![format!("tag {i}")]);
+        put(&table, i, Some(&set), None).await;
+    }
+    let request = r#"{"table":"stuff","compute":{"x":"${s|size}"},"total_segments":1}"#;
+    let request = Request::from_json(request).unwrap();
+    let access = ReadWrite::new(table.connection.clone());
+    let store = CheckpointTable::new(&table.connection, "checkpoints");
+    store.create_if_missing().await.unwrap();
+    let owner = Owner::from("me");
+    let engine = Engine {
+        planner: Planner::new(access.clone(), store.clone()),
+        worker: Worker::new(access.clone(), store.clone(), Share::Whole),
+        verifier: Verifier::new(access, store.clone()),
+    };
+    let plan = engine.planner.begin(&request, &owner).await.unwrap();
+    let run_id = plan.run_id.clone();
+    let ended = engine.drive(plan, &owner, &Default::default()).await;
+    assert_eq!(ended.unwrap(), RunStatus::Succeeded);
+    let run = store.run(&run_id).await.unwrap().unwrap();
+    let record = store.segment(&run, 1, 0).await.unwrap().unwrap();
+    assert_eq!(record.counters.updated, 60);
+    assert_eq!(record.latency.writes.requests(), 60);
 }
 
 /// proof: one strongly consistent page says what is pending and what differs, and of sources that cannot be computed from that they

@@ -92,6 +92,7 @@ impl TableWriter for ModelAccess {
             let rejected = made.into_iter().filter_map(|made| made.err());
             return Ok(Batch {
                 outcomes: rejected.map(|why| Ok(Outcome::Unmade(why))).collect(),
+                sent: 0,
                 consumed_wcu: 0.0,
             });
         }
@@ -105,6 +106,7 @@ impl TableWriter for ModelAccess {
         };
         let mut batch = Batch {
             outcomes: Vec::new(),
+            sent: made.iter().filter(|made| made.is_ok()).count(),
             consumed_wcu: 0.0,
         };
         for (item, made) in items.iter().zip(made) {

@@ -12,8 +12,8 @@ use super::validity::Validity;
 use crate::change::{Seen, SharedChange};
 use crate::clock::now_ms;
 use crate::engine::canary::Quota;
-use crate::pace::Pace;
 use crate::pace::retry::{Until, retry_until};
+use crate::pace::{Pace, Turn};
 use crate::ports::{Batch, Outcome, SegmentStore, TableWriter, Write};
 use crate::records::Rejected;
 use crate::value::packed::PackedKey;
@@ -58,10 +58,7 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             || self.pace.write(items, &self.until),
             async |turn| match write().await {
                 Ok(written) => {
-                    if let Some(turn) = turn.without(written.unmade()) {
-                        let (units, throttles) = (written.consumed_wcu(), written.throttles());
-                        turn.end_write(units, throttles, written.rejected());
-                    }
+                    end(turn, items, &written);
                     Ok(written)
                 }
                 Err(error) => {
@@ -153,6 +150,15 @@ pub(in crate::engine) async fn until_it_rests<T>(
     Ok(None)
 }
 
+/// Ends the turn of a write of so many items. Of those of which nothing was sent it says nothing.
+fn end(turn: Turn<'_>, items: usize, written: &impl Written) {
+    let unsent = items.saturating_sub(written.sent());
+    if let Some(turn) = turn.without(unsent as u64) {
+        let (units, throttles) = (written.consumed_wcu(), written.throttles());
+        turn.end_write(units, throttles, written.rejected());
+    }
+}
+
 /// An answer to a write.
 pub(super) trait Written {
     fn consumed_wcu(&self) -> f64;
@@ -160,18 +166,13 @@ pub(super) trait Written {
     fn throttles(&self) -> u64;
     /// How many parts of it DynamoDB refuses for good.
     fn rejected(&self) -> u64;
-    /// How many parts of it were not sent.
-    fn unmade(&self) -> u64;
+    /// How many parts of it were sent.
+    fn sent(&self) -> usize;
 }
 
 /// Whether it tells nothing of what it cost. What the words of a refusal mean is judged later.
 fn is_rejected(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Rejected(_) | Outcome::Unclear(_))
-}
-
-/// Whether nothing was sent.
-fn is_unmade(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Unmade(_))
 }
 
 impl Written for Write {
@@ -187,8 +188,8 @@ impl Written for Write {
         is_rejected(&self.outcome).into()
     }
 
-    fn unmade(&self) -> u64 {
-        is_unmade(&self.outcome).into()
+    fn sent(&self) -> usize {
+        (!matches!(self.outcome, Outcome::Unmade(_))).into()
     }
 }
 
@@ -205,8 +206,8 @@ impl Written for (Write, Option<Item>) {
         self.0.rejected()
     }
 
-    fn unmade(&self) -> u64 {
-        self.0.unmade()
+    fn sent(&self) -> usize {
+        self.0.sent()
     }
 }
 
@@ -225,16 +226,18 @@ impl Written for Batch {
         self.outcomes.iter().filter(rejected).count() as u64
     }
 
-    fn unmade(&self) -> u64 {
-        let unmade = |outcome: &&Result<Outcome>| outcome.as_ref().is_ok_and(is_unmade);
-        self.outcomes.iter().filter(unmade).count() as u64
+    fn sent(&self) -> usize {
+        self.sent
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
     use crate::Key;
+    use crate::pace::{Budget, Share};
 
     /// accounting: what the tries before have cost is counted, also if the time is over, or one fails, before the item rests.
     #[tokio::test]
@@ -272,6 +275,43 @@ mod tests {
         }
     }
 
+    /// budget: what an item costs is learnt from those that a batch has sent. A batch that has sent none is no request, and gives back
+    /// what it took.
+    #[tokio::test(start_paused = true)]
+    async fn budget_of_batches_that_leave_items_open() {
+        let open = || Err(Error::new(ErrorKind::Unavailable, "a set"));
+        let unmade = || Ok(Outcome::Unmade("no number".into()));
+        let budget = Budget::new(Share::Whole);
+        let pace = Pace::new(&budget, 25, Some(4.0), None);
+        let until = Until::after(Duration::from_secs(3_600));
+        let begin = Instant::now();
+        for _ in 0..1_000 {
+            let outcomes = std::iter::repeat_with(open).take(24).chain([unmade()]);
+            let batch = Batch {
+                outcomes: outcomes.collect(),
+                sent: 0,
+                consumed_wcu: 0.0,
+            };
+            end(pace.write(25, &until).await.unwrap(), 25, &batch);
+        }
+        assert!(begin.elapsed() < Duration::from_secs(1));
+        assert_eq!(pace.units_per_write(), 4.0, "nothing is learnt");
+        assert!(pace.review().latency.writes.is_empty());
+        for _ in 0..50 {
+            let updated = std::iter::repeat_with(|| Ok(Outcome::Updated)).take(5);
+            let others = std::iter::repeat_with(open).take(19).chain([unmade()]);
+            let batch = Batch {
+                outcomes: updated.chain(others).collect(),
+                sent: 5,
+                consumed_wcu: 10.0,
+            };
+            end(pace.write(25, &until).await.unwrap(), 25, &batch);
+        }
+        let per_item = pace.units_per_write();
+        assert!((per_item - 2.0).abs() < 0.01, "{per_item}");
+        assert_eq!(pace.review().latency.writes.requests(), 50);
+    }
+
     /// budget: what is refused says nothing of what an item costs, in whichever words it is refused.
     #[test]
     fn budget_of_refusals_whatever_their_words() {
@@ -293,6 +333,7 @@ mod tests {
         assert_eq!(rejected, [1, 1, 0, 0]);
         let batch = Batch {
             outcomes: outcomes().into_iter().map(Ok).collect(),
+            sent: 4,
             consumed_wcu: 4.0,
         };
         assert_eq!(batch.rejected(), 2);
