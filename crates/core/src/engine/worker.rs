@@ -485,12 +485,21 @@ fn log_end(chunk: &Chunk, record: &SegmentRecord, did: Counters, time: Duration)
     );
 }
 
-/// How many writes of an item the units that a segment has consumed have paid: one of each item that matched, and the check of its
-/// trial, which costs as much as two.
+/// How many writes of an item the units that a segment has consumed have paid: one of each item that was sent, and the check of its
+/// trial, which costs as much as two. It is rather too few: a rejected item may never have been sent, and with too low a cost of an item
+/// a chunk would begin beyond its budget.
 fn writes_paid(record: &SegmentRecord) -> u64 {
     const CHECK: u64 = 2;
     let check = if record.trial_passed { CHECK } else { 0 };
-    record.counters.matched.saturating_add(check)
+    let Counters {
+        updated,
+        raced,
+        vanished,
+        contended,
+        ..
+    } = record.counters;
+    let sent = [updated, raced, vanished, contended, check];
+    sent.into_iter().fold(0, u64::saturating_add)
 }
 
 /// Units that an item can cost at most: one of 400 KB, its look, and as much in each of 25 indexes.
@@ -499,4 +508,37 @@ const MOST_UNITS: f64 = 20_800.0;
 /// Units that an item has cost to read or to write, if that is known.
 fn per_item(units: f64, times: u64) -> Option<f64> {
     (units > 0.0 && times > 0).then(|| (units / times as f64).min(MOST_UNITS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// budget: items of which nothing can be made do not make the others cheap.
+    #[test]
+    fn budget_of_a_segment_of_which_most_is_rejected() {
+        let mut record = SegmentRecord::unclaimed("run", 1, 0);
+        record.trial_passed = true;
+        record.counters = Counters {
+            matched: 1_000,
+            rejected: 900,
+            updated: 60,
+            raced: 20,
+            vanished: 10,
+            contended: 10,
+            consumed_wcu: 204.0,
+            ..Counters::default()
+        };
+        let believed = per_item(record.counters.consumed_wcu, writes_paid(&record));
+        assert_eq!(believed, Some(2.0));
+        record.trial_passed = false;
+        record.counters = Counters {
+            matched: 10,
+            rejected: 10,
+            consumed_wcu: 3.0,
+            ..Counters::default()
+        };
+        let believed = per_item(record.counters.consumed_wcu, writes_paid(&record));
+        assert_eq!(believed, None, "refusals alone say nothing");
+    }
 }
