@@ -91,7 +91,8 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             Ok(Some(
                 Outcome::Unmade(reason) | Outcome::Rejected(reason) | Outcome::Unclear(reason),
             )) => {
-                tracing::info!(%key, reason, "this item's update is refused for good");
+                let (table, segment) = (self.change.table(), self.segment);
+                tracing::info!(table, segment, %key, reason, "this item's update is refused for good");
                 counters.rejected += 1;
                 result.rejected.push(Rejected {
                     segment: self.segment,
