@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::change::Seen;
+use crate::change::{Seen, SharedChange};
 use crate::clock::now_ms;
 use crate::engine::drive::Engine;
 use crate::engine::ownership;
@@ -138,6 +138,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         let store = &self.worker.store;
         // Whatever holds the run holds this, too: it writes to the same table.
         self.worker.look_for_holds(run).await?;
+        let change = run.change()?;
         let under = |shard| store.rejected(run, run.pass, shard);
         let until = Until::after(PATIENCE);
         let items = retry_each(&until, 0..run.shards, under).await?.concat();
@@ -158,12 +159,17 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             self.worker.look_for_holds(&run).await
         };
         let work = async {
-            let pace = Pace::new(budget, 1, None, None);
+            let again = Again {
+                run,
+                change,
+                pace: Pace::new(budget, 1, None, None),
+                until: &until,
+            };
             for items in by_segment.into_values() {
                 if until.is_over() {
                     break;
                 }
-                self.try_segment(run, items, &pace, &until, retried).await?;
+                self.try_segment(&again, items, retried).await?;
             }
             Ok(())
         };
@@ -182,12 +188,11 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
     /// Tries the rejected items of one segment, all of them, and moves them in its books.
     async fn try_segment(
         &self,
-        run: &RunRecord,
+        again: &Again<'_>,
         items: Vec<Rejected>,
-        pace: &Pace<'_>,
-        until: &Until,
         retried: &mut Retried,
     ) -> Result<()> {
+        let run = again.run;
         let Some(segment) = items.first().map(|item| item.segment) else {
             return Ok(());
         };
@@ -198,12 +203,12 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
         let writer = self
             .worker
             .access
-            .writer(run.change()?, WriterKind::UpdateItem);
+            .writer(again.change.clone(), WriterKind::UpdateItem);
         let (mut became, mut mended) = (Counters::default(), Vec::new());
         let all = items.len();
         let mut failure = None;
         for item in items {
-            let tried = self.try_item(run, &writer, &item, pace, until, &mut became);
+            let tried = self.try_item(again, &writer, &item, &mut became);
             let outcome = match tried.await {
                 Ok(Some(outcome)) => outcome,
                 Ok(None) => break,
@@ -283,20 +288,20 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
     /// comes of it. `None`: not begun, or not acknowledged before it was stopped.
     async fn try_item<T: TableWriter>(
         &self,
-        run: &RunRecord,
+        again: &Again<'_>,
         writer: &T,
         item: &Rejected,
-        pace: &Pace<'_>,
-        until: &Until,
         spent: &mut Counters,
     ) -> Result<Option<Outcome>> {
+        let change = &again.change;
         let of_item = |error: Error| {
             error.context(format!(
                 "table {}, trying key {} again",
-                run.spec.table, item.key
+                change.table(),
+                item.key
             ))
         };
-        let looked = look(run, writer, item, pace, until).await;
+        let looked = again.look(writer, item).await;
         let Some((found, consumed_rcu)) = looked.map_err(of_item)? else {
             return Ok(None);
         };
@@ -305,14 +310,13 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             return Ok(Some(Outcome::Vanished));
         };
         let should_cost = write_units(item_bytes(&found));
-        let change = run.change()?;
         // Whoever has mended it by hand was first. Nothing need be made of it, and perhaps nothing can be.
         if !change.is_still_pending(&found) {
             return Ok(Some(Outcome::Raced));
         }
         let send = async |seen: &Seen| {
             let written = self
-                .send_again(writer, seen, should_cost, pace, until)
+                .send_again(writer, seen, should_cost, &again.pace, again.until)
                 .await;
             Ok(written.map_err(of_item)?.map(|write| (write, ())))
         };
@@ -362,18 +366,27 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
     }
 }
 
-/// Reads an item, strongly consistent: what it is like, if it is there, and the read units. `None`: stopped before.
-async fn look<T: TableWriter>(
-    run: &RunRecord,
-    writer: &T,
-    item: &Rejected,
-    pace: &Pace<'_>,
-    until: &Until,
-) -> Result<Option<(Option<Item>, f64)>> {
-    let bytes = run.item_bytes().unwrap_or(UNKNOWN_BYTES);
-    let should_cost = read_units(bytes as u64);
-    pace.look_at(writer, &item.key, LookBy::Page, should_cost, until)
-        .await
+/// What every item is tried again by.
+struct Again<'a> {
+    run: &'a RunRecord,
+    change: SharedChange,
+    pace: Pace<'a>,
+    until: &'a Until,
+}
+
+impl Again<'_> {
+    /// Reads an item, strongly consistent: what it is like, if it is there, and the read units. `None`: stopped before.
+    async fn look<T: TableWriter>(
+        &self,
+        writer: &T,
+        item: &Rejected,
+    ) -> Result<Option<(Option<Item>, f64)>> {
+        let bytes = self.run.item_bytes().unwrap_or(UNKNOWN_BYTES);
+        let should_cost = read_units(bytes as u64);
+        let (pace, until) = (&self.pace, self.until);
+        pace.look_at(writer, &item.key, LookBy::Page, should_cost, until)
+            .await
+    }
 }
 
 #[cfg(test)]
