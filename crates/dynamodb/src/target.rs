@@ -159,7 +159,7 @@ impl TableReader for Reader {
     async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
         let change = &*self.change;
         // For most changes a sweep brings nothing but keys, which then need not be taken apart.
-        if change.reads().is_empty() {
+        if change.writes_same_to_all() {
             let scanned = self.scan(change.sweep(), request, ScanOfKeys).await?;
             let (items, mut page) = self.taken_apart(scanned)?;
             page.pending = items.into_iter().map(Seen::from).collect();
@@ -291,7 +291,7 @@ impl TableWriter for Writer {
         if !self.takes_batches() {
             return self.update_one(items).await;
         }
-        match self.change.reads().is_empty() {
+        match self.change.writes_same_to_all() {
             true => self.execute::<ItemBytes>(items).await,
             false => self.execute::<Item>(items).await,
         }
@@ -539,7 +539,7 @@ impl Writer {
         let updated = match self.sender.call(&update).await {
             Ok(updated) => updated,
             Err(error) => {
-                let write = match change.reads().is_empty() {
+                let write = match change.writes_same_to_all() {
                     true => refused::<ItemBytes>(change, item, error),
                     false => refused::<Item>(change, item, error),
                 };

@@ -397,6 +397,10 @@ impl Change for Computed {
         &self.reads
     }
 
+    fn writes_same_to_all(&self) -> bool {
+        false
+    }
+
     fn seen(&self, item: Few) -> Seen {
         let key = PackedKey::of_item(self.keys().names(), &item);
         let read = item.only(|name| self.reads.iter().any(|read| read == name));

@@ -164,6 +164,10 @@ impl Change for Pair {
         &[]
     }
 
+    fn writes_same_to_all(&self) -> bool {
+        true
+    }
+
     fn update<'a>(&'a self, _item: &'a Seen, _made: &'a Made) -> GuardedUpdate<'a> {
         GuardedUpdate {
             update: Cow::Borrowed(&self.update),

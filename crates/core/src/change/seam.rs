@@ -78,6 +78,10 @@ pub trait Change: fmt::Debug + Send + Sync {
     /// The attributes that [`Change::make`] must know of an item, by their names at the top level. Pages of a sweep carry them.
     fn reads(&self) -> &[String];
 
+    /// Whether the same is written to every item, whatever is in it: then nothing is read of an item but its key, and one for which the
+    /// guard has failed is gone, or not pending any more.
+    fn writes_same_to_all(&self) -> bool;
+
     /// By which condition a sample of the table asks for whole items; `None` if it needs those as well for which `P` does not hold.
     fn sample(&self) -> Option<&Condition> {
         Some(self.pending())

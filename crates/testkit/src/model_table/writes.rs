@@ -59,7 +59,7 @@ impl ModelAccess {
         {
             return Ok((Outcome::Rejected(why), None));
         }
-        if !self.change.reads().is_empty() {
+        if !self.change.writes_same_to_all() {
             state
                 .made_over
                 .extend(before.map(|before| (before, item.clone())));

@@ -220,12 +220,12 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             if in_vain.is_some_and(hopeless)
                 && let Some(last) = result.rejected.last()
             {
-                let (what, change) = match self.change.reads() {
-                    [] => (
+                let (what, change) = match self.change.writes_same_to_all() {
+                    true => (
                         "the update of each of the first {} items is refused for good",
                         "update, or pending",
                     ),
-                    _ => (
+                    false => (
                         "none of the first {} items gets a value",
                         "compute, or the predicate",
                     ),
