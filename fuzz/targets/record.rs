@@ -88,6 +88,7 @@ impl TableReader for Pending {
         assert!(request.segment < request.total_segments);
         Ok(Page {
             different: Vec::new(),
+            passed_over: 0,
             pending: vec![backfill_core::Key([].into()).into()],
             scanned: 1,
             next: None,

@@ -486,6 +486,7 @@ mod tests {
 
     fn page_of(scanned: u64, consumed_rcu: f64) -> Page {
         Page {
+            passed_over: 0,
             pending: Vec::new(),
             different: Vec::new(),
             scanned,

@@ -13,7 +13,7 @@ use crate::records::{BlockSum, CountNote, Flush, FullBlocks, HistoryBucket};
 use crate::records::{Rejected, RunRecord, SegmentRecord};
 use crate::request::WriterKind;
 use crate::table::TableDescription;
-use crate::value::few::Attributes;
+use crate::value::few::{Attributes, Few};
 use crate::value::packed::PackedKey;
 use crate::value::size::{check_units, read_units};
 use crate::{Error, Item, Key, Result};
@@ -52,6 +52,9 @@ pub struct Page {
     pub pending: Vec<Seen>,
     /// The keys of items that are not pending and whose value is not what their sources give now; only of a proof.
     pub different: Vec<PackedKey>,
+    /// Bytes in memory, about, of items that a sweep has brought along and that are not pending by [`Change::is_pending`]: they were
+    /// there while the page was taken apart.
+    pub passed_over: usize,
     /// Items evaluated, pending or not.
     pub scanned: u64,
     /// LastEvaluatedKey; `None` is the end of the segment, and nothing else is.
@@ -61,6 +64,17 @@ pub struct Page {
 }
 
 impl Page {
+    /// Takes the items of a sweep, as [`Change::sweep`] has brought them along, and keeps those that are pending.
+    pub fn keep_pending(&mut self, change: &dyn Change, items: impl IntoIterator<Item = Few>) {
+        for item in items {
+            let seen = change.seen(item);
+            match change.is_pending(&seen) {
+                true => self.pending.push(seen),
+                false => self.passed_over += seen.bytes(),
+            }
+        }
+    }
+
     /// Takes the items of a proof, as [`Change::proof`] has brought them along, for what they count as.
     pub fn weigh<I: Attributes>(&mut self, change: &dyn Change, items: Vec<I>) {
         for item in items {

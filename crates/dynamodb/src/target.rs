@@ -172,10 +172,7 @@ impl TableReader for Reader {
         let scanned = self.scan(sweep, request, ScanOfFew).await?;
         let (items, mut page) = self.taken_apart(scanned)?;
         match request.asks {
-            Asks::Sweep => {
-                let seen = items.into_iter().map(|item| change.seen(item));
-                page.pending = seen.filter(|item| change.is_pending(item)).collect();
-            }
+            Asks::Sweep => page.keep_pending(change, items),
             Asks::Proof => page.weigh(change, items),
         }
         Ok(page)
@@ -212,6 +209,7 @@ impl Reader {
         let items = items_of(|| self.doing(), scanned.items)?;
         let page = Page {
             pending: Vec::new(),
+            passed_over: 0,
             different: Vec::new(),
             scanned: scanned.scanned_count,
             next: scanned.last_evaluated_key,

@@ -76,6 +76,7 @@ impl State {
         let read = self.table.page(page, now).map_err(throttled)?;
         Ok(Page {
             different: Vec::new(),
+            passed_over: 0,
             pending: read
                 .pending
                 .into_iter()

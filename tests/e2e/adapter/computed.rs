@@ -307,5 +307,13 @@ async fn proof_of_values_on_a_page() {
         let found = page.different.iter().map(|key| key.to_key()).collect();
         assert_eq!(which(found), different, "{mode}");
         assert!(page.pending.iter().all(|item| item.read == Few::default()));
+        let sweep = PageRequest {
+            asks: Asks::Sweep,
+            ..request
+        };
+        let swept = reader.page(sweep).await.unwrap();
+        assert_eq!(swept.pending.len(), pending.len());
+        // Of those that are as they should be a sweep in missing brings nothing along.
+        assert_eq!(swept.passed_over > 0, mode == "converge");
     }
 }

@@ -38,7 +38,7 @@ pub struct Room {
 struct State {
     /// Bytes that are held, or expected by a page that is being read.
     held: f64,
-    /// Bytes that an item takes which a page has evaluated: little, if few of them are pending.
+    /// Bytes that an item takes which a page has evaluated: little, if few of them are brought along.
     per_item: f64,
 }
 
@@ -156,14 +156,15 @@ impl PageRoom<'_> {
         self.most
     }
 
-    /// The page is read: so many items were evaluated, and these it holds.
-    pub fn fill(&mut self, evaluated: u64, pending: &[Seen]) {
+    /// The page is read: so many items were evaluated, and these it holds. So many bytes of others it has brought along, which are gone
+    /// by now: the next page brings as many.
+    pub fn fill(&mut self, evaluated: u64, pending: &[Seen], passed_over: usize) {
         let room = self.segment.room;
         let bytes: usize = pending.iter().map(Seen::bytes).sum();
         let surplus = {
             let mut state = room.lock();
             if evaluated > 0 {
-                let per_item = bytes as f64 / evaluated as f64;
+                let per_item = (bytes + passed_over) as f64 / evaluated as f64;
                 state.per_item += (per_item - state.per_item) * WEIGHT;
             }
             let surplus = self.bytes - bytes as f64;
@@ -215,7 +216,7 @@ mod tests {
     /// A page of these items.
     async fn page<'a>(segment: &'a SegmentRoom<'_>, items: &[Seen]) -> PageRoom<'a> {
         let mut page = segment.page(|| items.len() as u32).await;
-        page.fill(items.len() as u64, items);
+        page.fill(items.len() as u64, items, 0);
         page
     }
 
@@ -332,8 +333,21 @@ mod tests {
         }
         // Of a page of which nothing is pending nothing is held.
         for _ in 0..30 {
-            segment.page(|| 1_000).await.fill(1_000, &[]);
+            segment.page(|| 1_000).await.fill(1_000, &[], 0);
         }
         assert!(room.most_items(1_000) >= 1_000);
+    }
+
+    /// Pages of items that are brought along and not pending have no more room than others, though nothing of them is held.
+    #[tokio::test]
+    async fn pages_become_smaller_with_items_that_are_passed_over() {
+        let room = Room::new();
+        let segment = SegmentRoom::new(&room);
+        for _ in 0..30 {
+            segment.page(|| 1_000).await.fill(1_000, &[], 1_200_000);
+        }
+        let all = f64::from(room.most_items(64) * 64) * 1_200.0;
+        assert!((ROOM * 0.45..=ROOM * 0.51).contains(&all), "{all}");
+        assert!(room.lock().held.abs() < 1.0, "{:?}", room.lock());
     }
 }

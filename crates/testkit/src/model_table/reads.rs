@@ -106,6 +106,7 @@ impl TableReader for ModelAccess {
         let mut page = Page {
             scanned: found.len() as u64,
             pending: Vec::new(),
+            passed_over: 0,
             different: Vec::new(),
             next,
             consumed_rcu: if request.consistent { 1.0 } else { 0.5 },

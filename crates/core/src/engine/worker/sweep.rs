@@ -245,7 +245,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Sweep<'_, R, W, S> {
         match read.await {
             Ok(page) => {
                 let page = page?;
-                room.fill(page.scanned, &page.pending);
+                room.fill(page.scanned, &page.pending, page.passed_over);
                 let next = Cursor::after_page(page.next.clone());
                 let read = Read {
                     page,
