@@ -13,6 +13,7 @@ mod path;
 mod template;
 
 pub use self::failure::Failure;
+pub(crate) use self::failure::shortened;
 pub use self::functions::{Example, FUNCTIONS, Function};
 pub use self::path::Path;
 pub use self::template::{MAX_LENGTH, Source, Template};

@@ -422,12 +422,12 @@ pub(crate) fn read_number(text: &str) -> Result<Number, String> {
     let significant = significant.trim_end_matches('0');
     if significant.len() > 38 {
         return Err(format!(
-            "{text} has more than the 38 significant digits that DynamoDB stores"
+            "{text:?} has more than the 38 significant digits that DynamoDB stores"
         ));
     }
     if !(-130..=125).contains(&magnitude) {
         return Err(format!(
-            "{text} is outside DynamoDB's range of 1E-130 to 9.99E+125"
+            "{text:?} is outside DynamoDB's range of 1E-130 to 9.99E+125"
         ));
     }
     Ok(Number {

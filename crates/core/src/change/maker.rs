@@ -88,12 +88,9 @@ impl Maker {
         let targets = match self {
             Maker::Templates(targets) => targets,
             Maker::Code(writes, code) => {
-                let code = code.as_ref().map_err(String::clone);
+                let code = code.as_ref().map_err(Failure::of_the_whole);
                 let made = code.and_then(|code| registered::make(&**code, writes, &item.whole()));
-                return made.map_err(|why| Unmade {
-                    target: None,
-                    why: of_whole(why),
-                });
+                return made.map_err(|why| Unmade { target: None, why });
             }
         };
         let computed = targets.iter().map(|target| computed(target, item));
@@ -136,19 +133,10 @@ fn computed(
         target: Some(attribute.clone()),
         why,
     };
-    let of_whole = |reason| of_target(of_whole(reason));
+    let of_whole = |reason| of_target(Failure::of_the_whole(reason));
     let template = template.as_ref();
     let template = template.map_err(|why| of_whole(why.clone()))?;
     let value = template.evaluate(item).map_err(of_target)?;
     check_value(&value).map_err(of_whole)?;
     Ok((attribute.clone(), value))
-}
-
-/// A failure of no single function.
-fn of_whole(reason: String) -> Failure {
-    Failure {
-        function: None,
-        reason,
-        missing: None,
-    }
 }

@@ -11,6 +11,7 @@ use super::compute::{LONGEST_NAME, guard_of};
 use super::expression::{LONGEST_GUARD, MAX_LENGTH, shown_name};
 use super::made::Made;
 use super::spec::{Spec, check_value};
+use crate::compute::Failure;
 use crate::{Item, Result};
 
 /// Most bytes of the name of code, and of its fingerprint: both travel with every request and record.
@@ -80,8 +81,9 @@ fn check(code: &dyn Code) -> Result<()> {
 /// What code that writes these attributes makes of an item, if that can be written.
 ///
 /// Errors: why not, for a person.
-pub fn make(code: &dyn Code, writes: &[String], item: &Item) -> std::result::Result<Made, String> {
-    let of_code = |why: &dyn fmt::Display| format!("code {}: {why}", code.name());
+pub fn make(code: &dyn Code, writes: &[String], item: &Item) -> std::result::Result<Made, Failure> {
+    let of_code =
+        |why: &dyn fmt::Display| Failure::of(&format!("code {}", code.name()), why.to_string());
     // What it does not read it must not rest on: the guard does not compare it for its sake.
     let reads = code.reads();
     let mut read = item.clone();
@@ -311,7 +313,9 @@ mod tests {
                 change,
                 ..capitals("held")
             };
-            let found = make(&code, &code.writes(), &Item::new()).unwrap_err();
+            let found = make(&code, &code.writes(), &Item::new())
+                .unwrap_err()
+                .to_string();
             assert!(found.starts_with(why), "{found}");
         }
     }

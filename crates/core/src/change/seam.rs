@@ -97,8 +97,9 @@ pub trait Change: fmt::Debug + Send + Sync {
         Seen::new(self.keys(), item)
     }
 
-    /// Makes what is to be written to this item. An error says why nothing can be made of it, for a person: it is rejected, and
-    /// nothing is written.
+    /// Makes what is to be written to this item. An error says why nothing can be made of it, for a person, on one line of about 1,000
+    /// characters at most and with nothing of the item in it, since it is recorded and logged: the item is rejected, and nothing is
+    /// written.
     fn make(&self, _item: &Seen) -> Result<Made, String> {
         Ok(Made::default())
     }

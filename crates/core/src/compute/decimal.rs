@@ -120,8 +120,7 @@ impl Decimal {
     pub(super) fn stored(self) -> Result<Decimal, String> {
         if self.digits.len() > MOST_DIGITS {
             return Err(format!(
-                "the result has {} significant digits, and DynamoDB stores {MOST_DIGITS}; round what goes in",
-                self.digits.len()
+                "the result has more than the {MOST_DIGITS} significant digits that DynamoDB stores; round what goes in"
             ));
         }
         if !self.digits.is_empty() && !(-130..=125).contains(&self.magnitude()) {
@@ -461,7 +460,7 @@ mod tests {
         );
         assert_eq!(
             nines.add(&number("0.1")).stored().unwrap_err(),
-            "the result has 39 significant digits, and DynamoDB stores 38; round what goes in"
+            "the result has more than the 38 significant digits that DynamoDB stores; round what goes in"
         );
         assert!(number("9e125").add(&number("9e125")).stored().is_err());
         assert!(number("1e-130").mul(&number("0.1")).stored().is_err());

@@ -14,7 +14,8 @@ const MOST_OF_A_PATH: usize = 200;
 /// Why the value of one item cannot be computed. Displayed as a sentence: `number: "abc" is not a number`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The function that failed; `None` if a source is missing, or if the value as a whole cannot be stored.
+    /// The function that failed, or `code` and the name of the code; `None` if a source is missing, or if the value as a whole cannot be
+    /// stored.
     pub function: Option<String>,
     /// What is wrong, for a person, on one line.
     pub reason: String,
@@ -23,7 +24,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(super) fn of(function: &str, reason: impl Into<String>) -> Failure {
+    pub(crate) fn of(function: &str, reason: impl Into<String>) -> Failure {
         Failure {
             function: Some(function.to_owned()),
             reason: reason.into(),
@@ -31,7 +32,7 @@ impl Failure {
         }
     }
 
-    pub(super) fn of_the_whole(reason: impl Into<String>) -> Failure {
+    pub(crate) fn of_the_whole(reason: impl Into<String>) -> Failure {
         Failure {
             function: None,
             reason: reason.into(),
@@ -60,7 +61,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// A path as it may stand in a message: all of most, and the begin of one that is very long.
-pub(super) fn shortened(path: &str) -> String {
+pub(crate) fn shortened(path: &str) -> String {
     let mut short: String = path.chars().take(MOST_OF_A_PATH).collect();
     if short.len() < path.len() {
         short.push('…');
@@ -68,11 +69,13 @@ pub(super) fn shortened(path: &str) -> String {
     short
 }
 
-/// A text of an item or of a template as it may stand in a message: in quotes, short, on one line.
-pub(super) fn shown(text: &str) -> String {
+/// A text or a number of an item or of a template as it may stand in a message: in quotes, with none inside, short, on one line.
+/// Whatever a reason tells of an item stands so: between quotes it is found and left out if the reason is recorded.
+pub(super) fn shown(told: impl fmt::Display) -> String {
+    let text = told.to_string();
     let mut short: String = text.chars().take(MOST_SHOWN).collect();
     if short.len() < text.len() {
         short.push('…');
     }
-    format!("\"{}\"", printable(&short))
+    format!("\"{}\"", printable(&short.replace('"', "'")))
 }

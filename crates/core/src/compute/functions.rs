@@ -11,7 +11,6 @@ mod times;
 use super::decimal::Rounding;
 use super::failure::shown;
 use crate::Value;
-use crate::text::printable;
 use crate::value::size::value_bytes;
 
 use Kind::{Any, Divisor, Map, Number, Text, Whole, Word};
@@ -131,9 +130,10 @@ impl Kind {
         match (is_right, value) {
             (true, _) => Ok(()),
             (false, Value::S(text)) => Err(format!("expected {expected}, got {}", shown(text))),
-            (false, Value::N(digits)) => {
-                Err(format!("expected {expected}, got {}", printable(digits)))
-            }
+            (false, Value::N(digits)) => Err(format!(
+                "expected {expected}, got the number {}",
+                shown(digits)
+            )),
             (false, other) => Err(format!("expected {expected}, got {}", type_of(other))),
         }
     }

@@ -113,10 +113,7 @@ pub(super) fn pieces_of(text: &str) -> Result<Vec<Piece>, String> {
     };
     Err(match (refusal.is_expectation, behind.chars().next()) {
         (false, _) => format!("column {column}: {why}"),
-        (true, Some(found)) => format!(
-            "column {column}: {why}, found {}",
-            shown(&found.to_string())
-        ),
+        (true, Some(found)) => format!("column {column}: {why}, found {}", shown(found)),
         (true, None) => format!("column {column}: {why}, and there the template ends"),
     })
 }

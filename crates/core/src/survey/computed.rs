@@ -409,10 +409,15 @@ fn failures(pages: &[&ComputedPage], part: PartOf<'_>) -> Vec<Failures> {
     let kinds = kinds.into_iter().map(|(kind, failing)| {
         let items = |page: &ComputedPage| page.failures.get(kind).map_or(0, |it| it.items);
         let Unmade { target, why } = &failing.why;
+        // Code makes all attributes at once, and says in its reason what it is about.
+        let (function, reason) = match target {
+            Some(_) => (why.function.clone(), printable(&why.reason)),
+            None => (None, failing.why.to_string()),
+        };
         Failures {
             attribute: target.clone(),
-            function: why.function.clone(),
-            reason: why.reason.clone(),
+            function,
+            reason,
             of: part(&items),
             example: failing.example.clone(),
         }

@@ -683,6 +683,60 @@ fn accounting_of_items_that_cannot_be_computed() {
     }
 }
 
+/// accounting: what is recorded of a rejected item is its key and the reason, of which nothing is the item's own, whatever its function
+/// quotes of it. Nor does the error of a run that ends for such items say it.
+#[test]
+fn accounting_of_rejected_items_without_what_is_in_them() {
+    const OWN: &str = "ada@example.org";
+    for (template, expected) in [
+        (
+            "${s|number}",
+            r#"t cannot be computed: number: "…" is not a number"#,
+        ),
+        (
+            "${s|split(\"@\", 7)}",
+            r#"t cannot be computed: split: there is no part at "…"; the text has "…""#,
+        ),
+    ] {
+        for all in [false, true] {
+            in_virtual_time(async {
+                let faults = Faults::none(4);
+                let item = |id| {
+                    let mut item = ModelTable::key(id).0;
+                    let is_wrong = all || id % 8 == 3;
+                    let s = match (is_wrong, template.contains("number")) {
+                        (true, _) => text(OWN),
+                        (false, true) => text("7"),
+                        (false, false) => text("@@@@@@@x"),
+                    };
+                    item.insert("s".into(), s);
+                    item
+                };
+                let table = ModelTable::of(faults.clone(), (0..80).map(item));
+                let store = ModelStore::new(faults.clone());
+                let compute = serde_json::json!({
+                    "table": "stuff", "compute": {"t": template}, "total_segments": 2, "max_passes": 1,
+                });
+                let request = Request::from_json(&compute.to_string()).unwrap();
+                let world = World::of(faults, table, store, request);
+                match (world.run().await, all) {
+                    (Ok(RunStatus::Incomplete), false) => {}
+                    (Err(error), true) => {
+                        let error = error.to_string();
+                        assert!(error.contains(expected) && !error.contains(OWN), "{error}");
+                    }
+                    (ended, _) => panic!("{ended:?}"),
+                }
+                let rejected = world.rejected(&world.record().await).await;
+                assert!(rejected.len() >= 10, "{}", rejected.len());
+                for item in rejected {
+                    assert_eq!(item.reason, expected);
+                }
+            });
+        }
+    }
+}
+
 /// honest-end: if the first 25 items cannot be computed, the run ends and says that it is what is computed that is wrong.
 #[test]
 fn honest_end_if_nothing_can_be_computed() {

@@ -110,9 +110,13 @@ pub(super) fn number_of(value: &Value) -> Result<Decimal, String> {
 
 /// Reads a number; what is none is shown in a few words.
 pub(super) fn read(digits: &str) -> Result<Decimal, String> {
-    Decimal::read(digits).map_err(|why| match digits.chars().count() > 40 {
-        true => format!("{} is not a number that DynamoDB stores", shown(digits)),
-        false => why,
+    Decimal::read(digits).map_err(|why| {
+        // What it says quotes all of it.
+        let is_short = digits.chars().count() <= 40;
+        match is_short && !digits.contains(['"', '\\']) {
+            true => why,
+            false => format!("{} is not a number that DynamoDB stores", shown(digits)),
+        }
     })
 }
 

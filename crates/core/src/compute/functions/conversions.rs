@@ -52,6 +52,7 @@ pub(super) fn shard(value: &Value, arguments: &Arguments<'_>) -> Answer {
     let width = usize::try_from(digits).unwrap_or(0);
     let needed = (shards.max(1) - 1).to_string().len();
     if needed > width {
+        let [shards, needed, digits] = [shown(shards), shown(needed), shown(digits)];
         return Err(format!("{shards} shards need {needed} digits, not {digits}").into());
     }
     Ok(Value::S(format!("{shard:0width$}")))
@@ -77,7 +78,8 @@ pub(super) fn text(value: &Value, _: &Arguments<'_>) -> Answer {
         Value::B(bytes) => match std::str::from_utf8(&bytes.0) {
             Ok(text) => text.to_owned(),
             Err(error) => {
-                return Err(format!("byte {} is no UTF-8", error.valid_up_to()).into());
+                let byte = shown(error.valid_up_to());
+                return Err(format!("byte {byte} is no UTF-8").into());
             }
         },
         other => return Err(expected("S, N, BOOL or B", other).into()),
@@ -98,11 +100,7 @@ pub(super) fn bool(value: &Value, _: &Arguments<'_>) -> Answer {
     match (word, value) {
         ("true", Value::S(_)) | ("1", _) => Ok(Value::Bool(true)),
         ("false", Value::S(_)) | ("0", _) => Ok(Value::Bool(false)),
-        _ => Err(format!(
-            "{} is neither \"true\" nor \"false\", nor 1 or 0",
-            shown(word)
-        )
-        .into()),
+        _ => Err(format!("{} is neither true nor false, nor 1 or 0", shown(word)).into()),
     }
 }
 

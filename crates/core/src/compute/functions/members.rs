@@ -52,7 +52,7 @@ pub(super) fn set(value: &Value, _: &Arguments<'_>) -> Answer {
 /// A set of these members, each once.
 fn set_of(members: &[Value]) -> Answer {
     let wrong = |at: usize, what: &str, other: &Value| -> Trouble {
-        format!("at {at}: {}", expected(what, other)).into()
+        format!("at {}: {}", shown(at), expected(what, other)).into()
     };
     match members.first() {
         None => Err("a set may not be empty".to_owned().into()),
@@ -122,8 +122,9 @@ pub(super) fn at(value: &Value, arguments: &Arguments<'_>) -> Answer {
     match counted.and_then(|at| list.get(at)) {
         Some(member) => Ok(member.clone()),
         None => Err(Trouble::Nothing(format!(
-            "there is no member at {place}; the list has {}",
-            list.len()
+            "there is no member at {}; the list has {}",
+            shown(place),
+            shown(list.len())
         ))),
     }
 }

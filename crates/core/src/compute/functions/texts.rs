@@ -3,6 +3,7 @@
 use super::call::{Arguments, Bounded, Trouble, expected, plain_digits, text_of};
 use super::members::sorted_members;
 use crate::Value;
+use crate::compute::failure::shown;
 
 type Answer = Result<Value, Trouble>;
 
@@ -64,8 +65,9 @@ pub(super) fn split(value: &Value, arguments: &Arguments<'_>) -> Answer {
     match found {
         Some(part) => Ok(Value::S(part.to_owned())),
         None => Err(Trouble::Nothing(format!(
-            "there is no part at {place}; the text has {}",
-            parts().count()
+            "there is no part at {}; the text has {}",
+            shown(place),
+            shown(parts().count())
         ))),
     }
 }
@@ -84,7 +86,10 @@ pub(super) fn join(value: &Value, arguments: &Arguments<'_>) -> Answer {
         match member {
             Value::S(text) => joined.push(text)?,
             Value::N(digits) => joined.push(&plain_digits(digits)?)?,
-            other => return Err(format!("at {at}: {}", expected("S or N", other)).into()),
+            other => {
+                let expected = expected("S or N", other);
+                return Err(format!("at {}: {expected}", shown(at)).into());
+            }
         }
     }
     Ok(Value::S(joined.into_text()?))

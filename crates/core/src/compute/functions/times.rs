@@ -47,7 +47,8 @@ pub(super) fn iso(value: &Value, arguments: &Arguments<'_>) -> Answer {
     let places = if is_ms { MOST_PLACES - 3 } else { MOST_PLACES };
     let beyond = || {
         format!(
-            "{number} is outside the years 0000 to 9999, or has digits beyond the {MOST_PLACES}th behind the second"
+            "{} is outside the years 0000 to 9999, or has digits beyond the {MOST_PLACES}th behind the second",
+            shown(&number)
         )
     };
     let nanos = number.scaled(places).ok_or_else(beyond)?;
