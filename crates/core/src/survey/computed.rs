@@ -19,6 +19,9 @@ use crate::value::Plain;
 use crate::value::size::{item_bytes, value_bytes};
 use crate::{Error, Item, Key, Result, Value, printable};
 
+/// Most kinds of failures that are told: words of code may differ for each item.
+const MOST_KINDS: usize = 20;
+
 /// Longest value of a key that is shown, in characters.
 const LONGEST_SHOWN: usize = 60;
 
@@ -266,7 +269,7 @@ pub struct ComputedSample {
     pub sources: Vec<SourceSample>,
     /// Pending items of which nothing can be computed.
     pub failed: Part,
-    /// The same by attribute, function and reason, the most frequent first.
+    /// The same by attribute, function and reason, the most frequent first: at most 20 of them.
     pub failures: Vec<Failures>,
     /// Items whose value is another than their sources give: in mode converge they are pending, and in mode missing they stay as they
     /// are. Null in mode replace.
@@ -424,6 +427,7 @@ fn failures(pages: &[&ComputedPage], part: PartOf<'_>) -> Vec<Failures> {
     });
     let mut failures: Vec<Failures> = kinds.collect();
     failures.sort_by_key(|failures| std::cmp::Reverse(failures.of.items));
+    failures.truncate(MOST_KINDS);
     failures
 }
 
