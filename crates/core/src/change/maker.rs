@@ -7,7 +7,7 @@ use super::compute::Compute;
 use super::computing::Unmade;
 use super::made::Made;
 use super::registered;
-use super::spec::{Spec, check_value};
+use super::spec::Spec;
 use crate::Value;
 use crate::compute::{Failure, LANGUAGE, Path, Source, Template, is_same};
 use crate::value::few::Attributes;
@@ -89,15 +89,23 @@ impl Maker {
             Maker::Templates(targets) => targets,
             Maker::Code(writes, code) => {
                 let code = code.as_ref().map_err(Failure::of_the_whole);
-                let made = code.and_then(|code| registered::make(&**code, writes, &item.whole()));
+                let made = code.and_then(|code| registered::make(&**code, writes, item));
                 return made.map_err(|why| Unmade { target: None, why });
             }
         };
         let computed = targets.iter().map(|target| computed(target, item));
-        Ok(Made {
+        let made = Made {
             set: computed.collect::<Result<_, _>>()?,
             remove: Vec::new(),
-        })
+        };
+        // One alone has been measured by its template.
+        if made.set.len() > 1 {
+            registered::check_together(&made).map_err(|why| Unmade {
+                target: None,
+                why: Failure::of_the_whole(why),
+            })?;
+        }
+        Ok(made)
     }
 
     /// Whether an attribute has another value than this would make of its item. What cannot be made is another. Of templates nothing is
@@ -136,7 +144,7 @@ fn computed(
     let of_whole = |reason| of_target(Failure::of_the_whole(reason));
     let template = template.as_ref();
     let template = template.map_err(|why| of_whole(why.clone()))?;
+    // What it gives can be stored.
     let value = template.evaluate(item).map_err(of_target)?;
-    check_value(&value).map_err(of_whole)?;
     Ok((attribute.clone(), value))
 }

@@ -10,8 +10,10 @@ use super::code::{Code, Coded, insert, wrong};
 use super::compute::{LONGEST_NAME, guard_of};
 use super::expression::{LONGEST_GUARD, MAX_LENGTH, shown_name};
 use super::made::Made;
-use super::spec::{Spec, check_value};
+use super::spec::{MAX_ITEM, Spec, check_value};
 use crate::compute::Failure;
+use crate::value::few::Attributes;
+use crate::value::size::item_bytes;
 use crate::{Item, Result};
 
 /// Most bytes of the name of code, and of its fingerprint: both travel with every request and record.
@@ -81,13 +83,20 @@ fn check(code: &dyn Code) -> Result<()> {
 /// What code that writes these attributes makes of an item, if that can be written.
 ///
 /// Errors: why not, for a person.
-pub fn make(code: &dyn Code, writes: &[String], item: &Item) -> std::result::Result<Made, Failure> {
+pub fn make(
+    code: &dyn Code,
+    writes: &[String],
+    item: &dyn Attributes,
+) -> std::result::Result<Made, Failure> {
     let of_code =
         |why: &dyn fmt::Display| Failure::of(&format!("code {}", code.name()), why.to_string());
     // What it does not read it must not rest on: the guard does not compare it for its sake.
-    let reads = code.reads();
-    let mut read = item.clone();
-    read.retain(|name, _| reads.contains(name));
+    let reads = code.reads().into_iter();
+    let read = reads.filter_map(|name| {
+        let value = item.attribute(&name)?.clone();
+        Some((name, value))
+    });
+    let read: Item = read.collect();
     // Functions are built so that a panic ends their process, and nothing is caught there.
     let made = catch_unwind(AssertUnwindSafe(|| code.change(&read)));
     let made = made.map_err(|panic| of_code(&format!("it panicked: {}", said(&*panic))))?;
@@ -109,11 +118,20 @@ pub fn make(code: &dyn Code, writes: &[String], item: &Item) -> std::result::Res
         check_value(value)
             .map_err(|why| of_attribute(name, &format!("cannot be stored: {why}")))?;
     }
+    check_together(&made).map_err(|why| of_code(&why))?;
     match touched.is_empty() {
         true => Err(of_code(
             &"it makes nothing of an item that is pending by its predicate",
         )),
         false => Ok(made),
+    }
+}
+
+/// Refuses values that no item can hold beside each other: DynamoDB would refuse the request rather than the item.
+pub(super) fn check_together(made: &Made) -> std::result::Result<(), String> {
+    match item_bytes(&made.set) > MAX_ITEM {
+        true => Err("what it gets has more than the 400 KB of an item".into()),
+        false => Ok(()),
     }
 }
 

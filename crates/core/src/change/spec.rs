@@ -406,7 +406,7 @@ impl Spec {
 }
 
 /// Most bytes of an item ("The maximum item size in DynamoDB is 400 KB", Quotas in Amazon DynamoDB, Items).
-const MAX_ITEM: u64 = 400 * 1024;
+pub(super) const MAX_ITEM: u64 = 400 * 1024;
 
 /// Refuses a value that no item can hold, with the reason for a person.
 pub(crate) fn check_value(value: &Value) -> std::result::Result<(), String> {

@@ -96,6 +96,24 @@ mod tests {
     use crate::table::{KeyAttribute, KeySchema, KeyType};
     use crate::{Item, Request, Value};
 
+    /// DynamoDB would refuse such a request as a whole, and the run would end with it.
+    #[test]
+    fn values_that_no_item_can_hold_together_are_the_items_own_trouble() {
+        let json = r#"{"table":"stuff","compute":{"a":"${c}a","b":"${c}b"}}"#;
+        let spec = Request::from_json(json).unwrap().spec;
+        let change = spec.change(&KeySchema {
+            hash: KeyAttribute::new("id", KeyType::S),
+            range: None,
+        });
+        let make = |bytes: usize| {
+            let item = Item::from([("c".to_owned(), Value::S("c".repeat(bytes)))]);
+            change.make(&change.seen(item.into()))
+        };
+        assert!(make(199 * 1024).is_ok_and(|made| made.set.len() == 2));
+        let why = make(250 * 1024).unwrap_err();
+        assert_eq!(why, "what it gets has more than the 400 KB of an item");
+    }
+
     #[test]
     fn failures_of_one_kind_differ_in_what_is_quoted_of_an_item() {
         let json = r#"{"table":"stuff","compute":{"a b":"${c|number}"}}"#;
