@@ -1,11 +1,13 @@
 //! What a run that computes values asks of the table, and by which requests it writes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use backfill_core::{Item, Value};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::tables::{STUFF_KEYS, key_of, put_all, stuff};
-use backfill_e2e::wire::Seen;
+use backfill_e2e::wire::{Seen, Verdict};
 use serde_json::json;
 
 use crate::line::{Line, assert_counts, operations};
@@ -173,4 +175,51 @@ async fn batches_hold_sources_of_four_types_and_update_item_the_others() {
         (key_of(&item, STUFF_KEYS), item)
     });
     assert!(line.items().await == expected.collect(), "other items");
+}
+
+/// computed, accounting: a live writer changes the source right before each of the first four writes of an item. It is computed again
+/// three times, is contended then, and the next pass migrates it.
+#[tokio::test(flavor = "multi_thread")]
+async fn contended_item_is_left_to_the_next_pass() {
+    for writer in ["batch", "update-item"] {
+        let with_source = |nth: u64| {
+            let mut item = stuff(0);
+            item.insert("source".into(), Value::S(format!("Struck {nth}")));
+            item
+        };
+        let database = Embedded::with_stuff(0).await;
+        put_all(&database.client, "stuff", &[with_source(0)]).await;
+        let line = Line::to(database).await;
+        let client = line.database.client.clone();
+        let updates = Arc::new(AtomicU64::new(0));
+        let tap = line.wire.tap("stuff", move |call| {
+            let (client, updates) = (client.clone(), updates.clone());
+            async move {
+                // Nothing else writes, so the item is there when the write arrives.
+                if call.is_update() {
+                    let nth = updates.fetch_add(1, Ordering::SeqCst) + 1;
+                    if nth <= 4 {
+                        put_all(&client, "stuff", &[with_source(nth)]).await;
+                    }
+                }
+                Verdict::Forward
+            }
+        });
+        let command = "run --table stuff --json --segments 1 --max-passes 2 --compute copy=${source|lower} --writer";
+        let ended = line
+            .run(&format!("{command} {writer}"))
+            .await
+            .expect_code(0);
+        assert_counts(
+            &ended.json(),
+            json!({"matched": 2, "updated": 1, "contended": 1, "raced": 0, "remaining": 0, "different": 0, "passes": 2}),
+        );
+        let writes = tap.seen().into_iter().filter(|seen| seen.call.is_update());
+        assert_eq!(writes.count(), 5, "{writer}");
+        let mut expected = with_source(4);
+        expected.insert("copy".into(), Value::S("struck 4".into()));
+        let items = line.items().await;
+        let left: Vec<Item> = items.into_values().collect();
+        assert_eq!(left, [backfill_core::value::with_sorted_sets(expected)]);
+    }
 }
