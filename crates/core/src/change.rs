@@ -21,11 +21,12 @@ pub mod reserved;
 mod seam;
 mod spec;
 mod syntax;
+mod unmade;
 mod verbs;
 
 pub use self::code::{Code, Coded, known};
 pub use self::compute::{Compute, Mode};
-pub use self::computing::{Computing, Unmade, Unsettled};
+pub use self::computing::{Computing, Unsettled};
 pub use self::evaluate::Parsed;
 pub use self::lacks::lacking_text;
 pub use self::pair::Pair;
@@ -35,6 +36,7 @@ pub use self::seam::{
 };
 pub use self::spec::{Spec, check_table_name};
 pub(crate) use self::syntax::check_words;
+pub use self::unmade::Unmade;
 pub use self::verbs::{LeftAlone, Verb};
 
 use std::sync::Arc;

@@ -21,7 +21,9 @@ pub use self::template::{MAX_LENGTH, Source, Template};
 use crate::Value;
 
 /// The version of the language. It grows if a template that was accepted before could give another value; it is part of a spec's
-/// fingerprint, so that a run never goes on under other rules than it began with.
+/// fingerprint, so that a run never goes on under other rules than it began with. One thing is not ours: which letter is the other
+/// case of which is Unicode's, in the version that the compiler has. A test says when that has changed, and this has to grow if a
+/// table may hold letters that it has changed for.
 pub const LANGUAGE: u32 = 1;
 
 /// True if the values are the same as DynamoDB's `=` has it: numbers by what they are worth, sets without an order, both in lists and

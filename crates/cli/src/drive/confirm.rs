@@ -40,7 +40,7 @@ pub async fn confirm(
     );
     let plan = plan.await?;
     if is_rehearsed {
-        survey::refuse_in_vain(plan.tried.iter().chain(&plan.also_tried))?;
+        survey::refuse_in_vain(&request.spec, plan.tried.iter().chain(&plan.also_tried))?;
     }
     let shown = Shown {
         plan: &plan,

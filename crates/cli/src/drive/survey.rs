@@ -75,8 +75,8 @@ pub async fn try_on_copies(
 ) -> Result<()> {
     let access = ReadOnly(connection.clone());
     let tried = rehearse(request, description, &access, &EmbeddedTrial).await?;
-    refuse_in_vain(tried.iter())?;
-    if let Some(why) = objection(tried.iter()) {
+    refuse_in_vain(&request.spec, tried.iter())?;
+    if let Some(why) = objection(&request.spec, tried.iter()) {
         say!("{}; the run lists such items as rejected", printable(&why));
     }
     Ok(())
@@ -85,7 +85,7 @@ pub async fn try_on_copies(
 /// Refuses an update that left copies of items pending: in the table it would do so, too.
 ///
 /// Errors: `InvalidInput`, naming `update`.
-pub fn refuse_in_vain<'a>(tried: impl Iterator<Item = &'a Tried>) -> Result<()> {
+pub fn refuse_in_vain<'a>(spec: &Spec, tried: impl Iterator<Item = &'a Tried>) -> Result<()> {
     let (in_vain, all) = tried.fold((0, 0), |(in_vain, all), tried| {
         (in_vain + u32::from(tried.is_in_vain()), all + 1)
     });
@@ -96,8 +96,9 @@ pub fn refuse_in_vain<'a>(tried: impl Iterator<Item = &'a Tried>) -> Result<()> 
         "update",
         format!(
             "it does not make its predicate false: {in_vain} of {all} items were still pending after it on copies in an embedded \
-             database, and no item of the table was touched; change update or pending so that an updated item no longer matches, \
-             or, if DynamoDB differs here, go on with --no-rehearsal"
+             database, and no item of the table was touched; change {} so that an updated item no longer matches, or, if DynamoDB \
+             differs here, go on with --no-rehearsal",
+            spec.what_to_change()
         ),
     ))
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::code::Code;
 use super::compute::Compute;
-use super::computing::Unmade;
 use super::made::Made;
 use super::registered;
 use super::spec::Spec;
+use super::unmade::Unmade;
 use crate::Value;
 use crate::compute::{Failure, LANGUAGE, Path, Source, Template, is_same};
 use crate::value::few::Attributes;

@@ -105,6 +105,16 @@ impl Spec {
         self.compute.is_some() || self.code.is_some()
     }
 
+    /// What of a request an operator changes if its update or its predicate turns out to be wrong, for a sentence that tells to.
+    pub fn what_to_change(&self) -> &'static str {
+        match (&self.code, &self.compute) {
+            (Some(_), _) => "the code",
+            (None, Some(compute)) if compute.mode == Mode::Replace => "compute or pending",
+            (None, Some(_)) => "compute",
+            (None, None) => "update or pending",
+        }
+    }
+
     /// The spec of a change that the code of this name makes, in the version that this program has.
     ///
     /// Errors: `InvalidInput`, naming `code`, if there is none, or none of this version.

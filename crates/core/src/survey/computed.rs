@@ -84,7 +84,7 @@ pub struct ComputedPage {
     /// Items that were looked at.
     items: u64,
     /// How many of them lack each source, in the order of [`Computing::sources`].
-    lacking: Vec<u64>,
+    sourceless: Vec<u64>,
     /// Pending items of which nothing can be made, by [`Unmade::kind`].
     failures: BTreeMap<String, Failing>,
     /// Items whose value is another than their sources give.
@@ -170,14 +170,14 @@ impl ComputedPage {
         };
         let mut page = ComputedPage {
             items: items.len() as u64,
-            lacking: vec![0; sources.len()],
+            sourceless: vec![0; sources.len()],
             indexes: touched.iter().map(of_index).collect(),
             ..ComputedPage::default()
         };
         let mut unfit = Vec::new();
         for item in items {
-            for (source, lacking) in sources.iter().zip(&mut page.lacking) {
-                *lacking += u64::from(source.path.get(item).is_none());
+            for (source, sourceless) in sources.iter().zip(&mut page.sourceless) {
+                *sourceless += u64::from(source.path.get(item).is_none());
             }
             let after = page.look_at(computing, keys, item);
             let after = after.as_ref().unwrap_or(item);
@@ -378,7 +378,7 @@ impl ComputedSample {
                     source: source.path.to_string(),
                     path: source.path,
                     required: source.required,
-                    missing: part(&|page| page.lacking[nth]),
+                    missing: part(&|page| page.sourceless[nth]),
                 })
                 .collect(),
             failed: part(&ComputedPage::failed),
@@ -591,6 +591,7 @@ mod tests {
             settings: &settings,
             targets: &targets,
             computing: Some(computed),
+            what_to_change: "compute",
             held: &[],
             others: &[],
             concurrency: None,

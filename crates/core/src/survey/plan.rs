@@ -26,7 +26,7 @@ use crate::records::{Owner, RunRecord};
 use crate::request::{Settings, WrittenBy};
 use crate::table::{KeySchema, TableDescription, average_bytes, explain_segments};
 use crate::view::cost::Prices;
-use crate::{Error, ErrorKind, Item, Request, Result};
+use crate::{Error, ErrorKind, Item, Request, Result, Spec};
 
 /// Read units of a page at most: 1 MB, eventually consistent.
 const MAX_PAGE_UNITS: u32 = 128;
@@ -200,8 +200,7 @@ impl Plan {
             .rehearsal
             .try_change(&*change, &facts.indexes, items.collect())?;
         let also_tried = tried.split_off(representative.min(tried.len()));
-        let lacks = change.lacks();
-        let lacking = lacks.map_or_else(Vec::new, |lacks| lacks.attributes.clone());
+        let lacking = (change.lacks()).map_or_else(Vec::new, |lacks| lacks.attributes.clone());
         let forecast = Forecast::new(&facts, &sample, &tried, &settings, &lacking, with.prices);
         let forecast = priced(forecast, with.concurrency.as_ref());
         let held = held_now(with.access, &settings).await?;
@@ -214,6 +213,7 @@ impl Plan {
             settings: &settings,
             targets: &targets,
             computing: change.computing(),
+            what_to_change: spec.what_to_change(),
             held: &held,
             others: with.others,
             concurrency: with.concurrency.as_ref(),
@@ -234,7 +234,7 @@ impl Plan {
             warnings,
             table: facts,
             sample,
-            objection: objection(tried.iter().chain(&also_tried)),
+            objection: objection(spec, tried.iter().chain(&also_tried)),
             tried,
             also_tried,
             written_by: WrittenBy::new(&*change, settings.writer),
@@ -295,7 +295,7 @@ async fn stored_run<C: CheckpointReader>(checkpoints: &C, run_id: &str) -> Optio
 }
 
 /// Why an update should not be run as it is, by what became of copies of items; `None` if each was updated and is pending no more.
-pub fn objection<'a>(tried: impl Iterator<Item = &'a Tried>) -> Option<String> {
+pub fn objection<'a>(spec: &Spec, tried: impl Iterator<Item = &'a Tried>) -> Option<String> {
     let (mut all, mut lit, mut refusals) = (0, 0, Vec::new());
     for tried in tried {
         all += 1;
@@ -317,9 +317,10 @@ pub fn objection<'a>(tried: impl Iterator<Item = &'a Tried>) -> Option<String> {
     }
     if lit > 0 {
         objections.push(format!(
-            "the update does not make its predicate false, {} stayed pending on copies: change update or pending so that an \
-             updated item no longer matches",
-            of_all(lit)
+            "the update does not make its predicate false, {} stayed pending on copies: change {} so that an updated item no longer \
+             matches",
+            of_all(lit),
+            spec.what_to_change()
         ));
     }
     (!objections.is_empty()).then(|| objections.join("; "))

@@ -119,6 +119,7 @@ fn warned_of(
         settings,
         targets,
         computing: None,
+        what_to_change: "update or pending",
         held: &[],
         others: &[],
         concurrency: None,
@@ -423,6 +424,7 @@ fn warnings_have_one_order_whatever_they_are_found_by() {
         settings: &settings,
         targets: &["test".to_owned()],
         computing: None,
+        what_to_change: "update or pending",
         held: &["it is night".to_owned()],
         others: &[OtherRun {
             run_id: "other".into(),

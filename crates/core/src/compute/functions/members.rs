@@ -158,7 +158,7 @@ pub(super) fn lookup(value: &Value, arguments: &Arguments<'_>) -> Answer {
     found
         .or(arguments.value(1))
         .cloned()
-        .ok_or_else(|| Trouble::Nothing(format!("the table has no {}", shown(wanted))))
+        .ok_or_else(|| Trouble::Nothing(format!("it has nothing for {}", shown(wanted))))
 }
 
 pub(super) fn size(value: &Value, _: &Arguments<'_>) -> Answer {

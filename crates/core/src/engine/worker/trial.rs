@@ -220,16 +220,11 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             if in_vain.is_some_and(hopeless)
                 && let Some(last) = result.rejected.last()
             {
-                let (what, change) = match self.change.writes_same_to_all() {
-                    true => (
-                        "the update of each of the first {} items is refused for good",
-                        "update, or pending",
-                    ),
-                    false => (
-                        "none of the first {} items gets a value",
-                        "compute, or the predicate",
-                    ),
+                let what = match self.change.writes_same_to_all() {
+                    true => "the update of each of the first {} items is refused for good",
+                    false => "none of the first {} items gets a value",
                 };
+                let change = self.validity.what_to_change();
                 let what = what.replace("{}", &HOPELESS.to_string());
                 let error = Error::new(
                     ErrorKind::TooManyRejected,
@@ -278,7 +273,8 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
                     ErrorKind::UpdateDoesNotExtinguish,
                     format!(
                         "the update does not extinguish its predicate: the item with key {key} was updated and is \
-                         still pending; change update or pending so that an updated item no longer matches"
+                         still pending; change {} so that an updated item no longer matches",
+                        self.validity.what_to_change()
                     ),
                 ),
             ),

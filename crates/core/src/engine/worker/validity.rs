@@ -62,6 +62,11 @@ impl<'a, S: SegmentStore> Validity<'a, S> {
         }
     }
 
+    /// See [`crate::Spec::what_to_change`].
+    pub(super) fn what_to_change(&self) -> &'static str {
+        self.run.spec.what_to_change()
+    }
+
     /// Makes a rejection or an error of a refusal that does not explain itself; leaves every other outcome as it is.
     ///
     /// Errors: `InvalidSpec` if nothing shows that an update of this run was ever accepted; those of the store.
@@ -75,9 +80,10 @@ impl<'a, S: SegmentStore> Validity<'a, S> {
         Err(Error::new(
             ErrorKind::InvalidSpec,
             format!(
-                "DynamoDB refuses the update, and has accepted none of this run before: {reason}; change update, or, if it \
-                 is for this item alone, as for one that does not fit the key of an index (backfill plan looks for such items), \
-                 change pending so that it leaves such items out"
+                "DynamoDB refuses the update, and has accepted none of this run before: {reason}; change {}; if it is for this \
+                 item alone, as for one that does not fit the key of an index (backfill plan looks for such items), so that it leaves \
+                 such items out",
+                self.what_to_change()
             ),
         ))
     }

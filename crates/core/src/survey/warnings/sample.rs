@@ -131,9 +131,10 @@ pub(super) fn update_refused(known: &Known<'_>) -> Vec<Warning> {
             1 + refusals.count(),
             known.all_tried().count()
         ),
-        [Advice::Do(
-            "change update, or pending so that it leaves such items out; else the run lists them as rejected".into(),
-        )],
+        [Advice::Do(format!(
+            "change {} so that it leaves such items out; else the run lists them as rejected",
+            known.what_to_change
+        ))],
     )
 }
 
@@ -148,9 +149,10 @@ pub(super) fn update_does_not_extinguish(known: &Known<'_>) -> Vec<Warning> {
             "{lit} of {} sampled items are still pending after the update",
             known.all_tried().count()
         ),
-        [Advice::Do(
-            "change update or pending so that an updated item no longer matches; a run is refused, or ends after its first item".into(),
-        )],
+        [Advice::Do(format!(
+            "change {} so that an updated item no longer matches; a run is refused, or ends after its first item",
+            known.what_to_change
+        ))],
     )
 }
 

@@ -81,6 +81,8 @@ pub struct Known<'a> {
     pub targets: &'a [String],
     /// The change, if it computes values.
     pub computing: Option<&'a dyn Computing>,
+    /// See [`crate::Spec::what_to_change`].
+    pub what_to_change: &'static str,
     /// What would hold the run if it began now, each in words for a person.
     pub held: &'a [String],
     /// Other runs that go on on the table.
