@@ -266,6 +266,16 @@ fn exist(paths: &[Path], keys: &KeySchema) -> Condition {
 
 /// That one of the targets is missing, and everything is there that is needed.
 fn missing(targets: &[Target], there: &Condition, required: &[Path]) -> Condition {
+    let mut condition = lacking(targets);
+    if !required.is_empty() {
+        condition.names.extend(there.names.clone());
+        condition.expression += &format!(" AND {}", there.expression);
+    }
+    condition
+}
+
+/// That one of the targets is missing.
+fn lacking(targets: &[Target]) -> Condition {
     let mut condition = Condition::default();
     let lacks = targets.iter().map(|target| {
         let (name, attribute) = (target.name.clone(), target.attribute.clone());
@@ -277,14 +287,11 @@ fn missing(targets: &[Target], there: &Condition, required: &[Path]) -> Conditio
         [one] => one.clone(),
         several => format!("({})", several.join(" OR ")),
     };
-    if !required.is_empty() {
-        condition.names.extend(there.names.clone());
-        condition.expression += &format!(" AND {}", there.expression);
-    }
     condition
 }
 
-/// The statement by which batches set the targets.
+/// The statement by which batches set the targets. That a source is there which must be, it need not ask beside the predicate of the
+/// sweep: it asks whether the source is what was read, and of an item that was read without it nothing is sent.
 fn partiql(
     spec: &Spec,
     mode: Mode,
@@ -301,18 +308,16 @@ fn partiql(
         _ => Err(format!("the value inside a map at {}", watched.path)),
     });
     let watched = of_watched.collect::<Result<Vec<&str>, String>>()?;
+    let asked = match mode {
+        Mode::Missing => &lacking(targets),
+        Mode::Converge => &Condition::default(),
+        Mode::Replace => pending,
+    };
     let targets: Vec<&str> = targets
         .iter()
         .map(|target| target.attribute.as_str())
         .collect();
-    // That an item is there a statement asks by its key.
-    let names_key = |name: &String| keys.names().any(|key| key == name);
-    let is_of_key = mode != Mode::Replace && pending.names.values().all(names_key);
-    let mut of_pending = Pair::spec_of(spec, pending);
-    if is_of_key {
-        of_pending.pending.clear();
-    }
-    Watching::new(&of_pending, keys, &targets, &watched)
+    Watching::new(&Pair::spec_of(spec, asked), keys, &targets, &watched)
 }
 
 impl Change for Computed {
@@ -605,7 +610,7 @@ mod tests {
         let statement = change.statement(&seen, &made).unwrap();
         assert_eq!(
             statement.text,
-            r#"UPDATE "stuff" SET "gsi" = ? WHERE "id" = ? AND "created" = ? AND ("gsi" IS MISSING AND "status" IS NOT MISSING AND "tenant" IS NOT MISSING) AND "status" = ? AND "tenant" = ?"#
+            r#"UPDATE "stuff" SET "gsi" = ? WHERE "id" = ? AND "created" = ? AND ("gsi" IS MISSING) AND "status" = ? AND "tenant" = ?"#
         );
         assert_eq!(statement.parameters.len(), 5);
     }

@@ -93,11 +93,10 @@ impl Maker {
                 return made.map_err(|why| Unmade { target: None, why });
             }
         };
-        let computed = targets.iter().map(|target| computed(target, item));
-        let made = Made {
-            set: computed.collect::<Result<_, _>>()?,
-            remove: Vec::new(),
-        };
+        let mut made = Made::default();
+        for target in targets {
+            made.set.insert(target.0.clone(), computed(target, item)?);
+        }
         // One alone has been measured by its template.
         if made.set.len() > 1 {
             registered::check_together(&made).map_err(|why| Unmade {
@@ -116,10 +115,10 @@ impl Maker {
         };
         match self {
             Maker::Templates(targets) => targets.iter().any(|target| {
-                let (name, _) = target;
-                let is_it = |value| has((name, &value));
-                item.attribute(name).is_none()
-                    || !computed(target, item).is_ok_and(|(_, value)| is_it(value))
+                let now = item.attribute(&target.0);
+                now.is_none_or(|now| {
+                    !computed(target, item).is_ok_and(|value| is_same(now, &value))
+                })
             }),
             Maker::Code(..) => !self.make(item).is_ok_and(|made| {
                 made.set.iter().all(has)
@@ -132,11 +131,11 @@ impl Maker {
     }
 }
 
-/// An attribute with the value that its template gives.
+/// The value that the template of an attribute gives.
 fn computed(
     (attribute, template): &(String, Result<Template, String>),
     item: &dyn Attributes,
-) -> Result<(String, Value), Unmade> {
+) -> Result<Value, Unmade> {
     let of_target = |why| Unmade {
         target: Some(attribute.clone()),
         why,
@@ -145,6 +144,5 @@ fn computed(
     let template = template.as_ref();
     let template = template.map_err(|why| of_whole(why.clone()))?;
     // What it gives can be stored.
-    let value = template.evaluate(item).map_err(of_target)?;
-    Ok((attribute.clone(), value))
+    template.evaluate(item).map_err(of_target)
 }

@@ -1,6 +1,7 @@
 //! Few attributes of an item in few bytes: a node of a map has room for eleven, and a sweep holds thousands of items.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 
@@ -26,14 +27,38 @@ impl Attributes for Item {
     }
 }
 
-/// Few attributes of an item, in the order of their names, of which no two are the same.
+/// Few attributes of an item, in the order of their names, of which no two are the same. The items of a page share the names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Few(Box<[(String, Value)]>);
+pub struct Few(Box<[(Arc<str>, Value)]>);
+
+/// Names that the items of a page have in common.
+#[derive(Debug, Default)]
+pub struct Names(Vec<Arc<str>>);
+
+impl Names {
+    /// How many are looked through for one. A projection seldom asks for more, and what is not found is a name of its own.
+    const MOST: usize = 16;
+
+    /// This name.
+    pub fn share(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.iter().find(|known| ***known == *name) {
+            return known.clone();
+        }
+        let new: Arc<str> = name.into();
+        if self.0.len() < Names::MOST {
+            self.0.push(new.clone());
+        }
+        new
+    }
+}
 
 /// All attributes of an item.
 impl From<Item> for Few {
     fn from(item: Item) -> Self {
-        Few(item.into_iter().collect())
+        let attributes = item.into_iter();
+        Few(attributes
+            .map(|(name, value)| (name.into(), value))
+            .collect())
     }
 }
 
@@ -46,18 +71,23 @@ impl<'de> Deserialize<'de> for Few {
 
 impl Attributes for Few {
     fn attribute(&self, name: &str) -> Option<&Value> {
-        let found = self.0.iter().find(|(of, _)| of == name);
+        let found = self.0.iter().find(|(of, _)| **of == *name);
         found.map(|(_, value)| value)
     }
 
     fn whole(&self) -> Cow<'_, Item> {
-        Cow::Owned(self.0.iter().cloned().collect())
+        let attributes = self.0.iter();
+        Cow::Owned(
+            attributes
+                .map(|(name, value)| (String::from(&**name), value.clone()))
+                .collect(),
+        )
     }
 }
 
 impl Few {
     /// These attributes, which come in any order. `None` if two have the same name.
-    pub fn new(mut attributes: Vec<(String, Value)>) -> Option<Few> {
+    pub fn new(mut attributes: Vec<(Arc<str>, Value)>) -> Option<Few> {
         attributes.sort_unstable_by(|(name, _), (other, _)| name.cmp(other));
         let is_distinct = attributes.is_sorted_by(|(name, _), (next, _)| name < next);
         is_distinct.then(|| Few(attributes.into_boxed_slice()))
@@ -80,7 +110,7 @@ impl Few {
         self.0.is_empty()
     }
 
-    /// Bytes that they have allocated, about.
+    /// Bytes that they have allocated, about, without the names.
     pub(crate) fn heap_bytes(&self) -> usize {
         /// What an allocator adds.
         const HEAD: usize = 16;
@@ -95,9 +125,8 @@ impl Few {
             Value::Bs(members) => HEAD + MEMBER * members.len(),
             _ => HEAD,
         };
-        let of_one = |(name, value): &(String, Value)| {
-            let fixed = size_of::<(String, Value)>() + HEAD;
-            fixed + name.len() + inside(value) + value_bytes(value) as usize
+        let of_one = |(_, value): &(Arc<str>, Value)| {
+            size_of::<(Arc<str>, Value)>() + inside(value) + value_bytes(value) as usize
         };
         match self.is_empty() {
             true => 0,
@@ -119,7 +148,12 @@ mod tests {
             serde_json::from_str::<Few>(json).unwrap(),
             item.clone().into()
         );
-        let attributes: Vec<(String, Value)> = item.clone().into_iter().rev().collect();
+        let mut names = Names::default();
+        let reversed = item.clone().into_iter().rev();
+        let attributes: Vec<(Arc<str>, Value)> = reversed
+            .map(|(name, value)| (names.share(&name), value))
+            .collect();
+        assert!(Arc::ptr_eq(&names.share("c"), &attributes[0].0));
         assert_eq!(Few::new(attributes.clone()), Some(item.clone().into()));
         let twice = [&attributes[..], &attributes[..1]].concat();
         assert_eq!(Few::new(twice), None);

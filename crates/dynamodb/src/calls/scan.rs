@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backfill_core::value::few::Few;
+use backfill_core::value::few::{Few, Names};
 use backfill_core::value::packed::{PackedKey, ValueRef};
 use backfill_core::{Item, Key, Value};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,8 @@ impl Call for ScanOfFew<'_> {
     type Answer = Scanned<Few>;
 
     fn read_quickly(json: &str) -> Option<Scanned<Few>> {
-        read_page(json, read_item)
+        let mut names = Names::default();
+        read_page(json, |json| read_item(json, &mut names))
     }
 }
 
@@ -126,13 +127,13 @@ fn read_page<'a, I>(
 const MOST_OFTEN: usize = 4;
 
 /// An item. Texts, numbers and truth values are most of what others are computed from; what else there is, serde reads.
-fn read_item(json: &mut Quick<'_>) -> Option<Few> {
+fn read_item(json: &mut Quick<'_>, names: &mut Names) -> Option<Few> {
     if json.takes("{}") {
         return Some(Few::default());
     }
     let mut attributes = Vec::with_capacity(MOST_OFTEN);
     json.object(|json, name| {
-        attributes.push((name.to_owned(), json.quickly_or_value(read_scalar)?));
+        attributes.push((names.share(name), json.quickly_or_value(read_scalar)?));
         Some(())
     })?;
     // Which of two with the same name is meant serde says.
