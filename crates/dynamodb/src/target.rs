@@ -513,13 +513,7 @@ impl Writer {
         let change = &*self.change;
         let made = match change.make(item) {
             Ok(made) => made,
-            Err(why) => {
-                let write = Write {
-                    outcome: Outcome::Unmade(why),
-                    consumed_wcu: 0.0,
-                };
-                return Ok((write, None));
-            }
+            Err(why) => return Ok((Write::free(Outcome::Unmade(why)), None)),
         };
         let guarded = change.update(item, &made);
         let update = UpdateItem {

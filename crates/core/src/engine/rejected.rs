@@ -357,10 +357,7 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             },
         );
         match written.await {
-            Err(error) => Ok(Some(Write {
-                outcome: unless_busy(error)?,
-                consumed_wcu: 0.0,
-            })),
+            Err(error) => Ok(Some(Write::free(unless_busy(error)?))),
             written => written,
         }
     }

@@ -146,13 +146,7 @@ impl TableWriter for ModelAccess {
     async fn update_and_show(&self, item: &Seen) -> Result<(Write, Option<Item>)> {
         let made = match self.change.make(item) {
             Ok(made) => made,
-            Err(why) => {
-                let write = Write {
-                    outcome: Outcome::Unmade(why),
-                    consumed_wcu: 0.0,
-                };
-                return Ok((write, None));
-            }
+            Err(why) => return Ok((Write::free(Outcome::Unmade(why)), None)),
         };
         self.table.faults.before().await?;
         self.table.faults.check_access()?;

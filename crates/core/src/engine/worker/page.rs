@@ -44,14 +44,6 @@ pub(super) struct Read<'a> {
     pub(super) room: PageRoom<'a>,
 }
 
-/// A write that has cost nothing that anybody knows of.
-fn refused(outcome: Outcome) -> Write {
-    Write {
-        outcome,
-        consumed_wcu: 0.0,
-    }
-}
-
 impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
     /// Writes the pending items of a page, several batches at once, and waits for every write that was begun. After an
     /// error none is begun any more, of this page or another. Whoever reads the page again finds only what was left: an
@@ -257,7 +249,7 @@ impl<R: TableReader, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
             Ok(match written {
                 Ok(Some(write)) => Some((write, ())),
                 Ok(None) => None,
-                Err(error) => Some((refused(unless_busy(error)?), ())),
+                Err(error) => Some((Write::free(unless_busy(error)?), ())),
             })
         };
         // An item of its own is what a batch has found in place of the one that was read.
