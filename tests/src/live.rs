@@ -18,6 +18,28 @@ use crate::tables::{STUFF_KEYS, key_of, stuff};
 
 type Attributes = HashMap<String, AttributeValue>;
 
+/// An item as an answer has brought it along, with sets in order; `None` if there was none.
+pub fn found(attributes: Option<&Attributes>) -> Option<Item> {
+    let attributes = attributes.filter(|attributes| !attributes.is_empty());
+    attributes.map(|attributes| with_sorted_sets(from_item(attributes).expect("an item")))
+}
+
+/// Deletes what is at a key of table `stuff`, and says what that was.
+pub async fn delete(client: &Client, key: &Key) -> Option<Item> {
+    let request = client.delete_item().table_name("stuff");
+    let request = request.set_key(Some(to_item(&key.0)));
+    let deleted = request.return_values(ReturnValue::AllOld).send().await;
+    found(deleted.expect("the item is deleted").attributes())
+}
+
+/// Puts an item into table `stuff`, and says what was at its key.
+pub async fn put(client: &Client, item: &Item) -> Option<Item> {
+    let request = client.put_item().table_name("stuff");
+    let request = request.set_item(Some(to_item(item)));
+    let put = request.return_values(ReturnValue::AllOld).send().await;
+    found(put.expect("the item is put").attributes())
+}
+
 /// Which code the application runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
@@ -150,29 +172,21 @@ impl Writer {
     }
 
     /// Takes note of what was at a key before an operation.
-    fn see(&mut self, key: &Key, found: Option<&Attributes>) {
-        let found = found.filter(|found| !found.is_empty());
-        let found = found.map(|found| with_sorted_sets(from_item(found).expect("an item")));
+    fn see(&mut self, key: &Key, found: Option<Item>) {
         let left = self.history[key].as_ref();
         self.met += u64::from(compare(&self.added, key, left, found.as_ref()));
     }
 
     /// By the application, or by DynamoDB because the item has expired: which of the two, nobody can tell.
     async fn delete(&mut self, key: Key) {
-        let request = self.client.delete_item().table_name("stuff");
-        let request = request.set_key(Some(to_item(&key.0)));
-        let deleted = request.return_values(ReturnValue::AllOld).send().await;
-        let deleted = deleted.expect("the item is deleted");
-        self.see(&key, deleted.attributes());
+        let deleted = delete(&self.client, &key).await;
+        self.see(&key, deleted);
         self.history.insert(key, None);
     }
 
     async fn put(&mut self, key: Key, item: Item) {
-        let request = self.client.put_item().table_name("stuff");
-        let request = request.set_item(Some(to_item(&item)));
-        let put = request.return_values(ReturnValue::AllOld).send().await;
-        let put = put.expect("the item is put");
-        self.see(&key, put.attributes());
+        let before = put(&self.client, &item).await;
+        self.see(&key, before);
         self.history.insert(key, Some(item));
     }
 
@@ -181,7 +195,7 @@ impl Writer {
         let request = request.set_key(Some(to_item(&key.0)));
         let read = request.consistent_read(true).send().await;
         let read = read.expect("the item is read");
-        self.see(&key, read.item());
+        self.see(&key, found(read.item()));
     }
 
     async fn update(&mut self, key: Key, update: Update, change: impl Fn(&mut Item)) {
@@ -203,14 +217,15 @@ impl Writer {
                 // Of an item that was not there, the embedded database shows the key.
                 let only_key = |found: &&Attributes| found.len() == key.0.len();
                 let created = self.history[&key].is_none();
-                let found = updated.attributes();
-                self.see(&key, found.filter(|found| !(created && only_key(found))));
+                let before = updated.attributes();
+                let before = before.filter(|found| !(created && only_key(found)));
+                self.see(&key, found(before));
                 let left = self.history.get_mut(&key).expect("one of ours");
                 change(left.get_or_insert_with(|| key.0.clone()));
             }
             Err(SdkError::ServiceError(error)) => match error.err() {
                 UpdateItemError::ConditionalCheckFailedException(check) => {
-                    self.see(&key, check.item());
+                    self.see(&key, found(check.item()));
                 }
                 error => panic!("{key}: {error:?}"),
             },

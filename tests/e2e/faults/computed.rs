@@ -1,20 +1,19 @@
 //! Values that are computed, beside an application that changes what they are computed from.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
-};
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
 use backfill_core::value::with_sorted_sets;
 use backfill_core::{Item, Key, Value};
 use backfill_e2e::command::AtWork;
-use backfill_e2e::convert::{from_item, to_item};
+use backfill_e2e::convert::to_item;
 use backfill_e2e::database::Embedded;
+use backfill_e2e::live;
 use backfill_e2e::tables::{STUFF_KEYS, key_of, put_all, read_all, stuff};
 use backfill_e2e::wire::Faults;
 use fastrand::Rng;
@@ -185,28 +184,21 @@ impl Application {
     }
 
     /// Takes note of what was at a key before an operation, or instead of one.
-    fn see(&mut self, key: &Key, found: Option<&HashMap<String, AttributeValue>>) {
-        let found = found.filter(|found| !found.is_empty());
-        let found = found.map(|found| with_sorted_sets(from_item(found).expect("an item")));
+    fn see(&mut self, key: &Key, found: Option<Item>) {
         let left = &self.left[key];
         self.met += compare(key, left.as_ref(), found.as_ref());
         self.left.insert(key.clone(), found);
     }
 
     async fn delete(&mut self, key: Key) {
-        let request = self.client.delete_item().table_name("stuff");
-        let request = request.set_key(Some(to_item(&key.0)));
-        let deleted = request.return_values(ReturnValue::AllOld).send().await;
-        let deleted = deleted.expect("the item is deleted");
-        self.see(&key, deleted.attributes());
+        let deleted = live::delete(&self.client, &key).await;
+        self.see(&key, deleted);
         self.left.insert(key, None);
     }
 
     async fn put(&mut self, key: Key, item: Item) {
-        let request = self.client.put_item().table_name("stuff");
-        let request = request.set_item(Some(to_item(&item)));
-        let put = request.return_values(ReturnValue::AllOld).send().await;
-        self.see(&key, put.expect("the item is put").attributes());
+        let before = live::put(&self.client, &item).await;
+        self.see(&key, before);
         self.left.insert(key, Some(item));
     }
 
@@ -214,7 +206,8 @@ impl Application {
         let request = self.client.get_item().table_name("stuff");
         let request = request.set_key(Some(to_item(&key.0)));
         let read = request.consistent_read(true).send().await;
-        self.see(&key, read.expect("the item is read").item());
+        let read = read.expect("the item is read");
+        self.see(&key, live::found(read.item()));
     }
 
     async fn change(&mut self, key: Key, update: Update) {
@@ -244,7 +237,7 @@ impl Application {
         }
         match request.update_expression(sections.join(" ")).send().await {
             Ok(updated) => {
-                self.see(&key, updated.attributes());
+                self.see(&key, live::found(updated.attributes()));
                 let left = self.left.get_mut(&key).and_then(Option::as_mut);
                 let left = left.expect("the condition held");
                 for name in update.remove {
@@ -259,7 +252,7 @@ impl Application {
             }
             Err(SdkError::ServiceError(error)) => match error.err() {
                 UpdateItemError::ConditionalCheckFailedException(check) => {
-                    self.see(&key, check.item());
+                    self.see(&key, live::found(check.item()));
                 }
                 error => panic!("{key}: {error:?}"),
             },
@@ -386,19 +379,7 @@ async fn computed_from_what_stands_beside_it_under_torture() {
     let torture = Arc::new(Torture::new(&line.endpoint, until, seed));
     let run =
         |(name, what): (&str, &str)| format!("run --table stuff --json --run-id {name} {what}");
-    let backfills: Vec<_> = BACKFILLS
-        .map(|backfill| {
-            let (torture, arguments) = (torture.clone(), run(backfill));
-            tokio::spawn(async move { torture.go_on(&arguments).await })
-        })
-        .into();
-    let mut at_the_end = Vec::new();
-    for writer in writers {
-        at_the_end.push(writer.await.expect("no writer saw what it should not"));
-    }
-    for backfill in backfills {
-        backfill.await.expect("every backfill ended as it may");
-    }
+    let at_the_end = torture.beside(writers, BACKFILLS.map(run)).await;
     // What is left, each may now do undisturbed.
     let mut different = BTreeMap::new();
     for backfill in BACKFILLS {

@@ -50,6 +50,28 @@ impl Torture {
         AtWork::start(command)
     }
 
+    /// Goes on with each of these backfills until the time is over, beside these writers. Returns the writers, after everything has
+    /// ended.
+    pub async fn beside<W>(
+        self: &Arc<Self>,
+        writers: Vec<JoinHandle<W>>,
+        backfills: impl IntoIterator<Item = String>,
+    ) -> Vec<W> {
+        let backfills = backfills.into_iter().map(|arguments| {
+            let torture = self.clone();
+            tokio::spawn(async move { torture.go_on(&arguments).await })
+        });
+        let backfills: Vec<_> = backfills.collect();
+        let mut at_the_end = Vec::new();
+        for writer in writers {
+            at_the_end.push(writer.await.expect("no writer saw what it should not"));
+        }
+        for backfill in backfills {
+            backfill.await.expect("every backfill ended as it may");
+        }
+        at_the_end
+    }
+
     /// Starts a backfill until the time is over, and deals most of its processes a blow.
     pub async fn go_on(&self, arguments: &str) {
         while Instant::now() < self.until {
@@ -113,20 +135,7 @@ async fn never_overwrite_and_never_resurrect_under_torture() {
     let mut backfills = last.clone();
     backfills[0] += " --take-over";
     backfills.push(backfills[0].clone());
-    let backfills: Vec<_> = backfills
-        .into_iter()
-        .map(|arguments| {
-            let torture = torture.clone();
-            tokio::spawn(async move { torture.go_on(&arguments).await })
-        })
-        .collect();
-    let mut at_the_end = Vec::new();
-    for writer in writers {
-        at_the_end.push(writer.await.expect("no writer saw what it should not"));
-    }
-    for backfill in backfills {
-        backfill.await.expect("every backfill ended as it may");
-    }
+    let at_the_end = torture.beside(writers, backfills).await;
     // What is left, each may now do undisturbed.
     for arguments in last {
         let ended = torture.start(&arguments).end().await.expect_code(0);
