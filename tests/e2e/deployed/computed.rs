@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use backfill_core::{Item, Key, Value};
 use backfill_e2e::aws::{
-    Aws, CHECKPOINTS, STACK, Table, assert_same, deployed, eventually, run_to_end,
+    Aws, CHECKPOINTS, Machine, STACK, Table, assert_same, deployed, eventually, run_to_end,
+    second_interpreter,
 };
 use backfill_e2e::tables::{STUFF_KEYS, key_of, put_all, stuff};
 use serde_json::{Value as Json, json};
@@ -112,24 +113,32 @@ fn computed_values_that_are_missing() {
 /// computed, proof: an execution input that somebody has typed converges, also over what others have set.
 #[test]
 fn computed_values_that_converge_by_an_input_typed_by_hand() {
-    deployed(async |aws| {
-        let table = table(aws, "converge", 200).await;
-        let input = input("converge", json!({"mode": "converge"}));
-        aws.machine.run(&input).await.expect_success();
-        assert_same(&table.now().await, &with(&table, 5..200, "label", label));
-        let result = status(aws, &input).await;
-        assert_fields(
-            &result,
-            &[
-                ("status", json!("succeeded")),
-                ("updated", json!(195)),
-                ("contended", json!(0)),
-                ("remaining", json!(0)),
-                ("different", json!(0)),
-            ],
-        );
-        assert_accounted(&result, &aws.segments(&input, 1).await);
-    });
+    deployed(async |aws| converges(aws, &aws.machine, "converge").await);
+}
+
+/// The same by another interpreter of the state machine.
+#[test]
+fn second_interpreter_computed_values_that_converge() {
+    second_interpreter(async |aws, moto| converges(aws, moto, "moto-converge").await);
+}
+
+async fn converges(aws: &Aws, machine: &Machine, name: &str) {
+    let table = table(aws, name, 200).await;
+    let input = input(name, json!({"mode": "converge"}));
+    machine.run(&input).await.expect_success();
+    assert_same(&table.now().await, &with(&table, 5..200, "label", label));
+    let result = status(aws, &input).await;
+    assert_fields(
+        &result,
+        &[
+            ("status", json!("succeeded")),
+            ("updated", json!(195)),
+            ("contended", json!(0)),
+            ("remaining", json!(0)),
+            ("different", json!(0)),
+        ],
+    );
+    assert_accounted(&result, &aws.segments(&input, 1).await);
 }
 
 /// computed, accounting: a value changes its type in place, and what cannot be computed is rejected with its reason.
