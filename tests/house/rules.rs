@@ -45,6 +45,7 @@ pub const CRATES: &[Crate] = &[
             &["ports"],
             &["pace"],
             &["engine"],
+            &["guard"],
             &["view"],
             &["survey", "step_functions"],
         ],

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod compute;
 pub mod engine;
 mod error;
+pub mod guard;
 pub mod pace;
 pub mod ports;
 pub mod records;

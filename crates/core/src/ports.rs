@@ -1,9 +1,12 @@
-//! The two doors to the outside: the target table, with the alarms and the time by which a run on it is held, and the checkpoint
-//! store. Reading and writing are traits of their own, so that code which must not write (plan, dry run, verification) has nothing
+//! The doors to the outside: the target table, with the alarms and the time by which a run on it is held, the checkpoint
+//! store, and a table's stream ([`stream`]) with what is durable of its guard ([`guard`]). Reading and writing are traits of their own, so that code which must not write (plan, dry run, verification) has nothing
 //! to write with.
 //!
 //! An error of either door is retryable ([`ErrorKind::is_retryable`](crate::ErrorKind::is_retryable)) if the same call may
 //! succeed later; the caller tries again.
+
+pub mod guard;
+pub mod stream;
 
 use std::future::Future;
 

@@ -5,6 +5,7 @@
 mod count_note;
 mod counters;
 mod different;
+mod guard;
 mod history;
 mod latency;
 mod owner;
@@ -18,6 +19,10 @@ mod sums;
 pub use count_note::CountNote;
 pub use counters::Counters;
 pub use different::Different;
+pub use guard::{
+    GuardFailed, GuardHour, GuardRecord, HOUR_MS, HOUR_SAMPLES, Loss, LossKind, MAX_LOSSES,
+    ShardPosition, Watcher,
+};
 pub use history::{BUCKET_MS, Flush, HistoryBucket};
 pub use latency::{Histogram, Latencies};
 pub use owner::{ExecutionArn, Owner, Process};

@@ -481,6 +481,11 @@ impl Change for Computed {
         }
     }
 
+    fn why_not_evaluated(&self) -> Option<&str> {
+        let is_unknown = self.mode == Mode::Replace && self.predicate.is_none();
+        is_unknown.then_some("its predicate cannot be evaluated here")
+    }
+
     fn moved(&self, item: &Seen, now: Item) -> Option<Seen> {
         let is_left =
             |watched: &Watched| match (watched.path.get(&item.read), watched.path.get(&now)) {

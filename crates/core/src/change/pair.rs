@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::evaluate::Parsed;
 use super::expression::{Guard, OURS, not_pending, placeholders};
 use super::partiql::{BoundStatement, Statement};
 use super::seam::{Change, Condition, GuardedUpdate, Lacks, Made, Seen, Sweep};
@@ -18,6 +19,8 @@ pub struct Pair {
     keys: KeySchema,
     fingerprint: String,
     pending: Condition,
+    /// The same, to be evaluated here. An error says why that cannot be.
+    predicate: Result<Parsed, String>,
     not_pending: Condition,
     sweep: Sweep,
     lacks: Option<Lacks>,
@@ -88,6 +91,7 @@ impl Pair {
             write_names: with_partition_key(write_names),
             write_values,
             partiql: Statement::new(spec, keys),
+            predicate: Parsed::new(&pending.expression, &pending.names, &pending.values),
             pending,
         }
     }
@@ -154,6 +158,15 @@ impl Change for Pair {
 
     fn sweep(&self) -> &Sweep {
         &self.sweep
+    }
+
+    fn is_still_pending(&self, item: &Item) -> bool {
+        let predicate = self.predicate.as_ref();
+        predicate.map_or(true, |predicate| predicate.holds(item))
+    }
+
+    fn why_not_evaluated(&self) -> Option<&str> {
+        self.predicate.as_ref().err().map(String::as_str)
     }
 
     fn lacks(&self) -> Option<&Lacks> {

@@ -56,6 +56,11 @@ pub trait Change: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Why [`Change::is_still_pending`] cannot say it of this change, for a person; `None` if it can.
+    fn why_not_evaluated(&self) -> Option<&str> {
+        None
+    }
+
     /// What the verification asks of the table: every item that [`Change::weigh`] has something to say of.
     fn proof(&self) -> &Sweep {
         self.sweep()

@@ -37,7 +37,7 @@ pub use self::ledger::{FLUSH_PATIENCE, FLUSHES_PER_AGE};
 use self::rejection::Rejections;
 pub use self::segment::CHECKPOINT_PATIENCE;
 use self::segment::Segment;
-pub(super) use self::segment::until_it_rests;
+pub(crate) use self::segment::until_it_rests;
 use self::shared::Shared;
 pub use self::sweep::PAGE_LIMIT;
 use self::sweep::Sweep;

@@ -126,7 +126,7 @@ impl<R, W: TableWriter, S: SegmentStore> Segment<'_, R, W, S> {
 /// Sends the update of an item, and once more from what has become of it if it has moved, three times at most: then it is contended.
 /// Of these so many are over: it was `made_again` by whoever sent it before. What each has cost is added to `consumed_wcu`, whatever
 /// comes of the next.
-pub(in crate::engine) async fn until_it_rests<T>(
+pub(crate) async fn until_it_rests<T>(
     item: &Seen,
     made_again: u32,
     consumed_wcu: &mut f64,

@@ -1,0 +1,9 @@
+//! The guard: it watches a table's stream, and repairs items that somebody writes in the old shape.
+//!
+//! A stream record has the whole item as it was right after a change. If that is pending, the guard sends the update that a worker would
+//! send, under the same guard of the write: what it writes can do no more harm than a run can. [`Guard::settle`] does so for a batch of
+//! records, whoever has brought them: Lambda, or a process that reads the stream itself.
+
+mod settle;
+
+pub use settle::{Guard, Settled, refuse_unfit};

@@ -1,0 +1,182 @@
+//! The records of a guard: what it repairs on which stream, since when, what it has done hour by hour, and what it could not do.
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::SharedChange;
+use crate::table::KeySchema;
+use crate::{Key, Spec, text};
+
+/// Most losses that a guard's record holds, the latest ones.
+pub const MAX_LOSSES: usize = 20;
+
+/// Most sample keys of an hour.
+pub const HOUR_SAMPLES: usize = 5;
+
+/// Milliseconds of an hour.
+pub const HOUR_MS: u64 = 3_600_000;
+
+/// Who watches the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watcher {
+    /// The guard function of a stack.
+    Function,
+    /// `backfill guard run`.
+    Process,
+}
+
+/// Why something that was written may have been missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossKind {
+    /// Records were gone from the stream before they were seen: it keeps them for 24 hours.
+    Trimmed,
+    /// Lambda gave records up before they were settled, and they are gone from the stream.
+    Dropped,
+    /// An item could not be repaired. It is recorded with the reason.
+    Failed,
+    /// The guard was off, or its event source mapping was.
+    Off,
+    /// The stream is not the table's any more.
+    OtherStream,
+    /// Nobody has looked for so long that records may have been gone before they were seen.
+    Unwatched,
+}
+
+/// Something that was written may have been missed: it makes the claim untrue until the table is verified again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// When it was noted: whatever was written until then may have been missed. Milliseconds since 1970.
+    pub at_ms: u64,
+    /// What sort of loss it is.
+    pub kind: LossKind,
+    /// What was lost and why, for a person.
+    #[serde(deserialize_with = "text::deserialize")]
+    pub what: String,
+}
+
+/// The guard on a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuardRecord {
+    /// Grows with each change of this record, from 1.
+    pub revision: u64,
+    /// The change that repairs, with the name of the table.
+    pub spec: Spec,
+    /// The keys of the table.
+    pub keys: KeySchema,
+    /// The ARN of the stream that is watched.
+    pub stream_arn: String,
+    /// Who watches it.
+    pub watcher: Watcher,
+    /// Grows with each process that watches, and fences off the one before.
+    pub generation: u64,
+    /// Since when it is on; milliseconds since 1970.
+    pub since_ms: u64,
+    /// Since when it is off; `None` while it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off_ms: Option<u64>,
+    /// Who has switched it on or off last, for a person.
+    #[serde(deserialize_with = "text::deserialize")]
+    pub by: String,
+    /// When the guard has last looked whether it watches still; milliseconds since 1970.
+    pub looked_ms: u64,
+    /// What may have been missed, the latest last, at most [`MAX_LOSSES`].
+    #[serde(default)]
+    pub losses: Vec<Loss>,
+}
+
+impl GuardRecord {
+    /// The name of the table.
+    pub fn table(&self) -> &str {
+        &self.spec.table
+    }
+
+    /// The change that repairs.
+    pub fn change(&self) -> SharedChange {
+        self.spec.change(&self.keys)
+    }
+
+    /// Whether it is on.
+    pub fn is_on(&self) -> bool {
+        self.off_ms.is_none()
+    }
+
+    /// Since when nothing that was written was missed; milliseconds since 1970. `None` while the guard is off.
+    pub fn guarded_since_ms(&self) -> Option<u64> {
+        let lost = self.losses.last().map_or(0, |loss| loss.at_ms + 1);
+        self.is_on().then(|| self.since_ms.max(lost))
+    }
+
+    /// Notes a loss. One of the same kind within the same hour takes the place of the one before: a writer whose items all fail leaves
+    /// others to be seen.
+    pub fn lose(&mut self, loss: Loss) {
+        self.losses
+            .retain(|one| one.kind != loss.kind || one.at_ms / HOUR_MS != loss.at_ms / HOUR_MS);
+        self.losses.push(loss);
+        self.losses.sort_by_key(|loss| loss.at_ms);
+        let too_many = self.losses.len().saturating_sub(MAX_LOSSES);
+        self.losses.drain(..too_many);
+    }
+}
+
+/// What a guard has done within an hour: when somebody writes the old shape.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardHour {
+    /// The begin of the hour, in milliseconds since 1970: that of the records' creation.
+    pub start_ms: u64,
+    /// Stream records seen. Those that come again after a failure count again.
+    pub seen: u64,
+    /// Items that the guard has updated.
+    pub repaired: u64,
+    /// Items that a live writer has set before the guard could.
+    pub raced: u64,
+    /// Items that were deleted before the guard could update them.
+    pub vanished: u64,
+    /// Items that could not be repaired.
+    pub failed: u64,
+    /// Up to [`HOUR_SAMPLES`] keys of items that were repaired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Key>,
+}
+
+impl GuardHour {
+    /// Adds what was done at another time, sample keys aside if there are enough.
+    pub fn add(&mut self, other: &GuardHour) {
+        self.seen += other.seen;
+        self.repaired += other.repaired;
+        self.raced += other.raced;
+        self.vanished += other.vanished;
+        self.failed += other.failed;
+        let room = HOUR_SAMPLES.saturating_sub(self.samples.len());
+        self.samples
+            .extend(other.samples.iter().take(room).cloned());
+    }
+}
+
+/// An item that a guard could not repair.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuardFailed {
+    /// The item's primary key.
+    pub key: Key,
+    /// Why it could not be repaired, with nothing of the item in it.
+    #[serde(deserialize_with = "text::deserialize")]
+    pub reason: String,
+    /// When; milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// How far a guard in a process has come in a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardPosition {
+    /// ShardId.
+    pub shard: String,
+    /// The generation of the process that stores this.
+    pub generation: u64,
+    /// The sequence number up to which every record is settled; `None` before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<String>,
+    /// Whether the shard is closed and settled to its end.
+    pub is_exhausted: bool,
+    /// When this was stored; milliseconds since 1970.
+    pub at_ms: u64,
+}
