@@ -12,10 +12,11 @@ pub(crate) struct Address {
     origin: String,
     host: String,
     canonical_path: String,
+    canonical_query: String,
 }
 
 impl Address {
-    /// Of a URL with scheme, host and path.
+    /// Of a URL with scheme, host and path. A query, if there is one, is taken as [`Address::below`] writes it.
     pub(crate) fn of(url: String) -> Result<Address, BoxError> {
         let uri: Uri = url.parse()?;
         let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else {
@@ -32,6 +33,7 @@ impl Address {
         Ok(Address {
             host: host.to_owned(),
             canonical_path: canonical_path(uri.path()),
+            canonical_query: uri.query().unwrap_or_default().to_owned(),
             target: uri
                 .path_and_query()
                 .map_or("/", |path| path.as_str())
@@ -42,9 +44,21 @@ impl Address {
         })
     }
 
-    /// What is at a path below this address.
-    pub(crate) fn below(&self, path: &str) -> Result<Address, BoxError> {
-        Address::of(format!("{}{path}", self.url))
+    /// What is at a path below this address, asked with these parameters.
+    pub(crate) fn below(&self, path: &str, query: &[(&str, &str)]) -> Result<Address, BoxError> {
+        let mut url = format!("{}{path}", self.url);
+        // In the order in which they are signed.
+        let mut query = query.to_vec();
+        query.sort_unstable();
+        let mut mark = '?';
+        for (name, value) in query {
+            url.push(mark);
+            encode(name, &mut url);
+            url.push('=');
+            encode(value, &mut url);
+            mark = '&';
+        }
+        Address::of(url)
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -74,6 +88,24 @@ impl Address {
     pub(crate) fn canonical_path(&self) -> &str {
         &self.canonical_path
     }
+
+    /// The query as it is signed; empty if there is none.
+    pub(crate) fn canonical_query(&self) -> &str {
+        &self.canonical_query
+    }
+}
+
+/// Adds a text as it stands in a URL and in what is signed: every byte that is no letter, digit, `-`, `_`, `.` or `~` by its number
+/// (IAM user guide, Create a signed AWS API request).
+fn encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                into.push(char::from(byte));
+            }
+            byte => into.push_str(&format!("%{byte:02X}")),
+        }
+    }
 }
 
 /// The path of a URL as it is signed (IAM user guide, Create a signed AWS API request): without empty segments and dots, and with
@@ -92,14 +124,7 @@ fn canonical_path(path: &str) -> String {
     let mut canonical = String::with_capacity(path.len());
     for segment in &segments {
         canonical.push('/');
-        for byte in segment.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                    canonical.push(char::from(byte));
-                }
-                byte => canonical.push_str(&format!("%{byte:02X}")),
-            }
-        }
+        encode(segment, &mut canonical);
     }
     let ends_open = ["/", "/.", "/.."].iter().any(|end| path.ends_with(end));
     if canonical.is_empty() || ends_open {

@@ -1,7 +1,7 @@
 //! The operations that are called, one a file, each with its page of the API reference
-//! (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/>).
+//! (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/>). Beside those of DynamoDB are the few of other services.
 //!
-//! Public are those that read, and those that make a table. What writes an item stays in this crate, which sends it under the guard
+//! Public are those that read, those that make a table, and the switch of an event source mapping. What writes an item stays in this crate, which sends it under the guard
 //! of a run or to the checkpoint table and nowhere else.
 
 mod batch_execute_statement;
@@ -12,7 +12,9 @@ mod describe_continuous_backups;
 mod describe_kinesis_streaming_destination;
 mod describe_table;
 mod describe_time_to_live;
+mod get_event_source_mapping;
 mod get_item;
+mod list_event_source_mappings;
 mod list_tags_of_resource;
 mod put_item;
 mod query;
@@ -20,6 +22,7 @@ mod quick;
 mod scan;
 mod shapes;
 mod transact_write_items;
+mod update_event_source_mapping;
 mod update_item;
 mod update_time_to_live;
 
@@ -34,7 +37,9 @@ pub(crate) use describe_kinesis_streaming_destination::{
 pub use describe_table::{DescribeTable, Described};
 pub(crate) use describe_table::{Description, Index, Warm};
 pub use describe_time_to_live::{DescribeTimeToLive, DescribedTimeToLive};
+pub use get_event_source_mapping::get_event_source_mapping;
 pub(crate) use get_item::GetItem;
+pub use list_event_source_mappings::{EventSourceMapping, list_event_source_mappings};
 pub use list_tags_of_resource::{Tag, list_tags};
 pub(crate) use put_item::PutItem;
 pub use query::{Queried, Query};
@@ -45,5 +50,6 @@ pub(crate) use shapes::{ALL_OLD, CONDITION_FAILED, ConditionFailed, TOTAL};
 pub(crate) use transact_write_items::{
     Cancellation, ConditionCheck, TransactWriteItems, cancellation,
 };
+pub use update_event_source_mapping::switch_event_source_mapping;
 pub(crate) use update_item::UpdateItem;
 pub use update_time_to_live::UpdateTimeToLive;

@@ -37,6 +37,9 @@ use crate::trouble::{Form, Peer, Trouble, What};
 /// AWS JSON 1.0, the protocol of DynamoDB.
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 
+/// What a service that speaks JSON over REST is sent.
+const REST_CONTENT_TYPE: &str = "application/json";
+
 /// Who calls.
 const OURSELVES: &str = concat!("backfill/", env!("CARGO_PKG_VERSION"));
 
@@ -95,6 +98,8 @@ struct Message<'a> {
     method: &'static str,
     /// What is added to the service's URL.
     path: &'a str,
+    /// What is added to that; empty without a path.
+    query: &'a [(&'a str, &'a str)],
     /// The headers that are signed.
     headers: &'a [(&'static str, &'a str)],
     body: Bytes,
@@ -119,6 +124,15 @@ impl ReadSender {
     /// Sends a call once, like [`Sender::call`].
     pub async fn call<C: ReadCall>(&self, call: &C) -> Result<C::Answer, SdkError> {
         self.0.call(call).await
+    }
+
+    /// Asks for what is at a path, as [`Sender::get`] does, with these parameters of the query.
+    pub async fn get<A: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<A, SdkError> {
+        self.0.rest("GET", path, query, Bytes::new()).await
     }
 }
 
@@ -172,6 +186,7 @@ impl Sender {
             operation: C::OPERATION,
             method: "POST",
             path: "",
+            query: &[],
             headers: &[("content-type", CONTENT_TYPE), ("x-amz-target", &target)],
             body: body.into(),
         };
@@ -181,12 +196,37 @@ impl Sender {
     /// Asks for what is at a path of a service that speaks JSON over REST, such as `2016-08-19/account-settings/`, as
     /// [`Sender::call`] does.
     pub async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, SdkError> {
+        self.rest("GET", path, &[], Bytes::new()).await
+    }
+
+    /// Changes what is at such a path to this, as [`Sender::call`] does.
+    pub(crate) async fn put<A: DeserializeOwned>(
+        &self,
+        path: &str,
+        change: &impl Serialize,
+    ) -> Result<A, SdkError> {
+        let body = serde_json::to_vec(change).map_err(SdkError::construction_failure)?;
+        self.rest("PUT", path, &[], body.into()).await
+    }
+
+    async fn rest<A: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<A, SdkError> {
+        let headers: &[_] = match body.is_empty() {
+            true => &[],
+            false => &[("content-type", REST_CONTENT_TYPE)],
+        };
         let message = Message {
-            operation: "GET",
-            method: "GET",
+            operation: method,
+            method,
             path,
-            headers: &[],
-            body: Bytes::new(),
+            query,
+            headers,
+            body,
         };
         self.send(&message, |_| None).await
     }
@@ -290,7 +330,7 @@ impl Sender {
         let address = match message.path {
             "" => Cow::Borrowed(&**address),
             path => {
-                let below = address.below(path);
+                let below = address.below(path, message.query);
                 Cow::Owned(below.map_err(SdkError::construction_failure)?)
             }
         };

@@ -88,8 +88,11 @@ impl Signer {
         let names = names.join(";");
 
         let mut canonical = String::with_capacity(2_048);
-        // No URL of a service has a query.
-        for part in [call.method, "\n", call.address.canonical_path(), "\n\n"] {
+        let (path, query) = (
+            call.address.canonical_path(),
+            call.address.canonical_query(),
+        );
+        for part in [call.method, "\n", path, "\n", query, "\n"] {
             canonical.push_str(part);
         }
         for (name, value) in headers {
@@ -200,8 +203,8 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn a_call_is_signed_as_the_sdk_signs_it() {
+    /// With paths, ports and queries of every kind.
+    fn addresses() -> Vec<Address> {
         let url = [
             "https://dynamodb.eu-west-1.amazonaws.com/",
             "https://123456789012.ddb.eu-west-1.amazonaws.com:443/",
@@ -214,6 +217,29 @@ mod tests {
             "https://example.com/a/.",
             "https://example.com",
         ];
+        let lambda = Address::of("https://lambda.eu-west-1.amazonaws.com/".into()).unwrap();
+        let queries: [&[_]; 3] = [
+            &[
+                ("Marker", "a+b/=&?%20 ä~"),
+                (
+                    "EventSourceArn",
+                    "arn:aws:dynamodb:eu-west-1:123456789012:table/a/stream/2026",
+                ),
+            ],
+            &[("a b", ""), ("a", "2"), ("a", "1")],
+            &[],
+        ];
+        let asked = queries.map(|query| lambda.below("2015-03-31/event-source-mappings", query));
+        let addresses = url.map(|url| Address::of(url.to_owned()));
+        addresses
+            .into_iter()
+            .chain(asked)
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    #[test]
+    fn a_call_is_signed_as_the_sdk_signs_it() {
         let (post, get) = (
             [
                 ("content-type", "application/x-amz-json-1.0"),
@@ -232,6 +258,7 @@ mod tests {
             951_782_400,
             0,
         ];
+        let addresses = addresses();
         for token in [None, Some("to/ken+==")] {
             let token = token.map(str::to_owned);
             let credentials = Credentials::new("AKIA", "se/cr et+", token, None, "test");
@@ -241,13 +268,13 @@ mod tests {
                 .flat_map(|time| ["dynamodb", "lambda"].map(|service| (time, service)))
             {
                 let time = UNIX_EPOCH + Duration::from_millis(seconds * 1_000 + 999);
-                for (url, (method, headers, body)) in
-                    url.iter().flat_map(|url| ways.map(|way| (url, way)))
+                for (address, (method, headers, body)) in addresses
+                    .iter()
+                    .flat_map(|address| ways.map(|way| (address, way)))
                 {
-                    let address = Address::of((*url).to_owned()).unwrap();
                     let call = Signable {
                         method,
-                        address: &address,
+                        address,
                         headers,
                         body,
                     };
@@ -259,7 +286,7 @@ mod tests {
                     let token = signer.token().map(str::to_owned);
                     ours.extend(token.map(|token| ("x-amz-security-token".to_owned(), token)));
                     let theirs = by_the_sdk(&credentials, service, time, &call);
-                    assert_eq!(ours, theirs, "{url} {seconds}");
+                    assert_eq!(ours, theirs, "{} {seconds}", address.url());
                 }
             }
         }

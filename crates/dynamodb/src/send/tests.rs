@@ -16,6 +16,7 @@ use crate::failure::failure;
 use crate::line::{Carrier, Carrying};
 
 mod again;
+mod rest;
 
 #[derive(Serialize)]
 struct Ask {
