@@ -1,10 +1,13 @@
 //! A table held against a description of it. It reads only.
 
+mod mappings;
+
 use std::collections::BTreeMap;
 
 use backfill_core::{Error, Result};
 use serde_json::{Map, Value as Json, json};
 
+use self::mappings::Connected;
 use crate::admin::{Admin, Read, Reading};
 
 /// What is not looked at, and why.
@@ -18,6 +21,7 @@ const UNSEEN: [(&str, &str); 2] = [
 pub struct Expected {
     table: String,
     min_items: Option<u64>,
+    connected: Vec<Connected>,
     fields: Map<String, Json>,
 }
 
@@ -25,7 +29,8 @@ impl Expected {
     /// What a description's fields say, and at least so many items: the larger of `min_items` and the description's
     /// `MinItemCount`.
     ///
-    /// Errors: `InvalidInput` for a `MinItemCount` that is no whole number, or without a `TableName`.
+    /// Errors: `InvalidInput` for a `MinItemCount` that is no whole number, for `EventSourceMappings` that are not understood, or
+    /// without a `TableName`.
     pub fn new(mut fields: Map<String, Json>, min_items: Option<u64>) -> Result<Expected> {
         let min_items = match fields.remove("MinItemCount") {
             None => min_items,
@@ -37,10 +42,15 @@ impl Expected {
             })?)
             .max(min_items),
         };
+        let connected = match fields.remove("EventSourceMappings") {
+            None => Vec::new(),
+            Some(list) => mappings::read(list)?,
+        };
         match fields.remove("TableName") {
             Some(Json::String(table)) => Ok(Expected {
                 table,
                 min_items,
+                connected,
                 fields,
             }),
             _ => Err(Error::invalid("TableName", "expected the table's name")),
@@ -58,10 +68,13 @@ impl Expected {
     /// Errors: `InvalidInput` for alarms without names; those of the calls that describe the table.
     pub async fn differences(&self, admin: &Admin, max_rcu: Option<u32>) -> Result<Vec<String>> {
         let reading = Reading::new(admin, &self.table, max_rcu).await?;
-        let (found, _) = admin.definition(&self.table).await?;
+        let (found, described) = admin.definition(&self.table).await?;
         let mut differences = Vec::new();
         if let Some(alarms) = self.fields.get("Alarms") {
             check_alarms(admin, alarms, &mut differences).await?;
+        }
+        if !self.connected.is_empty() {
+            differences.extend(self.unconnected(admin, &described).await);
         }
         let is_unseen = |field: &str| UNSEEN.iter().any(|(unseen, _)| *unseen == field);
         for (field, why) in UNSEEN {
@@ -89,6 +102,23 @@ impl Expected {
             }
         }
         Ok(differences)
+    }
+
+    /// What differs from the functions that are to be connected to the stream of a table that is so described. If Lambda cannot be
+    /// asked, that is a difference, too.
+    async fn unconnected(&self, admin: &Admin, described: &Json) -> Vec<String> {
+        let is_on = described["StreamSpecification"]["StreamEnabled"] == Json::Bool(true);
+        let stream = described["LatestStreamArn"].as_str().filter(|_| is_on);
+        let Some(stream) = stream else {
+            return mappings::without_stream(&self.connected);
+        };
+        match admin.event_source_mappings(stream).await {
+            Ok(found) => mappings::differences(&self.connected, &found),
+            Err(error) => vec![format!(
+                "EventSourceMappings: cannot be seen: {}",
+                error.report()
+            )],
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a table is to be like, from CreateTable's JSON or a table of a CloudFormation template.
 
 mod fields;
+mod mappings;
 mod scalar;
+mod scope;
 mod template;
 mod yaml;
 
@@ -9,6 +11,7 @@ use backfill_core::{Error, Result};
 use serde_json::{Map, Value as Json};
 
 use self::fields::FIELDS;
+pub(crate) use self::fields::OF_A_MAPPING;
 pub use self::fields::ONLY_CHECKED;
 pub use self::template::Choice;
 pub use self::yaml::read as read_yaml;

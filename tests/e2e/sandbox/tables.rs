@@ -177,6 +177,57 @@ async fn a_check_says_what_differs() {
     check(&mistyped).expect_code(2);
 }
 
+/// What is to be connected to a stream is asked of Lambda, which a sandbox does not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_of_what_is_connected_does_not_pass_unseen() {
+    let sandbox = Sandbox::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("table.json");
+    let path = file.to_str().expect("a path of text");
+    for (table, has_stream, difference) in [
+        (
+            "streaming",
+            true,
+            "EventSourceMappings: cannot be seen: EventSourceMappings: the tables are on this machine",
+        ),
+        (
+            "still",
+            false,
+            "EventSourceMappings.f: expected, but the table has no stream",
+        ),
+    ] {
+        let mut definition = json!({
+            "TableName": table,
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "BillingMode": "PAY_PER_REQUEST",
+            "EventSourceMappings": [{"FunctionName": "f", "BatchSize": 100}],
+        });
+        if has_stream {
+            definition["StreamSpecification"] =
+                json!({"StreamEnabled": true, "StreamViewType": "NEW_IMAGE"});
+        }
+        std::fs::write(&file, definition.to_string()).expect("the file is written");
+        let created = sandbox
+            .run(&["table", "create", "--file", path])
+            .expect_code(0);
+        assert!(
+            created
+                .stderr
+                .contains("EventSourceMappings is not created"),
+            "{}",
+            created.stderr
+        );
+        let check = ["table", "check", "--expect", path, "--json"];
+        let found = sandbox.run(&check).expect_code(3).json();
+        let first = found[0].as_str().unwrap_or_default();
+        assert!(first.starts_with(difference), "{found}");
+        definition["EventSourceMappings"][0]["Batchsize"] = json!(1);
+        std::fs::write(&file, definition.to_string()).expect("the file is written");
+        sandbox.run(&check).expect_code(2);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_of_a_template_is_created_and_what_describe_prints_creates_another() {
     let sandbox = Sandbox::start();

@@ -5,10 +5,13 @@ use std::time::Duration;
 use backfill_core::pace::retry::Until;
 use backfill_core::{Error, ErrorKind, Result};
 use backfill_dynamodb::calls::{
-    CreateTable, DescribeAlarms, DescribeTable, DescribeTimeToLive, UpdateTimeToLive, list_tags,
+    CreateTable, DescribeAlarms, DescribeTable, DescribeTimeToLive, EventSourceMapping,
+    UpdateTimeToLive, list_event_source_mappings, list_tags,
 };
 use backfill_dynamodb::failure;
-use backfill_dynamodb::send::{AsJson, CLOUDWATCH, ProvideErrorMetadata as _, ReadSender, Sender};
+use backfill_dynamodb::send::{
+    AsJson, CLOUDWATCH, LAMBDA, ProvideErrorMetadata as _, ReadSender, Sender,
+};
 use serde_json::{Map, Value as Json, json};
 
 use super::access::Admin;
@@ -127,6 +130,23 @@ impl Admin {
             }
         }
         Ok(alarms)
+    }
+
+    /// The event source mappings of the stream with this ARN: what connects it to functions.
+    ///
+    /// Errors: `InvalidInput` if it is not known where Lambda is; what Lambda answers.
+    pub async fn event_source_mappings(&self, stream_arn: &str) -> Result<Vec<EventSourceMapping>> {
+        let lambda = Sender::to(&self.connection, LAMBDA).await?.ok_or_else(|| {
+            let why = "the tables are on this machine, and nothing says where Lambda is";
+            Error::invalid("EventSourceMappings", why)
+        })?;
+        let lambda = ReadSender::from(&lambda);
+        let doing = format!("asking Lambda for the event source mappings of {stream_arn}");
+        self.patiently(async || {
+            let listed = list_event_source_mappings(&lambda, stream_arn).await;
+            listed.map_err(|error| failure(&doing, error))
+        })
+        .await
     }
 
     /// Drops a table and returns when it is gone.

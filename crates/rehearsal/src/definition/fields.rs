@@ -20,4 +20,22 @@ pub(crate) const FIELDS: [&str; 15] = [
 ];
 
 /// Fields of a description that say nothing of how to create a table.
-pub const ONLY_CHECKED: [&str; 2] = ["MinItemCount", "Alarms"];
+pub const ONLY_CHECKED: [&str; 3] = ["MinItemCount", "Alarms", "EventSourceMappings"];
+
+/// What can be expected of an event source mapping, by the names of CloudFormation and CreateEventSourceMapping, which are those by
+/// which Lambda tells it: service model lambda/2015-03-31, EventSourceMappingConfiguration. `Enabled` is its `State`.
+pub(crate) const OF_A_MAPPING: [&str; 13] = [
+    "BatchSize",
+    "BisectBatchOnFunctionError",
+    "DestinationConfig",
+    "Enabled",
+    "FilterCriteria",
+    "FunctionResponseTypes",
+    "MaximumBatchingWindowInSeconds",
+    "MaximumRecordAgeInSeconds",
+    "MaximumRetryAttempts",
+    "MetricsConfig",
+    "ParallelizationFactor",
+    "StartingPosition",
+    "TumblingWindowInSeconds",
+];

@@ -6,10 +6,9 @@ use backfill_core::{Error, Result};
 use serde_json::{Map, Value as Json};
 
 use super::fields::FIELDS;
+use super::mappings::mappings_of;
 use super::scalar::text_of;
-
-/// Conditions of a template that name each other more deeply than this name each other in a circle.
-const DEEPEST_CONDITION: u32 = 32;
+use super::scope::Scope;
 
 /// What a template needs besides itself.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,7 +30,10 @@ impl Choice<'_> {
         table: Option<&str>,
         notes: &mut Vec<String>,
     ) -> Result<Map<String, Json>> {
-        let (name, mut resource) = self.choose(resources)?;
+        let Json::Object(resources) = resources else {
+            return Err(Error::invalid("Resources", "expected an object"));
+        };
+        let (name, mut resource) = self.choose(&resources)?;
         let mut properties = match resource["Properties"].take() {
             Json::Object(properties) => properties,
             _ => Map::new(),
@@ -56,6 +58,16 @@ impl Choice<'_> {
             }
         }
         as_create_table_has_it(&mut definition, notes);
+        let mappings = mappings_of(
+            &resources,
+            &name,
+            definition.get("TableName"),
+            &scope,
+            notes,
+        );
+        if !mappings.is_empty() {
+            definition.insert("EventSourceMappings".into(), mappings.into());
+        }
         Ok(definition)
     }
 
@@ -89,10 +101,7 @@ impl Choice<'_> {
     }
 
     /// The resource that was named, or the only one.
-    fn choose(&self, resources: Json) -> Result<(String, Json)> {
-        let Json::Object(resources) = resources else {
-            return Err(Error::invalid("Resources", "expected an object"));
-        };
+    fn choose(&self, resources: &Map<String, Json>) -> Result<(String, Json)> {
         let is_table = |resource: &Json| resource["Type"] == "AWS::DynamoDB::Table";
         let tables: Vec<&str> = resources
             .iter()
@@ -166,152 +175,4 @@ fn as_create_table_has_it(definition: &mut Map<String, Json>, notes: &mut Vec<St
             used(name)
         });
     }
-}
-
-/// What intrinsic functions can refer to: parameters and conditions. A function that asks for anything else is refused
-/// with its place.
-struct Scope {
-    parameters: BTreeMap<String, String>,
-    conditions: Json,
-}
-
-impl Scope {
-    /// The value without its functions; `None` for `AWS::NoValue`. Scalars get the type that CreateTable wants for a field of
-    /// this name, as CloudFormation does it.
-    fn resolve(&self, path: &str, field: &str, value: Json) -> Result<Option<Json>> {
-        Ok(Some(match value {
-            Json::Object(map) => match function(&map) {
-                Some(("Ref", Json::String(name))) if name == "AWS::NoValue" => return Ok(None),
-                Some(("Fn::If", Json::Array(parts))) if parts.len() == 3 => {
-                    let holds =
-                        self.holds(path, &Json::from_iter([("Condition", parts[0].clone())]), 0)?;
-                    let chosen = parts[if holds { 1 } else { 2 }].clone();
-                    return self.resolve(path, field, chosen);
-                }
-                Some(_) => typed(
-                    path,
-                    field,
-                    Json::String(self.text(path, &Json::Object(map))?),
-                )?,
-                None => {
-                    let mut resolved = Map::new();
-                    for (name, value) in map {
-                        let path = format!("{path}.{name}");
-                        if let Some(value) = self.resolve(&path, &name, value)? {
-                            resolved.insert(name, value);
-                        }
-                    }
-                    Json::Object(resolved)
-                }
-            },
-            Json::Array(list) => {
-                let mut resolved = Vec::new();
-                for (i, value) in list.into_iter().enumerate() {
-                    resolved.extend(self.resolve(&format!("{path}.{i}"), field, value)?);
-                }
-                Json::Array(resolved)
-            }
-            scalar => typed(path, field, scalar)?,
-        }))
-    }
-
-    /// A scalar, or a function that stands for one, as text.
-    fn text(&self, path: &str, value: &Json) -> Result<String> {
-        if let Some(text) = text_of(value) {
-            return Ok(text);
-        }
-        let cannot = |what: &str| {
-            let why = format!(
-                "{what} is not known before the stack is there; give it by --parameter, or --table if it is the name"
-            );
-            Err(Error::invalid(path, why))
-        };
-        match value.as_object().and_then(function) {
-            Some(("Ref", Json::String(name))) => match self.parameters.get(name) {
-                Some(value) => Ok(value.clone()),
-                None => cannot(&format!("Ref {name}")),
-            },
-            Some(("Fn::Sub", Json::String(template))) => {
-                let mut text = String::new();
-                let mut rest = template.as_str();
-                while let Some((before, after)) = rest.split_once("${") {
-                    text.push_str(before);
-                    let Some((name, after)) = after.split_once('}') else {
-                        return Err(Error::invalid(path, "Sub has a ${ without its }"));
-                    };
-                    match (name.strip_prefix('!'), self.parameters.get(name)) {
-                        (Some(literal), _) => text.push_str(&format!("${{{literal}}}")),
-                        (None, Some(value)) => text.push_str(value),
-                        (None, None) => return cannot(&format!("Sub ${{{name}}}")),
-                    }
-                    rest = after;
-                }
-                Ok(text + rest)
-            }
-            Some((name, _)) => cannot(name),
-            None => Err(Error::invalid(path, "expected text or a number")),
-        }
-    }
-
-    fn holds(&self, path: &str, condition: &Json, depth: u32) -> Result<bool> {
-        if depth > DEEPEST_CONDITION {
-            return Err(Error::invalid(path, "its conditions name each other"));
-        }
-        let holds = |part: &Json| self.holds(path, part, depth + 1);
-        match condition.as_object().and_then(function) {
-            Some(("Condition", Json::String(name))) => match self.conditions.get(name) {
-                Some(condition) => self.holds(path, condition, depth + 1),
-                None => Err(Error::invalid(
-                    path,
-                    format!("there is no condition {name}"),
-                )),
-            },
-            Some(("Fn::Equals", Json::Array(sides))) if sides.len() == 2 => {
-                Ok(self.text(path, &sides[0])? == self.text(path, &sides[1])?)
-            }
-            Some(("Fn::Not", Json::Array(parts))) if parts.len() == 1 => Ok(!holds(&parts[0])?),
-            Some(("Fn::And", Json::Array(parts))) => parts
-                .iter()
-                .try_fold(true, |all, part| Ok(all && holds(part)?)),
-            Some(("Fn::Or", Json::Array(parts))) => parts
-                .iter()
-                .try_fold(false, |any, part| Ok(any || holds(part)?)),
-            _ => Err(Error::invalid(
-                path,
-                format!("the condition {condition} is not understood"),
-            )),
-        }
-    }
-}
-
-/// Name and argument of an intrinsic function.
-fn function(map: &Map<String, Json>) -> Option<(&str, &Json)> {
-    let (name, argument) = map.iter().next().filter(|_| map.len() == 1)?;
-    let is_function = name == "Ref" || name == "Condition" || name.starts_with("Fn::");
-    is_function.then_some((name, argument))
-}
-
-/// The scalar in the type of a field of this name.
-fn typed(path: &str, field: &str, value: Json) -> Result<Json> {
-    let Some(text) = text_of(&value) else {
-        return Ok(value);
-    };
-    let wrong = |expected: &str| Error::invalid(path, format!("expected {expected}, got {text:?}"));
-    Ok(match field {
-        "ReadCapacityUnits"
-        | "WriteCapacityUnits"
-        | "MaxReadRequestUnits"
-        | "MaxWriteRequestUnits" => match text.parse::<i64>() {
-            Ok(number) => number.into(),
-            Err(_) => return Err(wrong("a whole number")),
-        },
-        "Enabled" | "SSEEnabled" | "DeletionProtectionEnabled" | "StreamEnabled" => {
-            match text.as_str() {
-                "true" => true.into(),
-                "false" => false.into(),
-                _ => return Err(wrong("true or false")),
-            }
-        }
-        _ => text.into(),
-    })
 }
