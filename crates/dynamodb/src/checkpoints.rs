@@ -11,6 +11,7 @@
 //! | its place, or beside the sums | `exhausted#00001`    | how many segments of the pass are exhausted |
 //! | `#runs`            | `run#stuff-1`                   | the table of a run: one of the list of runs (`list.rs`) |
 //! | `stuff-1#count`    | `count`                         | a [`CountNote`]: how far the verification has come. The one key to which the verifier may write |
+//! | `#guard:stuff`     | `guard`, `hour#…`, `failed#…`, `shard#…` | the guard on a table, and what it has done (`guard.rs`) |
 //! | each place         | `copy`                          | of a large run: a copy of the run record, or the mark of one, which has a `revision` and nothing else |
 //!
 //! The place of what belongs to a segment is the run, `stuff-1`, or a shard of it, `stuff-1#07` ([`RunRecord::place_of`]).
@@ -18,6 +19,7 @@
 //! All carry `expires_at` (seconds since 1970), the table's TTL attribute.
 
 mod form;
+mod guard;
 mod list;
 mod sums;
 mod writes;

@@ -1,4 +1,7 @@
-//! The checkpoint table in memory, with its conditions: revisions of runs, generations of segments.
+//! The checkpoint table in memory, with its conditions: revisions of runs and guards, generations of segments and of guards.
+
+mod guard;
+mod of_guard;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,6 +14,8 @@ use backfill_core::records::{Flush, HistoryBucket, place, shard_of};
 use backfill_core::{Error, ErrorKind, Key, Result};
 use serde::Serialize;
 use tokio::time::Instant;
+
+use of_guard::OfGuard;
 
 /// What happens to a call on its way to the store and back. The store knows the records and their conditions; how long a
 /// call takes, and whether it fails, is the transit's.
@@ -147,6 +152,8 @@ struct State {
     rejected: BTreeMap<(String, u32, Key), Rejected>,
     history: BTreeMap<(String, u32, u64), HistoryBucket>,
     count_notes: BTreeMap<String, CountNote>,
+    /// What is durable of guards, by their tables.
+    guards: BTreeMap<String, OfGuard>,
 }
 
 /// What lies in the place of a copy of a run record: one of this revision, or the mark of one that is to come.

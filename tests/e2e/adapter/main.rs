@@ -4,6 +4,7 @@
 mod accounting;
 mod computed;
 mod expressions;
+mod guard;
 mod languages;
 mod never;
 mod no_gap;

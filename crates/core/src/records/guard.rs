@@ -170,6 +170,8 @@ pub struct GuardFailed {
 pub struct ShardPosition {
     /// ShardId.
     pub shard: String,
+    /// The ARN of the shard's stream: a stream that was switched on anew has other records, and on some endpoints the same shards.
+    pub stream_arn: String,
     /// The generation of the process that stores this.
     pub generation: u64,
     /// The sequence number up to which every record is settled; `None` before the first.

@@ -35,11 +35,31 @@ pub const EXHAUSTED: &str = "exhausted#";
 /// How the names in the list of runs begin; not that of a run record, whatever the id.
 pub const LISTED: &str = "run#";
 
+/// The name of the record of a guard.
+pub const GUARD: &str = "guard";
+
+/// How the names begin of what a guard has done, hour by hour.
+pub const HOUR: &str = "hour#";
+
+/// How the names begin of items that a guard could not repair.
+pub const FAILED: &str = "failed#";
+
+/// How the names begin of how far a guard has come in the shards of a stream.
+pub const SHARD: &str = "shard#";
+
 /// The names of records that are always the same.
-pub const NAMES: [&str; 3] = [RUN, COPY, COUNT];
+pub const NAMES: [&str; 4] = [RUN, COPY, COUNT, GUARD];
 
 /// How those of all other records begin.
-pub const PREFIXES: [&str; 3] = [PASS, EXHAUSTED, LISTED];
+pub const PREFIXES: [&str; 6] = [PASS, EXHAUSTED, LISTED, HOUR, FAILED, SHARD];
+
+/// How the partition keys of guards begin. No run id has a `#`.
+pub const GUARDS: &str = "#guard:";
+
+/// The partition key of all records of the guard on a table.
+pub fn guard_place(table: &str) -> String {
+    format!("{GUARDS}{table}")
+}
 
 /// Whether a table has the keys of records: `run_id` and `record`, both strings.
 pub fn is_key_of_records(keys: &KeySchema) -> bool {

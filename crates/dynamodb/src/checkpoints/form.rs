@@ -66,10 +66,14 @@ pub(super) fn segment_prefix(pass: u32) -> String {
     format!("{PASS}{pass:05}#segment#")
 }
 
-/// A digest, since a key may be longer than a sort key's 1,024 bytes.
+/// By a digest, since a key may be longer than a sort key's 1,024 bytes.
 pub(super) fn rejected_key(pass: u32, key: &Key) -> String {
-    let digest = Sha256::digest(key.to_string());
-    format!("{}{digest:x}", rejected_prefix(pass))
+    format!("{}{}", rejected_prefix(pass), digest(key))
+}
+
+/// What stands for a key in the name of a record.
+pub(super) fn digest(key: &Key) -> String {
+    format!("{:x}", Sha256::digest(key.to_string()))
 }
 
 pub(super) fn rejected_prefix(pass: u32) -> String {
@@ -102,7 +106,12 @@ pub(super) fn exhausted_key(pass: u32) -> String {
 
 /// When a record that is written now expires.
 pub(super) fn expires_at() -> Value {
-    number(now_ms() / 1000 + KEEP.as_secs())
+    expires_after(KEEP)
+}
+
+/// When a record expires that is written now and kept for so long.
+pub(super) fn expires_after(keep: Duration) -> Value {
+    number(now_ms() / 1000 + keep.as_secs())
 }
 
 pub(super) fn number(n: impl ToString) -> Value {
@@ -147,7 +156,12 @@ pub(super) fn read_record<T: DeserializeOwned>(
     latest: u32,
 ) -> Result<T> {
     let name = match (attributes.get("run_id"), attributes.get("record")) {
-        (Some(Value::S(run_id)), Some(Value::S(record))) => format!("{record} of run {run_id}"),
+        (Some(Value::S(place)), Some(Value::S(record))) => {
+            match place.strip_prefix(places::GUARDS) {
+                Some(table) => format!("{record} of the guard of table {table}"),
+                None => format!("{record} of run {place}"),
+            }
+        }
         _ => "without a name".into(),
     };
     let wrong = |why: String| {
@@ -310,6 +324,10 @@ mod tests {
             sums_key(1, 12),
             full_key(1),
             format!("{}stuff-1", places::LISTED),
+            places::GUARD.to_owned(),
+            format!("{}01800000000", places::HOUR),
+            format!("{}{}", places::FAILED, digest(&key_of_item)),
+            format!("{}shardId-00000001414576573621-f55eea83", places::SHARD),
         ];
         for name in &named {
             let is_whole = places::NAMES.contains(&name.as_str());

@@ -335,7 +335,7 @@ impl CheckpointTable {
 
     /// Sets these attributes of a record. Not by PutItem, which the roles of worker and verifier do not allow: it could replace any
     /// record.
-    async fn set(&self, key: &Key, attributes: &Item) -> Result<()> {
+    pub(super) async fn set(&self, key: &Key, attributes: &Item) -> Result<()> {
         let set: Vec<String> = attributes
             .keys()
             .map(|name| format!("#{name} = :{name}"))
