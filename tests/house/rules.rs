@@ -62,7 +62,7 @@ pub const CRATES: &[Crate] = &[
             &["calls"],
             &["alarms", "description", "outcome"],
             &["looks"],
-            &["target", "checkpoints", "survey"],
+            &["target", "checkpoints", "stream", "survey"],
         ],
         ..PLAIN
     },

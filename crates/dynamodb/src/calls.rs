@@ -10,10 +10,13 @@ mod delete_item;
 mod describe_alarms;
 mod describe_continuous_backups;
 mod describe_kinesis_streaming_destination;
+mod describe_stream;
 mod describe_table;
 mod describe_time_to_live;
 mod get_event_source_mapping;
 mod get_item;
+mod get_records;
+mod get_shard_iterator;
 mod list_event_source_mappings;
 mod list_tags_of_resource;
 mod put_item;
@@ -34,11 +37,14 @@ pub(crate) use describe_continuous_backups::{DescribeContinuousBackups, Describe
 pub(crate) use describe_kinesis_streaming_destination::{
     DescribeKinesisStreamingDestination, DescribedKinesis,
 };
+pub(crate) use describe_stream::{DescribeStream, DescribedShard};
 pub use describe_table::{DescribeTable, Described};
 pub(crate) use describe_table::{Description, Index, Warm};
 pub use describe_time_to_live::{DescribeTimeToLive, DescribedTimeToLive};
 pub use get_event_source_mapping::get_event_source_mapping;
 pub(crate) use get_item::GetItem;
+pub(crate) use get_records::GetRecords;
+pub(crate) use get_shard_iterator::GetShardIterator;
 pub use list_event_source_mappings::{EventSourceMapping, list_event_source_mappings};
 pub use list_tags_of_resource::{Tag, list_tags};
 pub(crate) use put_item::PutItem;

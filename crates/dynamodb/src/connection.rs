@@ -29,7 +29,9 @@ use crate::account::Account;
 use crate::address::Address;
 use crate::clock::Skew;
 use crate::credentials::{Finder, Source};
-use crate::hosts::{self, CLOUDWATCH, DYNAMODB, LAMBDA, Place, Service, is_on_this_machine};
+use crate::hosts::{
+    self, CLOUDWATCH, DYNAMODB, LAMBDA, Place, STREAMS, Service, is_on_this_machine,
+};
 use crate::line::{CALL_TIMEOUT, CONNECT_TIMEOUT, Carrier, Line};
 use crate::outage::{Calls, Outage};
 use crate::signature::Signer;
@@ -286,7 +288,14 @@ impl Connection {
             given_endpoint,
             ..
         } = &*self.0;
-        endpoint_of(sdk_config, given_endpoint.as_deref(), service_id)
+        let of = |service_id| endpoint_of(sdk_config, given_endpoint.as_deref(), service_id);
+        // A database that is not AWS's has the streams of its tables itself, and no command on it is to reach an account. What leads
+        // to AWS's DynamoDB alone, such as an interface endpoint, does not lead to its streams.
+        let of_database = || of(DYNAMODB.id).filter(|url| !hosts::is_of_aws(url));
+        match service_id == STREAMS.id {
+            true => of(service_id).or_else(of_database),
+            false => of(service_id),
+        }
     }
 
     /// The URL of a service, with a path that ends with "/".
@@ -480,8 +489,9 @@ fn endpoint_of(config: &SdkConfig, given: Option<&str>, service_id: &str) -> Opt
 }
 
 /// Services whose endpoints environment and profile may name: those that are called, and those that credentials come from.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     DYNAMODB.id,
+    STREAMS.id,
     "SFN",
     CLOUDWATCH.id,
     LAMBDA.id,

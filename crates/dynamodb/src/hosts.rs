@@ -2,7 +2,7 @@
 //! hosts, by the rules that AWS publishes for its SDKs.
 //!
 //! DynamoDB's are those of the SDK itself. Those of the other services that are called without an SDK of their own are all alike,
-//! and their partitions stand here. The table beside this file holds both.
+//! but for DynamoDB's streams, and their partitions stand here. The table beside this file holds all of them.
 
 use std::net::IpAddr;
 
@@ -27,6 +27,13 @@ pub(crate) const DYNAMODB: Service = Service {
     id: "DynamoDB",
     signing_name: "dynamodb",
     target: "DynamoDB_20120810",
+};
+
+/// DynamoDB Streams, whose calls are signed as DynamoDB's are (botocore, dynamodbstreams/2012-08-10).
+pub const STREAMS: Service = Service {
+    id: "DynamoDB Streams",
+    signing_name: "dynamodb",
+    target: "DynamoDBStreams_20120810",
 };
 
 /// Amazon CloudWatch. Its model names three protocols, of which one is AWS JSON 1.0, with this prefix (botocore,
@@ -81,6 +88,9 @@ const PARTITIONS: [Partition; 7] = [
 
 const GOV: &str = "us-gov-";
 
+/// The partitions in which streams have hosts by account, by how the names of their regions begin.
+const ACCOUNT_PARTITIONS: [&str; 3] = [AWS.regions, "cn-", GOV];
+
 const fn partition(
     regions: &'static str,
     suffix: &'static str,
@@ -98,13 +108,11 @@ const fn partition(
 /// Errors: what the rules object to, such as a custom endpoint together with FIPS, or a host by account if the account is not
 /// known.
 pub(crate) async fn url(service: &Service, place: &Place<'_>) -> Result<String, BoxError> {
-    let url = match (
-        service.signing_name == DYNAMODB.signing_name,
-        place.endpoint,
-    ) {
-        (true, _) => by_the_sdk(place).await?,
-        (false, Some(endpoint)) => given(endpoint, place)?,
-        (false, None) => by_region(service, place),
+    let url = match place.endpoint {
+        _ if service.id == DYNAMODB.id => by_the_sdk(place).await?,
+        Some(endpoint) => given(endpoint, place)?,
+        None if service.id == STREAMS.id => of_streams(place)?,
+        None => by_region(service, place),
     };
     Ok(format!("{}/", url.strip_suffix('/').unwrap_or(&url)))
 }
@@ -133,10 +141,43 @@ fn given(endpoint: &str, place: &Place<'_>) -> Result<String, BoxError> {
     Ok(endpoint.to_owned())
 }
 
+fn partition_of(region: &str) -> &'static Partition {
+    let of_region = |partition: &&Partition| region.starts_with(partition.regions);
+    PARTITIONS.iter().find(of_region).unwrap_or(&AWS)
+}
+
+/// The host of a table's streams, by account if that is known and allowed (botocore, dynamodbstreams, endpoint-rule-set-1).
+fn of_streams(place: &Place<'_>) -> Result<String, BoxError> {
+    let partition = partition_of(place.region);
+    let suffix = match place.dual_stack {
+        true => partition.dual_stack_suffix,
+        false => partition.suffix,
+    };
+    let has_accounts = ACCOUNT_PARTITIONS.contains(&partition.regions);
+    let account = match place.account_mode {
+        AccountIdEndpointMode::Disabled => None,
+        _ => place.account.filter(|_| has_accounts),
+    };
+    let is_required = matches!(place.account_mode, AccountIdEndpointMode::Required);
+    let fips = |is_fips: bool| if is_fips { "-fips" } else { "" };
+    let name = match account {
+        None if is_required => {
+            return Err("a host by account is required, and the account is not known".into());
+        }
+        Some(account) => format!("{account}.streams-ddb{}", fips(place.fips)),
+        None if place.dual_stack => format!("streams-dynamodb{}", fips(place.fips)),
+        // GovCloud's hosts are FIPS's by their usual names.
+        None => format!(
+            "streams.dynamodb{}",
+            fips(place.fips && partition.regions != GOV)
+        ),
+    };
+    Ok(format!("https://{name}.{}.{suffix}", place.region))
+}
+
 fn by_region(service: &Service, place: &Place<'_>) -> String {
     let (name, region) = (service.signing_name, place.region);
-    let of_region = |partition: &&Partition| region.starts_with(partition.regions);
-    let partition = PARTITIONS.iter().find(of_region).unwrap_or(&AWS);
+    let partition = partition_of(region);
     // CloudWatch's hosts in GovCloud are FIPS's by their usual names.
     let is_fips_anyway = name == CLOUDWATCH.signing_name && partition.regions == GOV;
     let fips = match place.fips && !is_fips_anyway {
@@ -155,6 +196,21 @@ pub(crate) fn is_on_this_machine(url: &str) -> bool {
     let uri = url.parse::<Uri>().ok();
     uri.as_ref().and_then(Uri::host).is_some_and(|host| {
         host == "127.0.0.1" || host == "[::1]" || host.eq_ignore_ascii_case("localhost")
+    })
+}
+
+/// True for a URL whose host is one of AWS's own, such as that of an interface endpoint for DynamoDB alone.
+pub(crate) fn is_of_aws(url: &str) -> bool {
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host);
+    let host = host.unwrap_or_default().to_ascii_lowercase();
+    std::iter::once(&AWS).chain(&PARTITIONS).any(|partition| {
+        [partition.suffix, partition.dual_stack_suffix]
+            .iter()
+            .any(|suffix| {
+                host.strip_suffix(suffix)
+                    .is_some_and(|rest| rest.ends_with('.'))
+            })
     })
 }
 
@@ -253,6 +309,25 @@ mod tests {
     }
 
     #[test]
+    fn a_host_of_aws_is_told_by_its_end() {
+        for host in [
+            "https://vpce-1.dynamodb.eu-west-1.vpce.amazonaws.com",
+            "https://dynamodb.cn-north-1.AMAZONAWS.com.cn/",
+            "https://dynamodb.eu-west-1.api.aws",
+        ] {
+            assert!(is_of_aws(host), "{host}");
+        }
+        for other in [
+            "http://dynamodb:8000",
+            "http://amazonaws.com.example.com",
+            "http://notamazonaws.com",
+            "",
+        ] {
+            assert!(!is_of_aws(other), "{other}");
+        }
+    }
+
+    #[test]
     fn no_proxy_leads_to_what_is_near() {
         for near in [
             "localhost",
@@ -331,6 +406,7 @@ mod tests {
             };
             let service = match name {
                 "dynamodb" => DYNAMODB,
+                "dynamodbstreams" => STREAMS,
                 "cloudwatch" => CLOUDWATCH,
                 "lambda" => LAMBDA,
                 _ => panic!("{row}"),
@@ -351,7 +427,7 @@ mod tests {
             assert_eq!(url.ok(), expected, "{row}");
             rows += 1;
         }
-        assert_eq!(rows, 336);
+        assert_eq!(rows, 576);
     }
 
     #[tokio::test]
@@ -364,7 +440,7 @@ mod tests {
             account: Some("111122223333"),
             account_mode: AccountIdEndpointMode::Preferred,
         };
-        for service in [DYNAMODB, CLOUDWATCH, LAMBDA] {
+        for service in [DYNAMODB, STREAMS, CLOUDWATCH, LAMBDA] {
             let reached = url(&service, &place).await;
             assert_eq!(reached.unwrap(), "http://127.0.0.1:8000/");
             for (fips, dual_stack, what) in [(true, false, "fips"), (false, true, "dual")] {

@@ -6,7 +6,8 @@
 //!
 //! Layers, each of which knows only those before it: account, hosts, clock, addresses and signatures, the line (how anything is sent), troubles on it and the
 //! outage that they make, [`Connection`] (where, and by which credentials), [`send`] (one typed call) with what failures and refusals
-//! mean, [`calls`] (one operation a file), then the target table, the checkpoint table and the survey of a table for a plan.
+//! mean, [`calls`] (one operation a file), then the target table, the checkpoint table, the
+//! stream of a table and the survey of a table for a plan.
 //!
 //! What the service does that this crate relies on is in `docs/AWS-FACTS.md`, with sources. Whoever changes a call starts there.
 
@@ -31,6 +32,7 @@ mod outcome;
 mod refusal;
 pub mod send;
 mod signature;
+pub mod stream;
 mod survey;
 mod target;
 mod trouble;
@@ -40,4 +42,5 @@ pub use connection::{ConnectOptions, Connection};
 pub use failure::{failure, words};
 pub use line::CALL_TIMEOUT;
 pub use onward::Onward;
+pub use stream::{Streams, TableStream};
 pub use target::{ReadOnly, ReadWrite, Reader, Writer};

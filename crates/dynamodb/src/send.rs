@@ -24,11 +24,12 @@ use tokio::time::Instant;
 
 pub use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
+use crate::account::Account;
 use crate::address::Address;
 use crate::clock::{self, Skew};
 use crate::connection::{Access, Connection};
-use crate::hosts::DYNAMODB;
 pub use crate::hosts::{CLOUDWATCH, LAMBDA, Service};
+use crate::hosts::{DYNAMODB, STREAMS};
 use crate::line::{Request, Response, peer_of};
 use crate::outage::Calls;
 use crate::signature::Signable;
@@ -167,13 +168,29 @@ impl Sender {
             return Ok(None);
         }
         let url = connection.url_of(&service, None).await?;
+        Ok(Some(Sender::at(connection, service, url)?))
+    }
+
+    /// Sends to DynamoDB's streams with the connection's region and credentials.
+    ///
+    /// Errors: `InvalidInput` with what the rules for endpoints object to.
+    pub(crate) async fn to_streams(connection: &Connection) -> backfill_core::Result<Sender> {
+        // Without credentials the first call says so.
+        let access = connection.access().await.ok();
+        let account = access.map(|access| Account::of(&access.identity));
+        let account = account.as_ref().and_then(Account::told);
+        let url = connection.url_of(&STREAMS, account).await?;
+        Sender::at(connection, STREAMS, url)
+    }
+
+    fn at(connection: &Connection, service: Service, url: String) -> backfill_core::Result<Sender> {
         let address = Address::of(url).map_err(|error| Error::invalid("endpoint-url", error))?;
-        Ok(Some(Sender {
+        Ok(Sender {
             connection: connection.clone(),
             service,
             address: Some(Arc::new(address)),
             is_of_records: false,
-        }))
+        })
     }
 
     /// Sends a call and waits no longer than [`CALL_TIMEOUT`](crate::CALL_TIMEOUT). The caller decides about another try, with two exceptions that no

@@ -11,4 +11,5 @@ mod no_gap;
 mod one_owner;
 mod only_u;
 mod sizes;
+mod stream;
 mod table;

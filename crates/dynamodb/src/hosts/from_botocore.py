@@ -27,8 +27,13 @@ REGIONS = [
     "eusc-de-east-1",
     "us-new-7",
 ]
-# Of these three only DynamoDB has hosts by account.
-SERVICES = [("dynamodb", True), ("cloudwatch", False), ("lambda", False)]
+# Of these four only DynamoDB and its streams have hosts by account.
+SERVICES = [
+    ("dynamodb", True),
+    ("dynamodbstreams", True),
+    ("cloudwatch", False),
+    ("lambda", False),
+]
 
 loader = Loader()
 partitions = loader.load_data("partitions")
