@@ -18,6 +18,7 @@ pub mod paths;
 pub mod progress;
 pub mod records;
 pub mod runs;
+pub mod sampled;
 pub mod signals;
 pub mod steer;
 pub mod survey;

@@ -24,5 +24,6 @@ mod refusals;
 mod rehearsals;
 mod rejected;
 mod resume;
+mod sampled;
 mod specs;
 mod stuff;

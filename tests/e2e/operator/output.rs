@@ -1,5 +1,6 @@
 //! What becomes of the work if nobody takes what it prints: a closed pipe, a full one, a terminal that has stopped or is gone.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Write as _, pipe};
 use std::path::Path;
@@ -10,6 +11,8 @@ use backfill_e2e::command::{AtWork, Ended, backfill_as_typed, binary, root};
 use backfill_e2e::database::Embedded;
 use backfill_e2e::terminal::Terminal;
 use serde_json::Value as Json;
+
+use crate::screens::assert_is_of;
 
 /// So many that the run below takes minutes.
 const ITEMS: u64 = 3000;
@@ -225,6 +228,31 @@ async fn a_result_that_stdout_does_not_take_is_told_by_the_exit_code() {
             "{what}: {ended:?}"
         );
     }
+}
+
+/// What `verify` prints for programs is what its schema says: of a whole table, of a sample, and of one that was stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn verifications_are_as_their_schema_says() {
+    let database = Embedded::with_stuff(500).await;
+    let schema = Ended::run(&mut backfill_as_typed(["schema", "verify"])).expect_code(0);
+    let schema = schema.json();
+    let listed: BTreeSet<&str> = (schema["properties"].as_object().unwrap())
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let required = schema["required"].as_array().unwrap().iter();
+    assert_eq!(listed, required.filter_map(Json::as_str).collect());
+    for (flags, code) in [("", 3), ("--sample 5%", 3)] {
+        let verify = format!("verify --table stuff --set test=1 --json {flags}");
+        let result = Ended::run(&mut database.backfill(&verify)).expect_code(code);
+        assert_is_of(&result.json(), &schema, &schema, "verify");
+    }
+    let slowly = "verify --table stuff --set test=1 --sample 50% --max-rcu 1 --json";
+    let sample = AtWork::start(database.backfill(slowly));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    sample.signal("TERM");
+    let result = sample.end().await.expect_code(4).json();
+    assert_is_of(&result, &schema, &schema, "verify");
 }
 
 /// The environment of a command, and a shell in it, as a person has it on a terminal; stdout is the terminal, too.

@@ -24,6 +24,7 @@ pub const RUN: &str = r"Examples:
 
 pub const VERIFY: &str = r"Examples:
   backfill verify --table stuff --set test=1
+  backfill verify --table stuff --set test=1 --sample 2%
   backfill verify --spec orders.json --json";
 
 pub const START: &str = r"Examples:

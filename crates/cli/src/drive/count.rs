@@ -26,7 +26,7 @@ use crate::show::progress::read_again;
 use crate::show::{lines, print};
 
 /// Longer than any table takes to count from one machine.
-const COUNT_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const COUNT_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A strongly consistent count of what is pending, for `verify` and for a dry run.
 pub struct Counted {

@@ -5,7 +5,9 @@
 //! If the predicate leaves out items that lack what the update sets, it counts these as well, segment by segment behind the count
 //! of `P`, by eventually consistent reads of their own. Nothing rests on that number, so it never ends a verification.
 
+mod bound;
 mod lacking;
+mod sample;
 mod segment;
 
 use std::collections::BTreeMap;
@@ -18,8 +20,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::lacking::Lacking;
+pub use self::sample::{CountedSegment, Draw, Estimate, SampleCount, count_sample};
 pub use self::segment::{CountSum, OpenSegment};
-use self::segment::{Counting, MAX_SAMPLES};
+use self::segment::{Counting, MAX_SAMPLES, SEGMENTS_AT_ONCE};
 use crate::change::Lacks;
 use crate::engine::holds::Holds;
 use crate::engine::metrics::Figures;
@@ -30,9 +33,6 @@ use crate::pace::{Budget, Consistency, Share, bytes_of};
 use crate::ports::{CountNotes, ReadAccess, TableReader};
 use crate::records::{CountNote, Cursor, Different, Owner, RunRecord};
 use crate::{Error, ErrorKind, Key, Result};
-
-/// Segments counted at the same time.
-const SEGMENTS_AT_ONCE: usize = 8;
 
 /// When the first note of a verification is made, how often others follow, and how long each may take: it has one try.
 const FIRST_NOTE: Duration = Duration::from_secs(2);

@@ -14,6 +14,9 @@ use crate::ports::{Asks, LackingPage, Page, PageRequest, TableReader};
 use crate::records::{CountNote, Cursor, Different};
 use crate::{Error, ErrorKind, Key, Result};
 
+/// Segments counted at the same time.
+pub(super) const SEGMENTS_AT_ONCE: usize = 8;
+
 /// Most items evaluated per page. It is above what 1 MB holds of most tables, since nothing is written per page.
 const PAGE_LIMIT: u32 = 5_000;
 
