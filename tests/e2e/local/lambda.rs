@@ -1,5 +1,5 @@
-//! What Lambda has free is compared with what a deployed run would take. Lambda's answers are those of its service model
-//! (botocore, lambda/2015-03-31).
+//! What Lambda has free is compared with what a deployed run would take, and what it connects to a stream with what a description
+//! expects. Lambda's answers are those of its service model (botocore, lambda/2015-03-31).
 
 use std::process::Command;
 
@@ -163,4 +163,95 @@ async fn a_start_says_what_to_lower_before_it_starts() {
         &format!("{start} --concurrency 900 --dry-run"),
     ));
     assert!(!ended.stderr.contains("warning:"), "{}", ended.stderr);
+}
+
+/// A table with a stream, in a file that expects this function to be connected to it.
+async fn with_a_stream(folder: &std::path::Path) -> (Embedded, String) {
+    let database = Embedded::start().await;
+    let file = folder.join("table.json");
+    let definition = json!({"TableName": "orders", "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+        "EventSourceMappings": [{"FunctionName": "consumer", "BatchSize": 100, "StartingPosition": "TRIM_HORIZON"}]});
+    std::fs::write(&file, definition.to_string()).unwrap();
+    let file = file.display().to_string();
+    Ended::run(&mut database.backfill(&format!("table create --file {file}"))).expect_code(0);
+    (database, file)
+}
+
+/// One of the pages that Lambda answers with: the mapping that is looked for is on the second.
+fn page(asked: &str, state: &str) -> Answer {
+    let mapping = |function: &str, state: &str| {
+        json!({"UUID": "14e0db71-9e2c-4a4f-9e5b-3d1c8ff1b0a1", "State": state, "BatchSize": 100, "StartingPosition": "TRIM_HORIZON",
+            "FunctionArn": format!("arn:aws:lambda:us-east-1:000000000000:function:{function}"), "LastModified": 1.7638E9})
+    };
+    let page = match asked.contains("&Marker=next%2F1") {
+        false => {
+            json!({"NextMarker": "next/1", "EventSourceMappings": [mapping("other", "Disabled")]})
+        }
+        true => {
+            json!({"NextMarker": null, "EventSourceMappings": [mapping("consumer:live", state)]})
+        }
+    };
+    (200, None, page.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_asks_lambda_for_what_is_connected_to_the_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, file) = with_a_stream(folder.path()).await;
+    let check = |stub: &Stub, code: i32| {
+        let check = format!("table check --json --expect {file}");
+        Ended::run(&mut command(&database, stub, &check))
+            .expect_code(code)
+            .json()
+    };
+    let stub = Stub::start(|asked| page(asked, "Enabled")).await;
+    assert_eq!(check(&stub, 0), json!([]));
+    // Of this stream alone, page by page.
+    let asked = stub.asked();
+    let whole = "GET /2015-03-31/event-source-mappings?EventSourceArn=arn%3Aaws%3Adynamodb%3A";
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(
+        asked[0].starts_with(whole) && asked[0].contains("table%2Forders%2Fstream%2F"),
+        "{asked:?}"
+    );
+    let stub = Stub::start(|asked| page(asked, "Disabling")).await;
+    assert_eq!(
+        check(&stub, 3),
+        json!([r#"EventSourceMappings.consumer.State: expected "Enabled", found "Disabling""#])
+    );
+    let stub = Stub::start(|_| (200, None, json!({"EventSourceMappings": []}).to_string())).await;
+    let none = "EventSourceMappings.consumer: expected, but no function is connected to the table's stream";
+    assert_eq!(check(&stub, 3), json!([none]));
+}
+
+/// Whoever may not look does not pass; neither does one who asks what is no Lambda.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_cannot_ask_lambda_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, file) = with_a_stream(folder.path()).await;
+    let said = |stub: &Stub| {
+        let check = format!("table check --json --expect {file}");
+        let found = Ended::run(&mut command(&database, stub, &check))
+            .expect_code(3)
+            .json();
+        assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
+        let said = found[0].as_str().unwrap().to_owned();
+        assert!(
+            said.starts_with("EventSourceMappings: cannot be seen: asking Lambda for"),
+            "{said}"
+        );
+        said
+    };
+    let denied = said(&Stub::start(|_| denied()).await);
+    assert!(
+        denied.contains("AccessDeniedException") && denied.contains("allow the action"),
+        "{denied}"
+    );
+    // As the sandbox and DynamoDB Local answer a path that is none of theirs.
+    let unknown = "<UnknownOperationException/>\n";
+    let foreign = said(&Stub::start(|_| (404, None, unknown.into())).await);
+    assert!(foreign.contains("so it is not the service"), "{foreign}");
 }
