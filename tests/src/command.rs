@@ -66,6 +66,24 @@ pub fn backfill_as_typed<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>
     as_typed(&binary(), arguments)
 }
 
+/// A script that finds the command, and the programs of these folders, by its PATH; with nothing of this machine's AWS settings.
+pub fn script(path: &Path, folders: impl IntoIterator<Item = PathBuf>) -> Command {
+    let mut command = Command::new("sh");
+    command.arg(path).env_clear().stdin(Stdio::null());
+    let like = backfill::<&str>([]);
+    let variables = like.get_envs();
+    command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    let own = binary()
+        .parent()
+        .expect("a binary is in a folder")
+        .to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [own].into_iter().chain(folders);
+    let path = std::env::join_paths(folders.chain(std::env::split_paths(&path)));
+    command.env("PATH", path.expect("folders without colons"));
+    command
+}
+
 fn as_typed<S: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
     signals::default_in_children();
     let mut command = Command::new(program);

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use aws_sdk_dynamodb::Client;
 
-use crate::command::{Ended, backfill, binary};
+use crate::command::{Ended, backfill, script};
 use crate::tables;
 use crate::wire::signal;
 
@@ -67,18 +67,7 @@ impl Sandbox {
 
     /// Runs a script that calls `backfill`.
     pub fn script(&self, path: &Path) -> Ended {
-        let mut command = Command::new("sh");
-        command.arg(path).env_clear().stdin(Stdio::null());
-        let like = backfill::<&str>([]);
-        let variables = like.get_envs();
-        command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
-        let folder = binary()
-            .parent()
-            .expect("a binary is in a folder")
-            .to_owned();
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&path)));
-        command.env("PATH", path.expect("folders without colons"));
+        let command = script(path, []);
         Ended::run(&mut self.at_home(command))
     }
 

@@ -182,6 +182,53 @@ async fn the_example_orders() {
     assert_eq!(sandbox.run(&undated).expect_code(0).stdout, "0\n");
 }
 
+/// Conditional writes and batches of `orders`: what a condition forbids is not done, and nothing else is touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_writes_of_the_example_orders() {
+    let sandbox = Sandbox::start();
+    let keys = [("customer_id", "S"), ("order_id", "S")];
+    let (definition, seed) = (path("orders", "table.json"), path("orders", "seed.jsonl"));
+    for arguments in [
+        ["table", "create", "--file", &definition][..].to_vec(),
+        vec!["table", "seed", "--table", "orders", "--file", &seed],
+    ] {
+        sandbox.run(&arguments).expect_code(0);
+    }
+    let before = read_all(&sandbox.client, "orders", &keys).await;
+    let writes = example("orders", "writes.sh");
+    let printed = sandbox.script(&writes).expect_code(0);
+    let lines: Vec<String> = printed.stdout.lines().map(str::to_owned).collect();
+    assert_eq!(fields(&lines, "order_id"), ["o-2004", "o-2001", "o-2003"]);
+    assert_eq!(fields(&lines, "status"), ["shipped", "open", "open"]);
+    for refused in [
+        "nothing was put",
+        "nothing was updated",
+        "nothing was deleted",
+    ] {
+        assert_eq!(
+            printed.stderr.matches(refused).count(),
+            1,
+            "{}",
+            printed.stderr
+        );
+    }
+    let after = read_all(&sandbox.client, "orders", &keys).await;
+    let (old, new): (BTreeMap<Key, Item>, BTreeMap<Key, Item>) = after
+        .into_iter()
+        .partition(|(key, _)| before.contains_key(key));
+    assert_eq!(old, before);
+    let by_status = |status: &str| {
+        let has = |item: &&Item| item["status"] == text(status);
+        new.values().filter(has).collect::<Vec<_>>()
+    };
+    assert_eq!((new.len(), by_status("open").len()), (4, 3), "{new:?}");
+    let shipped = by_status("shipped");
+    assert!(!shipped[0].contains_key("open_customer_id"), "{shipped:?}");
+
+    // The first order is there now, so that the script goes no further.
+    sandbox.script(&writes).expect_code(1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_domain() {
     let sandbox = Sandbox::start();
