@@ -88,7 +88,8 @@ deny:
 safety:
 	tools/install zizmor checkov
 	.tools/zizmor/bin/zizmor --offline --quiet --persona=pedantic .github
-	.tools/checkov/bin/checkov --config-file tools/checkov.yaml --file template.yaml deploy/bootstrap.yaml .github/workflows/*.yml
+	.tools/checkov/bin/checkov --config-file tools/checkov.yaml --file template.yaml deploy/bootstrap.yaml examples/orders/template.yaml \
+		.github/workflows/*.yml
 
 advisories:
 	tools/install cargo-deny
@@ -98,6 +99,7 @@ advisories:
 template-check:
 	tools/install sam
 	$(SAM) validate --lint
+	$(SAM) validate --lint --template examples/orders/template.yaml
 	.tools/sam/bin/cfn-lint deploy/bootstrap.yaml
 	.tools/sam/bin/python tools/bootstrap-check
 

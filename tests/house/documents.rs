@@ -12,7 +12,7 @@ const ENDINGS: [&str; 8] = [
 ];
 
 /// Where tests stand.
-const FOLDERS: [&str; 2] = ["crates", "tests"];
+const FOLDERS: [&str; 3] = ["crates", "examples", "tests"];
 
 /// What stands between backticks in a text, by line number. Blocks of code are left out.
 fn quoted(text: &str) -> Vec<(usize, String)> {

@@ -16,6 +16,7 @@ mod honest_end;
 mod never;
 mod observed;
 mod one_owner;
+mod orders;
 mod proof;
 mod resume;
 mod roles;

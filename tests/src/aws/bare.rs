@@ -1,15 +1,16 @@
-//! A stand-in for AWS with nothing in it, and the acceptance run against it.
+//! A stand-in for AWS with nothing in it: for the acceptance run, and for other stacks than the tool's own.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use super::http::{request_form, request_json, request_list};
+use super::http::{request_form, request_json, request_list, request_with};
 use super::server::{Folder, Server, end_of};
-use super::stack::start_ministack;
-use crate::command;
+use super::stack::{sam_deploy, start_ministack};
+use crate::command::{self, Ended};
 use crate::wire::Wire;
 
 /// ministack, with the roles of functions enforced, and nothing deployed.
@@ -71,6 +72,70 @@ impl Bare {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// A folder of the test's own, which is there until its next start.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
+    }
+
+    /// Deploys a template, whose functions are built, by `sam`.
+    pub fn deploy(&self, template: &Path, stack: &str) {
+        let is_deployed = sam_deploy(&self.endpoint, &self.folder, template, stack, &[]);
+        let log = self.folder.log("sam");
+        assert!(is_deployed, "sam deploy failed: {}", end_of(&log));
+    }
+
+    /// Runs `backfill` with these arguments to its end.
+    pub fn backfill(&self, arguments: &[&str]) -> Ended {
+        let mut command = command::backfill(arguments);
+        command.args(["--endpoint-url", &self.endpoint]);
+        command.process_group(self.server.group());
+        Ended::run(&mut command)
+    }
+
+    /// Runs a script that calls `backfill` and the AWS CLI to its end.
+    pub fn script(&self, path: &Path) -> Ended {
+        let tools = command::root().join(".tools/aws/bin");
+        let mut command = command::script(path, [tools]);
+        command
+            .env("AWS_ENDPOINT_URL", &self.endpoint)
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("HOME", self.folder.path("script"))
+            .process_group(self.server.group());
+        Ended::run(&mut command)
+    }
+
+    /// The lines of a log group that are JSON, in the order in which they were written.
+    pub fn logged(&self, group: &str) -> Vec<Json> {
+        let body = json!({"logGroupName": group});
+        let found = request_json(self.port, "logs", "Logs_20140328.FilterLogEvents", &body);
+        let events = found["events"].as_array().into_iter().flatten();
+        events
+            .filter_map(|event| serde_json::from_str(event["message"].as_str()?.trim()).ok())
+            .filter(Json::is_object)
+            .collect()
+    }
+
+    /// The only event source mapping that there is.
+    pub fn mapping(&self) -> Json {
+        let listed = request_list(self.port, "lambda", "/2015-03-31/event-source-mappings");
+        let mappings = listed["EventSourceMappings"].as_array();
+        let only = mappings.filter(|mappings| mappings.len() == 1);
+        only.unwrap_or_else(|| panic!("not one mapping: {listed}"))[0].clone()
+    }
+
+    /// Changes the settings of an event source mapping.
+    pub fn change_mapping(&self, mapping: &Json, settings: &Json) {
+        let id = mapping["UUID"].as_str().expect("it has an id");
+        let path = format!("/2015-03-31/event-source-mappings/{id}");
+        let credential = "Credential=test/20260101/us-east-1/lambda/aws4_request";
+        let headers = format!(
+            "Content-Type: application/json\r\n\
+             Authorization: AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0"
+        );
+        let changed = request_with(self.port, "PUT", &path, &headers, &settings.to_string());
+        changed.expect("ministack changes it");
     }
 
     /// Everything that there is in the stand-in and that could cost something, sorted.

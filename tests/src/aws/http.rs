@@ -12,7 +12,13 @@ pub fn request(port: u16, method: &str, path: &str, body: &str) -> Option<String
 }
 
 /// A small HTTP request with these headers, whose lines end in CRLF but for the last.
-fn request_with(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Option<String> {
+pub(crate) fn request_with(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))

@@ -518,7 +518,7 @@ fn deploy(endpoint: &str, folder: &Folder, template: &Path, parameters: &[&str])
 }
 
 /// `sam deploy` of any stack. Whether it succeeded.
-fn sam_deploy(
+pub(super) fn sam_deploy(
     endpoint: &str,
     folder: &Folder,
     template: &Path,
