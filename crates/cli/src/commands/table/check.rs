@@ -13,7 +13,8 @@ use crate::show::{print, words};
 
 #[derive(Args)]
 pub struct CheckArgs {
-    /// The description: a file as for create, with MinItemCount if there are to be so many items.
+    /// The description: a file as for create. It may have MinItemCount, Alarms, and EventSourceMappings for the functions on the
+    /// table's stream, which those of a template are as well.
     #[arg(long, value_name = "FILE")]
     expect: PathBuf,
     #[command(flatten)]
