@@ -4,6 +4,10 @@
 //! send, under the same guard of the write: what it writes can do no more harm than a run can. [`Guard::settle`] does so for a batch of
 //! records, whoever has brought them: Lambda, or a process that reads the stream itself.
 
+mod begin;
+mod follow;
 mod settle;
 
+pub use begin::{MOST_UNWATCHED_MS, SwitchOn};
+pub use follow::{Follower, Tell, Told};
 pub use settle::{Guard, Settled, refuse_unfit};

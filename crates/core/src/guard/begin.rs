@@ -1,0 +1,151 @@
+//! Switching a guard on: its record, made or taken over.
+
+use crate::clock::rfc3339;
+use crate::pace::retry::{PATIENCE, Until, retry};
+use crate::ports::guard::GuardStore;
+use crate::records::{GuardRecord, Loss, LossKind, Watcher};
+use crate::table::KeySchema;
+use crate::{Error, ErrorKind, Result, Spec};
+
+/// Longest time that nobody may have looked: what was written before could be gone from the stream, which keeps records for 24 hours.
+/// The hour between is for clocks and for catching up.
+pub const MOST_UNWATCHED_MS: u64 = 23 * 3_600_000;
+
+/// Tries to store a record that others change as well.
+const TRIES: u32 = 20;
+
+/// A guard that is to be on.
+#[derive(Debug, Clone)]
+pub struct SwitchOn {
+    /// The change that repairs.
+    pub spec: Spec,
+    /// The keys of the table.
+    pub keys: KeySchema,
+    /// The ARN of the table's stream, which carries new images.
+    pub stream_arn: String,
+    /// Who is to watch it.
+    pub watcher: Watcher,
+    /// Who switches it on, for a person.
+    pub by: String,
+    /// Now, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+impl SwitchOn {
+    /// Stores the guard's record as one that is on, for whoever watches from now on: it has a generation of its own. A guard that is on
+    /// already goes on, with a loss if it may have missed something; one that was off begins anew.
+    ///
+    /// Errors: `InvalidInput`, naming `guard`, if another guard is on for the table; `Conflict` if others change the record again and
+    /// again; those of the store.
+    pub async fn begin<S: GuardStore>(&self, store: &S) -> Result<GuardRecord> {
+        let until = Until::after(PATIENCE);
+        let mut conflict = None;
+        for _ in 0..TRIES {
+            let stored = retry(&until, || store.guard(&self.spec.table)).await?;
+            let guard = match stored {
+                None => self.first(),
+                Some(stored) if stored.is_on() => self.resumed(stored)?,
+                Some(stored) => self.again(stored),
+            };
+            match retry(&until, || store.save_guard(&guard)).await {
+                Ok(()) => return Ok(guard),
+                Err(error) if error.kind() == ErrorKind::Conflict => conflict = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        let never = || {
+            Error::new(
+                ErrorKind::Conflict,
+                "the guard's record could not be stored",
+            )
+        };
+        Err(conflict.unwrap_or_else(never))
+    }
+
+    fn first(&self) -> GuardRecord {
+        GuardRecord {
+            revision: 1,
+            spec: self.spec.clone(),
+            keys: self.keys.clone(),
+            stream_arn: self.stream_arn.clone(),
+            watcher: self.watcher,
+            generation: 1,
+            since_ms: self.now_ms,
+            off_ms: None,
+            by: self.by.clone(),
+            looked_ms: self.now_ms,
+            losses: Vec::new(),
+        }
+    }
+
+    /// The successor of a guard that was off.
+    fn again(&self, stored: GuardRecord) -> GuardRecord {
+        let mut guard = GuardRecord {
+            revision: stored.revision + 1,
+            generation: stored.generation + 1,
+            losses: stored.losses,
+            ..self.first()
+        };
+        let off_ms = stored.off_ms.unwrap_or(self.now_ms);
+        guard.lose(Loss {
+            at_ms: self.now_ms,
+            kind: LossKind::Off,
+            what: format!("the guard was off since {}", rfc3339(off_ms)),
+        });
+        guard
+    }
+
+    /// The successor of a guard that is on.
+    fn resumed(&self, stored: GuardRecord) -> Result<GuardRecord> {
+        self.refuse_another(&stored)?;
+        let mut guard = stored;
+        guard.revision += 1;
+        guard.generation += 1;
+        guard.by.clone_from(&self.by);
+        let at_ms = self.now_ms;
+        let loss = |kind, what| Loss { at_ms, kind, what };
+        if guard.looked_ms + MOST_UNWATCHED_MS < self.now_ms {
+            let since = rfc3339(guard.looked_ms);
+            let what = format!("nobody has watched the stream since {since}");
+            guard.lose(loss(LossKind::Unwatched, what));
+        }
+        if guard.stream_arn != self.stream_arn {
+            let what = format!(
+                "the stream of the table is {} now, and was {}",
+                self.stream_arn, guard.stream_arn
+            );
+            guard.lose(loss(LossKind::OtherStream, what));
+            guard.stream_arn.clone_from(&self.stream_arn);
+        }
+        guard.looked_ms = self.now_ms;
+        Ok(guard)
+    }
+
+    /// Refuses to take over a guard that does something else, or that somebody else is to watch.
+    fn refuse_another(&self, stored: &GuardRecord) -> Result<()> {
+        let why = if stored.spec != self.spec {
+            "with another change"
+        } else if stored.keys != self.keys {
+            "with other keys: it was made for an earlier table of this name"
+        } else {
+            match (stored.watcher, self.watcher) {
+                (Watcher::Function, Watcher::Process) => "watched by the guard function of a stack",
+                (Watcher::Process, Watcher::Function) => {
+                    "watched by a process, which `backfill guard run` has begun"
+                }
+                _ => return Ok(()),
+            }
+        };
+        Err(Error::invalid(
+            "guard",
+            format!(
+                "table {} has a guard that is on, {why} (switched on by {} at {}); switch that off first, with `backfill guard off \
+                 --table {}`",
+                self.spec.table,
+                stored.by,
+                rfc3339(stored.since_ms),
+                self.spec.table
+            ),
+        ))
+    }
+}

@@ -1,0 +1,141 @@
+//! What was gone before it was seen is noted before anything behind it is settled.
+
+use std::time::Duration;
+
+use backfill_core::guard::MOST_UNWATCHED_MS;
+use backfill_core::ports::guard::GuardStore as _;
+use backfill_core::records::{LossKind, ShardPosition};
+use backfill_testkit::{Faults, in_virtual_time};
+
+use crate::world::{NOW, World, minutes};
+
+/// A position that an earlier process has stored.
+async fn store(world: &World, shard: &str, settled: Option<u64>, at_ms: u64) {
+    let guard = world.switch_on().begin(&world.store).await.unwrap();
+    let position = ShardPosition {
+        shard: shard.into(),
+        stream_arn: guard.stream_arn,
+        generation: guard.generation,
+        settled: settled.map(|id| format!("{id:021}")),
+        is_exhausted: false,
+        at_ms,
+    };
+    world.store.save_position("stuff", &position).await.unwrap();
+}
+
+#[test]
+fn trimmed_records_are_a_loss_and_the_rest_is_settled() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 30).await;
+        world.stream.add("a", None, 0..30, false);
+        world.stream.state().shard("a").unwrap().trimmed = 20;
+        store(&world, "a", Some(4), NOW).await;
+        world.follow_for(minutes(1)).await.unwrap();
+        assert_eq!(world.losses().await, [LossKind::Trimmed]);
+        assert_eq!(world.pending(), 20);
+    });
+}
+
+/// Trimming while it is read: an iterator leads to what is no more.
+#[test]
+fn records_that_are_trimmed_in_between_are_a_loss() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 30).await;
+        world.stream.add("a", None, 0..10, false);
+        let trim = async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            let mut state = world.stream.state();
+            let shard = state.shard("a").unwrap();
+            shard.records.extend((10..30).map(crate::stream::old_write));
+            shard.trimmed = 15;
+        };
+        let (followed, ()) = tokio::join!(world.follow_for(minutes(1)), trim);
+        followed.unwrap();
+        assert_eq!(world.losses().await, [LossKind::Trimmed]);
+        assert_eq!(world.pending(), 5);
+    });
+}
+
+#[test]
+fn a_shard_that_is_gone_before_its_end_is_a_loss_and_its_children_are_read() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 30).await;
+        world.stream.add("a", None, 0..10, false);
+        let forget = async {
+            tokio::time::sleep(Duration::from_secs(35)).await;
+            world.stream.forget("a");
+            world.stream.add("b", Some("a"), 10..30, false);
+        };
+        let (followed, ()) = tokio::join!(world.follow_for(minutes(1)), forget);
+        followed.unwrap();
+        assert_eq!(world.losses().await, [LossKind::Trimmed]);
+        assert_eq!(world.pending(), 0);
+    });
+}
+
+/// Nobody can tell whether the oldest record of a shard is its first one, if nothing of it was read for long.
+#[test]
+fn a_shard_that_was_known_for_long_before_it_is_begun_is_a_loss() {
+    // The clock goes on in between, for less than a minute.
+    for (late_ms, losses) in [(0, &[][..]), (60_000, &[LossKind::Trimmed])] {
+        in_virtual_time(1, async {
+            let world = World::new(Faults::none(1), 30).await;
+            world.stream.add("a", None, 0..30, false);
+            store(
+                &world,
+                "a",
+                None,
+                NOW + 60_000 - MOST_UNWATCHED_MS - late_ms,
+            )
+            .await;
+            world.follow_for(minutes(1)).await.unwrap();
+            assert_eq!(world.losses().await, losses);
+            assert_eq!(world.pending(), 0);
+            // Once: it is begun now.
+            world.follow_for(minutes(1)).await.unwrap();
+            assert_eq!(world.losses().await, losses);
+        });
+    }
+}
+
+/// When a shard was seen first stays what it was, however often the process begins anew before it has had its turn.
+#[test]
+fn a_child_that_waits_keeps_the_time_at_which_it_was_seen() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 20).await;
+        world.stream.add("a", None, 0..10, false);
+        world.stream.add("b", Some("a"), 10..20, false);
+        for round in 1..4 {
+            world.table.set_clock(NOW + round * MOST_UNWATCHED_MS / 3);
+            world.follow_for(minutes(1)).await.unwrap();
+            assert_eq!(world.losses().await, [], "round {round}");
+        }
+        world.table.set_clock(NOW + 2 * MOST_UNWATCHED_MS - 1);
+        world.stream.state().shard("a").unwrap().is_closed = true;
+        world.follow_for(minutes(1)).await.unwrap();
+        assert_eq!(world.losses().await, [LossKind::Trimmed]);
+        assert_eq!(world.pending(), 0);
+    });
+}
+
+/// The positions of another stream are none of this one, whatever its shards are called.
+#[test]
+fn a_stream_that_was_made_anew_is_read_from_its_begin() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 20).await;
+        world.stream.add("a", None, 0..20, false);
+        store(&world, "a", Some(15), NOW).await;
+        let mut on = world.switch_on();
+        on.stream_arn.push('2');
+        let guard = on.begin(&world.store).await.unwrap();
+        let stop = tokio_util::sync::CancellationToken::new();
+        let later = async {
+            tokio::time::sleep(minutes(1)).await;
+            stop.cancel();
+        };
+        let (followed, ()) = tokio::join!(world.follow_as(&guard, &stop), later);
+        followed.unwrap();
+        assert_eq!(world.losses().await, [LossKind::OtherStream]);
+        assert_eq!(world.pending(), 0);
+    });
+}
