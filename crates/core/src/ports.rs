@@ -327,8 +327,8 @@ pub trait ReadAccess: Send + Sync {
     }
 
     /// The wall clock by which a run is held: whether it is within its hours, and how long a hold has lasted; and by which a recorded
-    /// pace has its age. In milliseconds since 1970. Stamps of records are made by [`now_ms`] itself; outside of tests the two are
-    /// one.
+    /// pace has its age; and by which a guard says when it has lost something. In milliseconds since 1970. Stamps of other records are
+    /// made by [`now_ms`] itself; outside of tests the two are one.
     fn now_ms(&self) -> u64 {
         now_ms()
     }

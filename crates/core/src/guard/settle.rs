@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt as _;
 
 use crate::change::{Seen, SharedChange};
-use crate::clock::now_ms;
 use crate::engine::worker::until_it_rests;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_until};
 use crate::ports::guard::GuardStore;
@@ -119,7 +118,8 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
     /// returns: items that could not be repaired are recorded, and a loss is noted for them.
     ///
     /// Of each item the last record counts. An image that is not pending needs nothing: whatever is written later has a record of its
-    /// own. An item that is still pending after our own write turns the guard off, since it would write it again for ever.
+    /// own. An item that is still pending after our own write turns the guard off, since it would write it again for ever. So the first
+    /// item of a batch is updated alone, and nothing is begun after such an item.
     pub async fn settle(
         &self,
         guard: &GuardRecord,
@@ -142,19 +142,33 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         let pending = last_of_each(records).into_iter().filter(is_pending);
         let pending: Vec<Last<'_>> = pending.collect();
         let writer = self.access.writer(change.clone(), WriterKind::UpdateItem);
-        let (change, writer) = (&change, &writer);
-        let repairs = pending.into_iter().map(|last| async move {
+        let until = Until {
+            stop: until.stop.child_token(),
+            ..until.clone()
+        };
+        let (change, writer, until) = (&change, &writer, &until);
+        let mut repairs = pending.into_iter().map(|last| async move {
             let mut wcu = 0.0;
             let became = repair(change, writer, last.record, until, &mut wcu).await;
             (last, became, wcu)
         });
-        let mut repairs = futures_util::stream::iter(repairs).buffer_unordered(AT_ONCE);
+        let now_ms = self.access.now_ms();
         let mut failed = Vec::new();
-        while let Some((last, became, wcu)) = repairs.next().await {
+        let mut take = |(last, became, wcu): (Last<'_>, Became, f64)| {
             settled.consumed_wcu += wcu;
-            count(&mut settled, change, &last, became, &mut failed);
+            count(&mut settled, change, &last, became, now_ms, &mut failed);
+            if settled.halted.is_some() {
+                until.stop.cancel();
+            }
+        };
+        if let Some(first) = repairs.next() {
+            take(first.await);
         }
-        drop(repairs);
+        let mut others = futures_util::stream::iter(repairs).buffer_unordered(AT_ONCE);
+        while let Some(repaired) = others.next().await {
+            take(repaired);
+        }
+        drop(others);
         self.keep(guard, settled, failed).await
     }
 
@@ -180,14 +194,23 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
             }
             if let Some(why) = settled.halted.clone() {
                 self.halt(table, why).await?;
+                // What was not begun is nobody's any more.
+                return Ok(true);
             }
-            Ok(())
+            Ok(false)
         };
-        if let Err(error) = noted.await {
-            for (index, _) in &failed {
-                settled.leave_open(*index);
+        match noted.await {
+            Ok(true) => settled.open_from = None,
+            Ok(false) => {}
+            Err(error) => {
+                for (index, _) in &failed {
+                    settled.leave_open(*index);
+                }
+                if settled.halted.is_some() {
+                    settled.leave_open(0);
+                }
+                settled.error.get_or_insert(error);
             }
-            settled.error.get_or_insert(error);
         }
         for hour in settled.hours.values() {
             // Counts are for people, and nothing is decided by them.
@@ -212,7 +235,7 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         );
         self.change(table, |guard| {
             guard.lose(Loss {
-                at_ms: now_ms(),
+                at_ms: self.access.now_ms(),
                 kind,
                 what: what.clone(),
             });
@@ -224,7 +247,7 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
     async fn halt(&self, table: &str, why: String) -> Result<()> {
         tracing::error!(table, "the guard is off: {why}");
         self.change(table, |guard| {
-            let at_ms = now_ms();
+            let at_ms = self.access.now_ms();
             guard.off_ms.get_or_insert(at_ms);
             guard.by = "the guard itself".into();
             guard.lose(Loss {
@@ -293,6 +316,7 @@ fn count(
     change: &SharedChange,
     last: &Last<'_>,
     became: Became,
+    now_ms: u64,
     failed: &mut Vec<(usize, GuardFailed)>,
 ) {
     let (key, at_ms) = (&last.record.key, last.record.at_ms);
@@ -328,7 +352,7 @@ fn count(
             let item = GuardFailed {
                 key: key.clone(),
                 reason,
-                at_ms: now_ms(),
+                at_ms: now_ms,
             };
             failed.push((last.index, item));
         }
