@@ -5,9 +5,13 @@
 //! records, whoever has brought them: Lambda, or a process that reads the stream itself.
 
 mod begin;
+mod claim;
 mod follow;
 mod settle;
+mod unseen;
 
 pub use begin::{MOST_UNWATCHED_MS, SwitchOn};
+pub use claim::{Claim, Looked};
 pub use follow::{Follower, Tell, Told};
 pub use settle::{Guard, Settled, refuse_unfit};
+pub use unseen::oldest_unseen_ms;

@@ -224,6 +224,7 @@ fn note_conclusion(
         samples: count.samples.clone(),
         lacking: count.told_lacking(),
         different: count.told_different().cloned(),
+        began_ms: count.began_ms,
         at_ms: now_ms(),
     });
     record.revision += 1;

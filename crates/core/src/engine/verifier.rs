@@ -24,6 +24,7 @@ pub use self::sample::{CountedSegment, Draw, Estimate, SampleCount, count_sample
 pub use self::segment::{CountSum, OpenSegment};
 use self::segment::{Counting, MAX_SAMPLES, SEGMENTS_AT_ONCE};
 use crate::change::Lacks;
+use crate::clock::now_ms;
 use crate::engine::holds::Holds;
 use crate::engine::metrics::Figures;
 use crate::engine::ownership::{self, load};
@@ -72,6 +73,10 @@ pub struct Verification {
     /// Seconds that it has taken.
     #[serde(default)]
     pub seconds: f64,
+    /// When the first item was counted, or earlier; milliseconds since 1970. `None` before that, and of one that an earlier version has
+    /// begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_ms: Option<u64>,
     /// What holds the run, so that it goes no further for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
@@ -386,6 +391,9 @@ pub async fn count<R: TableReader>(
 ) -> Result<Verification> {
     verification.check()?;
     let begun = verification.next_segment > 0;
+    if !begun {
+        verification.began_ms.get_or_insert_with(now_ms);
+    }
     verification.lacking = Lacking::go_on(verification.lacking, lacks, begun)?;
     sum.reads_again(verification.lacking.as_ref().map(|lacking| lacking.scanned));
     let begin = Instant::now();

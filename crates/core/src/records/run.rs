@@ -171,6 +171,10 @@ pub struct Proof {
     /// change that computes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub different: Option<Different>,
+    /// When the count began, or earlier: what is written later was not counted for certain. Milliseconds since 1970; `None` if an
+    /// earlier version has counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_ms: Option<u64>,
     /// When the count was complete; milliseconds since 1970.
     pub at_ms: u64,
 }

@@ -798,6 +798,7 @@ mod tests {
                 samples: Vec::new(),
                 lacking: BTreeMap::new(),
                 different: different.clone(),
+                began_ms: None,
                 at_ms: 1,
             });
             let summary = pass(run, Vec::new()).summary(&Prices::default());

@@ -84,6 +84,7 @@ fn record(status: RunStatus) -> RunRecord {
         samples: Vec::new(),
         lacking: BTreeMap::new(),
         different: None,
+        began_ms: None,
         at_ms: START + 1_325_000,
     });
     run

@@ -217,6 +217,7 @@ fn succeeded() -> RunRecord {
         samples: vec![],
         lacking: std::collections::BTreeMap::new(),
         different: None,
+        began_ms: None,
         at_ms: BEGIN_MS + 7_500_000,
     });
     succeeded.events = vec![event(7_501, "status", "running", "succeeded")];

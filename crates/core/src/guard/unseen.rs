@@ -1,0 +1,50 @@
+//! The oldest record of a stream that is not seen yet, as a process finds it that does not watch itself.
+
+use crate::Result;
+use crate::pace::retry::{PATIENCE, Until, retry};
+use crate::ports::stream::{Begin, Iterator, Read, StreamReader};
+use crate::records::ShardPosition;
+
+/// Pages of a shard that are read for its next record at most: a page may be empty though there are records behind it.
+const MOST_PAGES: usize = 5;
+
+/// When the oldest record was made that is behind these positions, in milliseconds since 1970, to the second; `None` if nothing is found
+/// there. A record that is gone from the stream is not found: whoever watches notes that as a loss.
+///
+/// Errors: those of the stream.
+pub async fn oldest_unseen_ms<R: StreamReader>(
+    stream: &R,
+    stream_arn: &str,
+    positions: &[ShardPosition],
+) -> Result<Option<u64>> {
+    let until = Until::after(PATIENCE);
+    let described = retry(&until, || stream.describe_stream(stream_arn)).await?;
+    let mut oldest = None;
+    for shard in &described.shards {
+        let position = positions.iter().find(|at| at.shard == shard.id);
+        if position.is_some_and(|at| at.is_exhausted) {
+            continue;
+        }
+        let settled = position.and_then(|at| at.settled.as_deref());
+        let begin = settled.map_or(Begin::Oldest, Begin::After);
+        let begun = retry(&until, || stream.iterator(stream_arn, &shard.id, begin)).await?;
+        let Iterator::At(mut place) = begun else {
+            continue;
+        };
+        for _ in 0..MOST_PAGES {
+            let read = retry(&until, || stream.read(&place, 1)).await?;
+            let Read::Records(records, next) = read else {
+                break;
+            };
+            if let Some(record) = records.first() {
+                oldest = Some(oldest.unwrap_or(u64::MAX).min(record.at_ms));
+                break;
+            }
+            match next {
+                Some(next) => place = next,
+                None => break,
+            }
+        }
+    }
+    Ok(oldest)
+}
