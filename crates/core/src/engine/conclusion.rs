@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::change::lacking_text;
-use crate::clock::now_ms;
+use crate::clock::{now_ms, rfc3339};
 use crate::engine::ownership::{load_owned, require_running};
 use crate::engine::runs::{Runs, despite_conflicts};
 use crate::engine::verifier::Verification;
+use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::RunStore;
 use crate::records::{Owner, Proof, RunRecord, RunStatus, SummedPasses};
 use crate::{Error, ErrorKind, Key, Result};
@@ -50,7 +51,7 @@ impl Conclusion {
     }
 }
 
-/// What follows from a verification. A dry run has succeeded when it is counted, whatever it has found.
+/// What follows from a verification. A dry run has succeeded when it is counted, unless it finds items pending after a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConclusionStatus {
@@ -60,6 +61,8 @@ pub enum ConclusionStatus {
     NextPass,
     /// Items are pending, and the passes are used up.
     Incomplete,
+    /// The run is a dry run, and items are pending though an earlier count came to 0: somebody makes such items.
+    PendingAgain,
 }
 
 impl<S: RunStore> Runs<S> {
@@ -89,7 +92,8 @@ impl<S: RunStore> Runs<S> {
             return Err(Error::invalid("verification.done", "expected true"));
         }
         let mut record = load_owned(&self.store, run_id, owner).await?;
-        if let Some((status, pass)) = concluded(&record, pass) {
+        let proven = self.proven_before(&record, verification).await?;
+        if let Some((status, pass)) = concluded(&record, pass, proven) {
             return Ok(Conclusion::new(status, pass, &record, verification));
         }
         require_running(&record)?;
@@ -104,7 +108,7 @@ impl<S: RunStore> Runs<S> {
                 ),
             ));
         }
-        let consequence = what_follows(&record, verification);
+        let consequence = what_follows(&record, verification, proven);
         let status = consequence.status;
         note_conclusion(&mut record, consequence, owner, verification)?;
         self.save(&record).await?;
@@ -114,15 +118,41 @@ impl<S: RunStore> Runs<S> {
     }
 }
 
+impl<S: RunStore> Runs<S> {
+    /// When an earlier count came to 0, if this one is of a dry run and has found pending items; milliseconds since 1970. That count was
+    /// of the dry run itself, or of the run of the same spec that has the id that it gets if none is given; with an id of its own that
+    /// run is not found.
+    async fn proven_before(&self, record: &RunRecord, count: &Verification) -> Result<Option<u64>> {
+        if !record.settings.dry_run || count.remaining == 0 {
+            return Ok(None);
+        }
+        let until = Until::after(PATIENCE);
+        let run_id = record.spec.default_run_id();
+        let run = retry(&until, || self.store.run(&run_id)).await?;
+        let run = run.filter(|run| {
+            run.fingerprint == record.fingerprint
+                && run.is_of_another(&record.table_identity) != Some(true)
+        });
+        Ok(run
+            .and_then(|run| run.last_proven_ms())
+            .max(record.last_proven_ms()))
+    }
+}
+
 /// What the verification of a pass came to if that was recorded already, and the pass that is current now; `None` if it was
-/// not.
-fn concluded(record: &RunRecord, pass: u32) -> Option<(ConclusionStatus, u32)> {
+/// not. `proven` is when an earlier count of a dry run came to 0 that has found something.
+fn concluded(
+    record: &RunRecord,
+    pass: u32,
+    proven: Option<u64>,
+) -> Option<(ConclusionStatus, u32)> {
     if record.pass > pass {
         // The answer to an earlier call for this pass was lost.
         return Some((ConclusionStatus::NextPass, record.pass));
     }
     let status = match record.status {
         status if !status.is_finished() => return None,
+        _ if proven.is_some() => ConclusionStatus::PendingAgain,
         _ if record.settings.dry_run => ConclusionStatus::Succeeded,
         RunStatus::Succeeded => ConclusionStatus::Succeeded,
         _ => ConclusionStatus::Incomplete,
@@ -141,8 +171,9 @@ struct Consequence {
     message: String,
 }
 
-/// What follows from a complete count in the run's current pass. Changes nothing.
-fn what_follows(record: &RunRecord, count: &Verification) -> Consequence {
+/// What follows from a complete count in the run's current pass. Changes nothing. `proven` is when an earlier count of a dry run came to
+/// 0 that has found something.
+fn what_follows(record: &RunRecord, count: &Verification, proven: Option<u64>) -> Consequence {
     let (pass, remaining, scanned) = (record.pass, count.remaining, count.scanned);
     let samples: Vec<String> = count.samples.iter().map(Key::to_string).collect();
     let samples = samples.join(", ");
@@ -150,7 +181,16 @@ fn what_follows(record: &RunRecord, count: &Verification) -> Consequence {
     let lacking = lacking.map_or_else(String::new, |text| format!("; {text}"));
     let different = count.told_different();
     let different = different.map_or_else(String::new, |found| format!("; {}", found.sentence()));
-    let (status, run, pass, message) = if record.settings.dry_run {
+    let (status, run, pass, message) = if let Some(proven) = proven {
+        // Step Functions makes this the cause of the failed execution, which is what the operator is mailed.
+        let message = format!(
+            "{remaining} of {scanned} items are pending again, such as {samples}, by a strongly consistent count; one that ended at {} \
+             came to 0, so somebody has made or changed items in the old way since{lacking}{different}",
+            rfc3339(proven)
+        );
+        let again = ConclusionStatus::PendingAgain;
+        (again, RunStatus::Incomplete, pass, message)
+    } else if record.settings.dry_run {
         let run = match remaining {
             0 => RunStatus::Succeeded,
             _ => RunStatus::Incomplete,
@@ -216,6 +256,10 @@ fn note_conclusion(
     record.pass = consequence.pass;
     record.message = consequence.message;
     record.ended_ms = record.status.is_finished().then(now_ms);
+    record.proven_ms = match count.remaining {
+        0 => Some(now_ms()),
+        _ => record.proven_ms,
+    };
     record.verification_rcu += count.all_rcu();
     record.verification_seconds += count.seconds;
     record.proof = Some(Proof {
@@ -274,7 +318,7 @@ mod tests {
                 different: different.clone(),
                 ..Verification::new(8)
             };
-            let consequence = what_follows(&record, &count);
+            let consequence = what_follows(&record, &count, None);
             assert_eq!(consequence.run, RunStatus::Succeeded);
             note_conclusion(&mut record, consequence, &"somebody".into(), &count).unwrap();
             let told = record.message.contains("another value");
@@ -326,7 +370,7 @@ mod tests {
                 scanned: 9,
                 ..Verification::new(8)
             };
-            let message = what_follows(&run_of(&json), &count).message;
+            let message = what_follows(&run_of(&json), &count, None).message;
             let of_all = "a writer that makes items pending again";
             assert!(message.contains(of_all), "{message}");
             let of_sources =
@@ -366,7 +410,7 @@ mod tests {
                 scanned: 9,
                 ..Verification::new(8)
             };
-            let found = what_follows(&record, &count);
+            let found = what_follows(&record, &count, None);
             assert_eq!(
                 (found.status, found.run, found.pass),
                 (status, run, pass_then)

@@ -171,7 +171,9 @@ impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Eng
             };
             match conclusion.status {
                 ConclusionStatus::Succeeded => return Ok(RunStatus::Succeeded),
-                ConclusionStatus::Incomplete => return Ok(RunStatus::Incomplete),
+                ConclusionStatus::Incomplete | ConclusionStatus::PendingAgain => {
+                    return Ok(RunStatus::Incomplete);
+                }
                 ConclusionStatus::NextPass => {
                     self.worker
                         .budget

@@ -304,6 +304,7 @@ pub(crate) fn new_run(
         earlier_seconds: 0.0,
         ended_ms: None,
         proof: None,
+        proven_ms: None,
         hold: None,
         hold_looks: 0,
         pause_at: None,
@@ -430,6 +431,7 @@ impl<'a> Continuation<'a> {
         let new_pass = over || self.stored.status.is_finished();
         let pass = self.stored.pass + u32::from(new_pass);
         let message = self.message(pass, new_pass);
+        let proven_ms = self.stored.last_proven_ms().filter(|_| !over);
         let (sessions, earlier_seconds) = self.sessions_before();
         let stored = self.stored;
         let shards = if over {
@@ -470,6 +472,7 @@ impl<'a> Continuation<'a> {
             events: stored.events,
             ..new_run(self.request, self.description, self.owner)
         };
+        record.proven_ms = proven_ms;
         let owner = self.owner;
         record.change_status(RunStatus::Running, owner)?;
         record.note(owner, "owner", &stored.owner, owner);

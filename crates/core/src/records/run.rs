@@ -282,6 +282,9 @@ pub struct RunRecord {
     /// The last complete verification since the run started over, perhaps of an earlier pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    /// When a count last came to 0, since the run started over; milliseconds since 1970. It outlasts `proof`, which a new pass takes away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_ms: Option<u64>,
     /// What holds the run for now; `None` if nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
@@ -315,6 +318,13 @@ impl RunRecord {
     pub fn is_of_another(&self, identity: &str) -> Option<bool> {
         let own = &self.table_identity;
         (!own.is_empty() && !identity.is_empty()).then(|| own != identity)
+    }
+
+    /// When a count last came to 0, as far as the record says so; milliseconds since 1970. Records of earlier versions have it in
+    /// their proof alone.
+    pub fn last_proven_ms(&self) -> Option<u64> {
+        let proof = self.proof.as_ref().filter(|proof| proof.remaining == 0);
+        proof.map(|proof| proof.at_ms).max(self.proven_ms)
     }
 
     /// Bytes of an item on average, if DynamoDB has counted the table.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use backfill_core::ErrorKind;
+use backfill_core::engine::conclusion::{Conclusion, ConclusionStatus};
 use backfill_core::engine::verifier::{Lacking, VerifyRequest};
 use backfill_core::ports::{CheckpointReader as _, LookBy};
 use backfill_core::records::{Owner, RunStatus};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::snapshot;
+use backfill_core::{ErrorKind, Request};
 use backfill_testkit::{Faults, LiveWriter};
 use tokio_util::sync::CancellationToken;
 
@@ -385,5 +386,109 @@ fn a_count_of_what_other_attributes_lack_is_refused() {
             .await
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+/// A dry run of the same table and records, from its begin to its conclusion, which is asked for twice.
+async fn dry_run(world: &World, owner: &str, more: &str) -> (World, Conclusion) {
+    let json = format!(r#"{{"table":"stuff","set":{{"test":1}},"dry_run":true{more}}}"#);
+    let request = Request::from_json(&json).unwrap();
+    let (table, store) = (world.table.clone(), world.store.clone());
+    let dry = World::of(world.faults.clone(), table, store, request);
+    let plan = dry.begin(owner).await;
+    assert!(plan.segments.is_empty(), "a dry run sweeps nothing");
+    let request = VerifyRequest {
+        run_id: plan.run_id.clone(),
+        pass: plan.pass,
+        owner: owner.into(),
+        verification: plan.verification,
+    };
+    let never = CancellationToken::new();
+    let counted = dry.verifier().verify(request, None, &never).await.unwrap();
+    let runs = dry.planner().runs;
+    let owner = Owner::from(owner);
+    let conclude = || runs.conclude(&plan.run_id, plan.pass, &owner, &counted);
+    let conclusion = conclude().await.unwrap();
+    assert_eq!(conclude().await.unwrap(), conclusion, "said twice");
+    assert_eq!(
+        conclusion.remaining,
+        dry.table.count_pending(&dry.request.spec)
+    );
+    (dry, conclusion)
+}
+
+/// Old application code writes items without the attribute.
+async fn old_code(world: &World, seed: u64) {
+    let old_code = LiveWriter {
+        table: world.table.clone(),
+        seed,
+        ids: 60,
+        creates_pending: true,
+    };
+    old_code.work(60, Duration::from_millis(1)).await;
+    assert!(world.table.count_pending(&world.request.spec) > 0);
+}
+
+/// proof: what comes after it is told. A dry run that finds items pending after a count of 0, of the run or of an earlier dry run, is no
+/// success, and names some of them; before any proof it is one, whatever it finds.
+#[test]
+fn proof_is_over_when_items_are_pending_again() {
+    let (succeeded, again) = (ConclusionStatus::Succeeded, ConclusionStatus::PendingAgain);
+    in_virtual_time(async {
+        let world = World::with_live_writers(Faults::none(5), 50, r#","total_segments":2"#);
+        let (_, first) = dry_run(&world, "before", "").await;
+        assert_eq!((first.status, first.remaining > 0), (succeeded, true));
+        assert!(first.message.starts_with("dry run: "), "{}", first.message);
+
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        let (_, proven) = dry_run(&world, "after", "").await;
+        assert_eq!((proven.status, proven.remaining), (succeeded, 0));
+
+        old_code(&world, 2).await;
+        for owner in ["then", "and then"] {
+            let (dry, found) = dry_run(&world, owner, "").await;
+            assert_eq!(found.status, again, "{}", found.message);
+            let says = format!("items are pending again, such as {}", found.samples[0]);
+            assert!(found.message.contains(&says), "{}", found.message);
+            let record = dry.record().await;
+            assert_eq!(record.status, RunStatus::Incomplete);
+            assert_eq!(record.message, found.message);
+        }
+        // Under any id: the run with the usual one has the proof.
+        let (_, nightly) = dry_run(&world, "nightly", r#","run_id":"nightly""#).await;
+        assert_eq!(nightly.status, again, "{}", nightly.message);
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        assert_eq!(dry_run(&world, "mended", "").await.1.status, succeeded);
+    });
+}
+
+/// The proof of a dry run is one, too, and what is started over has none.
+#[test]
+fn proof_of_a_dry_run_is_over_when_items_are_pending_again() {
+    in_virtual_time(async {
+        let id = r#","total_segments":2,"run_id":"mine""#;
+        let world = World::with_live_writers(Faults::none(5), 50, id);
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        old_code(&world, 2).await;
+        // Nobody knows of the run with an id of its own.
+        let (_, found) = dry_run(&world, "one", "").await;
+        assert_eq!(
+            found.status,
+            ConclusionStatus::Succeeded,
+            "{}",
+            found.message
+        );
+        assert_eq!(world.run().await.unwrap(), RunStatus::Succeeded);
+        assert_eq!(dry_run(&world, "two", "").await.1.remaining, 0);
+        old_code(&world, 3).await;
+        let (_, found) = dry_run(&world, "three", "").await;
+        assert_eq!(
+            found.status,
+            ConclusionStatus::PendingAgain,
+            "{}",
+            found.message
+        );
+        let (_, over) = dry_run(&world, "four", r#","fresh":true"#).await;
+        assert_eq!(over.status, ConclusionStatus::Succeeded, "{}", over.message);
     });
 }
