@@ -13,6 +13,7 @@ pub(crate) use http::{request_form, request_json};
 pub use machine::{Execution, Machine, eventually};
 pub use running::{Running, run_to_end};
 pub use stack::{
-    Aws, CHECKPOINTS, STACK, Table, assert_same, deployed, input, run_id, second_interpreter, tool,
-    with_custom_functions, with_deployments, with_one_worker, with_roles_enforced,
+    Aws, CHECKPOINTS, SCHEDULED, STACK, Table, assert_same, deployed, input, run_id,
+    second_interpreter, tool, with_custom_functions, with_deployments, with_one_worker,
+    with_roles_enforced,
 };

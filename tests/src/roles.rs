@@ -96,23 +96,25 @@ impl Iam {
                 .unwrap_or_else(|| panic!("no policy {name}: {listed}"));
             call(&[("Action", "AttachRolePolicy"), role, ("PolicyArn", arn)]);
         }
-        let arn = format!("arn:aws:iam::000000000000:role/{name}");
-        let assumed = request_form(
-            self.port,
-            "sts",
-            &[
-                ("Action", "AssumeRole"),
-                ("RoleArn", &arn),
-                ("RoleSessionName", "test"),
-            ],
-        );
-        [
-            ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
-            ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
-            ("AWS_SESSION_TOKEN", "SessionToken"),
-        ]
-        .map(|(variable, part)| (variable, element(&assumed, part).expect("it").to_owned()))
+        assumed(self.port, &name)
     }
+}
+
+/// The credentials of whoever assumes the role of this name, as environment variables.
+fn assumed(port: u16, role: &str) -> [(&'static str, String); 3] {
+    let arn = format!("arn:aws:iam::000000000000:role/{role}");
+    let assume = [
+        ("Action", "AssumeRole"),
+        ("RoleArn", &arn),
+        ("RoleSessionName", "test"),
+    ];
+    let assumed = request_form(port, "sts", &assume);
+    [
+        ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+        ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+        ("AWS_SESSION_TOKEN", "SessionToken"),
+    ]
+    .map(|(variable, part)| (variable, element(&assumed, part).expect("it").to_owned()))
 }
 
 impl Role {
@@ -173,9 +175,9 @@ impl Role {
         self.put(&self.name, &self.document);
     }
 
-    /// A client that may do what this role may. The function's role itself trusts nobody but Lambda, so it is another role
-    /// with the same policy.
-    pub async fn assume(&self) -> Client {
+    /// Another role with the same policy, and its credentials as environment variables: this one itself trusts nobody but the service
+    /// that it is for.
+    pub fn twin(&self) -> (Role, [(&'static str, String); 3]) {
         let twin = format!("{}-twin", self.name);
         let trust = json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]});
@@ -189,23 +191,20 @@ impl Role {
             ],
         );
         self.put(&twin, &self.document);
-        let assumed = request_form(
-            self.port,
-            "sts",
-            &[
-                ("Action", "AssumeRole"),
-                ("RoleArn", &format!("arn:aws:iam::000000000000:role/{twin}")),
-                ("RoleSessionName", "test"),
-            ],
-        );
-        let part = |name| element(&assumed, name).expect("credentials").to_owned();
-        let credentials = Credentials::new(
-            part("AccessKeyId"),
-            part("SecretAccessKey"),
-            Some(part("SessionToken")),
-            None,
-            "test",
-        );
+        let credentials = assumed(self.port, &twin);
+        let twin = Role {
+            port: self.port,
+            name: twin,
+            policy: self.policy.clone(),
+            document: self.document.clone(),
+        };
+        (twin, credentials)
+    }
+
+    /// A client that may do what this role may.
+    pub async fn assume(&self) -> Client {
+        let (_, [(_, id), (_, secret), (_, token)]) = self.twin();
+        let credentials = Credentials::new(id, secret, Some(token), None, "test");
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("us-east-1"))

@@ -39,7 +39,7 @@ pub struct Ask {
 impl Ask {
     /// The id of the run that it is about; `None` if that is missing, or the input cannot be read.
     pub fn about(&self) -> Option<String> {
-        let of_input = || Request::from_json(self.input.as_ref()?.get()).ok();
+        let of_input = || Request::from_execution_input(self.input.as_ref()?.get()).ok();
         self.run_id
             .clone()
             .or_else(|| of_input().map(|request| request.run_id()))
@@ -150,7 +150,7 @@ impl<A: ReadAccess, S: RunStore> Planner<A, S> {
         let owner = ask.owner;
         Ok(match ask.action {
             Action::Plan => {
-                let request = Request::from_json(given("input", ask.input)?.get())?;
+                let request = Request::from_execution_input(given("input", ask.input)?.get())?;
                 Answer::Round(self.begin(&request, &owner).await?)
             }
             Action::Next => {

@@ -7,3 +7,4 @@ mod events;
 mod logs;
 mod messages;
 mod queries;
+mod scheduled;

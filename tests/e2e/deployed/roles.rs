@@ -3,7 +3,7 @@
 
 use backfill_core::Value;
 use backfill_e2e::aws::{
-    Aws, assert_same, eventually, input, run_id, run_to_end, with_roles_enforced,
+    Aws, STACK, assert_same, eventually, input, run_id, run_to_end, tool, with_roles_enforced,
 };
 use backfill_e2e::command::Ended;
 use backfill_e2e::roles::{Iam, assert_denied};
@@ -31,6 +31,7 @@ fn roles_allow_what_a_run_needs_and_nothing_else() {
         alarms_are_read(aws, &iam).await;
         planner_and_verifier_cannot_write(aws, &iam).await;
         operators_do_what_their_policies_are_for(aws, &iam).await;
+        the_schedule_starts_executions_alone(aws, &iam);
     });
 }
 
@@ -182,6 +183,42 @@ async fn planner_and_verifier_cannot_write(aws: &Aws, iam: &Iam) {
         item.insert("test".into(), Value::N("666".into()));
         assert_denied(&client, "stuff", &item).await;
         assert_eq!(aws.items_of("stuff").await, before);
+    }
+}
+
+/// The schedule's role starts executions of this state machine, for which it needs its one action, and does nothing else.
+fn the_schedule_starts_executions_alone(aws: &Aws, iam: &Iam) {
+    let (role, credentials) = iam.role_with("VerifyScheduleRole", "executions").twin();
+    let actions = role.actions();
+    let [(statement, action)] = &actions[..] else {
+        panic!("one action: {actions:?}");
+    };
+    assert_eq!(action, "states:StartExecution");
+    let ask = |arguments: &str| {
+        let mut command = tool("aws", "aws");
+        command.args(arguments.split_whitespace());
+        command.envs(credentials.iter().map(|(name, value)| (name, value)));
+        let ended = command.env("AWS_ENDPOINT_URL", &aws.endpoint).output();
+        let ended = ended.expect("the AWS CLI starts");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        (ended.status.success(), said)
+    };
+    let machine = format!("arn:aws:states:us-east-1:000000000000:stateMachine:{STACK}");
+    let start = format!("stepfunctions start-execution --input {{}} --state-machine-arn {machine}");
+    let (is_allowed, said) = ask(&start);
+    assert!(is_allowed, "{said}");
+    role.deny(statement, action);
+    let without = ask(&start);
+    role.restore();
+    for (is_allowed, said) in [
+        without,
+        ask(&format!("{start}-other")),
+        ask(&format!(
+            "stepfunctions list-executions --state-machine-arn {machine}"
+        )),
+        ask("dynamodb scan --table-name stuff"),
+    ] {
+        assert!(!is_allowed && said.contains("AccessDenied"), "{said}");
     }
 }
 

@@ -6,3 +6,4 @@ mod evaluate;
 mod lives;
 mod messages;
 mod network;
+mod schedule;

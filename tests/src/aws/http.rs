@@ -53,10 +53,15 @@ pub(crate) fn request_form(port: u16, service: &str, parameters: &[(&str, &str)]
 
 /// What an AWS service that is asked by paths answers to a GET. Panics if it is no success.
 pub(crate) fn request_list(port: u16, service: &str, path: &str) -> Json {
+    request_path(port, service, "GET", path, "")
+}
+
+/// A call of an AWS service that is asked by paths. Panics if it is no success.
+pub(crate) fn request_path(port: u16, service: &str, method: &str, path: &str, body: &str) -> Json {
     let credential = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");
     let headers =
         format!("Authorization: AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0");
-    let answer = request_with(port, "GET", path, &headers, "");
+    let answer = request_with(port, method, path, &headers, body);
     let answer = answer.unwrap_or_else(|| panic!("{path} is refused"));
     serde_json::from_str(&answer).unwrap_or_default()
 }

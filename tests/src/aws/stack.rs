@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use super::http::{request, request_json};
+use super::http::{request, request_json, request_list, request_path};
 use super::machine::{Machine, sfn_client};
 use super::server::{Folder, Server, ShowLogs, end_of};
 use aws_sdk_dynamodb::Client;
@@ -37,15 +37,22 @@ const WAIT_SCALE: &str = "0.05";
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
-static AWS: LazyLock<Aws> = LazyLock::new(|| Aws::start("deployed", false, &[]));
+/// What the schedule of the shared stack verifies, at a time that does not come.
+pub const SCHEDULED: &str = r#"{"table":"scheduled","set":{"test":1}}"#;
+const SCHEDULE: &str = "VerifySchedule=at(2099-01-01T00:00:00)";
+
+/// What SAM is told to verify: it takes quotes away that are not escaped.
+static VERIFY_INPUT: LazyLock<String> =
+    LazyLock::new(|| format!("VerifyInput={}", SCHEDULED.replace('"', "\\\"")));
+
+static AWS: LazyLock<Aws> =
+    LazyLock::new(|| Aws::start("deployed", false, &[SCHEDULE, &VERIFY_INPUT]));
 
 static STRICT: LazyLock<Aws> = LazyLock::new(|| {
     // ministack takes DescribeAlarms for a call about all alarms.
-    Aws::start(
-        "strict",
-        true,
-        &["OperatorPolicies=true", "PauseWhenAlarm=*"],
-    )
+    let policies = "OperatorPolicies=true";
+    let alarms = "PauseWhenAlarm=*";
+    Aws::start("strict", true, &[policies, alarms, SCHEDULE, &VERIFY_INPUT])
 });
 
 static CHANGING: LazyLock<Aws> = LazyLock::new(|| Aws::start("changing", false, &[]));
@@ -112,6 +119,20 @@ pub struct Aws {
 }
 
 impl Aws {
+    /// Makes a schedule that is like the one of the stack, but for its time, which has come: at once and never again.
+    pub fn copy_schedule(&self, name: &str) -> Json {
+        let of_stack = format!("/schedules/{STACK}-verify?groupName={STACK}-verify");
+        let schedule = request_list(self.port, "scheduler", &of_stack);
+        let copy = json!({
+            "ScheduleExpression": "at(2020-01-01T00:00:00)",
+            "FlexibleTimeWindow": schedule["FlexibleTimeWindow"],
+            "Target": schedule["Target"],
+        });
+        let path = format!("/schedules/{name}");
+        request_path(self.port, "scheduler", "POST", &path, &copy.to_string());
+        schedule
+    }
+
     fn start(name: &str, enforce_roles: bool, parameters: &[&str]) -> Aws {
         let folder = Folder::new(name);
         // Between our look for a free port and the server's use of it somebody else may have taken it.
@@ -595,7 +616,8 @@ fn deploy_from(dist: &Path, endpoint: &str, folder: &Folder) {
     aws(&format!(
         "cloudformation deploy --template-file {packaged} --stack-name {STACK} --s3-bucket artefacts --s3-prefix {STACK} \
          --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --tags team=data \
-         --parameter-overrides TableName=stuff CreateTable=true SavedQueries=false WatchIndexes=false"
+         --parameter-overrides TableName=stuff CreateTable=true SavedQueries=false WatchIndexes=false {SCHEDULE} \
+         VerifyInput={SCHEDULED}"
     ));
 }
 

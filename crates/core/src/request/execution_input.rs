@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::document::{Request, typed_target};
+use super::document::{Parts, Request, parse_strictly, typed_target};
 use super::settings::RequestedSettings;
-use crate::Item;
 use crate::change::Mode;
+use crate::{Item, Result};
 
 /// A request as JSON.
 #[derive(Serialize)]
@@ -35,7 +37,34 @@ struct Written<'a> {
     settings: &'a RequestedSettings,
 }
 
+/// The input that a schedule gives: a request under a name that makes it a verification.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToVerify<'a> {
+    #[serde(borrow)]
+    verify: &'a RawValue,
+}
+
 impl Request {
+    /// Reads and checks the input of an execution: a request; or an object with nothing but `verify`, which is a request, and a dry run
+    /// whatever it says of that. The template puts what a schedule is to verify under that name, so that no schedule can write.
+    ///
+    /// Errors: `InvalidInput`, which names the field.
+    pub fn from_execution_input(json: &str) -> Result<Request> {
+        #[derive(Deserialize)]
+        struct Names {
+            verify: Option<IgnoredAny>,
+        }
+        let names: Option<Names> = serde_json::from_str(json).ok();
+        if names.and_then(|names| names.verify).is_none() {
+            return Request::from_json(json);
+        }
+        let input: ToVerify = parse_strictly(json, "input")?;
+        let mut parts = Parts::from_json(input.verify.get(), "verify")?;
+        parts.settings.dry_run = true;
+        parts.build()
+    }
+
     /// The request as an execution input: JSON with `pending` and `update` in the place of a verb, and every value typed. What is
     /// computed stays as it is, and code is named with its version.
     pub fn to_json(&self) -> String {
@@ -110,6 +139,76 @@ mod tests {
         let canary = Request::from_json(canary).unwrap();
         assert_eq!(canary.settings.only_segments, Some(vec![3, 0]));
         assert_eq!(Request::from_json(&canary.to_json()).unwrap(), canary);
+    }
+
+    /// What a schedule gives is a dry run, whatever stands in it: the text is put between the same braces by the template.
+    #[test]
+    fn what_is_to_be_verified_is_a_dry_run() {
+        let scheduled =
+            |given: &str| Request::from_execution_input(&format!(r#"{{"verify": {given}}}"#));
+        for given in [
+            r#"{"table":"stuff","set":{"a":1}}"#,
+            r#"{"table":"stuff","set":{"a":1},"dry_run":false}"#,
+            r#"{"table":"stuff","set":{"a":1},"dry_run":true,"max_rcu":50}"#,
+            r#"{"table":"stuff","compute":{"b":"${a}"},"run_id":"nightly"}"#,
+        ] {
+            let request = scheduled(given).unwrap();
+            assert!(request.settings.dry_run, "{given}");
+        }
+        assert_eq!(
+            scheduled(r#"{"table":"stuff","set":{"a":1}}"#)
+                .unwrap()
+                .run_id(),
+            "stuff-f74e9ba8-dry"
+        );
+        for (given, says) in [
+            ("", "verify"),
+            ("1", "verify: "),
+            ("null", "verify: "),
+            (r#""x""#, "verify: "),
+            (r#"{"table":"stuff"}"#, "set"),
+            (
+                r#"{"table":"stuff","set":{"a":1},"max_wuc":5}"#,
+                "max_wuc: ",
+            ),
+            // Nothing breaks out of the name.
+            (
+                r#"{},"table":"stuff","set":{"a":1}"#,
+                "table: unknown field",
+            ),
+            (r#"1,"table":"stuff","set":{"a":1}"#, "table: unknown field"),
+            (
+                r#"null,"table":"stuff","set":{"a":1}"#,
+                "verify: unknown field",
+            ),
+            (r#"{},"verify":{"table":"stuff","set":{"a":1}}"#, "verify"),
+            (r#"{}},{"table":"stuff","set":{"a":1}"#, "verify"),
+            (r#"{}}{"table":"stuff","set":{"a":1}"#, "verify"),
+            (
+                r#"{"table":"stuff","set":{"a":1},"only_segments":[0]}"#,
+                "only_segments: ",
+            ),
+        ] {
+            let error = scheduled(given).expect_err(given);
+            assert!(error.kind().is_refusal(), "{given}: {error}");
+            assert!(error.to_string().contains(says), "{given}: {error}");
+        }
+        for bad in [
+            "[]",
+            r#"[{"table":"stuff","set":{"a":1}}]"#,
+            "1",
+            "",
+            r#"{"Verify":{}}"#,
+        ] {
+            Request::from_execution_input(bad).expect_err(bad);
+        }
+        // A spec file has no such field.
+        let error =
+            Request::from_json(r#"{"verify":{"table":"stuff","set":{"a":1}}}"#).unwrap_err();
+        assert!(
+            error.to_string().starts_with("verify: unknown field"),
+            "{error}"
+        );
     }
 
     /// Names of attributes: such as anybody has, and such as could be taken for something else.

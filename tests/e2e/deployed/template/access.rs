@@ -66,7 +66,7 @@ fn every_role_has_the_boundary_and_the_path_that_are_wanted() {
     let boundary = "arn:aws:iam::123456789012:policy/boundary";
     let template = template();
     let roles = of_type(&template, "AWS::IAM::Role");
-    assert_eq!(roles.len(), 4);
+    assert_eq!(roles.len(), 5);
     for role in roles.keys() {
         let wanted = [("PermissionsBoundary", boundary), ("RolePath", "/team/")];
         let stack = Stack::new("shop", &wanted);

@@ -132,6 +132,8 @@ fn names_are_too_long_for_lambda_first() {
         ("AWS::SNS::Topic", "TopicName", 256),
         ("AWS::SQS::Queue", "QueueName", 80),
         ("AWS::Events::Rule", "Name", 64),
+        ("AWS::Scheduler::Schedule", "Name", 64),
+        ("AWS::Scheduler::ScheduleGroup", "Name", 64),
         ("AWS::CloudWatch::Alarm", "AlarmName", 255),
         ("AWS::CloudWatch::Dashboard", "DashboardName", 255),
         ("AWS::Logs::QueryDefinition", "Name", 255),
