@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod demo;
 pub mod examples;
+pub mod guard;
 pub mod help;
 pub mod init;
 pub mod item;

@@ -9,6 +9,7 @@ pub mod deployed;
 pub mod described;
 pub mod executions;
 pub mod follow;
+pub mod guard;
 pub mod here;
 pub mod left;
 mod look;

@@ -30,8 +30,8 @@ use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Su
 use tracing_subscriber::EnvFilter;
 
 use crate::commands::{
-    completions, demo, examples, help, init, item, rate, rejected, report, resume, run, runs,
-    sandbox, simulate, start, status, steer, table, verify, watch,
+    completions, demo, examples, guard, help, init, item, rate, rejected, report, resume, run,
+    runs, sandbox, simulate, start, status, steer, table, verify, watch,
 };
 use crate::ending::Ending;
 use crate::show::print;
@@ -67,6 +67,9 @@ enum Command {
     /// Count what is pending, by strongly consistent reads. Cannot write.
     #[command(after_help = examples::VERIFY)]
     Verify(verify::VerifyArgs),
+    /// Repair what somebody writes in the old shape, from a table's stream.
+    #[command(after_help = examples::GUARD)]
+    Guard(guard::GuardArgs),
     /// Start the deployed state machine and follow it to the end.
     #[command(after_help = examples::START)]
     Start(start::StartArgs),
@@ -198,6 +201,7 @@ pub fn main_with(register: impl FnOnce() -> backfill_core::Result<()>) -> ExitCo
             Command::Plan(args) => commands::plan::plan(args).await,
             Command::Run(args) => run::run(args).await,
             Command::Verify(args) => verify::verify(args).await,
+            Command::Guard(args) => guard::guard(args).await,
             Command::Start(args) => start::start(args).await,
             Command::Runs(args) => runs::runs(args).await,
             Command::Status(args) => status::status(args).await,

@@ -1,6 +1,7 @@
 //! What people see: texts, the bar, the view on the whole terminal, documents. Nothing here starts, stops or changes a run.
 
 pub mod advice;
+pub mod guard;
 pub mod lines;
 pub mod meter;
 pub mod plan;

@@ -8,6 +8,7 @@ mod credentials;
 mod custom;
 mod damaged;
 mod gone;
+mod guard;
 mod held;
 mod honest_end;
 mod lacking;

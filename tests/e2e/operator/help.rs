@@ -5,11 +5,12 @@ use std::process::Command;
 
 use backfill_e2e::command::{Ended, backfill, backfill_as_typed, binary, root};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "init",
     "plan",
     "run",
     "verify",
+    "guard",
     "start",
     "status",
     "watch",

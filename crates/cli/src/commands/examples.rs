@@ -27,6 +27,16 @@ pub const VERIFY: &str = r"Examples:
   backfill verify --table stuff --set test=1 --sample 2%
   backfill verify --spec orders.json --json";
 
+pub const GUARD: &str = r"Examples:
+  backfill guard run --table stuff --set test=1";
+
+pub const GUARD_RUN: &str = r"Exit codes: 0 stopped, and nothing was missed; 3 stopped, and an item could not be repaired, or
+records were gone before they were seen; 4 the guard was switched off; 1 anything else.
+
+Examples:
+  backfill guard run --table stuff --set test=1
+  backfill guard run --spec orders.json --profile prod --json";
+
 pub const START: &str = r"Examples:
   backfill start --stack-name backfill --table stuff --set test=1 --dry-run
   backfill start --stack-name backfill --spec orders.json --max-wcu 2000

@@ -1,0 +1,228 @@
+//! `backfill guard run` against the embedded database's stream: what old writers put while it runs, and while it does not, is repaired.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
+use backfill_core::{Item, Key, Value};
+use backfill_e2e::command::{AtWork, Ended};
+use backfill_e2e::convert::to_item;
+use backfill_e2e::database::Embedded;
+use backfill_e2e::tables::{STUFF_KEYS, key_of, stuff};
+use serde_json::json;
+
+use crate::stuff::all;
+
+const GUARD: &str = "guard run --table stuff --set test=1 --json";
+
+async fn stream(database: &Embedded, view: Option<StreamViewType>) {
+    let stream = StreamSpecification::builder().stream_enabled(view.is_some());
+    let stream = stream.set_stream_view_type(view);
+    let update = database.client.update_table().table_name("stuff");
+    let update = update.stream_specification(stream.build().unwrap());
+    update.send().await.unwrap();
+}
+
+/// An application of yesterday: it puts items without `test`, and some that another one has set, until it is told to stop.
+struct OldWriter {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<BTreeMap<Key, Item>>,
+}
+
+impl OldWriter {
+    fn start(database: &Embedded, first: u64) -> OldWriter {
+        let (stop, written) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let (ends, counts) = (stop.clone(), written.clone());
+        let client = database.client.clone();
+        let task = tokio::spawn(async move {
+            let mut put = BTreeMap::new();
+            for id in first.. {
+                if ends.load(Ordering::SeqCst) {
+                    break;
+                }
+                // Some are put again and again, by turns without the attribute and with a value of its own.
+                let mut item = stuff(first + id % 40);
+                item.remove("test");
+                item.insert("round".into(), Value::N(id.to_string()));
+                if id % 7 == 0 {
+                    item.insert("test".into(), Value::S("of the application".into()));
+                }
+                let request = client.put_item().table_name("stuff");
+                let request = request.set_item(Some(to_item(&item)));
+                request.send().await.unwrap();
+                put.insert(key_of(&item, STUFF_KEYS), item);
+                counts.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            put
+        });
+        OldWriter {
+            stop,
+            written,
+            task,
+        }
+    }
+
+    /// Waits until it has written so many more.
+    async fn write(&self, more: u64) {
+        let enough = self.written.load(Ordering::SeqCst) + more;
+        while self.written.load(Ordering::SeqCst) < enough {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What it has put last, by key.
+    async fn stop(self) -> BTreeMap<Key, Item> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.task.await.unwrap()
+    }
+}
+
+/// Waits until no item lacks the attribute.
+async fn wait_until_none_is_pending(database: &Embedded) {
+    for _ in 0..300 {
+        let items = all(database).await;
+        if items.values().all(|item| item.contains_key("test")) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("items are pending after 30 s: {:?}", all(database).await);
+}
+
+/// guarded: it is interrupted, killed, and begun again, while old writers are at work.
+#[tokio::test(flavor = "multi_thread")]
+async fn guarded_while_old_writers_work_and_the_guard_dies() {
+    let database = Embedded::with_stuff(10).await;
+    let migrated = Ended::run(&mut database.backfill("run --table stuff --set test=1 --json"));
+    migrated.expect_code(0);
+    stream(&database, Some(StreamViewType::NewImage)).await;
+    let before = all(&database).await;
+    let writer = OldWriter::start(&database, 1_000);
+    writer.write(20).await;
+
+    let (mut seen, mut repaired) = (0, 0);
+    for end in ["INT", "KILL", "KILL", "TERM", "KILL"] {
+        let guard = AtWork::start(database.backfill(GUARD));
+        writer.write(60).await;
+        guard.signal(end);
+        let ended = guard.end().await;
+        if end == "KILL" {
+            // Nobody watches.
+            writer.write(20).await;
+            continue;
+        }
+        let ended = ended.expect_code(0);
+        assert!(ended.stderr.contains("repaired"), "{}", ended.stderr);
+        let done = ended.json();
+        assert_eq!(done["error"], json!(null), "{done}");
+        assert_eq!(done["losses"], json!([]), "{done}");
+        assert!(done["guarded_since_ms"].as_u64().is_some(), "{done}");
+        seen += done["seen"].as_u64().unwrap();
+        repaired += done["repaired"].as_u64().unwrap();
+        writer.write(20).await;
+    }
+    assert!(seen > 0 && repaired > 0, "{seen} seen, {repaired} repaired");
+    let put = writer.stop().await;
+    let guard = AtWork::start(database.backfill(GUARD));
+    wait_until_none_is_pending(&database).await;
+    guard.signal("INT");
+    guard.end().await.expect_code(0);
+
+    // Nothing was changed but that: what somebody set is as it was set.
+    let mut expected = before;
+    for (key, mut item) in put {
+        item.entry("test".into())
+            .or_insert_with(|| Value::N("1".into()));
+        expected.insert(key, item);
+    }
+    assert_eq!(all(&database).await, expected);
+    let verified = Ended::run(&mut database.backfill("verify --table stuff --set test=1 --json"));
+    assert_eq!(verified.expect_code(0).json()["remaining"], 0);
+    // The records of a guard are no runs.
+    let runs = Ended::run(&mut database.backfill("runs --json")).expect_code(0);
+    assert_eq!(runs.json()["runs"].as_array().unwrap().len(), 1);
+}
+
+/// A table that cannot be watched is refused, and it is said what to type; nothing is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_cannot_be_watched_is_refused() {
+    let database = Embedded::with_stuff(1).await;
+    let refused = |arguments: &str| Ended::run(&mut database.backfill(arguments)).expect_code(2);
+    let off = refused(GUARD).stderr;
+    assert!(off.contains("table stuff has no stream"), "{off}");
+    let command = "aws dynamodb update-table --table-name stuff --stream-specification \
+                   StreamEnabled=true,StreamViewType=NEW_IMAGE";
+    assert!(off.contains(command), "{off}");
+    stream(&database, Some(StreamViewType::KeysOnly)).await;
+    let keys = refused(GUARD).stderr;
+    assert!(
+        keys.contains("KEYS_ONLY") && keys.contains(command),
+        "{keys}"
+    );
+    assert_eq!(database.table_names().await, ["stuff"]);
+    let bad = refused("guard run --table stuff --pending a --update b").stderr;
+    assert!(bad.starts_with("error: update: expected SET"), "{bad}");
+}
+
+/// Another change is refused while a guard is on, and a second process of the same change takes over from the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_guard_watches_a_table() {
+    let database = Embedded::with_stuff(1).await;
+    stream(&database, Some(StreamViewType::NewAndOldImages)).await;
+    let first = AtWork::start(database.backfill(GUARD));
+    wait_for_generation(&database, 1).await;
+    let other = "guard run --table stuff --set other=1";
+    let refused = Ended::run(&mut database.backfill(other)).expect_code(2);
+    let words = &refused.stderr;
+    assert!(
+        words.contains("another change") && words.contains("guard off"),
+        "{words}"
+    );
+
+    let second = AtWork::start(database.backfill(GUARD));
+    wait_for_generation(&database, 2).await;
+    let fenced = first.end().await.expect_code(1);
+    assert!(
+        fenced.stderr.contains("begun elsewhere"),
+        "{}",
+        fenced.stderr
+    );
+    assert_eq!(fenced.json()["error"], "Fenced");
+
+    // The stream is switched off below the second one.
+    stream(&database, None).await;
+    let ended = second.end().await.expect_code(1);
+    let done = ended.json();
+    assert_eq!(done["error"], "TableNotFound", "{ended:?}");
+    assert_eq!(done["guarded_since_ms"], json!(null), "{done}");
+    assert!(
+        done["losses"][0].as_str().unwrap().contains("is gone"),
+        "{done}"
+    );
+}
+
+/// Waits until a process of this generation has begun.
+async fn wait_for_generation(database: &Embedded, generation: u32) {
+    let key = [("run_id", "#guard:stuff"), ("record", "guard")];
+    for _ in 0..300 {
+        let mut get = database
+            .client
+            .get_item()
+            .table_name("backfill-checkpoints");
+        for (name, value) in key {
+            let value = aws_sdk_dynamodb::types::AttributeValue::S(value.into());
+            get = get.key(name, value);
+        }
+        let got = get.send().await.ok().and_then(|got| got.item);
+        let found = got.and_then(|item| item.get("generation")?.as_n().ok().cloned());
+        if found.as_deref() == Some(&generation.to_string()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no guard of generation {generation}");
+}
