@@ -2,6 +2,7 @@
 
 mod connection;
 mod given;
+mod guard;
 mod planned;
 mod prices;
 mod settings;
@@ -13,6 +14,7 @@ use clap::{Args as _, Command};
 
 pub use self::connection::{ConnectionArgs, SANDBOX_HELP, SANDBOX_PORT};
 pub use self::given::read_file;
+pub use self::guard::GuardArgs;
 pub use self::planned::{PlannedArgs, keep};
 pub use self::prices::PriceArgs;
 pub use self::settings::SettingsArgs;

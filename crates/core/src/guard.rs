@@ -13,5 +13,5 @@ mod unseen;
 pub use begin::{MOST_UNWATCHED_MS, SwitchOn};
 pub use claim::{Claim, Looked};
 pub use follow::{Follower, Tell, Told};
-pub use settle::{Guard, Settled, refuse_unfit};
+pub use settle::{Guard, Settled, change, refuse_unfit};
 pub use unseen::oldest_unseen_ms;

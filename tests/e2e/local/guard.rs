@@ -226,3 +226,78 @@ async fn wait_for_generation(database: &Embedded, generation: u32) {
     }
     panic!("no guard of generation {generation}");
 }
+
+/// guarded: the claim is made by a count that began while somebody watched. It is shown by every command that tells of the count, and it
+/// is withdrawn as soon as the guard is off, until the table is counted again.
+#[tokio::test(flavor = "multi_thread")]
+async fn guarded_is_claimed_and_withdrawn() {
+    let database = Embedded::with_stuff(10).await;
+    let run = |arguments: &str| Ended::run(&mut database.backfill(arguments));
+    let status = |code| {
+        run("guard status --table stuff --json")
+            .expect_code(code)
+            .json()
+    };
+    stream(&database, Some(StreamViewType::NewImage)).await;
+    // A count of before says nothing of what is written before the guard is on.
+    run("run --table stuff --set test=1 --json").expect_code(0);
+    let unknown = run("guard status --table stuff").expect_code(2);
+    assert!(unknown.stderr.contains("knows of no guard"), "{unknown:?}");
+    let unguarded = run("verify --table stuff --set test=1 --json").expect_code(0);
+    assert_eq!(unguarded.json()["guarded_since"], json!(null));
+    assert_eq!(unguarded.json()["guarded"], false);
+
+    let guard = AtWork::start(database.backfill(GUARD));
+    wait_for_generation(&database, 1).await;
+    let not_counted = status(3);
+    assert_eq!(not_counted["guarded"], false, "{not_counted}");
+    let says = not_counted["says"].as_str().unwrap();
+    assert!(says.contains("began before the guard was on"), "{says}");
+
+    let verified = run("verify --table stuff --set test=1 --json").expect_code(0);
+    let claim = "zero at ";
+    assert!(verified.stderr.contains(claim), "{}", verified.stderr);
+    assert_eq!(verified.json()["guarded"], true, "{}", verified.json());
+    run("run --table stuff --set test=1 --json").expect_code(0);
+    let writer = OldWriter::start(&database, 2_000);
+    writer.write(30).await;
+    writer.stop().await;
+    wait_until_none_is_pending(&database).await;
+    let held = status(0);
+    assert_eq!(held["guarded"], true, "{held}");
+    assert!(held["guarded_since"].is_string(), "{held}");
+    let hour = &held["hours"][0];
+    assert!(hour["samples"].as_array().unwrap().len() > 1, "{hour}");
+    let of_run = run("status --json").expect_code(0).json();
+    for field in ["guarded", "guarded_since"] {
+        assert_eq!(of_run[field], held[field], "{field}");
+    }
+    assert!(of_run["repaired"].as_u64() > Some(10), "{of_run}");
+    assert!(of_run["iterator_age_seconds"].is_number(), "{of_run}");
+    let report = run("report --format markdown --out -")
+        .expect_code(0)
+        .stdout;
+    assert!(report.contains("Its guard: zero at "), "{report}");
+    let people = run("guard status --table stuff").expect_code(0).stdout;
+    assert!(people.contains("who writes the old shape"), "{people}");
+    // Of another change nothing is said.
+    let other = run("verify --table stuff --set test=2 --json").expect_code(0);
+    assert_eq!(other.json()["guarded"], false);
+    assert_eq!(other.json()["repaired"], json!(null));
+
+    run("guard off --table stuff").expect_code(0);
+    let ended = guard.end().await.expect_code(4);
+    assert!(ended.stderr.contains("switched off"), "{}", ended.stderr);
+    let off = status(3);
+    assert_eq!(off["on"], false, "{off}");
+    assert_eq!(off["guarded_since"], json!(null), "{off}");
+    let guard = AtWork::start(database.backfill(GUARD));
+    wait_for_generation(&database, 2).await;
+    let again = status(3);
+    let says = again["says"].as_str().unwrap();
+    assert!(says.contains("the guard was off since"), "{says}");
+    let verified = run("verify --table stuff --set test=1 --json").expect_code(0);
+    assert_eq!(verified.json()["guarded"], true);
+    guard.signal("INT");
+    guard.end().await.expect_code(0);
+}

@@ -37,6 +37,17 @@ Examples:
   backfill guard run --table stuff --set test=1
   backfill guard run --spec orders.json --profile prod --json";
 
+pub const GUARD_ON: &str = r"Examples:
+  backfill guard on --stack-name backfill --table stuff --set test=1
+  backfill guard on --stack-name backfill --spec orders.json";
+
+pub const GUARD_STATUS: &str = r"Exit codes: 0 zero, and watched since; 3 not watched, or not counted since something may have been
+missed; 1 anything else.
+
+Examples:
+  backfill guard status --table stuff --stack-name backfill
+  backfill guard status --table stuff --json";
+
 pub const START: &str = r"Examples:
   backfill start --stack-name backfill --table stuff --set test=1 --dry-run
   backfill start --stack-name backfill --spec orders.json --max-wcu 2000

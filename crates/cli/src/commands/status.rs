@@ -10,9 +10,10 @@ use serde::Serialize;
 use crate::args::{ConnectionArgs, PriceArgs, WhichRunArgs};
 use crate::drive::executions::Executions;
 use crate::drive::tables::table_now;
-use crate::drive::{owner, records};
+use crate::drive::{guarded, owner, records};
 use crate::ending::Ending;
 use crate::place;
+use crate::show::guarded::{ClaimFields, claim_text};
 use crate::show::runs::{Holder, TableNow};
 use crate::show::{lines, print, status};
 
@@ -34,6 +35,8 @@ pub struct StatusArgs {
 struct Status {
     #[serde(flatten)]
     summary: Summary,
+    #[serde(flatten)]
+    claim: ClaimFields,
     /// What has become of its table; null if that cannot be told.
     table_now: Option<TableNow>,
     /// Why the run is in this state.
@@ -65,10 +68,12 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
     let snapshot = records::snapshot(&run_id, &checkpoints, &connection).await?;
     let holder = owner::holder(&snapshot.run, &Executions::new(&connection)).await;
     let table_now = table_now(&snapshot.run, &connection).await;
+    let guarded = guarded::of_run(&snapshot.run, &checkpoints, &connection).await;
     if args.json {
         let glance = snapshot.glance();
         print::json(&place::with(&Status {
             table_now,
+            claim: ClaimFields::of(guarded.as_ref()),
             holder,
             verifying: glance.verifies,
             done: glance.done,
@@ -82,7 +87,10 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             by_pass: snapshot.passes,
         }));
     } else {
-        let text = status::text(&snapshot, holder, table_now, &prices, checkpoints.name());
+        let mut text = status::text(&snapshot, holder, table_now, &prices, checkpoints.name());
+        if let Some(claim) = guarded.as_ref().and_then(claim_text) {
+            text += &format!("\n  guard     {claim}");
+        }
         let width = lines::width(print::stdout_is_terminal());
         print::line(&lines::shaped(&text, width))?;
     }

@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use backfill_core::engine::planner::describe;
 use backfill_core::engine::verifier::Draw;
 use backfill_core::{Error, Key, Request, Result};
-use backfill_dynamodb::ReadOnly;
+use backfill_dynamodb::{CheckpointTable, ReadOnly};
 use clap::Args;
 use serde::Serialize;
 
 use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs};
 use crate::drive::count::Counted;
+use crate::drive::guarded;
 use crate::drive::paths;
 use crate::drive::sampled::Sampled;
 use crate::ending::Ending;
+use crate::hint::CHECKPOINT_TABLE;
 use crate::place;
+use crate::show::guarded::{ClaimFields, claim_text};
 use crate::show::print;
 
 #[derive(Args)]
@@ -33,6 +36,9 @@ pub struct VerifyArgs {
     /// Read capacity units per second, from 1 on; default: no limit.
     #[arg(long, value_name = "N")]
     max_rcu: Option<u32>,
+    /// Table that holds the records of the table's guard, if it has one.
+    #[arg(long, value_name = "NAME", default_value = CHECKPOINT_TABLE)]
+    checkpoint_table: String,
     #[command(flatten)]
     connection: ConnectionArgs,
     /// Print the result as one JSON object on stdout.
@@ -57,6 +63,8 @@ struct Verified {
     different_samples: Vec<Key>,
     #[serde(flatten)]
     of_sample: OfSample,
+    #[serde(flatten)]
+    claim: ClaimFields,
     consumed_rcu: f64,
     elapsed_seconds: f64,
 }
@@ -115,7 +123,14 @@ pub async fn verify(args: VerifyArgs) -> Result<Ending> {
     } else {
         let counted = Counted::new(&request, &access, &description).await?;
         say!("{}", counted.sentence(&request, &connection));
-        (counted.ending(), Verified::of_all(request, counted))
+        let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
+        let guarded =
+            guarded::of_count(&request.spec, counted.proof(), &checkpoints, &connection).await;
+        if let Some(claim) = guarded.as_ref().and_then(claim_text) {
+            say!("{claim}");
+        }
+        let claim = ClaimFields::of(guarded.as_ref());
+        (counted.ending(), Verified::of_all(request, counted, claim))
     };
     if args.json {
         print::json(&place::with(&verified));
@@ -124,7 +139,7 @@ pub async fn verify(args: VerifyArgs) -> Result<Ending> {
 }
 
 impl Verified {
-    fn of_all(request: Request, counted: Counted) -> Verified {
+    fn of_all(request: Request, counted: Counted, claim: ClaimFields) -> Verified {
         let (different, different_samples) = counted.different();
         Verified {
             remaining: counted.remaining(),
@@ -134,6 +149,7 @@ impl Verified {
             different,
             different_samples,
             of_sample: OfSample::default(),
+            claim,
             consumed_rcu: counted.verification.all_rcu(),
             samples: counted.verification.samples,
             elapsed_seconds: counted.elapsed_seconds,

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use backfill_core::change::lacking_text;
+use backfill_core::clock::now_ms;
 use backfill_core::engine::verifier::{CountSum, Verification, count};
 use backfill_core::pace::retry::Until;
 use backfill_core::pace::{Budget, Share};
 use backfill_core::ports::ReadAccess as _;
-use backfill_core::records::RunStatus;
+use backfill_core::records::{Proof, RunStatus};
 use backfill_core::survey::DEFAULT_PAGES;
 use backfill_core::table::TableDescription;
 use backfill_core::view::cost::Prices;
@@ -80,6 +81,20 @@ impl Counted {
         self.verification
             .done
             .then_some(self.verification.remaining)
+    }
+
+    /// The count as the proof that it is; `None` if it was stopped.
+    pub fn proof(&self) -> Option<Proof> {
+        let count = &self.verification;
+        count.done.then(|| Proof {
+            remaining: count.remaining,
+            scanned: count.scanned,
+            samples: count.samples.clone(),
+            lacking: count.told_lacking(),
+            different: count.told_different().cloned(),
+            began_ms: count.began_ms,
+            at_ms: now_ms(),
+        })
     }
 
     /// How many items have another value than their sources give now, `None` if they were not counted, and keys of some.

@@ -12,7 +12,9 @@ use backfill_core::{Error, ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 use futures_util::future::try_join_all;
 
+use crate::drive::guarded;
 use crate::drive::tables::table_now;
+use crate::show::guarded::claim_text;
 use crate::show::report::{HOTTEST, MOST_REJECTED, Report};
 use crate::show::watch::Lately;
 
@@ -120,9 +122,11 @@ pub async fn report(
 ) -> Result<Report> {
     let snapshot = snapshot(run_id, checkpoints, connection).await?;
     let table_now = table_now(&snapshot.run, connection).await;
+    let guarded = guarded::of_run(&snapshot.run, checkpoints, connection).await;
     let report = report_of(snapshot, checkpoints, prices).await?;
     Ok(Report {
         table_now,
+        claim: guarded.as_ref().and_then(claim_text),
         ..report
     })
 }
@@ -192,6 +196,7 @@ pub async fn report_of(
         checkpoint_table: checkpoints.name().to_owned(),
         run: snapshot.run,
         table_now: None,
+        claim: None,
         passes: snapshot.passes,
         largest,
         summary,

@@ -35,6 +35,8 @@ pub struct Report {
     pub run: RunRecord,
     /// What has become of its table; `None` if that cannot be told.
     pub table_now: Option<TableNow>,
+    /// What the guard of its table makes of the count, as a sentence without its end; `None` if there is none for this change.
+    pub claim: Option<String>,
     pub passes: Vec<PassProgress>,
     /// Segments with most items out of those that are summed up, at most [`HOTTEST`] a pass.
     pub largest: Vec<SegmentProgress>,

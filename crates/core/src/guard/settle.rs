@@ -261,24 +261,36 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
 
     /// Changes the guard's record as it is now, if there is one, whoever else changes it.
     ///
-    /// Errors: those of the store; `Conflict` if others change it again and again.
+    /// Errors: those of [`change`].
     pub async fn change(&self, table: &str, by: impl Fn(&mut GuardRecord)) -> Result<()> {
-        let mut conflict = None;
-        for _ in 0..TRIES {
-            let read = || self.store.guard(table);
-            let Some(mut guard) = retry(&Until::after(PATIENCE), read).await? else {
-                return Ok(());
-            };
-            guard.revision += 1;
-            by(&mut guard);
-            let save = || self.store.save_guard(&guard);
-            match retry(&Until::after(PATIENCE), save).await {
-                Err(error) if error.kind() == ErrorKind::Conflict => conflict = Some(error),
-                saved => return saved,
-            }
-        }
-        conflict.map_or(Ok(()), Err)
+        change(&self.store, table, by).await.map(drop)
     }
+}
+
+/// Changes the record of a table's guard as it is now, whoever else changes it, and returns what it has become; `None` if there is none.
+///
+/// Errors: those of the store; `Conflict` if others change it again and again.
+pub async fn change<S: GuardStore>(
+    store: &S,
+    table: &str,
+    by: impl Fn(&mut GuardRecord),
+) -> Result<Option<GuardRecord>> {
+    let mut conflict = None;
+    for _ in 0..TRIES {
+        let read = || store.guard(table);
+        let Some(mut guard) = retry(&Until::after(PATIENCE), read).await? else {
+            return Ok(None);
+        };
+        guard.revision += 1;
+        by(&mut guard);
+        let save = || store.save_guard(&guard);
+        match retry(&Until::after(PATIENCE), save).await {
+            Ok(()) => return Ok(Some(guard)),
+            Err(error) if error.kind() == ErrorKind::Conflict => conflict = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    conflict.map_or(Ok(None), Err)
 }
 
 /// Sends the update of an item that its image shows pending, made from that image.

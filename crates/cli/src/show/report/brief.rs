@@ -288,8 +288,11 @@ impl Report {
             time(proof.at_ms)
         );
         if run.status.is_finished() {
+            let guard = self.claim.as_ref();
+            let guard = guard.map_or(String::new(), |claim| format!(" Its guard: {claim}."));
             format!(
-                "{count}. It used {} read units since the run began, which are in the bill, but not among those of the passes and charts.",
+                "{count}. It used {} read units since the run began, which are in the bill, but not among those of the passes and \
+                 charts.{guard}",
                 decimal(run.verification_rcu)
             )
         } else {

@@ -154,6 +154,7 @@ fn report(status: RunStatus) -> Report {
         summary,
         run: snapshot.run,
         table_now: None,
+        claim: None,
         passes: snapshot.passes,
         largest: Vec::new(),
         prices,

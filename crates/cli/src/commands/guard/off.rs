@@ -1,0 +1,63 @@
+//! `backfill guard off`: switches a table's guard off, whoever watches.
+
+use backfill_core::clock::now_ms;
+use backfill_core::guard::change;
+use backfill_core::records::Watcher;
+use backfill_core::{Error, Result};
+use backfill_dynamodb::CheckpointTable;
+use clap::Args;
+
+use crate::args::{ConnectionArgs, GuardArgs};
+use crate::drive::{mapping, owner};
+use crate::ending::Ending;
+use crate::place;
+use crate::show::guarded::Switched;
+use crate::show::print;
+
+#[derive(Args)]
+pub struct OffArgs {
+    #[command(flatten)]
+    guard: GuardArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// Print what was done as one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command. Once the record says that the guard is off, nothing is repaired any more, whatever becomes of the mapping.
+pub async fn off(args: OffArgs) -> Result<Ending> {
+    let connection = args.connection.open().await?;
+    let checkpoints = CheckpointTable::new(&connection, args.guard.checkpoint_table());
+    let (at_ms, by) = (now_ms(), owner::caller());
+    let stored = change(&checkpoints, &args.guard.table, |guard| {
+        if guard.is_on() {
+            guard.off_ms = Some(at_ms);
+            guard.by.clone_from(&by);
+        }
+    });
+    let Some(stored) = stored.await? else {
+        return Err(Error::invalid(
+            "table",
+            format!(
+                "checkpoint table {} {} knows of no guard on table {}; there is nothing to switch off",
+                checkpoints.name(),
+                connection.place(),
+                args.guard.table
+            ),
+        ));
+    };
+    if stored.watcher == Watcher::Function {
+        let stack = args.guard.stack_name.as_deref();
+        let mapping = mapping::find(&stored.stream_arn, stack, &connection).await?;
+        if let Some(mapping) = mapping {
+            mapping::switch(&mapping, false, &connection).await?;
+        }
+    }
+    let switched = Switched::of(&stored);
+    say!("{}", switched.sentence(""));
+    if args.json {
+        print::json(&place::with(&switched));
+    }
+    Ok(Ending::Succeeded)
+}

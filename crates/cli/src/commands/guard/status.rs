@@ -1,0 +1,63 @@
+//! `backfill guard status`: what a table's guard has seen, and what its claim is worth.
+
+use backfill_core::guard::Claim;
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::ports::guard::GuardReader as _;
+use backfill_core::{Error, Result};
+use backfill_dynamodb::CheckpointTable;
+use clap::Args;
+
+use crate::args::{ConnectionArgs, GuardArgs};
+use crate::drive::guarded;
+use crate::ending::Ending;
+use crate::place;
+use crate::show::guarded::{Status, text};
+use crate::show::{lines, print};
+
+#[derive(Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    guard: GuardArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// Print the state as one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub async fn status(args: StatusArgs) -> Result<Ending> {
+    let connection = args.connection.open().await?;
+    let checkpoints = CheckpointTable::new(&connection, args.guard.checkpoint_table());
+    let table = &args.guard.table;
+    let stored = retry(&Until::after(PATIENCE), || checkpoints.guard(table)).await?;
+    let Some(stored) = stored else {
+        return Err(Error::invalid(
+            "table",
+            format!(
+                "checkpoint table {} {} knows of no guard on table {table}; switch one on with backfill guard on, or begin one here with \
+                 backfill guard run",
+                checkpoints.name(),
+                connection.place()
+            ),
+        ));
+    };
+    let proof = guarded::last_proof(&stored, &checkpoints).await?;
+    let looked = guarded::look(table, None, proof.as_ref(), &checkpoints, &connection).await?;
+    let Some(looked) = looked else {
+        return Err(Error::invalid("table", "its guard was removed meanwhile"));
+    };
+    let failed = guarded::failed(table, &checkpoints).await?;
+    if args.json {
+        let status = Status::of(&looked, proof.as_ref(), failed);
+        print::json(&place::with(&status));
+    } else {
+        let text = text(&looked, &failed);
+        let width = lines::width(print::stdout_is_terminal());
+        print::line(&lines::shaped(&text, width))?;
+    }
+    Ok(match looked.claim {
+        Claim::Holds { .. } => Ending::Succeeded,
+        _ => Ending::Differs,
+    })
+}

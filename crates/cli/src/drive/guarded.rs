@@ -1,0 +1,179 @@
+//! What is seen of a table's guard: its records, its event source mapping in Lambda, the table's stream. It changes nothing.
+
+use backfill_core::clock::now_ms;
+use backfill_core::guard::{Claim, Looked, oldest_unseen_ms};
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::ports::guard::GuardReader as _;
+use backfill_core::records::{GuardFailed, GuardRecord, Proof, RunRecord, Watcher};
+use backfill_core::{ErrorKind, Result, Spec};
+use backfill_dynamodb::{CheckpointTable, Connection, Streams};
+
+use crate::drive::mapping;
+use crate::show::guarded::Guarded;
+
+/// Hours of which a status tells who has written the old shape: as long as their records are kept.
+const HOURS_KEPT_MS: u64 = 30 * 24 * 3_600_000;
+
+/// Failed items that are shown.
+pub const MOST_FAILED: u32 = 20;
+
+/// The guard of a table, and what its claim is worth for the change with this fingerprint (without one, for its own) by this count.
+/// `None` if the table has none. What cannot be looked at is said, and withdraws nothing.
+///
+/// Errors: those of the checkpoint table.
+pub async fn look(
+    table: &str,
+    fingerprint: Option<&str>,
+    proof: Option<&Proof>,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+) -> Result<Option<Guarded>> {
+    let until = Until::after(PATIENCE);
+    let Some(guard) = retry(&until, || checkpoints.guard(table)).await? else {
+        return Ok(None);
+    };
+    let mut blind = Vec::new();
+    let trouble = match trouble(&guard, connection).await {
+        Ok(trouble) => trouble,
+        Err(error) => {
+            blind.push(error.report());
+            None
+        }
+    };
+    let age_seconds = match age_seconds(&guard, checkpoints, connection).await {
+        Ok(age) => age,
+        Err(error) => {
+            blind.push(error.report());
+            None
+        }
+    };
+    let now_ms = now_ms();
+    let from_ms = guard.since_ms.max(now_ms.saturating_sub(HOURS_KEPT_MS));
+    let hours = retry(&until, || checkpoints.guard_hours(table, from_ms)).await?;
+    let own = guard.spec.fingerprint();
+    let looked = Looked { now_ms, trouble };
+    let claim = Claim::of(Some(&guard), fingerprint.unwrap_or(&own), proof, &looked);
+    Ok(Some(Guarded {
+        guard,
+        claim,
+        hours,
+        age_seconds,
+        blind,
+    }))
+}
+
+/// The same for a run and its last count. Whatever keeps it from being seen is no reason not to show the run.
+pub async fn of_run(
+    run: &RunRecord,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+) -> Option<Guarded> {
+    of_count(&run.spec, run.proof.clone(), checkpoints, connection).await
+}
+
+/// The same for a change and a count of what is pending, if that came to its end.
+pub async fn of_count(
+    spec: &Spec,
+    proof: Option<Proof>,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+) -> Option<Guarded> {
+    let (fingerprint, table) = (spec.fingerprint(), &spec.table);
+    let looked = look(
+        table,
+        Some(&fingerprint),
+        proof.as_ref(),
+        checkpoints,
+        connection,
+    )
+    .await;
+    looked.unwrap_or_else(|error| {
+        match error.kind() {
+            // Who has no records has no guard; and who may not read them asks for a count, and gets it.
+            ErrorKind::TableNotFound | ErrorKind::AccessDenied => {
+                tracing::debug!("{}", error.report())
+            }
+            _ => tracing::warn!("cannot see the guard of table {table}: {}", error.report()),
+        }
+        None
+    })
+}
+
+/// The items that it could not repair, some of them.
+pub async fn failed(table: &str, checkpoints: &CheckpointTable) -> Result<Vec<GuardFailed>> {
+    let read = || checkpoints.guard_failed(table, MOST_FAILED);
+    retry(&Until::after(PATIENCE), read).await
+}
+
+/// The last count of what is pending for the guard's change, of all runs that made it.
+pub async fn last_proof(
+    guard: &GuardRecord,
+    checkpoints: &CheckpointTable,
+) -> Result<Option<Proof>> {
+    let runs = retry(&Until::after(PATIENCE), || {
+        checkpoints.runs_of(guard.table())
+    })
+    .await?;
+    let own = guard.spec.fingerprint();
+    let of_change = runs
+        .into_iter()
+        .filter(|run| run.spec.fingerprint() == own)
+        .filter_map(|run| run.proof);
+    Ok(of_change.max_by_key(|proof| proof.at_ms))
+}
+
+/// Why the stream is not watched at this moment, by what Lambda and the table say.
+async fn trouble(guard: &GuardRecord, connection: &Connection) -> Result<Option<String>> {
+    let (table, watched) = (guard.table(), &guard.stream_arn);
+    let until = Until::after(PATIENCE);
+    let streams = Streams::open(connection).await?;
+    let now = retry(&until, || streams.of_table(table)).await?;
+    match now {
+        None => return Ok(Some(format!("the stream of table {table} is off"))),
+        Some(now) if now.arn != *watched => {
+            return Ok(Some(format!(
+                "the stream of table {table} is {} now, and the guard watches {watched}",
+                now.arn
+            )));
+        }
+        Some(_) => {}
+    }
+    if guard.watcher == Watcher::Process {
+        return Ok(None);
+    }
+    let mapping = mapping::find(watched, None, connection).await?;
+    Ok(match mapping {
+        None => Some(format!(
+            "no event source mapping connects a guard function to stream {watched}"
+        )),
+        Some(mapping) if matches!(mapping.state.as_str(), "Enabled" | "Updating") => mapping
+            .text("LastProcessingResult")
+            .filter(|result| result.starts_with("PROBLEM"))
+            .map(|result| format!("Lambda cannot hand records to the guard function: {result}")),
+        Some(mapping) => Some(format!(
+            "its event source mapping {} is {}",
+            mapping.uuid, mapping.state
+        )),
+    })
+}
+
+/// The age of the oldest record that was not seen yet; `None` if Lambda alone knows.
+async fn age_seconds(
+    guard: &GuardRecord,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+) -> Result<Option<f64>> {
+    if guard.watcher == Watcher::Function {
+        return Ok(None);
+    }
+    let until = Until::after(PATIENCE);
+    let positions = retry(&until, || checkpoints.positions(guard.table())).await?;
+    let streams = Streams::open(connection).await?;
+    let oldest_ms = match oldest_unseen_ms(&streams, &guard.stream_arn, &positions).await {
+        // What is gone is no longer waiting; the trouble tells of it.
+        Err(error) if error.kind() == ErrorKind::TableNotFound => None,
+        oldest => oldest?,
+    };
+    let age = |oldest_ms| now_ms().saturating_sub(oldest_ms) as f64 / 1_000.0;
+    Ok(Some(oldest_ms.map_or(0.0, age)))
+}

@@ -1,0 +1,145 @@
+//! The event source mapping of a guard function: found, and switched.
+
+use std::time::Duration;
+
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::{Error, ErrorKind, Result};
+use backfill_dynamodb::calls::{
+    EventSourceMapping, get_event_source_mapping, list_event_source_mappings,
+    switch_event_source_mapping,
+};
+use backfill_dynamodb::send::{LAMBDA, ProvideErrorMetadata as _, ReadSender, Sender};
+use backfill_dynamodb::{Connection, failure};
+use tokio::time::{Instant, sleep};
+
+/// How long Lambda may take to switch a mapping: it says "several minutes" of changes (developer guide, How Lambda processes records
+/// from stream and queue-based event sources).
+const SWITCH_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Between two looks at it.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The event source mapping between a stream and the guard function of this stack, or of any.
+///
+/// Errors: those of Lambda; `InvalidInput` if nothing says where Lambda is.
+pub async fn find(
+    stream_arn: &str,
+    stack: Option<&str>,
+    connection: &Connection,
+) -> Result<Option<EventSourceMapping>> {
+    let lambda = ReadSender::from(&lambda(connection).await?);
+    let mappings = list_event_source_mappings(&lambda, stream_arn).await;
+    let doing = format!("asking Lambda for the event source mappings of stream {stream_arn}");
+    let mappings = mappings.map_err(|error| failure(&doing, error))?;
+    let guard = stack.map(|stack| format!("{stack}-guard"));
+    Ok(mappings.into_iter().find(|mapping| {
+        let function = function_of(&mapping.function_arn);
+        match &guard {
+            Some(guard) => function == guard,
+            None => function.ends_with("-guard"),
+        }
+    }))
+}
+
+/// The name of a function in an ARN, which may have a version or an alias behind it.
+fn function_of(arn: &str) -> &str {
+    arn.split(':').nth(6).unwrap_or(arn)
+}
+
+/// Where Lambda is asked.
+///
+/// Errors: `InvalidInput` if the tables are on this machine and nothing says where Lambda is.
+pub async fn lambda(connection: &Connection) -> Result<Sender> {
+    Sender::to(connection, LAMBDA).await?.ok_or_else(|| {
+        Error::invalid(
+            "endpoint-url",
+            format!(
+                "the tables are {}, where there is no Lambda; watch in a process, with backfill guard run",
+                connection.place()
+            ),
+        )
+    })
+}
+
+/// The event source mapping between a stream and the guard function of a stack.
+///
+/// Errors: `InvalidInput`, naming `stack-name`, if there is none, with what to do; those of Lambda.
+pub async fn of_stack(
+    stack: &str,
+    stream_arn: &str,
+    connection: &Connection,
+) -> Result<EventSourceMapping> {
+    let found = find(stream_arn, Some(stack), connection).await?;
+    found.ok_or_else(|| {
+        Error::invalid(
+            "stack-name",
+            format!(
+                "no event source mapping connects function {stack}-guard to the table's stream {stream_arn}; deploy the stack with \
+                 Guard=true and GuardStreamArn={stream_arn}"
+            ),
+        )
+    })
+}
+
+/// Switches a mapping on or off, and waits until it is.
+///
+/// Errors: those of Lambda; `Unavailable` if it is not switched after five minutes.
+pub async fn switch(
+    mapping: &EventSourceMapping,
+    enabled: bool,
+    connection: &Connection,
+) -> Result<()> {
+    let uuid = &mapping.uuid;
+    let (doing, goal) = match enabled {
+        true => (format!("enabling event source mapping {uuid}"), "Enabled"),
+        false => (format!("disabling event source mapping {uuid}"), "Disabled"),
+    };
+    let lambda = lambda(connection).await?;
+    let reader = ReadSender::from(&lambda);
+    let deadline = Instant::now() + SWITCH_PATIENCE;
+    let mut asked = false;
+    loop {
+        let look = || async {
+            let found = get_event_source_mapping(&reader, uuid).await;
+            found.map_err(|error| failure(&doing, error))
+        };
+        let state = match retry(&Until::after(PATIENCE), look).await? {
+            Some(now) if now.state == goal => return Ok(()),
+            Some(now) => now.state,
+            None => {
+                let why = format!("{doing}: it is gone; deploy the stack again");
+                return Err(Error::invalid("stack-name", why));
+            }
+        };
+        // While it changes, Lambda refuses another change.
+        if !asked && matches!(state.as_str(), "Enabled" | "Disabled") {
+            match switch_event_source_mapping(&lambda, uuid, enabled).await {
+                Ok(_) => asked = true,
+                Err(error) if error.code() == Some("ResourceInUseException") => {}
+                Err(error) => return Err(failure(&doing, error)),
+            }
+        }
+        if Instant::now() > deadline {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "{doing}: it is {state} after {} s; see it with backfill guard status",
+                    SWITCH_PATIENCE.as_secs()
+                ),
+            ));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_known_by_its_name_whatever_is_behind_it() {
+        let arn = "arn:aws:lambda:eu-west-1:111122223333:function:orders-guard";
+        assert_eq!(function_of(arn), "orders-guard");
+        assert_eq!(function_of(&format!("{arn}:live")), "orders-guard");
+    }
+}

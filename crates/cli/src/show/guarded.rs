@@ -1,0 +1,246 @@
+//! A table's guard, and what its claim is worth: for people and for programs.
+
+use backfill_core::Key;
+use backfill_core::clock::{now_ms, rfc3339};
+use backfill_core::guard::Claim;
+use backfill_core::records::{GuardFailed, GuardHour, GuardRecord, Loss, Proof, Watcher};
+use indicatif::HumanCount;
+use serde::Serialize;
+
+use crate::show::words::{duration, items, time};
+
+/// Hours with repairs that a person is shown, the latest.
+const MOST_HOURS: usize = 12;
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// A guard, as it was seen.
+pub struct Guarded {
+    pub guard: GuardRecord,
+    pub claim: Claim,
+    /// What it has done since it was switched on, and within 30 days, hour by hour.
+    pub hours: Vec<GuardHour>,
+    /// Age of the oldest record that it has not seen, in seconds: 0 if there is none; `None` if that cannot be seen from here.
+    pub age_seconds: Option<f64>,
+    /// What could not be looked at, and why.
+    pub blind: Vec<String>,
+}
+
+impl Guarded {
+    /// What it has done in all of these hours.
+    pub fn total(&self) -> GuardHour {
+        let mut total = GuardHour::default();
+        for hour in &self.hours {
+            total.add(hour);
+        }
+        total
+    }
+}
+
+/// What every command that speaks of the claim says to a program.
+#[derive(Debug, Default, Serialize)]
+pub struct ClaimFields {
+    /// Since when nothing that was written was missed, by RFC 3339; null if nobody watches, or there is no guard for this change.
+    guarded_since: Option<String>,
+    /// Whether a count of zero began since: *zero at T, and watched since*.
+    guarded: bool,
+    /// Items that the guard has repaired since it was switched on, at most of 30 days; null without a guard.
+    repaired: Option<u64>,
+    /// Age of the oldest record that the guard has not seen, in seconds; null without a guard, and if Lambda alone knows.
+    iterator_age_seconds: Option<f64>,
+}
+
+impl ClaimFields {
+    /// Of a guard, if there is one.
+    pub fn of(guarded: Option<&Guarded>) -> ClaimFields {
+        let guarded = guarded.filter(|guarded| guarded.claim != Claim::Unguarded);
+        let Some(guarded) = guarded else {
+            return ClaimFields::default();
+        };
+        ClaimFields {
+            guarded_since: guarded.claim.guarded_since_ms().map(rfc3339),
+            guarded: matches!(guarded.claim, Claim::Holds { .. }),
+            repaired: Some(guarded.total().repaired),
+            iterator_age_seconds: guarded.age_seconds,
+        }
+    }
+}
+
+/// The claim in a sentence, with what is known of records that are not seen yet; `None` if there is no guard for the change.
+pub fn claim_text(guarded: &Guarded) -> Option<String> {
+    let mut text = guarded.claim.sentence()?;
+    if let Some(age) = guarded.age_seconds.filter(|age| *age > 0.0) {
+        text += &format!(
+            "; the oldest record that it has not seen is {} old",
+            duration(age)
+        );
+    }
+    for blind in &guarded.blind {
+        text += &format!("; not looked at: {blind}");
+    }
+    Some(text)
+}
+
+/// What `guard status --json` prints.
+#[derive(Serialize)]
+pub struct Status {
+    table: String,
+    stream_arn: String,
+    watcher: Watcher,
+    on: bool,
+    #[serde(flatten)]
+    claim: ClaimFields,
+    /// The claim for a person.
+    says: Option<String>,
+    /// When the last count of zero was complete, milliseconds since 1970; null if there is none.
+    zero_ms: Option<u64>,
+    since_ms: u64,
+    looked_ms: u64,
+    /// Stream records seen since it was switched on, at most of 30 days.
+    seen: u64,
+    raced: u64,
+    vanished: u64,
+    failed: u64,
+    /// Items that could not be repaired, some of them.
+    failed_items: Vec<GuardFailed>,
+    losses: Vec<Loss>,
+    /// Hours in which somebody has written the old shape.
+    hours: Vec<GuardHour>,
+    /// What could not be looked at.
+    blind: Vec<String>,
+}
+
+impl Status {
+    pub fn of(guarded: &Guarded, proof: Option<&Proof>, failed_items: Vec<GuardFailed>) -> Status {
+        let (guard, total) = (&guarded.guard, guarded.total());
+        Status {
+            table: guard.table().to_owned(),
+            stream_arn: guard.stream_arn.clone(),
+            watcher: guard.watcher,
+            on: guard.is_on(),
+            claim: ClaimFields::of(Some(guarded)),
+            says: claim_text(guarded),
+            zero_ms: proof
+                .filter(|proof| proof.remaining == 0)
+                .map(|proof| proof.at_ms),
+            since_ms: guard.since_ms,
+            looked_ms: guard.looked_ms,
+            seen: total.seen,
+            raced: total.raced,
+            vanished: total.vanished,
+            failed: total.failed,
+            failed_items,
+            losses: guard.losses.clone(),
+            hours: with_repairs(guarded).cloned().collect(),
+            blind: guarded.blind.clone(),
+        }
+    }
+}
+
+/// Hours in which somebody has written the old shape.
+fn with_repairs(guarded: &Guarded) -> impl DoubleEndedIterator<Item = &GuardHour> {
+    let hours = guarded.hours.iter();
+    hours.filter(|hour| hour.repaired + hour.raced + hour.vanished + hour.failed > 0)
+}
+
+fn counts(total: &GuardHour) -> String {
+    format!(
+        "{} records seen, {} repaired, {} raced, {} vanished, {} failed",
+        HumanCount(total.seen),
+        items(total.repaired),
+        HumanCount(total.raced),
+        HumanCount(total.vanished),
+        HumanCount(total.failed)
+    )
+}
+
+/// The state for people.
+pub fn text(guarded: &Guarded, failed: &[GuardFailed]) -> String {
+    let guard = &guarded.guard;
+    let who = match guard.watcher {
+        Watcher::Function => "the guard function of a stack",
+        Watcher::Process => "backfill guard run",
+    };
+    let mut lines = vec![
+        format!("guard on table {}", guard.table()),
+        format!("  spec      {}", guard.spec.describe()),
+        format!("  stream    {}, watched by {who}", guard.stream_arn),
+        format!(
+            "  on        since {}, by {}",
+            time(guard.since_ms),
+            guard.by
+        ),
+    ];
+    lines.extend(claim_text(guarded).map(|claim| format!("  claim     {claim}")));
+    let day_ago = now_ms().saturating_sub(DAY_MS);
+    let mut of_day = GuardHour::default();
+    for hour in guarded.hours.iter().filter(|hour| hour.start_ms >= day_ago) {
+        of_day.add(hour);
+    }
+    lines.push(format!("  in all    {}", counts(&guarded.total())));
+    lines.push(format!("  24 hours  {}", counts(&of_day)));
+    let mut hours: Vec<&GuardHour> = with_repairs(guarded).rev().take(MOST_HOURS).collect();
+    hours.reverse();
+    if !hours.is_empty() {
+        lines.push(
+            "  who writes the old shape? A stream does not tell; when, and which items:".into(),
+        );
+    }
+    for hour in hours {
+        let samples = hour.samples.iter().map(Key::to_string);
+        let samples = samples.collect::<Vec<_>>().join(", ");
+        let begin = rfc3339(hour.start_ms);
+        lines.push(format!(
+            "    from {begin}  {} repaired, such as {samples}",
+            items(hour.repaired)
+        ));
+    }
+    for loss in &guard.losses {
+        lines.push(format!("  lost at {}: {}", rfc3339(loss.at_ms), loss.what));
+    }
+    for item in failed {
+        lines.push(format!("  failed    {}: {}", item.key, item.reason));
+    }
+    lines.join("\n")
+}
+
+/// What `guard on --json` and `guard off --json` print.
+#[derive(Serialize)]
+pub struct Switched {
+    table: String,
+    stream_arn: String,
+    on: bool,
+    /// Since when it is on, or was; milliseconds since 1970.
+    since_ms: u64,
+    /// Since when it is off; null while it is on.
+    off_ms: Option<u64>,
+}
+
+impl Switched {
+    pub fn of(guard: &GuardRecord) -> Switched {
+        Switched {
+            table: guard.table().to_owned(),
+            stream_arn: guard.stream_arn.clone(),
+            on: guard.is_on(),
+            since_ms: guard.since_ms,
+            off_ms: guard.off_ms,
+        }
+    }
+
+    /// For a person.
+    pub fn sentence(&self, stack: &str) -> String {
+        match self.off_ms {
+            None => format!(
+                "the guard of stack {stack} watches table {} since {}; verify the table now, so that the claim holds from then on",
+                self.table,
+                time(self.since_ms)
+            ),
+            Some(off_ms) => format!(
+                "the guard of table {} is off since {}: what is written in the old shape from then on stays",
+                self.table,
+                time(off_ms)
+            ),
+        }
+    }
+}
