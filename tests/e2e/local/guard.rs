@@ -227,6 +227,21 @@ async fn wait_for_generation(database: &Embedded, generation: u32) {
     panic!("no guard of generation {generation}");
 }
 
+/// Every command that tells of the run says the same of its guard.
+fn assert_claimed_everywhere(database: &Embedded, held: &serde_json::Value) {
+    let run = |arguments: &str| Ended::run(&mut database.backfill(arguments)).expect_code(0);
+    let of_run = run("status --json").json();
+    for field in ["guarded", "guarded_since"] {
+        assert_eq!(of_run[field], held[field], "{field}");
+    }
+    assert!(of_run["repaired"].as_u64() > Some(10), "{of_run}");
+    assert!(of_run["iterator_age_seconds"].is_number(), "{of_run}");
+    let report = run("report --format markdown --out -").stdout;
+    assert!(report.contains("Its guard: zero at "), "{report}");
+    let people = run("guard status --table stuff").stdout;
+    assert!(people.contains("who writes the old shape"), "{people}");
+}
+
 /// guarded: the claim is made by a count that began while somebody watched. It is shown by every command that tells of the count, and it
 /// is withdrawn as soon as the guard is off, until the table is counted again.
 #[tokio::test(flavor = "multi_thread")]
@@ -268,18 +283,7 @@ async fn guarded_is_claimed_and_withdrawn() {
     assert!(held["guarded_since"].is_string(), "{held}");
     let hour = &held["hours"][0];
     assert!(hour["samples"].as_array().unwrap().len() > 1, "{hour}");
-    let of_run = run("status --json").expect_code(0).json();
-    for field in ["guarded", "guarded_since"] {
-        assert_eq!(of_run[field], held[field], "{field}");
-    }
-    assert!(of_run["repaired"].as_u64() > Some(10), "{of_run}");
-    assert!(of_run["iterator_age_seconds"].is_number(), "{of_run}");
-    let report = run("report --format markdown --out -")
-        .expect_code(0)
-        .stdout;
-    assert!(report.contains("Its guard: zero at "), "{report}");
-    let people = run("guard status --table stuff").expect_code(0).stdout;
-    assert!(people.contains("who writes the old shape"), "{people}");
+    assert_claimed_everywhere(&database, &held);
     // Of another change nothing is said.
     let other = run("verify --table stuff --set test=2 --json").expect_code(0);
     assert_eq!(other.json()["guarded"], false);

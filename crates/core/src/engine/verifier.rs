@@ -96,6 +96,15 @@ pub struct VerifyRequest {
 }
 
 impl Verification {
+    /// Whether items were counted before. If none were, it begins now.
+    fn has_begun(&mut self) -> bool {
+        let begun = self.next_segment > 0;
+        if !begun {
+            self.began_ms.get_or_insert_with(now_ms);
+        }
+        begun
+    }
+
     /// A verification not yet begun, of a run with this many segments; it has at most 256 of its own.
     pub fn new(total_segments: u32) -> Self {
         Verification {
@@ -390,10 +399,7 @@ pub async fn count<R: TableReader>(
     sum: &CountSum,
 ) -> Result<Verification> {
     verification.check()?;
-    let begun = verification.next_segment > 0;
-    if !begun {
-        verification.began_ms.get_or_insert_with(now_ms);
-    }
+    let begun = verification.has_begun();
     verification.lacking = Lacking::go_on(verification.lacking, lacks, begun)?;
     sum.reads_again(verification.lacking.as_ref().map(|lacking| lacking.scanned));
     let begin = Instant::now();
