@@ -10,7 +10,7 @@ mod follow;
 mod settle;
 mod unseen;
 
-pub use begin::{MOST_UNWATCHED_MS, SwitchOn};
+pub use begin::{MOST_UNWATCHED_MS, RECORD_KNOWN_FOR_MS, SwitchOn};
 pub use claim::{Claim, Looked};
 pub use follow::{Follower, Tell, Told};
 pub use settle::{Guard, Settled, change, refuse_unfit};

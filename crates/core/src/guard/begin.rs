@@ -11,6 +11,10 @@ use crate::{Error, ErrorKind, Result, Spec};
 /// The hour between is for clocks and for catching up.
 pub const MOST_UNWATCHED_MS: u64 = 23 * 3_600_000;
 
+/// Longest time that a guard function goes by what it has read of the record. A batch that it is handed meanwhile may be passed by a guard
+/// that is off, or settled for another change, so the claim of one that is switched on begins after that.
+pub const RECORD_KNOWN_FOR_MS: u64 = 10_000;
+
 /// Tries to store a record that others change as well.
 const TRIES: u32 = 20;
 
@@ -63,6 +67,11 @@ impl SwitchOn {
     }
 
     fn first(&self) -> GuardRecord {
+        let later_ms = match self.watcher {
+            Watcher::Function => RECORD_KNOWN_FOR_MS,
+            // It reads the stream after the record is stored.
+            Watcher::Process => 0,
+        };
         GuardRecord {
             revision: 1,
             spec: self.spec.clone(),
@@ -70,7 +79,7 @@ impl SwitchOn {
             stream_arn: self.stream_arn.clone(),
             watcher: self.watcher,
             generation: 1,
-            since_ms: self.now_ms,
+            since_ms: self.now_ms + later_ms,
             off_ms: None,
             by: self.by.clone(),
             looked_ms: self.now_ms,

@@ -1,7 +1,7 @@
 //! The record of a guard that is switched on, taken over, or refused.
 
 use backfill_core::ErrorKind;
-use backfill_core::guard::{MOST_UNWATCHED_MS, SwitchOn};
+use backfill_core::guard::{MOST_UNWATCHED_MS, RECORD_KNOWN_FOR_MS, SwitchOn};
 use backfill_core::ports::guard::GuardStore as _;
 use backfill_core::records::{GuardRecord, LossKind, Watcher};
 use backfill_testkit::{Faults, in_virtual_time};
@@ -73,5 +73,32 @@ fn another_guard_that_is_on_is_refused_and_one_that_is_off_makes_room() {
         assert_eq!((again.revision, again.generation), (3, 2));
         assert_eq!(again.losses[0].kind, LossKind::Off);
         assert_eq!(again.guarded_since_ms(), Some(NOW + 10));
+    });
+}
+
+/// guarded: instances of a function go for a while by what they have read of the record, so that they may still pass what is written right
+/// after a guard is switched on. A count that begins then is no proof yet.
+#[test]
+fn guarded_by_functions_only_once_none_of_them_goes_by_an_older_record() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 0).await;
+        let mut on = world.switch_on();
+        (on.watcher, on.now_ms) = (Watcher::Function, NOW);
+        let first = begun(&world, &on).await;
+        assert_eq!(first.guarded_since_ms(), Some(NOW + RECORD_KNOWN_FOR_MS));
+
+        // It is on: what functions have read of it is as it was.
+        on.now_ms = NOW + 60_000;
+        let second = begun(&world, &on).await;
+        assert_eq!(second.guarded_since_ms(), first.guarded_since_ms());
+
+        let mut off = second;
+        off.revision += 1;
+        off.off_ms = Some(NOW + 70_000);
+        world.store.save_guard(&off).await.unwrap();
+        on.now_ms = NOW + 71_000;
+        let again = begun(&world, &on).await;
+        let since_ms = on.now_ms + RECORD_KNOWN_FOR_MS;
+        assert_eq!(again.guarded_since_ms(), Some(since_ms));
     });
 }
