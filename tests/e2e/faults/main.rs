@@ -4,6 +4,7 @@
 
 mod computed;
 mod execution;
+mod guard;
 mod honest_end;
 mod kills;
 mod model;
