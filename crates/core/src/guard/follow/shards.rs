@@ -68,7 +68,9 @@ impl Place {
     /// Goes on when there may be something new.
     pub(super) fn rest(&mut self) {
         self.empty_pages += 1;
-        self.seen_ms = None;
+        if self.is_quiet() {
+            self.seen_ms = None;
+        }
         self.wait = Duration::ZERO;
         self.due = Instant::now() + IDLE;
     }
