@@ -45,9 +45,10 @@ impl Streams {
         })
     }
 
-    /// The stream of a table; `None` if it is off.
+    /// The stream of a table; `None` if it is off. What is written from now on is in it.
     ///
-    /// Errors: those of DescribeTable; `Internal` if the stream is of a kind that this version does not know.
+    /// Errors: `Unavailable` while it is being switched on; those of DescribeTable and DescribeStream; `Internal` if the stream is of a
+    /// kind that this version does not know.
     pub async fn of_table(&self, table: &str) -> Result<Option<TableStream>> {
         let describe = DescribeTable { table_name: table };
         let described = self.tables.call(&describe).await;
@@ -61,6 +62,18 @@ impl Streams {
             return Ok(None);
         };
         let view = view_of(&arn, stream.stream_view_type.as_deref())?;
+        let describe = DescribeStream {
+            stream_arn: &arn,
+            exclusive_start_shard_id: None,
+        };
+        let doing = format!("describing stream {arn}");
+        let page = self.call(&doing, &describe).await?.stream_description;
+        if page.stream_status.as_deref() == Some("ENABLING") {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("the stream of table {table} is being switched on; try again in a moment"),
+            ));
+        }
         Ok(Some(TableStream { arn, view }))
     }
 

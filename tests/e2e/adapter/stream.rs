@@ -173,6 +173,34 @@ async fn what_a_stream_refuses_is_told_apart() {
     }
 }
 
+/// What is written while a stream is being switched on need not be in it.
+#[tokio::test]
+async fn a_stream_that_is_being_switched_on_is_waited_for() {
+    for (status, kind) in [
+        ("ENABLING", Some(ErrorKind::Unavailable)),
+        ("ENABLED", None),
+    ] {
+        let stub = Stub::start(move |asked| {
+            let answer = match asked.split('.').next_back() {
+                Some("DescribeTable") => {
+                    r#"{"Table":{"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"},"LatestStreamArn":"arn"}}"#
+                        .to_owned()
+                }
+                _ => format!(
+                    r#"{{"StreamDescription":{{"StreamStatus":"{status}","StreamViewType":"NEW_IMAGE","Shards":[]}}}}"#
+                ),
+            };
+            (200, None, answer)
+        })
+        .await;
+        let found = at(&stub).await.of_table("stuff").await;
+        match kind {
+            Some(kind) => assert_eq!(found.unwrap_err().kind(), kind),
+            None => assert_eq!(found.unwrap().unwrap().arn, "arn"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_stream_is_described_to_its_last_page_and_a_closed_shard_has_an_end() {
     let pages = AtomicUsize::new(0);
