@@ -1,6 +1,9 @@
 //! What is durable of a guard: in the checkpoint table as in the store of the model, so that what the promises show of one holds for
 //! the other.
 
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
 use backfill_core::ports::guard::{GuardReader as _, GuardStore};
 use backfill_core::records::{
     GuardFailed, GuardHour, GuardRecord, HOUR_MS, HOUR_SAMPLES, Loss, LossKind, ShardPosition,
@@ -41,10 +44,24 @@ async fn a_guard_is_stored_alike_in_both_stores() {
     records_of_a_guard_are_kept(&checkpoints, guard(&table)).await;
     records_of_a_guard_are_kept(&model, guard(&table)).await;
 
+    // However many items are repaired within an hour, its record stays small: it has room for a last handful.
+    let hour = checkpoints_hour(&table).await;
+    assert_eq!(hour["samples"].as_l().unwrap().len(), 8);
+    assert_eq!(hour["repaired"].as_n().unwrap(), "9");
+
     // A guard is no run, for nobody who looks for runs, and no run is a guard.
     let runs = checkpoints.all_runs().await.unwrap();
     assert_eq!(runs, std::slice::from_ref(&run));
     assert_eq!(checkpoints.guard(&run.run_id).await.unwrap(), None);
+}
+
+/// The record of the first hour as it lies in the checkpoint table.
+async fn checkpoints_hour(table: &Table) -> HashMap<String, AttributeValue> {
+    let text = |text: &str| AttributeValue::S(text.into());
+    let get = table.database.client.get_item().table_name("checkpoints");
+    let get = get.key("run_id", text("#guard:stuff"));
+    let get = get.key("record", text("hour#01800000000"));
+    get.send().await.unwrap().item.unwrap()
 }
 
 async fn records_of_a_guard_are_kept<S: GuardStore>(store: &S, first: GuardRecord) {

@@ -134,3 +134,39 @@ pub fn summary(
         counts(total)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use backfill_core::{Item, Value};
+
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_said_and_what_was_not_done_is_left_out() {
+        let key = Key(Item::from([("id".into(), Value::S("a".into()))]));
+        let quiet = GuardHour {
+            seen: 1,
+            ..GuardHour::default()
+        };
+        let busy = GuardHour {
+            seen: 12_345,
+            repaired: 2,
+            vanished: 3,
+            failed: 4,
+            samples: vec![key],
+            ..GuardHour::default()
+        };
+        assert_eq!(repaired(&quiet), None);
+        let line = r#"repaired 2 items, such as {"id":{"S":"a"}}"#;
+        assert_eq!(repaired(&busy).as_deref(), Some(line));
+        let minutes = Duration::from_secs(200);
+        assert_eq!(
+            minute(&quiet, minutes, None, 0),
+            "watched for 3 min 20 s: 1 record seen, 0 items repaired; nothing is waiting"
+        );
+        assert_eq!(
+            minute(&busy, minutes, Some(1_000), 13_000),
+            "watched for 3 min 20 s: 12,345 records seen, 2 items repaired, 3 vanished, 4 could not be repaired; up to 12 s behind"
+        );
+    }
+}
