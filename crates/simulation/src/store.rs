@@ -179,6 +179,14 @@ impl<T: Transit> MemoryStore<T> {
         }
     }
 
+    /// The same records, by another way.
+    pub fn by<U: Transit>(&self, transit: impl Into<U>) -> MemoryStore<U> {
+        MemoryStore {
+            state: self.state.clone(),
+            transit: transit.into(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }

@@ -5,6 +5,8 @@
 
 pub mod code;
 mod faults;
+mod model_mapping;
+mod model_stream;
 mod model_table;
 mod store_transit;
 mod update;
@@ -13,6 +15,8 @@ pub mod wire;
 
 pub use backfill_simulation::in_virtual_time;
 pub use faults::Faults;
+pub use model_mapping::{DeadLetter, Delivered, MappingSettings, ModelMapping, StreamFunction};
+pub use model_stream::{ModelStream, StreamSeen};
 pub use model_table::{LiveWriter, ModelTable};
-pub use store_transit::{ModelStore, StoreTransit};
+pub use store_transit::{ModelStore, Still, StoreTransit};
 pub use update::apply as apply_update;

@@ -21,6 +21,9 @@ pub(super) type Strike = Box<dyn FnMut(&mut Option<Item>) + Send>;
 /// Where an item lies: by the hash of its partition key, as in DynamoDB.
 pub(super) type Position = (u64, Key);
 
+/// Who is told of each change of an item: where it lies, and the item before and after.
+pub(super) type Listener = Box<dyn FnMut(&Position, Option<&Item>, Option<&Item>) + Send>;
+
 /// What a table holds, what has become of it, and what a test has told it to do.
 #[derive(Default)]
 pub(super) struct State {
@@ -82,6 +85,8 @@ pub(super) struct State {
     pub(super) alarm_asked: u64,
     /// The wall clock at a moment.
     pub(super) clock: Option<(u64, Instant)>,
+    /// Who is told of changes; nobody else is.
+    pub(super) listener: Option<Listener>,
 }
 
 impl State {
@@ -127,6 +132,9 @@ impl State {
 
     /// Puts or removes an item.
     pub(super) fn set(&mut self, at: &Position, item: Option<Item>) {
+        if let Some(listener) = &mut self.listener {
+            listener(at, self.items.get(at), item.as_ref());
+        }
         let before = match item {
             Some(item) => self.items.insert(at.clone(), item),
             None => self.items.remove(at),

@@ -8,7 +8,7 @@ use backfill_core::records::Cursor;
 use backfill_core::{Item, Key, Spec, Value};
 
 use super::expressions::{Asked, pending_of};
-use super::state::{State, key_of, key_of_item, position, segment_of};
+use super::state::{Listener, State, key_of, key_of_item, position, segment_of};
 use crate::faults::Faults;
 
 /// A table whose items are migrated: conditions and updates mean in it what they mean in DynamoDB.
@@ -45,6 +45,25 @@ impl ModelTable {
             })),
             faults,
         }
+    }
+
+    /// The same table, by another way: other calls fail.
+    pub fn by(&self, faults: Faults) -> Self {
+        ModelTable {
+            state: self.state.clone(),
+            faults,
+        }
+    }
+
+    /// From now on this is told of each change of an item, whoever makes it: the hash of its partition key, its key, and the item before
+    /// and after. Nobody else is told any more.
+    pub(crate) fn tell_changes(
+        &self,
+        mut listener: impl FnMut(u64, &Key, Option<&Item>, Option<&Item>) + Send + 'static,
+    ) {
+        let listener: Listener =
+            Box::new(move |(hash, key), before, after| listener(*hash, key, before, after));
+        self.state.lock().unwrap().listener = Some(listener);
     }
 
     /// The key of the item of this number: `id` and `created`.
