@@ -3,6 +3,7 @@
 
 mod accounting;
 mod computed;
+mod guarded;
 mod held;
 mod honest_end;
 mod no_gap;

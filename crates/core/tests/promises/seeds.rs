@@ -27,7 +27,7 @@ const COMPUTED_TABLES: u64 = 100;
 const COMPUTED_OPERATIONS: u64 = 1_000;
 
 /// Each of these seeds, or the one that the environment names. Says which one failed.
-fn for_each_seed(seeds: u64, case: impl Fn(u64)) {
+pub fn for_each_seed(seeds: u64, case: impl Fn(u64)) {
     let only = std::env::var("FAULT_SEED").ok();
     let only = only.map(|seed| seed.parse().expect("FAULT_SEED is a number"));
     for seed in only.map_or(0..seeds, |seed| seed..seed + 1) {
@@ -40,7 +40,7 @@ fn for_each_seed(seeds: u64, case: impl Fn(u64)) {
 }
 
 /// A run ends for good, or is begun again by whoever comes next.
-async fn run_to_the_end(world: &World, random: &mut fastrand::Rng) -> RunStatus {
+pub async fn run_to_the_end(world: &World, random: &mut fastrand::Rng) -> RunStatus {
     for attempt in 0.. {
         assert!(attempt < 200, "it does not come to an end");
         let owner = format!("owner {attempt}");

@@ -1,0 +1,231 @@
+//! A guard in a process: it dies, stands still, is begun elsewhere and switched off, and is begun again.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use backfill_core::ErrorKind;
+use backfill_core::guard::{Follower, Told, oldest_unseen_ms};
+use backfill_core::ports::guard::GuardReader as _;
+use backfill_core::records::{GuardHour, Watcher};
+use backfill_testkit::Faults;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{Event, HOUR, Watched};
+use crate::seeds::run_to_the_end;
+
+/// A seed of processes.
+pub struct ByProcess {
+    pub watched: Watched,
+    /// No process is begun.
+    is_down: Cell<bool>,
+    /// What they have done, in all.
+    pub done: Mutex<GuardHour>,
+    pub lives: Cell<Lives>,
+}
+
+/// How processes have ended.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Lives {
+    pub killed: u64,
+    pub frozen: u64,
+    pub fenced: u64,
+    pub switched_off: u64,
+    pub failed: u64,
+    pub stopped: u64,
+}
+
+impl ByProcess {
+    pub fn new(seed: u64, random: &mut fastrand::Rng) -> ByProcess {
+        ByProcess {
+            watched: Watched::new(seed, random),
+            is_down: Cell::new(false),
+            done: Mutex::default(),
+            lives: Cell::default(),
+        }
+    }
+
+    fn count(&self, add: impl FnOnce(&mut Lives)) {
+        let mut lives = self.lives.get();
+        add(&mut lives);
+        self.lives.set(lives);
+    }
+
+    /// The creation of the oldest record that is not covered by a stored position.
+    pub async fn oldest_unseen_ms(&self) -> Option<u64> {
+        let positions = self.watched.still.positions("stuff").await.unwrap();
+        let next = |settled: String| (settled.parse::<u64>().unwrap() + 1).to_string();
+        let places: BTreeMap<String, Option<String>> = positions
+            .into_iter()
+            .map(|position| {
+                let next = position.settled.map_or_else(|| "0".to_owned(), next);
+                (position.shard, (!position.is_exhausted).then_some(next))
+            })
+            .collect();
+        self.watched.stream.oldest_unseen_ms(&places)
+    }
+
+    /// The same, as `status` finds it out.
+    async fn as_status_looks(&self) -> Option<u64> {
+        let watched = &self.watched;
+        let positions = watched.still.positions("stuff").await.unwrap();
+        let stream = watched.stream.by(Faults::none(1));
+        oldest_unseen_ms(&stream, stream.arn(), &positions)
+            .await
+            .unwrap()
+    }
+
+    /// One process after the other watches, for ever.
+    pub async fn work(&self, seed: u64) {
+        let mut random = fastrand::Rng::with_seed(seed ^ 0x960c);
+        loop {
+            let record = self.watched.record().await;
+            if self.is_down.get() || record.is_some_and(|record| !record.is_on()) {
+                sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+            self.live(&mut random).await;
+            sleep(Duration::from_millis(random.u64(..5_000))).await;
+        }
+    }
+
+    /// The life of one process.
+    async fn live(&self, random: &mut fastrand::Rng) {
+        let guard = self.watched.switch_on(Watcher::Process).await;
+        let follower = Follower {
+            guard: self.watched.guard.clone(),
+            stream: self.watched.stream.by(self.watched.faults.clone()),
+        };
+        let stop = CancellationToken::new();
+        let done = &self.done;
+        let tell = |told: Told<'_>| {
+            if let Told::Settled(settled) = told {
+                done.lock().unwrap().add(&settled.total());
+            }
+        };
+        let mut followed = pin!(follower.follow(&guard, &stop, &tell));
+        let ended = loop {
+            let most = if random.u8(..3) == 0 {
+                20_000
+            } else {
+                1_800_000
+            };
+            tokio::select! {
+                ended = &mut followed => break Some(ended),
+                () = sleep(Duration::from_millis(random.u64(..most))) => {}
+            }
+            if self.is_down.get() {
+                break None;
+            }
+            match random.u8(..4) {
+                0 => break None,
+                1 => {
+                    self.count(|lives| lives.frozen += 1);
+                    sleep(Duration::from_secs(random.u64(..2_000))).await;
+                }
+                2 => {
+                    // Somebody begins another, and gives it up.
+                    self.watched.switch_on(Watcher::Process).await;
+                }
+                _ => stop.cancel(),
+            }
+        };
+        self.count(|lives| match ended {
+            None => lives.killed += 1,
+            Some(Ok(())) => lives.stopped += 1,
+            Some(Err(error)) => match error.kind() {
+                ErrorKind::Fenced => lives.fenced += 1,
+                ErrorKind::NotRunning => lives.switched_off += 1,
+                _ => lives.failed += 1,
+            },
+        });
+    }
+
+    /// Holds the claim against the table now and then, for ever.
+    pub async fn check(&self, seed: u64) {
+        let mut random = fastrand::Rng::with_seed(seed ^ 0xc4ec);
+        loop {
+            let most = if random.u8(..3) > 0 { 2_000 } else { 900_000 };
+            sleep(Duration::from_millis(random.u64(..most))).await;
+            let now_ms = self.watched.now_ms();
+            let unseen = match random.bool() {
+                true => self.oldest_unseen_ms().await,
+                false => self.as_status_looks().await,
+            };
+            self.watched.check(true, now_ms, unseen).await;
+        }
+    }
+
+    async fn happen(&self, event: Event, time: Duration, random: &mut fastrand::Rng) {
+        let watched = &self.watched;
+        match event {
+            Event::Off | Event::OffAndMended => watched.switch_off().await,
+            Event::MappingOff | Event::NoLook => self.is_down.set(true),
+            event => watched.strike(event, random),
+        }
+        watched.write_beside(event, time, random).await;
+        watched.relent();
+        if let Event::OffAndMended = event {
+            run_to_the_end(&watched.world, random).await;
+        }
+        self.is_down.set(false);
+        watched.switch_on(Watcher::Process).await;
+        if let Event::OffAndMended = event {
+            watched.verify_beside_writers(random).await;
+        }
+    }
+
+    /// Waits until every record is seen.
+    async fn drain(&self) {
+        let begin = tokio::time::Instant::now();
+        loop {
+            sleep(Duration::from_secs(2)).await;
+            if self.oldest_unseen_ms().await.is_none() {
+                return;
+            }
+            assert!(begin.elapsed() < 4 * HOUR, "records are not seen");
+        }
+    }
+
+    /// All of it.
+    pub async fn script(&self, is_harmless: bool, random: &mut fastrand::Rng) {
+        let watched = &self.watched;
+        watched.switch_on(Watcher::Process).await;
+        watched.prove(random).await;
+        for _ in 0..random.u32(2..6) {
+            let (event, mut time) = Event::any(is_harmless, random);
+            // While a process watches, it reads every second: that is what takes long here.
+            if !matches!(event, Event::Off | Event::MappingOff | Event::NoLook) {
+                time = time.min(Duration::from_secs(120));
+            }
+            self.happen(event, time, random).await;
+            if random.bool() {
+                sleep(Duration::from_secs(random.u64(..300))).await;
+                watched.verify(random).await;
+            }
+        }
+        watched.faults.calm_down();
+        watched.world.faults.calm_down();
+        self.drain().await;
+        watched.assert_claim_stands(is_harmless).await;
+        watched.prove(random).await;
+        let writer = watched.write(random.u64(..), 30, Duration::from_secs(60));
+        writer.await;
+        self.drain().await;
+        watched.assert_holds().await;
+    }
+}
+
+impl Lives {
+    pub fn add(&mut self, other: Lives) {
+        self.killed += other.killed;
+        self.frozen += other.frozen;
+        self.fenced += other.fenced;
+        self.switched_off += other.switched_off;
+        self.failed += other.failed;
+        self.stopped += other.stopped;
+    }
+}
