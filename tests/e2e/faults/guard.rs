@@ -35,6 +35,18 @@ fn start(database: &Embedded, arguments: &str) -> AtWork {
     AtWork::start(command)
 }
 
+async fn switch_stream_on(database: &Embedded) {
+    let stream = StreamSpecification::builder()
+        .stream_enabled(true)
+        .stream_view_type(StreamViewType::NewImage);
+    let switched = database
+        .client
+        .update_table()
+        .table_name("stuff")
+        .stream_specification(stream.build().expect("a stream"));
+    switched.send().await.expect("the table gets a stream");
+}
+
 async fn status(database: &Embedded) -> Ended {
     let status = start(database, "guard status --table stuff --json");
     status.end().await
@@ -85,15 +97,7 @@ async fn guarded_while_old_writers_work_and_the_guard_is_killed() {
     let seed = std::env::var("FAULT_SEED").map_or(1, |seed| seed.parse().expect("a number"));
     println!("seed {seed}");
     let database = Arc::new(Embedded::with_stuff(ITEMS).await);
-    let stream = StreamSpecification::builder()
-        .stream_enabled(true)
-        .stream_view_type(StreamViewType::NewImage);
-    let switched = database
-        .client
-        .update_table()
-        .table_name("stuff")
-        .stream_specification(stream.build().expect("a stream"));
-    switched.send().await.expect("the table gets a stream");
+    switch_stream_on(&database).await;
     let mut guard = start(&database, GUARD);
     wait_until_it_watches(&database).await;
     let run = start(&database, "run --table stuff --set test=1 --json");
