@@ -56,6 +56,7 @@ pub async fn on(args: OnArgs) -> Result<Ending> {
     // The record first: a function that is handed records without one passes them.
     let stored = on.begin(&checkpoints).await?;
     mapping::switch(&mapping, true, &connection).await?;
+    guard::wait_until_it_counts(&stored).await;
     let switched = Switched::of(&stored);
     say!("{}", switched.sentence(&args.stack_name));
     if args.json {
