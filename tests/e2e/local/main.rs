@@ -9,6 +9,7 @@ mod custom;
 mod damaged;
 mod gone;
 mod guard;
+mod guard_on_off;
 mod held;
 mod honest_end;
 mod lacking;

@@ -190,9 +190,17 @@ pub fn text(guarded: &Guarded, failed: &[GuardFailed]) -> String {
     for hour in hours {
         let samples = hour.samples.iter().map(Key::to_string);
         let samples = samples.collect::<Vec<_>>().join(", ");
-        let begin = rfc3339(hour.start_ms);
+        let such_as = match samples.is_empty() {
+            true => String::new(),
+            false => format!(", such as {samples}"),
+        };
+        let not = match hour.failed {
+            0 => String::new(),
+            failed => format!(", {} failed", HumanCount(failed)),
+        };
         lines.push(format!(
-            "    from {begin}  {} repaired, such as {samples}",
+            "    from {}  {} repaired{such_as}{not}",
+            rfc3339(hour.start_ms),
             items(hour.repaired)
         ));
     }

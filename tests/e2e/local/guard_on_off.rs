@@ -1,0 +1,299 @@
+//! `backfill guard on`, `off` and `status` of a guard function: the table and its stream are those of the embedded database, and Lambda's
+//! answers are by hand, in the shape of its service model (botocore, lambda/2015-03-31).
+
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
+use backfill_core::clock::now_ms;
+use backfill_core::ports::guard::GuardStore as _;
+use backfill_core::records::{GuardFailed, GuardHour, HOUR_MS};
+use backfill_core::{Key, Value};
+use backfill_dynamodb::{CheckpointTable, ConnectOptions, Connection};
+use backfill_e2e::command::{Ended, backfill};
+use backfill_e2e::database::Embedded;
+use backfill_e2e::stub::{Answer, Stub};
+use serde_json::{Value as Json, json};
+
+const UUID: &str = "14e0db71-9e2c-4a4f-9e5b-3d1c8ff1b0a1";
+const ON: &str = "guard on --stack-name orders --set test=1 --json --table stuff";
+const OFF: &str = "guard off --stack-name orders --table stuff --json";
+const STATUS: &str = "guard status --stack-name orders --table stuff --json";
+
+/// Lambda with a mapping to the guard function of stack `orders`, and one to another function on the same stream.
+struct Lambda {
+    stub: Stub,
+    state: Arc<Mutex<&'static str>>,
+}
+
+impl Lambda {
+    /// With the mapping in this state; `None`: it is not there.
+    async fn start(state: Option<&'static str>) -> Lambda {
+        let shared = Arc::new(Mutex::new(state.unwrap_or("none")));
+        let lambda = shared.clone();
+        let stub = Stub::start(move |asked| answer(asked, &mut lambda.lock().unwrap())).await;
+        Lambda {
+            stub,
+            state: shared,
+        }
+    }
+
+    fn set(&self, state: &'static str) {
+        *self.state.lock().unwrap() = state;
+    }
+
+    fn is(&self) -> &'static str {
+        *self.state.lock().unwrap()
+    }
+
+    /// What it was asked to change.
+    fn switched(&self) -> Vec<String> {
+        let asked = self.stub.asked().into_iter().zip(self.stub.bodies());
+        let puts = asked.filter(|(asked, _)| asked.starts_with("PUT "));
+        puts.map(|(_, body)| body).collect()
+    }
+}
+
+/// A change takes until the mapping was looked at once.
+fn answer(asked: &str, state: &mut &'static str) -> Answer {
+    let path = "/2015-03-31/event-source-mappings/";
+    let mapping = |function: &str, state: &str| {
+        json!({"UUID": UUID, "State": state, "BatchSize": 100, "LastModified": 1.7638E9,
+            "FunctionArn": format!("arn:aws:lambda:us-east-1:000000000000:function:{function}")})
+    };
+    if asked == format!("GET {path}{UUID}") {
+        let now = mapping("orders-guard:live", state);
+        match *state {
+            "Enabling" => *state = "Enabled",
+            "Disabling" => *state = "Disabled",
+            _ => {}
+        }
+        return (200, None, now.to_string());
+    }
+    if asked == format!("PUT {path}{UUID}") {
+        *state = match *state {
+            "Disabled" => "Enabling",
+            "Enabled" => "Disabling",
+            other => panic!("Lambda would refuse a change of a mapping that is {other}"),
+        };
+        return (202, None, mapping("orders-guard:live", state).to_string());
+    }
+    if asked.starts_with("GET /2015-03-31/event-source-mappings?EventSourceArn=") {
+        let mut all = vec![mapping("orders-guardian", "Enabled")];
+        if *state != "none" {
+            all.push(mapping("orders-guard:live", state));
+        }
+        return (200, None, json!({"EventSourceMappings": all}).to_string());
+    }
+    let body = json!({"Message": "User: you is not authorized to perform this"});
+    (403, Some("AccessDeniedException"), body.to_string())
+}
+
+fn command(database: &Embedded, lambda: &Lambda, arguments: &str) -> Command {
+    let mut command = backfill(arguments.split_whitespace());
+    command
+        .env("AWS_ENDPOINT_URL_DYNAMODB", &database.endpoint)
+        .env("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", &database.endpoint)
+        .env("AWS_ENDPOINT_URL_LAMBDA", &lambda.stub.endpoint)
+        .env("AWS_ENDPOINT_URL_SFN", &lambda.stub.endpoint)
+        .env("AWS_ENDPOINT_URL_CLOUDWATCH", &lambda.stub.endpoint);
+    command
+}
+
+fn ended(database: &Embedded, lambda: &Lambda, arguments: &str, code: i32) -> Ended {
+    Ended::run(&mut command(database, lambda, arguments)).expect_code(code)
+}
+
+/// A table with a stream, and the checkpoint table that a stack would have.
+async fn with_a_stream() -> Embedded {
+    let database = Embedded::with_stuff(5).await;
+    stream(&database, true).await;
+    let run = "run --table stuff --set test=1 --checkpoint-table orders-checkpoints --json";
+    Ended::run(&mut database.backfill(run)).expect_code(0);
+    database
+}
+
+async fn stream(database: &Embedded, enabled: bool) {
+    let stream = StreamSpecification::builder().stream_enabled(enabled);
+    let view = enabled.then_some(StreamViewType::NewImage);
+    let stream = stream.set_stream_view_type(view).build().unwrap();
+    let update = database.client.update_table().table_name("stuff");
+    update.stream_specification(stream).send().await.unwrap();
+}
+
+fn losses(status: &Json) -> Vec<&str> {
+    let losses = status["losses"].as_array().unwrap().iter();
+    losses.map(|loss| loss["kind"].as_str().unwrap()).collect()
+}
+
+/// guarded: a guard that is switched on carries the claim once the table is counted, withdraws it when it is off or its mapping is, and
+/// needs another count after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn guarded_by_a_function_from_the_count_after_it_is_on_until_it_is_off() {
+    let database = with_a_stream().await;
+    let lambda = Lambda::start(Some("Disabled")).await;
+    let on = ended(&database, &lambda, ON, 0);
+    assert_eq!(on.json()["on"], true, "{on:?}");
+    assert!(on.stderr.contains("verify the table now"), "{on:?}");
+    assert_eq!(lambda.is(), "Enabled");
+
+    // The run's count began before.
+    let uncounted = ended(&database, &lambda, STATUS, 3).json();
+    assert_eq!(
+        (&uncounted["guarded"], &uncounted["on"]),
+        (&json!(false), &json!(true))
+    );
+    assert!(uncounted["guarded_since"].is_string(), "{uncounted}");
+    let says = uncounted["says"].as_str().unwrap();
+    assert!(says.contains("began before the guard was on"), "{says}");
+    let count = "run --table stuff --set test=1 --checkpoint-table orders-checkpoints --json";
+    ended(&database, &lambda, count, 0);
+    let holds = ended(&database, &lambda, STATUS, 0).json();
+    assert_eq!((&holds["guarded"], losses(&holds)), (&json!(true), vec![]));
+
+    // Again: nothing is switched, and nothing lost.
+    assert_eq!(lambda.switched().len(), 1);
+    ended(&database, &lambda, ON, 0);
+    assert_eq!(lambda.switched().len(), 1, "{:?}", lambda.switched());
+    assert_eq!(
+        ended(&database, &lambda, STATUS, 0).json()["guarded_since"],
+        holds["guarded_since"]
+    );
+
+    // Somebody disables the mapping, or it is gone.
+    for (state, why) in [
+        ("Disabled", "is Disabled"),
+        ("none", "no event source mapping"),
+    ] {
+        lambda.set(state);
+        let withdrawn = ended(&database, &lambda, STATUS, 3).json();
+        assert_eq!(withdrawn["guarded_since"], json!(null), "{withdrawn}");
+        assert!(
+            withdrawn["says"].as_str().unwrap().contains(why),
+            "{withdrawn}"
+        );
+    }
+
+    lambda.set("Enabled");
+    let off = ended(&database, &lambda, OFF, 0).json();
+    assert_eq!((&off["on"], lambda.is()), (&json!(false), "Disabled"));
+    let is_off = ended(&database, &lambda, STATUS, 3).json();
+    assert!(
+        is_off["says"].as_str().unwrap().contains("is off since"),
+        "{is_off}"
+    );
+    assert_eq!(
+        ended(&database, &lambda, OFF, 0).json()["off_ms"],
+        off["off_ms"]
+    );
+
+    // Whatever was written meanwhile was not watched.
+    ended(&database, &lambda, ON, 0);
+    let again = ended(&database, &lambda, STATUS, 3).json();
+    assert_eq!(losses(&again), ["off"]);
+    assert!(
+        again["says"]
+            .as_str()
+            .unwrap()
+            .contains("the guard was off since"),
+        "{again}"
+    );
+    ended(&database, &lambda, count, 0);
+    ended(&database, &lambda, STATUS, 0);
+}
+
+/// What cannot be watched is refused before anything is stored or switched, and it is said what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_function_that_cannot_watch_is_not_switched_on() {
+    let database = with_a_stream().await;
+    let none = Lambda::start(None).await;
+    let refused = ended(&database, &none, ON, 2).stderr;
+    for part in [
+        "stack-name: ",
+        "orders-guard",
+        "Guard=true",
+        "GuardStreamArn=arn:aws:dynamodb:",
+    ] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let lambda = Lambda::start(Some("Disabled")).await;
+    let unknown = ended(&database, &lambda, STATUS, 2).stderr;
+    assert!(
+        unknown.contains("knows of no guard on table stuff"),
+        "{unknown}"
+    );
+    let unknown = ended(&database, &lambda, OFF, 2).stderr;
+    assert!(unknown.contains("nothing to switch off"), "{unknown}");
+
+    ended(&database, &lambda, ON, 0);
+    let other = ON.replace("test=1", "test=2");
+    let refused = ended(&database, &lambda, &other, 2).stderr;
+    assert!(
+        refused.contains("another change") && refused.contains("guard off --table stuff"),
+        "{refused}"
+    );
+    stream(&database, false).await;
+    let refused = ended(&database, &lambda, ON, 2).stderr;
+    assert!(
+        refused.contains("has no stream that a guard could watch"),
+        "{refused}"
+    );
+    let status = ended(&database, &lambda, STATUS, 3).json();
+    assert!(
+        status["says"]
+            .as_str()
+            .unwrap()
+            .contains("the stream of table stuff is off"),
+        "{status}"
+    );
+    assert_eq!(lambda.switched(), [r#"{"Enabled":true}"#]);
+}
+
+/// Who writes the old shape: what the guard function has noted hour by hour, and what it could not repair.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_says_when_the_old_shape_was_written_and_what_failed() {
+    let database = with_a_stream().await;
+    let lambda = Lambda::start(Some("Enabled")).await;
+    ended(&database, &lambda, ON, 0);
+    let here = ConnectOptions {
+        endpoint_url: Some(database.endpoint.clone()),
+        region: Some("us-east-1".into()),
+        local_credentials: true,
+        ..ConnectOptions::default()
+    };
+    let connection = Connection::open(&here).await.unwrap();
+    let store = CheckpointTable::new(&connection, "orders-checkpoints");
+    let key = |id: &str| Key([("id".to_owned(), Value::S(id.into()))].into());
+    let at_ms = now_ms();
+    let done = GuardHour {
+        start_ms: at_ms / HOUR_MS * HOUR_MS,
+        seen: 12,
+        repaired: 3,
+        raced: 2,
+        vanished: 1,
+        failed: 1,
+        samples: vec![key("old-1"), key("old-2")],
+    };
+    store.add_to_guard_hour("stuff", &done).await.unwrap();
+    let failed = GuardFailed {
+        key: key("too-large"),
+        reason: "the item would be larger than 400 KB".into(),
+        at_ms,
+    };
+    store.note_guard_failed("stuff", &failed).await.unwrap();
+    let text = ended(&database, &lambda, &STATUS.replace(" --json", ""), 3).stdout;
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "12 records seen, 3 items repaired, 2 raced, 1 vanished, 1 failed",
+        r#"3 items repaired, such as {"id":{"S":"old-1"}}, {"id":{"S":"old-2"}}, 1 failed"#,
+        r#"failed {"id":{"S":"too-large"}}: the item would be larger than 400 KB"#,
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let status = ended(&database, &lambda, STATUS, 3).json();
+    for (field, expected) in [("seen", 12), ("repaired", 3), ("failed", 1)] {
+        assert_eq!(status[field], expected, "{field}: {status}");
+    }
+    assert_eq!(status["hours"][0]["start_ms"], done.start_ms);
+    assert_eq!(status["failed_items"][0]["reason"], failed.reason);
+}
