@@ -160,6 +160,7 @@ fn commands_in_the_documents_can_be_typed() {
         "docs/RUNBOOK.md",
         "docs/deploy.md",
         "docs/observe.md",
+        "docs/GUARD.md",
         "docs/operate.md",
         "docs/permissions.md",
         "docs/rehearse.md",
