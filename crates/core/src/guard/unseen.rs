@@ -5,8 +5,9 @@ use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::stream::{Begin, Iterator, Read, StreamReader};
 use crate::records::ShardPosition;
 
-/// Pages of a shard that are read for its next record at most: a page may be empty though there are records behind it.
-const MOST_PAGES: usize = 5;
+/// Pages of a shard that are read for its next record at most: a page may be empty though there are records behind it. As many as a
+/// process takes for a sign that a shard has nothing new; with fewer a record was overlooked, and a younger one told as the oldest.
+const MOST_PAGES: usize = 10;
 
 /// When the oldest record was made that is behind these positions, in milliseconds since 1970, to the second; `None` if nothing is found
 /// there. A record that is gone from the stream is not found: whoever watches notes that as a loss.
