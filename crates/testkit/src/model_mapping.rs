@@ -196,6 +196,8 @@ impl ModelMapping {
             let again = Duration::from_millis(self.random().u64(200..300_000));
             let described = Duration::from_millis(self.random().u64(..1_500));
             tokio::select! {
+                // A seed is to do the same again.
+                biased;
                 Some(ended) = at_work.next(), if !at_work.is_empty() => {
                     names.remove(&ended);
                     // Its children are described within a second.

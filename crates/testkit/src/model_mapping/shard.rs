@@ -238,6 +238,8 @@ impl ModelMapping {
             false => deadline,
         };
         let answer = tokio::select! {
+            // A seed is to do the same again.
+            biased;
             answer = function.handle(part.to_vec(), deadline) => answer,
             () = sleep_until(dies) => {
                 self.state().delivered.killed += 1;

@@ -114,6 +114,8 @@ impl ByProcess {
                 1_800_000
             };
             tokio::select! {
+                // A seed is to do the same again.
+                biased;
                 ended = &mut followed => break Some(ended),
                 () = sleep(Duration::from_millis(random.u64(..most))) => {}
             }
@@ -199,11 +201,11 @@ impl ByProcess {
             let (event, mut time) = Event::any(is_harmless, random);
             // While a process watches, it reads every second: that is what takes long here.
             if !matches!(event, Event::Off | Event::MappingOff | Event::NoLook) {
-                time = time.min(Duration::from_secs(120));
+                time = time.min(Duration::from_secs(60));
             }
             self.happen(event, time, random).await;
             if random.bool() {
-                sleep(Duration::from_secs(random.u64(..300))).await;
+                sleep(Duration::from_secs(random.u64(..100))).await;
                 watched.verify(random).await;
             }
         }
