@@ -20,7 +20,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_types::endpoint_config::AccountIdEndpointMode;
-use aws_types::service_config::ServiceConfigKey;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use backfill_core::{Error, ErrorKind, Result};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -199,8 +199,6 @@ impl Connection {
             .or_else(|| variable("AWS_DEFAULT_REGION"))
             .map(Region::new)
             .ok_or_else(|| Error::invalid("region", "expected an AWS region in AWS_REGION"))?;
-        let endpoint_url =
-            variable("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| variable("AWS_ENDPOINT_URL"));
         let mut builder = SdkConfig::builder()
             .behavior_version(behavior())
             .http_client(line.client())
@@ -213,7 +211,8 @@ impl Connection {
             ));
         builder.set_use_fips(switch("AWS_USE_FIPS_ENDPOINT"));
         builder.set_use_dual_stack(switch("AWS_USE_DUALSTACK_ENDPOINT"));
-        builder.set_endpoint_url(endpoint_url);
+        builder.set_endpoint_url(variable("AWS_ENDPOINT_URL"));
+        builder.set_service_config(Some(OfEnvironment));
         builder.set_account_id_endpoint_mode(
             variable("AWS_ACCOUNT_ID_ENDPOINT_MODE").and_then(|mode| mode.parse().ok()),
         );
@@ -469,6 +468,18 @@ async fn has_credentials(line: &Line, options: &ConnectOptions) -> bool {
     let of_profile = of_profile.build();
     let given = tokio::time::timeout(CREDENTIALS_PATIENCE, of_profile.provide_credentials());
     given.await.is_ok_and(|given| given.is_ok())
+}
+
+/// What the environment says of one service, such as `AWS_ENDPOINT_URL_LAMBDA`, and nothing else does.
+#[derive(Debug)]
+struct OfEnvironment;
+
+impl LoadServiceConfig for OfEnvironment {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().replace(' ', "_").to_uppercase();
+        let value = std::env::var(format!("{}_{service}", key.env())).ok();
+        value.filter(|value| !value.is_empty())
+    }
 }
 
 /// The endpoint of a service, found by the SDK's order: an option first, then what environment and profile say of this
