@@ -7,9 +7,12 @@ use serde_json::{Map, Value, json};
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Backfill";
 
-/// The sets of dimensions that each metric has: what alarms and the dashboard watch, and one run by itself. AWS bills each
+/// The sets of dimensions that each metric of a run has: what alarms and the dashboard watch, and one run by itself. AWS bills each
 /// metric once for each set and value, for the hours in which it is sent.
 const DIMENSIONS: [&[&str]; 2] = [&["Table"], &["Table", "RunId"]];
+
+/// The set of those that are of no run: a guard's.
+const WITHOUT_RUN: [&[&str]; 1] = [&["Table"]];
 
 /// The field of an event that gives a dimension its value, and the dimension.
 const DIMENSION_FIELDS: [(&str, &str); 2] = [("table", "Table"), ("run_id", "RunId")];
@@ -29,7 +32,7 @@ const fn metric(field: &'static str, name: &'static str, unit: &'static str) -> 
 }
 
 /// Every metric that there is. template.yaml names them.
-pub const METRICS: [Metric; 16] = [
+pub const METRICS: [Metric; 22] = [
     metric("scanned", "ItemsScanned", "Count"),
     metric("updated", "ItemsUpdated", "Count"),
     metric("raced", "ItemsRaced", "Count"),
@@ -46,6 +49,12 @@ pub const METRICS: [Metric; 16] = [
     metric("segments_total", "SegmentsTotal", "Count"),
     metric("verified", "ItemsVerified", "Count"),
     metric("remaining", "ItemsRemaining", "Count"),
+    metric("records_seen", "RecordsSeen", "Count"),
+    metric("repaired", "ItemsRepaired", "Count"),
+    metric("guard_raced", "GuardRaced", "Count"),
+    metric("guard_vanished", "GuardVanished", "Count"),
+    metric("guard_failed", "GuardFailed", "Count"),
+    metric("record_age_ms", "RecordAge", "Milliseconds"),
 ];
 
 /// The line for an event with these fields. Fields that are no metric stay as they are: Logs Insights finds them.
@@ -57,16 +66,21 @@ pub(crate) fn document(mut fields: Map<String, Value>, now_ms: u64) -> Value {
             fields.insert(name.to_owned(), value);
         }
     }
+    let dimensions: &[&[&str]] = match fields.contains_key("run_id") {
+        true => &DIMENSIONS,
+        false => &WITHOUT_RUN,
+    };
     for (field, dimension) in DIMENSION_FIELDS {
-        // run_id stays besides, as every line has it.
-        let value = fields.get(field).cloned().unwrap_or_default();
-        fields.insert(dimension.to_owned(), value);
+        // run_id stays besides, as every line of a run has it.
+        if let Some(value) = fields.get(field).cloned() {
+            fields.insert(dimension.to_owned(), value);
+        }
     }
     let metadata = json!({
         "Timestamp": now_ms,
         "CloudWatchMetrics": [{
             "Namespace": NAMESPACE,
-            "Dimensions": DIMENSIONS,
+            "Dimensions": dimensions,
             "Metrics": directives,
         }],
     });

@@ -151,8 +151,8 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
-    use backfill_core::engine::metrics::Figures;
-    use backfill_core::records::Counters;
+    use backfill_core::engine::metrics::{Figures, GuardFigures};
+    use backfill_core::records::{Counters, GuardHour};
     use serde_json::json;
 
     use super::*;
@@ -260,7 +260,8 @@ mod tests {
             let named: Vec<_> = named
                 .map(|metric| metric["Name"].as_str().unwrap())
                 .collect();
-            assert_eq!(named, METRICS.map(|metric| metric.name));
+            let of_runs = METRICS.map(|metric| metric.name);
+            assert_eq!(named, of_runs[..16]);
             for name in named {
                 assert!(line[name].is_number(), "{name} of {line}");
             }
@@ -276,6 +277,38 @@ mod tests {
             });
             assert_eq!(others.count(), 0, "a figure is no metric: {line}");
         }
+    }
+
+    /// Those of a guard are the others, and of no run.
+    #[test]
+    fn figures_of_a_guard_are_metrics_of_the_table() {
+        let done = GuardHour {
+            seen: 5,
+            repaired: 4,
+            raced: 3,
+            vanished: 2,
+            failed: 1,
+            ..GuardHour::default()
+        };
+        let figures = GuardFigures {
+            done: &done,
+            record_age_ms: Some(1_500),
+        };
+        let lines = logged(Some("off"), || figures.report("stuff"));
+        let line = &lines[0];
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        let named = directive["Metrics"].as_array().unwrap().iter();
+        let named: Vec<_> = named
+            .map(|metric| metric["Name"].as_str().unwrap())
+            .collect();
+        let of_guards = METRICS.map(|metric| metric.name);
+        assert_eq!(named, of_guards[16..]);
+        assert_eq!(directive["Dimensions"], json!([["Table"]]));
+        assert_eq!(line.get("RunId"), None, "{line}");
+        assert_eq!(line["Table"], "stuff");
+        let figure = |name: &str| line[name].as_u64().unwrap();
+        let figures = named.into_iter().map(figure);
+        assert_eq!(figures.collect::<Vec<_>>(), [5, 4, 3, 2, 1, 1_500]);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use crate::records::{Counters, RunRecord};
+use crate::records::{Counters, GuardHour, RunRecord};
 
-/// The target of the events. Each names the table and the run, and has at least one of the other fields of [`Figures`].
+/// The target of the events. Each names the table, and the run if it is of one, and has at least one of the other fields of [`Figures`] and
+/// [`GuardFigures`].
 pub const TARGET: &str = "backfill::metrics";
 
 /// How often a worker reports, even if it has done nothing: that is how a worker without progress is told from none.
@@ -94,6 +95,44 @@ impl Figures {
             max_rcu,
             verified,
             remaining,
+        );
+    }
+}
+
+/// Figures of a guard: what it has done with a batch of stream records.
+#[derive(Debug, Clone, Copy)]
+pub struct GuardFigures<'a> {
+    /// What was done with them.
+    pub done: &'a GuardHour,
+    /// The age of the oldest of them, in milliseconds, if there was one in its time.
+    pub record_age_ms: Option<u64>,
+}
+
+impl GuardFigures<'_> {
+    /// Reports them as one event. Runs have figures of the same meaning, whose names are others.
+    pub fn report(&self, table: &str) {
+        let GuardFigures {
+            done,
+            record_age_ms,
+        } = *self;
+        let GuardHour {
+            start_ms: _,
+            seen,
+            repaired,
+            raced,
+            vanished,
+            failed,
+            samples: _,
+        } = *done;
+        tracing::info!(
+            target: TARGET,
+            table,
+            records_seen = seen,
+            repaired,
+            guard_raced = raced,
+            guard_vanished = vanished,
+            guard_failed = failed,
+            record_age_ms,
         );
     }
 }
