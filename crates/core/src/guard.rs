@@ -4,14 +4,18 @@
 //! send, under the same guard of the write: what it writes can do no more harm than a run can. [`Guard::settle`] does so for a batch of
 //! records, whoever has brought them: Lambda, or a process that reads the stream itself.
 
+mod again;
 mod begin;
 mod claim;
 mod follow;
+mod look;
 mod settle;
 mod unseen;
 
+pub use again::GivenUp;
 pub use begin::{MOST_UNWATCHED_MS, RECORD_KNOWN_FOR_MS, SwitchOn};
 pub use claim::{Claim, Looked};
 pub use follow::{Follower, Tell, Told};
+pub use look::Found;
 pub use settle::{Guard, Settled, change, refuse_unfit};
 pub use unseen::oldest_unseen_ms;

@@ -2,6 +2,7 @@
 //! stream is with the promises.
 
 mod follow;
+mod function;
 mod losses;
 mod stream;
 mod switch_on;

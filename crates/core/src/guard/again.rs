@@ -1,0 +1,207 @@
+//! Records that Lambda has given up: they are read again from the stream, which keeps them for 24 hours, and settled.
+
+use std::time::Duration;
+
+use crate::guard::settle::Guard;
+use crate::pace::retry::{Until, retry};
+use crate::ports::WriteAccess;
+use crate::ports::guard::GuardStore;
+use crate::ports::stream::{Begin, Iterator, Read, StreamReader, StreamRecord};
+use crate::records::{GuardHour, GuardRecord, LossKind};
+use crate::{Error, ErrorKind, Result};
+
+/// Records that are read at once: as many as a batch of Lambda's has, so that they take no more memory than it does.
+const PAGE: u32 = 100;
+
+/// After a page without records, of which a shard may have many before the next one with some.
+const EMPTY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Records of a shard, from one to another, both among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The shard.
+    pub shard: String,
+    /// The sequence number of the first one.
+    pub start: String,
+    /// The sequence number of the last one.
+    pub end: String,
+}
+
+/// Where a reading of them stands.
+struct Reading {
+    /// The last record that is settled.
+    settled: Option<String>,
+    /// The first record is gone, and the oldest that is there takes its place.
+    is_trimmed: bool,
+}
+
+/// Whether a sequence number comes after another: they are numbers of up to 40 digits.
+fn is_after(one: &str, other: &str) -> bool {
+    let digits = |sequence: &str| sequence.trim_start_matches('0').len();
+    let zeros = |sequence: &'_ str| sequence.len() - digits(sequence);
+    let value = (digits(one), &one[zeros(one)..]);
+    value > (digits(other), &other[zeros(other)..])
+}
+
+impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
+    /// Reads these records again and settles them with the change of `guard`, until then; adds to `done` what was done. Those that are
+    /// gone are noted as a loss, and what is left of them is settled.
+    ///
+    /// Errors: what has kept records open, `Unavailable` if it was the end of the time; those of the stream and of the store.
+    pub async fn settle_again<R: StreamReader>(
+        &self,
+        guard: &GuardRecord,
+        stream: &R,
+        given_up: &GivenUp,
+        until: &Until,
+        done: &mut GuardHour,
+    ) -> Result<()> {
+        let mut reading = Reading {
+            settled: None,
+            is_trimmed: false,
+        };
+        while let Some(first) = self
+            .place(guard, stream, given_up, &mut reading, until)
+            .await?
+        {
+            let mut iterator = first;
+            loop {
+                if until.is_over() {
+                    return Err(over());
+                }
+                let read = match retry(until, || stream.read(&iterator, PAGE)).await {
+                    Err(error) if error.kind() == ErrorKind::TableNotFound => {
+                        return self.dropped(guard, given_up, "their shard is gone").await;
+                    }
+                    Err(error) if error.kind() == ErrorKind::Internal => {
+                        return self.dropped(guard, given_up, &error.report()).await;
+                    }
+                    read => read?,
+                };
+                let (records, next) = match read {
+                    Read::Records(records, next) => (records, next),
+                    Read::Expired => break,
+                    Read::Trimmed => {
+                        self.trimmed(guard, given_up, &mut reading).await?;
+                        break;
+                    }
+                };
+                if records.is_empty() {
+                    tokio::time::sleep(EMPTY_PAUSE).await;
+                }
+                let is_behind = |record: &StreamRecord| is_after(&record.sequence, &given_up.end);
+                let mine = records.iter().position(is_behind).unwrap_or(records.len());
+                self.settle_page(guard, &records[..mine], until, done)
+                    .await?;
+                reading.settled = records[..mine]
+                    .last()
+                    .map(|record| record.sequence.clone())
+                    .or(reading.settled);
+                let is_last = reading.settled.as_deref() == Some(&given_up.end);
+                match next {
+                    Some(next) if !is_last && mine == records.len() => iterator = next,
+                    _ => return Ok(()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle_page(
+        &self,
+        guard: &GuardRecord,
+        records: &[StreamRecord],
+        until: &Until,
+        done: &mut GuardHour,
+    ) -> Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let settled = self.settle(guard, records, until).await;
+        done.add(&settled.total());
+        match settled.open_from {
+            None => Ok(()),
+            Some(_) => Err(settled.error.unwrap_or_else(over)),
+        }
+    }
+
+    /// Where to read on; `None` if nothing of them is left.
+    async fn place<R: StreamReader>(
+        &self,
+        guard: &GuardRecord,
+        stream: &R,
+        given_up: &GivenUp,
+        reading: &mut Reading,
+        until: &Until,
+    ) -> Result<Option<String>> {
+        loop {
+            if until.is_over() {
+                return Err(over());
+            }
+            let begin = match &reading.settled {
+                Some(settled) => Begin::After(settled),
+                None if reading.is_trimmed => Begin::Oldest,
+                None => Begin::At(&given_up.start),
+            };
+            let ask = || stream.iterator(&guard.stream_arn, &given_up.shard, begin);
+            match retry(until, ask).await? {
+                Iterator::At(iterator) => return Ok(Some(iterator)),
+                Iterator::Gone => {
+                    self.dropped(guard, given_up, "their shard is gone").await?;
+                    return Ok(None);
+                }
+                Iterator::Trimmed => self.trimmed(guard, given_up, reading).await?,
+            }
+        }
+    }
+
+    /// The next record to read is gone: others behind it may be left.
+    async fn trimmed(
+        &self,
+        guard: &GuardRecord,
+        given_up: &GivenUp,
+        reading: &mut Reading,
+    ) -> Result<()> {
+        if reading.is_trimmed && reading.settled.is_none() {
+            let why = format!("shard {}: its oldest record is trimmed", given_up.shard);
+            return Err(Error::new(ErrorKind::Unavailable, why));
+        }
+        let why = "some of them are gone from the stream";
+        self.dropped(guard, given_up, why).await?;
+        reading.settled = None;
+        reading.is_trimmed = true;
+        Ok(())
+    }
+
+    async fn dropped(&self, guard: &GuardRecord, given_up: &GivenUp, why: &str) -> Result<()> {
+        let GivenUp { shard, start, end } = given_up;
+        let what = format!(
+            "Lambda gave up the records of shard {shard} from {start} to {end}, and they could not be read again: {why}"
+        );
+        self.lose(guard.table(), LossKind::Dropped, what).await
+    }
+}
+
+fn over() -> Error {
+    let why = "the time was over before all records were settled; they come again";
+    Error::new(ErrorKind::Unavailable, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequence_numbers_are_compared_as_numbers() {
+        for (one, other) in [("10", "9"), ("010", "9"), ("101", "0100"), ("1", "0")] {
+            assert!(is_after(one, other), "{one} {other}");
+            assert!(!is_after(other, one), "{other} {one}");
+        }
+        for (one, other) in [("7", "7"), ("007", "7"), ("", "0")] {
+            assert!(
+                !is_after(one, other) && !is_after(other, one),
+                "{one} {other}"
+            );
+        }
+    }
+}

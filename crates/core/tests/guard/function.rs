@@ -1,0 +1,202 @@
+//! What a guard in Lambda does beside settling batches: records that were given up are read again, and a look notes whether it watches.
+
+use std::time::Duration;
+
+use backfill_core::guard::{Found, GivenUp, Guard, MOST_UNWATCHED_MS, SwitchOn};
+use backfill_core::pace::retry::Until;
+use backfill_core::records::{GuardHour, GuardRecord, LossKind, Watcher};
+use backfill_core::{ErrorKind, Result};
+use backfill_testkit::{Faults, ModelStore, ModelTable, in_virtual_time};
+
+use crate::world::{NOW, World, minutes};
+
+fn guard(world: &World) -> Guard<ModelTable, ModelStore> {
+    Guard {
+        access: world.table.clone(),
+        store: world.store.clone(),
+    }
+}
+
+async fn switched_on(world: &World) -> GuardRecord {
+    let on = SwitchOn {
+        watcher: Watcher::Function,
+        ..world.switch_on()
+    };
+    on.begin(&world.store).await.unwrap()
+}
+
+/// Has the records from one to another of shard `a` settled again.
+async fn settle_again(world: &World, from: u64, to: u64) -> (Result<()>, GuardHour) {
+    let on = switched_on(world).await;
+    let given_up = GivenUp {
+        shard: "a".into(),
+        start: format!("{from:021}"),
+        end: format!("{to:021}"),
+    };
+    let mut done = GuardHour::default();
+    let until = Until::after(Duration::from_secs(30));
+    let guard = guard(world);
+    let settled = guard.settle_again(&on, &world.stream, &given_up, &until, &mut done);
+    (settled.await, done)
+}
+
+#[test]
+fn records_that_were_given_up_are_settled_and_no_others() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 30).await;
+        world.stream.add("a", None, 0..30, false);
+        let (settled, done) = settle_again(&world, 5, 14).await;
+        settled.unwrap();
+        assert_eq!((done.seen, done.repaired), (10, 10));
+        assert_eq!(world.pending(), 20);
+        assert_eq!(world.losses().await, []);
+        // A message may come twice.
+        let (settled, done) = settle_again(&world, 5, 14).await;
+        settled.unwrap();
+        assert_eq!((done.repaired, done.raced), (0, 10));
+        // The stream throttles, and iterators get too old.
+        world.stream.state().throttled = 4;
+        world.stream.expire();
+        settle_again(&world, 0, 29).await.0.unwrap();
+        assert_eq!(world.pending(), 0);
+        assert_eq!(world.losses().await, []);
+    });
+}
+
+#[test]
+fn records_that_were_given_up_and_are_gone_are_a_loss() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 30).await;
+        world.stream.add("a", None, 0..30, true);
+        world.stream.state().shard("a").unwrap().trimmed = 8;
+        let (settled, done) = settle_again(&world, 5, 14).await;
+        settled.unwrap();
+        assert_eq!(done.repaired, 7, "what is left of them is settled");
+        assert_eq!(world.losses().await, [LossKind::Dropped]);
+
+        let world = World::new(Faults::none(1), 3).await;
+        let (settled, done) = settle_again(&world, 0, 2).await;
+        settled.unwrap();
+        assert_eq!(done.seen, 0);
+        assert_eq!(world.losses().await, [LossKind::Dropped]);
+    });
+}
+
+#[test]
+fn records_that_cannot_be_read_in_time_are_no_loss_and_come_again() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 30).await;
+        world.stream.add("a", None, 0..30, false);
+        world.stream.state().throttled = 1_000;
+        let (settled, _) = settle_again(&world, 0, 29).await;
+        assert!(settled.unwrap_err().kind().is_retryable());
+        assert_eq!(world.pending(), 30);
+        assert_eq!(world.losses().await, []);
+        // What should be there and is not yet, is waited for until the time is over.
+        world.stream.state().throttled = 0;
+        world.stream.state().shard("a").unwrap().records.truncate(9);
+        let (settled, done) = settle_again(&world, 0, 29).await;
+        assert_eq!(settled.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(done.repaired, 9);
+    });
+}
+
+/// What a look may find that is not well, the loss that it is, and words of it.
+fn amiss(well: &Found) -> [(Found, LossKind, &'static str); 4] {
+    [
+        (
+            Found {
+                mappings: vec!["Disabled".into()],
+                ..well.clone()
+            },
+            LossKind::Off,
+            "is Disabled",
+        ),
+        (
+            Found {
+                mappings: Vec::new(),
+                ..well.clone()
+            },
+            LossKind::Off,
+            "has no event source mapping",
+        ),
+        (
+            Found {
+                stream_arn: None,
+                ..well.clone()
+            },
+            LossKind::OtherStream,
+            "is switched off",
+        ),
+        (
+            Found {
+                stream_arn: Some("another".into()),
+                ..well.clone()
+            },
+            LossKind::OtherStream,
+            "is another now",
+        ),
+    ]
+}
+
+#[test]
+fn a_look_is_one_change_and_tells_what_may_have_been_missed() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 0).await;
+        let on = switched_on(&world).await;
+        let well = |state: &str| Found {
+            mappings: vec!["Disabled".into(), state.into()],
+            stream_arn: Some(on.stream_arn.clone()),
+        };
+        let guard = guard(&world);
+        for state in ["Enabled", "Enabling", "Updating", "Creating"] {
+            let revision = world.guard().await.revision;
+            let losses = guard.note_look(&on, &well(state)).await.unwrap();
+            assert_eq!(losses, []);
+            assert_eq!(world.guard().await.revision, revision + 1);
+        }
+        world.table.set_clock(NOW + MOST_UNWATCHED_MS);
+        guard
+            .note_look(&world.guard().await, &well("Enabled"))
+            .await
+            .unwrap();
+        let on = world.guard().await;
+        assert!(on.looked_ms >= NOW + MOST_UNWATCHED_MS);
+        assert_eq!(on.losses, []);
+
+        for (found, kind, words) in amiss(&well("Enabled")) {
+            let losses = guard.note_look(&on, &found).await.unwrap();
+            let [loss] = &losses[..] else {
+                panic!("{losses:?}")
+            };
+            assert!(loss.kind == kind && loss.what.contains(words), "{loss:?}");
+            assert_eq!(world.guard().await.losses.last(), Some(loss));
+        }
+        let stored = world.guard().await;
+        let later = stored.looked_ms + MOST_UNWATCHED_MS + 1;
+        world.table.set_clock(later);
+        let losses = guard.note_look(&stored, &well("Enabled")).await.unwrap();
+        assert_eq!(losses[0].kind, LossKind::Unwatched);
+        let stored = world.guard().await;
+        assert_eq!(stored.guarded_since_ms(), Some(losses[0].at_ms + 1));
+    });
+}
+
+/// A look that was begun before the guard was switched on anew knows nothing of it.
+#[test]
+fn a_look_at_an_earlier_guard_changes_nothing() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 0).await;
+        let earlier = switched_on(&world).await;
+        switched_on(&world).await;
+        tokio::time::sleep(minutes(1)).await;
+        let before = world.guard().await;
+        let guard = guard(&world);
+        guard.note_look(&earlier, &Found::default()).await.unwrap();
+        let after = world.guard().await;
+        assert_eq!(
+            (after.losses, after.looked_ms),
+            (before.losses, before.looked_ms)
+        );
+    });
+}
