@@ -89,13 +89,21 @@ impl Event for Ask {
     }
 }
 
-/// Runs a function until Lambda ends the process. `handle` gets the parsed event and the time by which it
-/// should be done.
+/// What an invocation says beside its event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// The time by which the work should be done.
+    pub latest: Instant,
+    /// The ARN by which the function was invoked, with a version or an alias if it has one.
+    pub function_arn: String,
+}
+
+/// Runs a function until Lambda ends the process. `handle` gets the parsed event, and what else the invocation says.
 pub fn serve<E, O, F, Fut>(handle: F) -> std::result::Result<(), lambda_runtime::Error>
 where
     E: Event,
     O: Serialize,
-    F: Fn(std::sync::Arc<Setup>, E, Instant) -> Fut,
+    F: Fn(std::sync::Arc<Setup>, E, Invocation) -> Fut,
     Fut: Future<Output = Result<O>>,
 {
     crate::log::start(std::env::var("RUST_LOG").ok().as_deref());
@@ -115,7 +123,7 @@ where
                     let subject = request.as_ref().map(E::subject).unwrap_or_default();
                     let answer = async {
                         let answer = match request {
-                            Ok(request) => handle(setup, request, latest(&event.context)).await,
+                            Ok(request) => handle(setup, request, invocation(&event.context)).await,
                             Err(error) => Err(error),
                         };
                         answer.inspect_err(log_error)
@@ -155,6 +163,13 @@ async fn set_up() -> Result<Setup> {
         connection,
         checkpoints,
     })
+}
+
+fn invocation(context: &Context) -> Invocation {
+    Invocation {
+        latest: latest(context),
+        function_arn: context.invoked_function_arn.clone(),
+    }
 }
 
 /// The time by which an invocation must have finished its work.
