@@ -164,6 +164,7 @@ def lambda_environment(runtime_api):
         "LANG": "en_US.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "RUST_LOG": "info",
+        "TABLE_NAME": "stuff",
         "TZ": ":UTC",
         "_HANDLER": "bootstrap",
     }
