@@ -1,4 +1,4 @@
-//! The three functions as processes of this machine, each behind a Runtime API of the test's own (Lambda developer guide,
+//! The four functions as processes of this machine, each behind a Runtime API of the test's own (Lambda developer guide,
 //! Using the Lambda runtime API), which may end them at any moment.
 
 use std::collections::HashMap;
@@ -43,6 +43,8 @@ pub struct Fate {
 pub struct Functions {
     endpoint: String,
     checkpoints: String,
+    /// The URL of Lambda, for the function that asks it.
+    lambda: Option<String>,
     idle: Mutex<HashMap<&'static str, Vec<Function>>>,
 }
 
@@ -52,8 +54,26 @@ impl Functions {
         Functions {
             endpoint: endpoint.to_owned(),
             checkpoints: checkpoints.to_owned(),
+            lambda: None,
             idle: Mutex::default(),
         }
+    }
+
+    /// The same, with Lambda itself at this endpoint.
+    pub fn with_lambda(self, endpoint: &str) -> Functions {
+        Functions {
+            lambda: Some(endpoint.to_owned()),
+            ..self
+        }
+    }
+
+    /// The processes of a function that have no work.
+    pub fn idle(&self, name: &'static str) -> Vec<u32> {
+        let idle = self.idle.lock().unwrap();
+        let functions = idle.get(name).into_iter().flatten();
+        functions
+            .filter_map(|function| function.process.id())
+            .collect()
     }
 
     /// Invokes a function, in a process that has none to work on or in a new one.
@@ -61,7 +81,7 @@ impl Functions {
         let idle = self.idle.lock().unwrap().entry(name).or_default().pop();
         let mut function = match idle {
             Some(function) => function,
-            None => Function::start(name, &self.endpoint, &self.checkpoints).await,
+            None => Function::start(name, self).await,
         };
         let (invoked, alive) = function.invoke(payload, fate).await;
         if alive {
@@ -93,7 +113,7 @@ struct Api {
 }
 
 impl Function {
-    async fn start(name: &str, endpoint: &str, checkpoints: &str) -> Function {
+    async fn start(name: &str, functions: &Functions) -> Function {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await;
         let listener = listener.expect("there is a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
@@ -115,27 +135,31 @@ impl Function {
                 });
             }
         });
-        let process = Command::new(program(name))
+        let mut command = Command::new(program(name));
+        command
             .env_clear()
             // As Lambda and template.yaml set them.
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_REGION", "us-east-1")
-            .env("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
+            .env("AWS_ENDPOINT_URL_DYNAMODB", &functions.endpoint)
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("AWS_LAMBDA_FUNCTION_NAME", format!("backfill-{name}"))
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_LOG_GROUP_NAME", "group")
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "stream")
             .env("AWS_LAMBDA_RUNTIME_API", address)
-            .env("CHECKPOINT_TABLE", checkpoints)
+            .env("CHECKPOINT_TABLE", &functions.checkpoints)
             .env("RUST_LOG", "error")
+            .env("TABLE_NAME", "stuff")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
+            .kill_on_drop(true);
+        if let Some(lambda) = &functions.lambda {
+            command.env("AWS_ENDPOINT_URL_LAMBDA", lambda);
+        }
         Function {
-            process: process.expect("the function starts"),
+            process: command.spawn().expect("the function starts"),
             invocations: sender,
         }
     }

@@ -8,6 +8,7 @@ pub mod database;
 pub mod functions;
 pub mod live;
 pub mod observe;
+pub mod poller;
 pub mod roles;
 pub mod sandbox;
 pub mod screen;

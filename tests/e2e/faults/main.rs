@@ -5,6 +5,7 @@
 mod computed;
 mod execution;
 mod guard;
+mod guard_function;
 mod honest_end;
 mod kills;
 mod model;
