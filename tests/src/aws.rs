@@ -4,6 +4,7 @@
 mod bare;
 mod http;
 mod machine;
+mod mappings;
 mod running;
 mod server;
 mod stack;

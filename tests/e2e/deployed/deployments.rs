@@ -96,6 +96,28 @@ fn a_deployment_in_the_middle_of_a_run_harms_nothing() {
     });
 }
 
+/// CloudFormation leaves alone what is the same in both templates: a guard that was switched on since stays on over a deployment that
+/// changes something else.
+#[test]
+fn a_deployment_leaves_the_guard_on() {
+    with_deployments(async |aws| {
+        let guarded = ["TableName=guarded", "CreateTable=true", "Guard=true"];
+        let deploy = |more: &[&str]| {
+            let parameters = [&guarded[..], more].concat();
+            let is_deployed =
+                tokio::task::block_in_place(|| aws.deploy_another("guarded", &parameters));
+            assert!(is_deployed);
+        };
+        deploy(&[]);
+        aws.change_guard_mapping("guarded", &json!({"Enabled": true}));
+        let before = aws.guard_mapping("guarded");
+        assert_eq!(before["State"], "Enabled");
+        deploy(&["WorkerMemorySize=512", "LogRetentionDays=7"]);
+        assert_eq!(aws.guard_mapping("guarded"), before);
+        tokio::task::block_in_place(|| aws.delete("guarded"));
+    });
+}
+
 /// The stack of these tests is deployed with a tag.
 #[test]
 fn tags_of_a_stack_are_on_its_tables() {

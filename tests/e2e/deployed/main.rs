@@ -11,6 +11,7 @@ mod budget;
 mod computed;
 mod custom;
 mod deployments;
+mod guard;
 mod held;
 mod honest_end;
 mod never;

@@ -3,6 +3,7 @@
 
 mod access;
 mod evaluate;
+mod guard;
 mod lives;
 mod messages;
 mod network;

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use super::http::{request_form, request_json, request_list, request_with};
+use super::http::{request_form, request_json, request_list};
+use super::mappings;
 use super::server::{Folder, Server, end_of};
 use super::stack::{sam_deploy, start_ministack};
 use crate::command::{self, Ended};
@@ -119,23 +120,16 @@ impl Bare {
 
     /// The only event source mapping that there is.
     pub fn mapping(&self) -> Json {
-        let listed = request_list(self.port, "lambda", "/2015-03-31/event-source-mappings");
-        let mappings = listed["EventSourceMappings"].as_array();
-        let only = mappings.filter(|mappings| mappings.len() == 1);
-        only.unwrap_or_else(|| panic!("not one mapping: {listed}"))[0].clone()
+        let mappings = mappings::list(self.port);
+        let [only] = &mappings[..] else {
+            panic!("not one mapping: {mappings:?}")
+        };
+        only.clone()
     }
 
     /// Changes the settings of an event source mapping.
     pub fn change_mapping(&self, mapping: &Json, settings: &Json) {
-        let id = mapping["UUID"].as_str().expect("it has an id");
-        let path = format!("/2015-03-31/event-source-mappings/{id}");
-        let credential = "Credential=test/20260101/us-east-1/lambda/aws4_request";
-        let headers = format!(
-            "Content-Type: application/json\r\n\
-             Authorization: AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0"
-        );
-        let changed = request_with(self.port, "PUT", &path, &headers, &settings.to_string());
-        changed.expect("ministack changes it");
+        mappings::change(self.port, mapping, settings);
     }
 
     /// Everything that there is in the stand-in and that could cost something, sorted.

@@ -41,23 +41,27 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a ru
 pub const SCHEDULED: &str = r#"{"table":"scheduled","set":{"test":1}}"#;
 const SCHEDULE: &str = "VerifySchedule=at(2099-01-01T00:00:00)";
 
+/// The stack has a guard, which is off until somebody switches it on.
+const GUARD: &str = "Guard=true";
+
 /// What SAM is told to verify: it takes quotes away that are not escaped.
 static VERIFY_INPUT: LazyLock<String> =
     LazyLock::new(|| format!("VerifyInput={}", SCHEDULED.replace('"', "\\\"")));
 
 static AWS: LazyLock<Aws> =
-    LazyLock::new(|| Aws::start("deployed", false, &[SCHEDULE, &VERIFY_INPUT]));
+    LazyLock::new(|| Aws::start("deployed", false, &[SCHEDULE, &VERIFY_INPUT, GUARD]));
 
 static STRICT: LazyLock<Aws> = LazyLock::new(|| {
     // ministack takes DescribeAlarms for a call about all alarms.
     let policies = "OperatorPolicies=true";
     let alarms = "PauseWhenAlarm=*";
-    Aws::start("strict", true, &[policies, alarms, SCHEDULE, &VERIFY_INPUT])
+    let parameters = [policies, alarms, SCHEDULE, &VERIFY_INPUT, GUARD];
+    Aws::start("strict", true, &parameters)
 });
 
 static CHANGING: LazyLock<Aws> = LazyLock::new(|| Aws::start("changing", false, &[]));
 
-static CUSTOM: LazyLock<Aws> = LazyLock::new(|| Aws::start("custom", false, &[]));
+static CUSTOM: LazyLock<Aws> = LazyLock::new(|| Aws::start("custom", false, &[GUARD]));
 
 static MOTO: LazyLock<Moto> = LazyLock::new(|| Moto::start(&AWS));
 
@@ -617,7 +621,7 @@ fn deploy_from(dist: &Path, endpoint: &str, folder: &Folder) {
         "cloudformation deploy --template-file {packaged} --stack-name {STACK} --s3-bucket artefacts --s3-prefix {STACK} \
          --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --tags team=data \
          --parameter-overrides TableName=stuff CreateTable=true SavedQueries=false WatchIndexes=false {SCHEDULE} \
-         VerifyInput={SCHEDULED}"
+         VerifyInput={SCHEDULED} {GUARD}"
     ));
 }
 

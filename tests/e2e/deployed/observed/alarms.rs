@@ -101,6 +101,11 @@ fn alarms_and_dashboard_watch_what_is_reported() {
         let expected = [
             "execution-aborted",
             "execution-failed",
+            "guard-behind",
+            "guard-dead-letters",
+            "guard-failed",
+            "guard-lost",
+            "guard-repairs",
             "no-progress",
             "table-read-throttles",
             "table-write-throttles",
@@ -109,12 +114,20 @@ fn alarms_and_dashboard_watch_what_is_reported() {
             "worker-throttles",
         ];
         assert_eq!(names, expected.map(String::from).into());
-        assert_eq!(own, ["ItemsScanned".to_owned()].into());
+        let watched = [
+            "GuardFailed",
+            "GuardLosses",
+            "ItemsRepaired",
+            "ItemsScanned",
+        ];
+        assert_eq!(own, watched.map(String::from).into());
 
         let dashboard = aws.dashboard();
         let shown = assert_dashboard(&dashboard, &names);
         let reported: BTreeSet<String> = METRICS.iter().map(|m| m.name.to_owned()).collect();
         assert_eq!(shown, reported);
+        // This one is made of lines of the log by a filter.
+        own.remove("GuardLosses");
         assert!(own.is_subset(&reported));
     });
 }
@@ -178,9 +191,12 @@ fn assert_metric_widget(title: &str, properties: &Json) -> Vec<String> {
             [NAMESPACE, name, "Table", "stuff"] => own.push(name.to_owned()),
             ["AWS/DynamoDB", _, "TableName", "stuff"] => {}
             ["AWS/Lambda", _, "FunctionName", function] => {
-                let functions = ["planner", "worker", "verifier"];
+                let functions = ["planner", "worker", "verifier", "guard"];
                 let function = function.strip_prefix(&format!("{STACK}-"));
                 assert!(functions.contains(&function.unwrap()), "{title}");
+            }
+            ["AWS/SQS", _, "QueueName", queue] => {
+                assert_eq!(queue, format!("{STACK}-guard-dead-letters"), "{title}");
             }
             ["AWS/States", _, "StateMachineArn", arn] => {
                 assert!(arn.ends_with(&format!(":stateMachine:{STACK}")), "{arn}");

@@ -141,4 +141,46 @@ fn saved_queries_look_for_what_is_logged() {
         }
     }
     assert_eq!(looked_for, 3);
+    // A guard has no run.
+    let guard = code(&root().join("crates/core/src/guard"));
+    let old_writers = query("who writes the old shape");
+    let message = old_writers
+        .iter()
+        .find_map(|line| line.strip_prefix("| filter message = "))
+        .expect("what it looks for");
+    let logged = guard
+        .lines()
+        .find(|line| line.contains(message))
+        .expect("it is logged");
+    for field in ["table = ", "%key", "written_ms = "] {
+        assert!(logged.contains(field), "{field}: {logged}");
+    }
+    for field in ["table", "key", "written_ms"] {
+        assert!(old_writers[2].contains(field), "{field}: {old_writers:?}");
+    }
+}
+
+/// What raises the alarm on losses is what the guard logs of each, with its table.
+#[test]
+fn losses_are_logged_as_their_filter_looks_for_them() {
+    let template = std::fs::read_to_string(root().join("template.yaml")).expect("the template");
+    let filter = template
+        .lines()
+        .find(|line| line.contains("FilterPattern:"))
+        .expect("a filter");
+    let guard = code(&root().join("crates/core/src/guard"));
+    for (pattern, logged) in [
+        (
+            r#"$.message = "*no longer without a gap""#,
+            r#": what the guard has watched is no longer without a gap""#,
+        ),
+        (
+            r#"$.message = "the guard is off: *""#,
+            r#"tracing::error!(table, "the guard is off: {why}")"#,
+        ),
+    ] {
+        assert!(filter.contains(pattern), "{pattern}: {filter}");
+        assert!(guard.contains(logged), "{logged}");
+    }
+    assert!(filter.contains(r#"$.level = "ERROR""#), "{filter}");
 }

@@ -66,7 +66,7 @@ fn every_role_has_the_boundary_and_the_path_that_are_wanted() {
     let boundary = "arn:aws:iam::123456789012:policy/boundary";
     let template = template();
     let roles = of_type(&template, "AWS::IAM::Role");
-    assert_eq!(roles.len(), 5);
+    assert_eq!(roles.len(), 7);
     for role in roles.keys() {
         let wanted = [("PermissionsBoundary", boundary), ("RolePath", "/team/")];
         let stack = Stack::new("shop", &wanted);
@@ -114,6 +114,10 @@ fn keys_are_used_for_what_they_are_for() {
         (
             "VerifierFunctionRole",
             &[("table", false), ("checkpoints", true)],
+        ),
+        (
+            "GuardFunctionRole",
+            &[("table", true), ("checkpoints", true)],
         ),
     ] {
         let role = stack.at(&format!("/Resources/{role}/Properties/Policies"));

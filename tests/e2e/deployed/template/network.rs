@@ -32,6 +32,7 @@ fn messages_travel_encrypted() {
     for (policy, actions) in [
         ("AlarmTopicPolicy", "sns:Publish"),
         ("UndeliveredQueuePolicy", "sqs:*"),
+        ("GuardDeadLettersPolicy", "sqs:*"),
     ] {
         let statements = &template["Resources"][policy]["Properties"]["PolicyDocument"];
         let statements = statements["Statement"].as_array().expect("statements");
