@@ -1,7 +1,9 @@
 //! Functions with code of somebody's own, by the same template: those of `examples/custom-change`.
 
 use backfill_core::Value;
-use backfill_e2e::aws::{Aws, CHECKPOINTS, STACK, assert_same, run_to_end, with_custom_functions};
+use backfill_e2e::aws::{
+    Aws, CHECKPOINTS, STACK, assert_same, eventually, run_to_end, with_custom_functions,
+};
 use backfill_e2e::command::{Ended, program};
 use backfill_e2e::tables::{create, put_all, read_all};
 use backfill_e2e::visits::{KNOWN_AGENT, UNKNOWN_AGENT, VISITS, VISITS_KEYS, Visits};
@@ -71,6 +73,32 @@ fn honest_end_of_functions_with_code_of_your_own() {
             .values()
             .filter(|item| item.get("device") == Some(&Visits::known_device()));
         assert_eq!(known.count() as u64, visits.rejected);
+    });
+}
+
+/// What somebody writes in the old shape becomes what the code makes of it.
+#[test]
+fn a_guard_with_code_of_your_own() {
+    with_custom_functions(async |aws| {
+        aws.change_guard_mapping(STACK, &json!({"Enabled": false}));
+        let on = format!("guard on --stack-name {STACK} --table stuff --code user-agent");
+        custom(aws, &on).await.expect_code(0);
+        let id = Value::S("visit".into());
+        let item = [
+            ("id", id.clone()),
+            ("created", Value::N("1".into())),
+            ("agent", Value::S(KNOWN_AGENT.into())),
+        ];
+        let item = item.map(|(name, value)| (name.to_owned(), value)).into();
+        put_all(&aws.client, "stuff", &[item]).await;
+        let device = eventually("a repair", async || {
+            let items = aws.items_of("stuff").await.into_values();
+            let mut items = items.filter(|item| item.get("id") == Some(&id));
+            items.next()?.get("device").cloned()
+        });
+        assert_eq!(device.await, Visits::known_device());
+        let off = format!("guard off --stack-name {STACK} --table stuff");
+        custom(aws, &off).await.expect_code(0);
     });
 }
 

@@ -1,13 +1,14 @@
 //! Least privilege: the deployed functions with their roles enforced. Each role is enough, each of its actions is needed,
 //! and those of planner and verifier cannot write to the target table.
 
-use backfill_core::Value;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use backfill_core::{Item, Value};
 use backfill_e2e::aws::{
     Aws, STACK, assert_same, eventually, input, run_id, run_to_end, tool, with_roles_enforced,
 };
 use backfill_e2e::command::Ended;
 use backfill_e2e::roles::{Iam, assert_denied};
-use backfill_e2e::tables::{migrated, stuff};
+use backfill_e2e::tables::{migrated, put_all, stuff};
 use backfill_e2e::wire::{Call, Verdict};
 use serde_json::{Value as Json, json};
 
@@ -32,6 +33,7 @@ fn roles_allow_what_a_run_needs_and_nothing_else() {
         planner_and_verifier_cannot_write(aws, &iam).await;
         operators_do_what_their_policies_are_for(aws, &iam).await;
         the_schedule_starts_executions_alone(aws, &iam);
+        each_action_of_the_guard_is_needed(aws, &iam).await;
     });
 }
 
@@ -184,6 +186,118 @@ async fn planner_and_verifier_cannot_write(aws: &Aws, iam: &Iam) {
         assert_denied(&client, "stuff", &item).await;
         assert_eq!(aws.items_of("stuff").await, before);
     }
+}
+
+/// What asks the guard function for something that needs an action of its role: events as Lambda brings them.
+struct Asked {
+    stream: String,
+    /// The sequence number of a record in it.
+    sequence: String,
+    shard: String,
+}
+
+impl Asked {
+    async fn of(aws: &Aws) -> Asked {
+        let stream = aws.guard_mapping(STACK)["EventSourceArn"].clone();
+        let stream = stream.as_str().expect("an ARN").to_owned();
+        let (shard, sequence) = aws.first_record(&stream);
+        Asked {
+            stream,
+            sequence,
+            shard,
+        }
+    }
+
+    /// A record of this item, as it was written.
+    fn record(&self, item: &Item) -> Json {
+        let keys: Item = item
+            .iter()
+            .filter(|(name, _)| ["id", "created"].contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        json!({"Records": [{"eventSource": "aws:dynamodb", "eventSourceARN": self.stream, "eventName": "INSERT", "eventID": "1",
+            "dynamodb": {"ApproximateCreationDateTime": 1.8e9, "Keys": keys, "NewImage": item, "SequenceNumber": self.sequence,
+                "SizeBytes": 9, "StreamViewType": "NEW_IMAGE"}}]})
+    }
+
+    /// A message about a record that was given up.
+    fn message(&self) -> Json {
+        let body = json!({"DDBStreamBatchInfo": {"shardId": self.shard, "startSequenceNumber": self.sequence,
+            "endSequenceNumber": self.sequence, "streamArn": self.stream}});
+        json!({"Records": [{"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:any",
+            "messageId": "m-1", "body": body.to_string()}]})
+    }
+}
+
+/// Takes away one action of the guard after the other: what needs it fails, and names it in the answer or in the log.
+async fn each_action_of_the_guard_is_needed(aws: &Aws, iam: &Iam) {
+    aws.change_guard_mapping(STACK, &json!({"Enabled": false}));
+    let on = format!("guard on --stack-name {STACK} --table stuff --set guarded=1");
+    run_to_end(aws.backfill(&on)).await.expect_code(0);
+    // From here on the test brings it what it is to do.
+    aws.change_guard_mapping(STACK, &json!({"Enabled": false}));
+    let asked = Asked::of(aws).await;
+    let look = json!({"look": true});
+    let tables = iam.role("GuardFunctionRole");
+    let mut stream = iam.role_with("GuardFunctionRole", "stream");
+    // ministack does not know which stream a call is about.
+    stream.widen("ReadStream");
+    // The mapping is off, which a look finds.
+    let found = aws.invoke_guard(&look);
+    assert_eq!(found["losses"][0]["kind"], "off", "{found}");
+    assert_eq!(
+        aws.invoke_guard(&asked.message()),
+        json!({"batchItemFailures": []})
+    );
+    let mut number = 0;
+    for role in [tables, stream] {
+        for (statement, action) in role.actions() {
+            let event = match action.as_str() {
+                // Lambda itself asks, before it makes a mapping.
+                "dynamodb:ListStreams" => continue,
+                "dynamodb:UpdateItem" => {
+                    let mut item = stuff(number);
+                    item.retain(|name, _| ["id", "created"].contains(&name.as_str()));
+                    put_all(&aws.client, "stuff", &[item.clone()]).await;
+                    asked.record(&item)
+                }
+                "dynamodb:GetItem" | "dynamodb:GetRecords" | "dynamodb:GetShardIterator" => {
+                    asked.message()
+                }
+                _ => look.clone(),
+            };
+            number += 1;
+            let before = aws.logs("guard").matches(action.as_str()).count();
+            role.deny(&statement, &action);
+            let answer = aws.invoke_guard(&event);
+            role.restore();
+            let said = aws.logs("guard").matches(action.as_str()).count() > before;
+            assert!(
+                answer.to_string().contains(&action) || said,
+                "without {action} of {statement}: {answer}"
+            );
+        }
+    }
+    assert_eq!(number, 9);
+    cannot_write_elsewhere(aws, iam).await;
+    let off = format!("guard off --stack-name {STACK} --table stuff");
+    run_to_end(aws.backfill(&off)).await.expect_code(0);
+}
+
+/// With what the guard function is allowed, other tables are refused. ministack knows no condition by leading keys: that of its records
+/// stands in `template/guard.rs`.
+async fn cannot_write_elsewhere(aws: &Aws, iam: &Iam) {
+    let client = iam.role("GuardFunctionRole").assume().await;
+    let scan = client.scan().table_name("stuff").send().await;
+    assert_eq!(
+        scan.expect_err("it reads no table").code(),
+        Some("AccessDeniedException")
+    );
+    let before = aws.items_of("other").await;
+    let mut item = stuff(0);
+    item.insert("test".into(), Value::N("666".into()));
+    assert_denied(&client, "other", &item).await;
+    assert_eq!(aws.items_of("other").await, before);
 }
 
 /// The schedule's role starts executions of this state machine, for which it needs its one action, and does nothing else.

@@ -23,11 +23,10 @@ use crate::stack::{
 #[test]
 fn clean_run() {
     deployed(async |aws| {
-        // The table that the stack has created.
-        let table = aws.fill("stuff", 400).await;
-        let input = input("stuff", json!({}));
-        let tap = aws.wire.listen("stuff");
-        let ended = run_to_end(aws.backfill(&start("stuff", "")))
+        let table = aws.table("clean", 400).await;
+        let input = input("clean", json!({}));
+        let tap = aws.wire.listen("clean");
+        let ended = run_to_end(aws.backfill(&start("clean", "")))
             .await
             .expect_code(0);
         table.assert_migrated().await;
@@ -37,7 +36,7 @@ fn clean_run() {
             &result,
             &[
                 ("run_id", json!(run_id(&input))),
-                ("table", json!("stuff")),
+                ("table", json!("clean")),
                 ("status", json!("succeeded")),
                 ("passes", json!(1)),
                 ("scanned", json!(400)),

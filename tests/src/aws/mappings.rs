@@ -60,4 +60,24 @@ impl Aws {
         let path = format!("/2015-03-31/functions/{STACK}-guard/invocations?Qualifier=live");
         request_path(self.port, "lambda", "POST", &path, &event.to_string())
     }
+
+    /// The first record of a stream: its shard and its sequence number.
+    pub fn first_record(&self, stream: &str) -> (String, String) {
+        let call = |operation: &str, body: Json| {
+            let target = format!("DynamoDBStreams_20120810.{operation}");
+            request_json(self.port, "dynamodb", &target, &body)
+        };
+        let described = call("DescribeStream", json!({"StreamArn": stream}));
+        let shard = &described["StreamDescription"]["Shards"][0]["ShardId"];
+        let iterator =
+            json!({"StreamArn": stream, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"});
+        let iterator = call("GetShardIterator", iterator);
+        let records = call(
+            "GetRecords",
+            json!({"ShardIterator": iterator["ShardIterator"], "Limit": 1}),
+        );
+        let sequence = &records["Records"][0]["dynamodb"]["SequenceNumber"];
+        let text = |json: &Json| json.as_str().expect("a text").to_owned();
+        (text(shard), text(sequence))
+    }
 }

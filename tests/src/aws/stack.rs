@@ -216,7 +216,13 @@ impl Aws {
         change(&mut definition);
         let path = changed.join("definition.asl.json");
         std::fs::write(path, definition.to_string()).expect("written");
-        for function in ["PlannerFunction", "WorkerFunction", "VerifierFunction"] {
+        let functions = [
+            "PlannerFunction",
+            "WorkerFunction",
+            "VerifierFunction",
+            "GuardFunction",
+        ];
+        for function in functions {
             let from = built.with_file_name(function).join("bootstrap");
             let to = changed.join(function);
             std::fs::create_dir_all(&to).expect("a folder for a function");

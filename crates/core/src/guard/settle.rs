@@ -215,7 +215,7 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         for hour in settled.hours.values() {
             // Counts are for people, and nothing is decided by them.
             if let Err(error) = self.store.add_to_guard_hour(table, hour).await {
-                tracing::debug!(
+                tracing::warn!(
                     error = error.report(),
                     table,
                     "part of what the guard counts is lost"

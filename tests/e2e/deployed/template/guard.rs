@@ -229,7 +229,12 @@ fn the_guard_does_what_it_is_for_and_nothing_else() {
         json!({"dynamodb:LeadingKeys": ["#guard:stuff"]}),
         "crates/core/src/records/places.rs"
     );
+}
 
+/// Its schedule may invoke it, for the schedules of its group alone, and nothing else.
+#[test]
+fn the_schedule_of_looks_invokes_the_guard_alone() {
+    let stack = guarded(&[]);
     let role = stack.at("/Resources/GuardScheduleRole/Properties");
     let trust = &role["AssumeRolePolicyDocument"]["Statement"][0];
     let group = stack.at("/Resources/GuardScheduleGroup/Properties/Name");
