@@ -13,7 +13,7 @@ mod settle;
 mod unseen;
 
 pub use again::GivenUp;
-pub use begin::{MOST_UNWATCHED_MS, RECORD_KNOWN_FOR_MS, SwitchOn};
+pub use begin::{MOST_UNWATCHED_MS, SwitchOn};
 pub use claim::{Claim, Looked};
 pub use follow::{Follower, Tell, Told};
 pub use look::Found;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use backfill_core::clock::now_ms;
 use backfill_core::guard::SwitchOn;
 use backfill_core::ports::ReadAccess as _;
 use backfill_core::ports::guard::{GuardReader as _, GuardStore as _};
@@ -68,9 +69,8 @@ impl Guarded {
             stream_arn: poller.stream_arn.clone(),
             watcher: Watcher::Function,
             by: "a test".into(),
-            now_ms: access.now_ms(),
         };
-        on.begin(&store).await.unwrap();
+        on.begin(&store, now_ms).await.unwrap();
         Guarded {
             database,
             store,
@@ -305,7 +305,7 @@ async fn a_guard_that_is_off_does_nothing_from_the_next_batch_on() {
     assert_eq!(guarded.done().await.repaired, 1);
     let mut off = guarded.guard().await;
     off.revision += 1;
-    off.off_ms = Some(guarded.on.now_ms + 1);
+    off.off_ms = Some(now_ms());
     guarded.store.save_guard(&off).await.unwrap();
     let batch = guarded.poller.batch(100).await.unwrap();
     assert_eq!(answer(&functions, &batch, FATE).await, all_settled());
@@ -314,7 +314,7 @@ async fn a_guard_that_is_off_does_nothing_from_the_next_batch_on() {
     assert_eq!(guarded.done().await.repaired, 1);
     assert_eq!(guarded.guard().await, off);
 
-    guarded.on.begin(&guarded.store).await.unwrap();
+    guarded.on.begin(&guarded.store, now_ms).await.unwrap();
     assert_eq!(answer(&functions, &batch, FATE).await, all_settled());
     assert_eq!(guarded.done().await.repaired, 2);
     assert_eq!(guarded.losses().await, [LossKind::Off]);

@@ -1,10 +1,10 @@
 //! A guard: the stream that it watches, and one that watches it in this process.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use backfill_core::clock::now_ms;
-use backfill_core::guard::{Follower, Guard, RECORD_KNOWN_FOR_MS, SwitchOn, Told};
+use backfill_core::guard::{Follower, Guard, SwitchOn, Told};
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::guard::GuardReader as _;
 use backfill_core::records::{GuardHour, GuardRecord, Watcher};
@@ -53,17 +53,7 @@ pub fn switch_on(spec: Spec, keys: KeySchema, stream_arn: String, watcher: Watch
         stream_arn,
         watcher,
         by: owner::this_process().brief(),
-        now_ms: now_ms(),
     }
-}
-
-/// Waits until a count that begins is one of a table that is watched: whoever switches a guard on verifies next, and what functions have
-/// read of the record before is good for some seconds.
-pub async fn wait_until_it_counts(guard: &GuardRecord) {
-    let left_ms = guard
-        .guarded_since_ms()
-        .map_or(0, |since_ms| since_ms.saturating_sub(now_ms()));
-    tokio::time::sleep(Duration::from_millis(left_ms.min(RECORD_KNOWN_FOR_MS))).await;
 }
 
 /// What was done so far.
@@ -86,7 +76,7 @@ pub async fn watch(
     let stop = signals::stop_on_signal(
         "stopping after what is in flight; press ctrl-C again to stop at once",
     );
-    let guard = on.begin(checkpoints).await?;
+    let guard = on.begin(checkpoints, now_ms).await?;
     // From here on there is something to lose.
     connection.stay_patient();
     say!("{}", begun(&guard));

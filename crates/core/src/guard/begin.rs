@@ -1,9 +1,10 @@
 //! Switching a guard on: its record, made or taken over.
 
 use crate::clock::rfc3339;
+use crate::guard::settle::change;
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::guard::GuardStore;
-use crate::records::{GuardRecord, Loss, LossKind, Watcher};
+use crate::records::{GuardRecord, HOUR_MS, Loss, LossKind, Watcher};
 use crate::table::KeySchema;
 use crate::{Error, ErrorKind, Result, Spec};
 
@@ -11,9 +12,8 @@ use crate::{Error, ErrorKind, Result, Spec};
 /// The hour between is for clocks and for catching up.
 pub const MOST_UNWATCHED_MS: u64 = 23 * 3_600_000;
 
-/// Longest time that a guard function goes by what it has read of the record. A batch that it is handed meanwhile may be passed by a guard
-/// that is off, or settled for another change, so the claim of one that is switched on begins after that.
-pub const RECORD_KNOWN_FOR_MS: u64 = 10_000;
+/// So far ahead lies the begin of a guard of which nobody has noted yet that its record is stored: longer than any call is on its way.
+const NOT_YET_MS: u64 = HOUR_MS;
 
 /// Tries to store a record that others change as well.
 const TRIES: u32 = 20;
@@ -31,27 +31,35 @@ pub struct SwitchOn {
     pub watcher: Watcher,
     /// Who switches it on, for a person.
     pub by: String,
-    /// Now, in milliseconds since 1970.
-    pub now_ms: u64,
 }
 
 impl SwitchOn {
     /// Stores the guard's record as one that is on, for whoever watches from now on: it has a generation of its own. A guard that is on
     /// already goes on, with a loss if it may have missed something; one that was off begins anew.
     ///
+    /// One that begins counts from when its record is known to be stored. Whoever settles records reads the guard's record after the items
+    /// of those were written, so what is written from then on is settled by this guard. What was written a moment before may be settled
+    /// by what the record was, however short that moment. `clock` tells the time, in milliseconds since 1970.
+    ///
     /// Errors: `InvalidInput`, naming `guard`, if another guard is on for the table; `Conflict` if others change the record again and
-    /// again; those of the store.
-    pub async fn begin<S: GuardStore>(&self, store: &S) -> Result<GuardRecord> {
+    /// again; those of the store. The guard may be on after an error of the store: it is switched on by another try.
+    pub async fn begin<S: GuardStore>(
+        &self,
+        store: &S,
+        clock: impl Fn() -> u64,
+    ) -> Result<GuardRecord> {
         let until = Until::after(PATIENCE);
         let mut conflict = None;
         for _ in 0..TRIES {
             let stored = retry(&until, || store.guard(&self.spec.table)).await?;
+            let now_ms = clock();
             let guard = match stored {
-                None => self.first(),
-                Some(stored) if stored.is_on() => self.resumed(stored)?,
-                Some(stored) => self.again(stored),
+                None => self.first(now_ms),
+                Some(stored) if stored.is_on() => self.resumed(stored, now_ms)?,
+                Some(stored) => self.again(stored, now_ms),
             };
             match retry(&until, || store.save_guard(&guard)).await {
+                Ok(()) if guard.since_ms > now_ms => return counted(store, guard, clock()).await,
                 Ok(()) => return Ok(guard),
                 Err(error) if error.kind() == ErrorKind::Conflict => conflict = Some(error),
                 Err(error) => return Err(error),
@@ -66,12 +74,7 @@ impl SwitchOn {
         Err(conflict.unwrap_or_else(never))
     }
 
-    fn first(&self) -> GuardRecord {
-        let later_ms = match self.watcher {
-            Watcher::Function => RECORD_KNOWN_FOR_MS,
-            // It reads the stream after the record is stored.
-            Watcher::Process => 0,
-        };
+    fn first(&self, now_ms: u64) -> GuardRecord {
         GuardRecord {
             revision: 1,
             spec: self.spec.clone(),
@@ -79,25 +82,25 @@ impl SwitchOn {
             stream_arn: self.stream_arn.clone(),
             watcher: self.watcher,
             generation: 1,
-            since_ms: self.now_ms + later_ms,
+            since_ms: now_ms + NOT_YET_MS,
             off_ms: None,
             by: self.by.clone(),
-            looked_ms: self.now_ms,
+            looked_ms: now_ms,
             losses: Vec::new(),
         }
     }
 
     /// The successor of a guard that was off.
-    fn again(&self, stored: GuardRecord) -> GuardRecord {
+    fn again(&self, stored: GuardRecord, now_ms: u64) -> GuardRecord {
         let mut guard = GuardRecord {
             revision: stored.revision + 1,
             generation: stored.generation + 1,
             losses: stored.losses,
-            ..self.first()
+            ..self.first(now_ms)
         };
-        let off_ms = stored.off_ms.unwrap_or(self.now_ms);
+        let off_ms = stored.off_ms.unwrap_or(now_ms);
         guard.lose(Loss {
-            at_ms: self.now_ms,
+            at_ms: now_ms,
             kind: LossKind::Off,
             what: format!("the guard was off since {}", rfc3339(off_ms)),
         });
@@ -105,15 +108,17 @@ impl SwitchOn {
     }
 
     /// The successor of a guard that is on.
-    fn resumed(&self, stored: GuardRecord) -> Result<GuardRecord> {
+    fn resumed(&self, stored: GuardRecord, now_ms: u64) -> Result<GuardRecord> {
         self.refuse_another(&stored)?;
         let mut guard = stored;
         guard.revision += 1;
         guard.generation += 1;
         guard.by.clone_from(&self.by);
-        let at_ms = self.now_ms;
+        // It was stored before it was read, whether or not that was noted.
+        guard.since_ms = guard.since_ms.min(now_ms);
+        let at_ms = now_ms;
         let loss = |kind, what| Loss { at_ms, kind, what };
-        if guard.looked_ms + MOST_UNWATCHED_MS < self.now_ms {
+        if guard.looked_ms + MOST_UNWATCHED_MS < now_ms {
             let since = rfc3339(guard.looked_ms);
             let what = format!("nobody has watched the stream since {since}");
             guard.lose(loss(LossKind::Unwatched, what));
@@ -126,7 +131,7 @@ impl SwitchOn {
             guard.lose(loss(LossKind::OtherStream, what));
             guard.stream_arn.clone_from(&self.stream_arn);
         }
-        guard.looked_ms = self.now_ms;
+        guard.looked_ms = now_ms;
         Ok(guard)
     }
 
@@ -157,4 +162,16 @@ impl SwitchOn {
             ),
         ))
     }
+}
+
+/// Notes that a guard which has begun counts from now on: its record is stored.
+async fn counted<S: GuardStore>(store: &S, guard: GuardRecord, now_ms: u64) -> Result<GuardRecord> {
+    let is_ours = |record: &GuardRecord| record.generation == guard.generation;
+    let noted = change(store, guard.table(), |record| {
+        if is_ours(record) {
+            record.since_ms = record.since_ms.min(now_ms);
+        }
+    });
+    // Whoever has taken it over has noted it.
+    Ok(noted.await?.filter(is_ours).unwrap_or(guard))
 }

@@ -22,7 +22,7 @@ async fn switched_on(world: &World) -> GuardRecord {
         watcher: Watcher::Function,
         ..world.switch_on()
     };
-    on.begin(&world.store).await.unwrap()
+    world.begin(&on).await.unwrap()
 }
 
 /// Has the records from one to another of shard `a` settled again.

@@ -11,7 +11,7 @@ use crate::world::{NOW, World, minutes};
 
 /// A position that an earlier process has stored.
 async fn store(world: &World, shard: &str, settled: Option<u64>, at_ms: u64) {
-    let guard = world.switch_on().begin(&world.store).await.unwrap();
+    let guard = world.begin(&world.switch_on()).await.unwrap();
     let position = ShardPosition {
         shard: shard.into(),
         stream_arn: guard.stream_arn,
@@ -127,7 +127,7 @@ fn a_stream_that_was_made_anew_is_read_from_its_begin() {
         store(&world, "a", Some(15), NOW).await;
         let mut on = world.switch_on();
         on.stream_arn.push('2');
-        let guard = on.begin(&world.store).await.unwrap();
+        let guard = world.begin(&on).await.unwrap();
         let stop = tokio_util::sync::CancellationToken::new();
         let later = async {
             tokio::time::sleep(minutes(1)).await;

@@ -1,15 +1,18 @@
 //! The record of a guard that is switched on, taken over, or refused.
 
+use std::time::Duration;
+
 use backfill_core::ErrorKind;
-use backfill_core::guard::{MOST_UNWATCHED_MS, RECORD_KNOWN_FOR_MS, SwitchOn};
-use backfill_core::ports::guard::GuardStore as _;
+use backfill_core::guard::{MOST_UNWATCHED_MS, SwitchOn};
+use backfill_core::ports::ReadAccess as _;
+use backfill_core::ports::guard::{GuardReader as _, GuardStore as _};
 use backfill_core::records::{GuardRecord, LossKind, Watcher};
-use backfill_testkit::{Faults, in_virtual_time};
+use backfill_testkit::{Faults, Still, in_virtual_time};
 
 use crate::world::{NOW, World};
 
-async fn begun(world: &World, on: &SwitchOn) -> GuardRecord {
-    let guard = on.begin(&world.store).await.unwrap();
+async fn begun(world: &World, on: &SwitchOn, now_ms: u64) -> GuardRecord {
+    let guard = on.begin(&world.store, || now_ms).await.unwrap();
     assert_eq!(world.guard().await, guard);
     guard
 }
@@ -19,23 +22,21 @@ fn a_guard_that_is_on_goes_on_and_tells_what_it_may_have_missed() {
     in_virtual_time(1, async {
         let world = World::new(Faults::none(1), 0).await;
         let mut on = world.switch_on();
-        on.now_ms = NOW;
-        let first = begun(&world, &on).await;
-        assert_eq!((first.revision, first.generation), (1, 1));
+        let first = begun(&world, &on, NOW).await;
+        assert_eq!((first.revision, first.generation), (2, 1));
         assert_eq!(first.guarded_since_ms(), Some(NOW));
 
-        on.now_ms = NOW + MOST_UNWATCHED_MS;
-        let second = begun(&world, &on).await;
-        assert_eq!((second.revision, second.generation), (2, 2));
+        let second = begun(&world, &on, NOW + MOST_UNWATCHED_MS).await;
+        assert_eq!((second.revision, second.generation), (3, 2));
         assert_eq!(second.guarded_since_ms(), Some(NOW));
 
-        on.now_ms += MOST_UNWATCHED_MS + 1;
-        let third = begun(&world, &on).await;
+        let late = NOW + 2 * MOST_UNWATCHED_MS + 1;
+        let third = begun(&world, &on, late).await;
         assert_eq!(third.losses[0].kind, LossKind::Unwatched);
-        assert_eq!(third.guarded_since_ms(), Some(on.now_ms + 1));
+        assert_eq!(third.guarded_since_ms(), Some(late + 1));
 
         on.stream_arn.push('x');
-        let fourth = begun(&world, &on).await;
+        let fourth = begun(&world, &on, late).await;
         let kinds: Vec<LossKind> = fourth.losses.iter().map(|loss| loss.kind).collect();
         assert_eq!(kinds, [LossKind::Unwatched, LossKind::OtherStream]);
         assert_eq!(fourth.stream_arn, on.stream_arn);
@@ -46,15 +47,14 @@ fn a_guard_that_is_on_goes_on_and_tells_what_it_may_have_missed() {
 fn another_guard_that_is_on_is_refused_and_one_that_is_off_makes_room() {
     in_virtual_time(1, async {
         let world = World::new(Faults::none(1), 0).await;
-        let mut on = world.switch_on();
-        on.now_ms = NOW;
-        let first = begun(&world, &on).await;
+        let on = world.switch_on();
+        let first = begun(&world, &on, NOW).await;
         let mut other = on.clone();
         other.spec.update = "SET test = :other".into();
         let mut function = on.clone();
         function.watcher = Watcher::Function;
         for (refused, why) in [(&other, "another change"), (&function, "by a process")] {
-            let error = refused.begin(&world.store).await.unwrap_err();
+            let error = refused.begin(&world.store, || NOW).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             let words = error.to_string();
             assert!(
@@ -68,37 +68,64 @@ fn another_guard_that_is_on_is_refused_and_one_that_is_off_makes_room() {
         off.revision += 1;
         off.off_ms = Some(NOW + 1);
         world.store.save_guard(&off).await.unwrap();
-        other.now_ms = NOW + 9;
-        let again = begun(&world, &other).await;
-        assert_eq!((again.revision, again.generation), (3, 2));
+        let again = begun(&world, &other, NOW + 9).await;
+        assert_eq!((again.revision, again.generation), (5, 2));
         assert_eq!(again.losses[0].kind, LossKind::Off);
         assert_eq!(again.guarded_since_ms(), Some(NOW + 10));
     });
 }
 
-/// guarded: instances of a function go for a while by what they have read of the record, so that they may still pass what is written right
-/// after a guard is switched on. A count that begins then is no proof yet.
+/// guarded: a batch of records is settled by what the guard's record was when it was read, and until the record is stored that may be
+/// nothing. A count that begins then is no proof.
 #[test]
-fn guarded_by_functions_only_once_none_of_them_goes_by_an_older_record() {
+fn guarded_since_the_record_is_known_to_be_stored_however_long_that_takes() {
+    for seed in 0..50 {
+        in_virtual_time(seed, async {
+            let world = World::new(Faults::worst(seed, 0.3, 0.3), 0).await;
+            let still = world.store.by::<Still>(Still);
+            for generation in 1..3 {
+                let stored_ms = async {
+                    loop {
+                        let stored = still.guard("stuff").await.unwrap();
+                        if stored.is_some_and(|stored| stored.generation == generation) {
+                            return world.table.now_ms();
+                        }
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                let on = world.switch_on();
+                let (begun, stored_ms) = tokio::join!(world.begin(&on), stored_ms);
+                let mut guard = begun.unwrap();
+                let since_ms = guard.guarded_since_ms().unwrap();
+                let now_ms = world.table.now_ms();
+                assert!(
+                    (stored_ms - 1..=now_ms).contains(&since_ms),
+                    "seed {seed}: stored at {stored_ms}, counts from {since_ms}, now {now_ms}"
+                );
+                guard.revision += 1;
+                guard.off_ms = Some(now_ms);
+                still.save_guard(&guard).await.unwrap();
+            }
+        });
+    }
+}
+
+/// Whoever switched it on died before that was noted: the next one has read it, so it is stored.
+#[test]
+fn guarded_since_the_next_process_has_seen_the_record_if_the_first_one_died() {
     in_virtual_time(1, async {
         let world = World::new(Faults::none(1), 0).await;
-        let mut on = world.switch_on();
-        (on.watcher, on.now_ms) = (Watcher::Function, NOW);
-        let first = begun(&world, &on).await;
-        assert_eq!(first.guarded_since_ms(), Some(NOW + RECORD_KNOWN_FOR_MS));
-
-        // It is on: what functions have read of it is as it was.
-        on.now_ms = NOW + 60_000;
-        let second = begun(&world, &on).await;
-        assert_eq!(second.guarded_since_ms(), first.guarded_since_ms());
-
-        let mut off = second;
-        off.revision += 1;
-        off.off_ms = Some(NOW + 70_000);
-        world.store.save_guard(&off).await.unwrap();
-        on.now_ms = NOW + 71_000;
-        let again = begun(&world, &on).await;
-        let since_ms = on.now_ms + RECORD_KNOWN_FOR_MS;
-        assert_eq!(again.guarded_since_ms(), Some(since_ms));
+        let on = world.switch_on();
+        // One read, one write, and no answer to it.
+        world.faults.crash_at(3);
+        tokio::select! {
+            _ = world.begin(&on) => panic!("it died"),
+            () = world.faults.crashed() => {}
+        }
+        world.faults.restart();
+        assert!(world.guard().await.since_ms > world.table.now_ms());
+        let now_ms = world.table.now_ms() + 60_000;
+        let second = begun(&world, &on, now_ms).await;
+        assert_eq!(second.guarded_since_ms(), Some(now_ms));
     });
 }

@@ -52,8 +52,12 @@ impl World {
             stream_arn: "arn:aws:dynamodb:us-east-1:1:table/stuff/stream/1".into(),
             watcher: Watcher::Process,
             by: "a test".into(),
-            now_ms: self.table.now_ms(),
         }
+    }
+
+    /// Switches the guard on, or takes it over.
+    pub async fn begin(&self, on: &SwitchOn) -> Result<GuardRecord> {
+        on.begin(&self.store, || self.table.now_ms()).await
     }
 
     /// The guard as it is stored.
@@ -72,7 +76,7 @@ impl World {
 
     /// A process that switches the guard on, or takes it over, and follows until `stop`.
     pub async fn follow(&self, stop: &CancellationToken) -> Result<()> {
-        let guard = self.switch_on().begin(&self.store).await?;
+        let guard = self.begin(&self.switch_on()).await?;
         self.follow_as(&guard, stop).await
     }
 

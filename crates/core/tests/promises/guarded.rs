@@ -50,6 +50,8 @@ struct Watched {
     guard: Guard<ModelTable, ModelStore>,
     /// The records as they are.
     still: MemoryStore<Still>,
+    /// The records by the way of whoever switches the guard.
+    operator: ModelStore,
     /// When the last count began that has found nothing pending; in milliseconds since 1970.
     proof_ms: Cell<Option<u64>>,
     seen: RefCell<Seen>,
@@ -86,6 +88,7 @@ impl Watched {
         };
         Watched {
             still: world.store.by(Still),
+            operator: world.store.by(Faults::worst(seed ^ 0x0be7, 0.1, 0.05)),
             stream,
             faults,
             guard,
@@ -108,9 +111,24 @@ impl Watched {
             stream_arn: self.stream.arn().into(),
             watcher,
             by: "a test".into(),
-            now_ms: self.now_ms(),
         };
-        on.begin(&self.still).await.unwrap()
+        on.begin(&self.operator, || self.now_ms()).await.unwrap()
+    }
+
+    /// Switches the guard on after an event. After one that counts, others count at that moment, beside writers.
+    async fn switch_on_beside_counts(
+        &self,
+        event: Event,
+        watcher: Watcher,
+        random: &mut fastrand::Rng,
+    ) {
+        match event {
+            Event::OffAndMended => {
+                let counts = self.verify_beside_writers(random);
+                tokio::join!(biased; self.switch_on(watcher), counts);
+            }
+            _ => drop(self.switch_on(watcher).await),
+        }
     }
 
     async fn switch_off(&self) {
@@ -454,7 +472,6 @@ impl ByFunctions {
         let function = Function {
             guard: watched.guard.clone(),
             stream: watched.stream.by(watched.faults.clone()),
-            cached: RefCell::default(),
             done: RefCell::default(),
         };
         ByFunctions {
@@ -510,10 +527,9 @@ impl ByFunctions {
         if let Event::OffAndMended = event {
             run_to_the_end(&watched.world, random).await;
         }
-        watched.switch_on(Watcher::Function).await;
-        if let Event::OffAndMended = event {
-            watched.verify_beside_writers(random).await;
-        }
+        watched
+            .switch_on_beside_counts(event, Watcher::Function, random)
+            .await;
     }
 
     /// Waits until every record is seen.

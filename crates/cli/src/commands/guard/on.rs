@@ -1,5 +1,6 @@
 //! `backfill guard on`: switches the guard of a stack on.
 
+use backfill_core::clock::now_ms;
 use backfill_core::engine::own_records::refuse_own_table;
 use backfill_core::engine::planner::describe;
 use backfill_core::guard::refuse_unfit;
@@ -54,9 +55,8 @@ pub async fn on(args: OnArgs) -> Result<Ending> {
         Watcher::Function,
     );
     // The record first: a function that is handed records without one passes them.
-    let stored = on.begin(&checkpoints).await?;
+    let stored = on.begin(&checkpoints, now_ms).await?;
     mapping::switch(&mapping, true, &connection).await?;
-    guard::wait_until_it_counts(&stored).await;
     let switched = Switched::of(&stored);
     say!("{}", switched.sentence(&args.stack_name));
     if args.json {

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use backfill_core::guard::{Guard, MOST_UNWATCHED_MS, RECORD_KNOWN_FOR_MS};
+use backfill_core::guard::{Guard, MOST_UNWATCHED_MS};
 use backfill_core::pace::retry::Until;
 use backfill_core::ports::ReadAccess as _;
 use backfill_core::ports::guard::GuardReader as _;
@@ -22,30 +22,18 @@ const RESERVE: Duration = Duration::from_secs(3);
 pub struct Function {
     pub guard: Guard<ModelTable, ModelStore>,
     pub stream: ModelStream,
-    pub cached: RefCell<Option<(Instant, Option<GuardRecord>)>>,
     /// What it has done, in all.
     pub done: RefCell<GuardHour>,
 }
 
 impl Function {
-    async fn record(&self) -> backfill_core::Result<Option<GuardRecord>> {
-        let cached = self.cached.borrow().clone();
-        if let Some((read, record)) = cached
-            && read.elapsed() < Duration::from_millis(RECORD_KNOWN_FOR_MS)
-        {
-            return Ok(record);
-        }
-        let record = self.guard.store.guard("stuff").await?;
-        *self.cached.borrow_mut() = Some((Instant::now(), record.clone()));
-        Ok(record)
-    }
-
     async fn settle(
         &self,
         records: &[StreamRecord],
         deadline: Instant,
     ) -> Result<Option<usize>, String> {
-        let record = self.record().await;
+        // With each batch: what was written before somebody switches the guard may be read after that.
+        let record = self.guard.store.guard("stuff").await;
         let record = record.map_err(|error| error.report())?;
         let Some(record) = record.filter(GuardRecord::is_on) else {
             return Ok(None);
@@ -56,9 +44,6 @@ impl Function {
         };
         let settled = self.guard.settle(&record, records, &until).await;
         self.done.borrow_mut().add(&settled.total());
-        if settled.halted.is_some() {
-            self.cached.take();
-        }
         Ok(settled.open_from)
     }
 

@@ -174,10 +174,9 @@ impl ByProcess {
             run_to_the_end(&watched.world, random).await;
         }
         self.is_down.set(false);
-        watched.switch_on(Watcher::Process).await;
-        if let Event::OffAndMended = event {
-            watched.verify_beside_writers(random).await;
-        }
+        watched
+            .switch_on_beside_counts(event, Watcher::Process, random)
+            .await;
     }
 
     /// Waits until every record is seen.
