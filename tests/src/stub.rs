@@ -23,6 +23,11 @@ impl Stub {
     /// Answers each request by what it asks for: "GET /2016-08-19/account-settings", or the operation of one by JSON,
     /// "AWSStepFunctions.StartExecution".
     pub async fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Stub {
+        Stub::reading(move |asked, _| answer(asked)).await
+    }
+
+    /// Answers each request by what it asks for, as [`Stub::start`] does, and by its body.
+    pub async fn reading(answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Stub {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await;
         let listener = listener.expect("there is a free port");
         let address = listener.local_addr().expect("it is bound");
@@ -35,13 +40,13 @@ impl Stub {
                 let (log, answer, texts) = (log.clone(), answer.clone(), texts.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
                     let what = asked_for(&request);
-                    log.lock().expect("nobody panics").push(what.clone());
-                    let response = response(answer(&what));
-                    let texts = texts.clone();
+                    let (log, answer, texts) = (log.clone(), answer.clone(), texts.clone());
                     async move {
                         let body = request.into_body().collect().await;
                         let body = body.map(|body| body.to_bytes()).unwrap_or_default();
                         let body = String::from_utf8_lossy(&body).into_owned();
+                        let response = response(answer(&what, &body));
+                        log.lock().expect("nobody panics").push(what);
                         texts.lock().expect("nobody panics").push(body);
                         Ok::<_, std::convert::Infallible>(response)
                     }

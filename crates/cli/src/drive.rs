@@ -12,6 +12,7 @@ pub mod follow;
 pub mod guard;
 pub mod guarded;
 pub mod here;
+mod lag;
 pub mod left;
 mod look;
 pub mod mapping;

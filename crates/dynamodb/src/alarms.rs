@@ -37,14 +37,7 @@ pub(crate) async fn alarm(connection: &Connection, name: &str) -> Result<Option<
         Err(error) if error.code() == Some("UnknownOperationException") => return Err(nowhere()),
         Err(error) => {
             let doing = format!("asking CloudWatch for alarm {name}");
-            let denied = matches!(error.code(), Some("AccessDenied"));
-            let throttled = matches!(error.code(), Some("Throttling"));
-            let failed = failure(&doing, error);
-            return Err(match (denied, throttled) {
-                (true, _) => Error::new(ErrorKind::AccessDenied, failed.report()),
-                (_, true) => Error::new(ErrorKind::Throttled, failed.report()),
-                _ => failed,
-            });
+            return Err(failure(&doing, error));
         }
     };
     let found = answer.all().find(|alarm| alarm.alarm_name == name);

@@ -89,7 +89,10 @@ fn kind_of_code(code: &str, status: u16) -> (ErrorKind, &'static str) {
         "ProvisionedThroughputExceededException"
         | "ThrottlingException"
         | "ThrottledException"
-        | "RequestLimitExceeded" => (ErrorKind::Throttled, ""),
+        | "RequestLimitExceeded"
+        // Of CloudWatch, and of SQS.
+        | "Throttling"
+        | "RequestThrottled" => (ErrorKind::Throttled, ""),
         // The conflicts are with a live transaction, or with another region, on this very item.
         "InternalServerError"
         | "InternalServerErrorException"
@@ -100,7 +103,8 @@ fn kind_of_code(code: &str, status: u16) -> (ErrorKind, &'static str) {
         | "ReplicatedWriteConflictException" => (ErrorKind::Unavailable, ""),
         "ResourceNotFoundException" => (ErrorKind::TableNotFound, ""),
         "ValidationException" => (ErrorKind::InvalidSpec, ""),
-        "AccessDeniedException" => (
+        // CloudWatch says it without the last word.
+        "AccessDeniedException" | "AccessDenied" => (
             ErrorKind::AccessDenied,
             "; allow the action to the role that was used",
         ),

@@ -51,6 +51,13 @@ pub const LAMBDA: Service = Service {
     target: "",
 };
 
+/// Amazon SQS, by AWS JSON 1.0 (botocore, sqs/2012-11-05).
+pub const SQS: Service = Service {
+    id: "SQS",
+    signing_name: "sqs",
+    target: "AmazonSQS",
+};
+
 /// What decides at which host a service is reached.
 #[derive(Debug, Clone)]
 pub(crate) struct Place<'a> {
@@ -178,8 +185,9 @@ fn of_streams(place: &Place<'_>) -> Result<String, BoxError> {
 fn by_region(service: &Service, place: &Place<'_>) -> String {
     let (name, region) = (service.signing_name, place.region);
     let partition = partition_of(region);
-    // CloudWatch's hosts in GovCloud are FIPS's by their usual names.
-    let is_fips_anyway = name == CLOUDWATCH.signing_name && partition.regions == GOV;
+    // In GovCloud the hosts of CloudWatch are FIPS's by their usual names, and so are those of SQS but for dual-stack.
+    let is_fips_anyway = partition.regions == GOV
+        && (name == CLOUDWATCH.signing_name || name == SQS.signing_name && !place.dual_stack);
     let fips = match place.fips && !is_fips_anyway {
         true => "-fips",
         false => "",
@@ -409,6 +417,7 @@ mod tests {
                 "dynamodbstreams" => STREAMS,
                 "cloudwatch" => CLOUDWATCH,
                 "lambda" => LAMBDA,
+                "sqs" => SQS,
                 _ => panic!("{row}"),
             };
             let place = Place {
@@ -427,7 +436,7 @@ mod tests {
             assert_eq!(url.ok(), expected, "{row}");
             rows += 1;
         }
-        assert_eq!(rows, 576);
+        assert_eq!(rows, 624);
     }
 
     #[tokio::test]
@@ -440,7 +449,7 @@ mod tests {
             account: Some("111122223333"),
             account_mode: AccountIdEndpointMode::Preferred,
         };
-        for service in [DYNAMODB, STREAMS, CLOUDWATCH, LAMBDA] {
+        for service in [DYNAMODB, STREAMS, CLOUDWATCH, LAMBDA, SQS] {
             let reached = url(&service, &place).await;
             assert_eq!(reached.unwrap(), "http://127.0.0.1:8000/");
             for (fips, dual_stack, what) in [(true, false, "fips"), (false, true, "dual")] {

@@ -28,7 +28,7 @@ use crate::account::Account;
 use crate::address::Address;
 use crate::clock::{self, Skew};
 use crate::connection::{Access, Connection};
-pub use crate::hosts::{CLOUDWATCH, LAMBDA, Service};
+pub use crate::hosts::{CLOUDWATCH, LAMBDA, SQS, Service};
 use crate::hosts::{DYNAMODB, STREAMS};
 use crate::line::{Request, Response, peer_of};
 use crate::outage::Calls;

@@ -20,22 +20,48 @@ const ON: &str = "guard on --stack-name orders --set test=1 --json --table stuff
 const OFF: &str = "guard off --stack-name orders --table stuff --json";
 const STATUS: &str = "guard status --stack-name orders --table stuff --json";
 
-/// Lambda with a mapping to the guard function of stack `orders`, and one to another function on the same stream.
+/// The queue of what Lambda has given up.
+const QUEUE: &str = "orders-guard-dead-letters";
+
+/// Lambda with a mapping to the guard function of stack `orders`, and one to another function on the same stream; with CloudWatch and SQS.
 struct Lambda {
     stub: Stub,
     state: Arc<Mutex<&'static str>>,
+    figures: Arc<Mutex<Figures>>,
+}
+
+/// What CloudWatch and SQS say.
+#[derive(Clone, Copy, Default)]
+struct Figures {
+    /// The highest IteratorAge of a minute, in milliseconds.
+    iterator_age: Option<f64>,
+    /// Messages of the queue that can be received, and that somebody has received.
+    messages: (u64, u64),
+    /// The age of the oldest of them, in seconds.
+    waited: Option<f64>,
+    /// A service that refuses to tell.
+    refuses: &'static str,
 }
 
 impl Lambda {
     /// With the mapping in this state; `None`: it is not there.
     async fn start(state: Option<&'static str>) -> Lambda {
         let shared = Arc::new(Mutex::new(state.unwrap_or("none")));
-        let lambda = shared.clone();
-        let stub = Stub::start(move |asked| answer(asked, &mut lambda.lock().unwrap())).await;
+        let figures = Arc::<Mutex<Figures>>::default();
+        let (lambda, told) = (shared.clone(), figures.clone());
+        let stub = Stub::reading(move |asked, body| {
+            let told = figure(asked, body, *told.lock().unwrap());
+            told.unwrap_or_else(|| answer(asked, &mut lambda.lock().unwrap()))
+        });
         Lambda {
-            stub,
+            stub: stub.await,
             state: shared,
+            figures,
         }
+    }
+
+    fn tell(&self, figures: Figures) {
+        *self.figures.lock().unwrap() = figures;
     }
 
     fn set(&self, state: &'static str) {
@@ -54,11 +80,73 @@ impl Lambda {
     }
 }
 
+/// What CloudWatch and SQS answer, in the shapes of their service models (botocore, cloudwatch/2010-08-01 and sqs/2012-11-05); `None`
+/// if something else is asked for.
+fn figure(asked: &str, body: &str, figures: Figures) -> Option<Answer> {
+    let (service, operation) = asked.split_once('.')?;
+    if !["GraniteServiceVersion20100801", "AmazonSQS"].contains(&service) {
+        return None;
+    }
+    if service == figures.refuses {
+        let body =
+            json!({"message": format!("User: you is not authorized to perform: {operation}")});
+        return Some((403, Some("AccessDenied"), body.to_string()));
+    }
+    let body: Json = serde_json::from_str(body).unwrap();
+    let url = format!("https://sqs.us-east-1.amazonaws.com/000000000000/{QUEUE}");
+    let told = match operation {
+        "GetQueueUrl" => {
+            let queue = json!({"QueueName": QUEUE, "QueueOwnerAWSAccountId": "000000000000"});
+            assert_eq!(body, queue);
+            json!({"QueueUrl": url})
+        }
+        "GetQueueAttributes" => {
+            assert_eq!(body["QueueUrl"], json!(url));
+            let (waiting, hidden) = figures.messages;
+            json!({"Attributes": {"ApproximateNumberOfMessages": waiting.to_string(),
+                "ApproximateNumberOfMessagesNotVisible": hidden.to_string()}})
+        }
+        "GetMetricStatistics" => metric(&body, figures),
+        other => panic!("nobody asks for {other}"),
+    };
+    Some((200, None, told.to_string()))
+}
+
+/// The metric of a function or a queue, a minute and two minutes ago.
+fn metric(asked: &Json, figures: Figures) -> Json {
+    let dimension = |name: &str, value: &str| json!([{"Name": name, "Value": value}]);
+    let (of, value) = match asked["MetricName"].as_str().unwrap() {
+        "IteratorAge" => (
+            ("AWS/Lambda", dimension("FunctionName", "orders-guard")),
+            figures.iterator_age,
+        ),
+        "ApproximateAgeOfOldestMessage" => {
+            (("AWS/SQS", dimension("QueueName", QUEUE)), figures.waited)
+        }
+        other => panic!("nobody asks for {other}"),
+    };
+    assert_eq!(
+        (&asked["Namespace"], &asked["Dimensions"]),
+        (&json!(of.0), &of.1)
+    );
+    let (from, to) = (&asked["StartTime"], &asked["EndTime"]);
+    let (from, to) = (from.as_u64().unwrap(), to.as_u64().unwrap());
+    assert_eq!((to - from, &asked["Period"]), (900, &json!(60)));
+    let points = value.into_iter().flat_map(|value| {
+        let point = |at: u64, value: f64| json!({"Timestamp": at as f64, "Maximum": value});
+        [point(to - 60, value), point(to - 120, value / 2.0)]
+    });
+    json!({"Label": asked["MetricName"], "Datapoints": points.collect::<Vec<_>>()})
+}
+
 /// A change takes until the mapping was looked at once.
 fn answer(asked: &str, state: &mut &'static str) -> Answer {
     let path = "/2015-03-31/event-source-mappings/";
     let mapping = |function: &str, state: &str| {
+        let queue = format!("arn:aws:sqs:us-east-1:000000000000:{QUEUE}");
         json!({"UUID": UUID, "State": state, "BatchSize": 100, "LastModified": 1.7638E9,
+            "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": 43200,
+            "DestinationConfig": {"OnFailure": {"Destination": queue}},
             "FunctionArn": format!("arn:aws:lambda:us-east-1:000000000000:function:{function}")})
     };
     if asked == format!("GET {path}{UUID}") {
@@ -96,7 +184,8 @@ fn command(database: &Embedded, lambda: &Lambda, arguments: &str) -> Command {
         .env("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", &database.endpoint)
         .env("AWS_ENDPOINT_URL_LAMBDA", &lambda.stub.endpoint)
         .env("AWS_ENDPOINT_URL_SFN", &lambda.stub.endpoint)
-        .env("AWS_ENDPOINT_URL_CLOUDWATCH", &lambda.stub.endpoint);
+        .env("AWS_ENDPOINT_URL_CLOUDWATCH", &lambda.stub.endpoint)
+        .env("AWS_ENDPOINT_URL_SQS", &lambda.stub.endpoint);
     command
 }
 
@@ -242,6 +331,80 @@ async fn a_guard_function_that_cannot_watch_is_not_switched_on() {
         "{status}"
     );
     assert_eq!(lambda.switched(), [r#"{"Enabled":true}"#]);
+}
+
+/// guarded: how old the records are that a guard function has not settled is told by CloudWatch, and of what Lambda has given up by its
+/// queue. What cannot be asked is said, and then `guard status` does not end with success.
+#[tokio::test(flavor = "multi_thread")]
+async fn guarded_with_the_age_of_what_waits_in_lambda_and_in_its_queue() {
+    let database = with_a_stream().await;
+    let lambda = Lambda::start(Some("Enabled")).await;
+    ended(&database, &lambda, ON, 0);
+    let count = "run --table stuff --set test=1 --checkpoint-table orders-checkpoints --json";
+    ended(&database, &lambda, count, 0);
+    let late = Figures {
+        iterator_age: Some(2_500.0),
+        ..Figures::default()
+    };
+    let given_up = Figures {
+        messages: (1, 1),
+        waited: Some(600.0),
+        ..late
+    };
+    let (hours, batches) = (
+        43_800.0,
+        "given up 2 batches of records, at least 12 h 10 min",
+    );
+    for (figures, age, says) in [
+        (
+            Figures::default(),
+            json!(null),
+            "handed it no record within the last 15 minutes",
+        ),
+        (late, json!(2.5), "was up to 3 s old"),
+        (given_up, json!(hours), batches),
+    ] {
+        lambda.tell(figures);
+        let status = ended(&database, &lambda, STATUS, 0).json();
+        assert_eq!(status["iterator_age_seconds"], age, "{status}");
+        let said = status["says"].as_str().unwrap();
+        assert!(said.contains(says) && said.contains("zero at "), "{said}");
+        assert_eq!(said.contains("given up"), age == json!(hours), "{said}");
+        assert_eq!(status["blind"], json!([]));
+    }
+    // A run says the same, and so does its report.
+    let of_run = "status --checkpoint-table orders-checkpoints --json";
+    let of_run = ended(&database, &lambda, of_run, 0).json();
+    assert_eq!(of_run["iterator_age_seconds"], json!(hours), "{of_run}");
+    let report = "report --checkpoint-table orders-checkpoints --format markdown --out -";
+    let report = ended(&database, &lambda, report, 0).stdout;
+    assert!(report.contains(batches), "{report}");
+
+    for (refuses, age, what) in [
+        (
+            "GraniteServiceVersion20100801",
+            json!(43_200.0),
+            "IteratorAge of function orders-guard",
+        ),
+        (
+            "AmazonSQS",
+            json!(2.5),
+            "what is in queue orders-guard-dead-letters",
+        ),
+    ] {
+        lambda.tell(Figures {
+            refuses,
+            ..given_up
+        });
+        let status = ended(&database, &lambda, STATUS, 3).json();
+        assert_eq!(status["iterator_age_seconds"], age, "{status}");
+        let blind = status["blind"][0].as_str().unwrap();
+        assert!(
+            blind.contains(what) && blind.contains("AccessDenied"),
+            "{blind}"
+        );
+        assert_eq!(status["guarded"], true, "{status}");
+    }
 }
 
 /// Who writes the old shape: what the guard function has noted hour by hour, and what it could not repair.

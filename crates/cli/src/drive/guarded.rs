@@ -6,10 +6,11 @@ use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::guard::GuardReader as _;
 use backfill_core::records::{GuardFailed, GuardRecord, Proof, RunRecord, Watcher};
 use backfill_core::{ErrorKind, Result, Spec};
+use backfill_dynamodb::calls::EventSourceMapping;
 use backfill_dynamodb::{CheckpointTable, Connection, Streams};
 
-use crate::drive::mapping;
-use crate::show::guarded::Guarded;
+use crate::drive::{lag, mapping};
+use crate::show::guarded::{Guarded, Unseen};
 
 /// Hours of which a status tells who has written the old shape: as long as their records are kept.
 const HOURS_KEPT_MS: u64 = 30 * 24 * 3_600_000;
@@ -33,31 +34,24 @@ pub async fn look(
         return Ok(None);
     };
     let mut blind = Vec::new();
-    let trouble = match trouble(&guard, connection).await {
-        Ok(trouble) => trouble,
-        Err(error) => {
-            blind.push(error.report());
-            None
-        }
-    };
-    let age_seconds = match age_seconds(&guard, checkpoints, connection).await {
-        Ok(age) => age,
-        Err(error) => {
-            blind.push(error.report());
-            None
-        }
+    let seen = match guard.watcher {
+        Watcher::Process => of_process(&guard, checkpoints, connection, &mut blind).await,
+        Watcher::Function => of_function(&guard, connection, &mut blind).await,
     };
     let now_ms = now_ms();
     let from_ms = guard.since_ms.max(now_ms.saturating_sub(HOURS_KEPT_MS));
     let hours = retry(&until, || checkpoints.guard_hours(table, from_ms)).await?;
     let own = guard.spec.fingerprint();
-    let looked = Looked { now_ms, trouble };
+    let looked = Looked {
+        now_ms,
+        trouble: seen.trouble,
+    };
     let claim = Claim::of(Some(&guard), fingerprint.unwrap_or(&own), proof, &looked);
     Ok(Some(Guarded {
         guard,
         claim,
         hours,
-        age_seconds,
+        unseen: seen.unseen,
         blind,
     }))
 }
@@ -122,29 +116,81 @@ pub async fn last_proof(
     Ok(of_change.max_by_key(|proof| proof.at_ms))
 }
 
-/// Why the stream is not watched at this moment, by what Lambda and the table say.
-async fn trouble(guard: &GuardRecord, connection: &Connection) -> Result<Option<String>> {
+/// What was seen beside the records of a guard.
+struct Seen {
+    /// Why the stream is not watched at this moment.
+    trouble: Option<String>,
+    unseen: Unseen,
+}
+
+/// What was found; what could not be looked at is noted.
+fn found<T>(looked: Result<T>, blind: &mut Vec<String>) -> Option<T> {
+    looked.map_err(|error| blind.push(error.report())).ok()
+}
+
+/// Of a guard that `backfill guard run` is.
+async fn of_process(
+    guard: &GuardRecord,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+    blind: &mut Vec<String>,
+) -> Seen {
+    let trouble = trouble_of_stream(guard, connection).await;
+    let trouble = found(trouble, blind).flatten();
+    let age = age_seconds(guard, checkpoints, connection).await;
+    Seen {
+        trouble,
+        unseen: Unseen::of_shards(found(age, blind)),
+    }
+}
+
+/// Of a guard that the function of a stack is: one that is off has nothing to see.
+async fn of_function(
+    guard: &GuardRecord,
+    connection: &Connection,
+    blind: &mut Vec<String>,
+) -> Seen {
+    let trouble = trouble_of_stream(guard, connection).await;
+    let trouble = found(trouble, blind).flatten();
+    let mut seen = Seen {
+        trouble,
+        unseen: Unseen::default(),
+    };
+    if !guard.is_on() || seen.trouble.is_some() {
+        return seen;
+    }
+    let mapping = mapping::find(&guard.stream_arn, None, connection).await;
+    let Some(mapping) = found(mapping, blind) else {
+        return seen;
+    };
+    seen.trouble = trouble_of_mapping(guard, mapping.as_ref());
+    if let Some(mapping) = mapping {
+        seen.unseen = lag::unseen(&mapping, connection, blind).await;
+    }
+    seen
+}
+
+/// Why the stream is not watched at this moment, by what the table says.
+async fn trouble_of_stream(guard: &GuardRecord, connection: &Connection) -> Result<Option<String>> {
     let (table, watched) = (guard.table(), &guard.stream_arn);
-    let until = Until::after(PATIENCE);
     let streams = Streams::open(connection).await?;
-    let now = retry(&until, || streams.of_table(table)).await?;
-    match now {
-        None => return Ok(Some(format!("the stream of table {table} is off"))),
-        Some(now) if now.arn != *watched => {
-            return Ok(Some(format!(
-                "the stream of table {table} is {} now, and the guard watches {watched}",
-                now.arn
-            )));
-        }
-        Some(_) => {}
-    }
-    if guard.watcher == Watcher::Process {
-        return Ok(None);
-    }
-    let mapping = mapping::find(watched, None, connection).await?;
-    Ok(match mapping {
+    let now = retry(&Until::after(PATIENCE), || streams.of_table(table)).await?;
+    Ok(match now {
+        None => Some(format!("the stream of table {table} is off")),
+        Some(now) if now.arn != *watched => Some(format!(
+            "the stream of table {table} is {} now, and the guard watches {watched}",
+            now.arn
+        )),
+        Some(_) => None,
+    })
+}
+
+/// Why nobody is handed the stream's records at this moment, by what Lambda says.
+fn trouble_of_mapping(guard: &GuardRecord, mapping: Option<&EventSourceMapping>) -> Option<String> {
+    match mapping {
         None => Some(format!(
-            "no event source mapping connects a guard function to stream {watched}"
+            "no event source mapping connects a guard function to stream {}",
+            guard.stream_arn
         )),
         Some(mapping) if matches!(mapping.state.as_str(), "Enabled" | "Updating") => mapping
             .text("LastProcessingResult")
@@ -154,18 +200,15 @@ async fn trouble(guard: &GuardRecord, connection: &Connection) -> Result<Option<
             "its event source mapping {} is {}",
             mapping.uuid, mapping.state
         )),
-    })
+    }
 }
 
-/// The age of the oldest record that was not seen yet; `None` if Lambda alone knows.
+/// The age of the oldest record that a guard in a process has not seen, in seconds: 0 if there is none.
 async fn age_seconds(
     guard: &GuardRecord,
     checkpoints: &CheckpointTable,
     connection: &Connection,
-) -> Result<Option<f64>> {
-    if guard.watcher == Watcher::Function {
-        return Ok(None);
-    }
+) -> Result<f64> {
     let until = Until::after(PATIENCE);
     let positions = retry(&until, || checkpoints.positions(guard.table())).await?;
     let streams = Streams::open(connection).await?;
@@ -175,5 +218,5 @@ async fn age_seconds(
         oldest => oldest?,
     };
     let age = |oldest_ms| now_ms().saturating_sub(oldest_ms) as f64 / 1_000.0;
-    Ok(Some(oldest_ms.map_or(0.0, age)))
+    Ok(oldest_ms.map_or(0.0, age))
 }

@@ -42,7 +42,7 @@ pub async fn find(
 }
 
 /// The name of a function in an ARN, which may have a version or an alias behind it.
-fn function_of(arn: &str) -> &str {
+pub fn function_of(arn: &str) -> &str {
     arn.split(':').nth(6).unwrap_or(arn)
 }
 

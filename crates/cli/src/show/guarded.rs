@@ -21,10 +21,37 @@ pub struct Guarded {
     pub claim: Claim,
     /// What it has done since it was switched on, and within 30 days, hour by hour.
     pub hours: Vec<GuardHour>,
-    /// Age of the oldest record that it has not seen, in seconds: 0 if there is none; `None` if that cannot be seen from here.
-    pub age_seconds: Option<f64>,
+    /// What is known of records that it has not seen.
+    pub unseen: Unseen,
     /// What could not be looked at, and why.
     pub blind: Vec<String>,
+}
+
+/// What is known of the records that a guard has not seen.
+#[derive(Debug, Default)]
+pub struct Unseen {
+    /// Age of the oldest one, in seconds: 0 if there is none; `None` if that cannot be told. Of a guard in Lambda it is what Lambda
+    /// has handed over late within the last 15 minutes, and what it has given up.
+    pub age_seconds: Option<f64>,
+    /// The same for a person, in parts of a sentence.
+    pub says: Vec<String>,
+}
+
+impl Unseen {
+    /// By the positions of the shards.
+    pub fn of_shards(age_seconds: Option<f64>) -> Unseen {
+        let old = age_seconds.filter(|age| *age > 0.0);
+        let says = old.map(|age| {
+            format!(
+                "the oldest record that it has not seen is {} old",
+                duration(age)
+            )
+        });
+        Unseen {
+            age_seconds,
+            says: says.into_iter().collect(),
+        }
+    }
 }
 
 impl Guarded {
@@ -47,7 +74,9 @@ pub struct ClaimFields {
     guarded: bool,
     /// Items that the guard has repaired since it was switched on, at most of 30 days; null without a guard.
     repaired: Option<u64>,
-    /// Age of the oldest record that the guard has not seen, in seconds; null without a guard, and if Lambda alone knows.
+    /// Age of the oldest record that the guard has not seen, in seconds; null without a guard, and if that cannot be told. Of a guard
+    /// in Lambda it is the highest age at which Lambda has handed it a record within the last 15 minutes, or that of what Lambda has
+    /// given up; null if there was none.
     iterator_age_seconds: Option<f64>,
 }
 
@@ -62,7 +91,7 @@ impl ClaimFields {
             guarded_since: guarded.claim.guarded_since_ms().map(rfc3339),
             guarded: matches!(guarded.claim, Claim::Holds { .. }),
             repaired: Some(guarded.total().repaired),
-            iterator_age_seconds: guarded.age_seconds,
+            iterator_age_seconds: guarded.unseen.age_seconds,
         }
     }
 }
@@ -70,11 +99,8 @@ impl ClaimFields {
 /// The claim in a sentence, with what is known of records that are not seen yet; `None` if there is no guard for the change.
 pub fn claim_text(guarded: &Guarded) -> Option<String> {
     let mut text = guarded.claim.sentence()?;
-    if let Some(age) = guarded.age_seconds.filter(|age| *age > 0.0) {
-        text += &format!(
-            "; the oldest record that it has not seen is {} old",
-            duration(age)
-        );
+    for unseen in &guarded.unseen.says {
+        text += &format!("; {unseen}");
     }
     for blind in &guarded.blind {
         text += &format!("; not looked at: {blind}");

@@ -46,6 +46,12 @@ impl EventSourceMapping {
         self.settings.get(name)?.as_i64()
     }
 
+    /// The ARN of what gets word of records that Lambda has given up, such as a queue; `None` if nothing does.
+    pub fn on_failure(&self) -> Option<&str> {
+        let destination = self.settings.get("DestinationConfig")?.get("OnFailure")?;
+        destination.get("Destination")?.as_str()
+    }
+
     /// When it, or its state, was changed last, in milliseconds since 1970. JSON over REST has times in seconds, with a fraction.
     pub fn last_modified_ms(&self) -> Option<u64> {
         let seconds = self.settings.get("LastModified")?.as_f64()?;

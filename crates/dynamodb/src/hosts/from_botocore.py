@@ -27,12 +27,13 @@ REGIONS = [
     "eusc-de-east-1",
     "us-new-7",
 ]
-# Of these four only DynamoDB and its streams have hosts by account.
+# Of these only DynamoDB and its streams have hosts by account.
 SERVICES = [
     ("dynamodb", True),
     ("dynamodbstreams", True),
     ("cloudwatch", False),
     ("lambda", False),
+    ("sqs", False),
 ]
 
 loader = Loader()

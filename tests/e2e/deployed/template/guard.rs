@@ -272,13 +272,32 @@ fn operators_switch_this_guard_alone() {
         switch["Condition"],
         json!({"ArnLike": {"lambda:FunctionArn": of_guard}})
     );
+    let find = statement(&look, "FindGuard");
     assert_eq!(
-        statement(&look, "FindGuard")["Action"],
-        "lambda:ListEventSourceMappings"
+        (&find["Action"], &find["Resource"]),
+        (
+            &json!([
+                "cloudwatch:GetMetricStatistics",
+                "lambda:ListEventSourceMappings"
+            ]),
+            &json!("*")
+        )
     );
-    assert!(!look.to_string().contains("GetRecords"));
+    let letters = statement(&look, "CountDeadLetters");
+    assert_eq!(
+        (&letters["Action"], &letters["Resource"]),
+        (
+            &json!(["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]),
+            &json!("GuardDeadLetters.Arn")
+        )
+    );
+    for unseen in ["GetRecords", "ReceiveMessage"] {
+        assert!(!look.to_string().contains(unseen), "{unseen}");
+    }
     for policy in policies(&[("TableName", "stuff")]) {
-        assert!(!policy.to_string().contains("EventSourceMapping"));
+        for of_guard in ["EventSourceMapping", "GetMetricStatistics", "sqs:"] {
+            assert!(!policy.to_string().contains(of_guard), "{of_guard}");
+        }
     }
     // A function with the name of this one and more behind it is another.
     let template = template();

@@ -1,0 +1,282 @@
+//! How far a guard in Lambda is behind: what CloudWatch and the queue of what Lambda has given up say of it. It changes nothing.
+
+use backfill_core::clock::now_ms;
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::{Error, ErrorKind, Result};
+use backfill_dynamodb::calls::{
+    Dimension, EventSourceMapping, GetMetricStatistics, GetQueueAttributes, GetQueueUrl,
+    MetricStatistics,
+};
+use backfill_dynamodb::send::{CLOUDWATCH, ReadCall, ReadSender, SQS, Sender, Service};
+use backfill_dynamodb::{Connection, failure};
+
+use crate::drive::mapping::function_of;
+use crate::show::guarded::Unseen;
+use crate::show::words::duration;
+
+/// How long ago a value may be of which is told, in seconds: a shard of which Lambda tries a batch again and again is heard of now
+/// and then only.
+const WINDOW_SECONDS: u64 = 15 * 60;
+
+/// Seconds of a period: Lambda and SQS have a value for each minute.
+const PERIOD_SECONDS: u32 = 60;
+
+/// What is known of the records that the function of this mapping has not settled, and what could not be asked.
+///
+/// The metric is the function's, whatever alias the mapping names: with the dimension FunctionName alone it counts all versions and
+/// aliases (Lambda developer guide, Types of metrics). It passes over what Lambda has given up, so the queue of that is asked as well.
+pub async fn unseen(
+    mapping: &EventSourceMapping,
+    connection: &Connection,
+    blind: &mut Vec<String>,
+) -> Unseen {
+    let mut unseen = Unseen::default();
+    match iterator_age(mapping, connection).await {
+        Ok(age) => unseen.hear_age(age),
+        Err(error) => blind.push(error.report()),
+    }
+    match given_up(mapping, connection, blind).await {
+        Ok(Some(given_up)) => unseen.hear_given_up(&given_up),
+        Ok(None) => {}
+        Err(error) => blind.push(error.report()),
+    }
+    unseen
+}
+
+/// Records that Lambda has given up, and that nobody has settled yet.
+#[derive(Debug, PartialEq)]
+struct GivenUp {
+    queue: String,
+    /// Messages, each about records of one shard.
+    messages: u64,
+    /// How old the oldest record is at least, in seconds.
+    least_age: f64,
+}
+
+impl Unseen {
+    fn hear_age(&mut self, age_seconds: Option<f64>) {
+        self.age_seconds = age_seconds;
+        self.says.push(match age_seconds {
+            Some(age) => format!(
+                "what Lambda has handed it within the last 15 minutes was up to {} old",
+                duration(age)
+            ),
+            None => "Lambda has handed it no record within the last 15 minutes".to_owned(),
+        });
+    }
+
+    fn hear_given_up(&mut self, given_up: &GivenUp) {
+        let batches = match given_up.messages {
+            1 => "a batch of records".to_owned(),
+            count => format!("{count} batches of records"),
+        };
+        self.says.push(format!(
+            "Lambda has given up {batches}, at least {} old, and the guard has not settled them yet (queue {})",
+            duration(given_up.least_age),
+            given_up.queue
+        ));
+        let age = self.age_seconds.unwrap_or_default();
+        self.age_seconds = Some(age.max(given_up.least_age));
+    }
+}
+
+/// The highest IteratorAge of the mapping's function within the last minutes, in seconds; `None` if Lambda has handed it nothing.
+async fn iterator_age(
+    mapping: &EventSourceMapping,
+    connection: &Connection,
+) -> Result<Option<f64>> {
+    let function = function_of(&mapping.function_arn);
+    let doing = format!("asking CloudWatch for the IteratorAge of function {function}");
+    let metric = (
+        "AWS/Lambda",
+        "IteratorAge",
+        Dimension {
+            name: "FunctionName",
+            value: function,
+        },
+    );
+    let statistics = statistics(metric, connection, &doing).await?;
+    Ok(statistics
+        .highest()
+        .map(|milliseconds| milliseconds.max(0.0) / 1_000.0))
+}
+
+/// What is in the queue of records that Lambda has given up; `None` if nothing is, or if the mapping has no such queue.
+async fn given_up(
+    mapping: &EventSourceMapping,
+    connection: &Connection,
+    blind: &mut Vec<String>,
+) -> Result<Option<GivenUp>> {
+    let Some((account, queue)) = mapping.on_failure().and_then(queue_of) else {
+        return Ok(None);
+    };
+    let doing = format!("asking SQS what is in queue {queue}");
+    let url = GetQueueUrl {
+        queue_name: queue,
+        account,
+    };
+    let url = ask(&url, SQS, connection, &doing).await?.queue_url;
+    let attributes = GetQueueAttributes {
+        queue_url: &url,
+        attribute_names: GetQueueAttributes::MESSAGES,
+    };
+    let attributes = ask(&attributes, SQS, connection, &doing).await?;
+    let messages = attributes.messages().ok_or_else(|| {
+        let why = format!("{doing}: the answer does not say how many messages there are");
+        Error::new(ErrorKind::Internal, why)
+    })?;
+    if messages == 0 {
+        return Ok(None);
+    }
+    let doing = format!("asking CloudWatch for the age of what is in queue {queue}");
+    let metric = (
+        "AWS/SQS",
+        "ApproximateAgeOfOldestMessage",
+        Dimension {
+            name: "QueueName",
+            value: queue,
+        },
+    );
+    let waited = match statistics(metric, connection, &doing).await {
+        Ok(statistics) => statistics.latest(),
+        Err(error) => {
+            blind.push(error.report());
+            None
+        }
+    };
+    Ok(Some(GivenUp {
+        queue: queue.to_owned(),
+        messages,
+        least_age: age_given_up(mapping) + waited.unwrap_or_default(),
+    }))
+}
+
+/// How old a record is at least when the mapping gives it up, in seconds: one that bounds the tries as well may do so at any age.
+fn age_given_up(mapping: &EventSourceMapping) -> f64 {
+    let tries_for_ever = mapping.number("MaximumRetryAttempts") == Some(-1);
+    let age = mapping.number("MaximumRecordAgeInSeconds");
+    age.filter(|age| tries_for_ever && *age > 0)
+        .map_or(0.0, |age| age as f64)
+}
+
+/// The account and the name of a queue (`arn:aws:sqs:eu-west-1:123456789012:NAME`); `None` if the ARN is of something else.
+fn queue_of(arn: &str) -> Option<(&str, &str)> {
+    match arn.split(':').collect::<Vec<_>>()[..] {
+        ["arn", _, "sqs", _, account, name] => Some((account, name)),
+        _ => None,
+    }
+}
+
+/// A metric within the last minutes.
+async fn statistics(
+    (namespace, metric_name, dimension): (&str, &str, Dimension<'_>),
+    connection: &Connection,
+    doing: &str,
+) -> Result<MetricStatistics> {
+    let end_time = now_ms() / 1_000;
+    let ask_for = GetMetricStatistics {
+        namespace,
+        metric_name,
+        dimensions: &[dimension],
+        start_time: end_time.saturating_sub(WINDOW_SECONDS),
+        end_time,
+        period: PERIOD_SECONDS,
+        statistics: GetMetricStatistics::MAXIMUM,
+    };
+    ask(&ask_for, CLOUDWATCH, connection, doing).await
+}
+
+async fn ask<C: ReadCall>(
+    call: &C,
+    service: Service,
+    connection: &Connection,
+    doing: &str,
+) -> Result<C::Answer> {
+    let sender = Sender::to(connection, service).await?.ok_or_else(|| {
+        let why = format!("{doing}: there is none {}", connection.place());
+        Error::invalid("endpoint-url", why)
+    })?;
+    let sender = ReadSender::from(&sender);
+    let asked = || async {
+        let answer = sender.call(call).await;
+        answer.map_err(|error| failure(doing, error))
+    };
+    retry(&Until::after(PATIENCE), asked).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn mapping(settings: serde_json::Value) -> EventSourceMapping {
+        let mut mapping = json!({"UUID": "1", "State": "Enabled"});
+        let fields = mapping.as_object_mut().unwrap();
+        fields.extend(settings.as_object().unwrap().clone());
+        serde_json::from_value(mapping).unwrap()
+    }
+
+    #[test]
+    fn what_was_given_up_is_as_old_as_its_mapping_says_if_that_tries_for_ever() {
+        for (settings, least) in [
+            (
+                json!({"MaximumRecordAgeInSeconds": 43200, "MaximumRetryAttempts": -1}),
+                43_200.0,
+            ),
+            (
+                json!({"MaximumRecordAgeInSeconds": 43200, "MaximumRetryAttempts": 3}),
+                0.0,
+            ),
+            (
+                json!({"MaximumRecordAgeInSeconds": -1, "MaximumRetryAttempts": -1}),
+                0.0,
+            ),
+            (json!({}), 0.0),
+        ] {
+            let found = age_given_up(&mapping(settings.clone()));
+            assert!((found - least).abs() < 0.1, "{settings}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_queue_is_known_by_its_arn_and_other_destinations_are_none() {
+        let to = |arn: &str| {
+            let settings = json!({"DestinationConfig": {"OnFailure": {"Destination": arn}}});
+            let mapping = mapping(settings);
+            let queue = mapping.on_failure().and_then(queue_of);
+            queue.map(|(account, name)| format!("{account} {name}"))
+        };
+        assert_eq!(
+            to("arn:aws:sqs:eu-west-1:111122223333:dead").as_deref(),
+            Some("111122223333 dead")
+        );
+        assert_eq!(to("arn:aws:sns:eu-west-1:111122223333:dead"), None);
+        assert_eq!(mapping(json!({"DestinationConfig": {}})).on_failure(), None);
+        assert_eq!(mapping(json!({})).on_failure(), None);
+    }
+
+    /// What was given up is older than what Lambda hands over, so it counts; and what is told is never less than the metric.
+    #[test]
+    fn the_age_is_that_of_the_oldest_record_wherever_it_waits() {
+        let given_up = |least_age| GivenUp {
+            queue: "dead".into(),
+            messages: 2,
+            least_age,
+        };
+        for (metric, least_age, expected) in [
+            (Some(2.5), 43_200.0, 43_200.0),
+            (Some(50_000.0), 43_200.0, 50_000.0),
+            (None, 43_200.0, 43_200.0),
+        ] {
+            let mut unseen = Unseen::default();
+            unseen.hear_age(metric);
+            assert_eq!(unseen.age_seconds, metric);
+            unseen.hear_given_up(&given_up(least_age));
+            assert_eq!(unseen.age_seconds, Some(expected));
+        }
+        let mut unseen = Unseen::default();
+        unseen.hear_age(None);
+        assert!(unseen.says[0].contains("no record within the last 15 minutes"));
+    }
+}
