@@ -27,6 +27,7 @@ fn guard(table: &Table) -> GuardRecord {
         since_ms: NOW,
         off_ms: None,
         by: "me".into(),
+        off_by: None,
         looked_ms: NOW,
         losses: Vec::new(),
     }
@@ -72,7 +73,7 @@ async fn records_of_a_guard_are_kept<S: GuardStore>(store: &S, first: GuardRecor
     store.save_guard(&first).await.unwrap();
     let mut second = first.clone();
     second.revision = 2;
-    second.off_ms = Some(NOW + 1);
+    second.switch_off(NOW + 1, "somebody");
     second.lose(Loss {
         at_ms: NOW,
         kind: LossKind::Trimmed,

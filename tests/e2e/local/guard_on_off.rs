@@ -267,6 +267,11 @@ async fn guarded_by_a_function_from_the_count_after_it_is_on_until_it_is_off() {
     let off = ended(&database, &lambda, OFF, 0).json();
     assert_eq!((&off["on"], lambda.is()), (&json!(false), "Disabled"));
     let is_off = ended(&database, &lambda, STATUS, 3).json();
+    // Neither was a process that still is.
+    for by in ["by", "off_by"] {
+        let by = is_off[by].as_str().unwrap();
+        assert!(by.contains('@') && !by.contains("pid"), "{by}");
+    }
     assert!(
         is_off["says"].as_str().unwrap().contains("is off since"),
         "{is_off}"

@@ -52,7 +52,11 @@ pub fn switch_on(spec: Spec, keys: KeySchema, stream_arn: String, watcher: Watch
         keys,
         stream_arn,
         watcher,
-        by: owner::this_process().brief(),
+        by: match watcher {
+            Watcher::Process => owner::this_process().brief(),
+            // This process ends, and the function watches.
+            Watcher::Function => owner::caller(),
+        },
     }
 }
 

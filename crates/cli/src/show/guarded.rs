@@ -115,6 +115,10 @@ pub struct Status {
     stream_arn: String,
     watcher: Watcher,
     on: bool,
+    /// Who has switched it on.
+    by: String,
+    /// Who has switched it off; null while it is on.
+    off_by: Option<String>,
     #[serde(flatten)]
     claim: ClaimFields,
     /// The claim for a person.
@@ -145,6 +149,8 @@ impl Status {
             stream_arn: guard.stream_arn.clone(),
             watcher: guard.watcher,
             on: guard.is_on(),
+            by: guard.by.clone(),
+            off_by: (!guard.is_on()).then(|| guard.last_by().to_owned()),
             claim: ClaimFields::of(Some(guarded)),
             says: claim_text(guarded),
             zero_ms: proof

@@ -85,6 +85,7 @@ impl SwitchOn {
             since_ms: now_ms + NOT_YET_MS,
             off_ms: None,
             by: self.by.clone(),
+            off_by: None,
             looked_ms: now_ms,
             losses: Vec::new(),
         }
@@ -113,7 +114,10 @@ impl SwitchOn {
         let mut guard = stored;
         guard.revision += 1;
         guard.generation += 1;
-        guard.by.clone_from(&self.by);
+        // Each process is another one that watches; a function watches on, for whoever switched it on.
+        if self.watcher == Watcher::Process {
+            guard.by.clone_from(&self.by);
+        }
         // It was stored before it was read, whether or not that was noted.
         guard.since_ms = guard.since_ms.min(now_ms);
         let at_ms = now_ms;

@@ -118,7 +118,7 @@ fn not_watched(guard: &GuardRecord, looked: &Looked) -> Option<String> {
         return Some(format!(
             "the guard is off since {}, switched off by {}{why}",
             rfc3339(off_ms),
-            guard.by
+            guard.last_by()
         ));
     }
     if let Some(trouble) = &looked.trouble {
@@ -193,6 +193,7 @@ mod tests {
             since_ms: ON,
             off_ms: None,
             by: "ann".into(),
+            off_by: None,
             looked_ms,
             losses: Vec::new(),
         }
@@ -304,7 +305,10 @@ mod tests {
         }
         let mut off = guard(Watcher::Function, ON);
         off.off_ms = Some(ON + 50);
+        // As earlier versions have stored it.
         says(claim(&off, Some(&proof), ON + 60), "switched off by ann");
+        off.off_by = Some("bob".into());
+        says(claim(&off, Some(&proof), ON + 60), "switched off by bob");
         let disabled = Looked {
             now_ms: ON + 60,
             trouble: Some("its event source mapping is Disabled".into()),

@@ -16,7 +16,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::guard::settle::{Guard, Settled};
+use crate::guard::settle::{Guard, ITSELF, Settled};
 use crate::ports::WriteAccess;
 use crate::ports::guard::GuardStore;
 use crate::ports::stream::{StreamDescription, StreamReader};
@@ -214,8 +214,7 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
         let at_ms = self.guard.access.now_ms();
         let change = |record: &mut GuardRecord| {
             if record.generation == guard.generation && record.is_on() {
-                record.off_ms = Some(at_ms);
-                record.by = "the guard itself".into();
+                record.switch_off(at_ms, ITSELF);
                 record.lose(Loss {
                     at_ms,
                     kind: LossKind::OtherStream,
@@ -263,7 +262,7 @@ fn refuse(guard: &GuardRecord, stored: Option<&GuardRecord>) -> Result<()> {
         )),
         Some(stored) if !stored.is_on() => not_running(format!(
             "the guard of table {table} was switched off by {}",
-            stored.by
+            stored.last_by()
         )),
         Some(_) => Ok(()),
     }

@@ -18,6 +18,9 @@ use crate::{Error, ErrorKind, Item, Result};
 /// Updates that are sent at once at most: old writers are few, and a batch has a second or more.
 const AT_ONCE: usize = 8;
 
+/// Who switches a guard off that cannot go on, for a person.
+pub(super) const ITSELF: &str = "the guard itself";
+
 /// Tries to change the guard's record that others change as well.
 const TRIES: u32 = 20;
 
@@ -248,8 +251,7 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         tracing::error!(table, "the guard is off: {why}");
         self.change(table, |guard| {
             let at_ms = self.access.now_ms();
-            guard.off_ms.get_or_insert(at_ms);
-            guard.by = "the guard itself".into();
+            guard.switch_off(at_ms, ITSELF);
             guard.lose(Loss {
                 at_ms,
                 kind: LossKind::Off,

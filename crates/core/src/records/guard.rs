@@ -75,9 +75,17 @@ pub struct GuardRecord {
     /// Since when it is off; `None` while it is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub off_ms: Option<u64>,
-    /// Who has switched it on or off last, for a person.
+    /// Who has switched it on, for a person; of a process who has begun the one that watches. Earlier versions put the one who has
+    /// switched it off in the same place.
     #[serde(deserialize_with = "text::deserialize")]
     pub by: String,
+    /// Who has switched it off, for a person; `None` while it is on.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text::deserialize_some"
+    )]
+    pub off_by: Option<String>,
     /// When the guard has last looked whether it watches still; milliseconds since 1970.
     pub looked_ms: u64,
     /// What may have been missed, the latest last, at most [`MAX_LOSSES`].
@@ -99,6 +107,20 @@ impl GuardRecord {
     /// Whether it is on.
     pub fn is_on(&self) -> bool {
         self.off_ms.is_none()
+    }
+
+    /// Switches it off, unless it is off already.
+    pub fn switch_off(&mut self, at_ms: u64, by: &str) {
+        if self.is_on() {
+            self.off_ms = Some(at_ms);
+            self.off_by = Some(by.to_owned());
+        }
+    }
+
+    /// Who has switched it last, for a person.
+    pub fn last_by(&self) -> &str {
+        let off_by = self.off_by.as_ref().filter(|_| !self.is_on());
+        off_by.unwrap_or(&self.by)
     }
 
     /// Since when nothing that was written was missed; milliseconds since 1970. `None` while the guard is off.

@@ -188,8 +188,7 @@ fn a_guard_that_is_switched_off_ends_its_process() {
             tokio::time::sleep(minutes(1)).await;
             let mut guard = world.guard().await;
             guard.revision += 1;
-            guard.off_ms = Some(NOW);
-            guard.by = "somebody".into();
+            guard.switch_off(NOW, "somebody");
             world.store.save_guard(&guard).await.unwrap();
         };
         let never = CancellationToken::new();

@@ -129,3 +129,27 @@ fn guarded_since_the_next_process_has_seen_the_record_if_the_first_one_died() {
         assert_eq!(second.guarded_since_ms(), Some(now_ms));
     });
 }
+
+#[test]
+fn who_has_switched_it_on_stays_noted_until_somebody_begins_anew() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 0).await;
+        let mut on = world.switch_on();
+        on.watcher = Watcher::Function;
+        let first = begun(&world, &on, NOW).await;
+        let by = std::mem::replace(&mut on.by, "somebody else".into());
+        let second = begun(&world, &on, NOW + 60_000).await;
+        assert_eq!(second.guarded_since_ms(), first.guarded_since_ms());
+        assert_eq!(second.by, by);
+
+        let mut off = second;
+        off.revision += 1;
+        off.switch_off(NOW + 70_000, "bob");
+        off.switch_off(NOW + 70_001, "too late");
+        assert_eq!((off.last_by(), &off.by), ("bob", &by));
+        world.store.save_guard(&off).await.unwrap();
+        let again = begun(&world, &on, NOW + 71_000).await;
+        assert_eq!(again.guarded_since_ms(), Some(NOW + 71_000 + 1));
+        assert_eq!((&again.by, &again.off_by), (&on.by, &None));
+    });
+}

@@ -105,7 +105,7 @@ impl GuardStore for CheckpointTable {
                 ErrorKind::Conflict,
                 format!(
                     "the guard of table {table} was changed meanwhile, last switched by {}; see its status and try again",
-                    stored.by
+                    stored.last_by()
                 ),
             )),
             None => Err(Error::new(

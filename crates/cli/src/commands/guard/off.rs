@@ -31,10 +31,7 @@ pub async fn off(args: OffArgs) -> Result<Ending> {
     let checkpoints = CheckpointTable::new(&connection, args.guard.checkpoint_table());
     let (at_ms, by) = (now_ms(), owner::caller());
     let stored = change(&checkpoints, &args.guard.table, |guard| {
-        if guard.is_on() {
-            guard.off_ms = Some(at_ms);
-            guard.by.clone_from(&by);
-        }
+        guard.switch_off(at_ms, &by);
     });
     let Some(stored) = stored.await? else {
         return Err(Error::invalid(
