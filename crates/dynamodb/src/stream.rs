@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::failure::{failure, items_of};
 use crate::send::{ProvideErrorMetadata as _, ReadCall, ReadSender, SdkError, Sender};
 
-pub use record::{record_of, sequence_of};
+pub use record::record_of;
 
 /// Pages of a description that are read at most: 100 shards each. A table has a shard for each partition and few hours, of one day.
 const MOST_PAGES: usize = 10_000;
@@ -190,8 +190,7 @@ impl StreamReader for Streams {
             Ok(got) => {
                 let records = items_of(|| doing.to_owned(), got.records)?;
                 let records = records.iter().map(|record| record_of(record.get()));
-                let records = records.collect::<Result<_>>()?;
-                Ok(Read::Records(records, got.next_shard_iterator))
+                Ok(Read::Records(records.collect(), got.next_shard_iterator))
             }
             Err(error) => match error.code() {
                 Some("ExpiredIteratorException") => Ok(Read::Expired),

@@ -10,13 +10,13 @@ use backfill_core::engine::metrics::GuardFigures;
 use backfill_core::guard::{Found, GivenUp, Guard, refuse_unfit};
 use backfill_core::pace::retry::{Until, retry};
 use backfill_core::ports::guard::GuardReader as _;
-use backfill_core::ports::stream::StreamRecord;
+use backfill_core::ports::stream::{Brought, sequence_of};
 use backfill_core::records::{GuardHour, GuardRecord, Loss, LossKind, Watcher};
 use backfill_core::request::parse_strictly;
 use backfill_core::{Error, Result, printable};
 use backfill_dynamodb::calls::list_event_source_mappings;
 use backfill_dynamodb::send::{LAMBDA, ReadSender, Sender};
-use backfill_dynamodb::stream::{record_of, sequence_of};
+use backfill_dynamodb::stream::record_of;
 use backfill_dynamodb::{CheckpointTable, ReadWrite, Streams, failure};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -112,28 +112,17 @@ impl Answer {
     }
 }
 
-/// The stream records of an event, and those that cannot be understood.
-#[derive(Debug, Default)]
-struct Parsed {
-    records: Vec<StreamRecord>,
-    /// Why, with the sequence number of each.
-    unreadable: Vec<String>,
+/// The stream records of an event, each of whose texts is let go of when it is read.
+fn parsed(raw: Vec<Box<RawValue>>) -> Vec<Brought> {
+    let records = raw.into_iter();
+    records.map(|raw| record_of(raw.get())).collect()
 }
 
-/// The records, each of which is let go of when it is read.
-fn parsed(raw: Vec<Box<RawValue>>) -> Parsed {
-    let mut parsed = Parsed::default();
-    for raw in raw {
-        match record_of(raw.get()) {
-            Ok(record) => parsed.records.push(record),
-            Err(error) => {
-                let sequence = sequence_of(raw.get());
-                tracing::error!(sequence, "{}", error.report());
-                parsed.unreadable.push(error.report());
-            }
-        }
-    }
-    parsed
+/// What names this record as failed, and with it all behind it. If the record itself does not tell, one before it does, which then comes
+/// again as well; a name that is empty fails the whole batch.
+fn name_of(records: &[Brought], open: usize) -> String {
+    let named = records.iter().take(open + 1).rev().find_map(sequence_of);
+    named.unwrap_or_default().to_owned()
 }
 
 /// Where the records of an event come from: as the first of them says that can be understood that far.
@@ -239,16 +228,9 @@ impl<'a> Watch<'a> {
                 .await?;
             return Ok(Answer::default());
         }
-        let Parsed {
-            records,
-            unreadable,
-        } = parsed(records);
-        for why in unreadable {
-            let noted = self.guard.lose(self.table, LossKind::Failed, why);
-            noted.await?;
-        }
+        let records = parsed(records);
         let settled = self.guard.settle(guard, &records, &self.until).await;
-        let oldest = records.iter().map(|record| record.at_ms).min();
+        let oldest = records.iter().flatten().map(|record| record.at_ms).min();
         let figures = GuardFigures {
             done: &settled.total(),
             record_age_ms: oldest.map(|at_ms| now_ms().saturating_sub(at_ms)),
@@ -259,8 +241,8 @@ impl<'a> Watch<'a> {
             Some(error) => tracing::warn!("{}: the records come again", error.report()),
             None => {}
         }
-        let open = settled.open_from.and_then(|index| records.get(index));
-        Ok(Answer::failed(open.map(|record| record.sequence.clone())))
+        let open = settled.open_from.map(|index| name_of(&records, index));
+        Ok(Answer::failed(open))
     }
 
     async fn of_another_stream(&self, guard: &GuardRecord, arn: &str) -> Result<()> {
@@ -388,22 +370,23 @@ mod tests {
             (from.event_source.as_str(), from.event_source_arn.as_str()),
             (STREAM, "arn:stream")
         );
-        let Parsed {
-            records,
-            unreadable,
-        } = parsed(event.records);
-        let [record] = &records[..] else {
+        let records = parsed(event.records);
+        let [Err(odd), Ok(record), Err(_), Err(_)] = &records[..] else {
             panic!("{records:?}")
         };
         assert_eq!(
             (record.sequence.as_str(), record.kind),
             ("3", RecordKind::Modify)
         );
-        assert_eq!(unreadable.len(), 3);
+        let why = &odd.why;
         assert!(
-            unreadable[0].contains("stream record 2 ") && !unreadable[0].contains("secret"),
-            "{unreadable:?}"
+            why.contains("stream record 2 ") && !why.contains("secret"),
+            "{why}"
         );
+        // Whichever is open still: what tells where it stands is named, and never one behind it.
+        let names = (0..4).map(|open| name_of(&records, open));
+        assert_eq!(names.collect::<Vec<_>>(), ["2", "3", "3", "3"]);
+        assert_eq!(name_of(&records[2..], 0), "");
     }
 
     /// As the developer guide shows it (Retaining discarded records for a DynamoDB event source), behind a queue.

@@ -208,7 +208,10 @@ impl StreamReader for ModelStream {
             None => next,
         };
         let iterator = (!is_end).then(|| log.iterator(shard, next));
-        Ok(Read::Records(records, iterator))
+        Ok(Read::Records(
+            records.into_iter().map(Ok).collect(),
+            iterator,
+        ))
     }
 }
 

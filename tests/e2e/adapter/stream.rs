@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
 use backfill_core::ErrorKind;
 use backfill_core::clock::now_ms;
 use backfill_core::ports::stream::{
-    Begin, Iterator, Read, RecordKind, Shard, StreamReader as _, StreamView,
+    Begin, Iterator, Read, RecordKind, Shard, StreamReader as _, StreamView, sequence_of,
 };
 use backfill_core::value::with_sorted_sets;
 use backfill_dynamodb::{ConnectOptions, Connection, Streams};
@@ -39,7 +39,12 @@ async fn records(
     limit: u32,
 ) -> (Vec<backfill_core::ports::stream::StreamRecord>, String) {
     match streams.read(place, limit).await.unwrap() {
-        Read::Records(records, next) => (records, next.expect("the shard stays open")),
+        Read::Records(records, next) => {
+            let records = records
+                .into_iter()
+                .map(|record| record.expect("it is read"));
+            (records.collect(), next.expect("the shard stays open"))
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -170,6 +175,44 @@ async fn what_a_stream_refuses_is_told_apart() {
         assert_eq!(read.kind(), kind, "{read}");
         let described = streams.describe_stream("arn").await.unwrap_err();
         assert_eq!(described.kind(), kind, "{described}");
+    }
+}
+
+/// A record of a kind that is not known, or with a value of a type that is not, is one record, and the page is read.
+#[tokio::test]
+async fn a_record_that_cannot_be_understood_leaves_the_rest_of_its_page() {
+    let stub = Stub::start(|_| {
+        let record = |name: &str, id: &str, sequence: &str| {
+            format!(
+                r#"{{"eventName":"{name}","dynamodb":{{"Keys":{{"id":{id}}},"SequenceNumber":"{sequence}"}}}}"#
+            )
+        };
+        let records = [
+            record("MODIFY", r#"{"S":"a"}"#, "1"),
+            record("MODIFY", r#"{"Q":"secret"}"#, "2"),
+            record("TRUNCATE", r#"{"S":"secret"}"#, "3"),
+            r#"{"what":"secret"}"#.to_owned(),
+            record("REMOVE", r#"{"S":"b"}"#, "5"),
+        ];
+        let answer = format!(
+            r#"{{"Records":[{}],"NextShardIterator":"next"}}"#,
+            records.join(",")
+        );
+        (200, None, answer)
+    })
+    .await;
+    let read = at(&stub).await.read("place", 1_000).await.unwrap();
+    let Read::Records(records, Some(_)) = read else {
+        panic!("{read:?}");
+    };
+    let sequences: Vec<Option<&str>> = records.iter().map(sequence_of).collect();
+    let expected = [Some("1"), Some("2"), Some("3"), None, Some("5")];
+    assert_eq!(sequences, expected);
+    let is_read: Vec<bool> = records.iter().map(Result::is_ok).collect();
+    assert_eq!(is_read, [true, false, false, false, true]);
+    let why = records.iter().filter_map(|record| record.as_ref().err());
+    for odd in why {
+        assert!(!odd.why.contains("secret"), "{odd:?}");
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::guard::settle::Guard;
+use crate::guard::settle::{Guard, last_of, of_shard};
 use crate::pace::retry::{Until, retry};
 use crate::ports::WriteAccess;
 use crate::ports::guard::GuardStore;
-use crate::ports::stream::{Begin, Iterator, Read, StreamReader, StreamRecord};
+use crate::ports::stream::{Begin, Brought, Iterator, Read, StreamReader, sequence_of};
 use crate::records::{GuardHour, GuardRecord, LossKind};
 use crate::{Error, ErrorKind, Result};
 
@@ -45,7 +45,7 @@ fn is_after(one: &str, other: &str) -> bool {
 
 impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
     /// Reads these records again and settles them with the change of `guard`, until then; adds to `done` what was done. Those that are
-    /// gone are noted as a loss, and what is left of them is settled.
+    /// gone are noted as a loss, as those that cannot be understood, and what is left of them is settled.
     ///
     /// Errors: what has kept records open, `Unavailable` if it was the end of the time; those of the stream and of the store.
     pub async fn settle_again<R: StreamReader>(
@@ -89,14 +89,14 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
                 if records.is_empty() {
                     tokio::time::sleep(EMPTY_PAUSE).await;
                 }
-                let is_behind = |record: &StreamRecord| is_after(&record.sequence, &given_up.end);
-                let mine = records.iter().position(is_behind).unwrap_or(records.len());
+                let records = of_shard(records, &given_up.shard);
+                let mine = records.iter().position(|record| {
+                    sequence_of(record).is_some_and(|sequence| is_after(sequence, &given_up.end))
+                });
+                let mine = mine.unwrap_or(records.len());
                 self.settle_page(guard, &records[..mine], until, done)
                     .await?;
-                reading.settled = records[..mine]
-                    .last()
-                    .map(|record| record.sequence.clone())
-                    .or(reading.settled);
+                reading.settled = last_of(&records[..mine]).or(reading.settled);
                 let is_last = reading.settled.as_deref() == Some(&given_up.end);
                 match next {
                     Some(next) if !is_last && mine == records.len() => iterator = next,
@@ -110,7 +110,7 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
     async fn settle_page(
         &self,
         guard: &GuardRecord,
-        records: &[StreamRecord],
+        records: &[Brought],
         until: &Until,
         done: &mut GuardHour,
     ) -> Result<()> {

@@ -9,7 +9,7 @@ use crate::change::{Seen, SharedChange};
 use crate::engine::worker::until_it_rests;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_until};
 use crate::ports::guard::GuardStore;
-use crate::ports::stream::{RecordKind, StreamRecord};
+use crate::ports::stream::{Brought, RecordKind, StreamRecord, Unreadable, sequence_of};
 use crate::ports::{Outcome, TableWriter, WriteAccess};
 use crate::records::{GuardFailed, GuardHour, GuardRecord, HOUR_MS, HOUR_SAMPLES, Loss, LossKind};
 use crate::request::WriterKind;
@@ -95,15 +95,74 @@ struct Last<'a> {
     record: &'a StreamRecord,
 }
 
+/// What a shard has brought; those that cannot be understood name it.
+pub(super) fn of_shard(records: Vec<Brought>, shard: &str) -> Vec<Brought> {
+    let named = |odd: Unreadable| Unreadable {
+        why: format!("shard {shard}: {}", odd.why),
+        ..odd
+    };
+    let records = records.into_iter();
+    records.map(|record| record.map_err(named)).collect()
+}
+
+/// The sequence number of the last of these records that tells it.
+pub(super) fn last_of(records: &[Brought]) -> Option<String> {
+    let last = records.iter().rev().find_map(sequence_of);
+    last.map(str::to_owned)
+}
+
 /// The last record of each item: what came before it is no more.
-fn last_of_each(records: &[StreamRecord]) -> Vec<Last<'_>> {
+fn last_of_each(records: &[Brought]) -> Vec<Last<'_>> {
     let mut last: BTreeMap<String, Last<'_>> = BTreeMap::new();
     for (index, record) in records.iter().enumerate() {
-        last.insert(record.key.to_string(), Last { index, record });
+        if let Ok(record) = record {
+            last.insert(record.key.to_string(), Last { index, record });
+        }
     }
     let mut last: Vec<Last<'_>> = last.into_values().collect();
     last.sort_by_key(|last| last.index);
     last
+}
+
+/// What nothing more can be done for.
+struct Failed {
+    /// Items that could not be repaired, with the places of their last records.
+    items: Vec<(usize, GuardFailed)>,
+    /// Records that cannot be understood, with their places and why.
+    unreadable: Vec<(usize, String)>,
+}
+
+impl Failed {
+    /// The places in the batch.
+    fn indexes(&self) -> impl Iterator<Item = usize> {
+        let items = self.items.iter().map(|(index, _)| *index);
+        items.chain(self.unreadable.iter().map(|(index, _)| *index))
+    }
+
+    /// What is lost, if anything is: the last of each sort, in one sentence, since a loss takes the place of others of its kind.
+    fn loss(&self) -> Option<String> {
+        let item = self.items.last().map(|(_, item)| {
+            format!(
+                "an item could not be repaired: {}: {}",
+                item.key, item.reason
+            )
+        });
+        let unreadable = self.unreadable.last().map(|(_, why)| why.clone());
+        let all: Vec<String> = item.into_iter().chain(unreadable).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+}
+
+/// The records that cannot be understood.
+fn unreadable(records: &[Brought]) -> Vec<(usize, String)> {
+    let records = records.iter().enumerate();
+    let unreadable = records.filter_map(|(index, record)| Some((index, record.as_ref().err()?)));
+    unreadable
+        .map(|(index, odd)| {
+            tracing::error!(sequence = odd.sequence, "{}", odd.why);
+            (index, odd.why.clone())
+        })
+        .collect()
 }
 
 /// What became of one item.
@@ -118,19 +177,14 @@ enum Became {
 
 impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
     /// Settles a batch of records of one shard, in their order, with the change of `guard`, until then. What was done is durable when this
-    /// returns: items that could not be repaired are recorded, and a loss is noted for them.
+    /// returns: items that could not be repaired are recorded, and a loss is noted for them, as for records that cannot be understood.
     ///
     /// Of each item the last record counts. An image that is not pending needs nothing: whatever is written later has a record of its
     /// own. An item that is still pending after our own write turns the guard off, since it would write it again for ever. So the first
     /// item of a batch is updated alone, and nothing is begun after such an item.
-    pub async fn settle(
-        &self,
-        guard: &GuardRecord,
-        records: &[StreamRecord],
-        until: &Until,
-    ) -> Settled {
+    pub async fn settle(&self, guard: &GuardRecord, records: &[Brought], until: &Until) -> Settled {
         let mut settled = Settled::default();
-        for record in records {
+        for record in records.iter().flatten() {
             settled.hour(record.at_ms).seen += 1;
         }
         let change = guard.change();
@@ -156,10 +210,20 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
             (last, became, wcu)
         });
         let now_ms = self.access.now_ms();
-        let mut failed = Vec::new();
+        let mut failed = Failed {
+            items: Vec::new(),
+            unreadable: unreadable(records),
+        };
         let mut take = |(last, became, wcu): (Last<'_>, Became, f64)| {
             settled.consumed_wcu += wcu;
-            count(&mut settled, change, &last, became, now_ms, &mut failed);
+            count(
+                &mut settled,
+                change,
+                &last,
+                became,
+                now_ms,
+                &mut failed.items,
+            );
             if settled.halted.is_some() {
                 until.stop.cancel();
             }
@@ -175,24 +239,15 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         self.keep(guard, settled, failed).await
     }
 
-    /// Stores what was done. A failed item that cannot be recorded is open still.
-    async fn keep(
-        &self,
-        guard: &GuardRecord,
-        mut settled: Settled,
-        failed: Vec<(usize, GuardFailed)>,
-    ) -> Settled {
+    /// Stores what was done. What has failed and cannot be recorded is open still.
+    async fn keep(&self, guard: &GuardRecord, mut settled: Settled, failed: Failed) -> Settled {
         let table = guard.table();
         let noted = async {
-            for (_, item) in &failed {
+            for (_, item) in &failed.items {
                 let note = || self.store.note_guard_failed(table, item);
                 retry(&Until::after(PATIENCE), note).await?;
             }
-            if let Some((_, item)) = failed.last() {
-                let what = format!(
-                    "an item could not be repaired: {}: {}",
-                    item.key, item.reason
-                );
+            if let Some(what) = failed.loss() {
                 self.lose(table, LossKind::Failed, what).await?;
             }
             if let Some(why) = settled.halted.clone() {
@@ -206,8 +261,8 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
             Ok(true) => settled.open_from = None,
             Ok(false) => {}
             Err(error) => {
-                for (index, _) in &failed {
-                    settled.leave_open(*index);
+                for index in failed.indexes() {
+                    settled.leave_open(index);
                 }
                 if settled.halted.is_some() {
                     settled.leave_open(0);

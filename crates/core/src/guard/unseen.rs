@@ -1,9 +1,9 @@
 //! The oldest record of a stream that is not seen yet, as a process finds it that does not watch itself.
 
-use crate::Result;
 use crate::pace::retry::{PATIENCE, Until, retry};
-use crate::ports::stream::{Begin, Iterator, Read, StreamReader};
+use crate::ports::stream::{Begin, Iterator, Read, StreamReader, Unreadable};
 use crate::records::ShardPosition;
+use crate::{Error, ErrorKind, Result};
 
 /// Pages of a shard that are read for its next record at most: a page may be empty though there are records behind it. As many as a
 /// process takes for a sign that a shard has nothing new; with fewer a record was overlooked, and a younger one told as the oldest.
@@ -12,7 +12,7 @@ const MOST_PAGES: usize = 10;
 /// When the oldest record was made that is behind these positions, in milliseconds since 1970, to the second; `None` if nothing is found
 /// there. A record that is gone from the stream is not found: whoever watches notes that as a loss.
 ///
-/// Errors: those of the stream.
+/// Errors: those of the stream; `Internal` if it is one that cannot be understood, which does not tell its time.
 pub async fn oldest_unseen_ms<R: StreamReader>(
     stream: &R,
     stream_arn: &str,
@@ -37,7 +37,9 @@ pub async fn oldest_unseen_ms<R: StreamReader>(
             let Read::Records(records, next) = read else {
                 break;
             };
-            if let Some(record) = records.first() {
+            if let Some(record) = records.into_iter().next() {
+                let unknown = |odd: Unreadable| Error::new(ErrorKind::Internal, odd.why);
+                let record = record.map_err(unknown)?;
                 oldest = Some(oldest.unwrap_or(u64::MAX).min(record.at_ms));
                 break;
             }

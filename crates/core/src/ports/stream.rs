@@ -34,6 +34,26 @@ pub struct StreamRecord {
     pub at_ms: u64,
 }
 
+/// A stream record that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// SequenceNumber, if that much can be told.
+    pub sequence: Option<String>,
+    /// Why it cannot be understood, for a person, with its sequence number and nothing of its item.
+    pub why: String,
+}
+
+/// What a stream has brought of one change: a record that cannot be understood leaves the others to be settled.
+pub type Brought = std::result::Result<StreamRecord, Unreadable>;
+
+/// Where in its shard a record stands, as far as that can be told.
+pub fn sequence_of(brought: &Brought) -> Option<&str> {
+    match brought {
+        Ok(record) => Some(&record.sequence),
+        Err(odd) => odd.sequence.as_deref(),
+    }
+}
+
 /// What a stream carries of each change (StreamViewType).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamView {
@@ -110,8 +130,8 @@ pub enum Iterator {
 /// What reading on from an iterator has brought.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Read {
-    /// Records in their order, perhaps none; and where to read on: `None` is the end of a closed shard, and nothing else is.
-    Records(Vec<StreamRecord>, Option<String>),
+    /// Records in their order, perhaps none, and those among them that cannot be understood; and where to read on: `None` is the end of a closed shard, and nothing else is.
+    Records(Vec<Brought>, Option<String>),
     /// The iterator was too old (ExpiredIteratorException): make another one for the same place.
     Expired,
     /// What it was to read is no longer in the stream (TrimmedDataAccessException).
@@ -140,7 +160,6 @@ pub trait StreamReader: Send + Sync {
 
     /// Reads on: at most `limit` records (1 to 1,000), and at most 1 MB of them.
     ///
-    /// Errors: those of GetRecords; retryable ones are for the caller to retry. A record that cannot be understood is an error that names
-    /// it by its sequence number.
+    /// Errors: those of GetRecords; retryable ones are for the caller to retry.
     fn read(&self, iterator: &str, limit: u32) -> impl Future<Output = Result<Read>> + Send;
 }

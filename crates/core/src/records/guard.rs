@@ -33,7 +33,7 @@ pub enum LossKind {
     Trimmed,
     /// Lambda gave records up before they were settled, and they are gone from the stream.
     Dropped,
-    /// An item could not be repaired. It is recorded with the reason.
+    /// An item could not be repaired, and is recorded with the reason; or a stream record could not be understood.
     Failed,
     /// The guard was off, or its event source mapping was.
     Off,

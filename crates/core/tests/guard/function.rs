@@ -8,6 +8,7 @@ use backfill_core::records::{GuardHour, GuardRecord, LossKind, Watcher};
 use backfill_core::{ErrorKind, Result};
 use backfill_testkit::{Faults, ModelStore, ModelTable, in_virtual_time};
 
+use crate::stream::odd;
 use crate::world::{NOW, World, minutes};
 
 fn guard(world: &World) -> Guard<ModelTable, ModelStore> {
@@ -60,6 +61,28 @@ fn records_that_were_given_up_are_settled_and_no_others() {
         settle_again(&world, 0, 29).await.0.unwrap();
         assert_eq!(world.pending(), 0);
         assert_eq!(world.losses().await, []);
+    });
+}
+
+#[test]
+fn one_that_was_given_up_and_cannot_be_understood_leaves_the_others_to_be_settled() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 30).await;
+        world.stream.add("a", None, 0..30, false);
+        let last = Some(14);
+        for (id, odd) in [(6, odd(Some(6))), (9, odd(None)), (14, odd(last))] {
+            world.stream.state().shard("a").unwrap().records[id] = odd;
+        }
+        let (settled, done) = settle_again(&world, 5, 14).await;
+        settled.unwrap();
+        assert_eq!((done.repaired, world.pending()), (7, 23));
+        let losses = world.guard().await.losses;
+        let [loss] = &losses[..] else {
+            panic!("{losses:?}")
+        };
+        assert_eq!(loss.kind, LossKind::Failed);
+        let words = format!("shard a: stream record {:?}", Some(format!("{:021}", 14)));
+        assert!(loss.what.contains(&words), "{loss:?}");
     });
 }
 

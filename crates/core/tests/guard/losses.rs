@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use backfill_core::guard::MOST_UNWATCHED_MS;
-use backfill_core::ports::guard::GuardStore as _;
+use backfill_core::ports::guard::{GuardReader as _, GuardStore as _};
 use backfill_core::records::{LossKind, ShardPosition};
 use backfill_testkit::{Faults, in_virtual_time};
 
+use crate::stream::odd;
 use crate::world::{NOW, World, minutes};
 
 /// A position that an earlier process has stored.
@@ -36,6 +37,62 @@ fn trimmed_records_are_a_loss_and_the_rest_is_settled() {
     });
 }
 
+/// What nobody can read by trying again is noted and passed, by a process as by the function.
+#[test]
+fn records_that_cannot_be_understood_are_a_loss_and_the_rest_is_settled() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 30).await;
+        world.stream.add("a", None, 0..30, false);
+        {
+            let mut state = world.stream.state();
+            let records = &mut state.shard("a").unwrap().records;
+            // One within a page, one at the end of a page, and one that tells nothing, behind all others.
+            records[7] = odd(Some(7));
+            records[11] = odd(Some(11));
+            records.push(odd(None));
+        }
+        world.follow_for(minutes(1)).await.unwrap();
+        assert_eq!(world.pending(), 2);
+        let losses = world.guard().await.losses;
+        let [loss] = &losses[..] else {
+            panic!("{losses:?}")
+        };
+        assert_eq!(loss.kind, LossKind::Failed);
+        assert!(
+            loss.what.contains("shard a: stream record None"),
+            "{loss:?}"
+        );
+        let position = world.store.positions("stuff").await.unwrap().remove(0);
+        let last = Some(format!("{:021}", 29));
+        assert_eq!((position.settled, position.is_exhausted), (last, false));
+    });
+}
+
+/// It is durable before the position moves on: whenever the process dies, the claim does not outlive what is passed.
+#[test]
+fn a_record_that_cannot_be_understood_is_a_loss_before_it_is_passed() {
+    let mut passed = 0;
+    for step in 1..60 {
+        in_virtual_time(step, async {
+            let world = World::new(Faults::none(step), 3).await;
+            world.stream.add("a", None, 0..3, false);
+            world.stream.state().shard("a").unwrap().records[1] = odd(Some(1));
+            world.faults.crash_at(step);
+            tokio::select! {
+                ended = world.follow_for(minutes(1)) => ended.unwrap(),
+                () = world.faults.crashed() => {}
+            }
+            world.faults.restart();
+            let positions = world.store.positions("stuff").await.unwrap();
+            if positions.iter().any(|position| position.settled.is_some()) {
+                passed += 1;
+                assert_eq!(world.losses().await, [LossKind::Failed], "step {step}");
+            }
+        });
+    }
+    assert!(passed > 10, "{passed}");
+}
+
 /// Trimming while it is read: an iterator leads to what is no more.
 #[test]
 fn records_that_are_trimmed_in_between_are_a_loss() {
@@ -46,7 +103,8 @@ fn records_that_are_trimmed_in_between_are_a_loss() {
             tokio::time::sleep(Duration::from_secs(30)).await;
             let mut state = world.stream.state();
             let shard = state.shard("a").unwrap();
-            shard.records.extend((10..30).map(crate::stream::old_write));
+            let writes = (10..30).map(|id| Ok(crate::stream::old_write(id)));
+            shard.records.extend(writes);
             shard.trimmed = 15;
         };
         let (followed, ()) = tokio::join!(world.follow_for(minutes(1)), trim);

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use backfill_core::ports::stream::{
-    Begin, Iterator, Read, RecordKind, Shard, StreamDescription, StreamReader, StreamRecord,
-    StreamView,
+    Begin, Brought, Iterator, Read, RecordKind, Shard, StreamDescription, StreamReader,
+    StreamRecord, StreamView, Unreadable, sequence_of,
 };
 use backfill_core::{Error, ErrorKind, Item, Result};
 use backfill_testkit::ModelTable;
@@ -34,10 +34,19 @@ pub struct State {
 pub struct OneShard {
     pub id: String,
     pub parent: Option<String>,
-    pub records: Vec<StreamRecord>,
+    pub records: Vec<Brought>,
     pub is_closed: bool,
     /// So many of the first records are gone.
     pub trimmed: usize,
+}
+
+/// A record that cannot be understood, and may not even tell where it stands.
+pub fn odd(sequence: Option<u64>) -> Brought {
+    let sequence = sequence.map(|id| format!("{id:021}"));
+    Err(Unreadable {
+        why: format!("stream record {sequence:?} is odd"),
+        sequence,
+    })
 }
 
 /// The record of an old writer that has put an item without the attribute.
@@ -69,7 +78,7 @@ impl Stream {
         self.state().shards.push(OneShard {
             id: id.into(),
             parent: parent.map(str::to_owned),
-            records: items.map(old_write).collect(),
+            records: items.map(|id| Ok(old_write(id))).collect(),
             is_closed,
             trimmed: 0,
         });
@@ -151,7 +160,7 @@ impl StreamReader for Stream {
         let at = |sequence: &str| {
             let mut records = found.records.iter();
             records
-                .position(|record| record.sequence == sequence)
+                .position(|record| sequence_of(record) == Some(sequence))
                 .unwrap()
         };
         let from = match begin {

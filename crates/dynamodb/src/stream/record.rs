@@ -2,8 +2,8 @@
 //! ([API_streams_Record](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html); Lambda developer guide,
 //! Using AWS Lambda with Amazon DynamoDB, example event): but for the outermost fields the names are those of the API.
 
-use backfill_core::ports::stream::{RecordKind, StreamRecord};
-use backfill_core::{Error, ErrorKind, Item, Key, Result, printable};
+use backfill_core::ports::stream::{Brought, RecordKind, StreamRecord, Unreadable};
+use backfill_core::{Item, Key, printable};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -33,25 +33,24 @@ struct Named {
 }
 
 /// Where in its shard a record stands, as far as that can be told: also of one that cannot be understood.
-pub fn sequence_of(json: &str) -> Option<String> {
+fn sequence_of(json: &str) -> Option<String> {
     let named: Named = serde_json::from_str(json).ok()?;
     let sequence = named.dynamodb?.get("SequenceNumber")?.as_str()?.to_owned();
     Some(sequence)
 }
 
-/// Reads a record.
-///
-/// Errors: `Internal` if it cannot be understood, with its sequence number and nothing of its item.
-pub fn record_of(json: &str) -> Result<StreamRecord> {
+/// Reads a record, or says why it cannot be understood.
+pub fn record_of(json: &str) -> Brought {
     let wrong = |why: &dyn std::fmt::Display| {
-        let which = sequence_of(json).unwrap_or_else(|| "without a sequence number".into());
-        Error::new(
-            ErrorKind::Internal,
-            format!(
+        let sequence = sequence_of(json).filter(|sequence| !sequence.is_empty());
+        let which = sequence.as_deref().unwrap_or("without a sequence number");
+        Unreadable {
+            why: format!(
                 "stream record {} cannot be understood: {why}; update backfill, and report this if it is the newest version",
-                printable(&which)
+                printable(which)
             ),
-        )
+            sequence,
+        }
     };
     let record: Record = serde_json::from_str(json).map_err(|error| {
         // Its words may have a part of the item in them.
@@ -140,13 +139,17 @@ mod tests {
             (r#"{"S":"New item!"}"#, r#"{"X":"New item!"}"#),
             (r#""eventName":"INSERT","#, ""),
         ] {
-            let error = record_of(&EXAMPLE.replacen(from, to, 1)).unwrap_err();
-            let words = error.report();
+            let odd = record_of(&EXAMPLE.replacen(from, to, 1)).unwrap_err();
+            let words = odd.why;
+            assert_eq!(
+                odd.sequence.as_deref(),
+                Some("4421584500000000017450439091")
+            );
             assert!(words.contains("4421584500000000017450439091"), "{words}");
             assert!(!words.contains("New item!"), "{words}");
         }
         for odd in ["", "[]", "{}", r#"{"dynamodb":7}"#, "\u{1b}[2J"] {
-            let words = record_of(odd).unwrap_err().report();
+            let words = record_of(odd).unwrap_err().why;
             assert!(words.contains("without a sequence number"), "{words}");
         }
     }

@@ -112,7 +112,8 @@ impl ModelMapping {
             let room = (self.settings.batch_size - batch.len()) as u32;
             match self.stream.read(&iterator, room).await {
                 Ok(Read::Records(records, next)) => {
-                    batch.extend(records);
+                    // Those of the model can be read.
+                    batch.extend(records.into_iter().flatten());
                     let is_end = next.is_none();
                     *place = next;
                     if is_end && batch.is_empty() {

@@ -47,7 +47,11 @@ async fn read_all(stream: &ModelStream, shard: &str) -> (Vec<StreamRecord>, bool
         match stream.read(&place, 3).await.unwrap() {
             Read::Records(records, next) => {
                 assert!(records.len() <= 3);
-                all.extend(records);
+                all.extend(
+                    records
+                        .into_iter()
+                        .map(|record| record.expect("it is read")),
+                );
                 match next {
                     Some(next) => place = next,
                     None => return (all, true),

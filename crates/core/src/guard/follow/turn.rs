@@ -5,10 +5,11 @@ use tokio_util::sync::CancellationToken;
 use super::shards::{Place, QUIET_PAGES, Turned};
 use super::{Follower, Tell, Told};
 use crate::guard::begin::MOST_UNWATCHED_MS;
+use crate::guard::settle::{last_of, of_shard};
 use crate::pace::retry::{PATIENCE, Until};
 use crate::ports::WriteAccess;
 use crate::ports::guard::GuardStore;
-use crate::ports::stream::{Begin, Iterator, Read, StreamReader, StreamRecord};
+use crate::ports::stream::{Begin, Brought, Iterator, Read, StreamReader};
 use crate::records::{GuardRecord, HOUR_MS, LossKind, ShardPosition};
 use crate::{Error, ErrorKind, Result};
 
@@ -81,6 +82,7 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
                 Ok(())
             }
             Read::Records(records, next) => {
+                let records = of_shard(records, &place.shard.id);
                 self.settle(guard, place, &records, next, stop, told).await
             }
         }
@@ -165,7 +167,7 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
         &self,
         guard: &GuardRecord,
         place: &mut Place,
-        records: &[StreamRecord],
+        records: &[Brought],
         next: Option<String>,
         stop: &CancellationToken,
         told: &Tell<'_>,
@@ -182,11 +184,7 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
         let settled = self.guard.settle(guard, records, &until).await;
         told(Told::Settled(&settled));
         let whole = settled.open_from.is_none();
-        let last = match settled.open_from {
-            Some(open) => records[..open].last(),
-            None => records.last(),
-        };
-        let last = last.map(|record| record.sequence.clone());
+        let last = last_of(&records[..settled.open_from.unwrap_or(records.len())]);
         if last.is_some() || next.is_none() {
             let settled = last.or_else(|| place.settled.clone());
             let (is_exhausted, now_ms) = (whole && next.is_none(), self.guard.access.now_ms());
@@ -205,7 +203,8 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
             return Err(settled.error.unwrap_or_else(open));
         }
         place.empty_pages = 0;
-        place.seen_ms = records.last().map(|record| record.at_ms);
+        let readable = records.iter().flatten();
+        place.seen_ms = readable.last().map(|record| record.at_ms);
         place.is_done = next.is_none();
         place.iterator = next;
         place.go_on();

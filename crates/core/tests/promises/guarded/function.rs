@@ -8,7 +8,9 @@ use backfill_core::guard::{Guard, MOST_UNWATCHED_MS};
 use backfill_core::pace::retry::Until;
 use backfill_core::ports::ReadAccess as _;
 use backfill_core::ports::guard::GuardReader as _;
-use backfill_core::ports::stream::{Begin, Iterator, Read, StreamReader as _, StreamRecord};
+use backfill_core::ports::stream::{
+    Begin, Brought, Iterator, Read, StreamReader as _, StreamRecord,
+};
 use backfill_core::records::{GuardHour, GuardRecord, LossKind};
 use backfill_testkit::{
     DeadLetter, ModelMapping, ModelStore, ModelStream, ModelTable, StreamFunction,
@@ -42,7 +44,8 @@ impl Function {
             deadline: deadline - RESERVE,
             ..Until::after(Duration::ZERO)
         };
-        let settled = self.guard.settle(&record, records, &until).await;
+        let records: Vec<Brought> = records.iter().cloned().map(Ok).collect();
+        let settled = self.guard.settle(&record, &records, &until).await;
         self.done.borrow_mut().add(&settled.total());
         Ok(settled.open_from)
     }
@@ -78,6 +81,7 @@ impl Function {
             let Read::Records(records, more) = read else {
                 return self.lose(letter).await;
             };
+            let records: Vec<StreamRecord> = records.into_iter().flatten().collect();
             let number = |record: &StreamRecord| record.sequence.parse::<u64>().expect("a number");
             let of_letter = records.iter().take_while(|record| number(record) <= last);
             let of_letter: Vec<StreamRecord> = of_letter.cloned().collect();
