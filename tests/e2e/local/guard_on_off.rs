@@ -215,6 +215,14 @@ fn losses(status: &Json) -> Vec<&str> {
     losses.map(|loss| loss["kind"].as_str().unwrap()).collect()
 }
 
+/// Who has switched it on and off is named without a process, which is gone.
+fn assert_switched_by_people(status: &Json) {
+    for by in ["by", "off_by"] {
+        let by = status[by].as_str().unwrap();
+        assert!(by.contains('@') && !by.contains("pid"), "{by}");
+    }
+}
+
 /// guarded: a guard that is switched on carries the claim once the table is counted, withdraws it when it is off or its mapping is, and
 /// needs another count after that.
 #[tokio::test(flavor = "multi_thread")]
@@ -267,11 +275,7 @@ async fn guarded_by_a_function_from_the_count_after_it_is_on_until_it_is_off() {
     let off = ended(&database, &lambda, OFF, 0).json();
     assert_eq!((&off["on"], lambda.is()), (&json!(false), "Disabled"));
     let is_off = ended(&database, &lambda, STATUS, 3).json();
-    // Neither was a process that still is.
-    for by in ["by", "off_by"] {
-        let by = is_off[by].as_str().unwrap();
-        assert!(by.contains('@') && !by.contains("pid"), "{by}");
-    }
+    assert_switched_by_people(&is_off);
     assert!(
         is_off["says"].as_str().unwrap().contains("is off since"),
         "{is_off}"
