@@ -23,6 +23,7 @@ fn guard(table: &Table) -> GuardRecord {
         keys: table.keys.clone(),
         stream_arn: "arn:aws:dynamodb:us-east-1:1:table/stuff/stream/1".into(),
         watcher: Watcher::Process,
+        stack: None,
         generation: 1,
         since_ms: NOW,
         off_ms: None,

@@ -68,6 +68,7 @@ impl Guarded {
             keys,
             stream_arn: poller.stream_arn.clone(),
             watcher: Watcher::Function,
+            stack: None,
             by: "a test".into(),
         };
         on.begin(&store, now_ms).await.unwrap();

@@ -16,6 +16,7 @@ use backfill_e2e::stub::{Answer, Stub};
 use serde_json::{Value as Json, json};
 
 const UUID: &str = "14e0db71-9e2c-4a4f-9e5b-3d1c8ff1b0a1";
+const OTHER_UUID: &str = "7a1c2d7e-0b8f-4c55-8a61-90a3b6b7c8d9";
 const ON: &str = "guard on --stack-name orders --set test=1 --json --table stuff";
 const OFF: &str = "guard off --stack-name orders --table stuff --json";
 const STATUS: &str = "guard status --stack-name orders --table stuff --json";
@@ -23,10 +24,11 @@ const STATUS: &str = "guard status --stack-name orders --table stuff --json";
 /// The queue of what Lambda has given up.
 const QUEUE: &str = "orders-guard-dead-letters";
 
-/// Lambda with a mapping to the guard function of stack `orders`, and one to another function on the same stream; with CloudWatch and SQS.
+/// Lambda with mappings to the guard functions of stacks `orders` and `billing`, and one to another function on the same stream; with
+/// CloudWatch and SQS.
 struct Lambda {
     stub: Stub,
-    state: Arc<Mutex<&'static str>>,
+    states: Arc<Mutex<[&'static str; 2]>>,
     figures: Arc<Mutex<Figures>>,
 }
 
@@ -44,9 +46,9 @@ struct Figures {
 }
 
 impl Lambda {
-    /// With the mapping in this state; `None`: it is not there.
+    /// With the mapping of `orders` in this state, and none of `billing`; `None`: it is not there.
     async fn start(state: Option<&'static str>) -> Lambda {
-        let shared = Arc::new(Mutex::new(state.unwrap_or("none")));
+        let shared = Arc::new(Mutex::new([state.unwrap_or("none"), "none"]));
         let figures = Arc::<Mutex<Figures>>::default();
         let (lambda, told) = (shared.clone(), figures.clone());
         let stub = Stub::reading(move |asked, body| {
@@ -55,7 +57,7 @@ impl Lambda {
         });
         Lambda {
             stub: stub.await,
-            state: shared,
+            states: shared,
             figures,
         }
     }
@@ -65,11 +67,21 @@ impl Lambda {
     }
 
     fn set(&self, state: &'static str) {
-        *self.state.lock().unwrap() = state;
+        self.states.lock().unwrap()[0] = state;
     }
 
     fn is(&self) -> &'static str {
-        *self.state.lock().unwrap()
+        self.states.lock().unwrap()[0]
+    }
+
+    /// The mapping of `billing` is in this state.
+    fn set_other(&self, state: &'static str) {
+        self.states.lock().unwrap()[1] = state;
+    }
+
+    /// The states of both mappings.
+    fn both(&self) -> [&'static str; 2] {
+        *self.states.lock().unwrap()
     }
 
     /// What it was asked to change.
@@ -139,38 +151,44 @@ fn metric(asked: &Json, figures: Figures) -> Json {
     json!({"Label": asked["MetricName"], "Datapoints": points.collect::<Vec<_>>()})
 }
 
-/// A change takes until the mapping was looked at once.
-fn answer(asked: &str, state: &mut &'static str) -> Answer {
-    let path = "/2015-03-31/event-source-mappings/";
-    let mapping = |function: &str, state: &str| {
+/// The guard functions that may be connected to the stream, by the UUIDs of their mappings.
+const GUARDS: [(&str, &str); 2] = [(UUID, "orders-guard:live"), (OTHER_UUID, "billing-guard")];
+
+/// What Lambda answers, with the mappings of both in these states. A change takes until the mapping was looked at once.
+fn answer(asked: &str, states: &mut [&'static str; 2]) -> Answer {
+    let path = "/2015-03-31/event-source-mappings";
+    let mapping = |uuid: &str, function: &str, state: &str| {
         let queue = format!("arn:aws:sqs:us-east-1:000000000000:{QUEUE}");
-        json!({"UUID": UUID, "State": state, "BatchSize": 100, "LastModified": 1.7638E9,
+        json!({"UUID": uuid, "State": state, "BatchSize": 100, "LastModified": 1.7638E9,
             "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": 43200,
             "DestinationConfig": {"OnFailure": {"Destination": queue}},
             "FunctionArn": format!("arn:aws:lambda:us-east-1:000000000000:function:{function}")})
     };
-    if asked == format!("GET {path}{UUID}") {
-        let now = mapping("orders-guard:live", state);
-        match *state {
-            "Enabling" => *state = "Enabled",
-            "Disabling" => *state = "Disabled",
-            _ => {}
+    for ((uuid, function), state) in GUARDS.into_iter().zip(states.iter_mut()) {
+        if asked == format!("GET {path}/{uuid}") {
+            let now = mapping(uuid, function, state);
+            match *state {
+                "Enabling" => *state = "Enabled",
+                "Disabling" => *state = "Disabled",
+                _ => {}
+            }
+            return (200, None, now.to_string());
         }
-        return (200, None, now.to_string());
-    }
-    if asked == format!("PUT {path}{UUID}") {
-        *state = match *state {
-            "Disabled" => "Enabling",
-            "Enabled" => "Disabling",
-            other => panic!("Lambda would refuse a change of a mapping that is {other}"),
-        };
-        return (202, None, mapping("orders-guard:live", state).to_string());
-    }
-    if asked.starts_with("GET /2015-03-31/event-source-mappings?EventSourceArn=") {
-        let mut all = vec![mapping("orders-guardian", "Enabled")];
-        if *state != "none" {
-            all.push(mapping("orders-guard:live", state));
+        if asked == format!("PUT {path}/{uuid}") {
+            *state = match *state {
+                "Disabled" => "Enabling",
+                "Enabled" => "Disabling",
+                other => panic!("Lambda would refuse a change of a mapping that is {other}"),
+            };
+            return (202, None, mapping(uuid, function, state).to_string());
         }
+    }
+    if asked.starts_with(&format!("GET {path}?EventSourceArn=")) {
+        let mut all = vec![mapping(UUID, "orders-guardian", "Enabled")];
+        // Lambda promises no order.
+        let there = GUARDS.into_iter().zip(states.iter()).rev();
+        let there = there.filter(|(_, state)| **state != "none");
+        all.extend(there.map(|((uuid, function), state)| mapping(uuid, function, state)));
         return (200, None, json!({"EventSourceMappings": all}).to_string());
     }
     let body = json!({"Message": "User: you is not authorized to perform this"});
@@ -340,6 +358,77 @@ async fn a_guard_function_that_cannot_watch_is_not_switched_on() {
         "{status}"
     );
     assert_eq!(lambda.switched(), [r#"{"Enabled":true}"#]);
+}
+
+/// Two stacks have their functions on one stream. The guard's record says whose watches, and everybody goes by that; the other one is
+/// refused as long as it is on, wherever its records are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_is_known_by_its_stack_and_not_by_the_first_mapping_that_comes() {
+    let database = with_a_stream().await;
+    let lambda = Lambda::start(Some("Disabled")).await;
+    lambda.set_other("Disabled");
+    ended(&database, &lambda, ON, 0);
+    assert_eq!(lambda.both(), ["Enabled", "Disabled"]);
+    let count = "run --table stuff --set test=1 --checkpoint-table orders-checkpoints --json";
+    ended(&database, &lambda, count, 0);
+
+    // In the same records, and in those of its own.
+    let other = ON.replace("orders", "billing");
+    for on in [
+        format!("{other} --checkpoint-table orders-checkpoints"),
+        other.clone(),
+    ] {
+        let refused = ended(&database, &lambda, &on, 2).stderr;
+        assert!(
+            refused.contains("watched by the guard function of stack orders ")
+                && refused.contains("guard off --table stuff --stack-name orders`"),
+            "{refused}"
+        );
+    }
+    assert_eq!(lambda.both(), ["Enabled", "Disabled"]);
+
+    // The mapping of the other stack makes no difference, whoever looks and whatever it is named.
+    let here = "--table stuff --checkpoint-table orders-checkpoints --json";
+    let status = format!("guard status {here}");
+    for state in ["Enabled", "Disabled", "none"] {
+        lambda.set_other(state);
+        let holds = ended(&database, &lambda, &status, 0).json();
+        assert_eq!(
+            (&holds["stack"], &holds["guarded"]),
+            (&json!("orders"), &json!(true)),
+            "{holds}"
+        );
+    }
+    lambda.set_other("Enabled");
+    let of_run = "status --checkpoint-table orders-checkpoints --json";
+    let verify = "verify --set test=1".to_owned() + " " + here;
+    for state in ["Enabled", "Disabled"] {
+        lambda.set(state);
+        let holds = json!(state == "Enabled");
+        for looked in [of_run, &verify] {
+            let looked = ended(&database, &lambda, looked, 0).json();
+            assert_eq!(looked["guarded"], holds, "{state}: {looked}");
+        }
+    }
+    for what in ["status", "off"] {
+        let of_other = format!("guard {what} {here} --stack-name billing");
+        let refused = ended(&database, &lambda, &of_other, 2).stderr;
+        assert!(
+            refused.contains("stack-name: ") && refused.contains("of stack orders"),
+            "{refused}"
+        );
+    }
+    lambda.set("Enabled");
+    ended(&database, &lambda, &format!("guard off {here}"), 0);
+    assert_eq!(lambda.both(), ["Disabled", "Enabled"]);
+    // Now there is room for it; its own records are not there yet.
+    ended(
+        &database,
+        &lambda,
+        &format!("{other} --checkpoint-table orders-checkpoints"),
+        0,
+    );
+    assert_eq!(lambda.both(), ["Disabled", "Enabled"]);
 }
 
 /// guarded: how old the records are that a guard function has not settled is told by CloudWatch, and of what Lambda has given up by its

@@ -1,5 +1,7 @@
 //! Which guard is meant, and where its records are.
 
+use backfill_core::records::GuardRecord;
+use backfill_core::{Error, Result};
 use clap::Args;
 
 use super::stack::stack_name;
@@ -20,6 +22,22 @@ pub struct GuardArgs {
 }
 
 impl GuardArgs {
+    /// The stack whose function watches, by the guard's record if that says it.
+    ///
+    /// Errors: `InvalidInput` if that of another stack watches than is given.
+    pub fn stack_of(&self, guard: &GuardRecord) -> Result<Option<String>> {
+        match (&self.stack_name, &guard.stack) {
+            (Some(given), Some(watches)) if given != watches => Err(Error::invalid(
+                "stack-name",
+                format!(
+                    "table {} is watched by the guard function of stack {watches}, and not by that of {given}",
+                    self.table
+                ),
+            )),
+            (given, watches) => Ok(watches.clone().or_else(|| given.clone())),
+        }
+    }
+
     /// The table that holds its records.
     pub fn checkpoint_table(&self) -> String {
         match (&self.checkpoint_table, &self.stack_name) {

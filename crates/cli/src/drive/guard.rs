@@ -12,7 +12,7 @@ use backfill_core::table::KeySchema;
 use backfill_core::{Error, ErrorKind, Result, Spec};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadWrite, Streams, TableStream};
 
-use crate::drive::{owner, signals};
+use crate::drive::{mapping, owner, signals};
 use crate::ending::Ending;
 use crate::place;
 use crate::show::guard::{begun, done, minute, repaired, summary};
@@ -46,8 +46,20 @@ pub async fn stream_of(streams: &Streams, table: &str) -> Result<String> {
 }
 
 /// A guard that is to be on from now on, at the word of this process.
-pub fn switch_on(spec: Spec, keys: KeySchema, stream_arn: String, watcher: Watcher) -> SwitchOn {
+///
+/// `stack` is the one whose function is to watch; without one a process does.
+pub fn switch_on(
+    spec: Spec,
+    keys: KeySchema,
+    stream_arn: String,
+    stack: Option<String>,
+) -> SwitchOn {
+    let watcher = match stack {
+        Some(_) => Watcher::Function,
+        None => Watcher::Process,
+    };
     SwitchOn {
+        stack,
         spec,
         keys,
         stream_arn,
@@ -58,6 +70,35 @@ pub fn switch_on(spec: Spec, keys: KeySchema, stream_arn: String, watcher: Watch
             Watcher::Function => owner::caller(),
         },
     }
+}
+
+/// Refuses to switch a function on if that of another stack watches the same stream for the table already, by the records of that
+/// stack. Who may not read these is told so.
+///
+/// Errors: `InvalidInput`, naming `guard`; those of Lambda.
+pub async fn refuse_beside_others(
+    on: &SwitchOn,
+    checkpoints: &CheckpointTable,
+    connection: &Connection,
+) -> Result<()> {
+    let own = on.stack.as_deref().unwrap_or_default();
+    for stack in mapping::other_stacks(&on.stream_arn, own, connection).await? {
+        let theirs = CheckpointTable::new(connection, format!("{stack}-checkpoints"));
+        if theirs.name() == checkpoints.name() {
+            continue;
+        }
+        match retry(&Until::after(PATIENCE), || theirs.guard(&on.spec.table)).await {
+            Ok(Some(guard)) => on.refuse_beside(&guard)?,
+            // A function of something else whose name ends alike.
+            Ok(None) => {}
+            Err(error) if error.kind() == ErrorKind::TableNotFound => {}
+            Err(error) => say!(
+                "warning: function {stack}-guard is connected to the same stream, and whether it guards the table cannot be seen: {}",
+                print::report(&error)
+            ),
+        }
+    }
+    Ok(())
 }
 
 /// What was done so far.

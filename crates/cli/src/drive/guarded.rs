@@ -19,11 +19,13 @@ const HOURS_KEPT_MS: u64 = 30 * 24 * 3_600_000;
 pub const MOST_FAILED: u32 = 20;
 
 /// The guard of a table, and what its claim is worth for the change with this fingerprint (without one, for its own) by this count.
-/// `None` if the table has none. What cannot be looked at is said, and withdraws nothing.
+/// `None` if the table has none. `stack` is the one that is meant, if the guard's record names none. What cannot be looked at is said,
+/// and withdraws nothing.
 ///
 /// Errors: those of the checkpoint table.
 pub async fn look(
     table: &str,
+    stack: Option<&str>,
     fingerprint: Option<&str>,
     proof: Option<&Proof>,
     checkpoints: &CheckpointTable,
@@ -36,7 +38,7 @@ pub async fn look(
     let mut blind = Vec::new();
     let seen = match guard.watcher {
         Watcher::Process => of_process(&guard, checkpoints, connection, &mut blind).await,
-        Watcher::Function => of_function(&guard, connection, &mut blind).await,
+        Watcher::Function => of_function(&guard, stack, connection, &mut blind).await,
     };
     let now_ms = now_ms();
     let from_ms = guard.since_ms.max(now_ms.saturating_sub(HOURS_KEPT_MS));
@@ -75,6 +77,7 @@ pub async fn of_count(
     let (fingerprint, table) = (spec.fingerprint(), &spec.table);
     let looked = look(
         table,
+        None,
         Some(&fingerprint),
         proof.as_ref(),
         checkpoints,
@@ -147,6 +150,7 @@ async fn of_process(
 /// Of a guard that the function of a stack is: one that is off has nothing to see.
 async fn of_function(
     guard: &GuardRecord,
+    stack: Option<&str>,
     connection: &Connection,
     blind: &mut Vec<String>,
 ) -> Seen {
@@ -159,7 +163,12 @@ async fn of_function(
     if !guard.is_on() || seen.trouble.is_some() {
         return seen;
     }
-    let mapping = mapping::find(&guard.stream_arn, None, connection).await;
+    let mapping = mapping::find(
+        &guard.stream_arn,
+        guard.stack.as_deref().or(stack),
+        connection,
+    )
+    .await;
     let Some(mapping) = found(mapping, blind) else {
         return seen;
     };
@@ -188,10 +197,16 @@ async fn trouble_of_stream(guard: &GuardRecord, connection: &Connection) -> Resu
 /// Why nobody is handed the stream's records at this moment, by what Lambda says.
 fn trouble_of_mapping(guard: &GuardRecord, mapping: Option<&EventSourceMapping>) -> Option<String> {
     match mapping {
-        None => Some(format!(
-            "no event source mapping connects a guard function to stream {}",
-            guard.stream_arn
-        )),
+        None => {
+            let function = guard.stack.as_ref();
+            let function = function.map_or("a guard function".to_owned(), |stack| {
+                format!("function {stack}-guard")
+            });
+            Some(format!(
+                "no event source mapping connects {function} to stream {}",
+                guard.stream_arn
+            ))
+        }
         Some(mapping) if matches!(mapping.state.as_str(), "Enabled" | "Updating") => mapping
             .text("LastProcessingResult")
             .filter(|result| result.starts_with("PROBLEM"))

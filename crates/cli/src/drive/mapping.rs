@@ -19,26 +19,69 @@ const SWITCH_PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at it.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// The event source mapping between a stream and the guard function of this stack, or of any.
+/// The event source mapping between a stream and the guard function of this stack. Without one it is that of the only guard function,
+/// for a guard that an earlier version has switched on.
 ///
-/// Errors: those of Lambda; `InvalidInput` if nothing says where Lambda is.
+/// Errors: those of Lambda; `InvalidInput` if nothing says where Lambda is, and, naming `stack-name`, if there are several guard
+/// functions and nothing says whose is meant.
 pub async fn find(
     stream_arn: &str,
     stack: Option<&str>,
     connection: &Connection,
 ) -> Result<Option<EventSourceMapping>> {
+    let mut of_guards = of_guards(stream_arn, connection).await?;
+    let Some(stack) = stack else {
+        if of_guards.len() > 1 {
+            let functions = of_guards
+                .iter()
+                .map(|mapping| function_of(&mapping.function_arn));
+            let functions = functions.collect::<Vec<_>>().join(" and ");
+            return Err(Error::invalid(
+                "stack-name",
+                format!(
+                    "functions {functions} are connected to stream {stream_arn}, and the guard's record does not say which of them \
+                     watches; name its stack"
+                ),
+            ));
+        }
+        return Ok(of_guards.pop());
+    };
+    let is_its = |mapping: &EventSourceMapping| stack_of(mapping) == Some(stack);
+    Ok(of_guards.into_iter().find(is_its))
+}
+
+/// The other stacks whose guard functions are connected to a stream, and not switched off.
+///
+/// Errors: those of [`find`].
+pub async fn other_stacks(
+    stream_arn: &str,
+    stack: &str,
+    connection: &Connection,
+) -> Result<Vec<String>> {
+    let of_guards = of_guards(stream_arn, connection).await?;
+    let on = of_guards.iter().filter(|mapping| {
+        !matches!(
+            mapping.state.as_str(),
+            "Disabled" | "Disabling" | "Deleting"
+        )
+    });
+    let others = on.filter_map(stack_of).filter(|other| *other != stack);
+    Ok(others.map(str::to_owned).collect())
+}
+
+/// The event source mappings between a stream and functions that are called as guard functions are.
+async fn of_guards(stream_arn: &str, connection: &Connection) -> Result<Vec<EventSourceMapping>> {
     let lambda = ReadSender::from(&lambda(connection).await?);
     let mappings = list_event_source_mappings(&lambda, stream_arn).await;
     let doing = format!("asking Lambda for the event source mappings of stream {stream_arn}");
-    let mappings = mappings.map_err(|error| failure(&doing, error))?;
-    let guard = stack.map(|stack| format!("{stack}-guard"));
-    Ok(mappings.into_iter().find(|mapping| {
-        let function = function_of(&mapping.function_arn);
-        match &guard {
-            Some(guard) => function == guard,
-            None => function.ends_with("-guard"),
-        }
-    }))
+    let mut mappings = mappings.map_err(|error| failure(&doing, error))?;
+    mappings.retain(|mapping| stack_of(mapping).is_some());
+    Ok(mappings)
+}
+
+/// The stack of a guard function, by the name that a stack gives it.
+fn stack_of(mapping: &EventSourceMapping) -> Option<&str> {
+    function_of(&mapping.function_arn).strip_suffix("-guard")
 }
 
 /// The name of a function in an ARN, which may have a version or an alias behind it.

@@ -114,6 +114,8 @@ pub struct Status {
     table: String,
     stream_arn: String,
     watcher: Watcher,
+    /// The stack whose function watches; null if a process does, or if an earlier version has switched the guard on.
+    stack: Option<String>,
     on: bool,
     /// Who has switched it on.
     by: String,
@@ -148,6 +150,7 @@ impl Status {
             table: guard.table().to_owned(),
             stream_arn: guard.stream_arn.clone(),
             watcher: guard.watcher,
+            stack: guard.stack.clone(),
             on: guard.is_on(),
             by: guard.by.clone(),
             off_by: (!guard.is_on()).then(|| guard.last_by().to_owned()),
@@ -191,8 +194,11 @@ fn counts(total: &GuardHour) -> String {
 pub fn text(guarded: &Guarded, failed: &[GuardFailed]) -> String {
     let guard = &guarded.guard;
     let who = match guard.watcher {
-        Watcher::Function => "the guard function of a stack",
-        Watcher::Process => "backfill guard run",
+        Watcher::Function => match &guard.stack {
+            Some(stack) => format!("the guard function of stack {stack}"),
+            None => "the guard function of a stack".to_owned(),
+        },
+        Watcher::Process => "backfill guard run".to_owned(),
     };
     let mut lines = vec![
         format!("guard on table {}", guard.table()),

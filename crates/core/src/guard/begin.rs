@@ -29,6 +29,8 @@ pub struct SwitchOn {
     pub stream_arn: String,
     /// Who is to watch it.
     pub watcher: Watcher,
+    /// The stack whose function is to watch it; `None` for a process.
+    pub stack: Option<String>,
     /// Who switches it on, for a person.
     pub by: String,
 }
@@ -81,6 +83,7 @@ impl SwitchOn {
             keys: self.keys.clone(),
             stream_arn: self.stream_arn.clone(),
             watcher: self.watcher,
+            stack: self.stack.clone(),
             generation: 1,
             since_ms: now_ms + NOT_YET_MS,
             off_ms: None,
@@ -114,6 +117,7 @@ impl SwitchOn {
         let mut guard = stored;
         guard.revision += 1;
         guard.generation += 1;
+        guard.stack.clone_from(&self.stack);
         // Each process is another one that watches; a function watches on, for whoever switched it on.
         if self.watcher == Watcher::Process {
             guard.by.clone_from(&self.by);
@@ -139,30 +143,55 @@ impl SwitchOn {
         Ok(guard)
     }
 
+    /// Refuses to switch on what another guard does already, which is on in other records than this one's.
+    ///
+    /// Errors: `InvalidInput`, naming `guard`.
+    pub fn refuse_beside(&self, other: &GuardRecord) -> Result<()> {
+        match other.is_on() {
+            true => self.refused(
+                other,
+                &format!("watched by the guard function of {}", of(&other.stack)),
+            ),
+            false => Ok(()),
+        }
+    }
+
     /// Refuses to take over a guard that does something else, or that somebody else is to watch.
     fn refuse_another(&self, stored: &GuardRecord) -> Result<()> {
         let why = if stored.spec != self.spec {
-            "with another change"
+            "with another change".to_owned()
         } else if stored.keys != self.keys {
-            "with other keys: it was made for an earlier table of this name"
+            "with other keys: it was made for an earlier table of this name".to_owned()
         } else {
             match (stored.watcher, self.watcher) {
-                (Watcher::Function, Watcher::Process) => "watched by the guard function of a stack",
+                (Watcher::Function, Watcher::Process) => {
+                    format!("watched by the guard function of {}", of(&stored.stack))
+                }
                 (Watcher::Process, Watcher::Function) => {
-                    "watched by a process, which `backfill guard run` has begun"
+                    "watched by a process, which `backfill guard run` has begun".to_owned()
+                }
+                (Watcher::Function, Watcher::Function)
+                    if stored.stack.is_some() && stored.stack != self.stack =>
+                {
+                    format!("watched by the guard function of {}", of(&stored.stack))
                 }
                 _ => return Ok(()),
             }
         };
+        self.refused(stored, &why)
+    }
+
+    fn refused(&self, stored: &GuardRecord, why: &str) -> Result<()> {
+        let table = &self.spec.table;
+        let of_stack = stored.stack.as_ref();
+        let of_stack = of_stack.map_or(String::new(), |stack| format!(" --stack-name {stack}"));
         Err(Error::invalid(
             "guard",
             format!(
-                "table {} has a guard that is on, {why} (switched on by {} at {}); switch that off first, with `backfill guard off \
-                 --table {}`",
-                self.spec.table,
+                "table {table} has a guard that is on, {why} (switched on by {} at {}); switch that off first, with `backfill guard off \
+                 --table {table}{of_stack}`",
                 stored.by,
                 rfc3339(stored.since_ms),
-                self.spec.table
             ),
         ))
     }
@@ -178,4 +207,10 @@ async fn counted<S: GuardStore>(store: &S, guard: GuardRecord, now_ms: u64) -> R
     });
     // Whoever has taken it over has noted it.
     Ok(noted.await?.filter(is_ours).unwrap_or(guard))
+}
+
+/// A stack for a person.
+fn of(stack: &Option<String>) -> String {
+    let named = stack.as_ref().map(|stack| format!("stack {stack}"));
+    named.unwrap_or_else(|| "a stack".into())
 }

@@ -189,6 +189,7 @@ mod tests {
             },
             stream_arn: "arn:of:the:stream".into(),
             watcher,
+            stack: None,
             generation: 1,
             since_ms: ON,
             off_ms: None,

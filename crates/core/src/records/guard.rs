@@ -68,6 +68,13 @@ pub struct GuardRecord {
     pub stream_arn: String,
     /// Who watches it.
     pub watcher: Watcher,
+    /// The stack whose function watches; `None` if a process does, or if an earlier version has stored it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text::deserialize_some"
+    )]
+    pub stack: Option<String>,
     /// Grows with each process that watches, and fences off the one before.
     pub generation: u64,
     /// Since when it is on; milliseconds since 1970.

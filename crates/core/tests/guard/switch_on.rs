@@ -75,6 +75,47 @@ fn another_guard_that_is_on_is_refused_and_one_that_is_off_makes_room() {
     });
 }
 
+/// Two stacks may have a function on one stream: the record says whose watches, and another is refused as long as that is on. One that
+/// an earlier version has stored says nothing of a stack, and is taken over.
+#[test]
+fn a_guard_is_of_one_stack_and_that_of_another_is_refused_by_name() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 0).await;
+        let mut on = world.switch_on();
+        on.watcher = Watcher::Function;
+        begun(&world, &on, NOW).await;
+        on.stack = Some("a".into());
+        let first = begun(&world, &on, NOW).await;
+        assert_eq!(first.stack.as_deref(), Some("a"));
+        let other = SwitchOn {
+            stack: Some("b".into()),
+            ..on.clone()
+        };
+        for error in [
+            world.begin(&other).await.unwrap_err(),
+            other.refuse_beside(&first).unwrap_err(),
+        ] {
+            let words = error.to_string();
+            assert!(
+                words.starts_with("guard: ")
+                    && words.contains("the guard function of stack a ")
+                    && words.contains("backfill guard off --table stuff --stack-name a`"),
+                "{words}"
+            );
+        }
+        assert_eq!(world.guard().await, first);
+        begun(&world, &on, NOW).await;
+
+        let mut off = world.guard().await;
+        off.revision += 1;
+        off.switch_off(NOW + 1, "bob");
+        world.store.save_guard(&off).await.unwrap();
+        other.refuse_beside(&off).unwrap();
+        let again = begun(&world, &other, NOW + 2).await;
+        assert_eq!(again.stack.as_deref(), Some("b"));
+    });
+}
+
 /// guarded: a batch of records is settled by what the guard's record was when it was read, and until the record is stored that may be
 /// nothing. A count that begins then is no proof.
 #[test]

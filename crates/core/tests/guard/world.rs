@@ -51,6 +51,7 @@ impl World {
             keys: self.keys.clone(),
             stream_arn: "arn:aws:dynamodb:us-east-1:1:table/stuff/stream/1".into(),
             watcher: Watcher::Process,
+            stack: None,
             by: "a test".into(),
         }
     }

@@ -110,6 +110,7 @@ impl Watched {
             keys: table.describe("stuff").await.unwrap().keys,
             stream_arn: self.stream.arn().into(),
             watcher,
+            stack: None,
             by: "a test".into(),
         };
         on.begin(&self.operator, || self.now_ms()).await.unwrap()

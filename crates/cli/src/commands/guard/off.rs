@@ -2,6 +2,8 @@
 
 use backfill_core::clock::now_ms;
 use backfill_core::guard::change;
+use backfill_core::pace::retry::{PATIENCE, Until, retry};
+use backfill_core::ports::guard::GuardReader as _;
 use backfill_core::records::Watcher;
 use backfill_core::{Error, Result};
 use backfill_dynamodb::CheckpointTable;
@@ -30,7 +32,12 @@ pub async fn off(args: OffArgs) -> Result<Ending> {
     let connection = args.connection.open().await?;
     let checkpoints = CheckpointTable::new(&connection, args.guard.checkpoint_table());
     let (at_ms, by) = (now_ms(), owner::caller());
-    let stored = change(&checkpoints, &args.guard.table, |guard| {
+    let table = &args.guard.table;
+    let found = retry(&Until::after(PATIENCE), || checkpoints.guard(table)).await?;
+    // Refused before anything is switched.
+    let stack = found.map(|guard| args.guard.stack_of(&guard));
+    let stack = stack.transpose()?.flatten();
+    let stored = change(&checkpoints, table, |guard| {
         guard.switch_off(at_ms, &by);
     });
     let Some(stored) = stored.await? else {
@@ -40,13 +47,12 @@ pub async fn off(args: OffArgs) -> Result<Ending> {
                 "checkpoint table {} {} knows of no guard on table {}; there is nothing to switch off",
                 checkpoints.name(),
                 connection.place(),
-                args.guard.table
+                table
             ),
         ));
     };
     if stored.watcher == Watcher::Function {
-        let stack = args.guard.stack_name.as_deref();
-        let mapping = mapping::find(&stored.stream_arn, stack, &connection).await?;
+        let mapping = mapping::find(&stored.stream_arn, stack.as_deref(), &connection).await?;
         if let Some(mapping) = mapping {
             mapping::switch(&mapping, false, &connection).await?;
         }

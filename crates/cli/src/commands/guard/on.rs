@@ -4,7 +4,6 @@ use backfill_core::clock::now_ms;
 use backfill_core::engine::own_records::refuse_own_table;
 use backfill_core::engine::planner::describe;
 use backfill_core::guard::refuse_unfit;
-use backfill_core::records::Watcher;
 use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, ReadOnly, Streams};
 use clap::Args;
@@ -52,8 +51,9 @@ pub async fn on(args: OnArgs) -> Result<Ending> {
         request.spec,
         description.keys,
         stream_arn,
-        Watcher::Function,
+        Some(args.stack_name.clone()),
     );
+    guard::refuse_beside_others(&on, &checkpoints, &connection).await?;
     // The record first: a function that is handed records without one passes them.
     let stored = on.begin(&checkpoints, now_ms).await?;
     mapping::switch(&mapping, true, &connection).await?;

@@ -4,7 +4,6 @@ use backfill_core::Result;
 use backfill_core::engine::own_records::refuse_own_table;
 use backfill_core::engine::planner::describe;
 use backfill_core::guard::refuse_unfit;
-use backfill_core::records::Watcher;
 use backfill_dynamodb::{CheckpointTable, ReadOnly, Streams};
 use clap::Args;
 
@@ -40,6 +39,6 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     let streams = Streams::open(&connection).await?;
     let stream_arn = guard::stream_of(&streams, &request.spec.table).await?;
     checkpoints.create_if_missing().await?;
-    let on = guard::switch_on(request.spec, description.keys, stream_arn, Watcher::Process);
+    let on = guard::switch_on(request.spec, description.keys, stream_arn, None);
     guard::watch(&on, &connection, &checkpoints, streams, args.json).await
 }

@@ -42,8 +42,17 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
             ),
         ));
     };
+    let stack = args.guard.stack_of(&stored)?;
     let proof = guarded::last_proof(&stored, &checkpoints).await?;
-    let looked = guarded::look(table, None, proof.as_ref(), &checkpoints, &connection).await?;
+    let looked = guarded::look(
+        table,
+        stack.as_deref(),
+        None,
+        proof.as_ref(),
+        &checkpoints,
+        &connection,
+    )
+    .await?;
     let Some(looked) = looked else {
         return Err(Error::invalid("table", "its guard was removed meanwhile"));
     };
