@@ -205,6 +205,49 @@ async fn one_guard_watches_a_table() {
     );
 }
 
+/// Who has made a run need not say its change again: the guard takes it from the run's record, and nothing beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_takes_the_change_of_a_run() {
+    let database = Embedded::with_stuff(10).await;
+    stream(&database, Some(StreamViewType::NewImage)).await;
+    let mut command = database.backfill("run --table stuff --json");
+    command.args(["--pending", "attribute_not_exists(test)"]);
+    command.args(["--update", "SET test = :v", "--value", ":v=1"]);
+    let run = Ended::run(&mut command).expect_code(0).json();
+    let id = run["run_id"].as_str().unwrap();
+
+    for (more, why) in [
+        ("--set test=1", "run-id: "),
+        ("--table other", "is one of table stuff, not other"),
+    ] {
+        let refused = format!("guard run --run-id {id} {more}");
+        let refused = Ended::run(&mut database.backfill(&refused)).expect_code(2);
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+    let unknown = Ended::run(&mut database.backfill("guard run --run-id stuff-none"));
+    let unknown = unknown.expect_code(2).stderr;
+    assert!(unknown.contains("has no run stuff-none"), "{unknown}");
+
+    let guard = format!("guard run --run-id {id} --table stuff --json");
+    let guard = AtWork::start(database.backfill(&guard));
+    wait_for_generation(&database, 1).await;
+    let writer = OldWriter::start(&database, 1_000);
+    writer.write(20).await;
+    let put = writer.stop().await;
+    let mut repaired = false;
+    for _ in 0..300 {
+        let items = all(&database).await;
+        repaired = put.keys().all(|key| items[key].contains_key("test"));
+        if repaired {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(repaired, "{:?}", all(&database).await);
+    guard.signal("INT");
+    guard.end().await.expect_code(0);
+}
+
 /// Waits until a process of this generation has begun.
 async fn wait_for_generation(database: &Embedded, generation: u32) {
     let key = [("run_id", "#guard:stuff"), ("record", "guard")];

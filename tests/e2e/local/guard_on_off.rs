@@ -360,6 +360,40 @@ async fn a_guard_function_that_cannot_watch_is_not_switched_on() {
     assert_eq!(lambda.switched(), [r#"{"Enabled":true}"#]);
 }
 
+/// The guard of stack `orders` is on, and whoever looks sees it and no other's.
+fn assert_known_by_its_stack(database: &Embedded, lambda: &Lambda, here: &str) {
+    // The mapping of the other stack makes no difference, whoever looks and whatever it is named.
+    let status = format!("guard status {here}");
+    for state in ["Enabled", "Disabled", "none"] {
+        lambda.set_other(state);
+        let holds = ended(database, lambda, &status, 0).json();
+        assert_eq!(
+            (&holds["stack"], &holds["guarded"]),
+            (&json!("orders"), &json!(true)),
+            "{holds}"
+        );
+    }
+    lambda.set_other("Enabled");
+    let of_run = "status --checkpoint-table orders-checkpoints --json";
+    let verify = "verify --set test=1".to_owned() + " " + here;
+    for state in ["Enabled", "Disabled"] {
+        lambda.set(state);
+        let holds = json!(state == "Enabled");
+        for looked in [of_run, &verify] {
+            let looked = ended(database, lambda, looked, 0).json();
+            assert_eq!(looked["guarded"], holds, "{state}: {looked}");
+        }
+    }
+    for what in ["status", "off"] {
+        let of_other = format!("guard {what} {here} --stack-name billing");
+        let refused = ended(database, lambda, &of_other, 2).stderr;
+        assert!(
+            refused.contains("stack-name: ") && refused.contains("of stack orders"),
+            "{refused}"
+        );
+    }
+}
+
 /// Two stacks have their functions on one stream. The guard's record says whose watches, and everybody goes by that; the other one is
 /// refused as long as it is on, wherever its records are.
 #[tokio::test(flavor = "multi_thread")]
@@ -371,6 +405,16 @@ async fn a_guard_is_known_by_its_stack_and_not_by_the_first_mapping_that_comes()
     assert_eq!(lambda.both(), ["Enabled", "Disabled"]);
     let count = "run --table stuff --set test=1 --checkpoint-table orders-checkpoints --json";
     ended(&database, &lambda, count, 0);
+
+    // The change may be that of a run: it is the same one, so the guard goes on.
+    let run = "runs --checkpoint-table orders-checkpoints --json";
+    let run = ended(&database, &lambda, run, 0).json();
+    let run = run["runs"][0]["run_id"].as_str().unwrap();
+    let again = format!("guard on --stack-name orders --run-id {run} --json");
+    assert_eq!(
+        ended(&database, &lambda, &again, 0).json()["table"],
+        "stuff"
+    );
 
     // In the same records, and in those of its own.
     let other = ON.replace("orders", "billing");
@@ -387,37 +431,8 @@ async fn a_guard_is_known_by_its_stack_and_not_by_the_first_mapping_that_comes()
     }
     assert_eq!(lambda.both(), ["Enabled", "Disabled"]);
 
-    // The mapping of the other stack makes no difference, whoever looks and whatever it is named.
     let here = "--table stuff --checkpoint-table orders-checkpoints --json";
-    let status = format!("guard status {here}");
-    for state in ["Enabled", "Disabled", "none"] {
-        lambda.set_other(state);
-        let holds = ended(&database, &lambda, &status, 0).json();
-        assert_eq!(
-            (&holds["stack"], &holds["guarded"]),
-            (&json!("orders"), &json!(true)),
-            "{holds}"
-        );
-    }
-    lambda.set_other("Enabled");
-    let of_run = "status --checkpoint-table orders-checkpoints --json";
-    let verify = "verify --set test=1".to_owned() + " " + here;
-    for state in ["Enabled", "Disabled"] {
-        lambda.set(state);
-        let holds = json!(state == "Enabled");
-        for looked in [of_run, &verify] {
-            let looked = ended(&database, &lambda, looked, 0).json();
-            assert_eq!(looked["guarded"], holds, "{state}: {looked}");
-        }
-    }
-    for what in ["status", "off"] {
-        let of_other = format!("guard {what} {here} --stack-name billing");
-        let refused = ended(&database, &lambda, &of_other, 2).stderr;
-        assert!(
-            refused.contains("stack-name: ") && refused.contains("of stack orders"),
-            "{refused}"
-        );
-    }
+    assert_known_by_its_stack(&database, &lambda, here);
     lambda.set("Enabled");
     ended(&database, &lambda, &format!("guard off {here}"), 0);
     assert_eq!(lambda.both(), ["Disabled", "Enabled"]);

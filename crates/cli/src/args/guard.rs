@@ -1,11 +1,70 @@
-//! Which guard is meant, and where its records are.
+//! Which guard is meant, which change it repairs, and where its records are.
 
-use backfill_core::records::GuardRecord;
-use backfill_core::{Error, Result};
+use backfill_core::records::{GuardRecord, RunRecord};
+use backfill_core::request::check_run_id;
+use backfill_core::{Error, Request, Result};
 use clap::Args;
 
+use super::settings::{SettingsArgs, as_typed};
+use super::spec::SpecArgs;
 use super::stack::stack_name;
 use crate::hint::CHECKPOINT_TABLE;
+
+/// The change that a guard repairs: said as for a run, or that of a run.
+#[derive(Args)]
+pub struct GuardedChangeArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Take table and change from this run, by its record in the checkpoint table.
+    #[arg(long, value_name = "ID", help_heading = "Spec")]
+    run_id: Option<String>,
+}
+
+impl GuardedChangeArgs {
+    /// The request that flags and spec file make, or the run whose record says it.
+    ///
+    /// Errors: `InvalidInput` for what is no request, and for a run beside a change.
+    pub fn read(&self) -> Result<GivenChange<'_>> {
+        let Some(run_id) = &self.run_id else {
+            let settings = SettingsArgs::to_verify(None, None);
+            return Ok(GivenChange::Said(Box::new(self.spec.request(&settings)?)));
+        };
+        check_run_id(run_id).map_err(as_typed)?;
+        if self.spec.says_what() {
+            let why =
+                format!("run {run_id} says the change; leave out what else says it, such as --set");
+            return Err(Error::invalid("run-id", why));
+        }
+        Ok(GivenChange::OfRun(run_id))
+    }
+
+    /// What a run says.
+    ///
+    /// Errors: `InvalidInput` if it is one of another table than is given, or if this program does not have the code that made it.
+    pub fn of_run(&self, run: &RunRecord) -> Result<Request> {
+        let request = run.request();
+        if let Some(table) = self
+            .spec
+            .table()
+            .filter(|table| *table != request.spec.table)
+        {
+            let why = format!(
+                "run {} is one of table {}, not {table}",
+                run.run_id, request.spec.table
+            );
+            return Err(Error::invalid("run-id", why));
+        }
+        request.spec.require_code()?;
+        Ok(request)
+    }
+}
+
+/// How a change is given.
+pub enum GivenChange<'a> {
+    Said(Box<Request>),
+    /// By the id of a run.
+    OfRun(&'a str),
+}
 
 /// The guard of a table.
 #[derive(Args)]

@@ -35,9 +35,11 @@ records were gone before they were seen; 4 the guard was switched off; 1 anythin
 
 Examples:
   backfill guard run --table stuff --set test=1
+  backfill guard run --run-id stuff-0b4b8a0e
   backfill guard run --spec orders.json --profile prod --json";
 
 pub const GUARD_ON: &str = r"Examples:
+  backfill guard on --stack-name backfill --run-id stuff-0b4b8a0e
   backfill guard on --stack-name backfill --table stuff --set test=1
   backfill guard on --stack-name backfill --spec orders.json";
 

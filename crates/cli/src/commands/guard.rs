@@ -1,5 +1,6 @@
 //! `backfill guard`: what repairs items that somebody writes in the old shape.
 
+mod given;
 mod off;
 mod on;
 mod run;

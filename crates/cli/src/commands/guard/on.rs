@@ -1,15 +1,16 @@
 //! `backfill guard on`: switches the guard of a stack on.
 
+use backfill_core::Result;
 use backfill_core::clock::now_ms;
 use backfill_core::engine::own_records::refuse_own_table;
 use backfill_core::engine::planner::describe;
 use backfill_core::guard::refuse_unfit;
-use backfill_core::{Request, Result};
 use backfill_dynamodb::{CheckpointTable, ReadOnly, Streams};
 use clap::Args;
 
-use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs, stack_name};
-use crate::drive::{guard, mapping, paths, survey};
+use super::given::{given, request};
+use crate::args::{ConnectionArgs, GuardedChangeArgs, stack_name};
+use crate::drive::{guard, mapping, paths};
 use crate::ending::Ending;
 use crate::place;
 use crate::show::guarded::Switched;
@@ -18,7 +19,7 @@ use crate::show::print;
 #[derive(Args)]
 pub struct OnArgs {
     #[command(flatten)]
-    spec: SpecArgs,
+    change: GuardedChangeArgs,
     /// Stack that was deployed with Guard=true.
     #[arg(long, value_name = "NAME", value_parser = stack_name)]
     stack_name: String,
@@ -34,14 +35,14 @@ pub struct OnArgs {
 
 /// Runs the command. An error of what is asked for means that nothing was switched.
 pub async fn on(args: OnArgs) -> Result<Ending> {
-    let request: Request = args.spec.request(&SettingsArgs::to_verify(None, None))?;
-    survey::read_update(&request.spec)?;
+    let given = given(&args.change)?;
     let connection = args.connection.open().await?;
-    let description = describe(&ReadOnly(connection.clone()), &request).await?;
-    paths::refuse_ambiguous(&request, &connection, &description).await?;
     let name = args.checkpoint_table.clone();
     let name = name.unwrap_or_else(|| format!("{}-checkpoints", args.stack_name));
     let checkpoints = CheckpointTable::new(&connection, name);
+    let request = request(given, &args.change, &checkpoints, &connection).await?;
+    let description = describe(&ReadOnly(connection.clone()), &request).await?;
+    paths::refuse_ambiguous(&request, &connection, &description).await?;
     refuse_own_table(&request, &checkpoints)?;
     refuse_unfit(&request.spec.change(&description.keys))?;
     let streams = Streams::open(&connection).await?;

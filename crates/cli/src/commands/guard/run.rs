@@ -7,15 +7,16 @@ use backfill_core::guard::refuse_unfit;
 use backfill_dynamodb::{CheckpointTable, ReadOnly, Streams};
 use clap::Args;
 
-use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs};
-use crate::drive::{guard, paths, survey};
+use super::given::{given, request};
+use crate::args::{ConnectionArgs, GuardedChangeArgs};
+use crate::drive::{guard, paths};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 
 #[derive(Args)]
 pub struct RunArgs {
     #[command(flatten)]
-    spec: SpecArgs,
+    change: GuardedChangeArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
     /// Table that holds the guard's records; created when missing.
@@ -28,12 +29,12 @@ pub struct RunArgs {
 
 /// Runs the command. An error means that no item was touched.
 pub async fn run(args: RunArgs) -> Result<Ending> {
-    let request = args.spec.request(&SettingsArgs::to_verify(None, None))?;
-    survey::read_update(&request.spec)?;
+    let given = given(&args.change)?;
     let connection = args.connection.open().await?;
+    let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
+    let request = request(given, &args.change, &checkpoints, &connection).await?;
     let description = describe(&ReadOnly(connection.clone()), &request).await?;
     paths::refuse_ambiguous(&request, &connection, &description).await?;
-    let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
     refuse_own_table(&request, &checkpoints)?;
     refuse_unfit(&request.spec.change(&description.keys))?;
     let streams = Streams::open(&connection).await?;
