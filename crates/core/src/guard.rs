@@ -7,6 +7,7 @@
 mod again;
 mod begin;
 mod claim;
+mod counted;
 mod follow;
 mod look;
 mod settle;
@@ -15,6 +16,7 @@ mod unseen;
 pub use again::GivenUp;
 pub use begin::{MOST_UNWATCHED_MS, SwitchOn};
 pub use claim::{Claim, Looked};
+pub use counted::keep_count;
 pub use follow::{Follower, Tell, Told};
 pub use look::Found;
 pub use settle::{Guard, Settled, change, refuse_unfit};

@@ -1,13 +1,13 @@
 //! What is durable of a guard: in the checkpoint table as in the store of the model, so that what the promises show of one holds for
 //! the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use backfill_core::ports::guard::{GuardReader as _, GuardStore};
 use backfill_core::records::{
-    GuardFailed, GuardHour, GuardRecord, HOUR_MS, HOUR_SAMPLES, Loss, LossKind, ShardPosition,
-    Watcher,
+    GuardFailed, GuardHour, GuardRecord, HOUR_MS, HOUR_SAMPLES, Loss, LossKind, Proof,
+    ShardPosition, Watcher,
 };
 use backfill_core::{ErrorKind, Item, Key, Result, Value};
 use backfill_testkit::{Faults, ModelStore};
@@ -30,6 +30,7 @@ fn guard(table: &Table) -> GuardRecord {
         by: "me".into(),
         off_by: None,
         looked_ms: NOW,
+        proof: None,
         losses: Vec::new(),
     }
 }
@@ -74,6 +75,16 @@ async fn records_of_a_guard_are_kept<S: GuardStore>(store: &S, first: GuardRecor
     store.save_guard(&first).await.unwrap();
     let mut second = first.clone();
     second.revision = 2;
+    second.stack = Some("orders".into());
+    second.proof = Some(Proof {
+        remaining: 3,
+        scanned: 1_000,
+        samples: Vec::new(),
+        lacking: BTreeMap::new(),
+        different: None,
+        began_ms: Some(NOW),
+        at_ms: NOW + 7,
+    });
     second.switch_off(NOW + 1, "somebody");
     second.lose(Loss {
         at_ms: NOW,

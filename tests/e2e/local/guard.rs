@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
 use backfill_core::{Item, Key, Value};
-use backfill_e2e::command::{AtWork, Ended};
+use backfill_e2e::command::{AtWork, Ended, backfill};
 use backfill_e2e::convert::to_item;
 use backfill_e2e::database::Embedded;
 use backfill_e2e::tables::{STUFF_KEYS, key_of, stuff};
+use backfill_e2e::wire::Verdict;
 use serde_json::json;
 
 use crate::stuff::all;
@@ -316,6 +317,8 @@ async fn guarded_is_claimed_and_withdrawn() {
     let claim = "zero at ";
     assert!(verified.stderr.contains(claim), "{}", verified.stderr);
     assert_eq!(verified.json()["guarded"], true, "{}", verified.json());
+    // It is known to whoever looks next, though it was no run's.
+    assert_eq!(status(0)["guarded"], true);
     run("run --table stuff --set test=1 --json").expect_code(0);
     let writer = OldWriter::start(&database, 2_000);
     writer.write(30).await;
@@ -345,6 +348,77 @@ async fn guarded_is_claimed_and_withdrawn() {
     assert!(says.contains("the guard was off since"), "{says}");
     let verified = run("verify --table stuff --set test=1 --json").expect_code(0);
     assert_eq!(verified.json()["guarded"], true);
+    guard.signal("INT");
+    guard.end().await.expect_code(0);
+}
+
+/// guarded: a verification that is no run's makes the claim as well, and one that finds something withdraws it. Who may not store it counts
+/// all the same, and is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn guarded_by_the_verification_that_began_last() {
+    let database = Embedded::with_stuff(5).await;
+    let run = |arguments: &str| Ended::run(&mut database.backfill(arguments));
+    let status = |code| {
+        run("guard status --table stuff --json")
+            .expect_code(code)
+            .json()
+    };
+    let verify = "verify --table stuff --set test=1 --json";
+    stream(&database, Some(StreamViewType::NewImage)).await;
+    run("run --table stuff --set test=1 --json").expect_code(0);
+    let guard = AtWork::start(database.backfill(GUARD));
+    wait_for_generation(&database, 1).await;
+    run(verify).expect_code(0);
+    let held = status(0);
+    // What is counted of a part only is no proof, and keeps nothing.
+    run("verify --table stuff --set test=1 --sample 50%");
+    assert_eq!(status(0)["zero_ms"], held["zero_ms"]);
+    guard.signal("INT");
+    guard.end().await.expect_code(0);
+
+    // Nobody watches for a moment, and the claim holds still: the stream keeps what comes.
+    let writer = OldWriter::start(&database, 3_000);
+    writer.write(1).await;
+    let put = writer.stop().await;
+    status(0);
+    let found = run(verify).expect_code(3).json();
+    assert_eq!(found["remaining"], put.len(), "{found}");
+    assert_eq!(found["guarded"], false);
+    let withdrawn = status(3);
+    assert_eq!(withdrawn["guarded"], false, "{withdrawn}");
+    let says = withdrawn["says"].as_str().unwrap();
+    assert!(says.contains("not counted since"), "{says}");
+    assert_eq!(run("status --json").expect_code(0).json()["guarded"], false);
+
+    let guard = AtWork::start(database.backfill(GUARD));
+    wait_for_generation(&database, 2).await;
+    wait_until_none_is_pending(&database).await;
+    let line = database.line().await;
+    let refusing = line.tap("backfill-checkpoints", |call| {
+        std::future::ready(match call.operation.as_str() {
+            "PutItem" => Verdict::Refuse {
+                code: "AccessDeniedException",
+                message: "you may only read",
+            },
+            _ => Verdict::Forward,
+        })
+    });
+    let mut of_reader = backfill(verify.split(' '));
+    of_reader.args(["--endpoint-url", &line.endpoint]);
+    let of_reader = Ended::run(&mut of_reader).expect_code(0);
+    assert!(
+        of_reader
+            .stderr
+            .contains("warning: this count is not kept with the guard of table stuff")
+            && of_reader.stderr.contains("you may only read"),
+        "{}",
+        of_reader.stderr
+    );
+    assert_eq!(of_reader.json()["guarded"], true);
+    drop(refusing);
+    status(3);
+    run(verify).expect_code(0);
+    status(0);
     guard.signal("INT");
     guard.end().await.expect_code(0);
 }

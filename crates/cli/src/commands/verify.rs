@@ -1,4 +1,5 @@
-//! `backfill verify`: the proof on its own. Only a reader is made here.
+//! `backfill verify`: the proof on its own. Only a reader of the table is made here; the count is kept with the guard of the table, if it
+//! has one.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +12,8 @@ use serde::Serialize;
 
 use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs};
 use crate::drive::count::Counted;
-use crate::drive::guarded;
-use crate::drive::paths;
 use crate::drive::sampled::Sampled;
+use crate::drive::{guard, guarded, paths};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::place;
@@ -124,8 +124,11 @@ pub async fn verify(args: VerifyArgs) -> Result<Ending> {
         let counted = Counted::new(&request, &access, &description).await?;
         say!("{}", counted.sentence(&request, &connection));
         let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
-        let guarded =
-            guarded::of_count(&request.spec, counted.proof(), &checkpoints, &connection).await;
+        let proof = counted.proof();
+        if let Some(proof) = &proof {
+            guard::keep_count(&request.spec, proof, &checkpoints).await;
+        }
+        let guarded = guarded::of_count(&request.spec, proof, &checkpoints, &connection).await;
         if let Some(claim) = guarded.as_ref().and_then(claim_text) {
             say!("{claim}");
         }

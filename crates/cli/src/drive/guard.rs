@@ -7,7 +7,7 @@ use backfill_core::clock::now_ms;
 use backfill_core::guard::{Follower, Guard, SwitchOn, Told};
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::guard::GuardReader as _;
-use backfill_core::records::{GuardHour, GuardRecord, Watcher};
+use backfill_core::records::{GuardHour, GuardRecord, Proof, Watcher};
 use backfill_core::table::KeySchema;
 use backfill_core::{Error, ErrorKind, Result, Spec};
 use backfill_dynamodb::{CheckpointTable, Connection, ReadWrite, Streams, TableStream};
@@ -99,6 +99,24 @@ pub async fn refuse_beside_others(
         }
     }
     Ok(())
+}
+
+/// Keeps a count that was no run's with the guard of its table, so that the claim goes by it from now on. What keeps it from being kept
+/// is said, and nothing else comes of it: who may only read counts as well.
+pub async fn keep_count(spec: &Spec, proof: &Proof, checkpoints: &CheckpointTable) {
+    let table = &spec.table;
+    let guard = retry(&Until::after(PATIENCE), || checkpoints.guard(table)).await;
+    // Who has no records has no guard, and who may not read them asks for a count alone.
+    let wants = |guard: &GuardRecord| guard.wants(&spec.fingerprint(), proof);
+    if !guard.ok().flatten().as_ref().is_some_and(wants) {
+        return;
+    }
+    if let Err(error) = backfill_core::guard::keep_count(checkpoints, spec, proof).await {
+        say!(
+            "warning: this count is not kept with the guard of table {table}, so `backfill guard status` does not know of it: {}",
+            print::report(&error)
+        );
+    }
 }
 
 /// What was done so far.

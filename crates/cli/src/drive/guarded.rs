@@ -44,14 +44,19 @@ pub async fn look(
     let from_ms = guard.since_ms.max(now_ms.saturating_sub(HOURS_KEPT_MS));
     let hours = retry(&until, || checkpoints.guard_hours(table, from_ms)).await?;
     let own = guard.spec.fingerprint();
+    let fingerprint = fingerprint.unwrap_or(&own);
+    // Of whoever has counted beside the runs.
+    let kept = guard.proof.clone().filter(|_| own == fingerprint);
+    let proof = Proof::later(proof.cloned(), kept);
     let looked = Looked {
         now_ms,
         trouble: seen.trouble,
     };
-    let claim = Claim::of(Some(&guard), fingerprint.unwrap_or(&own), proof, &looked);
+    let claim = Claim::of(Some(&guard), fingerprint, proof.as_ref(), &looked);
     Ok(Some(Guarded {
         guard,
         claim,
+        proof,
         hours,
         unseen: seen.unseen,
         blind,
@@ -116,7 +121,7 @@ pub async fn last_proof(
         .into_iter()
         .filter(|run| run.spec.fingerprint() == own)
         .filter_map(|run| run.proof);
-    Ok(of_change.max_by_key(|proof| proof.at_ms))
+    Ok(of_change.fold(None, |last, proof| Proof::later(last, Some(proof))))
 }
 
 /// What was seen beside the records of a guard.

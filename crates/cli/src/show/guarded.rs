@@ -19,6 +19,8 @@ const DAY_MS: u64 = 24 * 3_600_000;
 pub struct Guarded {
     pub guard: GuardRecord,
     pub claim: Claim,
+    /// The last count for the change, by which the claim goes.
+    pub proof: Option<Proof>,
     /// What it has done since it was switched on, and within 30 days, hour by hour.
     pub hours: Vec<GuardHour>,
     /// What is known of records that it has not seen.
@@ -144,7 +146,7 @@ pub struct Status {
 }
 
 impl Status {
-    pub fn of(guarded: &Guarded, proof: Option<&Proof>, failed_items: Vec<GuardFailed>) -> Status {
+    pub fn of(guarded: &Guarded, failed_items: Vec<GuardFailed>) -> Status {
         let (guard, total) = (&guarded.guard, guarded.total());
         Status {
             table: guard.table().to_owned(),
@@ -156,7 +158,9 @@ impl Status {
             off_by: (!guard.is_on()).then(|| guard.last_by().to_owned()),
             claim: ClaimFields::of(Some(guarded)),
             says: claim_text(guarded),
-            zero_ms: proof
+            zero_ms: guarded
+                .proof
+                .as_ref()
                 .filter(|proof| proof.remaining == 0)
                 .map(|proof| proof.at_ms),
             since_ms: guard.since_ms,

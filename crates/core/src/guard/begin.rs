@@ -90,6 +90,7 @@ impl SwitchOn {
             by: self.by.clone(),
             off_by: None,
             looked_ms: now_ms,
+            proof: None,
             losses: Vec::new(),
         }
     }
@@ -100,6 +101,8 @@ impl SwitchOn {
             revision: stored.revision + 1,
             generation: stored.generation + 1,
             losses: stored.losses,
+            // It proves nothing for now, and tells why.
+            proof: stored.proof.filter(|_| stored.spec == self.spec),
             ..self.first(now_ms)
         };
         let off_ms = stored.off_ms.unwrap_or(now_ms);

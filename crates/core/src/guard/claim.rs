@@ -196,6 +196,7 @@ mod tests {
             by: "ann".into(),
             off_by: None,
             looked_ms,
+            proof: None,
             losses: Vec::new(),
         }
     }

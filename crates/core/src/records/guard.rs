@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::change::SharedChange;
+use crate::records::Proof;
 use crate::table::KeySchema;
 use crate::{Key, Spec, text};
 
@@ -95,6 +96,10 @@ pub struct GuardRecord {
     pub off_by: Option<String>,
     /// When the guard has last looked whether it watches still; milliseconds since 1970.
     pub looked_ms: u64,
+    /// The last count of what is pending for its change that was no run's, by when it began; without keys. A function reads this record
+    /// with each batch, so it has to stay small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
     /// What may have been missed, the latest last, at most [`MAX_LOSSES`].
     #[serde(default)]
     pub losses: Vec<Loss>,
@@ -114,6 +119,13 @@ impl GuardRecord {
     /// Whether it is on.
     pub fn is_on(&self) -> bool {
         self.off_ms.is_none()
+    }
+
+    /// Whether a count for the change with this fingerprint is to take the place of the one that is there: if it is of its change, and
+    /// began later, whatever it has found.
+    pub fn wants(&self, fingerprint: &str, proof: &Proof) -> bool {
+        let is_later = |stored: &Proof| stored.began_by_ms() < proof.began_by_ms();
+        self.spec.fingerprint() == fingerprint && self.proof.as_ref().is_none_or(is_later)
     }
 
     /// Switches it off, unless it is off already.

@@ -179,6 +179,19 @@ pub struct Proof {
     pub at_ms: u64,
 }
 
+impl Proof {
+    /// When the count had begun at the latest; milliseconds since 1970.
+    pub fn began_by_ms(&self) -> u64 {
+        self.began_ms.unwrap_or(self.at_ms)
+    }
+
+    /// The one of two counts that began later: it knows of more.
+    pub fn later(one: Option<Proof>, other: Option<Proof>) -> Option<Proof> {
+        let both = one.into_iter().chain(other);
+        both.max_by_key(|proof| (proof.began_by_ms(), proof.at_ms))
+    }
+}
+
 /// Why a run that goes on is held for now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use backfill_core::ErrorKind;
-use backfill_core::guard::{MOST_UNWATCHED_MS, SwitchOn};
+use backfill_core::guard::{MOST_UNWATCHED_MS, SwitchOn, keep_count};
 use backfill_core::ports::ReadAccess as _;
 use backfill_core::ports::guard::{GuardReader as _, GuardStore as _};
-use backfill_core::records::{GuardRecord, LossKind, Watcher};
+use backfill_core::records::{GuardRecord, LossKind, Proof, Watcher};
+use backfill_core::{ErrorKind, Item, Key};
 use backfill_testkit::{Faults, Still, in_virtual_time};
 
 use crate::world::{NOW, World};
@@ -113,6 +113,61 @@ fn a_guard_is_of_one_stack_and_that_of_another_is_refused_by_name() {
         other.refuse_beside(&off).unwrap();
         let again = begun(&world, &other, NOW + 2).await;
         assert_eq!(again.stack.as_deref(), Some("b"));
+    });
+}
+
+/// guarded: a count is kept with the guard, if it is of its change and began later than the one that is there, whether it has found items or
+/// none. It has no keys with it. A guard of another change begins without it.
+#[test]
+fn guarded_by_the_count_that_began_last() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 0).await;
+        let on = world.switch_on();
+        let count = |began_ms, remaining| Proof {
+            remaining,
+            scanned: 9,
+            samples: vec![Key(Item::new())],
+            lacking: [("test".to_owned(), 1)].into(),
+            different: None,
+            began_ms: Some(began_ms),
+            at_ms: NOW + 100,
+        };
+        let spec = &on.spec;
+        keep_count(&world.store, spec, &count(NOW, 0))
+            .await
+            .unwrap();
+        assert_eq!(world.store.guard("stuff").await.unwrap(), None);
+        begun(&world, &on, NOW).await;
+        let mut other = spec.clone();
+        other.update = "SET test = :other".into();
+        for (spec, began_ms, remaining, kept) in [
+            (&other, NOW + 9, 0, None),
+            (spec, NOW + 5, 0, Some((NOW + 5, 0))),
+            (spec, NOW + 4, 3, Some((NOW + 5, 0))),
+            (spec, NOW + 6, 3, Some((NOW + 6, 3))),
+            (spec, NOW + 6, 0, Some((NOW + 6, 3))),
+            (spec, NOW + 7, 0, Some((NOW + 7, 0))),
+        ] {
+            keep_count(&world.store, spec, &count(began_ms, remaining))
+                .await
+                .unwrap();
+            let proof = world.guard().await.proof;
+            let found = proof
+                .as_ref()
+                .map(|proof| (proof.began_ms.unwrap(), proof.remaining));
+            assert_eq!(found, kept, "{began_ms} {remaining}");
+            assert!(proof.is_none_or(|proof| proof.samples.is_empty() && proof.lacking.is_empty()));
+        }
+        let kept = world.guard().await.proof;
+        assert_eq!(begun(&world, &on, NOW).await.proof, kept);
+        for (spec, kept) in [(spec.clone(), kept), (other, None)] {
+            let mut off = world.guard().await;
+            off.revision += 1;
+            off.switch_off(NOW + 10, "bob");
+            world.store.save_guard(&off).await.unwrap();
+            let on = SwitchOn { spec, ..on.clone() };
+            assert_eq!(begun(&world, &on, NOW).await.proof, kept);
+        }
     });
 }
 

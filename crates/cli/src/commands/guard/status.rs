@@ -58,7 +58,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
     };
     let failed = guarded::failed(table, &checkpoints).await?;
     if args.json {
-        let status = Status::of(&looked, proof.as_ref(), failed);
+        let status = Status::of(&looked, failed);
         print::json(&place::with(&status));
     } else {
         let text = text(&looked, &failed);
