@@ -25,6 +25,7 @@ fn guard(table: &Table) -> GuardRecord {
         watcher: Watcher::Process,
         stack: None,
         generation: 1,
+        change_generation: 1,
         since_ms: NOW,
         off_ms: None,
         by: "me".into(),
@@ -104,6 +105,22 @@ async fn records_of_a_guard_are_kept<S: GuardStore>(store: &S, first: GuardRecor
 
     hours_add_up(store).await;
     failed_items_and_positions_are_kept(store).await;
+    positions_of_another_change_do_not_count(store).await;
+}
+
+/// A process of the change before may store a position at any time; one is of generation 2, and one of generation 1.
+async fn positions_of_another_change_do_not_count<S: GuardStore>(store: &S) {
+    let mut guard = store.guard("stuff").await.unwrap().unwrap();
+    let positions = store.positions("stuff").await.unwrap();
+    guard.stream_arn.clone_from(&positions[0].stream_arn);
+    for (change_generation, counting) in [(0, 2), (1, 2), (2, 1), (3, 0)] {
+        guard.revision += 1;
+        guard.change_generation = change_generation;
+        store.save_guard(&guard).await.unwrap();
+        let stored = store.guard("stuff").await.unwrap().unwrap();
+        let counts = positions.iter().filter(|position| stored.counts(position));
+        assert_eq!(counts.count(), counting, "{change_generation}");
+    }
 }
 
 fn key(id: usize) -> Key {

@@ -232,7 +232,7 @@ async fn age_seconds(
     let until = Until::after(PATIENCE);
     let positions = retry(&until, || checkpoints.positions(guard.table())).await?;
     let streams = Streams::open(connection).await?;
-    let oldest_ms = match oldest_unseen_ms(&streams, &guard.stream_arn, &positions).await {
+    let oldest_ms = match oldest_unseen_ms(&streams, guard, &positions).await {
         // What is gone is no longer waiting; the trouble tells of it.
         Err(error) if error.kind() == ErrorKind::TableNotFound => None,
         oldest => oldest?,

@@ -85,6 +85,7 @@ impl SwitchOn {
             watcher: self.watcher,
             stack: self.stack.clone(),
             generation: 1,
+            change_generation: 1,
             since_ms: now_ms + NOT_YET_MS,
             off_ms: None,
             by: self.by.clone(),
@@ -97,9 +98,16 @@ impl SwitchOn {
 
     /// The successor of a guard that was off.
     fn again(&self, stored: GuardRecord, now_ms: u64) -> GuardRecord {
+        let generation = stored.generation + 1;
+        let is_same = stored.spec == self.spec && stored.keys == self.keys;
         let mut guard = GuardRecord {
             revision: stored.revision + 1,
-            generation: stored.generation + 1,
+            generation,
+            change_generation: if is_same {
+                stored.change_generation
+            } else {
+                generation
+            },
             losses: stored.losses,
             // It proves nothing for now, and tells why.
             proof: stored.proof.filter(|_| stored.spec == self.spec),

@@ -191,6 +191,7 @@ mod tests {
             watcher,
             stack: None,
             generation: 1,
+            change_generation: 1,
             since_ms: ON,
             off_ms: None,
             by: "ann".into(),

@@ -3,7 +3,8 @@
 //! A shard is read when its parent has been read to its end, from the stored position, or else from its oldest record. Its position is
 //! stored after everything that it covers is settled, and never before: after a crash some records are seen twice, and none is missed.
 //! What is gone before it was seen is noted as a loss, before anything behind it is read. A later process has a greater generation, and
-//! fences this one off.
+//! fences this one off. A position that was stored for another change says nothing of this one, whenever it was stored: then a shard is read
+//! from its oldest record.
 
 mod shards;
 mod turn;
@@ -99,7 +100,7 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
         let now = Instant::now();
         let positions = self.positions(guard, &stop, tell).await?;
         let mut course = Course {
-            shards: Shards::new(positions, &guard.stream_arn),
+            shards: Shards::new(positions, guard),
             look_at: Some(now),
             note_at: now + NOTE_EVERY,
             turns: 0,

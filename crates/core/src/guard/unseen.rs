@@ -2,27 +2,29 @@
 
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::stream::{Begin, Iterator, Read, StreamReader, Unreadable};
-use crate::records::ShardPosition;
+use crate::records::{GuardRecord, ShardPosition};
 use crate::{Error, ErrorKind, Result};
 
 /// Pages of a shard that are read for its next record at most: a page may be empty though there are records behind it. As many as a
 /// process takes for a sign that a shard has nothing new; with fewer a record was overlooked, and a younger one told as the oldest.
 const MOST_PAGES: usize = 10;
 
-/// When the oldest record was made that is behind these positions, in milliseconds since 1970, to the second; `None` if nothing is found
+/// When the oldest record was made that is behind what these positions say of the guard, in milliseconds since 1970, to the second; `None` if nothing is found
 /// there. A record that is gone from the stream is not found: whoever watches notes that as a loss.
 ///
 /// Errors: those of the stream; `Internal` if it is one that cannot be understood, which does not tell its time.
 pub async fn oldest_unseen_ms<R: StreamReader>(
     stream: &R,
-    stream_arn: &str,
+    guard: &GuardRecord,
     positions: &[ShardPosition],
 ) -> Result<Option<u64>> {
     let until = Until::after(PATIENCE);
+    let stream_arn = &guard.stream_arn;
     let described = retry(&until, || stream.describe_stream(stream_arn)).await?;
     let mut oldest = None;
     for shard in &described.shards {
-        let position = positions.iter().find(|at| at.shard == shard.id);
+        let mut counting = positions.iter().filter(|at| guard.counts(at));
+        let position = counting.find(|at| at.shard == shard.id);
         if position.is_some_and(|at| at.is_exhausted) {
             continue;
         }

@@ -78,6 +78,10 @@ pub struct GuardRecord {
     pub stack: Option<String>,
     /// Grows with each process that watches, and fences off the one before.
     pub generation: u64,
+    /// The generation that began with this change after another one. A process of the one before may store a position even later, of
+    /// records that it has settled with its own change.
+    #[serde(default)]
+    pub change_generation: u64,
     /// Since when it is on; milliseconds since 1970.
     pub since_ms: u64,
     /// Since when it is off; `None` while it is on.
@@ -140,6 +144,11 @@ impl GuardRecord {
     pub fn last_by(&self) -> &str {
         let off_by = self.off_by.as_ref().filter(|_| !self.is_on());
         off_by.unwrap_or(&self.by)
+    }
+
+    /// Whether this position says what is settled: it is of this stream, and of this change.
+    pub fn counts(&self, position: &ShardPosition) -> bool {
+        position.stream_arn == self.stream_arn && position.generation >= self.change_generation
     }
 
     /// Since when nothing that was written was missed; milliseconds since 1970. `None` while the guard is off.

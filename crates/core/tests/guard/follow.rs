@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use backfill_core::ErrorKind;
+use backfill_core::guard::oldest_unseen_ms;
+use backfill_core::ports::ReadAccess as _;
 use backfill_core::ports::guard::{GuardReader as _, GuardStore as _};
 use backfill_core::records::{HOUR_MS, LossKind};
+use backfill_core::{ErrorKind, Request};
 use backfill_testkit::{Faults, in_virtual_time};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -176,6 +178,53 @@ fn a_later_process_fences_an_earlier_one_off() {
         assert!(after < Duration::from_secs(75), "{after:?}");
         later.unwrap();
         assert_eq!(world.guard().await.generation, 2);
+    });
+}
+
+/// guarded: a process that has not noticed yet that another change is on settles what is written by then with its own, and says so in
+/// its position.
+#[test]
+fn what_a_process_of_another_change_has_settled_is_not_settled() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 20).await;
+        world.stream.add("a", None, 0..10, false);
+        let never = CancellationToken::new();
+        let other = async {
+            tokio::time::sleep(Duration::from_secs(11)).await;
+            let mut guard = world.guard().await;
+            guard.revision += 1;
+            guard.off_ms = Some(world.table.now_ms());
+            world.store.save_guard(&guard).await.unwrap();
+            let mut on = world.switch_on();
+            let request = Request::from_json(r#"{"table":"stuff","set":{"other":1}}"#);
+            on.spec = request.unwrap().spec;
+            let guard = world.begin(&on).await.unwrap();
+            {
+                let mut state = world.stream.state();
+                let writes = (10..20).map(|id| Ok(crate::stream::old_write(id)));
+                state.shard("a").unwrap().records.extend(writes);
+            }
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            // The one before has passed all of it.
+            assert_eq!(world.pending(), 0);
+            let positions = world.store.positions("stuff").await.unwrap();
+            assert_eq!((positions.len(), positions[0].generation), (1, 1));
+            assert!(positions[0].settled.as_deref().unwrap().ends_with("19"));
+            let unseen = oldest_unseen_ms(&world.stream, &guard, &positions);
+            assert_eq!(unseen.await.unwrap(), Some(NOW));
+            let stop = CancellationToken::new();
+            let later = async {
+                tokio::time::sleep(minutes(1)).await;
+                stop.cancel();
+            };
+            tokio::join!(world.follow_as(&guard, &stop), later)
+                .0
+                .unwrap();
+        };
+        let (ended, ()) = tokio::join!(world.follow(&never), other);
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::Fenced);
+        let items = world.table.items();
+        assert!(items.values().all(|item| item.contains_key("other")));
     });
 }
 

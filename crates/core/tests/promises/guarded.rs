@@ -13,7 +13,7 @@ use backfill_core::guard::{Claim, Guard, Looked, SwitchOn};
 use backfill_core::ports::guard::{GuardReader as _, GuardStore as _};
 use backfill_core::ports::{Asks, PageRequest, ReadAccess as _, TableReader as _};
 use backfill_core::records::{GuardHour, GuardRecord, Loss, LossKind, Proof, Watcher};
-use backfill_core::{ErrorKind, Item, Key, Request, Value};
+use backfill_core::{ErrorKind, Item, Key, Request, Result, Spec, Value};
 use backfill_simulation::MemoryStore;
 use backfill_testkit::{
     Delivered, Faults, LiveWriter, MappingSettings, ModelMapping, ModelStore, ModelStream,
@@ -104,16 +104,22 @@ impl Watched {
 
     /// Switches the guard on, for the first time or again, or takes it over.
     async fn switch_on(&self, watcher: Watcher) -> GuardRecord {
+        let spec = self.world.request.spec.clone();
+        self.switch_on_with(spec, watcher).await.unwrap()
+    }
+
+    /// The same with this change.
+    async fn switch_on_with(&self, spec: Spec, watcher: Watcher) -> Result<GuardRecord> {
         let table = self.world.table.by(Faults::none(1));
         let on = SwitchOn {
-            spec: self.world.request.spec.clone(),
+            spec,
             keys: table.describe("stuff").await.unwrap().keys,
             stream_arn: self.stream.arn().into(),
             watcher,
             stack: None,
             by: "a test".into(),
         };
-        on.begin(&self.operator, || self.now_ms()).await.unwrap()
+        on.begin(&self.operator, || self.now_ms()).await
     }
 
     /// Switches the guard on after an event. After one that counts, others count at that moment, beside writers.
@@ -360,6 +366,13 @@ impl Watched {
             "{ours} updates for {left_pending} pending items"
         );
     }
+}
+
+/// Another change, which finds nothing to do: what it has settled is as it was.
+fn idle_change() -> Spec {
+    let request = r#"{"table":"stuff","pending":"attribute_exists(never)",
+        "update":"SET test = if_not_exists(test, :one)","values":{":one":1}}"#;
+    Request::from_json(request).unwrap().spec
 }
 
 fn is_pending(item: &Item) -> bool {

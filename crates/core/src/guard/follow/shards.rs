@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::Error;
 use crate::ports::stream::Shard;
-use crate::records::ShardPosition;
+use crate::records::{GuardRecord, ShardPosition};
 
 /// Between two looks at a shard that had nothing new. A look costs a read, also if it finds nothing.
 const IDLE: Duration = Duration::from_secs(1);
@@ -105,10 +105,10 @@ pub(super) struct Shards {
 }
 
 impl Shards {
-    /// With what is stored of shards of this stream.
-    pub(super) fn new(positions: Vec<ShardPosition>, stream_arn: &str) -> Shards {
-        let of_stream = |position: &ShardPosition| position.stream_arn == stream_arn;
-        let positions = positions.into_iter().filter(of_stream);
+    /// With what is stored for this guard.
+    pub(super) fn new(positions: Vec<ShardPosition>, guard: &GuardRecord) -> Shards {
+        let positions = positions.into_iter();
+        let positions = positions.filter(|position| guard.counts(position));
         Shards {
             stored: positions
                 .map(|position| (position.shard.clone(), position))

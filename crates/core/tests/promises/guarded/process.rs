@@ -10,11 +10,11 @@ use backfill_core::ErrorKind;
 use backfill_core::guard::{Follower, Told, oldest_unseen_ms};
 use backfill_core::ports::guard::GuardReader as _;
 use backfill_core::records::{GuardHour, Watcher};
-use backfill_testkit::Faults;
+use backfill_testkit::{Faults, ModelStore, ModelStream, ModelTable};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Event, HOUR, Watched};
+use super::{Event, HOUR, Watched, idle_change};
 use crate::seeds::run_to_the_end;
 
 /// A seed of processes.
@@ -57,9 +57,11 @@ impl ByProcess {
     /// The creation of the oldest record that is not covered by a stored position.
     pub async fn oldest_unseen_ms(&self) -> Option<u64> {
         let positions = self.watched.still.positions("stuff").await.unwrap();
+        let record = self.watched.record().await?;
+        let positions = positions.into_iter();
+        let positions = positions.filter(|position| record.counts(position));
         let next = |settled: String| (settled.parse::<u64>().unwrap() + 1).to_string();
         let places: BTreeMap<String, Option<String>> = positions
-            .into_iter()
             .map(|position| {
                 let next = position.settled.map_or_else(|| "0".to_owned(), next);
                 (position.shard, (!position.is_exhausted).then_some(next))
@@ -73,7 +75,8 @@ impl ByProcess {
         let watched = &self.watched;
         let positions = watched.still.positions("stuff").await.unwrap();
         let stream = watched.stream.by(Faults::none(1));
-        oldest_unseen_ms(&stream, stream.arn(), &positions)
+        let record = watched.record().await?;
+        oldest_unseen_ms(&stream, &record, &positions)
             .await
             .unwrap()
     }
@@ -92,13 +95,49 @@ impl ByProcess {
         }
     }
 
-    /// The life of one process.
-    async fn live(&self, random: &mut fastrand::Rng) {
-        let guard = self.watched.switch_on(Watcher::Process).await;
-        let follower = Follower {
+    fn follower(&self) -> Follower<ModelTable, ModelStore, ModelStream> {
+        Follower {
             guard: self.watched.guard.clone(),
             stream: self.watched.stream.by(self.watched.faults.clone()),
+        }
+    }
+
+    /// Another change is on for a while, and then this one again, before the process of the other notices.
+    async fn switch_to_another_and_back(&self, event: Event, random: &mut fastrand::Rng) {
+        let watched = &self.watched;
+        let another = loop {
+            let another = watched.switch_on_with(idle_change(), Watcher::Process);
+            match another.await {
+                // A process that was begun before has switched its change on again.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => watched.switch_off().await,
+                another => break another.unwrap(),
+            }
         };
+        let (follower, stop) = (self.follower(), CancellationToken::new());
+        let follow = follower.follow(&another, &stop, &|_: Told<'_>| {});
+        let back = async {
+            sleep(Duration::from_millis(random.u64(..30_000))).await;
+            watched.switch_off().await;
+            run_to_the_end(&watched.world, random).await;
+            self.is_down.set(false);
+            watched
+                .switch_on_beside_counts(event, Watcher::Process, random)
+                .await;
+        };
+        // It has noticed, or its outage was too long.
+        let (_, ()) = tokio::join!(biased; follow, back);
+    }
+
+    /// The life of one process.
+    async fn live(&self, random: &mut fastrand::Rng) {
+        let spec = self.watched.world.request.spec.clone();
+        let begun = self.watched.switch_on_with(spec, Watcher::Process).await;
+        let guard = match begun {
+            // Another change is on since.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => return,
+            guard => guard.unwrap(),
+        };
+        let follower = self.follower();
         let stop = CancellationToken::new();
         let done = &self.done;
         let tell = |told: Told<'_>| {
@@ -172,6 +211,10 @@ impl ByProcess {
         watched.relent();
         if let Event::OffAndMended = event {
             run_to_the_end(&watched.world, random).await;
+            if random.bool() {
+                self.is_down.set(true);
+                return self.switch_to_another_and_back(event, random).await;
+            }
         }
         self.is_down.set(false);
         watched
