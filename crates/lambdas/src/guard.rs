@@ -154,6 +154,12 @@ fn is_same_function(one: &str, other: &str) -> bool {
     function(one).len() == 7 && function(one) == function(other)
 }
 
+/// Whether this is the guard function of the stack (`…:function:STACK-guard`, with or without an alias): of any, if none is named.
+fn is_of_stack(function: &str, stack: Option<&str>) -> bool {
+    let name = function.split(':').nth(6).unwrap_or_default();
+    stack.is_none_or(|stack| name.strip_suffix("-guard") == Some(stack))
+}
+
 /// One invocation of the guard function.
 pub(crate) struct Watch<'a> {
     setup: &'a Setup,
@@ -210,11 +216,15 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The guard, if it is on and is this function's.
+    /// The guard, if it is on and is this function's: functions of two stacks may share their records.
     async fn mine(&self) -> Result<Option<GuardRecord>> {
         let read = || self.guard.store.guard(self.table);
         let guard = retry(&self.until, read).await?;
-        Ok(guard.filter(|guard| guard.is_on() && guard.watcher == Watcher::Function))
+        Ok(guard.filter(|guard| {
+            guard.is_on()
+                && guard.watcher == Watcher::Function
+                && is_of_stack(&self.function_arn, guard.stack.as_deref())
+        }))
     }
 
     async fn batch(
@@ -448,6 +458,18 @@ mod tests {
             json(&Answer::failed(["7".to_owned()])),
             json!({"batchItemFailures": [{"itemIdentifier": "7"}]})
         );
+    }
+
+    #[test]
+    fn a_guard_of_another_stack_is_not_this_functions() {
+        let function = "arn:aws:lambda:us-east-1:1:function:b-guard";
+        for arn in [function.to_owned(), format!("{function}:live")] {
+            assert!(is_of_stack(&arn, Some("b")));
+            assert!(is_of_stack(&arn, None));
+            assert!(!is_of_stack(&arn, Some("a")));
+            assert!(!is_of_stack(&arn, Some("b-guard")));
+        }
+        assert!(!is_of_stack("", Some("b")));
     }
 
     #[test]
