@@ -14,7 +14,7 @@ mod settle;
 mod unseen;
 
 pub use again::GivenUp;
-pub use begin::{MOST_UNWATCHED_MS, SwitchOn};
+pub use begin::SwitchOn;
 pub use claim::{Claim, Looked};
 pub use counted::keep_count;
 pub use follow::{Follower, Tell, Told};

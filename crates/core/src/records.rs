@@ -21,7 +21,7 @@ pub use counters::Counters;
 pub use different::Different;
 pub use guard::{
     GuardFailed, GuardHour, GuardRecord, HOUR_MS, HOUR_SAMPLES, Loss, LossKind, MAX_LOSSES,
-    ShardPosition, Watcher,
+    MOST_UNWATCHED_MS, ShardPosition, Watcher,
 };
 pub use history::{BUCKET_MS, Flush, HistoryBucket};
 pub use latency::{Histogram, Latencies};

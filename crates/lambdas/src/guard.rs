@@ -14,7 +14,7 @@ use backfill_core::ports::stream::{Brought, sequence_of};
 use backfill_core::records::{GuardHour, GuardRecord, Loss, LossKind, Watcher};
 use backfill_core::request::parse_strictly;
 use backfill_core::{Error, Result, printable};
-use backfill_dynamodb::calls::list_event_source_mappings;
+use backfill_dynamodb::calls::{EventSourceMapping, list_event_source_mappings};
 use backfill_dynamodb::send::{LAMBDA, ReadSender, Sender};
 use backfill_dynamodb::stream::record_of;
 use backfill_dynamodb::{CheckpointTable, ReadWrite, Streams, failure};
@@ -320,8 +320,11 @@ impl<'a> Watch<'a> {
         };
         let streams = Streams::open(&self.setup.connection).await?;
         let stream = retry(&self.until, || streams.of_table(self.table)).await?;
+        let mappings = retry(&self.until, || self.mappings(&guard.stream_arn)).await?;
+        let problem = mappings.iter().find_map(EventSourceMapping::problem);
         let found = Found {
-            mappings: retry(&self.until, || self.mappings(&guard.stream_arn)).await?,
+            problem: problem.map(str::to_owned),
+            mappings: mappings.into_iter().map(|mapping| mapping.state).collect(),
             stream_arn: stream.map(|stream| stream.arn),
         };
         Ok(Answer {
@@ -330,8 +333,8 @@ impl<'a> Watch<'a> {
         })
     }
 
-    /// The states of the mappings from the stream to this function.
-    async fn mappings(&self, stream_arn: &str) -> Result<Vec<String>> {
+    /// The mappings from the stream to this function.
+    async fn mappings(&self, stream_arn: &str) -> Result<Vec<EventSourceMapping>> {
         let lambda = Sender::to(&self.setup.connection, LAMBDA).await?;
         let lambda = lambda.ok_or_else(|| {
             let why = "expected the URL of Lambda in this environment variable, as the tables are on this machine";
@@ -347,7 +350,7 @@ impl<'a> Watch<'a> {
         let mine = listed
             .into_iter()
             .filter(|mapping| is_same_function(&mapping.function_arn, &self.function_arn));
-        Ok(mine.map(|mapping| mapping.state).collect())
+        Ok(mine.collect())
     }
 }
 

@@ -181,6 +181,10 @@ async fn of_function(
     if let Some(mapping) = mapping {
         seen.unseen = lag::unseen(&mapping, connection, blind).await;
     }
+    // What Lambda has given up may be gone from the stream before it is settled, and its age is known from below alone.
+    if seen.trouble.is_none() {
+        seen.trouble.clone_from(&seen.unseen.given_up);
+    }
     seen
 }
 
@@ -213,9 +217,8 @@ fn trouble_of_mapping(guard: &GuardRecord, mapping: Option<&EventSourceMapping>)
             ))
         }
         Some(mapping) if matches!(mapping.state.as_str(), "Enabled" | "Updating") => mapping
-            .text("LastProcessingResult")
-            .filter(|result| result.starts_with("PROBLEM"))
-            .map(|result| format!("Lambda cannot hand records to the guard function: {result}")),
+            .problem()
+            .map(|problem| format!("Lambda cannot hand records to the guard function: {problem}")),
         Some(mapping) => Some(format!(
             "its event source mapping {} is {}",
             mapping.uuid, mapping.state

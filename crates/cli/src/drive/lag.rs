@@ -70,7 +70,7 @@ impl Unseen {
             1 => "a batch of records".to_owned(),
             count => format!("{count} batches of records"),
         };
-        self.says.push(format!(
+        self.given_up = Some(format!(
             "Lambda has given up {batches}, at least {} old, and the guard has not settled them yet (queue {})",
             duration(given_up.least_age),
             given_up.queue
@@ -271,9 +271,11 @@ mod tests {
         ] {
             let mut unseen = Unseen::default();
             unseen.hear_age(metric);
-            assert_eq!(unseen.age_seconds, metric);
+            assert_eq!((unseen.age_seconds, &unseen.given_up), (metric, &None));
             unseen.hear_given_up(&given_up(least_age));
             assert_eq!(unseen.age_seconds, Some(expected));
+            let says = unseen.given_up.unwrap();
+            assert!(says.contains("2 batches") && says.contains("queue dead"));
         }
         let mut unseen = Unseen::default();
         unseen.hear_age(None);

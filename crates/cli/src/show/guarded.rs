@@ -35,6 +35,8 @@ pub struct Unseen {
     /// Age of the oldest one, in seconds: 0 if there is none; `None` if that cannot be told. Of a guard in Lambda it is what Lambda
     /// has handed over late within the last 15 minutes, and what it has given up.
     pub age_seconds: Option<f64>,
+    /// What Lambda has given up, and nobody has settled yet, for a person; `None` if that is nothing.
+    pub given_up: Option<String>,
     /// The same for a person, in parts of a sentence.
     pub says: Vec<String>,
 }
@@ -52,6 +54,7 @@ impl Unseen {
         Unseen {
             age_seconds,
             says: says.into_iter().collect(),
+            ..Unseen::default()
         }
     }
 }

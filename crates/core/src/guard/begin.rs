@@ -8,10 +8,6 @@ use crate::records::{GuardRecord, HOUR_MS, Loss, LossKind, Watcher};
 use crate::table::KeySchema;
 use crate::{Error, ErrorKind, Result, Spec};
 
-/// Longest time that nobody may have looked: what was written before could be gone from the stream, which keeps records for 24 hours.
-/// The hour between is for clocks and for catching up.
-pub const MOST_UNWATCHED_MS: u64 = 23 * 3_600_000;
-
 /// So far ahead lies the begin of a guard of which nobody has noted yet that its record is stored: longer than any call is on its way.
 const NOT_YET_MS: u64 = HOUR_MS;
 
@@ -137,11 +133,7 @@ impl SwitchOn {
         guard.since_ms = guard.since_ms.min(now_ms);
         let at_ms = now_ms;
         let loss = |kind, what| Loss { at_ms, kind, what };
-        if guard.looked_ms + MOST_UNWATCHED_MS < now_ms {
-            let since = rfc3339(guard.looked_ms);
-            let what = format!("nobody has watched the stream since {since}");
-            guard.lose(loss(LossKind::Unwatched, what));
-        }
+        guard.lose_if_unwatched(now_ms);
         if guard.stream_arn != self.stream_arn {
             let what = format!(
                 "the stream of the table is {} now, and was {}",

@@ -6,7 +6,7 @@
 //! and a loss makes it worthless until the table is counted again.
 
 use crate::clock::rfc3339;
-use crate::guard::begin::MOST_UNWATCHED_MS;
+use crate::records::MOST_UNWATCHED_MS;
 use crate::records::{GuardRecord, LossKind, Proof, Watcher};
 
 /// A process notes each minute that it watches, unless the checkpoint table is away.

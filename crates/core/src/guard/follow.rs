@@ -199,14 +199,16 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
 
     /// Looks whether this process is still the one that watches, and which shards there are.
     async fn look(&self, guard: &GuardRecord, is_note: bool) -> Result<StreamDescription> {
-        if is_note {
-            self.note(guard).await?;
-        } else {
-            self.refuse_successor(guard).await?;
-        }
+        self.refuse_successor(guard).await?;
         let described = self.stream.describe_stream(&guard.stream_arn).await;
         let why = match &described {
-            Ok(described) if described.is_enabled => return Ok(described.clone()),
+            Ok(enabled) if enabled.is_enabled => {
+                // Who cannot see the stream does not watch it.
+                if is_note {
+                    self.note(guard).await?;
+                }
+                return described;
+            }
             Ok(_) => "was switched off",
             Err(error) if error.kind() == ErrorKind::TableNotFound => "is gone",
             Err(_) => return described,
@@ -241,6 +243,8 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
         let looked_ms = self.guard.access.now_ms();
         let note = |record: &mut GuardRecord| {
             if record.generation == guard.generation {
+                // A machine that sleeps stops the process without an end.
+                record.lose_if_unwatched(looked_ms);
                 record.looked_ms = looked_ms;
             }
         };

@@ -2,10 +2,10 @@
 
 use crate::Result;
 use crate::clock::rfc3339;
-use crate::guard::begin::MOST_UNWATCHED_MS;
 use crate::guard::settle::Guard;
 use crate::ports::WriteAccess;
 use crate::ports::guard::GuardStore;
+use crate::records::MOST_UNWATCHED_MS;
 use crate::records::{GuardRecord, Loss, LossKind};
 
 /// States of an event source mapping that takes records, or is about to: with TRIM_HORIZON it misses none meanwhile.
@@ -16,6 +16,8 @@ const WATCHES: [&str; 4] = ["Creating", "Enabling", "Enabled", "Updating"];
 pub struct Found {
     /// The states of the event source mappings from the guard's stream to the guard function, in Lambda's words.
     pub mappings: Vec<String>,
+    /// Why Lambda can bring the function no records although its mapping is enabled, in Lambda's words; `None` if it can.
+    pub problem: Option<String>,
     /// The ARN of the stream that the table has; `None` if it is off.
     pub stream_arn: Option<String>,
 }
@@ -68,9 +70,18 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
                 loss.what
             );
         }
+        if let Some(problem) = &found.problem {
+            tracing::error!(
+                table = guard.table(),
+                "Lambda cannot bring the guard its records: {problem}; if that lasts, the guard misses some"
+            );
+        }
         self.change(guard.table(), |stored| {
             if stored.is_on() && stored.generation == guard.generation {
-                stored.looked_ms = at_ms;
+                // Whoever is brought nothing does not watch: nobody has looked, then.
+                if found.problem.is_none() {
+                    stored.looked_ms = at_ms;
+                }
                 for loss in &losses {
                     stored.lose(loss.clone());
                 }

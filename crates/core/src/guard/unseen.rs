@@ -31,6 +31,14 @@ pub async fn oldest_unseen_ms<R: StreamReader>(
         let settled = position.and_then(|at| at.settled.as_deref());
         let begin = settled.map_or(Begin::Oldest, Begin::After);
         let begun = retry(&until, || stream.iterator(stream_arn, &shard.id, begin)).await?;
+        let begun = match begun {
+            // What lay behind the position is gone, and what is there still was not seen.
+            Iterator::Trimmed if settled.is_some() => {
+                let oldest = || stream.iterator(stream_arn, &shard.id, Begin::Oldest);
+                retry(&until, oldest).await?
+            }
+            begun => begun,
+        };
         let Iterator::At(mut place) = begun else {
             continue;
         };

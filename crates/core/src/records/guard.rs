@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::change::SharedChange;
+use crate::clock::rfc3339;
 use crate::records::Proof;
 use crate::table::KeySchema;
 use crate::{Key, Spec, text};
@@ -12,6 +13,10 @@ pub const MAX_LOSSES: usize = 20;
 
 /// Most sample keys of an hour.
 pub const HOUR_SAMPLES: usize = 5;
+
+/// Longest time that nobody may have looked: what was written before could be gone from the stream, which keeps records for 24 hours.
+/// The hour between is for clocks and for catching up.
+pub const MOST_UNWATCHED_MS: u64 = 23 * 3_600_000;
 
 /// Milliseconds of an hour.
 pub const HOUR_MS: u64 = 3_600_000;
@@ -155,6 +160,20 @@ impl GuardRecord {
     pub fn guarded_since_ms(&self) -> Option<u64> {
         let lost = self.losses.last().map_or(0, |loss| loss.at_ms + 1);
         self.is_on().then(|| self.since_ms.max(lost))
+    }
+
+    /// Notes a loss if nobody has looked for longer than [`MOST_UNWATCHED_MS`] until `now_ms`, in milliseconds since 1970.
+    pub fn lose_if_unwatched(&mut self, now_ms: u64) {
+        if self.looked_ms + MOST_UNWATCHED_MS < now_ms {
+            self.lose(Loss {
+                at_ms: now_ms,
+                kind: LossKind::Unwatched,
+                what: format!(
+                    "nobody has watched the stream since {}",
+                    rfc3339(self.looked_ms)
+                ),
+            });
+        }
     }
 
     /// Notes a loss. One of the same kind within the same hour takes the place of the one before: a writer whose items all fail leaves

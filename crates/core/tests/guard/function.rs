@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use backfill_core::guard::{Found, GivenUp, Guard, MOST_UNWATCHED_MS, SwitchOn};
+use backfill_core::guard::{Found, GivenUp, Guard, SwitchOn};
 use backfill_core::pace::retry::Until;
+use backfill_core::records::MOST_UNWATCHED_MS;
 use backfill_core::records::{GuardHour, GuardRecord, LossKind, Watcher};
 use backfill_core::{ErrorKind, Result};
 use backfill_testkit::{Faults, ModelStore, ModelTable, in_virtual_time};
@@ -169,6 +170,7 @@ fn a_look_is_one_change_and_tells_what_may_have_been_missed() {
         let on = switched_on(&world).await;
         let well = |state: &str| Found {
             mappings: vec!["Disabled".into(), state.into()],
+            problem: None,
             stream_arn: Some(on.stream_arn.clone()),
         };
         let guard = guard(&world);
@@ -221,5 +223,32 @@ fn a_look_at_an_earlier_guard_changes_nothing() {
             (after.losses, after.looked_ms),
             (before.losses, before.looked_ms)
         );
+    });
+}
+
+/// A mapping may be enabled, and Lambda not able to read the stream or to call the function: what it is not brought gets too old.
+#[test]
+fn guarded_by_nobody_who_is_brought_no_records() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 0).await;
+        let on = switched_on(&world).await;
+        let found = |problem: Option<&str>| Found {
+            mappings: vec!["Enabled".into()],
+            problem: problem.map(Into::into),
+            stream_arn: Some(on.stream_arn.clone()),
+        };
+        let guard = guard(&world);
+        let looked_ms = world.guard().await.looked_ms;
+        let problem = Some("PROBLEM: Function call failed");
+        for hours in 1..=23 {
+            world.table.set_clock(looked_ms + hours * 3_600_000 - 1_000);
+            let losses = guard.note_look(&world.guard().await, &found(problem)).await;
+            assert_eq!(losses.unwrap(), []);
+            assert_eq!(world.guard().await.looked_ms, looked_ms);
+        }
+        world.table.set_clock(looked_ms + 24 * 3_600_000);
+        let losses = guard.note_look(&world.guard().await, &found(None)).await;
+        assert_eq!(losses.unwrap()[0].kind, LossKind::Unwatched);
+        assert!(world.guard().await.looked_ms > looked_ms);
     });
 }

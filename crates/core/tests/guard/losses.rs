@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use backfill_core::guard::MOST_UNWATCHED_MS;
+use backfill_core::ports::ReadAccess as _;
 use backfill_core::ports::guard::{GuardReader as _, GuardStore as _};
+use backfill_core::records::MOST_UNWATCHED_MS;
 use backfill_core::records::{LossKind, ShardPosition};
 use backfill_testkit::{Faults, in_virtual_time};
+use tokio_util::sync::CancellationToken;
 
 use crate::stream::odd;
 use crate::world::{NOW, World, minutes};
@@ -186,7 +188,7 @@ fn a_stream_that_was_made_anew_is_read_from_its_begin() {
         let mut on = world.switch_on();
         on.stream_arn.push('2');
         let guard = world.begin(&on).await.unwrap();
-        let stop = tokio_util::sync::CancellationToken::new();
+        let stop = CancellationToken::new();
         let later = async {
             tokio::time::sleep(minutes(1)).await;
             stop.cancel();
@@ -195,5 +197,26 @@ fn a_stream_that_was_made_anew_is_read_from_its_begin() {
         followed.unwrap();
         assert_eq!(world.losses().await, [LossKind::OtherStream]);
         assert_eq!(world.pending(), 0);
+    });
+}
+
+/// A machine that sleeps stops the process, and nothing else tells of it: a shard that began and closed meanwhile is never described.
+#[test]
+fn a_process_that_wakes_after_a_day_has_missed_something() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 0).await;
+        world.stream.add("a", None, 0..0, false);
+        let stop = CancellationToken::new();
+        let sleeps = async {
+            tokio::time::sleep(minutes(5)).await;
+            assert_eq!(world.losses().await, []);
+            world
+                .table
+                .set_clock(world.table.now_ms() + MOST_UNWATCHED_MS + 60_000);
+            tokio::time::sleep(minutes(2)).await;
+            stop.cancel();
+        };
+        tokio::join!(world.follow(&stop), sleeps).0.unwrap();
+        assert_eq!(world.losses().await, [LossKind::Unwatched]);
     });
 }

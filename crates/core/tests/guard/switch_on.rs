@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use backfill_core::guard::{MOST_UNWATCHED_MS, SwitchOn, keep_count};
+use backfill_core::guard::{SwitchOn, keep_count};
 use backfill_core::ports::ReadAccess as _;
 use backfill_core::ports::guard::{GuardReader as _, GuardStore as _};
+use backfill_core::records::MOST_UNWATCHED_MS;
 use backfill_core::records::{GuardRecord, LossKind, Proof, Watcher};
 use backfill_core::{ErrorKind, Item, Key};
 use backfill_testkit::{Faults, Still, in_virtual_time};

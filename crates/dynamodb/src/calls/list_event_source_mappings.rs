@@ -41,6 +41,12 @@ impl EventSourceMapping {
         self.settings.get(name)?.as_str()
     }
 
+    /// Why its last records could not be read or handed over, such as `PROBLEM: Function call failed`; `None` if they were.
+    pub fn problem(&self) -> Option<&str> {
+        let result = self.text("LastProcessingResult")?;
+        result.starts_with("PROBLEM").then_some(result)
+    }
+
     /// A setting that is a whole number, such as `BatchSize` and `MaximumRecordAgeInSeconds`.
     pub fn number(&self, name: &str) -> Option<i64> {
         self.settings.get(name)?.as_i64()

@@ -4,12 +4,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::shards::{Place, QUIET_PAGES, Turned};
 use super::{Follower, Tell, Told};
-use crate::guard::begin::MOST_UNWATCHED_MS;
 use crate::guard::settle::{last_of, of_shard};
 use crate::pace::retry::{PATIENCE, Until};
 use crate::ports::WriteAccess;
 use crate::ports::guard::GuardStore;
 use crate::ports::stream::{Begin, Brought, Iterator, Read, StreamReader};
+use crate::records::MOST_UNWATCHED_MS;
 use crate::records::{GuardRecord, HOUR_MS, LossKind, ShardPosition};
 use crate::{Error, ErrorKind, Result};
 

@@ -4,13 +4,14 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use backfill_core::guard::{Guard, MOST_UNWATCHED_MS};
+use backfill_core::guard::Guard;
 use backfill_core::pace::retry::Until;
 use backfill_core::ports::ReadAccess as _;
 use backfill_core::ports::guard::GuardReader as _;
 use backfill_core::ports::stream::{
     Begin, Brought, Iterator, Read, StreamReader as _, StreamRecord,
 };
+use backfill_core::records::MOST_UNWATCHED_MS;
 use backfill_core::records::{GuardHour, GuardRecord, LossKind};
 use backfill_testkit::{
     DeadLetter, ModelMapping, ModelStore, ModelStream, ModelTable, StreamFunction,
