@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use backfill_core::ports::ReadAccess as _;
 use backfill_core::ports::guard::{GuardReader as _, GuardStore as _};
-use backfill_core::records::MOST_UNWATCHED_MS;
-use backfill_core::records::{LossKind, ShardPosition};
+use backfill_core::records::{HOUR_MS, LossKind, MOST_UNWATCHED_MS, ShardPosition};
 use backfill_testkit::{Faults, in_virtual_time};
 use tokio_util::sync::CancellationToken;
 
@@ -154,6 +153,54 @@ fn a_shard_that_was_known_for_long_before_it_is_begun_is_a_loss() {
             // Once: it is begun now.
             world.follow_for(minutes(1)).await.unwrap();
             assert_eq!(world.losses().await, losses);
+        });
+    }
+}
+
+/// guarded: what an earlier process has not settled of a shard is missed if the shard is gone, and nobody else tells of it.
+#[test]
+fn a_shard_that_is_gone_between_two_processes_is_a_loss_once() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 20).await;
+        world.stream.add("b", Some("a"), 10..20, false);
+        store(&world, "a", Some(4), NOW).await;
+        for _ in 0..2 {
+            world.follow_for(minutes(1)).await.unwrap();
+            let losses = world.guard().await.losses;
+            let [loss] = &losses[..] else {
+                panic!("{losses:?}")
+            };
+            assert_eq!(loss.kind, LossKind::Trimmed);
+            assert!(loss.what.contains("shard a was gone"), "{loss:?}");
+            assert_eq!(world.pending(), 10);
+            world.table.set_clock(world.table.now_ms() + HOUR_MS);
+        }
+    });
+}
+
+/// guarded: while nothing of a shard can be settled, what it begins with gets too old, and the oldest that is left looks like its first.
+#[test]
+fn a_shard_whose_begin_cannot_be_settled_for_a_day_is_a_loss() {
+    for (days, losses) in [(0, &[][..]), (1, &[LossKind::Trimmed])] {
+        in_virtual_time(1, async {
+            let world = World::new(Faults::none(1), 30).await;
+            world.stream.add("a", None, 0..30, false);
+            let stop = CancellationToken::new();
+            let busy = minutes(5 * (24 * days + 2));
+            world.table.keep_busy(0..30, busy);
+            let stuck = async {
+                for _ in 0..24 * days {
+                    world.table.set_clock(world.table.now_ms() + HOUR_MS);
+                    tokio::time::sleep(minutes(5)).await;
+                }
+                assert_eq!(world.pending(), 30);
+                world.stream.state().shard("a").unwrap().trimmed = 20 * days as usize;
+                tokio::time::sleep(minutes(15)).await;
+                stop.cancel();
+            };
+            tokio::join!(world.follow(&stop), stuck).0.unwrap();
+            assert_eq!(world.losses().await, losses);
+            assert_eq!(world.pending(), 20 * days);
         });
     }
 }

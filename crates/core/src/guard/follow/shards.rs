@@ -32,8 +32,6 @@ pub(super) struct Place {
     pub(super) seen_ms: Option<u64>,
     /// Whether its position is stored under the generation of this process.
     pub(super) is_admitted: bool,
-    /// Whether this process has read of it.
-    pub(super) is_begun: bool,
     /// Whether it is closed and settled to its end, or gone.
     pub(super) is_done: bool,
     /// Pages in a row without a record.
@@ -51,7 +49,6 @@ impl Place {
             iterator: None,
             seen_ms: None,
             is_admitted: false,
-            is_begun: false,
             is_done: false,
             empty_pages: 0,
             wait: Duration::ZERO,
@@ -125,24 +122,33 @@ impl Shards {
             if self.done.contains(&id) || self.is_known(&id) {
                 continue;
             }
-            let mut place = Place::new(shard, now_ms);
             match self.stored.remove(&id) {
                 Some(stored) if stored.is_exhausted => {
                     self.done.insert(id);
-                    continue;
                 }
-                Some(stored) => {
-                    place.settled = stored.settled;
-                    place.stored_ms = stored.at_ms;
+                Some(stored) => self.go_on_from(shard, stored),
+                None => {
+                    self.places.insert(id, Place::new(shard, now_ms));
                 }
-                None => {}
             }
-            self.places.insert(id, place);
         }
-        // What is gone from the stream is never described again.
+        // What is gone from the stream is never described again. Whoever asks for it hears that, and notes what was not settled.
         let described = &self.described;
         self.done.retain(|id| described.contains(id));
-        self.stored.retain(|id, _| described.contains(id));
+        for (id, stored) in std::mem::take(&mut self.stored) {
+            if !stored.is_exhausted {
+                self.go_on_from(Shard { id, parent: None }, stored);
+            }
+        }
+    }
+
+    /// A shard goes on where the process before has stopped.
+    fn go_on_from(&mut self, shard: Shard, stored: ShardPosition) {
+        let place = Place {
+            settled: stored.settled,
+            ..Place::new(shard, stored.at_ms)
+        };
+        self.places.insert(place.shard.id.clone(), place);
     }
 
     fn is_known(&self, id: &str) -> bool {

@@ -68,7 +68,6 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
             }
             read => read?,
         };
-        place.is_begun = true;
         match read {
             Read::Expired => {
                 place.iterator = None;
@@ -93,7 +92,7 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
         if let Some(iterator) = &place.iterator {
             return Ok(Found::At(iterator.clone()));
         }
-        if !place.is_begun && place.settled.is_none() {
+        if place.settled.is_none() {
             self.late(guard, place).await?;
         }
         let mut is_second = false;
@@ -121,15 +120,16 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
         }
     }
 
-    /// A shard of which nothing is settled begins with its oldest record, and nothing tells whether that is its first one: if it was
-    /// known for too long, it may not be.
+    /// A shard of which nothing is settled begins with its oldest record, and nothing tells whether that is its first one: if for too
+    /// long nobody could read it or settle what it begins with, it may not be. One that has nothing says so once in a while.
     async fn late(&self, guard: &GuardRecord, place: &mut Place) -> Result<()> {
         let now_ms = self.guard.access.now_ms();
         if place.stored_ms + MOST_UNWATCHED_MS >= now_ms {
             return Ok(());
         }
         let shard = &place.shard.id;
-        let what = format!("shard {shard} was known for 23 hours before its first record was read");
+        let what =
+            format!("shard {shard} was known for 23 hours before its first record was settled");
         self.lose(guard, what).await?;
         place.stored_ms = now_ms;
         Ok(())
@@ -153,6 +153,9 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
         let shard = &place.shard.id;
         let what = format!("shard {shard} was gone before it was read to its end");
         self.lose(guard, what).await?;
+        // The next process need not miss it once more.
+        let (settled, now_ms) = (place.settled.clone(), self.guard.access.now_ms());
+        self.store(guard, place, settled, true, now_ms).await?;
         place.is_done = true;
         Ok(())
     }
