@@ -18,6 +18,6 @@ pub use begin::SwitchOn;
 pub use claim::{Claim, Looked};
 pub use counted::keep_count;
 pub use follow::{Follower, Tell, Told};
-pub use look::Found;
+pub use look::{Found, FoundMapping};
 pub use settle::{Guard, Settled, change, refuse_unfit};
 pub use unseen::oldest_unseen_ms;

@@ -1,8 +1,8 @@
 //! The operations that are called, one a file, each with its page of the API reference
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/>). Beside those of DynamoDB are the few of other services.
 //!
-//! Public are those that read, those that make a table, and the switch of an event source mapping. What writes an item stays in this crate, which sends it under the guard
-//! of a run or to the checkpoint table and nowhere else.
+//! Public are those that read, those that make a table, and the switch of an event source mapping. What writes an item stays in this
+//! crate, which sends it under the guard of a run or to the checkpoint table and nowhere else.
 
 mod batch_execute_statement;
 mod create_table;
@@ -13,6 +13,7 @@ mod describe_kinesis_streaming_destination;
 mod describe_stream;
 mod describe_table;
 mod describe_time_to_live;
+mod event_source_mapping;
 mod get_event_source_mapping;
 mod get_item;
 mod get_metric_statistics;
@@ -44,6 +45,9 @@ pub(crate) use describe_stream::{DescribeStream, DescribedShard};
 pub use describe_table::{DescribeTable, Described};
 pub(crate) use describe_table::{Description, Index, Warm};
 pub use describe_time_to_live::{DescribeTimeToLive, DescribedTimeToLive};
+pub use event_source_mapping::{
+    EventSourceMapping, function_name, is_same_function, stack_of_guard,
+};
 pub use get_event_source_mapping::get_event_source_mapping;
 pub(crate) use get_item::GetItem;
 pub use get_metric_statistics::{Dimension, GetMetricStatistics, MetricStatistics};
@@ -51,7 +55,7 @@ pub use get_queue_attributes::{GetQueueAttributes, QueueAttributes};
 pub use get_queue_url::{GetQueueUrl, QueueUrl};
 pub(crate) use get_records::GetRecords;
 pub(crate) use get_shard_iterator::GetShardIterator;
-pub use list_event_source_mappings::{EventSourceMapping, list_event_source_mappings};
+pub use list_event_source_mappings::list_event_source_mappings;
 pub use list_tags_of_resource::{Tag, list_tags};
 pub(crate) use put_item::PutItem;
 pub use query::{Queried, Query};

@@ -5,7 +5,7 @@
 //! again is noted, which withdraws the claim of the guard, and passed.
 
 use backfill_core::change::SharedChange;
-use backfill_core::clock::now_ms;
+use backfill_core::clock::{ms_of_rfc3339, now_ms};
 use backfill_core::engine::metrics::GuardFigures;
 use backfill_core::guard::{Found, GivenUp, Guard, refuse_unfit};
 use backfill_core::pace::retry::{Until, retry};
@@ -14,7 +14,9 @@ use backfill_core::ports::stream::{Brought, sequence_of};
 use backfill_core::records::{GuardHour, GuardRecord, Loss, LossKind, Watcher};
 use backfill_core::request::parse_strictly;
 use backfill_core::{Error, Result, printable};
-use backfill_dynamodb::calls::{EventSourceMapping, list_event_source_mappings};
+use backfill_dynamodb::calls::{
+    EventSourceMapping, is_same_function, list_event_source_mappings, stack_of_guard,
+};
 use backfill_dynamodb::send::{LAMBDA, ReadSender, Sender};
 use backfill_dynamodb::stream::record_of;
 use backfill_dynamodb::{CheckpointTable, ReadWrite, Streams, failure};
@@ -81,6 +83,11 @@ struct Batch {
     start_sequence_number: String,
     end_sequence_number: String,
     stream_arn: String,
+    /// By RFC 3339, as the next one.
+    #[serde(default)]
+    approximate_arrival_of_first_record: Option<String>,
+    #[serde(default)]
+    approximate_arrival_of_last_record: Option<String>,
 }
 
 /// What the guard function answers.
@@ -148,16 +155,9 @@ fn origin(records: &[Box<RawValue>]) -> Result<Origin> {
     }
 }
 
-/// Whether two ARNs are of one function, whatever version or alias they name: `arn:aws:lambda:region:account:function:name`.
-fn is_same_function(one: &str, other: &str) -> bool {
-    let function = |arn: &str| -> Vec<String> { arn.split(':').take(7).map(Into::into).collect() };
-    function(one).len() == 7 && function(one) == function(other)
-}
-
 /// Whether this is the guard function of the stack (`…:function:STACK-guard`, with or without an alias): of any, if none is named.
 fn is_of_stack(function: &str, stack: Option<&str>) -> bool {
-    let name = function.split(':').nth(6).unwrap_or_default();
-    stack.is_none_or(|stack| name.strip_suffix("-guard") == Some(stack))
+    stack.is_none_or(|stack| stack_of_guard(function) == Some(stack))
 }
 
 /// One invocation of the guard function.
@@ -266,7 +266,7 @@ impl<'a> Watch<'a> {
             .await
     }
 
-    /// Records that were given up. A message that cannot be handled stays in the queue, where an alarm sees it.
+    /// Records that were given up. A message whose records are not settled yet stays in the queue, where an alarm sees it.
     async fn messages(&self, guard: &GuardRecord, raw: Vec<Box<RawValue>>) -> Result<Answer> {
         let stream = Streams::open(&self.setup.connection).await?;
         let mut failed = Vec::new();
@@ -299,11 +299,23 @@ impl<'a> Watch<'a> {
         message: &Message,
         done: &mut GuardHour,
     ) -> Result<()> {
-        let Discarded { batch } = parse_strictly(&message.body, "body")?;
+        let batch = match parse_strictly(&message.body, "body") {
+            Ok(Discarded { batch }) => batch,
+            Err(error) => {
+                let what = format!(
+                    "message {} of the guard's queue says nothing of records that Lambda gave up: {error}",
+                    printable(&message.message_id)
+                );
+                return self.guard.lose(self.table, LossKind::Dropped, what).await;
+            }
+        };
         if batch.stream_arn != guard.stream_arn {
             return self.of_another_stream(guard, &batch.stream_arn).await;
         }
+        let arrived = |at: &Option<String>| at.as_deref().and_then(ms_of_rfc3339);
         let given_up = GivenUp {
+            first_ms: arrived(&batch.approximate_arrival_of_first_record),
+            last_ms: arrived(&batch.approximate_arrival_of_last_record),
             shard: batch.shard_id,
             start: batch.start_sequence_number,
             end: batch.end_sequence_number,
@@ -321,10 +333,8 @@ impl<'a> Watch<'a> {
         let streams = Streams::open(&self.setup.connection).await?;
         let stream = retry(&self.until, || streams.of_table(self.table)).await?;
         let mappings = retry(&self.until, || self.mappings(&guard.stream_arn)).await?;
-        let problem = mappings.iter().find_map(EventSourceMapping::problem);
         let found = Found {
-            problem: problem.map(str::to_owned),
-            mappings: mappings.into_iter().map(|mapping| mapping.state).collect(),
+            mappings: mappings.iter().map(EventSourceMapping::found).collect(),
             stream_arn: stream.map(|stream| stream.arn),
         };
         Ok(Answer {
@@ -473,26 +483,5 @@ mod tests {
             assert!(!is_of_stack(&arn, Some("b-guard")));
         }
         assert!(!is_of_stack("", Some("b")));
-    }
-
-    #[test]
-    fn a_function_is_itself_under_each_alias() {
-        let function = "arn:aws:lambda:us-east-1:1:function:b-guard";
-        for same in [
-            function.to_owned(),
-            format!("{function}:live"),
-            format!("{function}:7"),
-        ] {
-            assert!(is_same_function(&same, function), "{same}");
-            assert!(is_same_function(&format!("{function}:live"), &same));
-        }
-        for other in [
-            "",
-            "b-guard",
-            "arn:aws:lambda:us-east-1:1:function:b-guard2",
-        ] {
-            assert!(!is_same_function(other, function), "{other}");
-            assert!(!is_same_function("", ""));
-        }
     }
 }

@@ -24,6 +24,7 @@ fn guard(table: &Table) -> GuardRecord {
         stream_arn: "arn:aws:dynamodb:us-east-1:1:table/stuff/stream/1".into(),
         watcher: Watcher::Process,
         stack: None,
+        mapping: Some("7".into()),
         generation: 1,
         change_generation: 1,
         since_ms: NOW,
@@ -171,10 +172,12 @@ async fn failed_items_and_positions_are_kept<S: GuardStore>(store: &S) {
     for one in [failed(1, "too large"), failed(2, "b"), failed(1, "a")] {
         store.note_guard_failed("stuff", &one).await.unwrap();
     }
-    let mut all = store.guard_failed("stuff", 9).await.unwrap();
+    let mut all = store.guard_failed("stuff", 0, 9).await.unwrap();
     all.sort_by_key(|failed| failed.reason.clone());
     assert_eq!(all, [failed(1, "a"), failed(2, "b")]);
-    assert_eq!(store.guard_failed("stuff", 1).await.unwrap().len(), 1);
+    assert_eq!(store.guard_failed("stuff", 0, 1).await.unwrap().len(), 1);
+    let latest = store.guard_failed("stuff", u64::MAX, 9).await;
+    assert_eq!(latest.unwrap(), []);
 
     let position = |shard: &str, generation, settled: Option<&str>| ShardPosition {
         shard: shard.into(),

@@ -68,6 +68,7 @@ impl Guarded {
             keys,
             stream_arn: poller.stream_arn.clone(),
             watcher: Watcher::Function,
+            mapping: None,
             stack: None,
             by: "a test".into(),
         };
@@ -321,6 +322,26 @@ async fn a_guard_that_is_off_does_nothing_from_the_next_batch_on() {
     assert_eq!(guarded.losses().await, [LossKind::Off]);
 }
 
+/// Where two stacks share their records, the function of one neither repairs nor looks for the guard of the other, nor settles what was
+/// given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_of_another_stack_is_left_alone() {
+    let mut guarded = Guarded::with_set().await;
+    let functions = guarded.functions();
+    guarded.write_old(100..103).await;
+    let mut others = guarded.guard().await;
+    others.revision += 1;
+    others.stack = Some("others".into());
+    guarded.store.save_guard(&others).await.unwrap();
+    let batch = guarded.poller.batch(100).await.unwrap();
+    let message = guarded.poller.give_up(&batch, "id-1");
+    for event in [batch, json!({"Records": [message]}), json!({"look": true})] {
+        assert_eq!(answer(&functions, &event, FATE).await, all_settled());
+    }
+    assert_eq!(guarded.pending().await, 4);
+    assert_eq!(guarded.guard().await, others);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_lambda_gave_up_are_read_again_and_those_of_another_stream_are_a_loss() {
     let mut guarded = Guarded::with_set().await;
@@ -333,14 +354,19 @@ async fn records_that_lambda_gave_up_are_read_again_and_those_of_another_stream_
     unknown["body"] = "{\"somebody\":\"else\"}".into();
     let messages = json!({"Records": [message, unknown]});
     let answered = answer(&functions, &messages, FATE).await;
-    let failed = json!({"batchItemFailures": [{"itemIdentifier": "id-2"}]});
-    assert_eq!(
-        answered, failed,
-        "what cannot be handled stays in the queue"
-    );
+    assert_eq!(answered, all_settled());
     let done = guarded.done().await;
     assert_eq!((done.seen, done.repaired), (12, 12));
-    assert_eq!(guarded.losses().await, []);
+    // What a message says that nobody understands may have been of records.
+    let losses = guarded.guard().await.losses;
+    let [loss] = &losses[..] else {
+        panic!("{losses:?}")
+    };
+    assert_eq!(loss.kind, LossKind::Dropped);
+    assert!(
+        loss.what.contains("message id-2 of the guard's queue") && !loss.what.contains("somebody"),
+        "{loss:?}"
+    );
 
     let mut other = message;
     let body = other["body"].as_str().unwrap();
@@ -348,7 +374,8 @@ async fn records_that_lambda_gave_up_are_read_again_and_those_of_another_stream_
     other["body"] = body.into();
     let messages = json!({"Records": [other]});
     assert_eq!(answer(&functions, &messages, FATE).await, all_settled());
-    assert_eq!(guarded.losses().await, [LossKind::OtherStream]);
+    let losses = guarded.losses().await;
+    assert_eq!(losses, [LossKind::Dropped, LossKind::OtherStream]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -383,7 +410,8 @@ async fn a_look_notes_that_the_mapping_is_on_or_that_it_is_not() {
         };
         let mapping = |uuid: &str, function: &str, state: &str| {
             json!({"UUID": uuid, "State": state, "FunctionArn": function,
-            "EventSourceArn": arn, "BatchSize": 100})
+            "EventSourceArn": arn, "BatchSize": 100, "StartingPosition": "TRIM_HORIZON",
+            "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:dead"}}})
         };
         let mappings = [
             mapping(

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use backfill_core::clock::now_ms;
-use backfill_core::guard::{Follower, Guard, SwitchOn, Told};
+use backfill_core::guard::{Follower, FoundMapping, Guard, SwitchOn, Told};
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::guard::GuardReader as _;
 use backfill_core::records::{GuardHour, GuardRecord, Proof, Watcher};
@@ -47,12 +47,13 @@ pub async fn stream_of(streams: &Streams, table: &str) -> Result<String> {
 
 /// A guard that is to be on from now on, at the word of this process.
 ///
-/// `stack` is the one whose function is to watch; without one a process does.
+/// `stack` is the one whose function is to watch, and `mapping` what brings it the records; without them a process does.
 pub fn switch_on(
     spec: Spec,
     keys: KeySchema,
     stream_arn: String,
     stack: Option<String>,
+    mapping: Option<FoundMapping>,
 ) -> SwitchOn {
     let watcher = match stack {
         Some(_) => Watcher::Function,
@@ -60,6 +61,7 @@ pub fn switch_on(
     };
     SwitchOn {
         stack,
+        mapping,
         spec,
         keys,
         stream_arn,

@@ -101,9 +101,15 @@ pub async fn of_count(
     })
 }
 
-/// The items that it could not repair, some of them.
-pub async fn failed(table: &str, checkpoints: &CheckpointTable) -> Result<Vec<GuardFailed>> {
-    let read = || checkpoints.guard_failed(table, MOST_FAILED);
+/// Items that it could not repair, some of them. Those that failed before a count of zero began are repaired since, or gone.
+pub async fn failed(
+    table: &str,
+    proof: Option<&Proof>,
+    checkpoints: &CheckpointTable,
+) -> Result<Vec<GuardFailed>> {
+    let zero = proof.filter(|proof| proof.remaining == 0);
+    let from_ms = zero.and_then(|zero| zero.began_ms).unwrap_or_default();
+    let read = || checkpoints.guard_failed(table, from_ms, MOST_FAILED);
     retry(&Until::after(PATIENCE), read).await
 }
 
@@ -216,7 +222,7 @@ fn trouble_of_mapping(guard: &GuardRecord, mapping: Option<&EventSourceMapping>)
                 guard.stream_arn
             ))
         }
-        Some(mapping) if matches!(mapping.state.as_str(), "Enabled" | "Updating") => mapping
+        Some(mapping) if mapping.is_on() => mapping
             .problem()
             .map(|problem| format!("Lambda cannot hand records to the guard function: {problem}")),
         Some(mapping) => Some(format!(

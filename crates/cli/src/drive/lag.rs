@@ -2,21 +2,23 @@
 
 use backfill_core::clock::now_ms;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
-use backfill_core::{Error, ErrorKind, Result};
+use backfill_core::{Error, ErrorKind, Result, printable};
 use backfill_dynamodb::calls::{
     Dimension, EventSourceMapping, GetMetricStatistics, GetQueueAttributes, GetQueueUrl,
-    MetricStatistics,
+    MetricStatistics, function_name,
 };
 use backfill_dynamodb::send::{CLOUDWATCH, ReadCall, ReadSender, SQS, Sender, Service};
 use backfill_dynamodb::{Connection, failure};
 
-use crate::drive::mapping::function_of;
 use crate::show::guarded::Unseen;
 use crate::show::words::duration;
 
 /// How long ago a value may be of which is told, in seconds: a shard of which Lambda tries a batch again and again is heard of now
 /// and then only.
 const WINDOW_SECONDS: u64 = 15 * 60;
+
+/// What Lambda says of a mapping that waits for records, as `LastProcessingResult`.
+const WELL: [&str; 2] = ["OK", "No records processed"];
 
 /// Seconds of a period: Lambda and SQS have a value for each minute.
 const PERIOD_SECONDS: u32 = 60;
@@ -32,7 +34,10 @@ pub async fn unseen(
 ) -> Unseen {
     let mut unseen = Unseen::default();
     match iterator_age(mapping, connection).await {
-        Ok(age) => unseen.hear_age(age),
+        Ok(age) => {
+            unseen.hear_age(age);
+            blind.extend(unheard(age, mapping));
+        }
         Err(error) => blind.push(error.report()),
     }
     match given_up(mapping, connection, blind).await {
@@ -85,7 +90,7 @@ async fn iterator_age(
     mapping: &EventSourceMapping,
     connection: &Connection,
 ) -> Result<Option<f64>> {
-    let function = function_of(&mapping.function_arn);
+    let function = function_name(&mapping.function_arn);
     let doing = format!("asking CloudWatch for the IteratorAge of function {function}");
     let metric = (
         "AWS/Lambda",
@@ -99,6 +104,20 @@ async fn iterator_age(
     Ok(statistics
         .highest()
         .map(|milliseconds| milliseconds.max(0.0) / 1_000.0))
+}
+
+/// Why it cannot be told whether anything waits, although Lambda was asked: it has handed nothing over within the last minutes, and does
+/// not say that there was nothing. A batch that takes long, or that comes again and again, has no IteratorAge until it is done.
+fn unheard(age_seconds: Option<f64>, mapping: &EventSourceMapping) -> Option<String> {
+    let result = mapping.text("LastProcessingResult").unwrap_or_default();
+    let is_idle = WELL.iter().any(|well| result.eq_ignore_ascii_case(well));
+    (age_seconds.is_none() && !is_idle).then(|| {
+        format!(
+            "event source mapping {} has handed over nothing within the last 15 minutes, and its last result is {:?}",
+            mapping.uuid,
+            printable(result)
+        )
+    })
 }
 
 /// What is in the queue of records that Lambda has given up; `None` if nothing is, or if the mapping has no such queue.

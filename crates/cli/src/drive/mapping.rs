@@ -5,8 +5,8 @@ use std::time::Duration;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::{Error, ErrorKind, Result};
 use backfill_dynamodb::calls::{
-    EventSourceMapping, get_event_source_mapping, list_event_source_mappings,
-    switch_event_source_mapping,
+    EventSourceMapping, function_name, get_event_source_mapping, list_event_source_mappings,
+    stack_of_guard, switch_event_source_mapping,
 };
 use backfill_dynamodb::send::{LAMBDA, ProvideErrorMetadata as _, ReadSender, Sender};
 use backfill_dynamodb::{Connection, failure};
@@ -34,7 +34,7 @@ pub async fn find(
         if of_guards.len() > 1 {
             let functions = of_guards
                 .iter()
-                .map(|mapping| function_of(&mapping.function_arn));
+                .map(|mapping| function_name(&mapping.function_arn));
             let functions = functions.collect::<Vec<_>>().join(" and ");
             return Err(Error::invalid(
                 "stack-name",
@@ -46,7 +46,8 @@ pub async fn find(
         }
         return Ok(of_guards.pop());
     };
-    let is_its = |mapping: &EventSourceMapping| stack_of(mapping) == Some(stack);
+    let is_its =
+        |mapping: &EventSourceMapping| stack_of_guard(&mapping.function_arn) == Some(stack);
     Ok(of_guards.into_iter().find(is_its))
 }
 
@@ -59,13 +60,10 @@ pub async fn other_stacks(
     connection: &Connection,
 ) -> Result<Vec<String>> {
     let of_guards = of_guards(stream_arn, connection).await?;
-    let on = of_guards.iter().filter(|mapping| {
-        !matches!(
-            mapping.state.as_str(),
-            "Disabled" | "Disabling" | "Deleting"
-        )
-    });
-    let others = on.filter_map(stack_of).filter(|other| *other != stack);
+    let on = of_guards.iter().filter(|mapping| mapping.is_on());
+    let others = on
+        .filter_map(|mapping| stack_of_guard(&mapping.function_arn))
+        .filter(|other| *other != stack);
     Ok(others.map(str::to_owned).collect())
 }
 
@@ -75,18 +73,8 @@ async fn of_guards(stream_arn: &str, connection: &Connection) -> Result<Vec<Even
     let mappings = list_event_source_mappings(&lambda, stream_arn).await;
     let doing = format!("asking Lambda for the event source mappings of stream {stream_arn}");
     let mut mappings = mappings.map_err(|error| failure(&doing, error))?;
-    mappings.retain(|mapping| stack_of(mapping).is_some());
+    mappings.retain(|mapping| stack_of_guard(&mapping.function_arn).is_some());
     Ok(mappings)
-}
-
-/// The stack of a guard function, by the name that a stack gives it.
-fn stack_of(mapping: &EventSourceMapping) -> Option<&str> {
-    function_of(&mapping.function_arn).strip_suffix("-guard")
-}
-
-/// The name of a function in an ARN, which may have a version or an alias behind it.
-pub fn function_of(arn: &str) -> &str {
-    arn.split(':').nth(6).unwrap_or(arn)
 }
 
 /// Where Lambda is asked.
@@ -106,14 +94,14 @@ pub async fn lambda(connection: &Connection) -> Result<Sender> {
 
 /// The event source mapping between a stream and the guard function of a stack.
 ///
-/// Errors: `InvalidInput`, naming `stack-name`, if there is none, with what to do; those of Lambda.
+/// Errors: `InvalidInput`, naming `stack-name`, if there is none, or if it may pass over records, with what to do; those of Lambda.
 pub async fn of_stack(
     stack: &str,
     stream_arn: &str,
     connection: &Connection,
 ) -> Result<EventSourceMapping> {
     let found = find(stream_arn, Some(stack), connection).await?;
-    found.ok_or_else(|| {
+    let found = found.ok_or_else(|| {
         Error::invalid(
             "stack-name",
             format!(
@@ -121,7 +109,16 @@ pub async fn of_stack(
                  Guard=true and GuardStreamArn={stream_arn}"
             ),
         )
-    })
+    })?;
+    if let Some(drops) = found.drops() {
+        let uuid = &found.uuid;
+        let why = format!(
+            "event source mapping {uuid} of function {stack}-guard may pass over records with nobody told: {drops}; mend it, or delete \
+             it and deploy the stack again"
+        );
+        return Err(Error::invalid("stack-name", why));
+    }
+    Ok(found)
 }
 
 /// Switches a mapping on or off, and waits until it is.
@@ -172,17 +169,5 @@ pub async fn switch(
             ));
         }
         sleep(LOOK_EVERY).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_function_is_known_by_its_name_whatever_is_behind_it() {
-        let arn = "arn:aws:lambda:eu-west-1:111122223333:function:orders-guard";
-        assert_eq!(function_of(arn), "orders-guard");
-        assert_eq!(function_of(&format!("{arn}:live")), "orders-guard");
     }
 }

@@ -139,7 +139,7 @@ pub struct Status {
     raced: u64,
     vanished: u64,
     failed: u64,
-    /// Items that could not be repaired, some of them.
+    /// Items that could not be repaired since the last count of zero began, some of them.
     failed_items: Vec<GuardFailed>,
     losses: Vec<Loss>,
     /// Hours in which somebody has written the old shape.
@@ -281,19 +281,24 @@ impl Switched {
         }
     }
 
-    /// For a person.
-    pub fn sentence(&self, stack: &str) -> String {
-        match self.off_ms {
-            None => format!(
-                "the guard of stack {stack} watches table {} since {}; verify the table now, so that the claim holds from then on",
-                self.table,
-                time(self.since_ms)
-            ),
-            Some(off_ms) => format!(
-                "the guard of table {} is off since {}: what is written in the old shape from then on stays",
-                self.table,
-                time(off_ms)
-            ),
-        }
+    /// That it is on, for a person. The count that the claim needs is kept in this checkpoint table.
+    pub fn is_on(&self, stack: &str, checkpoint_table: &str) -> String {
+        format!(
+            "the guard of stack {stack} watches table {} since {}; verify the table now, so that the claim holds from then on: backfill \
+             verify --table {} --checkpoint-table {checkpoint_table}, with the same change",
+            self.table,
+            time(self.since_ms),
+            self.table
+        )
+    }
+
+    /// That it is off, for a person.
+    pub fn is_off(&self) -> String {
+        let since = self.off_ms.unwrap_or(self.since_ms);
+        format!(
+            "the guard of table {} is off since {}: what is written in the old shape from then on stays",
+            self.table,
+            time(since)
+        )
     }
 }

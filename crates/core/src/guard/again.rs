@@ -13,6 +13,13 @@ use crate::{Error, ErrorKind, Result};
 /// Records that are read at once: as many as a batch of Lambda's has, so that they take no more memory than it does.
 const PAGE: u32 = 100;
 
+/// How long a stream keeps its records, in milliseconds (developer guide, Change data capture for DynamoDB Streams: 24 hours).
+const KEPT_MS: u64 = 24 * 3_600_000;
+
+/// How far the clocks may be apart by which a guard was switched on and by which a record came, in milliseconds; times of records are
+/// approximate.
+const CLOCKS_MS: u64 = 60_000;
+
 /// After a page without records, of which a shard may have many before the next one with some.
 const EMPTY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -25,6 +32,10 @@ pub struct GivenUp {
     pub start: String,
     /// The sequence number of the last one.
     pub end: String,
+    /// When the first one came, about; milliseconds since 1970. `None` if nothing tells.
+    pub first_ms: Option<u64>,
+    /// When the last one came, about; milliseconds since 1970. `None` if nothing tells.
+    pub last_ms: Option<u64>,
 }
 
 /// Where a reading of them stands.
@@ -45,10 +56,31 @@ fn is_after(one: &str, other: &str) -> bool {
 
 impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
     /// Reads these records again and settles them with the change of `guard`, until then; adds to `done` what was done. Those that are
-    /// gone are noted as a loss, as those that cannot be understood, and what is left of them is settled.
+    /// gone are noted as a loss, as those that cannot be understood, and what is left of them is settled. Those that are open still when
+    /// the stream may have let go of them are a loss as well: whoever comes again may never come.
     ///
     /// Errors: what has kept records open, `Unavailable` if it was the end of the time; those of the stream and of the store.
     pub async fn settle_again<R: StreamReader>(
+        &self,
+        guard: &GuardRecord,
+        stream: &R,
+        given_up: &GivenUp,
+        until: &Until,
+        done: &mut GuardHour,
+    ) -> Result<()> {
+        let settled = self.read_again(guard, stream, given_up, until, done).await;
+        let is_late = given_up
+            .first_ms
+            .is_some_and(|first_ms| first_ms + KEPT_MS < self.access.now_ms());
+        if settled.is_err() && is_late {
+            self.dropped(guard, given_up, "they are older than a day")
+                .await?;
+        }
+        settled
+    }
+
+    /// Reads them again and settles them, from the first to the last.
+    async fn read_again<R: StreamReader>(
         &self,
         guard: &GuardRecord,
         stream: &R,
@@ -173,8 +205,25 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         Ok(())
     }
 
+    /// Notes that some of them are gone. What came before the guard has watched without a gap was counted since, or is to be.
     async fn dropped(&self, guard: &GuardRecord, given_up: &GivenUp, why: &str) -> Result<()> {
-        let GivenUp { shard, start, end } = given_up;
+        let GivenUp {
+            shard, start, end, ..
+        } = given_up;
+        let since_ms = guard.guarded_since_ms().unwrap_or_default();
+        if given_up
+            .last_ms
+            .is_some_and(|last_ms| last_ms + CLOCKS_MS < since_ms)
+        {
+            tracing::info!(
+                table = guard.table(),
+                shard,
+                start,
+                end,
+                "records that Lambda gave up are gone, and came before the guard has watched: {why}"
+            );
+            return Ok(());
+        }
         let what = format!(
             "Lambda gave up the records of shard {shard} from {start} to {end}, and they could not be read again: {why}"
         );

@@ -1,6 +1,7 @@
 //! Switching a guard on: its record, made or taken over.
 
 use crate::clock::rfc3339;
+use crate::guard::look::FoundMapping;
 use crate::guard::settle::change;
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::guard::GuardStore;
@@ -27,6 +28,8 @@ pub struct SwitchOn {
     pub watcher: Watcher,
     /// The stack whose function is to watch it; `None` for a process.
     pub stack: Option<String>,
+    /// The event source mapping that brings the function its records, as it was found before it is switched on; `None` for a process.
+    pub mapping: Option<FoundMapping>,
     /// Who switches it on, for a person.
     pub by: String,
 }
@@ -80,6 +83,7 @@ impl SwitchOn {
             stream_arn: self.stream_arn.clone(),
             watcher: self.watcher,
             stack: self.stack.clone(),
+            mapping: self.mapping.as_ref().map(|found| found.uuid.clone()),
             generation: 1,
             change_generation: 1,
             since_ms: now_ms + NOT_YET_MS,
@@ -133,7 +137,22 @@ impl SwitchOn {
         guard.since_ms = guard.since_ms.min(now_ms);
         let at_ms = now_ms;
         let loss = |kind, what| Loss { at_ms, kind, what };
-        guard.lose_if_unwatched(now_ms);
+        if let Some(unwatched) = guard.unwatched(now_ms) {
+            guard.lose(unwatched);
+        }
+        if let Some(mapping) = &self.mapping {
+            if !mapping.is_on {
+                let what = format!(
+                    "the event source mapping of the guard function was {}",
+                    mapping.state
+                );
+                guard.lose(loss(LossKind::Off, what));
+            }
+            for (kind, what) in mapping.losses(&guard) {
+                guard.lose(loss(kind, what));
+            }
+            guard.mapping = Some(mapping.uuid.clone());
+        }
         if guard.stream_arn != self.stream_arn {
             let what = format!(
                 "the stream of the table is {} now, and was {}",

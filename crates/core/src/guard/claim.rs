@@ -190,6 +190,7 @@ mod tests {
             stream_arn: "arn:of:the:stream".into(),
             watcher,
             stack: None,
+            mapping: None,
             generation: 1,
             change_generation: 1,
             since_ms: ON,

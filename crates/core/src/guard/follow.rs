@@ -244,7 +244,9 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
         let note = |record: &mut GuardRecord| {
             if record.generation == guard.generation {
                 // A machine that sleeps stops the process without an end.
-                record.lose_if_unwatched(looked_ms);
+                if let Some(unwatched) = record.unwatched(looked_ms) {
+                    record.lose(unwatched);
+                }
                 record.looked_ms = looked_ms;
             }
         };

@@ -1,42 +1,57 @@
 //! A look whether a guard in Lambda watches still: what brings it the records may have been switched off, and nobody tells it.
 
 use crate::Result;
-use crate::clock::rfc3339;
 use crate::guard::settle::Guard;
 use crate::ports::WriteAccess;
 use crate::ports::guard::GuardStore;
-use crate::records::MOST_UNWATCHED_MS;
 use crate::records::{GuardRecord, Loss, LossKind};
 
-/// States of an event source mapping that takes records, or is about to: with TRIM_HORIZON it misses none meanwhile.
-const WATCHES: [&str; 4] = ["Creating", "Enabling", "Enabled", "Updating"];
+/// An event source mapping from the guard's stream to the guard function, as Lambda tells of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundMapping {
+    /// Its id: one that was made anew has another.
+    pub uuid: String,
+    /// Its state, in Lambda's words.
+    pub state: String,
+    /// Whether it takes records, or is about to.
+    pub is_on: bool,
+    /// Why Lambda can bring the function no records although the mapping is on, in Lambda's words; `None` if it can.
+    pub problem: Option<String>,
+    /// Which of its settings lets it pass over an item that was written, with nobody told; `None` if none does.
+    pub drops: Option<String>,
+}
 
 /// What a look has found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The states of the event source mappings from the guard's stream to the guard function, in Lambda's words.
-    pub mappings: Vec<String>,
-    /// Why Lambda can bring the function no records although its mapping is enabled, in Lambda's words; `None` if it can.
-    pub problem: Option<String>,
+    /// The event source mappings from the guard's stream to the guard function.
+    pub mappings: Vec<FoundMapping>,
     /// The ARN of the stream that the table has; `None` if it is off.
     pub stream_arn: Option<String>,
 }
 
 impl Found {
+    /// The mapping that brings `guard` its records: the one that it was switched on with, before all others.
+    fn mapping(&self, guard: &GuardRecord) -> Option<&FoundMapping> {
+        let on = self.mappings.iter().filter(|mapping| mapping.is_on);
+        on.max_by_key(|mapping| Some(&mapping.uuid) == guard.mapping.as_ref())
+    }
+
     /// What `guard` may have missed, by what was found now.
     fn losses(&self, guard: &GuardRecord, now_ms: u64) -> Vec<(LossKind, String)> {
         let mut losses = Vec::new();
-        if guard.looked_ms + MOST_UNWATCHED_MS < now_ms {
-            let what = format!("nobody has looked since {}", rfc3339(guard.looked_ms));
-            losses.push((LossKind::Unwatched, what));
-        }
-        let watches = |state: &String| WATCHES.contains(&state.as_str());
-        if !self.mappings.iter().any(watches) {
-            let what = match self.mappings.first() {
-                Some(state) => format!("the event source mapping of the guard function is {state}"),
-                None => "the guard function has no event source mapping for the stream".into(),
-            };
-            losses.push((LossKind::Off, what));
+        losses.extend(guard.unwatched(now_ms).map(|loss| (loss.kind, loss.what)));
+        match self.mapping(guard) {
+            Some(mapping) => losses.extend(mapping.losses(guard)),
+            None => {
+                let what = match self.mappings.first() {
+                    Some(FoundMapping { state, .. }) => {
+                        format!("the event source mapping of the guard function is {state}")
+                    }
+                    None => "the guard function has no event source mapping for the stream".into(),
+                };
+                losses.push((LossKind::Off, what));
+            }
         }
         if self.stream_arn.as_ref() != Some(&guard.stream_arn) {
             let now = match &self.stream_arn {
@@ -48,6 +63,30 @@ impl Found {
                 guard.stream_arn
             );
             losses.push((LossKind::OtherStream, what));
+        }
+        losses
+    }
+}
+
+impl FoundMapping {
+    /// What `guard` may have missed, as this brings it the records now. One that was made anew begins with the oldest record that is
+    /// left, and the place of the one before it is gone.
+    pub(super) fn losses(&self, guard: &GuardRecord) -> Vec<(LossKind, String)> {
+        let mut losses = Vec::new();
+        let before = guard.mapping.as_ref();
+        if let Some(before) = before.filter(|before| **before != self.uuid) {
+            let what = format!(
+                "the event source mapping of the guard function was made anew: it is {} now, and was {before}",
+                self.uuid
+            );
+            losses.push((LossKind::Off, what));
+        }
+        if let Some(drops) = &self.drops {
+            let what = format!(
+                "the event source mapping {} of the guard function may have passed over records: {drops}",
+                self.uuid
+            );
+            losses.push((LossKind::Dropped, what));
         }
         losses
     }
@@ -70,7 +109,9 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
                 loss.what
             );
         }
-        if let Some(problem) = &found.problem {
+        let mapping = found.mapping(guard);
+        let problem = mapping.and_then(|mapping| mapping.problem.as_ref());
+        if let Some(problem) = problem {
             tracing::error!(
                 table = guard.table(),
                 "Lambda cannot bring the guard its records: {problem}; if that lasts, the guard misses some"
@@ -79,8 +120,11 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         self.change(guard.table(), |stored| {
             if stored.is_on() && stored.generation == guard.generation {
                 // Whoever is brought nothing does not watch: nobody has looked, then.
-                if found.problem.is_none() {
+                if problem.is_none() {
                     stored.looked_ms = at_ms;
+                }
+                if let Some(mapping) = mapping {
+                    stored.mapping = Some(mapping.uuid.clone());
                 }
                 for loss in &losses {
                     stored.lose(loss.clone());

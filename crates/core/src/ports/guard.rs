@@ -19,10 +19,12 @@ pub trait GuardReader: Send + Sync {
         from_ms: u64,
     ) -> impl Future<Output = Result<Vec<GuardHour>>> + Send;
 
-    /// Items that the guard could not repair, at most so many, in no particular order.
+    /// Items that the guard could not repair, and that were noted at this time or later, in milliseconds since 1970: at most so many, in
+    /// no particular order.
     fn guard_failed(
         &self,
         table: &str,
+        from_ms: u64,
         most: u32,
     ) -> impl Future<Output = Result<Vec<GuardFailed>>> + Send;
 

@@ -37,7 +37,7 @@ pub enum Watcher {
 pub enum LossKind {
     /// Records were gone from the stream before they were seen: it keeps them for 24 hours.
     Trimmed,
-    /// Lambda gave records up before they were settled, and they are gone from the stream.
+    /// Lambda gave records up before they were settled, and they are gone from the stream; or it may have, with nobody told.
     Dropped,
     /// An item could not be repaired, and is recorded with the reason; or a stream record could not be understood.
     Failed,
@@ -81,6 +81,14 @@ pub struct GuardRecord {
         deserialize_with = "text::deserialize_some"
     )]
     pub stack: Option<String>,
+    /// The UUID of the event source mapping that brings the function its records; `None` of a process, and if an earlier version has
+    /// stored it. One that was deleted and made anew has another, and has missed what was written meanwhile.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "text::deserialize_some"
+    )]
+    pub mapping: Option<String>,
     /// Grows with each process that watches, and fences off the one before.
     pub generation: u64,
     /// The generation that began with this change after another one. A process of the one before may store a position even later, of
@@ -162,18 +170,14 @@ impl GuardRecord {
         self.is_on().then(|| self.since_ms.max(lost))
     }
 
-    /// Notes a loss if nobody has looked for longer than [`MOST_UNWATCHED_MS`] until `now_ms`, in milliseconds since 1970.
-    pub fn lose_if_unwatched(&mut self, now_ms: u64) {
-        if self.looked_ms + MOST_UNWATCHED_MS < now_ms {
-            self.lose(Loss {
-                at_ms: now_ms,
-                kind: LossKind::Unwatched,
-                what: format!(
-                    "nobody has watched the stream since {}",
-                    rfc3339(self.looked_ms)
-                ),
-            });
-        }
+    /// The loss that it is if nobody has looked for longer than [`MOST_UNWATCHED_MS`] until `now_ms`, in milliseconds since 1970.
+    pub fn unwatched(&self, now_ms: u64) -> Option<Loss> {
+        let since = rfc3339(self.looked_ms);
+        (self.looked_ms + MOST_UNWATCHED_MS < now_ms).then(|| Loss {
+            at_ms: now_ms,
+            kind: LossKind::Unwatched,
+            what: format!("nobody has watched the stream since {since}"),
+        })
     }
 
     /// Notes a loss. One of the same kind within the same hour takes the place of the one before: a writer whose items all fail leaves

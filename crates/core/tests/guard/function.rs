@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backfill_core::guard::{Found, GivenUp, Guard, SwitchOn};
+use backfill_core::guard::{Found, FoundMapping, GivenUp, Guard, SwitchOn};
 use backfill_core::pace::retry::Until;
 use backfill_core::records::MOST_UNWATCHED_MS;
 use backfill_core::records::{GuardHour, GuardRecord, LossKind, Watcher};
@@ -19,27 +19,49 @@ fn guard(world: &World) -> Guard<ModelTable, ModelStore> {
     }
 }
 
+/// The mapping that the guard is switched on with, in this state.
+fn mapping(state: &str) -> FoundMapping {
+    FoundMapping {
+        uuid: "7".into(),
+        state: state.into(),
+        is_on: state != "Disabled",
+        ..FoundMapping::default()
+    }
+}
+
 async fn switched_on(world: &World) -> GuardRecord {
     let on = SwitchOn {
         watcher: Watcher::Function,
+        mapping: Some(mapping("Enabled")),
         ..world.switch_on()
     };
     world.begin(&on).await.unwrap()
 }
 
-/// Has the records from one to another of shard `a` settled again.
-async fn settle_again(world: &World, from: u64, to: u64) -> (Result<()>, GuardHour) {
-    let on = switched_on(world).await;
-    let given_up = GivenUp {
+/// Records from one to another of shard `a`.
+fn given_up(from: u64, to: u64) -> GivenUp {
+    GivenUp {
         shard: "a".into(),
         start: format!("{from:021}"),
         end: format!("{to:021}"),
-    };
+        first_ms: Some(NOW + 1),
+        last_ms: Some(NOW + 1),
+    }
+}
+
+/// Has these records settled again by this guard.
+async fn settle(world: &World, on: &GuardRecord, given_up: &GivenUp) -> (Result<()>, GuardHour) {
     let mut done = GuardHour::default();
     let until = Until::after(Duration::from_secs(30));
     let guard = guard(world);
-    let settled = guard.settle_again(&on, &world.stream, &given_up, &until, &mut done);
+    let settled = guard.settle_again(on, &world.stream, given_up, &until, &mut done);
     (settled.await, done)
+}
+
+/// Has the records from one to another of shard `a` settled again by a guard that is switched on now.
+async fn settle_again(world: &World, from: u64, to: u64) -> (Result<()>, GuardHour) {
+    let on = switched_on(world).await;
+    settle(world, &on, &given_up(from, to)).await
 }
 
 #[test]
@@ -106,6 +128,51 @@ fn records_that_were_given_up_and_are_gone_are_a_loss() {
     });
 }
 
+/// A guard that is switched on for an old stream is brought what is a day old, and some of that is gone before it is read again. It
+/// claims nothing of that time.
+#[test]
+fn records_that_came_before_the_guard_has_watched_are_no_loss_if_they_are_gone() {
+    for (last_ms, losses) in [
+        (Some(NOW - 61_000), &[][..]),
+        (Some(NOW), &[LossKind::Dropped]),
+        (None, &[LossKind::Dropped]),
+    ] {
+        in_virtual_time(1, async {
+            let world = World::new(Faults::none(1), 30).await;
+            world.stream.add("a", None, 0..30, true);
+            world.stream.state().shard("a").unwrap().trimmed = 8;
+            let on = switched_on(&world).await;
+            let given_up = GivenUp {
+                last_ms,
+                ..given_up(5, 14)
+            };
+            let (settled, done) = settle(&world, &on, &given_up).await;
+            settled.unwrap();
+            assert_eq!(done.repaired, 7, "what is left of them is settled");
+            assert_eq!(world.losses().await, losses);
+        });
+    }
+}
+
+/// While they cannot be settled, nobody knows whether they are there still, and the queue forgets them in the end.
+#[test]
+fn records_that_were_given_up_and_are_open_for_a_day_are_a_loss() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 30).await;
+        world.stream.add("a", None, 0..30, false);
+        let day = 24 * 3_600_000;
+        let on = switched_on(&world).await;
+        for (age_ms, is_loss) in [(day - 60_000, false), (day + 60_000, true)] {
+            world.stream.state().throttled = 1_000;
+            world.table.set_clock(NOW + age_ms);
+            let (settled, _) = settle(&world, &on, &given_up(0, 29)).await;
+            settled.unwrap_err();
+            let losses = world.losses().await;
+            assert_eq!(losses.contains(&LossKind::Dropped), is_loss, "{losses:?}");
+        }
+    });
+}
+
 #[test]
 fn records_that_cannot_be_read_in_time_are_no_loss_and_come_again() {
     in_virtual_time(1, async {
@@ -126,11 +193,28 @@ fn records_that_cannot_be_read_in_time_are_no_loss_and_come_again() {
 }
 
 /// What a look may find that is not well, the loss that it is, and words of it.
-fn amiss(well: &Found) -> [(Found, LossKind, &'static str); 4] {
+fn amiss(well: &Found) -> [(Found, LossKind, &'static str); 6] {
+    let enabled = || mapping("Enabled");
+    let made_anew = FoundMapping {
+        uuid: "8".into(),
+        ..enabled()
+    };
+    let drops = FoundMapping {
+        drops: Some("its filter is odd".into()),
+        ..enabled()
+    };
     [
         (
             Found {
-                mappings: vec!["Disabled".into()],
+                mappings: vec![drops],
+                ..well.clone()
+            },
+            LossKind::Dropped,
+            "passed over records: its filter is odd",
+        ),
+        (
+            Found {
+                mappings: vec![mapping("Disabled")],
                 ..well.clone()
             },
             LossKind::Off,
@@ -160,6 +244,14 @@ fn amiss(well: &Found) -> [(Found, LossKind, &'static str); 4] {
             LossKind::OtherStream,
             "is another now",
         ),
+        (
+            Found {
+                mappings: vec![made_anew],
+                ..well.clone()
+            },
+            LossKind::Off,
+            "made anew: it is 8 now, and was 7",
+        ),
     ]
 }
 
@@ -169,8 +261,7 @@ fn a_look_is_one_change_and_tells_what_may_have_been_missed() {
         let world = World::new(Faults::none(1), 0).await;
         let on = switched_on(&world).await;
         let well = |state: &str| Found {
-            mappings: vec!["Disabled".into(), state.into()],
-            problem: None,
+            mappings: vec![mapping("Disabled"), mapping(state)],
             stream_arn: Some(on.stream_arn.clone()),
         };
         let guard = guard(&world);
@@ -197,6 +288,11 @@ fn a_look_is_one_change_and_tells_what_may_have_been_missed() {
             assert!(loss.kind == kind && loss.what.contains(words), "{loss:?}");
             assert_eq!(world.guard().await.losses.last(), Some(loss));
         }
+        // The mapping that was made anew brings the records from now on.
+        let stored = world.guard().await;
+        assert_eq!(stored.mapping.as_deref(), Some("8"));
+        let back = guard.note_look(&stored, &well("Enabled")).await.unwrap();
+        assert!(back[0].what.contains("is 7 now, and was 8"), "{back:?}");
         let stored = world.guard().await;
         let later = stored.looked_ms + MOST_UNWATCHED_MS + 1;
         world.table.set_clock(later);
@@ -233,8 +329,10 @@ fn guarded_by_nobody_who_is_brought_no_records() {
         let world = World::new(Faults::none(1), 0).await;
         let on = switched_on(&world).await;
         let found = |problem: Option<&str>| Found {
-            mappings: vec!["Enabled".into()],
-            problem: problem.map(Into::into),
+            mappings: vec![FoundMapping {
+                problem: problem.map(Into::into),
+                ..mapping("Enabled")
+            }],
             stream_arn: Some(on.stream_arn.clone()),
         };
         let guard = guard(&world);

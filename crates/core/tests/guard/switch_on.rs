@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use backfill_core::guard::{SwitchOn, keep_count};
+use backfill_core::guard::{FoundMapping, SwitchOn, keep_count};
 use backfill_core::ports::ReadAccess as _;
 use backfill_core::ports::guard::{GuardReader as _, GuardStore as _};
-use backfill_core::records::MOST_UNWATCHED_MS;
-use backfill_core::records::{GuardRecord, LossKind, Proof, Watcher};
+use backfill_core::records::{GuardRecord, HOUR_MS, LossKind, MOST_UNWATCHED_MS, Proof, Watcher};
 use backfill_core::{ErrorKind, Item, Key};
 use backfill_testkit::{Faults, Still, in_virtual_time};
 
@@ -114,6 +113,42 @@ fn a_guard_is_of_one_stack_and_that_of_another_is_refused_by_name() {
         other.refuse_beside(&off).unwrap();
         let again = begun(&world, &other, NOW + 2).await;
         assert_eq!(again.stack.as_deref(), Some("b"));
+    });
+}
+
+/// guarded: who switches a function's guard on again that is on finds out that nothing has brought it records meanwhile.
+#[test]
+fn guarded_no_more_if_its_mapping_was_off_or_is_another_one() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 0).await;
+        let mapping = |uuid: &str, is_on| FoundMapping {
+            uuid: uuid.into(),
+            state: "Disabled".into(),
+            is_on,
+            ..FoundMapping::default()
+        };
+        let on = |mapping| SwitchOn {
+            watcher: Watcher::Function,
+            mapping: Some(mapping),
+            ..world.switch_on()
+        };
+        // As a stack is deployed: it is off, and switched on now.
+        let first = begun(&world, &on(mapping("7", false)), NOW).await;
+        assert_eq!(first.mapping.as_deref(), Some("7"));
+        let again = begun(&world, &on(mapping("7", true)), NOW + 5).await;
+        assert_eq!((again.losses, again.since_ms), (Vec::new(), NOW));
+        for (hours, found, words) in [
+            (1, mapping("7", false), "was Disabled"),
+            (2, mapping("8", true), "it is 8 now, and was 7"),
+        ] {
+            let now_ms = NOW + hours * HOUR_MS;
+            let found = begun(&world, &on(found), now_ms).await;
+            let loss = found.losses.last().unwrap();
+            assert!(loss.kind == LossKind::Off && loss.what.contains(words));
+            assert_eq!(found.guarded_since_ms(), Some(now_ms + 1));
+        }
+        let last = begun(&world, &on(mapping("8", true)), NOW + 3 * HOUR_MS).await;
+        assert_eq!(last.losses.len(), 2);
     });
 }
 

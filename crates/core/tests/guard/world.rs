@@ -52,6 +52,7 @@ impl World {
             stream_arn: "arn:aws:dynamodb:us-east-1:1:table/stuff/stream/1".into(),
             watcher: Watcher::Process,
             stack: None,
+            mapping: None,
             by: "a test".into(),
         }
     }

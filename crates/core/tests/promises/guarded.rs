@@ -116,6 +116,7 @@ impl Watched {
             keys: table.describe("stuff").await.unwrap().keys,
             stream_arn: self.stream.arn().into(),
             watcher,
+            mapping: None,
             stack: None,
             by: "a test".into(),
         };

@@ -1,6 +1,7 @@
 //! GetEventSourceMapping of Lambda.
 
-use super::list_event_source_mappings::{EventSourceMapping, PATH};
+use super::event_source_mapping::EventSourceMapping;
+use super::list_event_source_mappings::PATH;
 use crate::send::{ProvideErrorMetadata as _, ReadSender, SdkError};
 
 /// The event source mapping of this id

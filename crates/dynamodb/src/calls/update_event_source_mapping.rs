@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::list_event_source_mappings::{EventSourceMapping, PATH};
+use super::event_source_mapping::EventSourceMapping;
+use super::list_event_source_mappings::PATH;
 use crate::send::{SdkError, Sender};
 
 #[derive(Serialize)]

@@ -47,21 +47,23 @@ impl GuardReader for CheckpointTable {
         // Behind the digits of every time.
         let end = format!("{HOUR}~");
         let range = (hour_name(from_ms), end);
-        let mut hours: Vec<GuardHour> = self.of_guard(table, range, None).await?;
+        let mut hours: Vec<GuardHour> = self.of_guard(table, range, |_| true, usize::MAX).await?;
         for hour in &mut hours {
             hour.samples.truncate(HOUR_SAMPLES);
         }
         Ok(hours)
     }
 
-    async fn guard_failed(&self, table: &str, most: u32) -> Result<Vec<GuardFailed>> {
+    async fn guard_failed(&self, table: &str, from_ms: u64, most: u32) -> Result<Vec<GuardFailed>> {
         let range = (FAILED.to_owned(), format!("{FAILED}~"));
-        self.of_guard(table, range, Some(most)).await
+        let is_asked_for = |failed: &GuardFailed| failed.at_ms >= from_ms;
+        self.of_guard(table, range, is_asked_for, most as usize)
+            .await
     }
 
     async fn positions(&self, table: &str) -> Result<Vec<ShardPosition>> {
         let range = (SHARD.to_owned(), format!("{SHARD}~"));
-        self.of_guard(table, range, None).await
+        self.of_guard(table, range, |_| true, usize::MAX).await
     }
 }
 
@@ -189,12 +191,13 @@ impl CheckpointTable {
         ))
     }
 
-    /// The records of a guard whose names are between these, in their order, at most so many.
+    /// The records of a guard whose names are between these and for which this holds, in the order of their names, at most so many.
     async fn of_guard<T: DeserializeOwned>(
         &self,
         table: &str,
         (from, to): (String, String),
-        most: Option<u32>,
+        is_asked_for: impl Fn(&T) -> bool,
+        most: usize,
     ) -> Result<Vec<T>> {
         let names = names(["record"]);
         let values = values([
@@ -211,22 +214,20 @@ impl CheckpointTable {
                 expression_attribute_names: Some(&names),
                 expression_attribute_values: Some(&values),
                 consistent_read: true,
-                limit: most.map(|most| most.max(1)),
                 exclusive_start_key: after.as_ref(),
                 ..Query::default()
             };
             let page: Queried = self.call("reading", &query).await?;
             for attributes in page.items.unwrap_or_default() {
-                records.push(read_record(&self.name, attributes, VERSION)?);
-            }
-            if let Some(most) = most.filter(|most| records.len() >= *most as usize) {
-                records.truncate(most as usize);
-                return Ok(records);
+                let record = read_record(&self.name, attributes, VERSION)?;
+                if records.len() < most && is_asked_for(&record) {
+                    records.push(record);
+                }
             }
             let next = page.last_evaluated_key;
             onward.check(&self.reading(), after.as_ref(), next.as_ref())?;
             after = next;
-            if after.is_none() {
+            if after.is_none() || records.len() >= most {
                 return Ok(records);
             }
         }

@@ -45,10 +45,11 @@ impl<T: Transit> GuardReader for MemoryStore<T> {
         self.found(table, hours).await
     }
 
-    async fn guard_failed(&self, table: &str, most: u32) -> Result<Vec<GuardFailed>> {
+    async fn guard_failed(&self, table: &str, from_ms: u64, most: u32) -> Result<Vec<GuardFailed>> {
         let failed = |guard: &OfGuard| {
-            let failed = guard.failed.values().take(most as usize);
-            failed.cloned().collect()
+            let failed = guard.failed.values();
+            let failed = failed.filter(|failed| failed.at_ms >= from_ms);
+            failed.take(most as usize).cloned().collect()
         };
         self.found(table, failed).await
     }

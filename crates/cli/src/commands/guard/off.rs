@@ -58,7 +58,7 @@ pub async fn off(args: OffArgs) -> Result<Ending> {
         }
     }
     let switched = Switched::of(&stored);
-    say!("{}", switched.sentence(""));
+    say!("{}", switched.is_off());
     if args.json {
         print::json(&place::with(&switched));
     }

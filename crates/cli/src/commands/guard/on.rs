@@ -53,13 +53,14 @@ pub async fn on(args: OnArgs) -> Result<Ending> {
         description.keys,
         stream_arn,
         Some(args.stack_name.clone()),
+        Some(mapping.found()),
     );
     guard::refuse_beside_others(&on, &checkpoints, &connection).await?;
     // The record first: a function that is handed records without one passes them.
     let stored = on.begin(&checkpoints, now_ms).await?;
     mapping::switch(&mapping, true, &connection).await?;
     let switched = Switched::of(&stored);
-    say!("{}", switched.sentence(&args.stack_name));
+    say!("{}", switched.is_on(&args.stack_name, checkpoints.name()));
     if args.json {
         print::json(&place::with(&switched));
     }

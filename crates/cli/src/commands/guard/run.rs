@@ -40,6 +40,6 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     let streams = Streams::open(&connection).await?;
     let stream_arn = guard::stream_of(&streams, &request.spec.table).await?;
     checkpoints.create_if_missing().await?;
-    let on = guard::switch_on(request.spec, description.keys, stream_arn, None);
+    let on = guard::switch_on(request.spec, description.keys, stream_arn, None, None);
     guard::watch(&on, &connection, &checkpoints, streams, args.json).await
 }

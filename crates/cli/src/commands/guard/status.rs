@@ -56,7 +56,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
     let Some(looked) = looked else {
         return Err(Error::invalid("table", "its guard was removed meanwhile"));
     };
-    let failed = guarded::failed(table, &checkpoints).await?;
+    let failed = guarded::failed(table, looked.proof.as_ref(), &checkpoints).await?;
     if args.json {
         let status = Status::of(&looked, failed);
         print::json(&place::with(&status));

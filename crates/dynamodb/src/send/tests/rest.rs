@@ -59,7 +59,7 @@ async fn mappings_are_listed_page_by_page() {
     assert_eq!(uris, [url.to_owned(), format!("{url}&Marker=a%2F%2B%3D")]);
     assert_eq!(mappings.len(), 2);
     let one = &mappings[0];
-    assert!(one.is_enabled() && !mappings[1].is_enabled());
+    assert!(one.is_on() && !mappings[1].is_on());
     assert_eq!(one.number("BatchSize"), Some(100));
     assert_eq!(one.text("StartingPosition"), Some("TRIM_HORIZON"));
     assert_eq!(one.last_modified_ms(), Some(1_763_800_000_000));
