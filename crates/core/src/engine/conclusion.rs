@@ -185,7 +185,8 @@ fn what_follows(record: &RunRecord, count: &Verification, proven: Option<u64>) -
         // Step Functions makes this the cause of the failed execution, which is what the operator is mailed.
         let message = format!(
             "{remaining} of {scanned} items are pending again, such as {samples}, by a strongly consistent count; one that ended at {} \
-             came to 0, so somebody has made or changed items in the old way since{lacking}{different}",
+             came to 0, so somebody has made or changed items in the old way since{lacking}{different}; if a guard watches the table, \
+             backfill guard status tells in which hours somebody wrote the old shape, and names sample keys",
             rfc3339(proven)
         );
         let again = ConclusionStatus::PendingAgain;

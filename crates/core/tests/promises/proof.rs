@@ -450,6 +450,8 @@ fn proof_is_over_when_items_are_pending_again() {
             assert_eq!(found.status, again, "{}", found.message);
             let says = format!("items are pending again, such as {}", found.samples[0]);
             assert!(found.message.contains(&says), "{}", found.message);
+            let who = "guard status tells in which hours somebody wrote the old shape, and names sample keys";
+            assert!(found.message.ends_with(who), "{}", found.message);
             let record = dry.record().await;
             assert_eq!(record.status, RunStatus::Incomplete);
             assert_eq!(record.message, found.message);
