@@ -12,6 +12,7 @@ use crate::engine::holds::wait::Wait;
 use crate::engine::planner::Planner;
 use crate::engine::runs::{Failure, Round};
 use crate::engine::verifier::Verification;
+use crate::ports::guard::GuardReader;
 use crate::ports::{ReadAccess, RunStore};
 use crate::records::Owner;
 use crate::{Error, Request, Result};
@@ -111,7 +112,7 @@ pub enum Answer {
     Failure(Failure),
 }
 
-impl<A: ReadAccess, S: RunStore> Planner<A, S> {
+impl<A: ReadAccess, S: RunStore + GuardReader> Planner<A, S> {
     /// Does what is asked.
     ///
     /// Errors: `InvalidInput`, which names a field that the action needs and the event lacks; those of [`Planner::begin`],

@@ -9,7 +9,8 @@ use crate::engine::runs::{Runs, despite_conflicts};
 use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::RunStore;
-use crate::records::{Owner, Proof, RunRecord, RunStatus, SummedPasses};
+use crate::ports::guard::GuardReader;
+use crate::records::{GuardHour, GuardRecord, Owner, Proof, RunRecord, RunStatus, SummedPasses};
 use crate::{Error, ErrorKind, Key, Result};
 
 /// How a pass ended: the answer to `conclude`.
@@ -65,7 +66,7 @@ pub enum ConclusionStatus {
     PendingAgain,
 }
 
-impl<S: RunStore> Runs<S> {
+impl<S: RunStore + GuardReader> Runs<S> {
     /// Records a complete verification and decides: succeeded, another pass, or incomplete. Saying it twice
     /// changes nothing.
     ///
@@ -108,13 +109,46 @@ impl<S: RunStore> Runs<S> {
                 ),
             ));
         }
-        let consequence = what_follows(&record, verification, proven);
+        let mut consequence = what_follows(&record, verification, proven);
         let status = consequence.status;
+        if let Some(proven) = proven {
+            consequence.message += &self.suspicion(&record, proven).await;
+        }
         note_conclusion(&mut record, consequence, owner, verification)?;
         self.save(&record).await?;
         let remaining = verification.remaining;
         tracing::info!(run_id, pass, remaining, "{}", record.message);
         Ok(Conclusion::new(status, record.pass, &record, verification))
+    }
+}
+
+impl<S: RunStore + GuardReader> Runs<S> {
+    /// What the guard of the table knows of who has written the old shape since an earlier count came to 0, as the end of a sentence:
+    /// times and sample keys, which a stream tells. Empty without a guard of the same change, and if its records cannot be read: nothing
+    /// hangs on it.
+    async fn suspicion(&self, record: &RunRecord, proven_ms: u64) -> String {
+        let table = &record.spec.table;
+        let until = Until::after(PATIENCE);
+        let read = async {
+            let guard = retry(&until, || self.store.guard(table)).await?;
+            let guard = guard.filter(|guard| guard.spec.fingerprint() == record.fingerprint);
+            let hours = match &guard {
+                Some(_) => retry(&until, || self.store.guard_hours(table, proven_ms)).await?,
+                None => Vec::new(),
+            };
+            Ok::<_, Error>(guard.map(|guard| suspicion(&guard, &hours)))
+        };
+        match read.await {
+            Ok(said) => said.unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(
+                    table,
+                    "cannot see what the guard knows of who writes the old shape: {}",
+                    error.report()
+                );
+                String::new()
+            }
+        }
     }
 }
 
@@ -137,6 +171,44 @@ impl<S: RunStore> Runs<S> {
             .and_then(|run| run.last_proven_ms())
             .max(record.last_proven_ms()))
     }
+}
+
+/// The hours of a guard's suspicion that are named at most, the latest ones.
+const MOST_HOURS: usize = 3;
+
+/// What a guard has seen in these hours of who writes the old shape, as the end of a sentence.
+fn suspicion(guard: &GuardRecord, hours: &[GuardHour]) -> String {
+    let written = |hour: &&GuardHour| hour.repaired + hour.raced + hour.vanished + hour.failed > 0;
+    let seen: Vec<String> = hours
+        .iter()
+        .rev()
+        .filter(written)
+        .take(MOST_HOURS)
+        .map(in_an_hour)
+        .collect();
+    let since = match guard.off_ms {
+        None => format!("on since {}", rfc3339(guard.since_ms)),
+        Some(off_ms) => format!("off since {}", rfc3339(off_ms)),
+    };
+    let seen = match seen.is_empty() {
+        true => "has seen nobody write the old shape since".to_owned(),
+        false => format!("has seen the old shape written {}", seen.join("; ")),
+    };
+    format!("; the table's guard ({since}) {seen}; backfill guard status tells more")
+}
+
+/// What a guard has seen in an hour, for a person.
+fn in_an_hour(hour: &GuardHour) -> String {
+    let items = hour.repaired + hour.raced + hour.vanished + hour.failed;
+    let such_as = hour.samples.iter().map(Key::to_string).collect::<Vec<_>>();
+    let such_as = match such_as.is_empty() {
+        true => String::new(),
+        false => format!(", such as {}", such_as.join(", ")),
+    };
+    format!(
+        "in the hour from {}: {items} items{such_as}",
+        rfc3339(hour.start_ms)
+    )
 }
 
 /// What the verification of a pass came to if that was recorded already, and the pass that is current now; `None` if it was
@@ -185,8 +257,7 @@ fn what_follows(record: &RunRecord, count: &Verification, proven: Option<u64>) -
         // Step Functions makes this the cause of the failed execution, which is what the operator is mailed.
         let message = format!(
             "{remaining} of {scanned} items are pending again, such as {samples}, by a strongly consistent count; one that ended at {} \
-             came to 0, so somebody has made or changed items in the old way since{lacking}{different}; if a guard watches the table, \
-             backfill guard status tells in which hours somebody wrote the old shape, and names sample keys",
+             came to 0, so somebody has made or changed items in the old way since{lacking}{different}",
             rfc3339(proven)
         );
         let again = ConclusionStatus::PendingAgain;

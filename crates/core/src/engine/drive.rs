@@ -18,6 +18,7 @@ use crate::engine::verifier::{Verifier, VerifyRequest};
 use crate::engine::worker::{Chunk, Worker};
 use crate::pace::Consistency;
 use crate::pace::retry::retry_outage;
+use crate::ports::guard::GuardReader;
 use crate::ports::{CountNotes, ReadAccess, RunStore, SegmentStore, WriteAccess};
 use crate::records::{Owner, RunStatus};
 use crate::{ErrorKind, Result};
@@ -86,7 +87,9 @@ fn unless_stopped<T>(result: Result<T>, stop: &CancellationToken) -> Result<Opti
     }
 }
 
-impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Engine<R, W, S> {
+impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes + GuardReader>
+    Engine<R, W, S>
+{
     /// Drives a planned run of `owner` to its end: until it succeeded, the passes are used up, or `stop` is
     /// cancelled (then the run is paused). Returns the state that the run record then has.
     ///
