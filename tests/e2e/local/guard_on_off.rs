@@ -45,6 +45,8 @@ struct Figures {
     messages: (u64, u64),
     /// The age of the oldest of them, in seconds.
     waited: Option<f64>,
+    /// Messages about records that it gave up and could not send.
+    undelivered: Option<f64>,
     /// What Lambda says of the last records, if it is not that there were none.
     result: Option<&'static str>,
     /// A service that refuses to tell.
@@ -140,6 +142,10 @@ fn metric(asked: &Json, figures: Figures) -> Json {
             ("AWS/Lambda", dimension("FunctionName", "orders-guard")),
             figures.iterator_age,
         ),
+        "DestinationDeliveryFailures" => (
+            ("AWS/Lambda", dimension("FunctionName", "orders-guard")),
+            figures.undelivered,
+        ),
         "ApproximateAgeOfOldestMessage" => {
             (("AWS/SQS", dimension("QueueName", QUEUE)), figures.waited)
         }
@@ -151,7 +157,9 @@ fn metric(asked: &Json, figures: Figures) -> Json {
     );
     let (from, to) = (&asked["StartTime"], &asked["EndTime"]);
     let (from, to) = (from.as_u64().unwrap(), to.as_u64().unwrap());
-    assert_eq!((to - from, &asked["Period"]), (900, &json!(60)));
+    if asked["MetricName"] != "DestinationDeliveryFailures" {
+        assert_eq!((to - from, &asked["Period"]), (900, &json!(60)));
+    }
     let points = value.into_iter().flat_map(|value| {
         let point = |at: u64, value: f64| json!({"Timestamp": at as f64, "Maximum": value});
         [point(to - 60, value), point(to - 120, value / 2.0)]
@@ -452,6 +460,35 @@ async fn a_guard_is_known_by_its_stack_and_not_by_the_first_mapping_that_comes()
         0,
     );
     assert_eq!(lambda.both(), ["Disabled", "Enabled"]);
+}
+
+/// guarded: what Lambda gave up with no message about it is read again by nobody. It withdraws the claim until the table is counted again.
+#[tokio::test(flavor = "multi_thread")]
+async fn guarded_no_more_if_lambda_could_not_say_what_it_gave_up() {
+    let database = with_a_stream().await;
+    let lambda = Lambda::start(Some("Enabled")).await;
+    ended(&database, &lambda, ON, 0);
+    let count = "run --table stuff --set test=1 --checkpoint-table orders-checkpoints --json";
+    ended(&database, &lambda, count, 0);
+    for (undelivered, code) in [(None, 0), (Some(0.0), 0), (Some(1.0), 3)] {
+        lambda.tell(Figures {
+            undelivered,
+            ..Figures::default()
+        });
+        let status = ended(&database, &lambda, STATUS, code).json();
+        let says = status["says"].as_str().unwrap();
+        assert_eq!(says.contains("could not send word of them"), code == 3);
+        assert_eq!(status["guarded"], json!(code == 0), "{says}");
+    }
+    // What was given up before the count was counted.
+    let bodies = lambda.stub.bodies();
+    let asked = bodies
+        .iter()
+        .rfind(|body| body.contains("DestinationDeliveryFailures"));
+    let asked: Json = serde_json::from_str(asked.unwrap()).unwrap();
+    let status = ended(&database, &lambda, STATUS, 3).json();
+    let since_ms = status["since_ms"].as_u64().unwrap();
+    assert!(asked["StartTime"].as_u64().unwrap() >= since_ms / 1_000);
 }
 
 /// What cannot be asked, or is not told, is said, and `guard status` does not end with success.

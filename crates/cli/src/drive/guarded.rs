@@ -35,19 +35,22 @@ pub async fn look(
     let Some(guard) = retry(&until, || checkpoints.guard(table)).await? else {
         return Ok(None);
     };
-    let mut blind = Vec::new();
-    let seen = match guard.watcher {
-        Watcher::Process => of_process(&guard, checkpoints, connection, &mut blind).await,
-        Watcher::Function => of_function(&guard, stack, connection, &mut blind).await,
-    };
-    let now_ms = now_ms();
-    let from_ms = guard.since_ms.max(now_ms.saturating_sub(HOURS_KEPT_MS));
-    let hours = retry(&until, || checkpoints.guard_hours(table, from_ms)).await?;
     let own = guard.spec.fingerprint();
     let fingerprint = fingerprint.unwrap_or(&own);
     // Of whoever has counted beside the runs.
     let kept = guard.proof.clone().filter(|_| own == fingerprint);
     let proof = Proof::later(proof.cloned(), kept);
+    let mut blind = Vec::new();
+    let seen = match guard.watcher {
+        Watcher::Process => of_process(&guard, checkpoints, connection, &mut blind).await,
+        Watcher::Function => {
+            let counted_ms = proof.as_ref().and_then(|proof| proof.began_ms);
+            of_function(&guard, stack, counted_ms, connection, &mut blind).await
+        }
+    };
+    let now_ms = now_ms();
+    let from_ms = guard.since_ms.max(now_ms.saturating_sub(HOURS_KEPT_MS));
+    let hours = retry(&until, || checkpoints.guard_hours(table, from_ms)).await?;
     let looked = Looked {
         now_ms,
         trouble: seen.trouble,
@@ -158,10 +161,11 @@ async fn of_process(
     }
 }
 
-/// Of a guard that the function of a stack is: one that is off has nothing to see.
+/// Of a guard that the function of a stack is: one that is off has nothing to see. `counted_ms` is when the last count began.
 async fn of_function(
     guard: &GuardRecord,
     stack: Option<&str>,
+    counted_ms: Option<u64>,
     connection: &Connection,
     blind: &mut Vec<String>,
 ) -> Seen {
@@ -186,6 +190,11 @@ async fn of_function(
     seen.trouble = trouble_of_mapping(guard, mapping.as_ref());
     if let Some(mapping) = mapping {
         seen.unseen = lag::unseen(&mapping, connection, blind).await;
+        // What was written before the count was counted.
+        if let (Some(counted_ms), None) = (counted_ms, &seen.trouble) {
+            let undelivered = lag::undelivered(&mapping, counted_ms, connection).await;
+            seen.trouble = found(undelivered, blind).flatten();
+        }
     }
     // What Lambda has given up may be gone from the stream before it is settled, and its age is known from below alone.
     if seen.trouble.is_none() {

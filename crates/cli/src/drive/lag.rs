@@ -1,6 +1,6 @@
 //! How far a guard in Lambda is behind: what CloudWatch and the queue of what Lambda has given up say of it. It changes nothing.
 
-use backfill_core::clock::now_ms;
+use backfill_core::clock::{now_ms, rfc3339};
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::{Error, ErrorKind, Result, printable};
 use backfill_dynamodb::calls::{
@@ -20,7 +20,10 @@ const WINDOW_SECONDS: u64 = 15 * 60;
 /// What Lambda says of a mapping that waits for records, as `LastProcessingResult`.
 const WELL: [&str; 2] = ["OK", "No records processed"];
 
-/// Seconds of a period: Lambda and SQS have a value for each minute.
+/// Periods of which GetMetricStatistics tells at a time: 1,440 (API reference), and some room.
+const MOST_PERIODS: u64 = 1_400;
+
+/// Seconds of a period of late: Lambda and SQS have a value for each minute.
 const PERIOD_SECONDS: u32 = 60;
 
 /// What is known of the records that the function of this mapping has not settled, and what could not be asked.
@@ -100,10 +103,44 @@ async fn iterator_age(
             value: function,
         },
     );
-    let statistics = statistics(metric, connection, &doing).await?;
+    let statistics = statistics(metric, of_late(), connection, &doing).await?;
     Ok(statistics
         .highest()
         .map(|milliseconds| milliseconds.max(0.0) / 1_000.0))
+}
+
+/// Why something that Lambda has given up since this time, in milliseconds since 1970, is told by no message, so that nobody reads it
+/// again; `None` if there is nothing of the kind. Lambda counts the messages about records of a stream that it cannot send to the
+/// destination (Lambda developer guide, Types of metrics, DestinationDeliveryFailures).
+pub async fn undelivered(
+    mapping: &EventSourceMapping,
+    from_ms: u64,
+    connection: &Connection,
+) -> Result<Option<String>> {
+    let function = function_name(&mapping.function_arn);
+    let metric = (
+        "AWS/Lambda",
+        "DestinationDeliveryFailures",
+        Dimension {
+            name: "FunctionName",
+            value: function,
+        },
+    );
+    let doing = format!(
+        "asking CloudWatch for the {} of function {function}",
+        metric.1
+    );
+    let (from, to) = (from_ms / 1_000, now_ms() / 1_000);
+    let failures = statistics(metric, (from, to), connection, &doing).await?;
+    Ok(failures.highest().filter(|most| *most > 0.0).map(|_| {
+        format!(
+            "Lambda gave up records since {} and could not send word of them ({} of function {function}); see what keeps it from \
+             {}, then verify the table again",
+            rfc3339(from_ms),
+            metric.1,
+            mapping.on_failure().unwrap_or("its queue")
+        )
+    }))
 }
 
 /// Why it cannot be told whether anything waits, although Lambda was asked: it has handed nothing over within the last minutes, and does
@@ -156,7 +193,7 @@ async fn given_up(
             value: queue,
         },
     );
-    let waited = match statistics(metric, connection, &doing).await {
+    let waited = match statistics(metric, of_late(), connection, &doing).await {
         Ok(statistics) => statistics.latest(),
         Err(error) => {
             blind.push(error.report());
@@ -186,20 +223,35 @@ fn queue_of(arn: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// A metric within the last minutes.
+/// The last minutes, in seconds since 1970.
+fn of_late() -> (u64, u64) {
+    let now = now_ms() / 1_000;
+    (now.saturating_sub(WINDOW_SECONDS), now)
+}
+
+/// Seconds of the periods in which this time is asked for: GetMetricStatistics tells of [`MOST_PERIODS`] at a time, and periods of what is
+/// long ago are hours.
+fn period((from, to): (u64, u64)) -> u32 {
+    match to.saturating_sub(from) {
+        short if short <= WINDOW_SECONDS => PERIOD_SECONDS,
+        long => 3_600 * (1 + long / (3_600 * MOST_PERIODS)) as u32,
+    }
+}
+
+/// A metric within this time, in seconds since 1970.
 async fn statistics(
     (namespace, metric_name, dimension): (&str, &str, Dimension<'_>),
+    (start_time, end_time): (u64, u64),
     connection: &Connection,
     doing: &str,
 ) -> Result<MetricStatistics> {
-    let end_time = now_ms() / 1_000;
     let ask_for = GetMetricStatistics {
         namespace,
         metric_name,
         dimensions: &[dimension],
-        start_time: end_time.saturating_sub(WINDOW_SECONDS),
+        start_time,
         end_time,
-        period: PERIOD_SECONDS,
+        period: period((start_time, end_time)),
         statistics: GetMetricStatistics::MAXIMUM,
     };
     ask(&ask_for, CLOUDWATCH, connection, doing).await
@@ -256,6 +308,20 @@ mod tests {
             let found = age_given_up(&mapping(settings.clone()));
             assert!((found - least).abs() < 0.1, "{settings}: {found}");
         }
+    }
+
+    #[test]
+    fn there_are_never_more_periods_than_cloudwatch_tells_of() {
+        assert_eq!(period(of_late()), PERIOD_SECONDS);
+        for days in [1, 58, 59, 117, 455] {
+            let seconds = days * 86_400;
+            let period = u64::from(period((0, seconds)));
+            assert!(
+                period % 3_600 == 0 && seconds / period < 1_440,
+                "{days} days: {period}"
+            );
+        }
+        assert_eq!(period((0, 50 * 86_400)), 3_600);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::engine::verifier::{Verification, VerifyRequest};
 use crate::engine::worker::{CHECKPOINT_PATIENCE, unless_busy, until_it_rests};
 use crate::pace::Pace;
 use crate::pace::retry::{PATIENCE, Until, retry, retry_each, retry_until};
+use crate::ports::guard::GuardReader;
 use crate::ports::{
     CountNotes, LookBy, Outcome, ReadAccess, RunStore, SegmentStore, TableWriter, Write,
     WriteAccess,
@@ -76,7 +77,9 @@ impl Retried {
     }
 }
 
-impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes> Engine<R, W, S> {
+impl<R: ReadAccess, W: WriteAccess, S: RunStore + SegmentStore + CountNotes + GuardReader>
+    Engine<R, W, S>
+{
     /// Tries the update on the rejected items of a run's current pass again, one after the other, on behalf of `owner`, who
     /// holds the run meanwhile: it has ended, or its owner of that name (`dead`) is known to have. At this rate from now on.
     /// Items that are no longer rejected move in the run's counters to what became of them. If none is left of a run that was
