@@ -152,6 +152,9 @@ fn the_mapping_loses_nothing_silently() {
         again["FunctionResponseTypes"],
         mapping["FunctionResponseTypes"]
     );
+    // What was given up takes no room from what is written now, nor from other functions.
+    assert_eq!(again["BatchSize"], 1);
+    assert_eq!(again["ScalingConfig"], json!({"MaximumConcurrency": 2}));
     let queue = stack.at("/Resources/GuardDeadLetters/Properties");
     let timeout = stack.at("/Resources/GuardFunction/Properties/Timeout");
     let hidden = queue["VisibilityTimeout"].as_u64().expect("seconds");
