@@ -32,7 +32,7 @@ const fn metric(field: &'static str, name: &'static str, unit: &'static str) -> 
 }
 
 /// Every metric that there is. template.yaml names them.
-pub const METRICS: [Metric; 22] = [
+pub const METRICS: [Metric; 23] = [
     metric("scanned", "ItemsScanned", "Count"),
     metric("updated", "ItemsUpdated", "Count"),
     metric("raced", "ItemsRaced", "Count"),
@@ -55,6 +55,7 @@ pub const METRICS: [Metric; 22] = [
     metric("guard_vanished", "GuardVanished", "Count"),
     metric("guard_failed", "GuardFailed", "Count"),
     metric("record_age_ms", "RecordAge", "Milliseconds"),
+    metric("guard_looks", "GuardLooks", "Count"),
 ];
 
 /// The line for an event with these fields. Fields that are no metric stay as they are: Logs Insights finds them.

@@ -6,7 +6,7 @@
 
 use backfill_core::change::SharedChange;
 use backfill_core::clock::{ms_of_rfc3339, now_ms};
-use backfill_core::engine::metrics::GuardFigures;
+use backfill_core::engine::metrics::{GuardFigures, report_look};
 use backfill_core::guard::{Found, GivenUp, Guard, refuse_unfit};
 use backfill_core::pace::retry::{Until, retry};
 use backfill_core::ports::guard::GuardReader as _;
@@ -197,7 +197,9 @@ impl<'a> Watch<'a> {
     /// Errors: `InvalidInput` for an event that is none of its own; what is not of one item, such as rights that are missing.
     pub(crate) async fn answer(&self, event: GuardEvent) -> Result<Answer> {
         if event.look {
-            return self.look().await;
+            let answer = self.look().await?;
+            report_look(self.table);
+            return Ok(answer);
         }
         let origin = origin(&event.records)?;
         // Read with each batch: after a guard was switched on, no batch may be passed or settled by what its record was before.

@@ -151,7 +151,7 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
-    use backfill_core::engine::metrics::{Figures, GuardFigures};
+    use backfill_core::engine::metrics::{Figures, GuardFigures, report_look};
     use backfill_core::records::{Counters, GuardHour};
     use serde_json::json;
 
@@ -302,13 +302,27 @@ mod tests {
             .map(|metric| metric["Name"].as_str().unwrap())
             .collect();
         let of_guards = METRICS.map(|metric| metric.name);
-        assert_eq!(named, of_guards[16..]);
+        assert_eq!(named, of_guards[16..22]);
         assert_eq!(directive["Dimensions"], json!([["Table"]]));
         assert_eq!(line.get("RunId"), None, "{line}");
         assert_eq!(line["Table"], "stuff");
         let figure = |name: &str| line[name].as_u64().unwrap();
         let figures = named.into_iter().map(figure);
         assert_eq!(figures.collect::<Vec<_>>(), [5, 4, 3, 2, 1, 1_500]);
+    }
+
+    /// Each counts, so that an alarm sees that nobody looks any more.
+    #[test]
+    fn a_look_of_a_guard_is_a_metric_of_the_table() {
+        let lines = logged(Some("off"), || report_look("stuff"));
+        let directive = &lines[0]["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(
+            directive["Metrics"],
+            json!([{"Name": "GuardLooks", "Unit": "Count"}])
+        );
+        assert_eq!(directive["Dimensions"], json!([["Table"]]));
+        assert_eq!(lines[0]["GuardLooks"], 1);
+        assert_eq!(lines[0]["Table"], "stuff");
     }
 
     #[test]

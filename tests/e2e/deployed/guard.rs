@@ -50,6 +50,10 @@ fn old_writers_are_repaired_while_a_guard_is_on() {
         logged(aws, "nothing is done").await;
         aws.change_guard_mapping(STACK, &off);
         table.assert_untouched().await;
+        // A look is reported whether a guard is on or not.
+        let looked = aws.invoke_guard(&json!({"look": true}));
+        assert_eq!(looked, json!({"batchItemFailures": []}));
+        logged(aws, "GuardLooks").await;
         run_to_end(aws.backfill(&start("stuff", "")))
             .await
             .expect_code(0);

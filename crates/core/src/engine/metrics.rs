@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::records::{Counters, GuardHour, RunRecord};
 
 /// The target of the events. Each names the table, and the run if it is of one, and has at least one of the other fields of [`Figures`] and
-/// [`GuardFigures`].
+/// [`GuardFigures`], or is one of [`report_look`].
 pub const TARGET: &str = "backfill::metrics";
 
 /// How often a worker reports, even if it has done nothing: that is how a worker without progress is told from none.
@@ -135,4 +135,10 @@ impl GuardFigures<'_> {
             record_age_ms,
         );
     }
+}
+
+/// Reports that a guard function has looked whether it watches still, whatever it has found: no guard that is on for it as well. So a stack
+/// whose schedule asks no more is told from one whose guard was never switched on.
+pub fn report_look(table: &str) {
+    tracing::info!(target: TARGET, table, guard_looks = 1_u64);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use backfill_e2e::command::root;
 use serde_json::{Value as Json, json};
 
 use super::evaluate::{Stack, of_type, parts, references, template};
@@ -168,6 +169,89 @@ fn the_mapping_loses_nothing_silently() {
     let input = look["Target"]["Input"].as_str().expect("a text");
     let input: Json = serde_json::from_str(input).expect("it is JSON");
     assert_eq!(input, json!({"look": true}));
+}
+
+/// What each alarm of the guard watches, for how long, and in the runbook: a try that fails and is made again is no alarm, and one that goes
+/// on failing is; three looks that did not come are one, whatever the guard did.
+#[test]
+fn alarms_tell_a_guard_that_fails_from_one_that_nobody_asks() {
+    let stack = guarded(&[]);
+    let function = json!([{"Name": "FunctionName", "Value": "GuardFunction"}]);
+    let table = json!([{"Name": "Table", "Value": "stuff"}]);
+    // In seconds: a period. Then how many there are, and how many of them raise the alarm.
+    for (alarm, metric, dimensions, periods, missing) in [
+        (
+            "GuardErrorsAlarm",
+            "Errors",
+            &function,
+            (300, 6, 3),
+            "notBreaching",
+        ),
+        (
+            "GuardThrottlesAlarm",
+            "Throttles",
+            &function,
+            (900, 2, 2),
+            "notBreaching",
+        ),
+        (
+            "GuardSilentAlarm",
+            "GuardLooks",
+            &table,
+            (900, 12, 12),
+            "breaching",
+        ),
+    ] {
+        let made = stack.at(&format!("/Resources/{alarm}/Properties"));
+        assert_eq!(made["MetricName"], metric, "{alarm}");
+        assert_eq!(made["Dimensions"], *dimensions, "{alarm}");
+        assert_eq!(made["Statistic"], "Sum", "{alarm}");
+        let (period, all, enough) = periods;
+        assert_eq!(made["Period"], period, "{alarm}");
+        assert_eq!(made["EvaluationPeriods"], all, "{alarm}");
+        assert_eq!(made["DatapointsToAlarm"], enough, "{alarm}");
+        assert_eq!(made["Threshold"], 1, "{alarm}");
+        assert_eq!(made["TreatMissingData"], missing, "{alarm}");
+        let comparison = match missing {
+            "breaching" => "LessThanThreshold",
+            _ => "GreaterThanOrEqualToThreshold",
+        };
+        assert_eq!(made["ComparisonOperator"], comparison, "{alarm}");
+    }
+    // Three looks that did not come, and no less.
+    let look = stack.at("/Resources/GuardSchedule/Properties/ScheduleExpression");
+    assert_eq!(look, "rate(1 hour)");
+}
+
+/// Whoever gets an alarm of the guard finds what to do in the runbook, finds it on the dashboard, and reads of it among the alarms.
+#[test]
+fn each_alarm_of_the_guard_is_explained_and_shown() {
+    let stack = guarded(&[]);
+    let text = |path: &str| std::fs::read_to_string(root().join(path)).expect("a document");
+    let (runbook, observe) = (text("docs/RUNBOOK.md"), text("docs/observe.md"));
+    let dashboard = stack.at("/Resources/Dashboard/Properties/DashboardBody");
+    let dashboard = dashboard.as_str().expect("a text");
+    let template = template();
+    let alarms = of_type(&template, "AWS::CloudWatch::Alarm");
+    let mut guards = 0;
+    for alarm in alarms.keys().filter(|name| name.starts_with("Guard")) {
+        let made = stack.at(&format!("/Resources/{alarm}/Properties"));
+        let name = made["AlarmName"].as_str().expect("a name");
+        let name = name.strip_prefix("shop-").expect("of the stack");
+        let section = format!("Alarm: {}", name.replace('-', " "));
+        assert!(runbook.contains(&format!("\n## {section}\n")), "{name}");
+        assert!(observe.contains(&format!("`<stack>-{name}`")), "{name}");
+        let described = made["AlarmDescription"].as_str().expect("a description");
+        let first = format!("docs/RUNBOOK.md, \"{section}\"");
+        assert!(described.contains(&first), "{name}: {described}");
+        assert!(
+            dashboard.contains(&format!(":alarm:shop-{name}\"")),
+            "{name}"
+        );
+        assert_eq!(made["AlarmActions"], made["OKActions"], "{name}");
+        guards += 1;
+    }
+    assert!(guards >= 8, "{guards}");
 }
 
 /// What the function may do: repair items of its table, note what it has done under the key of its guard, read streams of its table,
