@@ -97,6 +97,11 @@ fn alarms_and_dashboard_watch_what_is_reported() {
             assert!(description.len() <= 1024, "{name}");
             explained(name);
             names.insert(name.to_owned());
+            if name == "guard-dropped" {
+                let mapping = aws.guard_mapping(STACK)["UUID"].clone();
+                let dimensions = json!([{"Name": "EventSourceMappingUUID", "Value": mapping}]);
+                assert_eq!(alarm["Dimensions"], dimensions, "{name}");
+            }
             if alarm["Namespace"] == NAMESPACE {
                 let table = json!([{"Name": "Table", "Value": "stuff"}]);
                 assert_eq!(alarm["Dimensions"], table, "{name}");
@@ -108,6 +113,7 @@ fn alarms_and_dashboard_watch_what_is_reported() {
             "execution-failed",
             "guard-behind",
             "guard-dead-letters",
+            "guard-dropped",
             "guard-errors",
             "guard-failed",
             "guard-lost",
@@ -203,6 +209,9 @@ fn assert_metric_widget(title: &str, properties: &Json) -> Vec<String> {
                 let functions = ["planner", "worker", "verifier", "guard"];
                 let function = function.strip_prefix(&format!("{STACK}-"));
                 assert!(functions.contains(&function.unwrap()), "{title}");
+            }
+            ["AWS/Lambda", metric, "EventSourceMappingUUID", _] => {
+                assert_eq!(metric, "DroppedEventCount", "{title}");
             }
             ["AWS/SQS", _, "QueueName", queue] => {
                 assert_eq!(queue, format!("{STACK}-guard-dead-letters"), "{title}");

@@ -218,6 +218,17 @@ fn alarms_tell_a_guard_that_fails_from_one_that_nobody_asks() {
         };
         assert_eq!(made["ComparisonOperator"], comparison, "{alarm}");
     }
+    // What was dropped is counted for the mapping alone, if that has been asked for.
+    let dropped = stack.at("/Resources/GuardDroppedAlarm/Properties");
+    assert_eq!(dropped["MetricName"], "DroppedEventCount");
+    let mapping = json!([{"Name": "EventSourceMappingUUID", "Value": "GuardStreamMapping"}]);
+    assert_eq!(dropped["Dimensions"], mapping);
+    assert_eq!(
+        (&dropped["Threshold"], &dropped["EvaluationPeriods"]),
+        (&json!(1), &json!(1))
+    );
+    let counted = stack.at("/Resources/GuardStreamMapping/Properties/MetricsConfig/Metrics");
+    assert_eq!(counted, json!(["EventCount"]));
     // Three looks that did not come, and no less.
     let look = stack.at("/Resources/GuardSchedule/Properties/ScheduleExpression");
     assert_eq!(look, "rate(1 hour)");
@@ -251,7 +262,7 @@ fn each_alarm_of_the_guard_is_explained_and_shown() {
         assert_eq!(made["AlarmActions"], made["OKActions"], "{name}");
         guards += 1;
     }
-    assert!(guards >= 8, "{guards}");
+    assert!(guards >= 9, "{guards}");
 }
 
 /// What the function may do: repair items of its table, note what it has done under the key of its guard, read streams of its table,
