@@ -140,6 +140,8 @@ fn the_mapping_loses_nothing_silently() {
     ] {
         assert_eq!(mapping[field], expected, "{field}");
     }
+    // A number here, or a parameter for it, would switch the guard off whenever it changes: the runbook changes the mapping itself.
+    assert_eq!(mapping.get("ParallelizationFactor"), None);
     let filters = &mapping["FilterCriteria"]["Filters"];
     let pattern = filters[0]["Pattern"].as_str().expect("a pattern");
     let pattern: Json = serde_json::from_str(pattern).expect("it is JSON");
