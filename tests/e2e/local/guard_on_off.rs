@@ -45,8 +45,8 @@ struct Figures {
     messages: (u64, u64),
     /// The age of the oldest of them, in seconds.
     waited: Option<f64>,
-    /// Messages about records that it gave up and could not send.
-    undelivered: Option<f64>,
+    /// Records that it gave up and could not tell the queue of, within an hour.
+    dropped: Option<f64>,
     /// What Lambda says of the last records, if it is not that there were none.
     result: Option<&'static str>,
     /// A service that refuses to tell.
@@ -142,9 +142,9 @@ fn metric(asked: &Json, figures: Figures) -> Json {
             ("AWS/Lambda", dimension("FunctionName", "orders-guard")),
             figures.iterator_age,
         ),
-        "DestinationDeliveryFailures" => (
-            ("AWS/Lambda", dimension("FunctionName", "orders-guard")),
-            figures.undelivered,
+        "DroppedEventCount" => (
+            ("AWS/Lambda", dimension("EventSourceMappingUUID", UUID)),
+            figures.dropped,
         ),
         "ApproximateAgeOfOldestMessage" => {
             (("AWS/SQS", dimension("QueueName", QUEUE)), figures.waited)
@@ -157,7 +157,7 @@ fn metric(asked: &Json, figures: Figures) -> Json {
     );
     let (from, to) = (&asked["StartTime"], &asked["EndTime"]);
     let (from, to) = (from.as_u64().unwrap(), to.as_u64().unwrap());
-    if asked["MetricName"] != "DestinationDeliveryFailures" {
+    if asked["MetricName"] != "DroppedEventCount" {
         assert_eq!((to - from, &asked["Period"]), (900, &json!(60)));
     }
     let points = value.into_iter().flat_map(|value| {
@@ -470,21 +470,26 @@ async fn guarded_no_more_if_lambda_could_not_say_what_it_gave_up() {
     ended(&database, &lambda, ON, 0);
     let count = "run --table stuff --set test=1 --checkpoint-table orders-checkpoints --json";
     ended(&database, &lambda, count, 0);
-    for (undelivered, code) in [(None, 0), (Some(0.0), 0), (Some(1.0), 3)] {
+    for (dropped, code) in [(None, 0), (Some(0.0), 0), (Some(1.0), 3)] {
         lambda.tell(Figures {
-            undelivered,
+            dropped,
             ..Figures::default()
         });
         let status = ended(&database, &lambda, STATUS, code).json();
         let says = status["says"].as_str().unwrap();
-        assert_eq!(says.contains("could not send word of them"), code == 3);
+        assert_eq!(
+            says.contains(
+                "could not tell arn:aws:sqs:us-east-1:000000000000:orders-guard-dead-letters which"
+            ),
+            code == 3
+        );
         assert_eq!(status["guarded"], json!(code == 0), "{says}");
     }
     // What was given up before the count was counted.
     let bodies = lambda.stub.bodies();
     let asked = bodies
         .iter()
-        .rfind(|body| body.contains("DestinationDeliveryFailures"));
+        .rfind(|body| body.contains("DroppedEventCount"));
     let asked: Json = serde_json::from_str(asked.unwrap()).unwrap();
     let status = ended(&database, &lambda, STATUS, 3).json();
     let since_ms = status["since_ms"].as_u64().unwrap();

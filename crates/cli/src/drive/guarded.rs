@@ -192,8 +192,8 @@ async fn of_function(
         seen.unseen = lag::unseen(&mapping, connection, blind).await;
         // What was written before the count was counted.
         if let (Some(counted_ms), None) = (counted_ms, &seen.trouble) {
-            let undelivered = lag::undelivered(&mapping, counted_ms, connection).await;
-            seen.trouble = found(undelivered, blind).flatten();
+            let dropped = lag::dropped(&mapping, counted_ms, connection).await;
+            seen.trouble = found(dropped, blind).flatten();
         }
     }
     // What Lambda has given up may be gone from the stream before it is settled, and its age is known from below alone.

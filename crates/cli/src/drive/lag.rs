@@ -109,36 +109,28 @@ async fn iterator_age(
         .map(|milliseconds| milliseconds.max(0.0) / 1_000.0))
 }
 
-/// Why something that Lambda has given up since this time, in milliseconds since 1970, is told by no message, so that nobody reads it
-/// again; `None` if there is nothing of the kind. Lambda counts the messages about records of a stream that it cannot send to the
-/// destination (Lambda developer guide, Types of metrics, DestinationDeliveryFailures).
-pub async fn undelivered(
+/// Why records that Lambda has given up since this time, in milliseconds since 1970, are read again by nobody: it could not tell the queue
+/// of them. `None` if there are none. What it could tell is not among the dropped ones (Lambda developer guide, Types of metrics, Event
+/// source mapping metrics).
+pub async fn dropped(
     mapping: &EventSourceMapping,
     from_ms: u64,
     connection: &Connection,
 ) -> Result<Option<String>> {
-    let function = function_name(&mapping.function_arn);
-    let metric = (
-        "AWS/Lambda",
-        "DestinationDeliveryFailures",
-        Dimension {
-            name: "FunctionName",
-            value: function,
-        },
-    );
-    let doing = format!(
-        "asking CloudWatch for the {} of function {function}",
-        metric.1
-    );
-    let (from, to) = (from_ms / 1_000, now_ms() / 1_000);
-    let failures = statistics(metric, (from, to), connection, &doing).await?;
-    Ok(failures.highest().filter(|most| *most > 0.0).map(|_| {
+    let uuid = &mapping.uuid;
+    let dimension = Dimension {
+        name: "EventSourceMappingUUID",
+        value: uuid,
+    };
+    let metric = ("AWS/Lambda", "DroppedEventCount", dimension);
+    let doing = format!("asking CloudWatch what event source mapping {uuid} has dropped");
+    let time = (from_ms / 1_000, now_ms() / 1_000);
+    let dropped = statistics(metric, time, connection, &doing).await?;
+    Ok(dropped.highest().filter(|most| *most > 0.0).map(|_| {
         format!(
-            "Lambda gave up records since {} and could not send word of them ({} of function {function}); see what keeps it from \
-             {}, then verify the table again",
+            "Lambda gave up records since {} and could not tell {} which they were; mend that, and verify the table again",
             rfc3339(from_ms),
-            metric.1,
-            mapping.on_failure().unwrap_or("its queue")
+            mapping.on_failure().unwrap_or("a queue")
         )
     }))
 }
