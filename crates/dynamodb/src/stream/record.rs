@@ -1,6 +1,6 @@
 //! One stream record as JSON. GetRecords and the event of a Lambda function have it in the same form
 //! ([API_streams_Record](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html); Lambda developer guide,
-//! Using AWS Lambda with Amazon DynamoDB, example event): but for the outermost fields the names are those of the API.
+//! Using AWS Lambda with Amazon DynamoDB, example event): the event adds `eventSourceARN`, and no field has another name.
 
 use backfill_core::ports::stream::{Brought, RecordKind, StreamRecord, Unreadable};
 use backfill_core::{Item, Key, printable};
@@ -16,7 +16,8 @@ struct Record {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Change {
-    /// Seconds since 1970, rounded down to the minute or the second; some endpoints have fractions of it.
+    /// Seconds since 1970, rounded down to the second (StreamRecord in the same reference). It is optional there, and the example event
+    /// of Lambda's developer guide lacks it; other examples have it as `1664559083.0`.
     #[serde(default)]
     approximate_creation_date_time: Option<f64>,
     keys: Item,
@@ -91,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// The example event of Lambda's developer guide, shortened to one record.
+    /// What `sam local generate-event dynamodb update` makes (SAM CLI, its example event for functions on a stream), shortened to one record.
     const EXAMPLE: &str = r#"{"eventID":"c4ca4238a0b923820dcc509a6f75849b","eventName":"INSERT","eventVersion":"1.1",
         "eventSource":"aws:dynamodb","awsRegion":"us-east-1","dynamodb":{"Keys":{"Id":{"N":"101"}},
         "NewImage":{"Message":{"S":"New item!"},"Id":{"N":"101"}},"ApproximateCreationDateTime":1428537600,
@@ -128,6 +129,33 @@ mod tests {
         let modified = modified.unwrap();
         assert_eq!(modified.kind, RecordKind::Modify);
         assert_eq!(modified.at_ms, 1_428_537_600_500);
+    }
+
+    /// The first record of the example event of Lambda's developer guide (Using AWS Lambda with Amazon DynamoDB): it has no time, and
+    /// counts as made now. The other one is of DynamoDB's developer guide (Tutorial: Using filters to process some events), shortened:
+    /// its time has a fraction.
+    #[test]
+    fn a_record_is_read_with_and_without_its_time() {
+        let untimed = r#"{"eventID":"1","eventVersion":"1.0","dynamodb":{"Keys":{"Id":{"N":"101"}},
+            "NewImage":{"Message":{"S":"New item!"},"Id":{"N":"101"}},"StreamViewType":"NEW_AND_OLD_IMAGES","SequenceNumber":"111",
+            "SizeBytes":26},"awsRegion":"us-west-2","eventName":"INSERT",
+            "eventSourceARN":"arn:aws:dynamodb:us-west-2:111122223333:table/TestTable/stream/2015-05-11T21:21:33.291",
+            "eventSource":"aws:dynamodb"}"#;
+        let before_ms = backfill_core::clock::now_ms();
+        let record = record_of(untimed).unwrap();
+        assert!((before_ms..=backfill_core::clock::now_ms()).contains(&record.at_ms));
+        assert_eq!(record.sequence, "111");
+        assert_eq!(record.image.map(|image| image.len()), Some(2));
+
+        let timed = r#"{"eventID":"c9fbe7d0261a5163fcb6940593e41797","eventName":"INSERT","eventVersion":"1.1",
+            "eventSource":"aws:dynamodb","awsRegion":"us-east-2","dynamodb":{"ApproximateCreationDateTime":1664559083.0,
+            "Keys":{"SK":{"S":"PRODUCT#CHOCOLATE#DARK#1000"},"PK":{"S":"COMPANY#1000"}},
+            "NewImage":{"quantity":{"N":"50"},"SK":{"S":"PRODUCT#CHOCOLATE#DARK#1000"},"PK":{"S":"COMPANY#1000"},"type":{"S":""}},
+            "SequenceNumber":"700000000000888747038","SizeBytes":174,"StreamViewType":"NEW_AND_OLD_IMAGES"},
+            "eventSourceARN":"arn:aws:dynamodb:us-east-2:111122223333:table/chocolate/stream/2022-09-30T17:05:53.209"}"#;
+        let record = record_of(timed).unwrap();
+        assert_eq!(record.at_ms, 1_664_559_083_000);
+        assert_eq!(record.key.0.len(), 2);
     }
 
     /// Nothing of an item is said of a record that is none.
