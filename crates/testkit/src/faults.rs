@@ -35,6 +35,8 @@ struct Shared {
     crashed: Notify,
     /// The step from which on the target table fails, and how.
     fail_after: Mutex<Option<(u64, ErrorKind)>>,
+    /// How every call of the records fails, and how every call of the stream; `None` for one that answers.
+    away: Mutex<[Option<ErrorKind>; 2]>,
 }
 
 impl Faults {
@@ -67,6 +69,7 @@ impl Faults {
                 crash_at: AtomicU64::new(0),
                 crashed: Notify::new(),
                 fail_after: Mutex::new(None),
+                away: Mutex::default(),
             }),
         }
     }
@@ -81,10 +84,39 @@ impl Faults {
         *self.shared.fail_after.lock().unwrap() = Some((step, kind));
     }
 
-    /// A new process: calls return again, and the table answers.
+    /// From now on every call of the records fails like this before it does anything, until [`Faults::restart`].
+    pub fn lose_records(&self, kind: ErrorKind) {
+        self.shared.away.lock().unwrap()[0] = Some(kind);
+    }
+
+    /// From now on every call of the stream fails like this, until [`Faults::restart`].
+    pub fn lose_stream(&self, kind: ErrorKind) {
+        self.shared.away.lock().unwrap()[1] = Some(kind);
+    }
+
+    /// A new process: calls return again, and table, records and stream answer.
     pub fn restart(&self) {
         self.shared.crash_at.store(0, Ordering::SeqCst);
         *self.shared.fail_after.lock().unwrap() = None;
+        *self.shared.away.lock().unwrap() = [None; 2];
+    }
+
+    /// Before a call of the records.
+    pub(crate) async fn before_records(&self) -> Result<()> {
+        self.before_what_may_be_away(0).await
+    }
+
+    /// Before a call of the stream.
+    pub(crate) async fn before_stream(&self) -> Result<()> {
+        self.before_what_may_be_away(1).await
+    }
+
+    async fn before_what_may_be_away(&self, index: usize) -> Result<()> {
+        self.before().await?;
+        match self.shared.away.lock().unwrap()[index] {
+            Some(kind) => Err(Error::new(kind, "injected for good")),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn check_access(&self) -> Result<()> {

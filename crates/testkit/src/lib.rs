@@ -15,7 +15,9 @@ pub mod wire;
 
 pub use backfill_simulation::in_virtual_time;
 pub use faults::Faults;
-pub use model_mapping::{DeadLetter, Delivered, MappingSettings, ModelMapping, StreamFunction};
+pub use model_mapping::{
+    DeadLetter, Delivered, Described, MappingSettings, ModelMapping, StreamFunction,
+};
 pub use model_stream::{ModelStream, StreamSeen};
 pub use model_table::{LiveWriter, ModelTable};
 pub use store_transit::{ModelStore, Still, StoreTransit};

@@ -62,6 +62,17 @@ pub struct DeadLetter {
     pub first_ms: u64,
 }
 
+/// What Lambda says of a mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// UUID: one that was made anew has another.
+    pub uuid: String,
+    /// State.
+    pub state: &'static str,
+    /// LastProcessingResult, if it is a problem.
+    pub problem: Option<&'static str>,
+}
+
 /// What a mapping has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delivered {
@@ -111,6 +122,8 @@ struct State {
     /// Shards that were read to their ends.
     done: BTreeSet<String>,
     dead_letters: VecDeque<DeadLetter>,
+    /// It was stuck, and has brought nothing since.
+    has_problem: bool,
     /// Sequence numbers that were brought.
     brought: BTreeSet<u64>,
     delivered: Delivered,
@@ -123,30 +136,96 @@ pub struct ModelMapping {
     settings: MappingSettings,
     random: Arc<Mutex<fastrand::Rng>>,
     state: Arc<Mutex<State>>,
-    is_enabled: watch::Sender<bool>,
+    switch: watch::Sender<Switch>,
+}
+
+/// How a mapping stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Switch {
+    /// Which mapping it is, of those that there were: grows when one is made anew.
+    made: u32,
+    is_there: bool,
+    is_enabled: bool,
+    /// It is on, and able to hand over nothing.
+    is_stuck: bool,
+}
+
+impl Switch {
+    /// Whether this mapping hands records over.
+    fn hands_over(&self) -> bool {
+        self.is_there && self.is_enabled && !self.is_stuck
+    }
 }
 
 impl ModelMapping {
     /// A mapping on this stream from its oldest record on (TRIM_HORIZON).
     pub fn new(stream: ModelStream, settings: MappingSettings, seed: u64) -> Self {
-        let (is_enabled, _) = watch::channel(true);
+        let (switch, _) = watch::channel(Switch {
+            made: 1,
+            is_there: true,
+            is_enabled: true,
+            is_stuck: false,
+        });
         ModelMapping {
             stream,
             settings,
             random: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
             state: Arc::default(),
-            is_enabled,
+            switch,
         }
     }
 
     /// Switches it on, to go on where it was, or off. What is in flight ends.
     pub fn enable(&self, is_enabled: bool) {
-        self.is_enabled.send_replace(is_enabled);
+        self.switch.send_modify(|now| now.is_enabled = is_enabled);
     }
 
-    /// Whether it is on.
+    /// Whether it is there and on.
     pub fn is_enabled(&self) -> bool {
-        *self.is_enabled.borrow()
+        let now = *self.switch.borrow();
+        now.is_there && now.is_enabled
+    }
+
+    /// Deletes it, with the places that it has reached. What is in flight ends; what it has given up stays in the queue.
+    pub fn delete(&self) {
+        self.switch.send_modify(|now| now.is_there = false);
+        let mut state = self.state();
+        state.next.clear();
+        state.done.clear();
+    }
+
+    /// Makes it anew if it was deleted: another one, from the oldest record that is left on.
+    pub fn make_anew(&self) {
+        self.switch.send_if_modified(|now| {
+            let is_made = !now.is_there;
+            *now = Switch {
+                made: now.made + u32::from(is_made),
+                is_there: true,
+                ..*now
+            };
+            is_made
+        });
+    }
+
+    /// It is stuck, or no more: as long as it is, it is on, and hands nothing over.
+    pub fn stick(&self, is_stuck: bool) {
+        self.switch.send_modify(|now| now.is_stuck = is_stuck);
+        self.state().has_problem = true;
+    }
+
+    /// What Lambda says of it: `None` if there is none. A problem is that of its last try.
+    pub fn described(&self) -> Option<Described> {
+        let now = *self.switch.borrow();
+        let has_problem = now.is_enabled && (now.is_stuck || self.state().has_problem);
+        now.is_there.then(|| Described {
+            uuid: format!("{:08x}-0000-4000-8000-000000000000", now.made),
+            state: if now.is_enabled {
+                "Enabled"
+            } else {
+                "Disabled"
+            },
+            problem: has_problem.then_some("PROBLEM: Function call failed"),
+        })
     }
 
     /// What it has done so far.

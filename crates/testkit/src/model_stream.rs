@@ -135,7 +135,7 @@ fn number(text: &str) -> Result<u64> {
 
 impl StreamReader for ModelStream {
     async fn describe_stream(&self, stream_arn: &str) -> Result<StreamDescription> {
-        self.faults.before().await?;
+        self.faults.before_stream().await?;
         if stream_arn != ARN {
             return Err(Error::new(ErrorKind::TableNotFound, "no such stream"));
         }
@@ -158,7 +158,7 @@ impl StreamReader for ModelStream {
     }
 
     async fn iterator(&self, _stream_arn: &str, shard: &str, begin: Begin<'_>) -> Result<Iterator> {
-        self.faults.before().await?;
+        self.faults.before_stream().await?;
         let mut log = self.log();
         log.tick();
         let Some(found) = log.shard(shard) else {
@@ -178,7 +178,7 @@ impl StreamReader for ModelStream {
 
     async fn read(&self, iterator: &str, limit: u32) -> Result<Read> {
         assert!((1..=1_000).contains(&limit), "{limit} records at most");
-        self.faults.before().await?;
+        self.faults.before_stream().await?;
         let mut log = self.log();
         log.tick();
         let parts: Vec<&str> = iterator.split('|').collect();

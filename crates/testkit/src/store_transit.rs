@@ -50,7 +50,7 @@ impl StoreTransit {
 
 impl Transit for StoreTransit {
     async fn before(&self) -> Result<()> {
-        self.faults.before().await
+        self.faults.before_records().await
     }
 
     async fn after(&self) -> Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backfill_core::ports::stream::{Begin, Iterator, Read, StreamReader as _, StreamRecord};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{DeadLetter, ModelMapping, StreamFunction};
+use super::{DeadLetter, ModelMapping, StreamFunction, Switch};
 
 /// Between two tries of what has failed: at first, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(300));
@@ -39,35 +39,52 @@ fn number(record: &StreamRecord) -> u64 {
 }
 
 impl ModelMapping {
-    /// Works on a shard to its end, whose name it returns.
+    /// Works on a shard to its end, or to that of the mapping; returns its name.
     pub(super) async fn work_on(&self, shard: String, function: &impl StreamFunction) -> String {
         let mut appended = self.stream.appended();
-        let mut is_enabled = self.is_enabled.subscribe();
+        let mut switch = self.switch.subscribe();
+        let made = switch.borrow().made;
         let mut iterator = None;
         loop {
-            if is_enabled.wait_for(|is_enabled| *is_enabled).await.is_err() {
-                return shard;
+            match switch.wait_for(Switch::hands_over).await {
+                Ok(now) if now.made == made => {}
+                _ => return shard,
             }
             appended.borrow_and_update();
             match self.batch(&shard, &mut iterator).await {
                 Batch::Of(batch) => {
-                    if !self.bring(&shard, batch, function).await {
+                    if !self.bring(made, &shard, batch, function).await {
                         iterator = None;
                     }
                 }
                 Batch::Empty => {
+                    let is_well = self.is_at_work(made);
+                    self.state().has_problem &= !is_well;
                     self.stream.changed(&mut appended).await;
                     let polled = self.random().u64(..250);
                     sleep(Duration::from_millis(polled)).await;
                 }
                 Batch::End => {
-                    let mut state = self.state();
-                    state.delivered.ended += 1;
-                    state.done.insert(shard.clone());
+                    if self.is_at_work(made) {
+                        let mut state = self.state();
+                        state.delivered.ended += 1;
+                        state.done.insert(shard.clone());
+                    }
                     return shard;
                 }
             }
         }
+    }
+
+    /// Whether it is this mapping still that there is, and it hands over what it reads.
+    fn is_at_work(&self, made: u32) -> bool {
+        self.is_there(made) && self.switch.borrow().hands_over()
+    }
+
+    /// Whether it is this mapping still that there is.
+    fn is_there(&self, made: u32) -> bool {
+        let now = *self.switch.borrow();
+        now.made == made && now.is_there
     }
 
     /// Where to read on in this shard.
@@ -149,6 +166,7 @@ impl ModelMapping {
     /// mapping knows it to be.
     async fn bring(
         &self,
+        made: u32,
         shard: &str,
         batch: Vec<StreamRecord>,
         function: &impl StreamFunction,
@@ -156,13 +174,17 @@ impl ModelMapping {
         let mut backoff = BACKOFF.0;
         let mut parts = VecDeque::from([batch]);
         while let Some(part) = parts.pop_front() {
+            if !self.is_at_work(made) {
+                return false;
+            }
             let Some(part) = self.give_up(shard, part) else {
                 continue;
             };
-            if !self.is_enabled() {
+            let left = self.invoke(&part, function).await;
+            if !self.is_there(made) {
                 return false;
             }
-            match self.invoke(&part, function).await {
+            match left {
                 Left::Nothing => {
                     // Whoever reads the shard next may not know of it.
                     if self.happens(self.settings.repeats) {
@@ -194,7 +216,9 @@ impl ModelMapping {
     /// Everything up to the last of these is done with.
     fn reach(&self, shard: &str, records: &[StreamRecord]) {
         if let Some(last) = records.last() {
-            self.state().next.insert(shard.to_owned(), number(last) + 1);
+            let mut state = self.state();
+            state.next.insert(shard.to_owned(), number(last) + 1);
+            state.has_problem = false;
         }
     }
 

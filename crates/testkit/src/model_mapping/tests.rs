@@ -177,3 +177,45 @@ fn a_mapping_that_is_off_brings_nothing_and_goes_on_where_it_was() {
         assert!(mapping.is_enabled());
     });
 }
+
+/// What stuck or deleted mappings have not brought is brought later: where it was, or by another one from the oldest record on.
+#[test]
+fn a_mapping_that_is_stuck_brings_nothing_and_one_that_is_made_anew_begins_at_the_oldest_record() {
+    in_virtual_time(1, async {
+        let (mapping, brought) = deliver(|_| {}, MINUTES, |_| Ok(Vec::new())).await;
+        let all: usize = brought.iter().map(Vec::len).sum();
+        assert_eq!((all, mapping.oldest_unseen_ms()), (8, None));
+        let described = mapping.described().unwrap();
+        assert_eq!((described.state, described.problem), ("Enabled", None));
+
+        let function = Told {
+            answer: |_: &[String]| Ok(Vec::new()),
+            brought: RefCell::default(),
+        };
+        let script = async {
+            mapping.delete();
+            assert_eq!(mapping.described(), None);
+            assert!(!mapping.is_enabled());
+            sleep(MINUTES).await;
+            assert_eq!(function.brought.borrow().len(), 0);
+            mapping.stick(true);
+            mapping.make_anew();
+            let anew = mapping.described().unwrap();
+            assert!(anew.problem.is_some() && anew.uuid != described.uuid);
+            sleep(MINUTES).await;
+            assert_eq!(function.brought.borrow().len(), 0);
+            assert!(mapping.oldest_unseen_ms().is_some());
+            mapping.stick(false);
+            // It is that of the last try.
+            assert!(mapping.described().unwrap().problem.is_some());
+            sleep(MINUTES).await;
+        };
+        tokio::select! {
+            () = mapping.work(&function) => {}
+            () = script => {}
+        }
+        let again: usize = function.brought.borrow().iter().map(Vec::len).sum();
+        assert_eq!((again, mapping.oldest_unseen_ms()), (8, None));
+        assert_eq!(mapping.described().unwrap().problem, None);
+    });
+}
