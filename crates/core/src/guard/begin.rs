@@ -137,6 +137,7 @@ impl SwitchOn {
         guard.since_ms = guard.since_ms.min(now_ms);
         let at_ms = now_ms;
         let loss = |kind, what| Loss { at_ms, kind, what };
+        let losses = guard.losses.clone();
         if let Some(unwatched) = guard.unwatched(now_ms) {
             guard.lose(unwatched);
         }
@@ -161,7 +162,10 @@ impl SwitchOn {
             guard.lose(loss(LossKind::OtherStream, what));
             guard.stream_arn.clone_from(&self.stream_arn);
         }
-        guard.looked_ms = now_ms;
+        // Nobody has looked yet: who is begun again and again, and can see nothing, does not watch. A loss is told once.
+        if guard.losses != losses {
+            guard.looked_ms = now_ms;
+        }
         Ok(guard)
     }
 

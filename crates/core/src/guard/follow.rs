@@ -77,6 +77,8 @@ struct Course {
     note_at: Instant,
     /// Turns at work.
     turns: usize,
+    /// Whether the last look has seen the stream.
+    sees: bool,
     /// Why the guard ends when what is in the stream is settled.
     last: Option<Error>,
     /// Why it ends at once.
@@ -104,6 +106,7 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
             look_at: Some(now),
             note_at: now + NOTE_EVERY,
             turns: 0,
+            sees: false,
             last: None,
             end: None,
         };
@@ -132,6 +135,8 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
         drop(work);
         match course.end.or(course.last) {
             Some(error) => Err(error),
+            // Who cannot see the stream does not watch it.
+            None if !course.sees => Ok(()),
             // It is for the next process, and the last note is a minute old at most.
             None => match self.note(guard).await {
                 Err(error) if error.kind().is_retryable() => Ok(()),
@@ -300,6 +305,7 @@ impl Course {
                 self.shards.put_back(*place);
             }
             Done::Look(Ok(described)) => {
+                self.sees = true;
                 self.shards.describe(described.shards, now_ms);
                 if described.is_enabled {
                     self.look_at = Some(Instant::now() + LOOK_EVERY);
@@ -311,6 +317,7 @@ impl Course {
                 }
             }
             Done::Look(Err(error)) if error.kind().is_retryable() => {
+                self.sees = false;
                 self.look_at = Some(Instant::now() + LOOK_EVERY);
                 tell(Told::Later(None, &error));
             }

@@ -6,4 +6,5 @@ mod function;
 mod losses;
 mod stream;
 mod switch_on;
+mod unseeing;
 mod world;
