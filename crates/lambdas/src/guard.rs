@@ -263,9 +263,7 @@ impl<'a> Watch<'a> {
             printable(arn),
             guard.stream_arn
         );
-        self.guard
-            .lose(self.table, LossKind::OtherStream, what)
-            .await
+        self.guard.lose(guard, LossKind::OtherStream, what).await
     }
 
     /// Records that were given up. A message whose records are not settled yet stays in the queue, where an alarm sees it.
@@ -308,7 +306,7 @@ impl<'a> Watch<'a> {
                     "message {} of the guard's queue says nothing of records that Lambda gave up: {error}",
                     printable(&message.message_id)
                 );
-                return self.guard.lose(self.table, LossKind::Dropped, what).await;
+                return self.guard.lose(guard, LossKind::Dropped, what).await;
             }
         };
         if batch.stream_arn != guard.stream_arn {

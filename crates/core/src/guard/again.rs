@@ -227,7 +227,7 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         let what = format!(
             "Lambda gave up the records of shard {shard} from {start} to {end}, and they could not be read again: {why}"
         );
-        self.lose(guard.table(), LossKind::Dropped, what).await
+        self.lose(guard, LossKind::Dropped, what).await
     }
 }
 

@@ -248,10 +248,10 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
                 retry(&Until::after(PATIENCE), note).await?;
             }
             if let Some(what) = failed.loss() {
-                self.lose(table, LossKind::Failed, what).await?;
+                self.lose(guard, LossKind::Failed, what).await?;
             }
             if let Some(why) = settled.halted.clone() {
-                self.halt(table, why).await?;
+                self.halt(guard, why).await?;
                 // What was not begun is nobody's any more.
                 return Ok(true);
             }
@@ -283,16 +283,17 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         settled
     }
 
-    /// Notes that something may have been missed, as long as the table has a guard.
+    /// Notes that `guard` may have missed something. One with another change, or one that was switched on anew after another, has missed
+    /// nothing by that.
     ///
     /// Errors: those of the store.
-    pub async fn lose(&self, table: &str, kind: LossKind, what: String) -> Result<()> {
+    pub async fn lose(&self, guard: &GuardRecord, kind: LossKind, what: String) -> Result<()> {
         tracing::error!(
-            table,
+            table = guard.table(),
             "{what}: what the guard has watched is no longer without a gap"
         );
-        self.change(table, |guard| {
-            guard.lose(Loss {
+        self.change_if_it_goes_on(guard, |stored| {
+            stored.lose(Loss {
                 at_ms: self.access.now_ms(),
                 kind,
                 what: what.clone(),
@@ -301,17 +302,32 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         .await
     }
 
-    /// Turns the guard off, for this reason.
-    async fn halt(&self, table: &str, why: String) -> Result<()> {
-        tracing::error!(table, "the guard is off: {why}");
-        self.change(table, |guard| {
+    /// Turns `guard` off, for this reason. One with another change may go on.
+    async fn halt(&self, guard: &GuardRecord, why: String) -> Result<()> {
+        tracing::error!(table = guard.table(), "the guard is off: {why}");
+        self.change_if_it_goes_on(guard, |stored| {
             let at_ms = self.access.now_ms();
-            guard.switch_off(at_ms, ITSELF);
-            guard.lose(Loss {
+            stored.switch_off(at_ms, ITSELF);
+            stored.lose(Loss {
                 at_ms,
                 kind: LossKind::Off,
                 what: why.clone(),
             });
+        })
+        .await
+    }
+
+    /// Changes the record of `guard` as it is now, unless another change was on since: what an earlier one has settled says nothing of
+    /// what is there now.
+    async fn change_if_it_goes_on(
+        &self,
+        guard: &GuardRecord,
+        by: impl Fn(&mut GuardRecord),
+    ) -> Result<()> {
+        self.change(guard.table(), |stored| {
+            if stored.spec == guard.spec && stored.change_generation == guard.change_generation {
+                by(stored);
+            }
         })
         .await
     }

@@ -161,7 +161,7 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
     }
 
     async fn lose(&self, guard: &GuardRecord, what: String) -> Result<()> {
-        let lost = self.guard.lose(guard.table(), LossKind::Trimmed, what);
+        let lost = self.guard.lose(guard, LossKind::Trimmed, what);
         lost.await
     }
 
