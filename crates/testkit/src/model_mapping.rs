@@ -60,6 +60,8 @@ pub struct DeadLetter {
     pub last: String,
     /// approximateArrivalOfFirstRecord, in milliseconds since 1970.
     pub first_ms: u64,
+    /// approximateArrivalOfLastRecord, in milliseconds since 1970.
+    pub last_ms: u64,
 }
 
 /// What Lambda says of a mapping.

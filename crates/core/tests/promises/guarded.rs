@@ -7,6 +7,7 @@ mod process;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use backfill_core::guard::{Claim, Guard, Looked, SwitchOn};
@@ -19,6 +20,7 @@ use backfill_testkit::{
     Delivered, Faults, LiveWriter, MappingSettings, ModelMapping, ModelStore, ModelStream,
     ModelTable, Still, StreamSeen,
 };
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::seeds::{for_each_seed, run_to_the_end};
@@ -52,9 +54,13 @@ struct Watched {
     still: MemoryStore<Still>,
     /// The records by the way of whoever switches the guard.
     operator: ModelStore,
+    /// What brings a function its records.
+    mapping: Option<ModelMapping>,
     /// When the last count began that has found nothing pending; in milliseconds since 1970.
     proof_ms: Cell<Option<u64>>,
     seen: RefCell<Seen>,
+    /// What has happened: since when, in seconds since 1970, and for how long.
+    story: RefCell<Vec<(u64, Event, Duration)>>,
 }
 
 /// What the claim was seen to be.
@@ -93,8 +99,10 @@ impl Watched {
             faults,
             guard,
             world,
+            mapping: None,
             proof_ms: Cell::new(None),
             seen: RefCell::default(),
+            story: RefCell::default(),
         }
     }
 
@@ -110,17 +118,22 @@ impl Watched {
 
     /// The same with this change.
     async fn switch_on_with(&self, spec: Spec, watcher: Watcher) -> Result<GuardRecord> {
+        let on = self.switch(spec, watcher).await;
+        on.begin(&self.operator, || self.now_ms()).await
+    }
+
+    /// A guard that is to be on with this change.
+    async fn switch(&self, spec: Spec, watcher: Watcher) -> SwitchOn {
         let table = self.world.table.by(Faults::none(1));
-        let on = SwitchOn {
+        SwitchOn {
             spec,
             keys: table.describe("stuff").await.unwrap().keys,
             stream_arn: self.stream.arn().into(),
             watcher,
-            mapping: None,
+            mapping: self.mapping.as_ref().and_then(function::found),
             stack: None,
             by: "a test".into(),
-        };
-        on.begin(&self.operator, || self.now_ms()).await
+        }
     }
 
     /// Switches the guard on after an event. After one that counts, others count at that moment, beside writers.
@@ -199,8 +212,10 @@ impl Watched {
         match event {
             Event::Refused => {
                 let now = self.faults.steps();
-                self.faults.fail_after(now, ErrorKind::AccessDenied);
+                self.faults.fail_after(now, refused(random));
             }
+            Event::NoRecords => self.faults.lose_records(refused(random)),
+            Event::NoStream => self.faults.lose_stream(refused(random)),
             Event::Poisoned => {
                 let poison = (0..IDS).filter(|_| random.u8(..4) == 0);
                 self.world.table.poison(poison);
@@ -217,6 +232,8 @@ impl Watched {
 
     /// Writers are at work for about this time, and a backfill beside them.
     async fn write_beside(&self, event: Event, time: Duration, random: &mut fastrand::Rng) {
+        let now_s = self.now_ms() / 1_000;
+        self.story.borrow_mut().push((now_s, event, time));
         let operations = random.u64(3..25);
         let writer = self.write(random.u64(..), operations, time);
         match event {
@@ -231,7 +248,7 @@ impl Watched {
     /// The claim holds, once somebody has looked again, without a count.
     async fn assert_holds(&self) {
         for _ in 0..90 {
-            if self.holds(true).await {
+            if self.holds(None).await {
                 return;
             }
             sleep(Duration::from_secs(60)).await;
@@ -248,14 +265,14 @@ impl Watched {
         }
         if let (Some(loss), Some(proof_ms)) = (losses.last(), self.proof_ms.get()) {
             let is_proven_since = proof_ms > loss.at_ms;
-            assert!(is_proven_since || !self.holds(true).await, "{loss:?}");
+            assert!(is_proven_since || !self.holds(None).await, "{loss:?}");
         }
     }
 
     /// Verifies until nothing is found.
     async fn prove(&self, random: &mut fastrand::Rng) {
         for wait in 0..100 {
-            if self.holds(true).await {
+            if self.holds(None).await {
                 return;
             }
             // If nobody has looked for long, that takes up to an hour.
@@ -281,8 +298,8 @@ impl Watched {
         tokio::join!(writer, counts);
     }
 
-    /// Whether the claim holds now, and the mapping is on, if there is one.
-    async fn holds(&self, is_enabled: bool) -> bool {
+    /// Whether the claim holds now, if somebody sees this trouble with what brings the records.
+    async fn holds(&self, trouble: Option<String>) -> bool {
         let record = self.record().await;
         let proof = self.proof_ms.get().map(|began_ms| Proof {
             remaining: 0,
@@ -295,7 +312,7 @@ impl Watched {
         });
         let looked = Looked {
             now_ms: self.now_ms(),
-            trouble: (!is_enabled).then(|| "the mapping is off".into()),
+            trouble,
         };
         let fingerprint = self.world.request.spec.fingerprint();
         let claim = Claim::of(record.as_ref(), &fingerprint, proof.as_ref(), &looked);
@@ -304,9 +321,9 @@ impl Watched {
 
     /// Holds the claim against the table: whatever is pending was written after the oldest record that was not seen at that time, or
     /// too lately to be in the stream then.
-    async fn check(&self, is_enabled: bool, at_ms: u64, oldest_unseen_ms: Option<u64>) {
-        let holds = self.holds(is_enabled).await;
-        let losses = self.losses().await;
+    async fn check(&self, trouble: Option<String>, at_ms: u64, oldest_unseen_ms: Option<u64>) {
+        let holds = self.holds(trouble).await;
+        let record = self.record().await;
         let mut seen = self.seen.borrow_mut();
         seen.looks += 1;
         seen.held += u64::from(holds);
@@ -325,9 +342,12 @@ impl Watched {
             let changed = changed_ms.get(key).copied().unwrap_or(0);
             assert!(
                 changed >= told_ms - told_ms % 1_000,
-                "the claim holds, and what was written until {} ms ago is said to be seen; {key} is pending since {} ms; losses: {losses:?}",
+                "the claim holds, and what was written until {} ms ago is said to be seen; {key} is pending since {} ms; now it is {} s, \
+                 and this has happened: {:?}; {record:?}",
                 now_ms - told_ms,
                 now_ms - changed,
+                now_ms / 1_000,
+                self.story.borrow(),
             );
         }
     }
@@ -369,6 +389,47 @@ impl Watched {
     }
 }
 
+/// Stops what it is asked about in the middle of whatever it does, and lets it go on.
+struct Frost(watch::Sender<bool>);
+
+impl Default for Frost {
+    fn default() -> Frost {
+        Frost(watch::channel(false).0)
+    }
+}
+
+impl Frost {
+    /// It is frozen from now on, or no more.
+    fn set(&self, is_frozen: bool) {
+        self.0.send_replace(is_frozen);
+    }
+
+    /// Does this, but while it is frozen.
+    async fn lets<T>(&self, go_on: impl Future<Output = T>) -> T {
+        let mut go_on = pin!(go_on);
+        let mut frozen = self.0.subscribe();
+        loop {
+            tokio::select! {
+                // A seed is to do the same again.
+                biased;
+                _ = frozen.wait_for(|is_frozen| *is_frozen) => {}
+                done = &mut go_on => return done,
+            }
+            let _ = frozen.wait_for(|is_frozen| !is_frozen).await;
+        }
+    }
+}
+
+/// How a call is refused for as long as it lasts: it may be tried again, or not.
+fn refused(random: &mut fastrand::Rng) -> ErrorKind {
+    let kinds = [
+        ErrorKind::AccessDenied,
+        ErrorKind::Unavailable,
+        ErrorKind::Throttled,
+    ];
+    kinds[random.usize(..kinds.len())]
+}
+
 /// Another change, which finds nothing to do: what it has settled is as it was.
 fn idle_change() -> Spec {
     let request = r#"{"table":"stuff","pending":"attribute_exists(never)",
@@ -401,7 +462,7 @@ fn live(random: &mut fastrand::Rng, n: u64, item: &mut Option<Item>) {
 }
 
 /// What happens to the guard for a time.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     Nothing,
     /// The operator switches it off, and on again.
@@ -410,8 +471,18 @@ enum Event {
     OffAndMended,
     /// Somebody switches the mapping off, and on again.
     MappingOff,
-    /// Its role may not write any more; then it may.
+    /// Somebody deletes the mapping, and makes another.
+    MappingDeleted,
+    /// The mapping is on, and brings nothing.
+    Stuck,
+    /// Whoever guards stands still in the middle of it, and goes on.
+    Frozen,
+    /// The table refuses its writes; then it does not.
     Refused,
+    /// The checkpoint table refuses its calls.
+    NoRecords,
+    /// The stream does.
+    NoStream,
     /// The updates of some items are refused for good; then they are not.
     Poisoned,
     /// Nobody looks.
@@ -421,21 +492,30 @@ enum Event {
 }
 
 impl Event {
-    const ALL: [Event; 8] = [
+    const ALL: [Event; 13] = [
         Event::Nothing,
         Event::Off,
         Event::OffAndMended,
         Event::MappingOff,
+        Event::MappingDeleted,
+        Event::Stuck,
+        Event::Frozen,
         Event::Refused,
+        Event::NoRecords,
+        Event::NoStream,
         Event::Poisoned,
         Event::NoLook,
         Event::Backfill,
     ];
 
     /// Those after which nothing need be verified again, if they are short.
-    const HARMLESS: [Event; 4] = [
+    const HARMLESS: [Event; 8] = [
         Event::Nothing,
+        Event::Stuck,
+        Event::Frozen,
         Event::Refused,
+        Event::NoRecords,
+        Event::NoStream,
         Event::NoLook,
         Event::Backfill,
     ];
@@ -446,9 +526,9 @@ impl Event {
             true => Event::HARMLESS[random.usize(..Event::HARMLESS.len())],
             false => Event::ALL[random.usize(..Event::ALL.len())],
         };
-        let can_lose = matches!(
+        let can_lose = !matches!(
             event,
-            Event::Off | Event::MappingOff | Event::Refused | Event::NoLook
+            Event::Nothing | Event::OffAndMended | Event::Poisoned | Event::Backfill
         );
         let time = match random.u8(..4) {
             // Records are given up, and still there; then they are gone.
@@ -473,24 +553,23 @@ struct ByFunctions {
 
 impl ByFunctions {
     fn new(seed: u64, random: &mut fastrand::Rng) -> ByFunctions {
-        let watched = Watched::new(seed, random);
+        let mut watched = Watched::new(seed, random);
         let settings = MappingSettings {
             batch_size: random.usize(1..20),
             window: Duration::from_secs(1),
             bisects: random.bool(),
             reports: true,
             max_age: 12 * HOUR,
-            timeout: Duration::from_secs(60),
+            timeout: function::TIMEOUT,
             kills: 50,
             repeats: 50,
         };
-        let function = Function {
-            guard: watched.guard.clone(),
-            stream: watched.stream.by(watched.faults.clone()),
-            done: RefCell::default(),
-        };
+        let stream = watched.stream.by(watched.faults.clone());
+        let function = Function::new(watched.guard.clone(), stream);
+        let mapping = ModelMapping::new(watched.stream.clone(), settings, seed);
+        watched.mapping = Some(mapping.clone());
         ByFunctions {
-            mapping: ModelMapping::new(watched.stream.clone(), settings, seed),
+            mapping,
             watched,
             function,
             letters: RefCell::default(),
@@ -503,9 +582,19 @@ impl ByFunctions {
         loop {
             sleep(HOUR).await;
             if !self.is_blind.get() {
-                // The next one comes in an hour.
-                let _ = self.function.look(&self.mapping).await;
+                self.function.look(&self.mapping).await;
             }
+        }
+    }
+
+    /// What `status` sees of the mapping. It goes by the age of what is unseen as well, so the claim is true though nothing is brought, for
+    /// as long as nobody need have looked.
+    fn trouble(&self, sees_problems: bool) -> Option<String> {
+        match self.mapping.described() {
+            Some(one) if one.state == "Enabled" => {
+                one.problem.filter(|_| sees_problems).map(Into::into)
+            }
+            _ => Some("the mapping is off".into()),
         }
     }
 
@@ -517,8 +606,8 @@ impl ByFunctions {
             sleep(Duration::from_millis(random.u64(..most))).await;
             let unseen = self.mapping.oldest_unseen_ms();
             let now_ms = self.watched.now_ms();
-            let is_enabled = self.mapping.is_enabled();
-            self.watched.check(is_enabled, now_ms, unseen).await;
+            let trouble = self.trouble(random.bool());
+            self.watched.check(trouble, now_ms, unseen).await;
         }
     }
 
@@ -532,15 +621,32 @@ impl ByFunctions {
                 self.mapping.enable(random.bool());
             }
             Event::MappingOff => self.mapping.enable(false),
+            Event::MappingDeleted => self.mapping.delete(),
+            Event::Stuck => self.mapping.stick(true),
+            Event::Frozen => self.function.frost.set(true),
             Event::NoLook => self.is_blind.set(true),
             event => watched.strike(event, random),
         }
         watched.write_beside(event, time, random).await;
         watched.relent();
+        self.mapping.make_anew();
         self.mapping.enable(true);
+        self.mapping.stick(false);
+        self.function.frost.set(false);
         self.is_blind.set(false);
         if let Event::OffAndMended = event {
+            let is_another = random.bool();
+            if is_another {
+                let another = watched.switch_on_with(idle_change(), Watcher::Function);
+                another.await.unwrap();
+                watched
+                    .write(random.u64(..), 10, Duration::from_secs(20))
+                    .await;
+            }
             run_to_the_end(&watched.world, random).await;
+            if is_another {
+                watched.switch_off().await;
+            }
         }
         watched
             .switch_on_beside_counts(event, Watcher::Function, random)
@@ -625,7 +731,7 @@ fn guarded_by_functions_in_1000_seeds() {
         tally.delivered.given_up,
         tally.delivered.too_late * 10,
         tally.delivered.expired,
-        // Dead letters whose records were there, and were gone.
+        // Dead letters that were handled, and that came again.
         tally.letters[0],
         tally.letters[1],
     ];

@@ -239,6 +239,7 @@ impl ModelMapping {
                 first: first.sequence.clone(),
                 last: last.sequence.clone(),
                 first_ms: first.at_ms,
+                last_ms: last.at_ms,
             });
             drop(state);
             self.reach(shard, given_up);

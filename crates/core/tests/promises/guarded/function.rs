@@ -1,25 +1,27 @@
-//! What the guard function does with what Lambda brings it, over the ports: it settles batches, handles dead letters and looks once an
-//! hour.
+//! What the guard function does with what Lambda brings it, by what the core does: it settles batches, settles dead letters again and
+//! looks once an hour.
 
 use std::cell::RefCell;
 use std::time::Duration;
 
-use backfill_core::guard::Guard;
-use backfill_core::pace::retry::Until;
-use backfill_core::ports::ReadAccess as _;
+use backfill_core::Result;
+use backfill_core::guard::{Found, FoundMapping, GivenUp, Guard};
+use backfill_core::pace::retry::{Until, retry};
 use backfill_core::ports::guard::GuardReader as _;
-use backfill_core::ports::stream::{
-    Begin, Brought, Iterator, Read, StreamReader as _, StreamRecord,
-};
-use backfill_core::records::MOST_UNWATCHED_MS;
-use backfill_core::records::{GuardHour, GuardRecord, LossKind};
+use backfill_core::ports::stream::{Brought, StreamRecord};
+use backfill_core::records::{GuardHour, GuardRecord};
 use backfill_testkit::{
     DeadLetter, ModelMapping, ModelStore, ModelStream, ModelTable, StreamFunction,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Frost;
 
 /// Before its time is over the function takes so much to answer.
 const RESERVE: Duration = Duration::from_secs(3);
+
+/// Its timeout.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The guard function.
 pub struct Function {
@@ -27,103 +29,118 @@ pub struct Function {
     pub stream: ModelStream,
     /// What it has done, in all.
     pub done: RefCell<GuardHour>,
+    /// Stops it in the middle of whatever it does.
+    pub frost: Frost,
+}
+
+/// Until the function has to answer.
+fn until(deadline: Instant) -> Until {
+    Until {
+        deadline: deadline - RESERVE,
+        ..Until::after(Duration::ZERO)
+    }
+}
+
+/// A mapping as it is found at this moment, if there is one.
+pub fn found(mapping: &ModelMapping) -> Option<FoundMapping> {
+    mapping.described().map(|described| FoundMapping {
+        uuid: described.uuid,
+        state: described.state.into(),
+        is_on: described.state == "Enabled",
+        problem: described.problem.map(Into::into),
+        drops: None,
+    })
 }
 
 impl Function {
-    async fn settle(
-        &self,
-        records: &[StreamRecord],
-        deadline: Instant,
-    ) -> Result<Option<usize>, String> {
-        // With each batch: what was written before somebody switches the guard may be read after that.
-        let record = self.guard.store.guard("stuff").await;
-        let record = record.map_err(|error| error.report())?;
-        let Some(record) = record.filter(GuardRecord::is_on) else {
-            return Ok(None);
-        };
-        let until = Until {
-            deadline: deadline - RESERVE,
-            ..Until::after(Duration::ZERO)
-        };
-        let records: Vec<Brought> = records.iter().cloned().map(Ok).collect();
-        let settled = self.guard.settle(&record, &records, &until).await;
-        self.done.borrow_mut().add(&settled.total());
-        Ok(settled.open_from)
+    pub fn new(guard: Guard<ModelTable, ModelStore>, stream: ModelStream) -> Function {
+        Function {
+            guard,
+            stream,
+            done: RefCell::default(),
+            frost: Frost::default(),
+        }
     }
 
-    /// Handles the dead letters of a mapping as they come, for ever.
+    /// An invocation that Lambda ends when its time is over: `None`.
+    async fn invoked<T>(&self, doing: impl Future<Output = T>) -> Option<T> {
+        timeout(TIMEOUT, self.frost.lets(doing)).await.ok()
+    }
+
+    /// The guard, if it is on. Read with each batch: what was written before somebody switches the guard may be brought after that.
+    async fn mine(&self, until: &Until) -> Result<Option<GuardRecord>> {
+        let record = retry(until, || self.guard.store.guard("stuff")).await?;
+        Ok(record.filter(GuardRecord::is_on))
+    }
+
+    /// Where the first record stands that has to come again.
+    async fn settle(&self, records: &[StreamRecord], until: &Until) -> Result<Option<usize>> {
+        let Some(record) = self.mine(until).await? else {
+            return Ok(None);
+        };
+        let records: Vec<Brought> = records.iter().cloned().map(Ok).collect();
+        let settled = self.guard.settle(&record, &records, until).await;
+        self.done.borrow_mut().add(&settled.total());
+        match settled.error {
+            Some(error) if !error.kind().is_retryable() => Err(error),
+            _ => Ok(settled.open_from),
+        }
+    }
+
+    /// Handles the dead letters of a mapping as they come, for ever. Counts those that were handled, and those that came again.
     pub async fn handle_dead_letters(&self, mapping: &ModelMapping, handled: &RefCell<[u64; 2]>) {
         loop {
-            sleep(Duration::from_secs(60)).await;
+            sleep(TIMEOUT).await;
             let Some(letter) = mapping.dead_letter() else {
                 continue;
             };
             // The queue brings it again after an error.
-            if let Ok(is_lost) = self.read_again(&letter).await {
-                handled.borrow_mut()[usize::from(is_lost)] += 1;
+            let is_handled = matches!(self.invoked(self.read_again(&letter)).await, Some(Ok(())));
+            handled.borrow_mut()[usize::from(!is_handled)] += 1;
+            if is_handled {
                 mapping.remove_dead_letter(&letter);
             }
         }
     }
 
-    /// Reads the records of a dead letter again and settles them; whether they are lost.
-    async fn read_again(&self, letter: &DeadLetter) -> Result<bool, String> {
-        let failed = |error: backfill_core::Error| error.report();
-        let arn = self.stream.arn();
-        let mut next = letter.first.clone();
-        let last: u64 = letter.last.parse().expect("a number");
-        loop {
-            let begin = Begin::At(&next);
-            let iterator = self.stream.iterator(arn, &letter.shard, begin).await;
-            let Iterator::At(iterator) = iterator.map_err(failed)? else {
-                return self.lose(letter).await;
-            };
-            let read = self.stream.read(&iterator, 100).await.map_err(failed)?;
-            let Read::Records(records, more) = read else {
-                return self.lose(letter).await;
-            };
-            let records: Vec<StreamRecord> = records.into_iter().flatten().collect();
-            let number = |record: &StreamRecord| record.sequence.parse::<u64>().expect("a number");
-            let of_letter = records.iter().take_while(|record| number(record) <= last);
-            let of_letter: Vec<StreamRecord> = of_letter.cloned().collect();
-            let deadline = Instant::now() + Duration::from_secs(60);
-            if self.settle(&of_letter, deadline).await?.is_some() {
-                return Err("not all of it is settled".into());
-            }
-            let reached = of_letter.last().map(number);
-            if more.is_none() || of_letter.len() < records.len() || reached == Some(last) {
-                return Ok(false);
-            }
-            next = reached.map_or(next, |reached| (reached + 1).to_string());
-        }
-    }
-
-    async fn lose(&self, letter: &DeadLetter) -> Result<bool, String> {
-        let what = format!("records of {} are gone", letter.shard);
-        let lost = self.guard.lose("stuff", LossKind::Dropped, what).await;
-        lost.map(|()| true).map_err(|error| error.report())
+    /// Settles the records of a dead letter.
+    async fn read_again(&self, letter: &DeadLetter) -> Result<()> {
+        let until = until(Instant::now() + TIMEOUT);
+        let Some(record) = self.mine(&until).await? else {
+            return Ok(());
+        };
+        let given_up = GivenUp {
+            shard: letter.shard.clone(),
+            start: letter.first.clone(),
+            end: letter.last.clone(),
+            first_ms: Some(letter.first_ms),
+            last_ms: Some(letter.last_ms),
+        };
+        let mut done = GuardHour::default();
+        let settled = self
+            .guard
+            .settle_again(&record, &self.stream, &given_up, &until, &mut done);
+        let settled = settled.await;
+        self.done.borrow_mut().add(&done);
+        settled
     }
 
     /// Looks whether the guard watches still.
-    pub async fn look(&self, mapping: &ModelMapping) -> backfill_core::Result<()> {
-        let Some(record) = self.guard.store.guard("stuff").await? else {
+    pub async fn look(&self, mapping: &ModelMapping) {
+        // The next one comes in an hour.
+        let _ = self.invoked(self.note_look(mapping)).await;
+    }
+
+    async fn note_look(&self, mapping: &ModelMapping) -> Result<()> {
+        let until = until(Instant::now() + TIMEOUT);
+        let Some(record) = self.mine(&until).await? else {
             return Ok(());
         };
-        if !record.is_on() {
-            return Ok(());
-        }
-        let now_ms = self.guard.access.now_ms();
-        if now_ms - record.looked_ms > MOST_UNWATCHED_MS {
-            let what = "nobody has looked".into();
-            self.guard.lose("stuff", LossKind::Unwatched, what).await?;
-        }
-        if !mapping.is_enabled() {
-            let what = "the mapping is off".into();
-            self.guard.lose("stuff", LossKind::Off, what).await?;
-        }
-        self.guard
-            .change("stuff", |record| record.looked_ms = now_ms)
-            .await
+        let found = Found {
+            mappings: found(mapping).into_iter().collect(),
+            stream_arn: Some(self.stream.arn().into()),
+        };
+        self.guard.note_look(&record, &found).await.map(drop)
     }
 }
 
@@ -132,8 +149,12 @@ impl StreamFunction for Function {
         &self,
         records: Vec<StreamRecord>,
         deadline: Instant,
-    ) -> Result<Vec<String>, String> {
-        let open = self.settle(&records, deadline).await?;
+    ) -> std::result::Result<Vec<String>, String> {
+        let open = self
+            .frost
+            .lets(self.settle(&records, &until(deadline)))
+            .await;
+        let open = open.map_err(|error| error.report())?;
         let open = &records[open.unwrap_or(records.len())..];
         Ok(open.iter().map(|record| record.sequence.clone()).collect())
     }

@@ -14,14 +14,24 @@ use backfill_testkit::{Faults, ModelStore, ModelStream, ModelTable};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Event, HOUR, Watched, idle_change};
+use super::{Event, Frost, HOUR, Watched, idle_change};
 use crate::seeds::run_to_the_end;
+
+/// After a process has ended the next one is begun within this.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// The same while processes end with errors for long.
+const LONG_PAUSE: Duration = Duration::from_secs(1_800);
 
 /// A seed of processes.
 pub struct ByProcess {
     pub watched: Watched,
     /// No process is begun.
     is_down: Cell<bool>,
+    /// Stops the process that watches.
+    frost: Frost,
+    /// Whoever begins a process again after an error waits for so long at most.
+    pause: Cell<Duration>,
     /// What they have done, in all.
     pub done: Mutex<GuardHour>,
     pub lives: Cell<Lives>,
@@ -43,6 +53,8 @@ impl ByProcess {
         ByProcess {
             watched: Watched::new(seed, random),
             is_down: Cell::new(false),
+            frost: Frost::default(),
+            pause: Cell::new(PAUSE),
             done: Mutex::default(),
             lives: Cell::default(),
         }
@@ -90,8 +102,9 @@ impl ByProcess {
                 sleep(Duration::from_secs(1)).await;
                 continue;
             }
-            self.live(&mut random).await;
-            sleep(Duration::from_millis(random.u64(..5_000))).await;
+            self.frost.lets(self.live(&mut random)).await;
+            let pause = self.pause.get().as_millis() as u64;
+            sleep(Duration::from_millis(random.u64(..pause))).await;
         }
     }
 
@@ -117,12 +130,16 @@ impl ByProcess {
         let follow = follower.follow(&another, &stop, &|_: Told<'_>| {});
         let back = async {
             sleep(Duration::from_millis(random.u64(..30_000))).await;
-            watched.switch_off().await;
             run_to_the_end(&watched.world, random).await;
-            self.is_down.set(false);
-            watched
-                .switch_on_beside_counts(event, Watcher::Process, random)
-                .await;
+            watched.switch_off().await;
+            // Whoever switches it on again dies at once, and the process of the other change lives on until it notices.
+            let mut of_next = random.fork();
+            let begin_the_next = async {
+                sleep(Duration::from_millis(of_next.u64(..12_000))).await;
+                self.is_down.set(false);
+            };
+            let switch_on = watched.switch_on_beside_counts(event, Watcher::Process, random);
+            tokio::join!(biased; switch_on, begin_the_next);
         };
         // It has noticed, or its outage was too long.
         let (_, ()) = tokio::join!(biased; follow, back);
@@ -130,12 +147,13 @@ impl ByProcess {
 
     /// The life of one process.
     async fn live(&self, random: &mut fastrand::Rng) {
-        let spec = self.watched.world.request.spec.clone();
-        let begun = self.watched.switch_on_with(spec, Watcher::Process).await;
-        let guard = match begun {
-            // Another change is on since.
-            Err(error) if error.kind() == ErrorKind::InvalidInput => return,
-            guard => guard.unwrap(),
+        let watched = &self.watched;
+        let spec = watched.world.request.spec.clone();
+        let on = watched.switch(spec, Watcher::Process).await;
+        // It has the rights of the process: its records may be away. Another change may be on since.
+        let begun = on.begin(&watched.guard.store, || watched.now_ms()).await;
+        let Ok(guard) = begun else {
+            return self.count(|lives| lives.failed += 1);
         };
         let follower = self.follower();
         let stop = CancellationToken::new();
@@ -196,7 +214,7 @@ impl ByProcess {
                 true => self.oldest_unseen_ms().await,
                 false => self.as_status_looks().await,
             };
-            self.watched.check(true, now_ms, unseen).await;
+            self.watched.check(None, now_ms, unseen).await;
         }
     }
 
@@ -204,11 +222,18 @@ impl ByProcess {
         let watched = &self.watched;
         match event {
             Event::Off | Event::OffAndMended => watched.switch_off().await,
-            Event::MappingOff | Event::NoLook => self.is_down.set(true),
+            Event::MappingOff | Event::MappingDeleted | Event::NoLook => self.is_down.set(true),
+            Event::Frozen => self.frost.set(true),
+            Event::Stuck => watched.strike(Event::NoStream, random),
             event => watched.strike(event, random),
+        }
+        if time > LONG_PAUSE {
+            self.pause.set(LONG_PAUSE);
         }
         watched.write_beside(event, time, random).await;
         watched.relent();
+        self.frost.set(false);
+        self.pause.set(PAUSE);
         if let Event::OffAndMended = event {
             run_to_the_end(&watched.world, random).await;
             if random.bool() {
@@ -242,7 +267,19 @@ impl ByProcess {
         for _ in 0..random.u32(2..6) {
             let (event, mut time) = Event::any(is_harmless, random);
             // While a process watches, it reads every second: that is what takes long here.
-            if !matches!(event, Event::Off | Event::MappingOff | Event::NoLook) {
+            let is_quiet = matches!(
+                event,
+                Event::Off
+                    | Event::MappingOff
+                    | Event::MappingDeleted
+                    | Event::NoLook
+                    | Event::Frozen
+            );
+            let is_patient = matches!(
+                event,
+                Event::Refused | Event::NoRecords | Event::NoStream | Event::Stuck
+            ) && random.u8(..4) == 0;
+            if !is_quiet && !is_patient {
                 time = time.min(Duration::from_secs(60));
             }
             self.happen(event, time, random).await;
