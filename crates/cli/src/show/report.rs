@@ -133,7 +133,7 @@ impl Report {
             .map(|key| format!("{} ({:?})", key.name, key.kind))
             .collect();
         let held = self.held_since().map(|held| ("Held", held));
-        let holders = self.holders().map(|holders| ("Guards", holders));
+        let holders = self.holders().map(|holders| ("Holds", holders));
         let mut facts = vec![
             ("Run", run.run_id.clone()),
             ("Table", run.spec.table.clone()),

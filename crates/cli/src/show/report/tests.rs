@@ -215,6 +215,23 @@ fn a_report_in_both_formats() {
     insta::assert_snapshot!("html", structure(&html::render(&report).unwrap()));
 }
 
+/// What may hold the run, or pauses it, stands behind its settings.
+#[test]
+fn holds_stand_behind_the_settings() {
+    let mut report = report(RunStatus::Running);
+    let without: Vec<&str> = report.facts().iter().map(|fact| fact.0).collect();
+    assert!(!without.contains(&"Holds"), "{without:?}");
+    let mut run = serde_json::to_value(&report.run).unwrap();
+    run["settings"]["pause_when"] = "orders-latency".into();
+    run["settings"]["hours"] = "22:00-06:00 +02:00".into();
+    run["settings"]["pause_after"] = 500.into();
+    report.run = serde_json::from_value(run).unwrap();
+    let facts = report.facts();
+    let at = facts.iter().position(|fact| fact.0 == "Settings").unwrap();
+    let expected = "held while alarm orders-latency is in ALARM, held outside of 22:00-06:00 +02:00, pauses after 500 updated items";
+    assert_eq!(facts[at + 1], ("Holds", expected.to_owned()));
+}
+
 /// What comes from outside is text, in either format.
 #[test]
 fn hostile_values_are_text() {
