@@ -65,6 +65,27 @@ fn table_description(table: &str) -> tempfile::NamedTempFile {
     file.expect("a file of its own")
 }
 
+/// The alarms of a stack with a guard and without indexes to watch.
+const ALARMS: [&str; 17] = [
+    "execution-aborted",
+    "execution-failed",
+    "guard-behind",
+    "guard-dead-letters",
+    "guard-dropped",
+    "guard-errors",
+    "guard-failed",
+    "guard-lost",
+    "guard-repairs",
+    "guard-silent",
+    "guard-throttles",
+    "no-progress",
+    "table-read-throttles",
+    "table-write-throttles",
+    "undelivered-messages",
+    "worker-errors",
+    "worker-throttles",
+];
+
 /// Alarms and dashboard watch what there is: no typing error keeps an alarm silent.
 #[test]
 fn alarms_and_dashboard_watch_what_is_reported() {
@@ -108,26 +129,7 @@ fn alarms_and_dashboard_watch_what_is_reported() {
                 own.insert(alarm["MetricName"].as_str().expect("a metric").to_owned());
             }
         }
-        let expected = [
-            "execution-aborted",
-            "execution-failed",
-            "guard-behind",
-            "guard-dead-letters",
-            "guard-dropped",
-            "guard-errors",
-            "guard-failed",
-            "guard-lost",
-            "guard-repairs",
-            "guard-silent",
-            "guard-throttles",
-            "no-progress",
-            "table-read-throttles",
-            "table-write-throttles",
-            "undelivered-messages",
-            "worker-errors",
-            "worker-throttles",
-        ];
-        assert_eq!(names, expected.map(String::from).into());
+        assert_eq!(names, ALARMS.map(String::from).into());
         let watched = [
             "GuardFailed",
             "GuardLooks",
