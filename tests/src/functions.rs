@@ -2,6 +2,7 @@
 //! Using the Lambda runtime API), which may end them at any moment.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -45,6 +46,8 @@ pub struct Functions {
     checkpoints: String,
     /// The URL of Lambda, for the function that asks it.
     lambda: Option<String>,
+    /// The file that their logs are added to, if anybody wants to read them.
+    log: Option<PathBuf>,
     idle: Mutex<HashMap<&'static str, Vec<Function>>>,
 }
 
@@ -55,6 +58,7 @@ impl Functions {
             endpoint: endpoint.to_owned(),
             checkpoints: checkpoints.to_owned(),
             lambda: None,
+            log: None,
             idle: Mutex::default(),
         }
     }
@@ -65,6 +69,22 @@ impl Functions {
             lambda: Some(endpoint.to_owned()),
             ..self
         }
+    }
+
+    /// The same, whose processes add what they log to this file, metrics among it.
+    pub fn logging_to(self, log: &Path) -> Functions {
+        Functions {
+            log: Some(log.to_owned()),
+            ..self
+        }
+    }
+
+    fn log(&self) -> Stdio {
+        let Some(log) = &self.log else {
+            return Stdio::null();
+        };
+        let file = std::fs::File::options().create(true).append(true).open(log);
+        file.expect("the log can be written").into()
     }
 
     /// The processes of a function that have no work.
@@ -153,7 +173,7 @@ impl Function {
             .env("RUST_LOG", "error")
             .env("TABLE_NAME", "stuff")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(functions.log())
             .kill_on_drop(true);
         if let Some(lambda) = &functions.lambda {
             command.env("AWS_ENDPOINT_URL_LAMBDA", lambda);

@@ -197,9 +197,7 @@ impl<'a> Watch<'a> {
     /// Errors: `InvalidInput` for an event that is none of its own; what is not of one item, such as rights that are missing.
     pub(crate) async fn answer(&self, event: GuardEvent) -> Result<Answer> {
         if event.look {
-            let answer = self.look().await?;
-            report_look(self.table);
-            return Ok(answer);
+            return self.look().await;
         }
         let origin = origin(&event.records)?;
         // Read with each batch: after a guard was switched on, no batch may be passed or settled by what its record was before.
@@ -328,6 +326,7 @@ impl<'a> Watch<'a> {
     /// Looks whether the guard watches still.
     async fn look(&self) -> Result<Answer> {
         let Some(guard) = self.mine().await? else {
+            report_look(self.table);
             return Ok(Answer::default());
         };
         let streams = Streams::open(&self.setup.connection).await?;
@@ -337,9 +336,14 @@ impl<'a> Watch<'a> {
             mappings: mappings.iter().map(EventSourceMapping::found).collect(),
             stream_arn: stream.map(|stream| stream.arn),
         };
+        let losses = self.guard.note_look(&guard, &found).await?;
+        // Whoever is brought nothing does not watch, and the record says so too.
+        if found.problem(&guard).is_none() {
+            report_look(self.table);
+        }
         Ok(Answer {
             batch_item_failures: Vec::new(),
-            losses: self.guard.note_look(&guard, &found).await?,
+            losses,
         })
     }
 

@@ -449,6 +449,51 @@ async fn a_look_notes_that_the_mapping_is_on_or_that_it_is_not() {
     assert_eq!(guarded.guard().await, looked);
 }
 
+/// Each look is a metric, by which an alarm sees that nobody looks any more: with a guard or without, but not if Lambda cannot bring the function
+/// its records, nor if the look fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_is_reported_unless_lambda_can_bring_the_function_nothing() {
+    let guarded = Guarded::with_set().await;
+    let arn = guarded.poller.stream_arn.clone();
+    let is_brought = Arc::new(AtomicBool::new(true));
+    let brought = is_brought.clone();
+    let lambda = Stub::start(move |_| {
+        let result = match brought.load(SeqCst) {
+            true => "OK",
+            false => "PROBLEM: Cannot read the stream",
+        };
+        let mapping = json!({"UUID": "1", "State": "Enabled", "FunctionArn": FUNCTION,
+            "EventSourceArn": arn, "BatchSize": 100, "LastProcessingResult": result});
+        let mappings = json!({"EventSourceMappings": [mapping]});
+        (200, None, mappings.to_string())
+    });
+    let lambda = lambda.await;
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let functions = guarded.functions().logging_to(log.path());
+    let functions = functions.with_lambda(&lambda.endpoint);
+    let reported = || {
+        let log = std::fs::read_to_string(log.path()).unwrap();
+        log.matches(r#""GuardLooks":1"#).count()
+    };
+    let look = json!({"look": true});
+    answer(&functions, &look, FATE).await;
+    assert_eq!(reported(), 1);
+    is_brought.store(false, SeqCst);
+    answer(&functions, &look, FATE).await;
+    assert_eq!(reported(), 1);
+    // One that fails.
+    let blind = guarded.functions().logging_to(log.path());
+    error(&blind, &look).await;
+    assert_eq!(reported(), 1);
+
+    let mut off = guarded.guard().await;
+    off.revision += 1;
+    off.off_ms = Some(now_ms());
+    guarded.store.save_guard(&off).await.unwrap();
+    answer(&functions, &look, FATE).await;
+    assert_eq!(reported(), 2);
+}
+
 /// An expression with a predicate of its own, and a value that is computed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guard_function_repairs_by_any_change() {

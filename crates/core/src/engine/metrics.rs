@@ -138,7 +138,8 @@ impl GuardFigures<'_> {
 }
 
 /// Reports that a guard function has looked whether it watches still, whatever it has found: no guard that is on for it as well. So a stack
-/// whose schedule asks no more is told from one whose guard was never switched on.
+/// whose schedule asks no more is told from one whose guard was never switched on. A look which finds that Lambda can bring the function
+/// nothing is none, as in the guard's record.
 pub fn report_look(table: &str) {
     tracing::info!(target: TARGET, table, guard_looks = 1_u64);
 }

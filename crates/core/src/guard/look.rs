@@ -37,6 +37,11 @@ impl Found {
         on.max_by_key(|mapping| Some(&mapping.uuid) == guard.mapping.as_ref())
     }
 
+    /// Why Lambda can bring `guard` no records although its mapping is on, in Lambda's words; `None` if it can, or if nothing is on.
+    pub fn problem(&self, guard: &GuardRecord) -> Option<&str> {
+        self.mapping(guard)?.problem.as_deref()
+    }
+
     /// What `guard` may have missed, by what was found now.
     fn losses(&self, guard: &GuardRecord, now_ms: u64) -> Vec<(LossKind, String)> {
         let mut losses = Vec::new();
@@ -109,8 +114,7 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
                 loss.what
             );
         }
-        let mapping = found.mapping(guard);
-        let problem = mapping.and_then(|mapping| mapping.problem.as_ref());
+        let (mapping, problem) = (found.mapping(guard), found.problem(guard));
         if let Some(problem) = problem {
             tracing::error!(
                 table = guard.table(),
