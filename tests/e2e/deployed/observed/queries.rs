@@ -176,7 +176,7 @@ fn losses_are_logged_as_their_filter_looks_for_them() {
         ),
         (
             r#"$.message = "the guard is off: *""#,
-            r#"tracing::error!(table, "the guard is off: {why}")"#,
+            r#"tracing::error!(table = guard.table(), "the guard is off: {why}")"#,
         ),
     ] {
         assert!(filter.contains(pattern), "{pattern}: {filter}");
