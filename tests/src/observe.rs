@@ -59,6 +59,30 @@ impl Queue {
     }
 }
 
+/// Gives the lines back with which the invocation before has ended: under load ministack reads them from the pipe when the next one has
+/// begun, and puts them before its lines. One that has no line of its own is left as it is, for whoever looks at its lines to complain.
+fn give_back_late_lines(invocations: &mut [Invocation]) {
+    let ids: Vec<String> = invocations
+        .iter()
+        .map(|one| one.request_id.clone())
+        .collect();
+    for late in 0..invocations.len() {
+        let lines = &invocations[late].lines;
+        let own = lines
+            .iter()
+            .position(|line| line["request_id"] == *ids[late]);
+        for line in invocations[late]
+            .lines
+            .drain(..own.unwrap_or(0))
+            .collect::<Vec<_>>()
+        {
+            let before = ids.iter().position(|id| line["request_id"] == **id);
+            let to = before.unwrap_or(late);
+            invocations[to].lines.push(line);
+        }
+    }
+}
+
 impl Aws {
     /// The invocations of a function for one run, as CloudWatch Logs has them.
     pub fn invocations(&self, function: &str, run_id: &str) -> Vec<Invocation> {
@@ -89,7 +113,10 @@ impl Aws {
                     .collect(),
             }
         });
+        let mut invocations: Vec<Invocation> = invocations.collect();
+        give_back_late_lines(&mut invocations);
         invocations
+            .into_iter()
             .filter(|invocation| invocation.lines.iter().any(|line| line["run_id"] == run_id))
             .collect()
     }
