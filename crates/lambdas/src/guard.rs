@@ -74,6 +74,9 @@ struct Message {
 struct Discarded {
     #[serde(rename = "DDBStreamBatchInfo")]
     batch: Batch,
+    /// When they were given up, by RFC 3339.
+    #[serde(default)]
+    timestamp: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -239,8 +242,11 @@ impl<'a> Watch<'a> {
             return Ok(Answer::default());
         }
         let records = parsed(records);
-        let settled = self.guard.settle(guard, &records, &self.until).await;
         let oldest = records.iter().flatten().map(|record| record.at_ms).min();
+        if let Some(oldest_ms) = oldest {
+            self.guard.note_late(guard, oldest_ms, now_ms()).await?;
+        }
+        let settled = self.guard.settle(guard, &records, &self.until).await;
         let figures = GuardFigures {
             done: &settled.total(),
             record_age_ms: oldest.map(|at_ms| now_ms().saturating_sub(at_ms)),
@@ -297,8 +303,8 @@ impl<'a> Watch<'a> {
         message: &Message,
         done: &mut GuardHour,
     ) -> Result<()> {
-        let batch = match parse_strictly(&message.body, "body") {
-            Ok(Discarded { batch }) => batch,
+        let (batch, timestamp) = match parse_strictly(&message.body, "body") {
+            Ok(Discarded { batch, timestamp }) => (batch, timestamp),
             Err(error) => {
                 let what = format!(
                     "message {} of the guard's queue says nothing of records that Lambda gave up: {error}",
@@ -314,6 +320,7 @@ impl<'a> Watch<'a> {
         let given_up = GivenUp {
             first_ms: arrived(&batch.approximate_arrival_of_first_record),
             last_ms: arrived(&batch.approximate_arrival_of_last_record),
+            at_ms: arrived(&timestamp),
             shard: batch.shard_id,
             start: batch.start_sequence_number,
             end: batch.end_sequence_number,
@@ -437,7 +444,11 @@ mod tests {
         assert_eq!(origin(&event.records).unwrap().event_source, QUEUE);
         let message: Message = parse_strictly(event.records[0].get(), "Records").unwrap();
         assert!(message.message_id.starts_with("059f36b4"));
-        let Discarded { batch } = parse_strictly(&message.body, "body").unwrap();
+        let Discarded { batch, timestamp } = parse_strictly(&message.body, "body").unwrap();
+        let given_up_ms = timestamp.as_deref().and_then(ms_of_rfc3339);
+        let came_ms = batch.approximate_arrival_of_first_record.as_deref();
+        let came_ms = came_ms.and_then(ms_of_rfc3339).unwrap();
+        assert_eq!(given_up_ms, Some(came_ms + 30_717));
         assert_eq!(batch.shard_id, "shardId-00000001573689847184-864758bb");
         assert_eq!(batch.start_sequence_number, batch.end_sequence_number);
         assert!(

@@ -62,6 +62,8 @@ pub struct DeadLetter {
     pub first_ms: u64,
     /// approximateArrivalOfLastRecord, in milliseconds since 1970.
     pub last_ms: u64,
+    /// timestamp: when they were given up, in milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 /// What Lambda says of a mapping.

@@ -16,10 +16,6 @@ const PAGE: u32 = 100;
 /// How long a stream keeps its records, in milliseconds (developer guide, Change data capture for DynamoDB Streams: 24 hours).
 const KEPT_MS: u64 = 24 * 3_600_000;
 
-/// How far the clocks may be apart by which a guard was switched on and by which a record came, in milliseconds; times of records are
-/// approximate.
-const CLOCKS_MS: u64 = 60_000;
-
 /// After a page without records, of which a shard may have many before the next one with some.
 const EMPTY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -36,6 +32,8 @@ pub struct GivenUp {
     pub first_ms: Option<u64>,
     /// When the last one came, about; milliseconds since 1970. `None` if nothing tells.
     pub last_ms: Option<u64>,
+    /// When Lambda gave them up; milliseconds since 1970. `None` if nothing tells.
+    pub at_ms: Option<u64>,
 }
 
 /// Where a reading of them stands.
@@ -210,10 +208,9 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         let GivenUp {
             shard, start, end, ..
         } = given_up;
-        let since_ms = guard.guarded_since_ms().unwrap_or_default();
         if given_up
             .last_ms
-            .is_some_and(|last_ms| last_ms + CLOCKS_MS < since_ms)
+            .is_some_and(|last_ms| guard.is_before(last_ms))
         {
             tracing::info!(
                 table = guard.table(),

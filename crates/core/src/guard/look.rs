@@ -1,10 +1,11 @@
 //! A look whether a guard in Lambda watches still: what brings it the records may have been switched off, and nobody tells it.
 
 use crate::Result;
+use crate::clock::rfc3339;
 use crate::guard::settle::Guard;
 use crate::ports::WriteAccess;
 use crate::ports::guard::GuardStore;
-use crate::records::{GuardRecord, Loss, LossKind};
+use crate::records::{GuardRecord, Loss, LossKind, MOST_UNWATCHED_MS};
 
 /// An event source mapping from the guard's stream to the guard function, as Lambda tells of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,6 +99,23 @@ impl FoundMapping {
 }
 
 impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
+    /// Notes a loss if Lambda was so late with records that those before them may be gone: it goes on with the oldest that is in the
+    /// stream, and tells nobody what it has passed. The first of them came at `first_ms`, and Lambda handed them over or gave them up at
+    /// `at_ms`; in milliseconds since 1970.
+    ///
+    /// Errors: those of [`Guard::lose`].
+    pub async fn note_late(&self, guard: &GuardRecord, first_ms: u64, at_ms: u64) -> Result<()> {
+        if first_ms + MOST_UNWATCHED_MS >= at_ms || guard.is_before(first_ms) {
+            return Ok(());
+        }
+        let what = format!(
+            "Lambda came at {} to records that were written at {}, and those before them may have been gone",
+            rfc3339(at_ms),
+            rfc3339(first_ms)
+        );
+        self.lose(guard, LossKind::Trimmed, what).await
+    }
+
     /// Notes that somebody has looked after `guard`, with what may have been missed: in one change of its record. Returns what was missed.
     /// A guard that is another by now has somebody else who looks after it.
     ///

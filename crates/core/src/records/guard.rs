@@ -18,6 +18,9 @@ pub const HOUR_SAMPLES: usize = 5;
 /// The hour between is for clocks and for catching up.
 pub const MOST_UNWATCHED_MS: u64 = 23 * 3_600_000;
 
+/// How far the clocks may be apart by which a guard was switched on and by which a record came, in milliseconds.
+const CLOCKS_MS: u64 = 60_000;
+
 /// Milliseconds of an hour.
 pub const HOUR_MS: u64 = 3_600_000;
 
@@ -168,6 +171,13 @@ impl GuardRecord {
     pub fn guarded_since_ms(&self) -> Option<u64> {
         let lost = self.losses.last().map_or(0, |loss| loss.at_ms + 1);
         self.is_on().then(|| self.since_ms.max(lost))
+    }
+
+    /// Whether what was written until then, in milliseconds since 1970, was so before the guard has watched without a gap: it is counted
+    /// since, or is to be. Times of stream records are approximate, and clocks may be a minute apart.
+    pub fn is_before(&self, written_ms: u64) -> bool {
+        let since_ms = self.guarded_since_ms().unwrap_or_default();
+        written_ms + CLOCKS_MS < since_ms
     }
 
     /// The loss that it is if nobody has looked for longer than [`MOST_UNWATCHED_MS`] until `now_ms`, in milliseconds since 1970.

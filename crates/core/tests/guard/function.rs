@@ -46,6 +46,7 @@ fn given_up(from: u64, to: u64) -> GivenUp {
         end: format!("{to:021}"),
         first_ms: Some(NOW + 1),
         last_ms: Some(NOW + 1),
+        at_ms: None,
     }
 }
 
@@ -149,6 +150,39 @@ fn records_that_came_before_the_guard_has_watched_are_no_loss_if_they_are_gone()
             let (settled, done) = settle(&world, &on, &given_up).await;
             settled.unwrap();
             assert_eq!(done.repaired, 7, "what is left of them is settled");
+            assert_eq!(world.losses().await, losses);
+        });
+    }
+}
+
+/// guarded: Lambda that comes to a shard a day late begins with the oldest record that is left, and tells nobody what it has passed.
+#[test]
+fn guarded_no_more_if_lambda_comes_so_late_that_records_may_be_gone() {
+    for (late_ms, since_ms, losses) in [
+        (MOST_UNWATCHED_MS, 0, &[][..]),
+        (MOST_UNWATCHED_MS + 1, 0, &[LossKind::Trimmed]),
+        // What is as old as that when the guard is switched on was counted.
+        (MOST_UNWATCHED_MS + 1, 120_000, &[]),
+    ] {
+        in_virtual_time(1, async {
+            let world = World::new(Faults::none(1), 30).await;
+            world.stream.add("a", None, 0..30, false);
+            let on = GuardRecord {
+                since_ms: NOW + since_ms,
+                ..switched_on(&world).await
+            };
+            let guard = guard(&world);
+            let at_ms = NOW + late_ms;
+            guard.note_late(&on, NOW, at_ms).await.unwrap();
+            assert_eq!(world.losses().await, losses);
+            let given_up = GivenUp {
+                first_ms: Some(NOW),
+                at_ms: Some(at_ms),
+                ..given_up(5, 14)
+            };
+            let (settled, done) = settle(&world, &on, &given_up).await;
+            settled.unwrap();
+            assert_eq!(done.repaired, 10);
             assert_eq!(world.losses().await, losses);
         });
     }

@@ -240,6 +240,7 @@ impl ModelMapping {
                 last: last.sequence.clone(),
                 first_ms: first.at_ms,
                 last_ms: last.at_ms,
+                at_ms: first.at_ms + self.stream.age(first).as_millis() as u64,
             });
             drop(state);
             self.reach(shard, given_up);

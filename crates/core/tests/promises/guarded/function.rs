@@ -7,6 +7,7 @@ use std::time::Duration;
 use backfill_core::Result;
 use backfill_core::guard::{Found, FoundMapping, GivenUp, Guard};
 use backfill_core::pace::retry::{Until, retry};
+use backfill_core::ports::ReadAccess as _;
 use backfill_core::ports::guard::GuardReader as _;
 use backfill_core::ports::stream::{Brought, StreamRecord};
 use backfill_core::records::{GuardHour, GuardRecord};
@@ -78,6 +79,10 @@ impl Function {
         let Some(record) = self.mine(until).await? else {
             return Ok(None);
         };
+        if let Some(oldest_ms) = records.iter().map(|record| record.at_ms).min() {
+            let now_ms = self.guard.access.now_ms();
+            self.guard.note_late(&record, oldest_ms, now_ms).await?;
+        }
         let records: Vec<Brought> = records.iter().cloned().map(Ok).collect();
         let settled = self.guard.settle(&record, &records, until).await;
         self.done.borrow_mut().add(&settled.total());
@@ -115,6 +120,7 @@ impl Function {
             end: letter.last.clone(),
             first_ms: Some(letter.first_ms),
             last_ms: Some(letter.last_ms),
+            at_ms: Some(letter.at_ms),
         };
         let mut done = GuardHour::default();
         let settled = self
