@@ -37,16 +37,24 @@ pub async fn look(
     };
     let own = guard.spec.fingerprint();
     let fingerprint = fingerprint.unwrap_or(&own);
-    // Of whoever has counted beside the runs.
-    let kept = guard.proof.clone().filter(|_| own == fingerprint);
-    let proof = Proof::later(proof.cloned(), kept);
     let mut blind = Vec::new();
+    let mut proof = proof.cloned();
+    if own == fingerprint {
+        // Of whoever has counted beside the runs, and of all runs.
+        let of_runs = found(last_count(&guard, checkpoints).await, &mut blind).flatten();
+        proof = Proof::later(Proof::later(proof, guard.proof.clone()), of_runs);
+    }
     let seen = match guard.watcher {
         Watcher::Process => of_process(&guard, checkpoints, connection, &mut blind).await,
         Watcher::Function => {
             let counted_ms = proof.as_ref().and_then(|proof| proof.began_ms);
             of_function(&guard, stack, counted_ms, connection, &mut blind).await
         }
+    };
+    // What was noted meanwhile, before it left the queue or the stream, counts.
+    let guard = retry(&until, || checkpoints.guard(table)).await?;
+    let Some(guard) = guard else {
+        return Ok(None);
     };
     let now_ms = now_ms();
     let from_ms = guard.since_ms.max(now_ms.saturating_sub(HOURS_KEPT_MS));
@@ -117,10 +125,7 @@ pub async fn failed(
 }
 
 /// The last count of what is pending for the guard's change, of all runs that made it.
-pub async fn last_proof(
-    guard: &GuardRecord,
-    checkpoints: &CheckpointTable,
-) -> Result<Option<Proof>> {
+async fn last_count(guard: &GuardRecord, checkpoints: &CheckpointTable) -> Result<Option<Proof>> {
     let runs = retry(&Until::after(PATIENCE), || {
         checkpoints.runs_of(guard.table())
     })
@@ -129,7 +134,7 @@ pub async fn last_proof(
     let of_change = runs
         .into_iter()
         .filter(|run| run.spec.fingerprint() == own)
-        .filter_map(|run| run.proof);
+        .filter_map(|run| run.last_count());
     Ok(of_change.fold(None, |last, proof| Proof::later(last, Some(proof))))
 }
 
@@ -231,9 +236,17 @@ fn trouble_of_mapping(guard: &GuardRecord, mapping: Option<&EventSourceMapping>)
                 guard.stream_arn
             ))
         }
-        Some(mapping) if mapping.is_on() => mapping
-            .problem()
-            .map(|problem| format!("Lambda cannot hand records to the guard function: {problem}")),
+        Some(mapping) if mapping.is_on() => {
+            // What the next look will note, in its words.
+            let losses = mapping.found().losses(guard);
+            let loss = losses.into_iter().next().map(|(_, what)| what);
+            let problem = mapping.problem();
+            loss.or_else(|| {
+                problem.map(|problem| {
+                    format!("Lambda cannot bring the guard function its records: {problem}")
+                })
+            })
+        }
         Some(mapping) => Some(format!(
             "its event source mapping {} is {}",
             mapping.uuid, mapping.state

@@ -343,6 +343,7 @@ fn note_conclusion(
         began_ms: count.began_ms,
         at_ms: now_ms(),
     });
+    record.counted = record.proof.as_ref().map(Proof::brief);
     record.revision += 1;
     Ok(())
 }

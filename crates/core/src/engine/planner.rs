@@ -305,6 +305,7 @@ pub(crate) fn new_run(
         ended_ms: None,
         proof: None,
         proven_ms: None,
+        counted: None,
         hold: None,
         hold_looks: 0,
         pause_at: None,
@@ -432,6 +433,9 @@ impl<'a> Continuation<'a> {
         let pass = self.stored.pass + u32::from(new_pass);
         let message = self.message(pass, new_pass);
         let proven_ms = self.stored.last_proven_ms().filter(|_| !over);
+        // One that has found items outlasts the start of another run under its id: they are pending until somebody counts again.
+        let counted = self.stored.last_count();
+        let counted = counted.filter(|counted| !over || counted.remaining > 0);
         let (sessions, earlier_seconds) = self.sessions_before();
         let stored = self.stored;
         let shards = if over {
@@ -473,6 +477,7 @@ impl<'a> Continuation<'a> {
             ..new_run(self.request, self.description, self.owner)
         };
         record.proven_ms = proven_ms;
+        record.counted = counted;
         let owner = self.owner;
         record.change_status(RunStatus::Running, owner)?;
         record.note(owner, "owner", &stored.owner, owner);

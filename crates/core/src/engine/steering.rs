@@ -204,6 +204,7 @@ impl<S: RunStore> Runs<S> {
                 let has_mended = left < before || former.message == TRIED_AGAIN;
                 if has_mended && status == RunStatus::Incomplete {
                     // It counted what is changed now, or what somebody has changed who died of it.
+                    record.counted = record.last_count();
                     record.proof = None;
                 }
             }

@@ -66,6 +66,9 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         until: &Until,
         done: &mut GuardHour,
     ) -> Result<()> {
+        if let (Some(first_ms), Some(at_ms)) = (given_up.first_ms, given_up.at_ms) {
+            self.note_late(guard, first_ms, at_ms).await?;
+        }
         let settled = self.read_again(guard, stream, given_up, until, done).await;
         let is_late = given_up
             .first_ms

@@ -1,7 +1,5 @@
 //! A count that somebody has made beside all runs: it is kept on the record of the table's guard, so that the claim goes by it.
 
-use std::collections::BTreeMap;
-
 use crate::guard::settle::change;
 use crate::ports::guard::GuardStore;
 use crate::records::Proof;
@@ -14,12 +12,7 @@ use crate::{Result, Spec};
 pub async fn keep_count<S: GuardStore>(store: &S, spec: &Spec, proof: &Proof) -> Result<()> {
     let fingerprint = spec.fingerprint();
     // Of the rest the claim needs nothing.
-    let brief = Proof {
-        samples: Vec::new(),
-        lacking: BTreeMap::new(),
-        different: None,
-        ..proof.clone()
-    };
+    let brief = proof.brief();
     let keep = change(store, &spec.table, |guard| {
         if guard.wants(&fingerprint, &brief) {
             guard.proof = Some(brief.clone());

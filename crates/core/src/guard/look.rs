@@ -77,7 +77,7 @@ impl Found {
 impl FoundMapping {
     /// What `guard` may have missed, as this brings it the records now. One that was made anew begins with the oldest record that is
     /// left, and the place of the one before it is gone.
-    pub(super) fn losses(&self, guard: &GuardRecord) -> Vec<(LossKind, String)> {
+    pub fn losses(&self, guard: &GuardRecord) -> Vec<(LossKind, String)> {
         let mut losses = Vec::new();
         let before = guard.mapping.as_ref();
         if let Some(before) = before.filter(|before| **before != self.uuid) {

@@ -185,6 +185,16 @@ impl Proof {
         self.began_ms.unwrap_or(self.at_ms)
     }
 
+    /// The count alone, without what it has found.
+    pub fn brief(&self) -> Proof {
+        Proof {
+            samples: Vec::new(),
+            lacking: BTreeMap::new(),
+            different: None,
+            ..self.clone()
+        }
+    }
+
     /// The one of two counts that began later: it knows of more.
     pub fn later(one: Option<Proof>, other: Option<Proof>) -> Option<Proof> {
         let both = one.into_iter().chain(other);
@@ -298,6 +308,10 @@ pub struct RunRecord {
     /// When a count last came to 0, since the run started over; milliseconds since 1970. It outlasts `proof`, which a new pass takes away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven_ms: Option<u64>,
+    /// The last complete count, whatever became of the run since, without keys: the claim of a guard goes by it. It outlasts `proof` as
+    /// well; `None` if there was none, or if an earlier version has counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Proof>,
     /// What holds the run for now; `None` if nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
@@ -331,6 +345,11 @@ impl RunRecord {
     pub fn is_of_another(&self, identity: &str) -> Option<bool> {
         let own = &self.table_identity;
         (!own.is_empty() && !identity.is_empty()).then(|| own != identity)
+    }
+
+    /// The last complete count, as far as the record says so, without keys.
+    pub fn last_count(&self) -> Option<Proof> {
+        Proof::later(self.counted.clone(), self.proof.as_ref().map(Proof::brief))
     }
 
     /// When a count last came to 0, as far as the record says so; milliseconds since 1970. Records of earlier versions have it in

@@ -157,6 +157,23 @@ fn a_shard_that_was_known_for_long_before_it_is_begun_is_a_loss() {
     }
 }
 
+/// The claim comes back although a shard has no records yet, however often the process begins anew.
+#[test]
+fn a_shard_without_records_that_was_known_for_long_is_a_loss_once() {
+    in_virtual_time(1, async {
+        let world = World::new(Faults::none(1), 0).await;
+        world.stream.add("a", None, 0..0, false);
+        store(&world, "a", None, NOW - MOST_UNWATCHED_MS - 60_000).await;
+        world.follow_for(minutes(1)).await.unwrap();
+        let losses = world.guard().await.losses;
+        assert_eq!(losses.len(), 1);
+        for _ in 0..3 {
+            world.follow_for(minutes(1)).await.unwrap();
+            assert_eq!(world.guard().await.losses, losses);
+        }
+    });
+}
+
 /// guarded: what an earlier process has not settled of a shard is missed if the shard is gone, and nobody else tells of it.
 #[test]
 fn a_shard_that_is_gone_between_two_processes_is_a_loss_once() {

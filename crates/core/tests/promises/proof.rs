@@ -505,13 +505,22 @@ fn proof_that_is_over_names_what_the_guard_has_seen_since() {
             };
             world.store.add_to_guard_hour("stuff", &done).await.unwrap();
         }
-        let (_, told) = dry_run(&world, "told", "").await;
+        let (dry, told) = dry_run(&world, "told", "").await;
         let seen = format!(
             "has seen the old shape written in the hour from {}: 2 items, such as {}; backfill guard status tells more",
             rfc3339(this_hour),
             ModelTable::key(3)
         );
         assert!(told.message.ends_with(&seen), "{}", told.message);
+        // The claim of the guard goes by this count until there is another, though the dry run begins again.
+        let counted = dry.record().await.last_count().unwrap();
+        assert_eq!(counted.remaining, told.remaining);
+        dry.begin("beginning").await;
+        let begun = dry.record().await;
+        assert_eq!(
+            (begun.proof.as_ref(), begun.last_count()),
+            (None, Some(counted))
+        );
     });
 }
 

@@ -43,12 +43,11 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
         ));
     };
     let stack = args.guard.stack_of(&stored)?;
-    let proof = guarded::last_proof(&stored, &checkpoints).await?;
     let looked = guarded::look(
         table,
         stack.as_deref(),
         None,
-        proof.as_ref(),
+        None,
         &checkpoints,
         &connection,
     )

@@ -131,8 +131,8 @@ impl<A: WriteAccess, S: GuardStore, R: StreamReader> Follower<A, S, R> {
         let what =
             format!("shard {shard} was known for 23 hours before its first record was settled");
         self.lose(guard, what).await?;
-        place.stored_ms = now_ms;
-        Ok(())
+        // The next process need not miss it once more.
+        self.store(guard, place, None, false, now_ms).await
     }
 
     /// Notes that records of a shard are gone, and goes on with the oldest that is there.
