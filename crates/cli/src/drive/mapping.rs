@@ -113,8 +113,8 @@ pub async fn of_stack(
     if let Some(drops) = found.drops() {
         let uuid = &found.uuid;
         let why = format!(
-            "event source mapping {uuid} of function {stack}-guard may pass over records with nobody told: {drops}; mend it, or delete \
-             it and deploy the stack again"
+            "event source mapping {uuid} of function {stack}-guard may pass over records with nobody told: {drops}; set that back \
+             with aws lambda update-event-source-mapping --uuid {uuid}"
         );
         return Err(Error::invalid("stack-name", why));
     }
@@ -147,7 +147,9 @@ pub async fn switch(
             Some(now) if now.state == goal => return Ok(()),
             Some(now) => now.state,
             None => {
-                let why = format!("{doing}: it is gone; deploy the stack again");
+                let why = format!(
+                    "{doing}: it is gone; deploy the stack with Guard=false, and then with Guard=true"
+                );
                 return Err(Error::invalid("stack-name", why));
             }
         };

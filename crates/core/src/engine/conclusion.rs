@@ -10,7 +10,7 @@ use crate::engine::verifier::Verification;
 use crate::pace::retry::{PATIENCE, Until, retry};
 use crate::ports::RunStore;
 use crate::ports::guard::GuardReader;
-use crate::records::{GuardHour, GuardRecord, Owner, Proof, RunRecord, RunStatus, SummedPasses};
+use crate::records::{GuardHour, Owner, Proof, RunRecord, RunStatus, SummedPasses};
 use crate::{Error, ErrorKind, Key, Result};
 
 /// How a pass ended: the answer to `conclude`.
@@ -112,7 +112,7 @@ impl<S: RunStore + GuardReader> Runs<S> {
         let mut consequence = what_follows(&record, verification, proven);
         let status = consequence.status;
         if let Some(proven) = proven {
-            consequence.message += &self.suspicion(&record, proven).await;
+            consequence.message += &self.suspicion(&record.spec.table, proven).await;
         }
         note_conclusion(&mut record, consequence, owner, verification)?;
         self.save(&record).await?;
@@ -124,31 +124,15 @@ impl<S: RunStore + GuardReader> Runs<S> {
 
 impl<S: RunStore + GuardReader> Runs<S> {
     /// What the guard of the table knows of who has written the old shape since an earlier count came to 0, as the end of a sentence:
-    /// times and sample keys, which a stream tells. Empty without a guard of the same change, and if its records cannot be read: nothing
-    /// hangs on it.
-    async fn suspicion(&self, record: &RunRecord, proven_ms: u64) -> String {
-        let table = &record.spec.table;
+    /// times and sample keys, which a stream tells. Empty if it has seen nobody, and if its records cannot be read: nothing hangs on it.
+    async fn suspicion(&self, table: &str, proven_ms: u64) -> String {
         let until = Until::after(PATIENCE);
-        let read = async {
-            let guard = retry(&until, || self.store.guard(table)).await?;
-            let guard = guard.filter(|guard| guard.spec.fingerprint() == record.fingerprint);
-            let hours = match &guard {
-                Some(_) => retry(&until, || self.store.guard_hours(table, proven_ms)).await?,
-                None => Vec::new(),
-            };
-            Ok::<_, Error>(guard.map(|guard| suspicion(&guard, &hours)))
-        };
-        match read.await {
-            Ok(said) => said.unwrap_or_default(),
-            Err(error) => {
-                tracing::warn!(
-                    table,
-                    "cannot see what the guard knows of who writes the old shape: {}",
-                    error.report()
-                );
-                String::new()
-            }
-        }
+        let hours = retry(&until, || self.store.guard_hours(table, proven_ms)).await;
+        let hours = hours.inspect_err(|error| {
+            let why = error.report();
+            tracing::warn!(table, "cannot see what the guard has seen: {why}");
+        });
+        suspicion(&hours.unwrap_or_default())
     }
 }
 
@@ -176,25 +160,18 @@ impl<S: RunStore> Runs<S> {
 /// The hours of a guard's suspicion that are named at most, the latest ones.
 const MOST_HOURS: usize = 3;
 
-/// What a guard has seen in these hours of who writes the old shape, as the end of a sentence.
-fn suspicion(guard: &GuardRecord, hours: &[GuardHour]) -> String {
+/// What a guard has seen in these hours of who writes the old shape, as the end of a sentence; empty if it has seen nobody.
+fn suspicion(hours: &[GuardHour]) -> String {
     let written = |hour: &&GuardHour| hour.repaired + hour.raced + hour.vanished + hour.failed > 0;
-    let seen: Vec<String> = hours
-        .iter()
-        .rev()
-        .filter(written)
-        .take(MOST_HOURS)
-        .map(in_an_hour)
-        .collect();
-    let since = match guard.off_ms {
-        None => format!("on since {}", rfc3339(guard.since_ms)),
-        Some(off_ms) => format!("off since {}", rfc3339(off_ms)),
-    };
-    let seen = match seen.is_empty() {
-        true => "has seen nobody write the old shape since".to_owned(),
-        false => format!("has seen the old shape written {}", seen.join("; ")),
-    };
-    format!("; the table's guard ({since}) {seen}; backfill guard status tells more")
+    let seen = hours.iter().rev().filter(written);
+    let seen: Vec<String> = seen.take(MOST_HOURS).map(in_an_hour).collect();
+    match seen.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; the table's guard has seen the old shape written {}; backfill guard status tells more",
+            seen.join("; ")
+        ),
+    }
 }
 
 /// What a guard has seen in an hour, for a person.

@@ -5,10 +5,9 @@ use std::time::Duration;
 use backfill_core::clock::rfc3339;
 use backfill_core::engine::conclusion::{Conclusion, ConclusionStatus};
 use backfill_core::engine::verifier::{Lacking, VerifyRequest};
-use backfill_core::guard::SwitchOn;
 use backfill_core::ports::guard::GuardStore as _;
-use backfill_core::ports::{CheckpointReader as _, LookBy, ReadAccess as _};
-use backfill_core::records::{GuardHour, HOUR_MS, Owner, RunStatus, Watcher};
+use backfill_core::ports::{CheckpointReader as _, LookBy};
+use backfill_core::records::{GuardHour, HOUR_MS, Owner, RunStatus};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::snapshot;
 use backfill_core::{ErrorKind, Request};
@@ -480,20 +479,6 @@ fn proof_that_is_over_names_what_the_guard_has_seen_since() {
             "{}",
             unguarded.message
         );
-
-        let on = SwitchOn {
-            spec: world.request.spec.clone(),
-            keys: world.table.describe("stuff").await.unwrap().keys,
-            stream_arn: "arn:of:the:stream".into(),
-            watcher: Watcher::Function,
-            stack: Some("orders".into()),
-            mapping: None,
-            by: "a test".into(),
-        };
-        on.begin(&world.store, || proven_ms).await.unwrap();
-        let (_, quiet) = dry_run(&world, "quiet", "").await;
-        let seen = "has seen nobody write the old shape since; backfill guard status tells more";
-        assert!(quiet.message.ends_with(seen), "{}", quiet.message);
 
         let this_hour = proven_ms - proven_ms % HOUR_MS;
         for (start_ms, repaired, id) in [(this_hour - HOUR_MS, 7, 1), (this_hour, 2, 3)] {
