@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// First upper bound of the random wait before trying again.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -153,15 +153,24 @@ where
     let mut backoff = Backoff::new();
     loop {
         match attempt().await {
-            Err(error) if error.kind().is_retryable() && !until.is_over() => {
-                tracing::debug!(error = %error, "trying again");
-                tokio::select! {
-                    () = sleep(backoff.next()) => {}
-                    () = until.stop.cancelled() => return Err(error),
-                }
-            }
+            Err(error) => wait_after(error, until, &mut backoff).await?,
             result => return result,
         }
+    }
+}
+
+/// Waits before the next attempt.
+///
+/// Errors: this one, if there is to be no other attempt.
+// Apart from `retry`, of which the functions have a copy for each call that is made so.
+async fn wait_after(error: Error, until: &Until, backoff: &mut Backoff) -> Result<()> {
+    if !error.kind().is_retryable() || until.is_over() {
+        return Err(error);
+    }
+    tracing::debug!(error = %error, "trying again");
+    tokio::select! {
+        () = sleep(backoff.next()) => Ok(()),
+        () = until.stop.cancelled() => Err(error),
     }
 }
 
