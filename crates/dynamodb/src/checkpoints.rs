@@ -26,6 +26,7 @@ mod writes;
 
 pub use self::form::ListedRun;
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use backfill_core::pace::retry::{Until, retry};
@@ -46,9 +47,9 @@ use crate::failure::failure;
 use crate::onward::Onward;
 use crate::send::{Call, ProvideErrorMetadata as _, SdkError, Sender};
 use form::{
-    COPY, COUNT, EXHAUSTED, PASS, RUN, copy_place, count_place, exhausted_key, history_key,
+    COPY, COUNT, EXHAUSTED, PASS, Part, RUN, copy_place, count_place, exhausted_key, history_key,
     history_prefix, key, names, of_run, pass_of, read_part, read_record, read_run, rejected_prefix,
-    segment_key, segment_prefix, values,
+    segment_key, segment_prefix,
 };
 
 /// How long a newly created checkpoint table may take to become ACTIVE.
@@ -236,22 +237,18 @@ impl CheckpointTable {
         Ok(self.call("reading", &get).await?.item)
     }
 
-    /// One page of the records in a place whose name begins like this.
+    /// One page of a part of the records.
     async fn page(
         &self,
-        place: &str,
-        prefix: &str,
+        part: &Part,
         select: Option<&str>,
         after: Option<&Key>,
     ) -> Result<Queried> {
         let query = Query {
             table_name: &self.name,
-            key_condition_expression: "run_id = :run AND begins_with(#record, :prefix)",
+            key_condition_expression: Part::CONDITION,
             expression_attribute_names: Some(&names(["record"])),
-            expression_attribute_values: Some(&values([
-                ("run", Value::S(place.into())),
-                ("prefix", Value::S(prefix.into())),
-            ])),
+            expression_attribute_values: Some(&part.values()),
             consistent_read: true,
             select,
             exclusive_start_key: after,
@@ -260,33 +257,45 @@ impl CheckpointTable {
         self.call("reading", &query).await
     }
 
-    /// Hands every page of the records in a place whose name begins like this to `each`. A page is tried again until then, or not at
-    /// all: then that is for the caller to do.
+    /// Hands every page of a part of the records to `each`, until that breaks off. A page is tried again until then, or not at all: then
+    /// that is for the caller to do.
     ///
     /// Errors: those of Query and of `each`; `Internal` if the pages do not go on.
+    // It knows no kind of record: there would be a copy of it for each of them in the functions.
     async fn pages(
         &self,
-        (place, prefix): (&str, &str),
+        part: &Part,
         select: Option<&str>,
         until: Option<&Until>,
-        mut each: impl FnMut(Queried) -> Result<()>,
+        each: &mut (dyn FnMut(Queried) -> Result<ControlFlow<()>> + Send),
     ) -> Result<()> {
         let mut onward = Onward::default();
         let mut after = None;
         loop {
-            let read = || self.page(place, prefix, select, after.as_ref());
+            let read = || self.page(part, select, after.as_ref());
             let mut page = match until {
                 Some(until) => retry(until, read).await?,
                 None => read().await?,
             };
             let next = page.last_evaluated_key.take();
-            each(page)?;
+            let goes_on = each(page)?;
             onward.check(&self.reading(), after.as_ref(), next.as_ref())?;
             after = next;
-            if after.is_none() {
+            if after.is_none() || goes_on.is_break() {
                 return Ok(());
             }
         }
+    }
+
+    /// All items of a part of the records, in the order of their names.
+    async fn items(&self, part: &Part) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        let mut keep = |page: Queried| {
+            items.extend(page.items.unwrap_or_default());
+            Ok(ControlFlow::Continue(()))
+        };
+        self.pages(part, None, None, &mut keep).await?;
+        Ok(items)
     }
 
     /// The history of one pass under one shard since then, as far as the latest buckets of it fit into one page.
@@ -300,17 +309,12 @@ impl CheckpointTable {
         from_ms: u64,
     ) -> Result<Vec<HistoryBucket>> {
         let place = place(&run.run_id, run.shards, shard);
-        // Behind the digits of every time.
-        let end = format!("{}~", history_prefix(pass));
+        let part = Part::since(place, &history_prefix(pass), history_key(pass, from_ms));
         let query = Query {
             table_name: &self.name,
-            key_condition_expression: "run_id = :run AND #record BETWEEN :from AND :to",
+            key_condition_expression: Part::CONDITION,
             expression_attribute_names: Some(&names(["record"])),
-            expression_attribute_values: Some(&values([
-                ("run", Value::S(place)),
-                ("from", Value::S(history_key(pass, from_ms))),
-                ("to", Value::S(end)),
-            ])),
+            expression_attribute_values: Some(&part.values()),
             scan_index_forward: Some(false),
             ..Query::default()
         };
@@ -329,16 +333,10 @@ impl CheckpointTable {
         prefix: &str,
     ) -> Result<Vec<T>> {
         let place = place(&run.run_id, run.shards, shard);
-        let mut records = Vec::new();
-        let keep = |page: Queried| {
-            for attributes in page.items.unwrap_or_default() {
-                let attributes = of_run(&run.run_id, attributes);
-                records.push(read_part(&self.name, run, attributes)?);
-            }
-            Ok(())
-        };
-        self.pages((&place, prefix), None, None, keep).await?;
-        Ok(records)
+        let items = self.items(&Part::of(place, prefix)).await?.into_iter();
+        items
+            .map(|item| read_part(&self.name, run, of_run(&run.run_id, item)))
+            .collect()
     }
 }
 
@@ -395,15 +393,13 @@ impl CheckpointReader for CheckpointTable {
     }
 
     async fn latest_pass(&self, run: &RunRecord, shard: u32) -> Result<Option<u32>> {
+        let part = Part::of(place(&run.run_id, run.shards, shard), PASS);
         let query = Query {
             table_name: &self.name,
-            key_condition_expression: "run_id = :run AND begins_with(#record, :prefix)",
+            key_condition_expression: Part::CONDITION,
             projection_expression: Some("#record"),
             expression_attribute_names: Some(&names(["record"])),
-            expression_attribute_values: Some(&values([
-                ("run", Value::S(place(&run.run_id, run.shards, shard))),
-                ("prefix", Value::S(PASS.into())),
-            ])),
+            expression_attribute_values: Some(&part.values()),
             consistent_read: true,
             scan_index_forward: Some(false),
             limit: Some(1),
@@ -433,14 +429,13 @@ impl CheckpointReader for CheckpointTable {
 
     async fn rejected_count(&self, run: &RunRecord, pass: u32, shard: u32) -> Result<u64> {
         let place = place(&run.run_id, run.shards, shard);
-        let prefix = rejected_prefix(pass);
         let mut count = 0;
-        let add = |page: Queried| {
+        let mut add = |page: Queried| {
             count += page.count.unwrap_or(0);
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         };
-        let of_pass = (place.as_str(), prefix.as_str());
-        self.pages(of_pass, Some("COUNT"), None, add).await?;
+        let of_pass = Part::of(place, &rejected_prefix(pass));
+        self.pages(&of_pass, Some("COUNT"), None, &mut add).await?;
         Ok(count)
     }
 

@@ -19,7 +19,7 @@ pub(crate) const STATEMENT_CONDITION_FAILED: &str = "ConditionalCheckFailed";
 pub(crate) const LEAST_UNITS: f64 = 1.0;
 
 /// What is kept of an item that a failed condition brings along.
-pub(crate) trait Found: DeserializeOwned {
+pub(crate) trait Found: DeserializeOwned + Send {
     /// Bytes of the item.
     fn bytes(&self) -> u64;
 

@@ -49,7 +49,7 @@ pub trait Call: Serialize {
     /// The operation's name, as in "Scan".
     const OPERATION: &'static str;
     /// What the service answers.
-    type Answer: DeserializeOwned;
+    type Answer: DeserializeOwned + Send;
 
     /// What is sent: the input as JSON.
     fn body(&self) -> serde_json::Result<Vec<u8>> {
@@ -106,6 +106,9 @@ struct Message<'a> {
     body: Bytes,
 }
 
+/// Reads what is answered, and keeps it.
+type ReadAnswer<'a> = &'a mut (dyn FnMut(&str) -> serde_json::Result<()> + Send);
+
 /// Sends calls that read, and has no way to send others.
 #[derive(Debug, Clone)]
 pub struct ReadSender(Sender);
@@ -128,7 +131,7 @@ impl ReadSender {
     }
 
     /// Asks for what is at a path, as [`Sender::get`] does, with these parameters of the query.
-    pub async fn get<A: DeserializeOwned>(
+    pub async fn get<A: DeserializeOwned + Send>(
         &self,
         path: &str,
         query: &[(&str, &str)],
@@ -207,17 +210,17 @@ impl Sender {
             headers: &[("content-type", CONTENT_TYPE), ("x-amz-target", &target)],
             body: body.into(),
         };
-        self.send(&message, C::read_quickly).await
+        self.answer(&message, C::read_quickly).await
     }
 
     /// Asks for what is at a path of a service that speaks JSON over REST, such as `2016-08-19/account-settings/`, as
     /// [`Sender::call`] does.
-    pub async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, SdkError> {
+    pub async fn get<A: DeserializeOwned + Send>(&self, path: &str) -> Result<A, SdkError> {
         self.rest("GET", path, &[], Bytes::new()).await
     }
 
     /// Changes what is at such a path to this, as [`Sender::call`] does.
-    pub(crate) async fn put<A: DeserializeOwned>(
+    pub(crate) async fn put<A: DeserializeOwned + Send>(
         &self,
         path: &str,
         change: &impl Serialize,
@@ -226,7 +229,7 @@ impl Sender {
         self.rest("PUT", path, &[], body.into()).await
     }
 
-    async fn rest<A: DeserializeOwned>(
+    async fn rest<A: DeserializeOwned + Send>(
         &self,
         method: &'static str,
         path: &str,
@@ -245,22 +248,36 @@ impl Sender {
             headers,
             body,
         };
-        self.send(&message, |_| None).await
+        self.answer(&message, |_| None).await
     }
 
-    async fn send<A: DeserializeOwned>(
+    async fn answer<A: DeserializeOwned + Send>(
         &self,
         message: &Message<'_>,
         read_quickly: fn(&str) -> Option<A>,
     ) -> Result<A, SdkError> {
+        let mut answer = None;
+        let mut read = |text: &str| {
+            answer = Some(match read_quickly(text) {
+                Some(answer) => answer,
+                None => serde_json::from_str(text)?,
+            });
+            Ok(())
+        };
+        self.send(message, &mut read).await?;
+        Ok(answer.expect("what is answered was read"))
+    }
+
+    // It knows no kind of answer: there would be a copy of all that follows for each of them in the functions.
+    async fn send(&self, message: &Message<'_>, read: ReadAnswer<'_>) -> Result<(), SdkError> {
         let mut is_second = false;
         loop {
             let begin = Instant::now();
             let mut number = None;
-            let attempt = self.attempt(message, read_quickly, begin, &mut number);
+            let attempt = self.attempt(message, &mut *read, begin, &mut number);
             let limit = self.connection.call_timeout();
             let error = match tokio::time::timeout(limit, attempt).await {
-                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
                 Err(_) if number.is_none() => SdkError::construction_failure(Error::new(
                     ErrorKind::Unavailable,
@@ -330,13 +347,13 @@ impl Sender {
         true
     }
 
-    async fn attempt<A: DeserializeOwned>(
+    async fn attempt(
         &self,
         message: &Message<'_>,
-        read_quickly: fn(&str) -> Option<A>,
+        read: ReadAnswer<'_>,
         begin: Instant,
         number: &mut Option<u64>,
-    ) -> Result<A, SdkError> {
+    ) -> Result<(), SdkError> {
         let access = self
             .connection
             .access()
@@ -388,16 +405,13 @@ impl Sender {
             true => troubled(What::CutShort),
             false => misshapen(),
         })?;
-        let answer = match read_quickly(text) {
-            Some(answer) => answer,
-            None => serde_json::from_str(text).map_err(|error| match error.classify() {
-                Category::Eof if !text.is_empty() => troubled(What::CutShort),
-                Category::Data => troubled(What::Misshapen),
-                _ => misshapen(),
-            })?,
-        };
+        read(text).map_err(|error| match error.classify() {
+            Category::Eof if !text.is_empty() => troubled(What::CutShort),
+            Category::Data => troubled(What::Misshapen),
+            _ => misshapen(),
+        })?;
         self.connection.is_answered(self.calls(message));
-        Ok(answer)
+        Ok(())
     }
 
     fn request(

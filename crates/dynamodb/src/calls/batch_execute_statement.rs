@@ -23,7 +23,7 @@ pub(crate) struct BatchExecuteStatement<'a, I> {
     pub(crate) found: PhantomData<fn() -> I>,
 }
 
-impl<I: DeserializeOwned> Call for BatchExecuteStatement<'_, I> {
+impl<I: DeserializeOwned + Send> Call for BatchExecuteStatement<'_, I> {
     const OPERATION: &'static str = "BatchExecuteStatement";
     type Answer = BatchExecuted<I>;
 

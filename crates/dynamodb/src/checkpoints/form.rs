@@ -27,7 +27,38 @@ pub struct ListedRun {
     pub table: String,
 }
 
-/// Where that note lies: under a partition key of its own, so that a role can allow to write it and nothing else.
+/// The records in one place whose names lie between two.
+pub(super) struct Part {
+    place: String,
+    from: String,
+    to: String,
+}
+
+impl Part {
+    /// The condition of a Query for it; the values are [`Part::values`].
+    pub(super) const CONDITION: &str = "run_id = :place AND #record BETWEEN :from AND :to";
+
+    /// Those whose names begin like this.
+    pub(super) fn of(place: String, prefix: &str) -> Part {
+        Part::since(place, prefix, prefix.to_owned())
+    }
+
+    /// Those whose names begin like this, from one of them on.
+    pub(super) fn since(place: String, prefix: &str, from: String) -> Part {
+        // Behind every character that a name has.
+        let to = format!("{prefix}~");
+        Part { place, from, to }
+    }
+
+    /// What the condition asks for.
+    pub(super) fn values(&self) -> Item {
+        let Part { place, from, to } = self;
+        let named = [("place", place), ("from", from), ("to", to)];
+        values(named.map(|(name, text)| (name, Value::S(text.clone()))))
+    }
+}
+
+/// Where the count note of a run lies: under a partition key of its own, so that a role can allow to write it and nothing else.
 pub(super) fn count_place(run_id: &str) -> String {
     format!("{run_id}#count")
 }
@@ -150,12 +181,26 @@ pub(super) fn to_attributes<T: Serialize>(record: &T) -> Item {
 /// Reads a record of this table, of this layout version at most.
 ///
 /// Errors: `Internal` naming the record, if this version has not written it.
+// Everything that does not depend on the kind of record is elsewhere: there is a copy of this for each of them in the functions.
 pub(super) fn read_record<T: DeserializeOwned>(
     table: &str,
     attributes: Item,
     latest: u32,
 ) -> Result<T> {
-    let name = match (attributes.get("run_id"), attributes.get("record")) {
+    let name = name_of_record(&attributes);
+    let json = json_of_record(attributes, latest).map_err(|why| unreadable(table, &name, &why))?;
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let why = match error.path().to_string().as_str() {
+            "." => error.inner().to_string(),
+            field => format!("{field}: {}", error.inner()),
+        };
+        unreadable(table, &name, &why)
+    })
+}
+
+/// Which record it is, for a person.
+fn name_of_record(attributes: &Item) -> String {
+    match (attributes.get("run_id"), attributes.get("record")) {
         (Some(Value::S(place)), Some(Value::S(record))) => {
             match place.strip_prefix(places::GUARDS) {
                 Some(table) => format!("{record} of the guard of table {table}"),
@@ -163,31 +208,27 @@ pub(super) fn read_record<T: DeserializeOwned>(
             }
         }
         _ => "without a name".into(),
-    };
-    let wrong = |why: String| {
-        Error::new(
-            ErrorKind::Internal,
-            format!(
-                "checkpoint table {table}: record {name} was not written by this version of backfill: {why}"
-            ),
-        )
-    };
+    }
+}
+
+/// The fields of a record, or why it is none of this layout version at most.
+fn json_of_record(attributes: Item, latest: u32) -> std::result::Result<Json, String> {
     if !(VERSION..=latest).any(|known| attributes.get("version") == Some(&number(known))) {
-        let expected = match latest {
+        return Err(match latest {
             VERSION => format!("expected version {VERSION}"),
             latest => format!("expected version {VERSION} to {latest}"),
-        };
-        return Err(wrong(expected));
+        });
     }
-    let json = value_to_json(Value::M(attributes))
-        .ok_or_else(|| wrong("it holds a set or binary value".into()))?;
-    serde_path_to_error::deserialize(json).map_err(|error| {
-        let path = error.path().to_string();
-        match path.as_str() {
-            "." => wrong(error.inner().to_string()),
-            field => wrong(format!("{field}: {}", error.inner())),
-        }
-    })
+    value_to_json(Value::M(attributes)).ok_or_else(|| "it holds a set or binary value".into())
+}
+
+fn unreadable(table: &str, name: &str, why: &str) -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        format!(
+            "checkpoint table {table}: record {name} was not written by this version of backfill: {why}"
+        ),
+    )
 }
 
 /// Reads a record that belongs to a run, and refuses a damaged one ([`OfRun::check`]).

@@ -7,6 +7,7 @@
 //! | `#guard:stuff` | `failed#<digest>`     | a [`GuardFailed`] item, by the digest of its key |
 //! | `#guard:stuff` | `shard#<shard id>`    | a [`ShardPosition`] |
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use backfill_core::ports::guard::{GuardReader, GuardStore};
@@ -14,18 +15,14 @@ use backfill_core::records::places::{FAILED, GUARD, HOUR, SHARD, guard_place};
 use backfill_core::records::{
     GuardFailed, GuardHour, GuardRecord, HOUR_MS, HOUR_SAMPLES, ShardPosition, VERSION,
 };
-use backfill_core::{Error, ErrorKind, Item, Key, Result, Value};
-use serde::de::DeserializeOwned;
+use backfill_core::{Error, ErrorKind, Item, Result, Value};
 
 use super::CheckpointTable;
 use super::form::{
-    digest, expires_after, expires_at, key, names, number, read_record, to_attribute,
+    Part, digest, expires_after, expires_at, key, names, number, read_record, to_attribute,
     to_attributes, values,
 };
-use crate::calls::{
-    ALL_OLD, CONDITION_FAILED, ConditionFailed, PutItem, Queried, Query, UpdateItem,
-};
-use crate::onward::Onward;
+use crate::calls::{ALL_OLD, CONDITION_FAILED, ConditionFailed, PutItem, Queried, UpdateItem};
 use crate::send::{ProvideErrorMetadata as _, details};
 
 /// How long the counts of an hour are kept: they tell when an old writer wrote.
@@ -44,26 +41,42 @@ impl GuardReader for CheckpointTable {
     }
 
     async fn guard_hours(&self, table: &str, from_ms: u64) -> Result<Vec<GuardHour>> {
-        // Behind the digits of every time.
-        let end = format!("{HOUR}~");
-        let range = (hour_name(from_ms), end);
-        let mut hours: Vec<GuardHour> = self.of_guard(table, range, |_| true, usize::MAX).await?;
-        for hour in &mut hours {
+        let part = Part::since(guard_place(table), HOUR, hour_name(from_ms));
+        let items = self.items(&part).await?.into_iter();
+        let read = |item| {
+            let mut hour: GuardHour = read_record(&self.name, item, VERSION)?;
             hour.samples.truncate(HOUR_SAMPLES);
-        }
-        Ok(hours)
+            Ok(hour)
+        };
+        items.map(read).collect()
     }
 
     async fn guard_failed(&self, table: &str, from_ms: u64, most: u32) -> Result<Vec<GuardFailed>> {
-        let range = (FAILED.to_owned(), format!("{FAILED}~"));
-        let is_asked_for = |failed: &GuardFailed| failed.at_ms >= from_ms;
-        self.of_guard(table, range, is_asked_for, most as usize)
-            .await
+        let mut found = Vec::new();
+        let mut keep = |page: Queried| {
+            for item in page.items.unwrap_or_default() {
+                let failed: GuardFailed = read_record(&self.name, item, VERSION)?;
+                if failed.at_ms >= from_ms {
+                    found.push(failed);
+                }
+            }
+            Ok(match found.len() < most as usize {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        };
+        let part = Part::of(guard_place(table), FAILED);
+        self.pages(&part, None, None, &mut keep).await?;
+        found.truncate(most as usize);
+        Ok(found)
     }
 
     async fn positions(&self, table: &str) -> Result<Vec<ShardPosition>> {
-        let range = (SHARD.to_owned(), format!("{SHARD}~"));
-        self.of_guard(table, range, |_| true, usize::MAX).await
+        let part = Part::of(guard_place(table), SHARD);
+        let items = self.items(&part).await?.into_iter();
+        items
+            .map(|item| read_record(&self.name, item, VERSION))
+            .collect()
     }
 }
 
@@ -189,48 +202,6 @@ impl CheckpointTable {
                 guard.table()
             ),
         ))
-    }
-
-    /// The records of a guard whose names are between these and for which this holds, in the order of their names, at most so many.
-    async fn of_guard<T: DeserializeOwned>(
-        &self,
-        table: &str,
-        (from, to): (String, String),
-        is_asked_for: impl Fn(&T) -> bool,
-        most: usize,
-    ) -> Result<Vec<T>> {
-        let names = names(["record"]);
-        let values = values([
-            ("guard", Value::S(guard_place(table))),
-            ("from", Value::S(from)),
-            ("to", Value::S(to)),
-        ]);
-        let mut onward = Onward::default();
-        let (mut records, mut after) = (Vec::new(), None::<Key>);
-        loop {
-            let query = Query {
-                table_name: &self.name,
-                key_condition_expression: "run_id = :guard AND #record BETWEEN :from AND :to",
-                expression_attribute_names: Some(&names),
-                expression_attribute_values: Some(&values),
-                consistent_read: true,
-                exclusive_start_key: after.as_ref(),
-                ..Query::default()
-            };
-            let page: Queried = self.call("reading", &query).await?;
-            for attributes in page.items.unwrap_or_default() {
-                let record = read_record(&self.name, attributes, VERSION)?;
-                if records.len() < most && is_asked_for(&record) {
-                    records.push(record);
-                }
-            }
-            let next = page.last_evaluated_key;
-            onward.check(&self.reading(), after.as_ref(), next.as_ref())?;
-            after = next;
-            if after.is_none() || records.len() >= most {
-                return Ok(records);
-            }
-        }
     }
 
     /// Adds counts to an hour, and sample keys if that is asked for and there is room.

@@ -7,6 +7,7 @@
 //! A run is put there before its record is saved as running. So each run that was begun or resumed by this version is listed;
 //! and what is listed and has no record is no run.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use backfill_core::pace::retry::{PATIENCE, Until, retry, retry_each};
@@ -16,7 +17,7 @@ use backfill_core::records::places::LISTED;
 use backfill_core::{Item, Key, Result, Value};
 
 use super::CheckpointTable;
-use super::form::{ListedRun, RUN, expires_at, key, names, read_run, values};
+use super::form::{ListedRun, Part, RUN, expires_at, key, names, read_run, values};
 use crate::calls::{CONDITION_FAILED, PutItem, Queried, Scan};
 use crate::onward::Onward;
 use crate::send::ProvideErrorMetadata as _;
@@ -74,7 +75,7 @@ impl CheckpointTable {
     pub async fn listed(&self) -> Result<Vec<ListedRun>> {
         let until = Until::after(PATIENCE);
         let mut listed = Vec::new();
-        let keep = |page: Queried| {
+        let mut keep = |page: Queried| {
             for item in page.items.unwrap_or_default() {
                 if let (Some(Value::S(name)), Some(Value::S(table))) =
                     (item.get("record"), item.get("table"))
@@ -86,10 +87,10 @@ impl CheckpointTable {
                     });
                 }
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         };
-        let list = (LIST, LISTED);
-        self.pages(list, None, Some(&until), keep).await?;
+        let list = Part::of(LIST.to_owned(), LISTED);
+        self.pages(&list, None, Some(&until), &mut keep).await?;
         Ok(listed)
     }
 

@@ -14,9 +14,8 @@ use backfill_core::records::{BlockSum, Counters, FullBlocks, RunRecord, VERSION}
 use backfill_core::{Error, ErrorKind, Item, Result, Value};
 
 use super::CheckpointTable;
-use super::form::{expires_at, full_key, key, names, number, sums_key, sums_prefix, values};
-use crate::calls::{CONDITION_FAILED, PutItem, Queried, Query, UpdateItem};
-use crate::onward::Onward;
+use super::form::{Part, expires_at, full_key, key, names, number, sums_key, sums_prefix, values};
+use crate::calls::{CONDITION_FAILED, PutItem, UpdateItem};
 use crate::send::ProvideErrorMetadata as _;
 
 /// Counters by their attributes.
@@ -200,39 +199,9 @@ impl CheckpointTable {
         from: u32,
     ) -> Result<Vec<BlockSum>> {
         let place = run.place_of_sums(shard);
-        // Behind the digits of every block.
-        let end = format!("{}~", sums_prefix(pass));
-        let mut sums = Vec::new();
-        let mut onward = Onward::default();
-        let mut after = None;
-        loop {
-            let query = Query {
-                table_name: &self.name,
-                key_condition_expression: "run_id = :run AND #record BETWEEN :from AND :to",
-                expression_attribute_names: Some(&names(["record"])),
-                expression_attribute_values: Some(&values([
-                    ("run", Value::S(place.clone())),
-                    ("from", Value::S(sums_key(pass, from))),
-                    ("to", Value::S(end.clone())),
-                ])),
-                consistent_read: true,
-                exclusive_start_key: after.as_ref(),
-                ..Query::default()
-            };
-            let page: Queried = self.call("reading", &query).await?;
-            for item in page.items.unwrap_or_default() {
-                sums.push(read(&self.name, item)?);
-            }
-            onward.check(
-                &self.reading(),
-                after.as_ref(),
-                page.last_evaluated_key.as_ref(),
-            )?;
-            after = page.last_evaluated_key;
-            if after.is_none() {
-                return Ok(sums);
-            }
-        }
+        let part = Part::since(place, &sums_prefix(pass), sums_key(pass, from));
+        let items = self.items(&part).await?.into_iter();
+        items.map(|item| read(&self.name, item)).collect()
     }
 
     /// Adds to the sum of a block, unless one of these segments is in there.
