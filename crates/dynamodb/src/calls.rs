@@ -15,6 +15,7 @@ mod describe_table;
 mod describe_time_to_live;
 mod event_source_mapping;
 mod get_event_source_mapping;
+mod get_function_environment;
 mod get_item;
 mod get_metric_statistics;
 mod get_queue_attributes;
@@ -49,13 +50,14 @@ pub use event_source_mapping::{
     EventSourceMapping, function_name, is_same_function, stack_of_guard,
 };
 pub use get_event_source_mapping::get_event_source_mapping;
+pub use get_function_environment::get_function_environment;
 pub(crate) use get_item::GetItem;
 pub use get_metric_statistics::{Dimension, GetMetricStatistics, MetricStatistics};
 pub use get_queue_attributes::{GetQueueAttributes, QueueAttributes};
 pub use get_queue_url::{GetQueueUrl, QueueUrl};
 pub(crate) use get_records::GetRecords;
 pub(crate) use get_shard_iterator::GetShardIterator;
-pub use list_event_source_mappings::list_event_source_mappings;
+pub use list_event_source_mappings::{found_mapping, list_event_source_mappings, unread};
 pub use list_tags_of_resource::{Tag, list_tags};
 pub(crate) use put_item::PutItem;
 pub use query::{Queried, Query};

@@ -7,7 +7,7 @@
 use backfill_core::change::SharedChange;
 use backfill_core::clock::{ms_of_rfc3339, now_ms};
 use backfill_core::engine::metrics::{GuardFigures, report_look};
-use backfill_core::guard::{Found, GivenUp, Guard, refuse_unfit};
+use backfill_core::guard::{Found, FoundMapping, GivenUp, Guard, refuse_unfit};
 use backfill_core::pace::retry::{Until, retry};
 use backfill_core::ports::guard::GuardReader as _;
 use backfill_core::ports::stream::{Brought, sequence_of};
@@ -15,7 +15,7 @@ use backfill_core::records::{GuardHour, GuardRecord, Loss, LossKind, Watcher};
 use backfill_core::request::parse_strictly;
 use backfill_core::{Error, Result, printable};
 use backfill_dynamodb::calls::{
-    EventSourceMapping, is_same_function, list_event_source_mappings, stack_of_guard,
+    found_mapping, is_same_function, list_event_source_mappings, stack_of_guard,
 };
 use backfill_dynamodb::send::{LAMBDA, ReadSender, Sender};
 use backfill_dynamodb::stream::record_of;
@@ -313,9 +313,6 @@ impl<'a> Watch<'a> {
                 return self.guard.lose(guard, LossKind::Dropped, what).await;
             }
         };
-        if batch.stream_arn != guard.stream_arn {
-            return self.of_another_stream(guard, &batch.stream_arn).await;
-        }
         let arrived = |at: &Option<String>| at.as_deref().and_then(ms_of_rfc3339);
         let given_up = GivenUp {
             first_ms: arrived(&batch.approximate_arrival_of_first_record),
@@ -325,6 +322,17 @@ impl<'a> Watch<'a> {
             start: batch.start_sequence_number,
             end: batch.end_sequence_number,
         };
+        if batch.stream_arn != guard.stream_arn {
+            // Of a former stream of the table, before the guard was switched on for this one.
+            if given_up.last_ms.is_some_and(|at_ms| guard.is_before(at_ms)) {
+                tracing::info!(
+                    stream_arn = batch.stream_arn,
+                    "records of another stream are passed: they were written before the guard was on"
+                );
+                return Ok(());
+            }
+            return self.of_another_stream(guard, &batch.stream_arn).await;
+        }
         self.guard
             .settle_again(guard, stream, &given_up, &self.until, done)
             .await
@@ -340,11 +348,11 @@ impl<'a> Watch<'a> {
         let stream = retry(&self.until, || streams.of_table(self.table)).await?;
         let mappings = retry(&self.until, || self.mappings(&guard.stream_arn)).await?;
         let found = Found {
-            mappings: mappings.iter().map(EventSourceMapping::found).collect(),
+            mappings,
             stream_arn: stream.map(|stream| stream.arn),
         };
         let losses = self.guard.note_look(&guard, &found).await?;
-        // Whoever is brought nothing does not watch, and the record says so too.
+        // Whoever is not brought the records does not watch, and the guard's record says so too.
         if found.problem(&guard).is_none() {
             report_look(self.table);
         }
@@ -355,23 +363,24 @@ impl<'a> Watch<'a> {
     }
 
     /// The mappings from the stream to this function.
-    async fn mappings(&self, stream_arn: &str) -> Result<Vec<EventSourceMapping>> {
+    async fn mappings(&self, stream_arn: &str) -> Result<Vec<FoundMapping>> {
         let lambda = Sender::to(&self.setup.connection, LAMBDA).await?;
         let lambda = lambda.ok_or_else(|| {
             let why = "expected the URL of Lambda in this environment variable, as the tables are on this machine";
             Error::invalid("AWS_ENDPOINT_URL_LAMBDA", why)
         })?;
-        let listed = list_event_source_mappings(&ReadSender::from(&lambda), stream_arn).await;
-        let listed = listed.map_err(|error| {
-            failure(
-                &format!("listing the event source mappings of {stream_arn}"),
-                error,
-            )
-        })?;
-        let mine = listed
-            .into_iter()
-            .filter(|mapping| is_same_function(&mapping.function_arn, &self.function_arn));
-        Ok(mine.collect())
+        let lambda = ReadSender::from(&lambda);
+        let listing = async {
+            let mut found = Vec::new();
+            for mapping in list_event_source_mappings(&lambda, stream_arn).await? {
+                if is_same_function(&mapping.function_arn, &self.function_arn) {
+                    found.push(found_mapping(&lambda, &mapping).await?);
+                }
+            }
+            Ok(found)
+        };
+        let doing = format!("listing the event source mappings of {stream_arn} and of its queue");
+        listing.await.map_err(|error| failure(&doing, error))
     }
 }
 

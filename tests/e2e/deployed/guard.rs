@@ -82,6 +82,14 @@ fn old_writers_are_repaired_while_a_guard_is_on() {
         let looked = aws.invoke_guard(&json!({"look": true}));
         assert_eq!(looked, json!({"batchItemFailures": []}));
 
+        // The queue is read by nobody.
+        aws.change_guard_reader(STACK, &off);
+        aws.invoke_guard(&json!({"look": true}));
+        logged(aws, "nobody brings the guard function word of the records").await;
+        let unread = guard(aws, "status", 3).await;
+        assert_fields(&unread, &[("guarded", json!(false)), ("losses", json!([]))]);
+        aws.change_guard_reader(STACK, &json!({"Enabled": true}));
+
         guard(aws, "off", 0).await;
         assert_eq!(aws.guard_mapping(STACK)["State"], "Disabled");
         aws.change_guard_mapping(STACK, &json!({"Enabled": true}));

@@ -2,8 +2,8 @@
 //! cannot be is a loss.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 use backfill_core::clock::now_ms;
 use backfill_core::guard::SwitchOn;
@@ -372,10 +372,19 @@ async fn records_that_lambda_gave_up_are_read_again_and_those_of_another_stream_
     let body = other["body"].as_str().unwrap();
     let body = body.replace(&guarded.poller.stream_arn, "arn:another/stream/1");
     other["body"] = body.into();
-    let messages = json!({"Records": [other]});
-    assert_eq!(answer(&functions, &messages, FATE).await, all_settled());
-    let losses = guarded.losses().await;
-    assert_eq!(losses, [LossKind::Dropped, LossKind::OtherStream]);
+    // Of a stream that the table had long before the guard was on: it has been counted since.
+    let mut former = other.clone();
+    let mut body: Json = serde_json::from_str(former["body"].as_str().unwrap()).unwrap();
+    body["DDBStreamBatchInfo"]["approximateArrivalOfLastRecord"] = "2020-01-01T00:00:00Z".into();
+    former["body"] = body.to_string().into();
+    for (message, losses) in [
+        (former, &[LossKind::Dropped][..]),
+        (other, &[LossKind::Dropped, LossKind::OtherStream]),
+    ] {
+        let messages = json!({"Records": [message]});
+        assert_eq!(answer(&functions, &messages, FATE).await, all_settled());
+        assert_eq!(guarded.losses().await, losses);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -450,20 +459,21 @@ async fn a_look_notes_that_the_mapping_is_on_or_that_it_is_not() {
 }
 
 /// Each look is a metric, by which an alarm sees that nobody looks any more: with a guard or without, but not if Lambda cannot bring the function
-/// its records, nor if the look fails.
+/// its records, or word of those that it has given up, nor if the look fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_is_reported_unless_lambda_can_bring_the_function_nothing() {
     let guarded = Guarded::with_set().await;
-    let arn = guarded.poller.stream_arn.clone();
-    let is_brought = Arc::new(AtomicBool::new(true));
-    let brought = is_brought.clone();
-    let lambda = Stub::start(move |_| {
-        let result = match brought.load(SeqCst) {
-            true => "OK",
-            false => "PROBLEM: Cannot read the stream",
+    let well = ("OK", "Enabled");
+    let state = Arc::new(Mutex::new(well));
+    let now = state.clone();
+    let lambda = Stub::start(move |asked| {
+        let (result, reader) = *now.lock().unwrap();
+        let mapping = match asked.contains("?EventSourceArn=arn%3Aaws%3Asqs%3A") {
+            true => json!({"UUID": "2", "State": reader, "FunctionArn": FUNCTION}),
+            false => json!({"UUID": "1", "State": "Enabled", "FunctionArn": FUNCTION,
+                "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:dead"}},
+                "LastProcessingResult": result}),
         };
-        let mapping = json!({"UUID": "1", "State": "Enabled", "FunctionArn": FUNCTION,
-            "EventSourceArn": arn, "BatchSize": 100, "LastProcessingResult": result});
         let mappings = json!({"EventSourceMappings": [mapping]});
         (200, None, mappings.to_string())
     });
@@ -476,22 +486,33 @@ async fn a_look_is_reported_unless_lambda_can_bring_the_function_nothing() {
         log.matches(r#""GuardLooks":1"#).count()
     };
     let look = json!({"look": true});
-    answer(&functions, &look, FATE).await;
-    assert_eq!(reported(), 1);
-    is_brought.store(false, SeqCst);
-    answer(&functions, &look, FATE).await;
-    assert_eq!(reported(), 1);
+    let mut times = 0;
+    for (found, is_well) in [
+        (well, true),
+        (("PROBLEM: Cannot read the stream", "Enabled"), false),
+        (("OK", "Disabled"), false),
+        (well, true),
+    ] {
+        *state.lock().unwrap() = found;
+        let before = guarded.guard().await.looked_ms;
+        answer(&functions, &look, FATE).await;
+        times += usize::from(is_well);
+        assert_eq!(reported(), times, "{found:?}");
+        let looked = guarded.guard().await;
+        assert_eq!(looked.looked_ms > before, is_well, "{found:?}");
+        assert_eq!(looked.losses, [], "{found:?}");
+    }
     // One that fails.
     let blind = guarded.functions().logging_to(log.path());
     error(&blind, &look).await;
-    assert_eq!(reported(), 1);
+    assert_eq!(reported(), times);
 
     let mut off = guarded.guard().await;
     off.revision += 1;
     off.off_ms = Some(now_ms());
     guarded.store.save_guard(&off).await.unwrap();
     answer(&functions, &look, FATE).await;
-    assert_eq!(reported(), 2);
+    assert_eq!(reported(), times + 1);
 }
 
 /// An expression with a predicate of its own, and a value that is computed.

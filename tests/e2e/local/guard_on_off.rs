@@ -51,6 +51,12 @@ struct Figures {
     result: Option<&'static str>,
     /// A service that refuses to tell.
     refuses: &'static str,
+    /// The filter of the mappings, if they have one.
+    filter: Option<&'static str>,
+    /// The state of the mapping from the queue to the function of `orders`, if it is not enabled; `none`: it is not there.
+    reader: Option<&'static str>,
+    /// `TABLE_NAME` and `CHECKPOINT_TABLE` of that function, if they are not those of the test.
+    tables: Option<[&'static str; 2]>,
 }
 
 impl Lambda {
@@ -62,8 +68,8 @@ impl Lambda {
         let stub = Stub::reading(move |asked, body| {
             let figures = *told.lock().unwrap();
             let told = figure(asked, body, figures);
-            let result = figures.result.unwrap_or("No records processed");
-            told.unwrap_or_else(|| answer(asked, &mut lambda.lock().unwrap(), result))
+            told.or_else(|| beside(asked, figures))
+                .unwrap_or_else(|| answer(asked, &mut lambda.lock().unwrap(), figures))
         });
         Lambda {
             stub: stub.await,
@@ -170,15 +176,42 @@ fn metric(asked: &Json, figures: Figures) -> Json {
 /// The guard functions that may be connected to the stream, by the UUIDs of their mappings.
 const GUARDS: [(&str, &str); 2] = [(UUID, "orders-guard:live"), (OTHER_UUID, "billing-guard")];
 
+/// What Lambda answers about the function of `orders` and the queue that it reads; `None` if something else is asked for.
+fn beside(asked: &str, figures: Figures) -> Option<Answer> {
+    let told = if asked == "GET /2015-03-31/functions/orders-guard/configuration?Qualifier=live" {
+        let [table, checkpoints] = figures.tables.unwrap_or(["stuff", "orders-checkpoints"]);
+        json!({"FunctionName": "orders-guard",
+            "Environment": {"Variables": {"TABLE_NAME": table, "CHECKPOINT_TABLE": checkpoints}}})
+    } else if asked.contains("?EventSourceArn=arn%3Aaws%3Asqs%3A") {
+        let state = figures.reader.unwrap_or("Enabled");
+        let reader = json!({"UUID": "3", "State": state, "FunctionArn": arn("orders-guard:live")});
+        let of_billing =
+            json!({"UUID": "4", "State": "Enabled", "FunctionArn": arn("billing-guard")});
+        let mut readers = vec![of_billing, reader];
+        readers.retain(|reader| reader["State"] != "none");
+        json!({"EventSourceMappings": readers})
+    } else {
+        return None;
+    };
+    Some((200, None, told.to_string()))
+}
+
+fn arn(function: &str) -> String {
+    format!("arn:aws:lambda:us-east-1:000000000000:function:{function}")
+}
+
 /// What Lambda answers, with the mappings of both in these states. A change takes until the mapping was looked at once.
-fn answer(asked: &str, states: &mut [&'static str; 2], result: &str) -> Answer {
+fn answer(asked: &str, states: &mut [&'static str; 2], figures: Figures) -> Answer {
+    let result = figures.result.unwrap_or("No records processed");
+    let filters = figures.filter.map(|filter| json!({"Pattern": filter}));
+    let filters: Vec<Json> = filters.into_iter().collect();
     let path = "/2015-03-31/event-source-mappings";
     let mapping = |uuid: &str, function: &str, state: &str| {
         let queue = format!("arn:aws:sqs:us-east-1:000000000000:{QUEUE}");
         json!({"UUID": uuid, "State": state, "BatchSize": 100, "LastModified": 1.7638E9,
             "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": 43200, "LastProcessingResult": result,
-            "DestinationConfig": {"OnFailure": {"Destination": queue}},
-            "FunctionArn": format!("arn:aws:lambda:us-east-1:000000000000:function:{function}")})
+            "DestinationConfig": {"OnFailure": {"Destination": queue}}, "FilterCriteria": {"Filters": filters},
+            "FunctionArn": arn(function)})
     };
     for ((uuid, function), state) in GUARDS.into_iter().zip(states.iter_mut()) {
         if asked == format!("GET {path}/{uuid}") {
@@ -452,13 +485,11 @@ async fn a_guard_is_known_by_its_stack_and_not_by_the_first_mapping_that_comes()
     lambda.set("Enabled");
     ended(&database, &lambda, &format!("guard off {here}"), 0);
     assert_eq!(lambda.both(), ["Disabled", "Enabled"]);
-    // Now there is room for it; its own records are not there yet.
-    ended(
-        &database,
-        &lambda,
-        &format!("{other} --checkpoint-table orders-checkpoints"),
-        0,
-    );
+    // Now there is room for it; its own records are not there yet. What its function reads nobody may see here.
+    let on = format!("{other} --checkpoint-table orders-checkpoints");
+    let on = ended(&database, &lambda, &on, 0).stderr;
+    let unseen = "warning: whether function billing-guard guards table stuff by checkpoint table orders-checkpoints cannot be seen";
+    assert!(on.contains(unseen), "{on}");
     assert_eq!(lambda.both(), ["Disabled", "Enabled"]);
 }
 
@@ -494,6 +525,88 @@ async fn guarded_no_more_if_lambda_could_not_say_what_it_gave_up() {
     let status = ended(&database, &lambda, STATUS, 3).json();
     let since_ms = status["since_ms"].as_u64().unwrap();
     assert!(asked["StartTime"].as_u64().unwrap() >= since_ms / 1_000);
+}
+
+/// guarded: a mapping that was changed since, and a queue that nobody reads, withdraw the claim as long as that is so, before the function
+/// looks; and nobody switches such a guard on.
+#[tokio::test(flavor = "multi_thread")]
+async fn guarded_no_more_while_a_mapping_passes_over_records_or_nobody_reads_the_queue() {
+    let database = with_a_stream().await;
+    let lambda = Lambda::start(Some("Enabled")).await;
+    ended(&database, &lambda, ON, 0);
+    let count = "run --table stuff --set test=1 --checkpoint-table orders-checkpoints --json";
+    ended(&database, &lambda, count, 0);
+    let well = Figures {
+        filter: Some(r#"{"eventName": ["INSERT", "MODIFY"]}"#),
+        ..Figures::default()
+    };
+    let with_reader = |reader| Figures {
+        reader: Some(reader),
+        ..well
+    };
+    let inserts = Figures {
+        filter: Some(r#"{"eventName": ["INSERT"]}"#),
+        ..well
+    };
+    for (figures, says) in [
+        (well, "zero at"),
+        (inserts, "passes over records"),
+        (well, "zero at"),
+        (
+            with_reader("Disabled"),
+            "event source mapping 3 is Disabled; enable it with aws lambda update-event-source-mapping --uuid 3 --enabled",
+        ),
+        (
+            with_reader("none"),
+            "connect it with aws lambda create-event-source-mapping --event-source-arn arn:aws:sqs:",
+        ),
+        (well, "zero at"),
+    ] {
+        lambda.tell(figures);
+        let holds = says == "zero at";
+        let status = ended(&database, &lambda, STATUS, if holds { 0 } else { 3 }).json();
+        let said = status["says"].as_str().unwrap();
+        assert!(said.contains(says), "{said}");
+        assert_eq!(
+            (&status["guarded"], &status["blind"]),
+            (&json!(holds), &json!([])),
+            "{said}"
+        );
+        let on = ended(&database, &lambda, ON, if holds { 0 } else { 2 });
+        assert_eq!(on.stderr.contains(says), !holds, "{on:?}");
+    }
+}
+
+/// A function that would not see the guard's record is not switched on: the claim would be its, and nobody would watch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_function_of_other_tables_is_not_switched_on() {
+    let database = with_a_stream().await;
+    let lambda = Lambda::start(Some("Disabled")).await;
+    for (tables, field, is) in [
+        (
+            ["stuff", "others"],
+            "checkpoint-table: ",
+            "its CHECKPOINT_TABLE is \"others\"",
+        ),
+        (
+            ["orders", "orders-checkpoints"],
+            "stack-name: ",
+            "its TABLE_NAME is \"orders\"",
+        ),
+    ] {
+        lambda.tell(Figures {
+            tables: Some(tables),
+            ..Figures::default()
+        });
+        let refused = ended(&database, &lambda, ON, 2).stderr;
+        assert!(refused.contains(field) && refused.contains(is), "{refused}");
+    }
+    assert_eq!(lambda.switched(), Vec::<String>::new());
+    lambda.tell(Figures::default());
+    let unknown = ended(&database, &lambda, STATUS, 2).stderr;
+    assert!(unknown.contains("knows of no guard"), "{unknown}");
+    let on = ended(&database, &lambda, ON, 0);
+    assert!(!on.stderr.contains("warning"), "{on:?}");
 }
 
 /// What cannot be asked, or is not told, is said, and `guard status` does not end with success.

@@ -28,10 +28,15 @@ pub(super) fn change(port: u16, mapping: &Json, settings: &Json) {
 impl Aws {
     /// The mapping between a stream and the guard of this stack.
     pub fn guard_mapping(&self, stack: &str) -> Json {
+        self.mapping_to_guard(stack, ":dynamodb:")
+    }
+
+    /// The mapping from the stream or the queue, as its ARN names it, to the guard of this stack.
+    fn mapping_to_guard(&self, stack: &str, from: &str) -> Json {
         let function = format!(":function:{stack}-guard");
         let is_mine = |mapping: &Json| {
             let text = |field: &str| mapping[field].as_str().unwrap_or_default().to_owned();
-            text("FunctionArn").contains(&function) && text("EventSourceArn").contains(":dynamodb:")
+            text("FunctionArn").contains(&function) && text("EventSourceArn").contains(from)
         };
         let mut mine = list(self.port).into_iter().filter(is_mine);
         let mapping = mine.next().expect("the stack has a guard");
@@ -42,6 +47,11 @@ impl Aws {
     /// Changes the settings of the mapping between a stream and the guard of this stack.
     pub fn change_guard_mapping(&self, stack: &str, settings: &Json) {
         change(self.port, &self.guard_mapping(stack), settings);
+    }
+
+    /// Changes the settings of the mapping between the queue of what was given up and the guard of this stack.
+    pub fn change_guard_reader(&self, stack: &str, settings: &Json) {
+        change(self.port, &self.mapping_to_guard(stack, ":sqs:"), settings);
     }
 
     /// How long a message of the guard's queue is hidden from whoever has not handled it, in seconds.

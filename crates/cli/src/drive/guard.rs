@@ -107,13 +107,19 @@ pub async fn refuse_beside_others(
 /// is said, and nothing else comes of it: who may only read counts as well.
 pub async fn keep_count(spec: &Spec, proof: &Proof, checkpoints: &CheckpointTable) {
     let table = &spec.table;
-    let guard = retry(&Until::after(PATIENCE), || checkpoints.guard(table)).await;
-    // Who has no records has no guard, and who may not read them asks for a count alone.
     let wants = |guard: &GuardRecord| guard.wants(&spec.fingerprint(), proof);
-    if !guard.ok().flatten().as_ref().is_some_and(wants) {
-        return;
-    }
-    if let Err(error) = backfill_core::guard::keep_count(checkpoints, spec, proof).await {
+    let kept = match retry(&Until::after(PATIENCE), || checkpoints.guard(table)).await {
+        Ok(guard) if guard.as_ref().is_some_and(wants) => {
+            backfill_core::guard::keep_count(checkpoints, spec, proof).await
+        }
+        Ok(_) => Ok(()),
+        // Who has no records has no guard, and who may not read them asks for a count alone.
+        Err(error) => match error.kind() {
+            ErrorKind::TableNotFound | ErrorKind::AccessDenied => Ok(()),
+            _ => Err(error),
+        },
+    };
+    if let Err(error) = kept {
         say!(
             "warning: this count is not kept with the guard of table {table}, so `backfill guard status` does not know of it: {}",
             print::report(&error)

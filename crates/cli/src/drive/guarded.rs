@@ -1,7 +1,7 @@
 //! What is seen of a table's guard: its records, its event source mapping in Lambda, the table's stream. It changes nothing.
 
 use backfill_core::clock::now_ms;
-use backfill_core::guard::{Claim, Looked, oldest_unseen_ms};
+use backfill_core::guard::{Claim, FoundMapping, Looked, oldest_unseen_ms};
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::guard::GuardReader as _;
 use backfill_core::records::{GuardFailed, GuardRecord, Proof, RunRecord, Watcher};
@@ -192,7 +192,13 @@ async fn of_function(
     let Some(mapping) = found(mapping, blind) else {
         return seen;
     };
-    seen.trouble = trouble_of_mapping(guard, mapping.as_ref());
+    let found_now = match &mapping {
+        Some(mapping) => found(mapping::found(mapping, connection).await, blind),
+        None => None,
+    };
+    // Without what only another question tells, there is what Lambda has said of the mapping itself.
+    let found_now = found_now.or_else(|| mapping.as_ref().map(EventSourceMapping::found));
+    seen.trouble = trouble_of_mapping(guard, found_now.as_ref());
     if let Some(mapping) = mapping {
         seen.unseen = lag::unseen(&mapping, connection, blind).await;
         // What was written before the count was counted.
@@ -224,7 +230,7 @@ async fn trouble_of_stream(guard: &GuardRecord, connection: &Connection) -> Resu
 }
 
 /// Why nobody is handed the stream's records at this moment, by what Lambda says.
-fn trouble_of_mapping(guard: &GuardRecord, mapping: Option<&EventSourceMapping>) -> Option<String> {
+fn trouble_of_mapping(guard: &GuardRecord, mapping: Option<&FoundMapping>) -> Option<String> {
     match mapping {
         None => {
             let function = guard.stack.as_ref();
@@ -236,16 +242,11 @@ fn trouble_of_mapping(guard: &GuardRecord, mapping: Option<&EventSourceMapping>)
                 guard.stream_arn
             ))
         }
-        Some(mapping) if mapping.is_on() => {
+        Some(mapping) if mapping.is_on => {
             // What the next look will note, in its words.
-            let losses = mapping.found().losses(guard);
+            let losses = mapping.losses(guard);
             let loss = losses.into_iter().next().map(|(_, what)| what);
-            let problem = mapping.problem();
-            loss.or_else(|| {
-                problem.map(|problem| {
-                    format!("Lambda cannot bring the guard function its records: {problem}")
-                })
-            })
+            loss.or_else(|| mapping.problem.clone())
         }
         Some(mapping) => Some(format!(
             "its event source mapping {} is {}",

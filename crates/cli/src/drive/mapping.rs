@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use backfill_core::guard::FoundMapping;
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
-use backfill_core::{Error, ErrorKind, Result};
+use backfill_core::{Error, ErrorKind, Result, printable};
 use backfill_dynamodb::calls::{
-    EventSourceMapping, function_name, get_event_source_mapping, list_event_source_mappings,
-    stack_of_guard, switch_event_source_mapping,
+    EventSourceMapping, found_mapping, function_name, get_event_source_mapping,
+    get_function_environment, list_event_source_mappings, stack_of_guard,
+    switch_event_source_mapping, unread,
 };
-use backfill_dynamodb::send::{LAMBDA, ProvideErrorMetadata as _, ReadSender, Sender};
+use backfill_dynamodb::send::{LAMBDA, ProvideErrorMetadata as _, ReadSender, SdkError, Sender};
 use backfill_dynamodb::{Connection, failure};
 use tokio::time::{Instant, sleep};
+
+use crate::show::print;
 
 /// How long Lambda may take to switch a mapping: it says "several minutes" of changes (developer guide, How Lambda processes records
 /// from stream and queue-based event sources).
@@ -70,9 +74,8 @@ pub async fn other_stacks(
 /// The event source mappings between a stream and functions that are called as guard functions are.
 async fn of_guards(stream_arn: &str, connection: &Connection) -> Result<Vec<EventSourceMapping>> {
     let lambda = ReadSender::from(&lambda(connection).await?);
-    let mappings = list_event_source_mappings(&lambda, stream_arn).await;
-    let doing = format!("asking Lambda for the event source mappings of stream {stream_arn}");
-    let mut mappings = mappings.map_err(|error| failure(&doing, error))?;
+    let what = format!("for the event source mappings of stream {stream_arn}");
+    let mut mappings = asked(&what, || list_event_source_mappings(&lambda, stream_arn)).await?;
     mappings.retain(|mapping| stack_of_guard(&mapping.function_arn).is_some());
     Ok(mappings)
 }
@@ -94,7 +97,8 @@ pub async fn lambda(connection: &Connection) -> Result<Sender> {
 
 /// The event source mapping between a stream and the guard function of a stack.
 ///
-/// Errors: `InvalidInput`, naming `stack-name`, if there is none, or if it may pass over records, with what to do; those of Lambda.
+/// Errors: `InvalidInput`, naming `stack-name`, if there is none, if it may pass over records, or if nobody reads of those that Lambda
+/// gives up, with what to do; those of Lambda.
 pub async fn of_stack(
     stack: &str,
     stream_arn: &str,
@@ -118,7 +122,81 @@ pub async fn of_stack(
         );
         return Err(Error::invalid("stack-name", why));
     }
-    Ok(found)
+    let lambda = ReadSender::from(&lambda(connection).await?);
+    let unread = asked("who reads of the records that it gives up", || {
+        unread(&lambda, &found)
+    });
+    match unread.await? {
+        Some(why) => Err(Error::invalid("stack-name", why)),
+        None => Ok(found),
+    }
+}
+
+/// What Lambda answers; asked again for as long as that may help.
+async fn asked<T, F: Future<Output = std::result::Result<T, SdkError>>>(
+    what: &str,
+    ask: impl Fn() -> F,
+) -> Result<T> {
+    let doing = format!("asking Lambda {what}");
+    let ask = || async { ask().await.map_err(|error| failure(&doing, error)) };
+    retry(&Until::after(PATIENCE), ask).await
+}
+
+/// What a guard has to know of its mapping, and of what brings it word of the records that Lambda has given up.
+///
+/// Errors: those of Lambda.
+pub async fn found(mapping: &EventSourceMapping, connection: &Connection) -> Result<FoundMapping> {
+    let lambda = ReadSender::from(&lambda(connection).await?);
+    asked("who reads of the records that it gives up", || {
+        found_mapping(&lambda, mapping)
+    })
+    .await
+}
+
+/// Refuses to switch on a function that guards another table, or looks for its guard in another checkpoint table. Who may not see its
+/// environment is told so.
+///
+/// Errors: `InvalidInput`, naming `stack-name` or `checkpoint-table`; those of Lambda.
+pub async fn refuse_other_tables(
+    mapping: &EventSourceMapping,
+    table: &str,
+    checkpoints: &str,
+    connection: &Connection,
+) -> Result<()> {
+    let function = function_name(&mapping.function_arn);
+    let lambda = ReadSender::from(&lambda(connection).await?);
+    let what = format!("for the environment of function {function}");
+    let environment = asked(&what, || {
+        get_function_environment(&lambda, &mapping.function_arn)
+    });
+    let unseen = |why: &str| {
+        say!(
+            "warning: whether function {function} guards table {table} by checkpoint table {checkpoints} cannot be seen: {why}"
+        );
+        Ok(())
+    };
+    let environment = match environment.await {
+        Ok(Some(environment)) => environment,
+        Ok(None) => return unseen("Lambda does not tell its environment"),
+        Err(error) if error.kind() == ErrorKind::AccessDenied => {
+            return unseen(&print::report(&error));
+        }
+        Err(error) => return Err(error),
+    };
+    for (field, variable, expected) in [
+        ("stack-name", "TABLE_NAME", table),
+        ("checkpoint-table", "CHECKPOINT_TABLE", checkpoints),
+    ] {
+        let is = environment.get(variable).map_or("", String::as_str);
+        if is != expected {
+            let why = format!(
+                "function {function} would not see a guard on table {table} in checkpoint table {checkpoints}: its {variable} is {:?}",
+                printable(is)
+            );
+            return Err(Error::invalid(field, why));
+        }
+    }
+    Ok(())
 }
 
 /// Switches a mapping on or off, and waits until it is.
@@ -137,13 +215,12 @@ pub async fn switch(
     let lambda = lambda(connection).await?;
     let reader = ReadSender::from(&lambda);
     let deadline = Instant::now() + SWITCH_PATIENCE;
-    let mut asked = false;
+    let mut is_asked = false;
     loop {
-        let look = || async {
-            let found = get_event_source_mapping(&reader, uuid).await;
-            found.map_err(|error| failure(&doing, error))
-        };
-        let state = match retry(&Until::after(PATIENCE), look).await? {
+        let look = asked("how the event source mapping is now", || {
+            get_event_source_mapping(&reader, uuid)
+        });
+        let state = match look.await? {
             Some(now) if now.state == goal => return Ok(()),
             Some(now) => now.state,
             None => {
@@ -154,9 +231,9 @@ pub async fn switch(
             }
         };
         // While it changes, Lambda refuses another change.
-        if !asked && matches!(state.as_str(), "Enabled" | "Disabled") {
+        if !is_asked && matches!(state.as_str(), "Enabled" | "Disabled") {
             match switch_event_source_mapping(&lambda, uuid, enabled).await {
-                Ok(_) => asked = true,
+                Ok(_) => is_asked = true,
                 Err(error) if error.code() == Some("ResourceInUseException") => {}
                 Err(error) => return Err(failure(&doing, error)),
             }

@@ -83,6 +83,8 @@ pub struct ClaimFields {
     /// in Lambda it is the highest age at which Lambda has handed it a record within the last 15 minutes, or that of what Lambda has
     /// given up; null if there was none.
     iterator_age_seconds: Option<f64>,
+    /// What could not be looked at: nobody knows whether it withdraws the claim.
+    blind: Vec<String>,
 }
 
 impl ClaimFields {
@@ -97,6 +99,7 @@ impl ClaimFields {
             guarded: matches!(guarded.claim, Claim::Holds { .. }),
             repaired: Some(guarded.total().repaired),
             iterator_age_seconds: guarded.unseen.age_seconds,
+            blind: guarded.blind.clone(),
         }
     }
 }
@@ -144,8 +147,6 @@ pub struct Status {
     losses: Vec<Loss>,
     /// Hours in which somebody has written the old shape.
     hours: Vec<GuardHour>,
-    /// What could not be looked at.
-    blind: Vec<String>,
 }
 
 impl Status {
@@ -175,7 +176,6 @@ impl Status {
             failed_items,
             losses: guard.losses.clone(),
             hours: with_repairs(guarded).cloned().collect(),
-            blind: guarded.blind.clone(),
         }
     }
 }

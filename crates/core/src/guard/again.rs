@@ -55,7 +55,8 @@ fn is_after(one: &str, other: &str) -> bool {
 impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
     /// Reads these records again and settles them with the change of `guard`, until then; adds to `done` what was done. Those that are
     /// gone are noted as a loss, as those that cannot be understood, and what is left of them is settled. Those that are open still when
-    /// the stream may have let go of them are a loss as well: whoever comes again may never come.
+    /// the stream may have let go of them are a loss as well: whoever comes again may never come. If it may have let go of all of them,
+    /// nobody has to come again: the next count sees their items.
     ///
     /// Errors: what has kept records open, `Unavailable` if it was the end of the time; those of the stream and of the store.
     pub async fn settle_again<R: StreamReader>(
@@ -70,14 +71,26 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
             self.note_late(guard, first_ms, at_ms).await?;
         }
         let settled = self.read_again(guard, stream, given_up, until, done).await;
-        let is_late = given_up
-            .first_ms
-            .is_some_and(|first_ms| first_ms + KEPT_MS < self.access.now_ms());
-        if settled.is_err() && is_late {
+        let now_ms = self.access.now_ms();
+        let is_late =
+            |came_ms: Option<u64>| came_ms.is_some_and(|came_ms| came_ms + KEPT_MS < now_ms);
+        let Err(error) = settled else {
+            return Ok(());
+        };
+        if is_late(given_up.first_ms) {
             self.dropped(guard, given_up, "they are older than a day")
                 .await?;
         }
-        settled
+        match is_late(given_up.last_ms) {
+            true => {
+                tracing::error!(
+                    "records that Lambda has given up are left as they are: {}",
+                    error.report()
+                );
+                Ok(())
+            }
+            false => Err(error),
+        }
     }
 
     /// Reads them again and settles them, from the first to the last.

@@ -16,7 +16,7 @@ pub struct FoundMapping {
     pub state: String,
     /// Whether it takes records, or is about to.
     pub is_on: bool,
-    /// Why Lambda can bring the function no records although the mapping is on, in Lambda's words; `None` if it can.
+    /// Why Lambda cannot bring the function all records although the mapping is on, for a person; `None` if it can.
     pub problem: Option<String>,
     /// Which of its settings lets it pass over an item that was written, with nobody told; `None` if none does.
     pub drops: Option<String>,
@@ -38,7 +38,7 @@ impl Found {
         on.max_by_key(|mapping| Some(&mapping.uuid) == guard.mapping.as_ref())
     }
 
-    /// Why Lambda can bring `guard` no records although its mapping is on, in Lambda's words; `None` if it can, or if nothing is on.
+    /// Why Lambda cannot bring `guard` all records although its mapping is on, for a person; `None` if it can, or if nothing is on.
     pub fn problem(&self, guard: &GuardRecord) -> Option<&str> {
         self.mapping(guard)?.problem.as_deref()
     }
@@ -136,12 +136,12 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         if let Some(problem) = problem {
             tracing::error!(
                 table = guard.table(),
-                "Lambda cannot bring the guard its records: {problem}; if that lasts, the guard misses some"
+                "{problem}; if that lasts, the guard misses records"
             );
         }
         self.change(guard.table(), |stored| {
             if stored.is_on() && stored.generation == guard.generation {
-                // Whoever is brought nothing does not watch: nobody has looked, then.
+                // Whoever is not brought the records does not watch: nobody has looked, then.
                 if problem.is_none() {
                     stored.looked_ms = at_ms;
                 }

@@ -190,11 +190,14 @@ impl GuardRecord {
         })
     }
 
-    /// Notes a loss. One of the same kind within the same hour takes the place of the one before: a writer whose items all fail leaves
-    /// others to be seen.
+    /// Notes a loss. It takes the place of one of the same kind within the same hour, or in the same words: a writer whose items all fail,
+    /// and a trouble that each look finds again, leave others to be seen.
     pub fn lose(&mut self, loss: Loss) {
-        self.losses
-            .retain(|one| one.kind != loss.kind || one.at_ms / HOUR_MS != loss.at_ms / HOUR_MS);
+        let is_same = |one: &Loss| {
+            one.kind == loss.kind
+                && (one.at_ms / HOUR_MS == loss.at_ms / HOUR_MS || one.what == loss.what)
+        };
+        self.losses.retain(|one| !is_same(one));
         self.losses.push(loss);
         self.losses.sort_by_key(|loss| loss.at_ms);
         let too_many = self.losses.len().saturating_sub(MAX_LOSSES);
@@ -264,4 +267,64 @@ pub struct ShardPosition {
     pub is_exhausted: bool,
     /// When this was stored; milliseconds since 1970.
     pub at_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{KeyAttribute, KeyType};
+
+    fn guard() -> GuardRecord {
+        let spec = crate::Request::from_json(r#"{"table":"stuff","set":{"a":1}}"#);
+        GuardRecord {
+            revision: 1,
+            spec: spec.unwrap().spec,
+            keys: KeySchema {
+                hash: KeyAttribute::new("id", KeyType::S),
+                range: None,
+            },
+            stream_arn: "arn:of:the:stream".into(),
+            watcher: Watcher::Function,
+            stack: None,
+            mapping: None,
+            generation: 1,
+            change_generation: 1,
+            since_ms: 1,
+            off_ms: None,
+            by: "somebody".into(),
+            off_by: None,
+            looked_ms: 1,
+            proof: None,
+            losses: Vec::new(),
+        }
+    }
+
+    /// guarded: a trouble that each look finds anew moves the claim on with each, and takes no other loss's place.
+    #[test]
+    fn guarded_tells_other_losses_beside_one_that_comes_again_and_again() {
+        let mut guard = guard();
+        let loss = |hour: u64, kind, what: &str| Loss {
+            at_ms: hour * HOUR_MS,
+            kind,
+            what: what.to_owned(),
+        };
+        guard.lose(loss(1, LossKind::Failed, "one item"));
+        guard.lose(loss(1, LossKind::Failed, "another item"));
+        guard.lose(loss(2, LossKind::Failed, "a third item"));
+        for hour in 3..60 {
+            guard.lose(loss(hour, LossKind::Off, "the mapping is Disabled"));
+        }
+        let told: Vec<&str> = guard.losses.iter().map(|loss| loss.what.as_str()).collect();
+        assert_eq!(
+            told,
+            ["another item", "a third item", "the mapping is Disabled"]
+        );
+        assert_eq!(guard.guarded_since_ms(), Some(59 * HOUR_MS + 1));
+        // In other words each time there are never more than the latest.
+        for hour in 60..100 {
+            guard.lose(loss(hour, LossKind::Dropped, &format!("from {hour}")));
+        }
+        assert_eq!(guard.losses.len(), MAX_LOSSES);
+        assert_eq!(guard.losses.last().unwrap().what, "from 99");
+    }
 }

@@ -42,7 +42,10 @@ impl EventSourceMapping {
             uuid: self.uuid.clone(),
             state: self.state.clone(),
             is_on: self.is_on(),
-            problem: self.problem().map(str::to_owned),
+            problem: self.problem().map(|problem| {
+                let problem = printable(problem);
+                format!("Lambda cannot bring the guard function its records: {problem}")
+            }),
             drops: self.drops(),
         }
     }
@@ -72,6 +75,32 @@ impl EventSourceMapping {
             let pattern = patterns.next().unwrap_or_default();
             format!("its filter {} passes over records", printable(pattern))
         })
+    }
+
+    /// Why nobody reads of the records that Lambda has given up, for a person, by the mappings of where it tells of them; `None` if this
+    /// mapping's function does. Messages of a queue are kept for some days, and then gone.
+    pub fn unread(&self, of_queue: &[EventSourceMapping]) -> Option<String> {
+        let queue = self.on_failure()?;
+        let mut mine = of_queue
+            .iter()
+            .filter(|mapping| is_same_function(&mapping.function_arn, &self.function_arn));
+        let first = mine.clone().next();
+        if mine.any(EventSourceMapping::is_on) {
+            return None;
+        }
+        let why = match first {
+            Some(EventSourceMapping { uuid, state, .. }) => format!(
+                "event source mapping {uuid} is {state}; enable it with aws lambda update-event-source-mapping --uuid {uuid} --enabled"
+            ),
+            None => format!(
+                "no event source mapping does; connect it with aws lambda create-event-source-mapping --event-source-arn {queue} \
+                 --function-name {} --batch-size 1 --function-response-types ReportBatchItemFailures",
+                self.function_arn
+            ),
+        };
+        Some(format!(
+            "nobody brings the guard function word of the records that Lambda gives up, which is in {queue}: {why}"
+        ))
     }
 
     /// A setting that is text, such as `StartingPosition`, `LastProcessingResult` and `StateTransitionReason`.
@@ -209,5 +238,41 @@ mod tests {
             assert!(!is_same_function(other, arn), "{other}");
         }
         assert!(!is_same_function("", ""));
+    }
+
+    #[test]
+    fn whoever_reads_of_what_was_given_up_is_the_mappings_own_function() {
+        let arn = |function: &str| format!("arn:aws:lambda:eu-west-1:1:function:{function}");
+        let of = |function: &str, state: &str| {
+            mapping(&json!({"FunctionArn": arn(function), "State": state, "UUID": "7"}))
+        };
+        let guard = of("orders-guard:live", "Enabled");
+        let unread = |readers: &[EventSourceMapping]| guard.unread(readers);
+        for reader in ["orders-guard", "orders-guard:live"] {
+            assert_eq!(
+                unread(&[of("others", "Disabled"), of(reader, "Enabled")]),
+                None
+            );
+        }
+        let off = unread(&[
+            of("others", "Enabled"),
+            of("orders-guard:live", "Disabling"),
+        ])
+        .unwrap();
+        assert!(
+            off.contains("event source mapping 7 is Disabling; enable it"),
+            "{off}"
+        );
+        let gone = unread(&[of("others", "Enabled")]).unwrap();
+        let connect = format!(
+            "--event-source-arn arn:aws:sqs:eu-west-1:111122223333:dead --function-name {}",
+            arn("orders-guard:live")
+        );
+        assert!(gone.contains(&connect), "{gone}");
+        // Nobody is told: that is a setting that lets records pass.
+        assert_eq!(
+            mapping(&json!({"DestinationConfig": null})).unread(&[]),
+            None
+        );
     }
 }

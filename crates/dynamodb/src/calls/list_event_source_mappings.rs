@@ -1,5 +1,6 @@
 //! ListEventSourceMappings of Lambda: what is asked and what is answered.
 
+use backfill_core::guard::FoundMapping;
 use backfill_core::{Error, ErrorKind};
 use serde::Deserialize;
 
@@ -17,19 +18,52 @@ struct Page {
     next_marker: Option<String>,
 }
 
-/// All event source mappings of the stream with this ARN, page by page
+/// What a guard has to know of the mapping that brings it its records, and of what brings it word of those that Lambda has given up.
+///
+/// Errors: those of [`list_event_source_mappings`].
+pub async fn found_mapping(
+    sender: &ReadSender,
+    mapping: &EventSourceMapping,
+) -> Result<FoundMapping, SdkError> {
+    let mut found = mapping.found();
+    if found.problem.is_none() {
+        found.problem = unread(sender, mapping).await?;
+    }
+    Ok(found)
+}
+
+/// Why the function of this mapping is not brought word of the records that Lambda has given up, for a person; `None` if it is, or if
+/// nobody has word of them.
+///
+/// Errors: those of [`list_event_source_mappings`].
+pub async fn unread(
+    sender: &ReadSender,
+    mapping: &EventSourceMapping,
+) -> Result<Option<String>, SdkError> {
+    let Some(queue) = mapping.on_failure() else {
+        return Ok(None);
+    };
+    let of_queue = match queue.split(':').nth(2) {
+        Some("sqs") => list_event_source_mappings(sender, queue).await?,
+        // From nothing else a mapping takes messages.
+        _ => Vec::new(),
+    };
+    Ok(mapping.unread(&of_queue))
+}
+
+/// All event source mappings of the stream or queue with this ARN, page by page
 /// ([API_ListEventSourceMappings](https://docs.aws.amazon.com/lambda/latest/api/API_ListEventSourceMappings.html)). The sender is one
 /// to [`LAMBDA`](crate::send::LAMBDA).
 ///
 /// Errors: those of ListEventSourceMappings; `Internal` if the pages do not go on.
 pub async fn list_event_source_mappings(
     sender: &ReadSender,
-    stream_arn: &str,
+    source_arn: &str,
 ) -> Result<Vec<EventSourceMapping>, SdkError> {
     let mut mappings = Vec::new();
     let mut marker: Option<String> = None;
     loop {
-        let mut query = vec![("EventSourceArn", stream_arn)];
+        let mut query = vec![("EventSourceArn", source_arn)];
         query.extend(marker.as_deref().map(|marker| ("Marker", marker)));
         let page: Page = sender.get(PATH, &query).await?;
         mappings.extend(page.event_source_mappings.into_iter().flatten());

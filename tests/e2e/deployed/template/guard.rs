@@ -372,6 +372,12 @@ fn operators_switch_this_guard_alone() {
         switch["Condition"],
         json!({"ArnLike": {"lambda:FunctionArn": of_guard}})
     );
+    let settings = statement(&steer, "SeeGuardFunction");
+    let functions = json!(["GuardFunction.Arn", "GuardFunction.Arn:*"]);
+    assert_eq!(
+        (&settings["Action"], &settings["Resource"]),
+        (&json!("lambda:GetFunctionConfiguration"), &functions)
+    );
     let find = statement(&look, "FindGuard");
     assert_eq!(
         (&find["Action"], &find["Resource"]),
@@ -395,7 +401,12 @@ fn operators_switch_this_guard_alone() {
         assert!(!look.to_string().contains(unseen), "{unseen}");
     }
     for policy in policies(&[("TableName", "stuff")]) {
-        for of_guard in ["EventSourceMapping", "GetMetricStatistics", "sqs:"] {
+        for of_guard in [
+            "EventSourceMapping",
+            "GetFunctionConfiguration",
+            "GetMetricStatistics",
+            "sqs:",
+        ] {
             assert!(!policy.to_string().contains(of_guard), "{of_guard}");
         }
     }

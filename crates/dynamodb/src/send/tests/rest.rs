@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::calls::{
-    get_event_source_mapping, list_event_source_mappings, switch_event_source_mapping,
+    get_event_source_mapping, get_function_environment, list_event_source_mappings,
+    switch_event_source_mapping,
 };
 
 const STREAM: &str = "arn:aws:dynamodb:eu-west-1:1:table/orders/stream/2026-11-22T00:00:00.000";
@@ -75,6 +76,30 @@ async fn pages_that_do_not_go_on_are_no_list() {
     let listed = list_event_source_mappings(&ReadSender::from(&lambda), STREAM).await;
     let said = failure("listing", listed.unwrap_err()).report();
     assert!(said.contains("do not go on"), "{said}");
+}
+
+#[tokio::test]
+async fn the_environment_of_a_function_is_that_of_the_alias_that_is_named() {
+    let arn = "arn:aws:lambda:eu-west-1:1:function:orders-guard";
+    let told =
+        r#"{"FunctionName":"orders-guard","Environment":{"Variables":{"TABLE_NAME":"orders"}}}"#;
+    let hidden =
+        r#"{"Environment":{"Error":{"ErrorCode":"KMSAccessDeniedException","Message":"no"}}}"#;
+    let (lambda, requests) = lambda(&[(200, told), (200, hidden), (200, "{}")]).await;
+    let reader = ReadSender::from(&lambda);
+    let live = format!("{arn}:live");
+    let found = get_function_environment(&reader, &live).await.unwrap();
+    assert_eq!(found.unwrap()["TABLE_NAME"], "orders");
+    for arn in [&live, arn] {
+        let found = get_function_environment(&reader, arn).await.unwrap();
+        assert_eq!(found, None);
+    }
+    let requests = requests.lock().unwrap();
+    let uris: Vec<&str> = requests.iter().map(|request| request.uri()).collect();
+    let url =
+        "https://lambda.eu-west-1.amazonaws.com/2015-03-31/functions/orders-guard/configuration";
+    let of_alias = format!("{url}?Qualifier=live");
+    assert_eq!(uris, [&of_alias, &of_alias, url]);
 }
 
 #[tokio::test]
