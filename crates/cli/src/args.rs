@@ -14,7 +14,7 @@ use clap::{Args as _, Command};
 
 pub use self::connection::{ConnectionArgs, SANDBOX_HELP, SANDBOX_PORT};
 pub use self::given::read_file;
-pub use self::guard::{GivenChange, GuardArgs, GuardedChangeArgs};
+pub use self::guard::{GivenChange, GuardedChangeArgs, GuardedTableArgs};
 pub use self::planned::{PlannedArgs, keep};
 pub use self::prices::PriceArgs;
 pub use self::settings::SettingsArgs;

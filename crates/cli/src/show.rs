@@ -2,7 +2,6 @@
 
 pub mod advice;
 pub mod guard;
-pub mod guarded;
 pub mod lines;
 pub mod meter;
 pub mod plan;

@@ -68,7 +68,7 @@ pub enum GivenChange<'a> {
 
 /// The guard of a table.
 #[derive(Args)]
-pub struct GuardArgs {
+pub struct GuardedTableArgs {
     /// Table that is guarded.
     #[arg(long, value_name = "NAME")]
     pub table: String,
@@ -80,7 +80,7 @@ pub struct GuardArgs {
     checkpoint_table: Option<String>,
 }
 
-impl GuardArgs {
+impl GuardedTableArgs {
     /// The stack whose function watches, by the guard's record if that says it.
     ///
     /// Errors: `InvalidInput` if that of another stack watches than is given.

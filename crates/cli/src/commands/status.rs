@@ -10,10 +10,10 @@ use serde::Serialize;
 use crate::args::{ConnectionArgs, PriceArgs, WhichRunArgs};
 use crate::drive::executions::Executions;
 use crate::drive::tables::table_now;
-use crate::drive::{guarded, owner, records};
+use crate::drive::{guard, owner, records};
 use crate::ending::Ending;
 use crate::place;
-use crate::show::guarded::{ClaimFields, claim_text};
+use crate::show::guard::status::{ClaimFields, claim_text};
 use crate::show::runs::{Holder, TableNow};
 use crate::show::{lines, print, status};
 
@@ -68,7 +68,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
     let snapshot = records::snapshot(&run_id, &checkpoints, &connection).await?;
     let holder = owner::holder(&snapshot.run, &Executions::new(&connection)).await;
     let table_now = table_now(&snapshot.run, &connection).await;
-    let guarded = guarded::of_run(&snapshot.run, &checkpoints, &connection).await;
+    let guarded = guard::status::of_run(&snapshot.run, &checkpoints, &connection).await;
     if args.json {
         let glance = snapshot.glance();
         print::json(&place::with(&Status {

@@ -13,11 +13,11 @@ use serde::Serialize;
 use crate::args::{ConnectionArgs, SettingsArgs, SpecArgs};
 use crate::drive::count::Counted;
 use crate::drive::sampled::Sampled;
-use crate::drive::{guard, guarded, paths};
+use crate::drive::{guard, paths};
 use crate::ending::Ending;
 use crate::hint::CHECKPOINT_TABLE;
 use crate::place;
-use crate::show::guarded::{ClaimFields, claim_text};
+use crate::show::guard::status::{ClaimFields, claim_text};
 use crate::show::print;
 
 #[derive(Args)]
@@ -126,9 +126,10 @@ pub async fn verify(args: VerifyArgs) -> Result<Ending> {
         let checkpoints = CheckpointTable::new(&connection, &args.checkpoint_table);
         let proof = counted.proof();
         if let Some(proof) = &proof {
-            guard::keep_count(&request.spec, proof, &checkpoints).await;
+            guard::status::keep_count(&request.spec, proof, &checkpoints).await;
         }
-        let guarded = guarded::of_count(&request.spec, proof, &checkpoints, &connection).await;
+        let guarded =
+            guard::status::of_count(&request.spec, proof, &checkpoints, &connection).await;
         if let Some(claim) = guarded.as_ref().and_then(claim_text) {
             say!("{claim}");
         }

@@ -12,9 +12,9 @@ use backfill_core::{Error, ErrorKind, Request, Result};
 use backfill_dynamodb::{CheckpointTable, Connection};
 use futures_util::future::try_join_all;
 
-use crate::drive::guarded;
+use crate::drive::guard;
 use crate::drive::tables::table_now;
-use crate::show::guarded::claim_text;
+use crate::show::guard::status::claim_text;
 use crate::show::report::{HOTTEST, MOST_REJECTED, Report};
 use crate::show::watch::Lately;
 
@@ -122,7 +122,7 @@ pub async fn report(
 ) -> Result<Report> {
     let snapshot = snapshot(run_id, checkpoints, connection).await?;
     let table_now = table_now(&snapshot.run, connection).await;
-    let guarded = guarded::of_run(&snapshot.run, checkpoints, connection).await;
+    let guarded = guard::status::of_run(&snapshot.run, checkpoints, connection).await;
     let report = report_of(snapshot, checkpoints, prices).await?;
     Ok(Report {
         table_now,

@@ -9,17 +9,18 @@ use backfill_core::{Error, Result};
 use backfill_dynamodb::CheckpointTable;
 use clap::Args;
 
-use crate::args::{ConnectionArgs, GuardArgs};
-use crate::drive::{mapping, owner};
+use crate::args::{ConnectionArgs, GuardedTableArgs};
+use crate::drive::guard::mapping;
+use crate::drive::owner;
 use crate::ending::Ending;
 use crate::place;
-use crate::show::guarded::Switched;
+use crate::show::guard::status::Switched;
 use crate::show::print;
 
 #[derive(Args)]
 pub struct OffArgs {
     #[command(flatten)]
-    guard: GuardArgs,
+    guard: GuardedTableArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
     /// Print what was done as one JSON object on stdout.

@@ -10,10 +10,11 @@ use clap::Args;
 
 use super::given::{given, request};
 use crate::args::{ConnectionArgs, GuardedChangeArgs, stack_name};
-use crate::drive::{guard, mapping, paths};
+use crate::drive::guard::{mapping, on};
+use crate::drive::paths;
 use crate::ending::Ending;
 use crate::place;
-use crate::show::guarded::Switched;
+use crate::show::guard::status::Switched;
 use crate::show::print;
 
 #[derive(Args)]
@@ -46,18 +47,18 @@ pub async fn on(args: OnArgs) -> Result<Ending> {
     refuse_own_table(&request, &checkpoints)?;
     refuse_unfit(&request.spec.change(&description.keys))?;
     let streams = Streams::open(&connection).await?;
-    let stream_arn = guard::stream_of(&streams, &request.spec.table).await?;
+    let stream_arn = on::stream_of(&streams, &request.spec.table).await?;
     let mapping = mapping::of_stack(&args.stack_name, &stream_arn, &connection).await?;
     let table = &request.spec.table;
     mapping::refuse_other_tables(&mapping, table, checkpoints.name(), &connection).await?;
-    let on = guard::switch_on(
+    let on = on::switch_on(
         request.spec,
         description.keys,
         stream_arn,
         Some(args.stack_name.clone()),
         Some(mapping.found()),
     );
-    guard::refuse_beside_others(&on, &checkpoints, &connection).await?;
+    on::refuse_beside_others(&on, &checkpoints, &connection).await?;
     // The record first: a function that is handed records without one passes them.
     let stored = on.begin(&checkpoints, now_ms).await?;
     mapping::switch(&mapping, true, &connection).await?;

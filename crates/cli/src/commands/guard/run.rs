@@ -38,8 +38,8 @@ pub async fn run(args: RunArgs) -> Result<Ending> {
     refuse_own_table(&request, &checkpoints)?;
     refuse_unfit(&request.spec.change(&description.keys))?;
     let streams = Streams::open(&connection).await?;
-    let stream_arn = guard::stream_of(&streams, &request.spec.table).await?;
+    let stream_arn = guard::on::stream_of(&streams, &request.spec.table).await?;
     checkpoints.create_if_missing().await?;
-    let on = guard::switch_on(request.spec, description.keys, stream_arn, None, None);
-    guard::watch(&on, &connection, &checkpoints, streams, args.json).await
+    let on = guard::on::switch_on(request.spec, description.keys, stream_arn, None, None);
+    guard::run::watch(&on, &connection, &checkpoints, streams, args.json).await
 }

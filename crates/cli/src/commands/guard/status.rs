@@ -7,17 +7,17 @@ use backfill_core::{Error, Result};
 use backfill_dynamodb::CheckpointTable;
 use clap::Args;
 
-use crate::args::{ConnectionArgs, GuardArgs};
-use crate::drive::guarded;
+use crate::args::{ConnectionArgs, GuardedTableArgs};
+use crate::drive::guard;
 use crate::ending::Ending;
 use crate::place;
-use crate::show::guarded::{Status, text};
+use crate::show::guard::status::{Status, text};
 use crate::show::{lines, print};
 
 #[derive(Args)]
 pub struct StatusArgs {
     #[command(flatten)]
-    guard: GuardArgs,
+    guard: GuardedTableArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
     /// Print the state as one JSON object on stdout.
@@ -43,7 +43,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
         ));
     };
     let stack = args.guard.stack_of(&stored)?;
-    let looked = guarded::look(
+    let looked = guard::status::look(
         table,
         stack.as_deref(),
         None,
@@ -55,7 +55,7 @@ pub async fn status(args: StatusArgs) -> Result<Ending> {
     let Some(looked) = looked else {
         return Err(Error::invalid("table", "its guard was removed meanwhile"));
     };
-    let failed = guarded::failed(table, looked.proof.as_ref(), &checkpoints).await?;
+    let failed = guard::status::failed(table, looked.proof.as_ref(), &checkpoints).await?;
     if args.json {
         let status = Status::of(&looked, failed);
         print::json(&place::with(&status));

@@ -10,7 +10,7 @@ use backfill_dynamodb::calls::{
 use backfill_dynamodb::send::{CLOUDWATCH, ReadCall, ReadSender, SQS, Sender, Service};
 use backfill_dynamodb::{Connection, failure};
 
-use crate::show::guarded::Unseen;
+use crate::show::guard::status::Unseen;
 use crate::show::words::duration;
 
 /// How long ago a value may be of which is told, in seconds: a shard of which Lambda tries a batch again and again is heard of now

@@ -9,8 +9,9 @@ use backfill_core::{ErrorKind, Result, Spec};
 use backfill_dynamodb::calls::EventSourceMapping;
 use backfill_dynamodb::{CheckpointTable, Connection, Streams};
 
-use crate::drive::{lag, mapping};
-use crate::show::guarded::{Guarded, Unseen};
+use crate::drive::guard::{lag, mapping};
+use crate::show::guard::status::{Guarded, Unseen};
+use crate::show::print;
 
 /// Hours of which a status tells who has written the old shape: as long as their records are kept.
 const HOURS_KEPT_MS: u64 = 30 * 24 * 3_600_000;
@@ -122,6 +123,30 @@ pub async fn failed(
     let from_ms = zero.and_then(|zero| zero.began_ms).unwrap_or_default();
     let read = || checkpoints.guard_failed(table, from_ms, MOST_FAILED);
     retry(&Until::after(PATIENCE), read).await
+}
+
+/// Keeps a count that was no run's with the guard of its table, so that the claim goes by it from now on. What keeps it from being kept
+/// is said, and nothing else comes of it: who may only read counts as well.
+pub async fn keep_count(spec: &Spec, proof: &Proof, checkpoints: &CheckpointTable) {
+    let table = &spec.table;
+    let wants = |guard: &GuardRecord| guard.wants(&spec.fingerprint(), proof);
+    let kept = match retry(&Until::after(PATIENCE), || checkpoints.guard(table)).await {
+        Ok(guard) if guard.as_ref().is_some_and(wants) => {
+            backfill_core::guard::keep_count(checkpoints, spec, proof).await
+        }
+        Ok(_) => Ok(()),
+        // Who has no records has no guard, and who may not read them asks for a count alone.
+        Err(error) => match error.kind() {
+            ErrorKind::TableNotFound | ErrorKind::AccessDenied => Ok(()),
+            _ => Err(error),
+        },
+    };
+    if let Err(error) = kept {
+        say!(
+            "warning: this count is not kept with the guard of table {table}, so `backfill guard status` does not know of it: {}",
+            print::report(&error)
+        );
+    }
 }
 
 /// The last count of what is pending for the guard's change, of all runs that made it.
