@@ -24,7 +24,7 @@ mod list;
 mod sums;
 mod writes;
 
-pub use self::form::ListedRun;
+pub use self::form::{FoundRuns, ListedRun};
 
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -37,7 +37,7 @@ mod survey;
 mod target;
 mod trouble;
 
-pub use checkpoints::{CheckpointTable, ListedRun};
+pub use checkpoints::{CheckpointTable, FoundRuns, ListedRun};
 pub use connection::{ConnectOptions, Connection};
 pub use failure::{failure, words};
 pub use line::CALL_TIMEOUT;

@@ -270,7 +270,8 @@ impl<'a> Watch<'a> {
         self.guard.lose(guard, LossKind::OtherStream, what).await
     }
 
-    /// Records that were given up. A message whose records are not settled yet stays in the queue, where an alarm sees it.
+    /// Records that were given up. A message whose records are not settled yet stays in the queue, where an alarm sees it; after a day they
+    /// are noted as lost, and it goes.
     async fn messages(&self, guard: &GuardRecord, raw: Vec<Box<RawValue>>) -> Result<Answer> {
         let stream = Streams::open(&self.setup.connection).await?;
         let mut failed = Vec::new();
@@ -323,11 +324,11 @@ impl<'a> Watch<'a> {
             end: batch.end_sequence_number,
         };
         if batch.stream_arn != guard.stream_arn {
-            // Of a former stream of the table, before the guard was switched on for this one.
+            // Of a former stream of the table: they are counted since, or are to be.
             if given_up.last_ms.is_some_and(|at_ms| guard.is_before(at_ms)) {
                 tracing::info!(
                     stream_arn = batch.stream_arn,
-                    "records of another stream are passed: they were written before the guard was on"
+                    "records of another stream are passed: they were written before the guard has watched without a gap"
                 );
                 return Ok(());
             }

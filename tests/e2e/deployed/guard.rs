@@ -85,7 +85,7 @@ fn old_writers_are_repaired_while_a_guard_is_on() {
         // The queue is read by nobody.
         aws.change_guard_reader(STACK, &off);
         aws.invoke_guard(&json!({"look": true}));
-        logged(aws, "nobody brings the guard function word of the records").await;
+        logged(aws, "the guard function does not get word of all records").await;
         let unread = guard(aws, "status", 3).await;
         assert_fields(&unread, &[("guarded", json!(false)), ("losses", json!([]))]);
         aws.change_guard_reader(STACK, &json!({"Enabled": true}));

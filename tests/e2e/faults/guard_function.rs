@@ -420,9 +420,9 @@ async fn a_look_notes_that_the_mapping_is_on_or_that_it_is_not() {
         let mapping = |uuid: &str, function: &str, state: &str| {
             json!({"UUID": uuid, "State": state, "FunctionArn": function,
             "EventSourceArn": arn, "BatchSize": 100, "StartingPosition": "TRIM_HORIZON",
-            "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:dead"}}})
+            "FunctionResponseTypes": ["ReportBatchItemFailures"], "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:dead"}}})
         };
-        let mappings = [
+        let mut mappings = vec![
             mapping(
                 "1",
                 "arn:aws:lambda:us-east-1:000000000000:function:others",
@@ -430,6 +430,9 @@ async fn a_look_notes_that_the_mapping_is_on_or_that_it_is_not() {
             ),
             mapping("2", &format!("{FUNCTION}:live"), state),
         ];
+        if asked.contains("?EventSourceArn=arn%3Aaws%3Asqs%3A") {
+            mappings.remove(0);
+        }
         (
             200,
             None,
@@ -469,9 +472,10 @@ async fn a_look_is_reported_unless_lambda_can_bring_the_function_nothing() {
     let lambda = Stub::start(move |asked| {
         let (result, reader) = *now.lock().unwrap();
         let mapping = match asked.contains("?EventSourceArn=arn%3Aaws%3Asqs%3A") {
-            true => json!({"UUID": "2", "State": reader, "FunctionArn": FUNCTION}),
+            true => json!({"UUID": "2", "State": reader, "FunctionArn": FUNCTION,
+                "FunctionResponseTypes": ["ReportBatchItemFailures"]}),
             false => json!({"UUID": "1", "State": "Enabled", "FunctionArn": FUNCTION,
-                "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:dead"}},
+                "FunctionResponseTypes": ["ReportBatchItemFailures"], "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:dead"}},
                 "LastProcessingResult": result}),
         };
         let mappings = json!({"EventSourceMappings": [mapping]});

@@ -41,7 +41,7 @@ async fn try_others(
     checkpoints: &CheckpointTable,
 ) -> Result<Vec<OtherRun>> {
     let own = request.run_id();
-    let mut runs = checkpoints.runs_of(&request.spec.table).await?;
+    let mut runs = checkpoints.runs_of(&request.spec.table).await?.readable();
     runs.retain(|run| run.status == RunStatus::Running && run.run_id != own);
     let mut others = Vec::new();
     if runs.is_empty() {

@@ -112,7 +112,7 @@ impl<S: RunStore + GuardReader> Runs<S> {
         let mut consequence = what_follows(&record, verification, proven);
         let status = consequence.status;
         if let Some(proven) = proven {
-            consequence.message += &self.suspicion(&record.spec.table, proven).await;
+            consequence.message += &self.suspicion(&record, proven).await;
         }
         note_conclusion(&mut record, consequence, owner, verification)?;
         self.save(&record).await?;
@@ -124,11 +124,19 @@ impl<S: RunStore + GuardReader> Runs<S> {
 
 impl<S: RunStore + GuardReader> Runs<S> {
     /// What the guard of the table knows of who has written the old shape since an earlier count came to 0, as the end of a sentence:
-    /// times and sample keys, which a stream tells. Empty if it has seen nobody, and if its records cannot be read: nothing hangs on it.
-    async fn suspicion(&self, table: &str, proven_ms: u64) -> String {
+    /// times and sample keys, which a stream tells. Empty if it has seen nobody, if it is of another change, and if its records cannot be
+    /// read: nothing hangs on it.
+    async fn suspicion(&self, record: &RunRecord, proven_ms: u64) -> String {
+        let table = &record.spec.table;
         let until = Until::after(PATIENCE);
-        let hours = retry(&until, || self.store.guard_hours(table, proven_ms)).await;
-        let hours = hours.inspect_err(|error| {
+        let read = async {
+            let guard = retry(&until, || self.store.guard(table)).await?;
+            match guard.is_some_and(|guard| guard.spec.fingerprint() == record.fingerprint) {
+                true => retry(&until, || self.store.guard_hours(table, proven_ms)).await,
+                false => Ok(Vec::new()),
+            }
+        };
+        let hours = read.await.inspect_err(|error| {
             let why = error.report();
             tracing::warn!(table, "cannot see what the guard has seen: {why}");
         });

@@ -433,9 +433,11 @@ impl<'a> Continuation<'a> {
         let pass = self.stored.pass + u32::from(new_pass);
         let message = self.message(pass, new_pass);
         let proven_ms = self.stored.last_proven_ms().filter(|_| !over);
-        // One that has found items outlasts the start of another run under its id: they are pending until somebody counts again.
+        // One that has found items outlasts a start over: they are pending until somebody counts again.
+        let is_of_change = self.stored.fingerprint == self.request.spec.fingerprint()
+            && self.stored.table_identity == self.description.identity;
         let counted = self.stored.last_count();
-        let counted = counted.filter(|counted| !over || counted.remaining > 0);
+        let counted = counted.filter(|counted| !over || (is_of_change && counted.remaining > 0));
         let (sessions, earlier_seconds) = self.sessions_before();
         let stored = self.stored;
         let shards = if over {

@@ -77,7 +77,7 @@ impl<A: WriteAccess, S: GuardStore> Guard<A, S> {
         let Err(error) = settled else {
             return Ok(());
         };
-        if is_late(given_up.first_ms) {
+        if is_late(given_up.first_ms) || is_late(given_up.last_ms) {
             self.dropped(guard, given_up, "they are older than a day")
                 .await?;
         }

@@ -186,18 +186,23 @@ impl GuardRecord {
         (self.looked_ms + MOST_UNWATCHED_MS < now_ms).then(|| Loss {
             at_ms: now_ms,
             kind: LossKind::Unwatched,
-            what: format!("nobody has watched the stream since {since}"),
+            what: format!("nobody is known to have watched the stream since {since}"),
         })
     }
 
     /// Notes a loss. It takes the place of one of the same kind within the same hour, or in the same words: a writer whose items all fail,
-    /// and a trouble that each look finds again, leave others to be seen.
-    pub fn lose(&mut self, loss: Loss) {
-        let is_same = |one: &Loss| {
-            one.kind == loss.kind
-                && (one.at_ms / HOUR_MS == loss.at_ms / HOUR_MS || one.what == loss.what)
-        };
-        self.losses.retain(|one| !is_same(one));
+    /// and a trouble that each look finds again, leave others to be seen. The later time stays: whoever notes it may be late.
+    pub fn lose(&mut self, mut loss: Loss) {
+        let mut at_ms = loss.at_ms;
+        self.losses.retain(|one| {
+            let is_same = one.kind == loss.kind
+                && (one.at_ms / HOUR_MS == loss.at_ms / HOUR_MS || one.what == loss.what);
+            if is_same {
+                at_ms = at_ms.max(one.at_ms);
+            }
+            !is_same
+        });
+        loss.at_ms = at_ms;
         self.losses.push(loss);
         self.losses.sort_by_key(|loss| loss.at_ms);
         let too_many = self.losses.len().saturating_sub(MAX_LOSSES);
@@ -319,6 +324,9 @@ mod tests {
             told,
             ["another item", "a third item", "the mapping is Disabled"]
         );
+        assert_eq!(guard.guarded_since_ms(), Some(59 * HOUR_MS + 1));
+        // What is noted late takes no later time's place.
+        guard.lose(loss(58, LossKind::Off, "the mapping is Disabled"));
         assert_eq!(guard.guarded_since_ms(), Some(59 * HOUR_MS + 1));
         // In other words each time there are never more than the latest.
         for hour in 60..100 {

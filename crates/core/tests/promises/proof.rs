@@ -5,9 +5,10 @@ use std::time::Duration;
 use backfill_core::clock::rfc3339;
 use backfill_core::engine::conclusion::{Conclusion, ConclusionStatus};
 use backfill_core::engine::verifier::{Lacking, VerifyRequest};
+use backfill_core::guard::SwitchOn;
 use backfill_core::ports::guard::GuardStore as _;
-use backfill_core::ports::{CheckpointReader as _, LookBy};
-use backfill_core::records::{GuardHour, HOUR_MS, Owner, RunStatus};
+use backfill_core::ports::{CheckpointReader as _, LookBy, ReadAccess as _};
+use backfill_core::records::{GuardHour, HOUR_MS, Owner, RunStatus, Watcher};
 use backfill_core::view::cost::Prices;
 use backfill_core::view::progress::snapshot;
 use backfill_core::{ErrorKind, Request};
@@ -480,6 +481,16 @@ fn proof_that_is_over_names_what_the_guard_has_seen_since() {
             unguarded.message
         );
 
+        let keys = world.table.describe("stuff").await.unwrap().keys;
+        let switch_on = |spec| SwitchOn {
+            spec,
+            keys: keys.clone(),
+            stream_arn: "arn:of:the:stream".into(),
+            watcher: Watcher::Function,
+            stack: Some("orders".into()),
+            mapping: None,
+            by: "a test".into(),
+        };
         let this_hour = proven_ms - proven_ms % HOUR_MS;
         for (start_ms, repaired, id) in [(this_hour - HOUR_MS, 7, 1), (this_hour, 2, 3)] {
             let done = GuardHour {
@@ -490,22 +501,55 @@ fn proof_that_is_over_names_what_the_guard_has_seen_since() {
             };
             world.store.add_to_guard_hour("stuff", &done).await.unwrap();
         }
-        let (dry, told) = dry_run(&world, "told", "").await;
+        // What the guard of another change has seen is nothing of this one.
+        let other = Request::from_json(r#"{"table":"stuff","set":{"other":1}}"#);
+        let other = switch_on(other.unwrap().spec);
+        let mut other = other.begin(&world.store, || proven_ms).await.unwrap();
+        let (_, silent) = dry_run(&world, "silent", "").await;
+        assert!(!silent.message.contains("guard"), "{}", silent.message);
+        other.revision += 1;
+        other.switch_off(proven_ms, "a test");
+        world.store.save_guard(&other).await.unwrap();
+        let on = switch_on(world.request.spec.clone());
+        on.begin(&world.store, || proven_ms).await.unwrap();
+
+        let (_, told) = dry_run(&world, "told", "").await;
         let seen = format!(
             "has seen the old shape written in the hour from {}: 2 items, such as {}; backfill guard status tells more",
             rfc3339(this_hour),
             ModelTable::key(3)
         );
         assert!(told.message.ends_with(&seen), "{}", told.message);
-        // The claim of the guard goes by this count until there is another, though the dry run begins again.
+    });
+}
+
+/// guarded: the claim goes by the last count until there is another, though the dry run that has made it begins again, or starts over; but
+/// not if that is a run of another change then.
+#[test]
+fn guarded_by_the_count_of_a_dry_run_that_begins_again() {
+    in_virtual_time(async {
+        let world = World::with_live_writers(Faults::none(5), 50, r#","total_segments":2"#);
+        let (dry, told) = dry_run(&world, "told", "").await;
+        assert!(told.remaining > 0);
         let counted = dry.record().await.last_count().unwrap();
         assert_eq!(counted.remaining, told.remaining);
         dry.begin("beginning").await;
         let begun = dry.record().await;
         assert_eq!(
             (begun.proof.as_ref(), begun.last_count()),
-            (None, Some(counted))
+            (None, Some(counted.clone()))
         );
+        for (name, count) in [("test", Some(counted)), ("other", None)] {
+            let run_id = &begun.run_id;
+            let json = format!(
+                r#"{{"table":"stuff","set":{{"{name}":1}},"dry_run":true,"run_id":"{run_id}","fresh":true}}"#
+            );
+            let (table, store) = (world.table.clone(), world.store.clone());
+            let request = Request::from_json(&json).unwrap();
+            let over = World::of(world.faults.clone(), table, store, request);
+            over.begin("beginning").await;
+            assert_eq!(over.record().await.last_count(), count, "{name}");
+        }
     });
 }
 

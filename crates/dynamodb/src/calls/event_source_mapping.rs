@@ -57,15 +57,19 @@ impl EventSourceMapping {
                 "it has no destination on failure for records that Lambda gives up".into(),
             );
         }
+        if !self.reports_failures() {
+            return Some(
+                "it has no ReportBatchItemFailures, so that records that are to come again do not"
+                    .into(),
+            );
+        }
         let begins = self.text("StartingPosition").unwrap_or("TRIM_HORIZON");
         if begins != "TRIM_HORIZON" {
             return Some(format!(
                 "its starting position is {begins}, expected TRIM_HORIZON"
             ));
         }
-        let filters = self.settings.get("FilterCriteria");
-        let filters = filters.and_then(|criteria| criteria.get("Filters")?.as_array());
-        let filters = filters.map(Vec::as_slice).unwrap_or_default();
+        let filters = self.filters();
         let mut patterns = filters
             .iter()
             .map(|filter| filter["Pattern"].as_str().unwrap_or_default());
@@ -77,30 +81,80 @@ impl EventSourceMapping {
         })
     }
 
-    /// Why nobody reads of the records that Lambda has given up, for a person, by the mappings of where it tells of them; `None` if this
-    /// mapping's function does. Messages of a queue are kept for some days, and then gone.
+    /// Its filters; empty if it has none.
+    fn filters(&self) -> &[Json] {
+        let criteria = self.settings.get("FilterCriteria");
+        let filters = criteria.and_then(|criteria| criteria.get("Filters")?.as_array());
+        filters.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether what the function answers as failed comes again; else that passes for settled.
+    fn reports_failures(&self) -> bool {
+        let types = self.settings.get("FunctionResponseTypes");
+        let mut types = types.and_then(Json::as_array).into_iter().flatten();
+        types.any(|one| one == "ReportBatchItemFailures")
+    }
+
+    /// Why this mapping's function does not get word of all records that Lambda has given up, with what to do, by the mappings of the
+    /// queue that is told of them; `None` if it does, or if nothing is told. Messages of a queue are kept for some days, and then gone.
     pub fn unread(&self, of_queue: &[EventSourceMapping]) -> Option<String> {
         let queue = self.on_failure()?;
-        let mut mine = of_queue
-            .iter()
-            .filter(|mapping| is_same_function(&mapping.function_arn, &self.function_arn));
-        let first = mine.clone().next();
-        if mine.any(EventSourceMapping::is_on) {
-            return None;
-        }
-        let why = match first {
-            Some(EventSourceMapping { uuid, state, .. }) => format!(
-                "event source mapping {uuid} is {state}; enable it with aws lambda update-event-source-mapping --uuid {uuid} --enabled"
-            ),
-            None => format!(
-                "no event source mapping does; connect it with aws lambda create-event-source-mapping --event-source-arn {queue} \
-                 --function-name {} --batch-size 1 --function-response-types ReportBatchItemFailures",
-                self.function_arn
+        let update = |uuid: &str| format!("aws lambda update-event-source-mapping --uuid {uuid}");
+        let why = match queue.split(':').nth(2) {
+            Some("sqs") => self.badly_read(queue, of_queue, update)?,
+            _ => format!(
+                "it is no queue that the function reads; set it back to the stack's with {} --destination-config",
+                update(&self.uuid)
             ),
         };
         Some(format!(
-            "nobody brings the guard function word of the records that Lambda gives up, which is in {queue}: {why}"
+            "the guard function does not get word of all records that Lambda gives up, which is told to {queue}: {why}"
         ))
+    }
+
+    fn badly_read(
+        &self,
+        queue: &str,
+        of_queue: &[EventSourceMapping],
+        update: impl Fn(&str) -> String,
+    ) -> Option<String> {
+        let is_mine = |mapping: &&EventSourceMapping| {
+            is_same_function(&mapping.function_arn, &self.function_arn)
+        };
+        let (mine, others): (Vec<_>, Vec<_>) = of_queue.iter().partition(is_mine);
+        if let Some(other) = others.iter().find(|mapping| mapping.is_on()) {
+            return Some(format!(
+                "function {} takes messages from it as well; disable that with {} --no-enabled",
+                function_name(&other.function_arn),
+                update(&other.uuid)
+            ));
+        }
+        let on = mine.iter().find(|mapping| mapping.is_on());
+        let Some(reader) = on.or(mine.first()) else {
+            return Some(format!(
+                "no event source mapping brings it; connect it with aws lambda create-event-source-mapping --event-source-arn {queue} \
+                 --function-name {} --batch-size 1 --function-response-types ReportBatchItemFailures",
+                self.function_arn
+            ));
+        };
+        let EventSourceMapping { uuid, state, .. } = reader;
+        let update = update(uuid);
+        if !reader.is_on() {
+            return Some(format!(
+                "event source mapping {uuid} is {state}; enable it with {update} --enabled"
+            ));
+        }
+        if !reader.filters().is_empty() {
+            return Some(format!(
+                "event source mapping {uuid} has a filter; take it away with {update} --filter-criteria '{{}}'"
+            ));
+        }
+        (!reader.reports_failures()).then(|| {
+            format!(
+                "event source mapping {uuid} lets go of messages that are to come again; set {update} --function-response-types \
+                 ReportBatchItemFailures"
+            )
+        })
     }
 
     /// A setting that is text, such as `StartingPosition`, `LastProcessingResult` and `StateTransitionReason`.
@@ -165,6 +219,7 @@ mod tests {
     fn mapping(settings: &Json) -> EventSourceMapping {
         let queue = "arn:aws:sqs:eu-west-1:111122223333:dead";
         let mut mapping = json!({"UUID": "1", "State": "Enabled", "StartingPosition": "TRIM_HORIZON",
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
             "DestinationConfig": {"OnFailure": {"Destination": queue}},
             "FilterCriteria": {"Filters": [{"Pattern": r#"{"eventName": ["INSERT", "MODIFY"]}"#}]}});
         let fields = mapping.as_object_mut().unwrap();
@@ -199,6 +254,10 @@ mod tests {
                 Some("no destination on failure"),
             ),
             (json!({"StartingPosition": "LATEST"}), Some("is LATEST")),
+            (
+                json!({"FunctionResponseTypes": []}),
+                Some("no ReportBatchItemFailures"),
+            ),
         ] {
             let drops = mapping(&settings).drops();
             match why {
@@ -241,38 +300,62 @@ mod tests {
     }
 
     #[test]
-    fn whoever_reads_of_what_was_given_up_is_the_mappings_own_function() {
+    fn whoever_reads_of_what_was_given_up_is_the_mappings_own_function_and_loses_no_message() {
         let arn = |function: &str| format!("arn:aws:lambda:eu-west-1:1:function:{function}");
         let of = |function: &str, state: &str| {
-            mapping(&json!({"FunctionArn": arn(function), "State": state, "UUID": "7"}))
+            let settings = json!({"FunctionArn": arn(function), "State": state, "UUID": "7", "FilterCriteria": null});
+            mapping(&settings)
+        };
+        let with = |settings: Json| {
+            let mut reader = of("orders-guard", "Enabled");
+            reader
+                .settings
+                .extend(settings.as_object().unwrap().clone());
+            reader
         };
         let guard = of("orders-guard:live", "Enabled");
-        let unread = |readers: &[EventSourceMapping]| guard.unread(readers);
         for reader in ["orders-guard", "orders-guard:live"] {
-            assert_eq!(
-                unread(&[of("others", "Disabled"), of(reader, "Enabled")]),
-                None
-            );
+            let of_queue = [
+                of("others", "Disabled"),
+                of(reader, "Disabled"),
+                of(reader, "Enabled"),
+            ];
+            assert_eq!(guard.unread(&of_queue), None);
         }
-        let off = unread(&[
-            of("others", "Enabled"),
-            of("orders-guard:live", "Disabling"),
-        ])
-        .unwrap();
-        assert!(
-            off.contains("event source mapping 7 is Disabling; enable it"),
-            "{off}"
-        );
-        let gone = unread(&[of("others", "Enabled")]).unwrap();
+        let filter = json!({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}});
         let connect = format!(
             "--event-source-arn arn:aws:sqs:eu-west-1:111122223333:dead --function-name {}",
             arn("orders-guard:live")
         );
-        assert!(gone.contains(&connect), "{gone}");
-        // Nobody is told: that is a setting that lets records pass.
-        assert_eq!(
-            mapping(&json!({"DestinationConfig": null})).unread(&[]),
-            None
+        for (of_queue, says) in [
+            (vec![], connect.as_str()),
+            (
+                vec![of("others", "Enabled"), of("orders-guard", "Enabled")],
+                "function others takes messages from it as well",
+            ),
+            (
+                vec![of("orders-guard", "Disabled")],
+                "mapping 7 is Disabled; enable it with aws lambda update-event-source-mapping --uuid 7",
+            ),
+            (vec![with(filter)], "mapping 7 has a filter"),
+            (
+                vec![with(json!({"FunctionResponseTypes": []}))],
+                "--uuid 7 --function-response-types ReportBatchItemFailures",
+            ),
+        ] {
+            let said = guard.unread(&of_queue).unwrap();
+            assert!(said.contains(says), "{said}");
+        }
+        let told =
+            |destination: Json| mapping(&json!({"DestinationConfig": destination})).unread(&[]);
+        let topic =
+            told(json!({"OnFailure": {"Destination": "arn:aws:sns:eu-west-1:1:topic"}})).unwrap();
+        assert!(
+            topic.contains("topic: it is no queue")
+                && topic.contains("--uuid 1 --destination-config"),
+            "{topic}"
         );
+        // Nobody is told: that is a setting that lets records pass.
+        assert_eq!(told(json!(null)), None);
     }
 }

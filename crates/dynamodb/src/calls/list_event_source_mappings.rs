@@ -32,8 +32,8 @@ pub async fn found_mapping(
     Ok(found)
 }
 
-/// Why the function of this mapping is not brought word of the records that Lambda has given up, for a person; `None` if it is, or if
-/// nobody has word of them.
+/// Why the function of this mapping does not get word of all records that Lambda has given up, with what to do; `None` if it does, or if
+/// nobody is told of them.
 ///
 /// Errors: those of [`list_event_source_mappings`].
 pub async fn unread(
@@ -45,7 +45,7 @@ pub async fn unread(
     };
     let of_queue = match queue.split(':').nth(2) {
         Some("sqs") => list_event_source_mappings(sender, queue).await?,
-        // From nothing else a mapping takes messages.
+        // A function takes messages of nothing else.
         _ => Vec::new(),
     };
     Ok(mapping.unread(&of_queue))

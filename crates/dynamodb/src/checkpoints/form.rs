@@ -27,6 +27,38 @@ pub struct ListedRun {
     pub table: String,
 }
 
+/// Runs of which the records were read.
+#[derive(Debug, Default)]
+pub struct FoundRuns {
+    /// Those that could be read, the latest started first.
+    pub runs: Vec<RunRecord>,
+    /// What is wrong with the others.
+    pub unreadable: Vec<Error>,
+}
+
+impl FoundRuns {
+    /// Those that could be read; of the others the log has what is wrong with them.
+    pub fn readable(self) -> Vec<RunRecord> {
+        for error in &self.unreadable {
+            tracing::warn!("a run is left out: {}", error.report());
+        }
+        self.runs
+    }
+
+    pub(super) fn keep(&mut self, read: Result<Option<RunRecord>>) {
+        match read {
+            Ok(run) => self.runs.extend(run),
+            Err(error) => self.unreadable.push(error),
+        }
+    }
+
+    pub(super) fn latest_first(mut self) -> FoundRuns {
+        let started = |run: &RunRecord| std::cmp::Reverse(run.started_ms);
+        self.runs.sort_by_key(started);
+        self
+    }
+}
+
 /// The records in one place whose names lie between two.
 pub(super) struct Part {
     place: String,

@@ -17,7 +17,7 @@ use backfill_core::records::places::LISTED;
 use backfill_core::{Item, Key, Result, Value};
 
 use super::CheckpointTable;
-use super::form::{ListedRun, Part, RUN, expires_at, key, names, read_run, values};
+use super::form::{FoundRuns, ListedRun, Part, RUN, expires_at, key, names, read_run, values};
 use crate::calls::{CONDITION_FAILED, PutItem, Queried, Scan};
 use crate::onward::Onward;
 use crate::send::ProvideErrorMetadata as _;
@@ -44,18 +44,18 @@ impl CheckpointTable {
         if listed.is_empty() {
             return self.all_runs().await;
         }
-        self.records_of(&listed).await
+        Ok(self.records_of(&listed).await?.readable())
     }
 
     /// The runs of one table, the latest started first. Reads a bounded part of the checkpoint table if nothing is listed there.
     ///
     /// Errors: those of [`CheckpointTable::runs`].
-    pub async fn runs_of(&self, table: &str) -> Result<Vec<RunRecord>> {
+    pub async fn runs_of(&self, table: &str) -> Result<FoundRuns> {
         let mut listed = self.listed().await?;
         if listed.is_empty() {
-            let mut runs = self.scanned(Some(PAGES_FOR_ONE_TABLE)).await?;
-            runs.retain(|run| run.spec.table == table);
-            return Ok(runs);
+            let mut found = self.scanned(Some(PAGES_FOR_ONE_TABLE)).await?;
+            found.runs.retain(|run| run.spec.table == table);
+            return Ok(found);
         }
         listed.retain(|run| run.table == table);
         self.records_of(&listed).await
@@ -66,7 +66,7 @@ impl CheckpointTable {
     ///
     /// Errors: `TableNotFound`; those of Scan.
     pub async fn all_runs(&self) -> Result<Vec<RunRecord>> {
-        self.scanned(None).await
+        Ok(self.scanned(None).await?.readable())
     }
 
     /// The list, in the order of the ids.
@@ -94,8 +94,8 @@ impl CheckpointTable {
         Ok(listed)
     }
 
-    async fn records_of(&self, listed: &[ListedRun]) -> Result<Vec<RunRecord>> {
-        let mut runs = Vec::new();
+    async fn records_of(&self, listed: &[ListedRun]) -> Result<FoundRuns> {
+        let mut found = FoundRuns::default();
         for some in listed.chunks(AT_ONCE) {
             let ids = some.iter().map(|run| run.run_id.as_str());
             let read = |run_id| async move {
@@ -105,16 +105,16 @@ impl CheckpointTable {
                 }
             };
             for read in retry_each(&Until::after(PATIENCE), ids, read).await? {
-                keep(&mut runs, read);
+                found.keep(read);
             }
         }
-        Ok(latest_first(runs))
+        Ok(found.latest_first())
     }
 
-    async fn scanned(&self, most_pages: Option<usize>) -> Result<Vec<RunRecord>> {
+    async fn scanned(&self, most_pages: Option<usize>) -> Result<FoundRuns> {
         let (names, values) = (names(["record"]), values([("run", Value::S(RUN.into()))]));
         let until = Until::after(PATIENCE);
-        let mut runs = Vec::new();
+        let mut found = FoundRuns::default();
         let mut onward = Onward::default();
         let mut after: Option<Key> = None;
         for page in 1.. {
@@ -128,7 +128,7 @@ impl CheckpointTable {
             };
             let read = retry(&until, || self.call("reading", &scan)).await?;
             for attributes in read.items.unwrap_or_default() {
-                keep(&mut runs, read_run(&self.name, attributes).map(Some));
+                found.keep(read_run(&self.name, attributes).map(Some));
             }
             let next = read.last_evaluated_key;
             onward.check(&self.reading(), after.as_ref(), next.as_ref())?;
@@ -138,7 +138,7 @@ impl CheckpointTable {
             }
             tokio::time::sleep(BETWEEN_PAGES).await;
         }
-        Ok(latest_first(runs))
+        Ok(found.latest_first())
     }
 
     /// Puts a run on the list.
@@ -164,17 +164,4 @@ impl CheckpointTable {
             _ => Ok(()),
         }
     }
-}
-
-/// Keeps a record that could be read, and says of any other what is wrong with it.
-fn keep(runs: &mut Vec<RunRecord>, read: Result<Option<RunRecord>>) {
-    match read {
-        Ok(run) => runs.extend(run),
-        Err(error) => tracing::warn!("a run is left out: {}", error.report()),
-    }
-}
-
-fn latest_first(mut runs: Vec<RunRecord>) -> Vec<RunRecord> {
-    runs.sort_by_key(|run| std::cmp::Reverse(run.started_ms));
-    runs
 }

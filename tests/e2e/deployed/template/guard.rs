@@ -372,7 +372,7 @@ fn operators_switch_this_guard_alone() {
         switch["Condition"],
         json!({"ArnLike": {"lambda:FunctionArn": of_guard}})
     );
-    let settings = statement(&steer, "SeeGuardFunction");
+    let settings = statement(&look, "SeeGuardFunction");
     let functions = json!(["GuardFunction.Arn", "GuardFunction.Arn:*"]);
     assert_eq!(
         (&settings["Action"], &settings["Resource"]),

@@ -49,8 +49,8 @@ pub async fn on(args: OnArgs) -> Result<Ending> {
     let streams = Streams::open(&connection).await?;
     let stream_arn = on::stream_of(&streams, &request.spec.table).await?;
     let mapping = mapping::of_stack(&args.stack_name, &stream_arn, &connection).await?;
-    let table = &request.spec.table;
-    mapping::refuse_other_tables(&mapping, table, checkpoints.name(), &connection).await?;
+    let tables = (request.spec.table.as_str(), checkpoints.name());
+    mapping::refuse_other_tables(&mapping, tables, &connection).await?;
     let on = on::switch_on(
         request.spec,
         description.keys,

@@ -118,6 +118,13 @@ pub async fn dropped(
     connection: &Connection,
 ) -> Result<Option<String>> {
     let uuid = &mapping.uuid;
+    if !counts_dropped(mapping) {
+        let why = format!(
+            "whether Lambda has dropped records is not known, since event source mapping {uuid} does not count them; have it do so with \
+             aws lambda update-event-source-mapping --uuid {uuid} --metrics-config Metrics=EventCount"
+        );
+        return Err(Error::new(ErrorKind::Unavailable, why));
+    }
     let dimension = Dimension {
         name: "EventSourceMappingUUID",
         value: uuid,
@@ -133,6 +140,13 @@ pub async fn dropped(
             mapping.on_failure().unwrap_or("a queue")
         )
     }))
+}
+
+/// Whether a mapping has the metric of dropped records. One that says nothing of its metrics may have it: not every endpoint tells.
+fn counts_dropped(mapping: &EventSourceMapping) -> bool {
+    let metrics = mapping.settings.get("MetricsConfig");
+    let metrics = metrics.and_then(|config| config.get("Metrics")?.as_array());
+    metrics.is_none_or(|metrics| metrics.iter().any(|metric| metric == "EventCount"))
 }
 
 /// Why it cannot be told whether anything waits, although Lambda was asked: it has handed nothing over within the last minutes, and does
@@ -299,6 +313,22 @@ mod tests {
         ] {
             let found = age_given_up(&mapping(settings.clone()));
             assert!((found - least).abs() < 0.1, "{settings}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_without_the_metric_of_dropped_records_is_known_by_what_it_says() {
+        for (settings, counts) in [
+            (json!({}), true),
+            (json!({"MetricsConfig": {"Metrics": ["EventCount"]}}), true),
+            (json!({"MetricsConfig": {"Metrics": ["ErrorCount"]}}), false),
+            (json!({"MetricsConfig": {"Metrics": []}}), false),
+        ] {
+            assert_eq!(
+                counts_dropped(&mapping(settings.clone())),
+                counts,
+                "{settings}"
+            );
         }
     }
 

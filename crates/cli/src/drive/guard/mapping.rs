@@ -118,7 +118,8 @@ pub async fn of_stack(
         let uuid = &found.uuid;
         let why = format!(
             "event source mapping {uuid} of function {stack}-guard may pass over records with nobody told: {drops}; set that back \
-             with aws lambda update-event-source-mapping --uuid {uuid}"
+             with aws lambda update-event-source-mapping --uuid {uuid}, or, if it is the starting position, which stays as it was \
+             made, deploy the stack with Guard=false, and then with Guard=true"
         );
         return Err(Error::invalid("stack-name", why));
     }
@@ -153,50 +154,70 @@ pub async fn found(mapping: &EventSourceMapping, connection: &Connection) -> Res
     .await
 }
 
-/// Refuses to switch on a function that guards another table, or looks for its guard in another checkpoint table. Who may not see its
-/// environment is told so.
+/// A table that a function reads in place of another.
+pub struct OtherTable {
+    /// What the operator has named it by.
+    pub field: &'static str,
+    /// Which it is, for a person.
+    pub why: String,
+}
+
+/// Whether the function of this mapping guards another table than the first of these, or looks for its guard in another checkpoint table
+/// than the second: then it passes the records of this guard. `None` if it does not.
 ///
-/// Errors: `InvalidInput`, naming `stack-name` or `checkpoint-table`; those of Lambda.
-pub async fn refuse_other_tables(
+/// Errors: those of Lambda; `AccessDenied` also if Lambda does not tell the function's environment.
+pub async fn other_tables(
     mapping: &EventSourceMapping,
-    table: &str,
-    checkpoints: &str,
+    (table, checkpoints): (&str, &str),
     connection: &Connection,
-) -> Result<()> {
+) -> Result<Option<OtherTable>> {
     let function = function_name(&mapping.function_arn);
     let lambda = ReadSender::from(&lambda(connection).await?);
     let what = format!("for the environment of function {function}");
     let environment = asked(&what, || {
         get_function_environment(&lambda, &mapping.function_arn)
     });
-    let unseen = |why: &str| {
-        say!(
-            "warning: whether function {function} guards table {table} by checkpoint table {checkpoints} cannot be seen: {why}"
-        );
-        Ok(())
-    };
-    let environment = match environment.await {
-        Ok(Some(environment)) => environment,
-        Ok(None) => return unseen("Lambda does not tell its environment"),
-        Err(error) if error.kind() == ErrorKind::AccessDenied => {
-            return unseen(&print::report(&error));
-        }
-        Err(error) => return Err(error),
-    };
-    for (field, variable, expected) in [
+    let environment = environment.await?.ok_or_else(|| {
+        let why = format!("Lambda does not tell the environment of function {function}");
+        Error::new(ErrorKind::AccessDenied, why)
+    })?;
+    let expected = [
         ("stack-name", "TABLE_NAME", table),
         ("checkpoint-table", "CHECKPOINT_TABLE", checkpoints),
-    ] {
+    ];
+    Ok(expected.into_iter().find_map(|(field, variable, expected)| {
         let is = environment.get(variable).map_or("", String::as_str);
-        if is != expected {
-            let why = format!(
-                "function {function} would not see a guard on table {table} in checkpoint table {checkpoints}: its {variable} is {:?}",
+        (is != expected).then(|| OtherTable {
+            field,
+            why: format!(
+                "function {function} does not see the guard of table {table} in checkpoint table {checkpoints}: its {variable} is {:?}",
                 printable(is)
+            ),
+        })
+    }))
+}
+
+/// Refuses to switch on a function that reads other tables. Who may not see its environment is told so.
+///
+/// Errors: `InvalidInput`, naming `stack-name` or `checkpoint-table`; those of Lambda.
+pub async fn refuse_other_tables(
+    mapping: &EventSourceMapping,
+    tables: (&str, &str),
+    connection: &Connection,
+) -> Result<()> {
+    match other_tables(mapping, tables, connection).await {
+        Ok(None) => Ok(()),
+        Ok(Some(OtherTable { field, why })) => Err(Error::invalid(field, why)),
+        Err(error) if error.kind() == ErrorKind::AccessDenied => {
+            let (function, (table, checkpoints)) = (function_name(&mapping.function_arn), tables);
+            say!(
+                "warning: whether function {function} guards table {table} by checkpoint table {checkpoints} cannot be seen: {}",
+                print::report(&error)
             );
-            return Err(Error::invalid(field, why));
+            Ok(())
         }
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 /// Switches a mapping on or off, and waits until it is.

@@ -5,7 +5,7 @@ use backfill_core::guard::{Claim, FoundMapping, Looked, oldest_unseen_ms};
 use backfill_core::pace::retry::{PATIENCE, Until, retry};
 use backfill_core::ports::guard::GuardReader as _;
 use backfill_core::records::{GuardFailed, GuardRecord, Proof, RunRecord, Watcher};
-use backfill_core::{ErrorKind, Result, Spec};
+use backfill_core::{Error, ErrorKind, Result, Spec};
 use backfill_dynamodb::calls::EventSourceMapping;
 use backfill_dynamodb::{CheckpointTable, Connection, Streams};
 
@@ -42,14 +42,22 @@ pub async fn look(
     let mut proof = proof.cloned();
     if own == fingerprint {
         // Of whoever has counted beside the runs, and of all runs.
-        let of_runs = found(last_count(&guard, checkpoints).await, &mut blind).flatten();
+        let of_runs = last_count(&guard, checkpoints, &mut blind).await;
+        let of_runs = found(of_runs, &mut blind).flatten();
         proof = Proof::later(Proof::later(proof, guard.proof.clone()), of_runs);
     }
     let seen = match guard.watcher {
         Watcher::Process => of_process(&guard, checkpoints, connection, &mut blind).await,
         Watcher::Function => {
             let counted_ms = proof.as_ref().and_then(|proof| proof.began_ms);
-            of_function(&guard, stack, counted_ms, connection, &mut blind).await
+            let mut seen = of_function(&guard, stack, counted_ms, connection, &mut blind).await;
+            if let (None, Some(mapping)) = (&seen.trouble, &seen.mapping) {
+                let tables = (table, checkpoints.name());
+                let other = mapping::other_tables(mapping, tables, connection).await;
+                let other = found(other, &mut blind).flatten();
+                seen.trouble = other.map(|other| other.why);
+            }
+            seen
         }
     };
     // What was noted meanwhile, before it left the queue or the stream, counts.
@@ -149,14 +157,19 @@ pub async fn keep_count(spec: &Spec, proof: &Proof, checkpoints: &CheckpointTabl
     }
 }
 
-/// The last count of what is pending for the guard's change, of all runs that made it.
-async fn last_count(guard: &GuardRecord, checkpoints: &CheckpointTable) -> Result<Option<Proof>> {
-    let runs = retry(&Until::after(PATIENCE), || {
-        checkpoints.runs_of(guard.table())
-    })
-    .await?;
+/// The last count of what is pending for the guard's change, of all runs that made it. What a record says that cannot be read is not known.
+async fn last_count(
+    guard: &GuardRecord,
+    checkpoints: &CheckpointTable,
+    blind: &mut Vec<String>,
+) -> Result<Option<Proof>> {
+    let table = guard.table();
+    let read = || checkpoints.runs_of(table);
+    let found = retry(&Until::after(PATIENCE), read).await?;
+    blind.extend(found.unreadable.iter().map(Error::report));
     let own = guard.spec.fingerprint();
-    let of_change = runs
+    let of_change = found
+        .runs
         .into_iter()
         .filter(|run| run.spec.fingerprint() == own)
         .filter_map(|run| run.last_count());
@@ -168,6 +181,8 @@ struct Seen {
     /// Why the stream is not watched at this moment.
     trouble: Option<String>,
     unseen: Unseen,
+    /// What brings a function its records.
+    mapping: Option<EventSourceMapping>,
 }
 
 /// What was found; what could not be looked at is noted.
@@ -188,6 +203,7 @@ async fn of_process(
     Seen {
         trouble,
         unseen: Unseen::of_shards(found(age, blind)),
+        mapping: None,
     }
 }
 
@@ -204,6 +220,7 @@ async fn of_function(
     let mut seen = Seen {
         trouble,
         unseen: Unseen::default(),
+        mapping: None,
     };
     if !guard.is_on() || seen.trouble.is_some() {
         return seen;
@@ -231,6 +248,7 @@ async fn of_function(
             let dropped = lag::dropped(&mapping, counted_ms, connection).await;
             seen.trouble = found(dropped, blind).flatten();
         }
+        seen.mapping = Some(mapping);
     }
     // What Lambda has given up may be gone from the stream before it is settled, and its age is known from below alone.
     if seen.trouble.is_none() {

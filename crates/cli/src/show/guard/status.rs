@@ -75,7 +75,7 @@ impl Guarded {
 pub struct ClaimFields {
     /// Since when nothing that was written was missed, by RFC 3339; null if nobody watches, or there is no guard for this change.
     guarded_since: Option<String>,
-    /// Whether a count of zero began since: *zero at T, and watched since*.
+    /// Whether a count of zero began since: *zero at T, and watched since*. False as well if something could not be looked at.
     guarded: bool,
     /// Items that the guard has repaired since it was switched on, at most of 30 days; null without a guard.
     repaired: Option<u64>,
@@ -96,7 +96,7 @@ impl ClaimFields {
         };
         ClaimFields {
             guarded_since: guarded.claim.guarded_since_ms().map(rfc3339),
-            guarded: matches!(guarded.claim, Claim::Holds { .. }),
+            guarded: matches!(guarded.claim, Claim::Holds { .. }) && guarded.blind.is_empty(),
             repaired: Some(guarded.total().repaired),
             iterator_age_seconds: guarded.unseen.age_seconds,
             blind: guarded.blind.clone(),
