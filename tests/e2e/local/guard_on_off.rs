@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
+use aws_sdk_dynamodb::types::{AttributeValue, StreamSpecification, StreamViewType};
 use backfill_core::clock::now_ms;
 use backfill_core::ports::guard::GuardStore as _;
 use backfill_core::records::{GuardFailed, GuardHour, HOUR_MS};
@@ -591,6 +591,35 @@ async fn guarded_no_more_while_a_mapping_passes_over_records_or_nobody_reads_the
         let on = ended(&database, &lambda, ON, if holds { 0 } else { 2 });
         assert_eq!(on.stderr.contains(says), !holds, "{on:?}");
     }
+}
+
+/// guarded: a run whose record cannot be read, such as that of a later version, may have counted items since. Nobody claims that none is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn guarded_by_nobody_who_cannot_read_what_a_run_has_counted() {
+    let database = with_a_stream().await;
+    let lambda = Lambda::start(Some("Enabled")).await;
+    ended(&database, &lambda, ON, 0);
+    let verify = "verify --table stuff --set test=1 --checkpoint-table orders-checkpoints --json";
+    let count = ended(&database, &lambda, verify, 0).json();
+    assert_eq!(count["guarded"], true, "{count}");
+    ended(&database, &lambda, STATUS, 0);
+    let runs = "runs --checkpoint-table orders-checkpoints --json";
+    let runs = ended(&database, &lambda, runs, 0).json();
+    let run_id = runs["runs"][0]["run_id"].as_str().unwrap();
+    let later = database
+        .client
+        .update_item()
+        .table_name("orders-checkpoints");
+    let later = later
+        .key("run_id", AttributeValue::S(run_id.into()))
+        .key("record", AttributeValue::S("run".into()))
+        .update_expression("SET version = :version")
+        .expression_attribute_values(":version", AttributeValue::N("99".into()));
+    later.send().await.unwrap();
+    let status = ended(&database, &lambda, STATUS, 3).json();
+    let blind = status["blind"][0].as_str().unwrap();
+    assert!(blind.contains(run_id), "{status}");
+    assert_eq!(status["guarded"], false, "{status}");
 }
 
 /// A function that would not see the guard's record is not switched on: the claim would be its, and nobody would watch.
