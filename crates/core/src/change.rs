@@ -7,7 +7,6 @@
 mod code;
 pub mod compute;
 mod computed;
-mod computing;
 mod evaluate;
 pub mod expression;
 pub mod grammar;
@@ -26,13 +25,13 @@ mod verbs;
 
 pub use self::code::{Code, Coded, known};
 pub use self::compute::{Compute, Mode};
-pub use self::computing::{Computing, Unsettled};
 pub use self::evaluate::Parsed;
 pub use self::lacks::lacking_text;
 pub use self::pair::Pair;
 pub use self::registered::{make, register};
 pub use self::seam::{
-    Change, Condition, GuardedUpdate, Lacks, Made, Seen, SharedChange, Sweep, Weighed,
+    Change, Computing, Condition, GuardedUpdate, Lacks, Made, Seen, SharedChange, Sweep, Unsettled,
+    Weighed,
 };
 pub use self::spec::{Spec, check_table_name};
 pub(crate) use self::syntax::check_words;

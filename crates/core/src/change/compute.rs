@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::expression::{
-    LONGEST_GUARD, MAX_LENGTH, check_enclosed, placeholders, shown_name, without_outer_parentheses,
+    LONGEST_GUARD, MAX_LENGTH, check_enclosed, lacks_any_of, placeholders, shown_name,
+    without_outer_parentheses,
 };
 use crate::compute::{LANGUAGE, Path, Source, Template};
 use crate::table::KeySchema;
@@ -374,23 +375,15 @@ fn with_names(path: &Path, names: &mut BTreeMap<String, String>) -> String {
 
 /// The predicate that follows from the targets, which are placeholders and names, and the conditions of the required sources.
 fn derived(mode: Mode, targets: &[(String, String)], required: &[String]) -> String {
-    let absent: Vec<String> = match mode {
-        Mode::Missing => targets
-            .iter()
-            .map(|(name, _)| format!("attribute_not_exists({name})"))
-            .collect(),
-        Mode::Replace | Mode::Converge => Vec::new(),
-    };
-    let absent = match &absent[..] {
-        [] => None,
-        [one] => Some(one.clone()),
-        several if required.is_empty() => Some(several.join(" OR ")),
-        several => Some(format!("({})", several.join(" OR "))),
-    };
-    let all: Vec<String> = absent.into_iter().chain(required.iter().cloned()).collect();
-    match all.is_empty() {
-        true => always(),
-        false => all.join(" AND "),
+    let asks = mode == Mode::Missing && !targets.is_empty();
+    let absent = asks.then(|| lacks_any_of(targets.iter().map(|(name, _)| name.as_str())));
+    match (absent, required) {
+        (None, []) => always(),
+        (Some(absent), []) => without_outer_parentheses(&absent).to_owned(),
+        (absent, required) => {
+            let all: Vec<String> = absent.into_iter().chain(required.iter().cloned()).collect();
+            all.join(" AND ")
+        }
     }
 }
 

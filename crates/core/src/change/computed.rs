@@ -10,13 +10,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compute::Mode;
-use super::computing::Computing;
 use super::evaluate::Parsed;
-use super::expression::OURS;
+use super::expression::{OURS, lacks_any_of};
 use super::maker::Maker;
 use super::pair::Pair;
 use super::partiql::{BoundStatement, Watching};
-use super::seam::{Change, Condition, GuardedUpdate, Lacks, Made, Seen, Sweep, Weighed};
+use super::seam::{Change, Computing, Condition, GuardedUpdate, Lacks, Made, Seen, Sweep, Weighed};
 use super::spec::Spec;
 use crate::compute::{Path, is_same};
 use crate::table::KeySchema;
@@ -277,16 +276,9 @@ fn missing(targets: &[Target], there: &Condition, required: &[Path]) -> Conditio
 /// That one of the targets is missing.
 fn lacking(targets: &[Target]) -> Condition {
     let mut condition = Condition::default();
-    let lacks = targets.iter().map(|target| {
-        let (name, attribute) = (target.name.clone(), target.attribute.clone());
-        condition.names.insert(name, attribute);
-        format!("attribute_not_exists({})", target.name)
-    });
-    let lacks: Vec<String> = lacks.collect();
-    condition.expression = match &lacks[..] {
-        [one] => one.clone(),
-        several => format!("({})", several.join(" OR ")),
-    };
+    let named = |target: &Target| (target.name.clone(), target.attribute.clone());
+    condition.names.extend(targets.iter().map(named));
+    condition.expression = lacks_any_of(targets.iter().map(|target| target.name.as_str()));
     condition
 }
 

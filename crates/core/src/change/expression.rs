@@ -183,6 +183,23 @@ pub fn without_outer_parentheses(expression: &str) -> &str {
     trimmed
 }
 
+/// That one of these conditions holds, as a part of a larger one; there is at least one.
+pub fn any_of(conditions: &[String]) -> String {
+    match conditions {
+        [one] => one.clone(),
+        several => format!("({})", several.join(" OR ")),
+    }
+}
+
+/// That an item lacks one of the attributes with these names or placeholders, as a part of a larger condition; there is at least one.
+pub fn lacks_any_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let lacks = names.into_iter();
+    let lacks: Vec<String> = lacks
+        .map(|name| format!("attribute_not_exists({name})"))
+        .collect();
+    any_of(&lacks)
+}
+
 /// The condition of every write: the item is there, and it is still pending. A write has no other condition than one of these, so
 /// none can create an item that is gone or touch one that is no longer pending (promises: never-resurrect, never-overwrite).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::expression::{
-    MAX_LENGTH, OURS, made_attributes, placeholders, shown_name, tokens, without_outer_parentheses,
-    words,
+    MAX_LENGTH, OURS, lacks_any_of, made_attributes, placeholders, shown_name, tokens,
+    without_outer_parentheses, words,
 };
 use super::seam::{Lacks, Sweep};
 use super::spec::Spec;
@@ -72,14 +72,7 @@ fn placeholder(nth: usize) -> String {
 fn sweep(spec: &Spec, keys: &KeySchema, attributes: &[String]) -> Sweep {
     let key = format!("#{OURS}key0");
     let of: Vec<String> = (0..attributes.len()).map(placeholder).collect();
-    let lacks: Vec<String> = of
-        .iter()
-        .map(|name| format!("attribute_not_exists({name})"))
-        .collect();
-    let lacks = match &lacks[..] {
-        [one] => one.clone(),
-        several => format!("({})", several.join(" OR ")),
-    };
+    let lacks = lacks_any_of(of.iter().map(String::as_str));
     let used: BTreeSet<&str> = placeholders(&spec.pending).into_iter().collect();
     let mut names: BTreeMap<String, String> = spec.names.clone();
     names.retain(|name, _| used.contains(name.as_str()));

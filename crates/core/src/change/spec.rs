@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::code::{Code, Coded, wrong};
 use super::compute::{Compute, Mode, always, target_name, target_value};
 use super::expression::{
-    LONGEST_GUARD, Language, MAX_LENGTH, OURS, check_enclosed, placeholders, resolved, shown_name,
-    update_targets,
+    LONGEST_GUARD, Language, MAX_LENGTH, OURS, any_of, check_enclosed, placeholders, resolved,
+    shown_name, update_targets,
 };
 use super::made::Condition;
 use super::reserved::{aliased, undefined};
@@ -304,8 +304,7 @@ impl Spec {
         let is_always = self.pending == always();
         match &differs[..] {
             several if is_always => several.join(" OR "),
-            [one] => format!("{pending} AND {one}"),
-            several => format!("{pending} AND ({})", several.join(" OR ")),
+            several => format!("{pending} AND {}", any_of(several)),
         }
     }
 

@@ -3,9 +3,9 @@
 use super::Computed;
 use crate::Item;
 use crate::change::compute::Mode;
-use crate::change::computing::{Computing, Unsettled};
 use crate::change::made::Made;
 use crate::change::seam::Change as _;
+use crate::change::seam::{Computing, Unsettled};
 use crate::change::unmade::Unmade;
 use crate::compute::{Source, is_same};
 
