@@ -17,7 +17,7 @@ use crate::show::words::duration;
 /// and then only.
 const WINDOW_SECONDS: u64 = 15 * 60;
 
-/// What Lambda says of a mapping that waits for records, as `LastProcessingResult`.
+/// How what Lambda says of a mapping that waits for records begins, as `LastProcessingResult`; behind "OK" some endpoints have a number.
 const WELL: [&str; 2] = ["OK", "No records processed"];
 
 /// Periods of which GetMetricStatistics tells at a time: 1,440 (API reference), and some room.
@@ -153,7 +153,12 @@ fn counts_dropped(mapping: &EventSourceMapping) -> bool {
 /// not say that there was nothing. A batch that takes long, or that comes again and again, has no IteratorAge until it is done.
 fn unheard(age_seconds: Option<f64>, mapping: &EventSourceMapping) -> Option<String> {
     let result = mapping.text("LastProcessingResult").unwrap_or_default();
-    let is_idle = WELL.iter().any(|well| result.eq_ignore_ascii_case(well));
+    let begins = |well: &str| {
+        result
+            .get(..well.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(well))
+    };
+    let is_idle = WELL.into_iter().any(begins);
     (age_seconds.is_none() && !is_idle).then(|| {
         format!(
             "event source mapping {} has handed over nothing within the last 15 minutes, and its last result is {:?}",
@@ -314,6 +319,24 @@ mod tests {
             let found = age_given_up(&mapping(settings.clone()));
             assert!((found - least).abs() < 0.1, "{settings}: {found}");
         }
+    }
+
+    #[test]
+    fn a_mapping_that_waits_says_that_its_last_records_were_well_or_that_there_were_none() {
+        for (result, is_heard) in [
+            ("OK", true),
+            ("OK - 1 records", true),
+            ("No records processed", true),
+            ("no records processed", true),
+            ("PROBLEM: Function call failed", false),
+            ("Function took long", false),
+            ("", false),
+        ] {
+            let mapping = mapping(json!({"LastProcessingResult": result}));
+            assert_eq!(unheard(None, &mapping).is_none(), is_heard, "{result}");
+            assert_eq!(unheard(Some(1.0), &mapping), None, "{result}");
+        }
+        assert!(unheard(None, &mapping(json!({}))).is_some());
     }
 
     #[test]
